@@ -1,0 +1,187 @@
+//! `demo`: the whole thing on constructed sample files, or on a file of yours.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use samples::files::{Sample, write_sample};
+use serde_json::Value;
+use shared::jobs::Job;
+use shared::verify;
+use shared::words::config::Config;
+use shared::words::{Pmid, Tally};
+
+use super::{diff, history, ingest, verify as verify_command};
+use crate::data_dir::DataDir;
+use crate::failure::{Exit, Failure};
+use crate::out;
+use crate::session::{Session, archive_dir};
+
+/// Where the demo lives, unless told otherwise.
+const DIR: &str = ".bio-mcp-demo";
+
+/// Marks a directory that the demo made and may make anew.
+const MARK: &str = "made-by-demo";
+
+/// Ordinary records in the sample baseline.
+const ORDINARY: u32 = 2000;
+
+/// Runs the command.
+pub async fn run(data_dir: Option<&Path>, file: Option<&Path>, config: Config) -> Result<Exit, Failure> {
+    if let Some(file) = file {
+        ingest::check_files(&[file.to_owned()])?;
+    }
+    let dir = data_dir.map_or_else(|| PathBuf::from(DIR), Path::to_owned);
+    prepare(&dir, &config)?;
+    let began = Instant::now();
+    let session = Session::open(config, DataDir::find_or_create(Some(&dir))?).await?;
+    std::fs::write(dir.join(MARK), "")?;
+    let result = match file {
+        Some(file) => with_file(&session, file).await,
+        None => with_sample(&session).await,
+    };
+    let outcome = match result {
+        Ok(tried) => finish(&session, &dir, &tried, began),
+        Err(failure) => Err(failure),
+    };
+    session.close().await;
+    outcome
+}
+
+/// An earlier demo is removed; anything else is left alone.
+fn prepare(dir: &Path, config: &Config) -> Result<(), Failure> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    if !dir.join(MARK).exists() {
+        return Err(Failure::usage(format!(
+            "{} exists and was not made by the demo: name another --data-dir",
+            dir.display()
+        )));
+    }
+    let found = DataDir::find(Some(dir))?;
+    tokio::task::block_in_place(|| crate::postgres::stop(&found.postgres(), config))?;
+    std::fs::remove_dir_all(dir)?;
+    Ok(())
+}
+
+/// What the demo did: its steps, and a record to look at.
+struct Tried {
+    steps: Vec<(String, Tally)>,
+    look_at: Option<u32>,
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    out::line(&format!("\n{}", out::bold(text)))?;
+    std::io::stdout().flush()?;
+    Ok(())
+}
+
+async fn step(session: &Session, name: &str, file: &Path, steps: &mut Vec<(String, Tally)>) -> Result<Job, Failure> {
+    say(name)?;
+    let job = ingest::one_file(session, file).await?;
+    ingest::report(&job, false)?;
+    let tally = serde_json::from_value(job.result.clone().unwrap_or(Value::Null)).unwrap_or_default();
+    steps.push((name.to_owned(), tally));
+    Ok(job)
+}
+
+async fn with_sample(session: &Session) -> Result<Tried, Failure> {
+    say("Writing sample files")?;
+    let sample = write_sample(&session.data_dir.path().join("samples"), ORDINARY)?;
+    out::line(&format!(
+        "{} ({} constructed records) and {}",
+        sample.baseline.display(),
+        sample.baseline_records,
+        sample.update.display()
+    ))?;
+
+    let mut steps = Vec::new();
+    step(session, "1. Ingest the baseline file", &sample.baseline, &mut steps).await?;
+    step(session, "2. Ingest it again: nothing is written", &sample.baseline, &mut steps).await?;
+    step(session, "3. Ingest the update file: exactly what changed", &sample.update, &mut steps).await?;
+    check(&sample, &steps)?;
+
+    let revised = pmid(sample.changes.revised[0])?;
+    say(&format!("4. The history of a revised record, PMID {revised}"))?;
+    history::run(session, revised, false).await?;
+    say("5. What the revision changed, field by field")?;
+    diff::run(session, revised, None, None, false).await?;
+    say("6. Verify every pointer, object, hash and history row")?;
+    verified(session).await?;
+    Ok(Tried { steps, look_at: Some(sample.changes.retracted) })
+}
+
+async fn with_file(session: &Session, file: &Path) -> Result<Tried, Failure> {
+    let mut steps = Vec::new();
+    step(session, &format!("1. Ingest {}", file.display()), file, &mut steps).await?;
+    step(session, "2. Ingest it again: nothing is written", file, &mut steps).await?;
+    say("3. Verify every pointer, object, hash and history row")?;
+    verified(session).await?;
+    let some = shared::records::page(session.db(), None, 1).await?;
+    Ok(Tried { steps, look_at: some.first().map(|pointer| pointer.pmid.get()) })
+}
+
+async fn verified(session: &Session) -> Result<(), Failure> {
+    let report = verify::check(session.db(), &session.engine.archive).await?;
+    verify_command::show(&report)?;
+    if report.is_clean() { Ok(()) } else { Err(Failure::internal("verification found problems")) }
+}
+
+fn pmid(number: u32) -> Result<Pmid, Failure> {
+    Pmid::new(number).map_err(|error| Failure::internal(error.to_string()))
+}
+
+/// The demo proves what it claims.
+fn check(sample: &Sample, steps: &[(String, Tally)]) -> Result<(), Failure> {
+    let n = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let changes = &sample.changes;
+    let baseline = n(sample.baseline_records);
+    let changed = n(changes.added.len() + changes.revised.len() + 1);
+    let expected = [
+        Tally { requested: baseline, archived: baseline, ..Tally::default() },
+        Tally { requested: baseline, skipped: baseline, ..Tally::default() },
+        Tally {
+            requested: changed + n(changes.repeated.len()) + 1,
+            archived: changed,
+            skipped: n(changes.repeated.len()),
+            deleted: 1,
+            ..Tally::default()
+        },
+    ];
+    for ((name, found), expected) in steps.iter().zip(expected) {
+        if *found != expected {
+            return Err(Failure::internal(format!("{name}: expected {expected:?}, found {found:?}")));
+        }
+    }
+    Ok(())
+}
+
+fn finish(session: &Session, dir: &Path, tried: &Tried, began: Instant) -> Result<Exit, Failure> {
+    say(&format!("What happened, in {:.1} s", began.elapsed().as_secs_f64()))?;
+    let rows: Vec<Vec<String>> = tried
+        .steps
+        .iter()
+        .map(|(name, tally)| {
+            let numbers = [tally.requested, tally.archived, tally.skipped, tally.deleted, tally.failed];
+            std::iter::once(name.clone()).chain(numbers.map(out::count)).collect()
+        })
+        .collect();
+    out::table(&["step", "records", "archived", "skipped", "deleted", "failed"], &rows)?;
+    let archive = archive_dir(&session.config, &session.data_dir).join(&session.config.archive_prefix);
+    out::line(&format!("\nobjects    {}", archive.join("raw").display()))?;
+    out::line(&format!("manifests  {}", archive.join("manifests").display()))?;
+    let program = std::env::current_exe().map_or_else(
+        |_| "bio-mcp".to_owned(),
+        |path| {
+            let here = std::env::current_dir().unwrap_or_default();
+            path.strip_prefix(here).unwrap_or(&path).display().to_string()
+        },
+    );
+    let look_at = tried.look_at.unwrap_or(1);
+    say("Try next")?;
+    for command in [format!("get {look_at}"), "export --out records.ndjson.zst".to_owned(), "status".to_owned()] {
+        out::line(&format!("  {program} --data-dir {} {command}", dir.display()))?;
+    }
+    Ok(Exit::Done)
+}

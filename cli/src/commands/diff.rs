@@ -1,0 +1,160 @@
+//! `diff`: what changed in a record, field by field.
+
+use serde_json::{Value, json};
+use shared::archive::Payload;
+use shared::records::{self, Event};
+use shared::words::Pmid;
+
+use super::get;
+use crate::failure::{Exit, Failure};
+use crate::out;
+use crate::session::Session;
+
+/// Runs the command.
+pub async fn run(
+    session: &Session,
+    pmid: Pmid,
+    from: Option<i64>,
+    to: Option<i64>,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let events = records::events(session.db(), pmid).await?;
+    if events.is_empty() {
+        return Err(Failure::not_found(format!("PMID {pmid} is not in the archive")));
+    }
+    let numbered = |seq: i64| {
+        let found = events.iter().position(|event| event.seq == seq);
+        found
+            .ok_or_else(|| Failure::not_found(format!("PMID {pmid} has no change {seq}: see `bio-mcp history {pmid}`")))
+    };
+    let to = to.map_or(Ok(events.len() - 1), numbered)?;
+    let from = match from {
+        Some(seq) => numbered(seq)?,
+        None if to > 0 => to - 1,
+        None => return Err(Failure::not_found(format!("PMID {pmid} has only one payload, nothing to compare"))),
+    };
+    let (old, new) = (&events[from], &events[to]);
+    let changes = differences(&typed(session, pmid, old).await?, &typed(session, pmid, new).await?);
+    if json {
+        let changes: Vec<Value> = changes.iter().map(Change::to_json).collect();
+        out::json(&json!({ "pmid": pmid, "from": old.seq, "to": new.seq, "changes": changes }))?;
+        return Ok(Exit::Done);
+    }
+    out::line(&format!("PMID {pmid}: change {} ({}) to change {} ({})", old.seq, old.outcome, new.seq, new.outcome))?;
+    if changes.is_empty() {
+        out::line("no field differs; the XML is spelt differently")?;
+    }
+    for change in &changes {
+        out::line(&out::bold(&change.field))?;
+        for (sign, value) in [("-", &change.old), ("+", &change.new)] {
+            if let Some(value) = value {
+                out::line(&format!("  {sign} {}", out::plain(&short(value))))?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The typed record of a change; a deletion has no fields.
+async fn typed(session: &Session, pmid: Pmid, event: &Event) -> Result<Value, Failure> {
+    match get::envelope(session, pmid, &event.s3_uri).await?.payload {
+        Payload::Tombstone => Ok(json!({ "deleted": true })),
+        Payload::Xml(xml) => {
+            serde_json::to_value(get::parse(pmid, &xml)?).map_err(|error| Failure::internal(error.to_string()))
+        }
+    }
+}
+
+/// One difference.
+#[derive(Debug, PartialEq)]
+struct Change {
+    field: String,
+    old: Option<Value>,
+    new: Option<Value>,
+}
+
+impl Change {
+    fn to_json(&self) -> Value {
+        json!({ "field": self.field, "old": self.old, "new": self.new })
+    }
+}
+
+fn differences(old: &Value, new: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    compare("", old, new, &mut changes);
+    changes
+}
+
+fn compare(field: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
+    let mut push = |field: String, old: Option<&Value>, new: Option<&Value>| {
+        changes.push(Change { field, old: old.cloned(), new: new.cloned() });
+    };
+    match (old, new) {
+        _ if old == new => {}
+        (Value::Object(a), Value::Object(b)) => {
+            let mut keys: Vec<&String> = a.keys().collect();
+            keys.extend(b.keys().filter(|key| !a.contains_key(*key)));
+            for key in keys {
+                let name = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
+                match (a.get(key), b.get(key)) {
+                    (Some(a), Some(b)) => compare(&name, a, b, changes),
+                    (a, b) => changes.push(Change { field: name, old: a.cloned(), new: b.cloned() }),
+                }
+            }
+        }
+        // Members that are in both lists are not mentioned, wherever they stand.
+        (Value::Array(a), Value::Array(b)) => {
+            let mut gone: Vec<&Value> = a.iter().collect();
+            let mut come = Vec::new();
+            for value in b {
+                match gone.iter().position(|other| *other == value) {
+                    Some(at) => _ = gone.remove(at),
+                    None => come.push(value),
+                }
+            }
+            if gone.is_empty() && come.is_empty() {
+                push(format!("{field} (order)"), Some(old), Some(new));
+            }
+            let pairs = gone.len().max(come.len());
+            for n in 0..pairs {
+                push(format!("{field}[]"), gone.get(n).copied(), come.get(n).copied());
+            }
+        }
+        _ => push(field.to_owned(), Some(old), Some(new)),
+    }
+}
+
+/// One line of a value, cut where it is long.
+fn short(value: &Value) -> String {
+    const LONGEST: usize = 300;
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut cut: String = text.chars().take(LONGEST).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_told() {
+        let old = json!({ "a": 1, "b": { "c": "x" }, "d": [1, 2, 2], "e": null });
+        let new = json!({ "a": 1, "b": { "c": "y" }, "d": [2, 3, 1, 2], "f": 5, "e": null });
+        let told: Vec<(String, Option<Value>, Option<Value>)> =
+            differences(&old, &new).into_iter().map(|c| (c.field, c.old, c.new)).collect();
+        assert_eq!(
+            told,
+            [
+                ("b.c".to_owned(), Some(json!("x")), Some(json!("y"))),
+                ("d[]".to_owned(), None, Some(json!(3))),
+                ("f".to_owned(), None, Some(json!(5))),
+            ]
+        );
+    }
+}

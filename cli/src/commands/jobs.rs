@@ -1,0 +1,118 @@
+//! `jobs`: list, show, watch, cancel.
+
+use serde_json::json;
+use shared::ingest::finalise;
+use shared::jobs::{self, Filter, Job, JobState};
+use shared::words::{ErrorCode, JobId};
+
+use super::ingest::report;
+use crate::args::Jobs;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::{out, progress};
+
+/// Runs the command.
+pub async fn run(session: &Session, action: Jobs, json: bool) -> Result<Exit, Failure> {
+    match action {
+        Jobs::List { state, limit } => list(session, state.as_deref(), limit, json).await,
+        Jobs::Show { job } => show(session, job, json).await,
+        Jobs::Watch { job } => {
+            one(session, job).await?;
+            let ended = progress::follow(session.db(), job).await?;
+            report(&ended, json)
+        }
+        Jobs::Cancel { job } => cancel(session, job, json).await,
+    }
+}
+
+async fn one(session: &Session, job: JobId) -> Result<Job, Failure> {
+    let found = jobs::get(session.db(), job).await?;
+    found.ok_or_else(|| {
+        Failure::new(Exit::NotFound, ErrorCode::JobNotFound, format!("there is no job {job}: see `bio-mcp jobs list`"))
+    })
+}
+
+async fn list(session: &Session, state: Option<&str>, limit: i64, json: bool) -> Result<Exit, Failure> {
+    let state = match state {
+        None => None,
+        Some(text) => Some(
+            JobState::parse(text)
+                .ok_or_else(|| Failure::usage("--state must be queued, running, succeeded, failed or cancelled"))?,
+        ),
+    };
+    let (listed, total) = jobs::list(session.db(), &Filter { state, limit, ..Filter::default() }).await?;
+    if json {
+        out::json(&json!({ "jobs": listed, "total": total }))?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = listed
+        .iter()
+        .map(|job| {
+            vec![
+                job.id.to_string(),
+                job.tool.clone(),
+                job.state.to_string(),
+                job.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
+                progress::summary(job),
+            ]
+        })
+        .collect();
+    out::table(&["job", "tool", "state", "created", "records"], &rows)?;
+    if total > i64::try_from(rows.len()).unwrap_or(i64::MAX) {
+        out::line(&format!("{} of {total}", rows.len()))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
+    let job = one(session, job).await?;
+    let position = jobs::position_in_queue(session.db(), &job).await?;
+    let logs = jobs::logs(session.db(), job.job_id(), 20).await?;
+    if json {
+        let mut answer = serde_json::to_value(&job).map_err(|error| Failure::internal(error.to_string()))?;
+        answer["completed_with_failures"] = json!(job.completed_with_failures());
+        answer["position_in_queue"] = json!(position);
+        answer["logs"] = json!(logs);
+        out::json(&answer)?;
+        return Ok(Exit::Done);
+    }
+    let percent = (job.progress["fraction"].as_f64().unwrap_or(0.0) * 100.0).round();
+    for (name, value) in [
+        ("job", job.id.to_string()),
+        ("tool", job.tool.clone()),
+        ("state", job.state.to_string()),
+        ("progress", format!("{percent}%, {}", progress::summary(&job))),
+        ("units", format!("{} of {} done, {} failed", job.units_done, job.units_total, job.units_failed)),
+        ("created", job.created_at.to_string()),
+        ("ended", job.completed_at.map_or("-".to_owned(), |at| at.to_string())),
+        ("manifest", job.result_ref.clone().unwrap_or_else(|| "-".to_owned())),
+        ("error", job.error.as_ref().and_then(|e| e["message"].as_str()).map_or("-".to_owned(), out::plain)),
+        ("trace", job.trace_id.clone()),
+    ] {
+        out::line(&format!("{name:<10} {value}"))?;
+    }
+    for log in logs {
+        out::line(&format!("{} {} {}", log.at.format("%H:%M:%S"), log.level, out::plain(&log.message)))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
+    let state = one(session, job).await?.state;
+    let answer = jobs::cancel(session.db(), job).await?;
+    let (mut now, cancelled) = answer.map_or((state, false), |answer| (answer.state, answer.cancelled));
+    // Nothing ran: it can end here.
+    if cancelled && !now.is_terminal() && finalise(&session.engine, job).await? {
+        now = JobState::Cancelled;
+    }
+    if json {
+        out::json(&json!({ "job_id": job, "state": now, "cancelled": cancelled }))?;
+    } else {
+        out::line(&match (cancelled, now) {
+            (true, JobState::Cancelled) => format!("job {job} is cancelled"),
+            (true, _) => format!("job {job} is being cancelled: running units stop at their next batch"),
+            (false, state) => format!("job {job} had already {state}: nothing changed"),
+        })?;
+    }
+    Ok(Exit::Done)
+}

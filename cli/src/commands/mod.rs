@@ -1,0 +1,71 @@
+//! One file per command.
+
+mod db;
+mod demo;
+mod diff;
+mod export;
+mod get;
+mod history;
+mod ingest;
+mod jobs;
+mod parse;
+mod quarantine;
+mod status;
+mod verify;
+mod worker;
+
+use shared::words::config::Config;
+
+use crate::args::{Args, Command, Output};
+use crate::data_dir::DataDir;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+
+/// Runs what was asked for.
+pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
+    let json = args.output == Output::Json;
+    let given = args.data_dir.as_deref();
+    match args.command {
+        Command::Parse(parse) => return parse::run(&parse, &config),
+        Command::Demo { file } => return demo::run(given, file.as_deref(), config).await,
+        Command::Db(action) => return db::run(action, given, config).await,
+        _ => {}
+    }
+    let creates = matches!(args.command, Command::Ingest(_) | Command::Worker(_));
+    if let Command::Ingest(ingest) = &args.command {
+        ingest::check_files(&ingest.files)?;
+    }
+    let data_dir = if creates { DataDir::find_or_create(given)? } else { DataDir::find(given)? };
+    let session = Session::open(config, data_dir).await?;
+    let result = match args.command {
+        Command::Ingest(args) => ingest::run(&session, &args, json).await,
+        Command::Get(args) => get::run(&session, &args, json).await,
+        Command::History { pmid } => history::run(&session, pmid, json).await,
+        Command::Diff { pmid, from, to } => diff::run(&session, pmid, from, to, json).await,
+        Command::Export(args) => export::run(&session, &args).await,
+        Command::Status => status::run(&session, json).await,
+        Command::Worker(args) => worker::run(&session, args.once).await,
+        Command::Jobs(args) => jobs::run(&session, args, json).await,
+        Command::Quarantine(args) => quarantine::run(&session, args, json).await,
+        Command::Verify { repair } => verify::run(&session, repair, json).await,
+        Command::Parse(_) | Command::Demo { .. } | Command::Db(_) => unreachable!("answered above"),
+    };
+    session.close().await;
+    result
+}
+
+/// When the process is asked to stop: Ctrl-C, or a supervisor's SIGTERM.
+pub async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}

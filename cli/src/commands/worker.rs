@@ -1,0 +1,35 @@
+//! `worker`: works on queued jobs.
+
+use std::sync::atomic::Ordering;
+
+use shared::ingest::Worker;
+use shared::words::metrics;
+
+use super::interrupted;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+
+/// Runs the command: until stopped, or until no work is left.
+pub async fn run(session: &Session, once: bool) -> Result<Exit, Failure> {
+    let worker = Worker::new(session.engine.clone(), Some(session.data_dir.workers()))?;
+    let shutdown = worker.shutdown_flag();
+    let _keeper = session.keep_database_alive();
+    let mut working = tokio::spawn(async move { worker.run(once).await });
+    let stopped = tokio::select! {
+        result = &mut working => Some(result),
+        () = interrupted() => None,
+    };
+    let result = if let Some(result) = stopped {
+        result
+    } else {
+        shutdown.store(true, Ordering::Relaxed);
+        working.await
+    };
+    if session.config.json_logs {
+        for line in metrics::emf("bio-mcp") {
+            eprintln!("{line}");
+        }
+    }
+    result.map_err(|error| Failure::internal(format!("the worker panicked: {error}")))??;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,178 @@
+//! How a command fails: an exit code for scripts, a stable error code, one clear sentence, and what
+//! to do.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+use shared::archive::{ReadError, StoreError};
+use shared::db::DbError;
+use shared::ingest::UnitError;
+use shared::jobs::SubmitError;
+use shared::pipelines::pubmed_files::RegisterError;
+use shared::words::config::ConfigErrors;
+use shared::words::{ErrorCode, telemetry};
+
+/// Exit codes; the help text lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// The job failed, or problems were found.
+    Failed = 1,
+    /// Wrong usage, settings or input.
+    Usage = 2,
+    /// No such archive, record or job.
+    NotFound = 3,
+    /// Database or disk not available now.
+    Unavailable = 4,
+    /// Done, but some records went to quarantine.
+    Partial = 5,
+    /// Interrupted.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// For the shell.
+    pub exit: Exit,
+    /// For scripts.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+}
+
+impl Failure {
+    /// Any failure.
+    pub fn new(exit: Exit, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { exit, code, message: message.into() }
+    }
+
+    /// Wrong usage or input.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, ErrorCode::ValidationError, message)
+    }
+
+    /// Nothing there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Exit::NotFound, ErrorCode::NotFound, message)
+    }
+
+    /// The database cannot be used now.
+    pub fn database(message: impl Into<String>) -> Self {
+        Self::new(Exit::Unavailable, ErrorCode::DatabaseError, message)
+    }
+
+    /// A bug.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, ErrorCode::Internal, message)
+    }
+
+    /// Prints it to standard error.
+    pub fn show(&self, as_json: bool) {
+        if self.message.is_empty() {
+            return; // the reader of our output went away
+        }
+        if as_json {
+            let body = json!({
+                "ok": false, "error_code": self.code, "message": self.message, "retryable": self.code.is_retryable(),
+            });
+            eprintln!("{body}");
+        } else {
+            eprintln!("bio-mcp: {}", self.message);
+        }
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::usage(errors.to_string())
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        let exit =
+            if matches!(error, DbError::Refused(_) | DbError::Schema(_)) { Exit::Failed } else { Exit::Unavailable };
+        Self::new(exit, ErrorCode::DatabaseError, telemetry::chain(&error))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(Exit::Unavailable, ErrorCode::ArchiveError, telemetry::chain(&error))
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let damaged = matches!(error, ReadError::Damaged { .. });
+        let hint = if damaged { "; run `bio-mcp verify`" } else { "" };
+        let exit = if damaged { Exit::Failed } else { Exit::Unavailable };
+        Self::new(exit, ErrorCode::ArchiveError, telemetry::chain(&error) + hint)
+    }
+}
+
+impl From<UnitError> for Failure {
+    fn from(error: UnitError) -> Self {
+        match error {
+            UnitError::Failed { code, message, .. } => {
+                let exit = match code {
+                    ErrorCode::ValidationError => Exit::Usage,
+                    code if code.is_retryable() => Exit::Unavailable,
+                    _ => Exit::Failed,
+                };
+                Self::new(exit, code, message)
+            }
+            other => Self::new(Exit::Interrupted, ErrorCode::Internal, other.to_string()),
+        }
+    }
+}
+
+impl From<SubmitError> for Failure {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Db(error) => error.into(),
+            SubmitError::TooManyJobs(_) => {
+                Self::new(Exit::Unavailable, ErrorCode::RateLimitExceeded, error.to_string())
+            }
+            SubmitError::IdempotencyConflict => {
+                Self::new(Exit::Usage, ErrorCode::IdempotencyConflict, error.to_string())
+            }
+            SubmitError::Params(_) => Self::usage(telemetry::chain(&error)),
+        }
+    }
+}
+
+impl From<RegisterError> for Failure {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Db(error) => error.into(),
+            other => Self::usage(telemetry::chain(&other)),
+        }
+    }
+}
+
+impl From<shared::verify::VerifyError> for Failure {
+    fn from(error: shared::verify::VerifyError) -> Self {
+        match error {
+            shared::verify::VerifyError::Db(error) => error.into(),
+            shared::verify::VerifyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::new(Exit::Done, ErrorCode::Internal, ""),
+            _ => Self::new(Exit::Unavailable, ErrorCode::ArchiveError, error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The command line of bio-mcp: the same library as the deployed functions, on one machine.
+//!
+//! [`args`] says what can be asked, `commands` has one file per command, [`session`] opens what a
+//! command needs: the data directory, the private Postgres, the archive, the engine.
+
+pub mod args;
+mod commands;
+mod data_dir;
+mod failure;
+mod out;
+mod postgres;
+mod progress;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use shared::words::config::Config;
+use shared::words::telemetry;
+
+pub use failure::{Exit, Failure};
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let json = args.output == args::Output::Json;
+    match run(args) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.show(json);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(args: args::Args) -> Result<Exit, Failure> {
+    let config = Config::from_env()?;
+    // People follow a bar or read results; what the engine does is shown when asked for.
+    let level = if args.verbose { "debug" } else { &config.log_level };
+    let level = if config.json_logs || args.verbose || matches!(args.command, args::Command::Worker(_)) {
+        level.to_owned()
+    } else {
+        format!("warn,shared={}", if level == "info" { "error" } else { level })
+    };
+    telemetry::init("bio-mcp", &level, config.json_logs);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config_threads())
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(commands::run(args, config));
+    // Blocking work that is left over (a worker that was told to stop has ended already) is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+fn config_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).max(2)
+}

@@ -1,0 +1,135 @@
+//! A private Postgres in the data directory: started by the first command that needs it, shared by
+//! all commands on that directory, stopped by the last one.
+//!
+//! Two locks, both dropped by the kernel when a process is killed: `start.lock` is held while the
+//! server is started or stopped, `use.lock` is shared by everybody who uses it. Whether it runs is
+//! decided by connecting to its socket; pid files lie after `kill -9`. It listens on no network
+//! port, and its socket lies in a directory of mode 0700.
+
+mod binaries;
+mod cluster;
+mod identity;
+mod keeper;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use shared::words::config::Config;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::failure::Failure;
+pub use binaries::Binaries;
+use cluster::Cluster;
+pub use keeper::Keeper;
+
+/// The name of the database in it.
+pub const DATABASE: &str = "bio_mcp";
+
+/// A running private Postgres that this process uses.
+pub struct Postgres {
+    cluster: Cluster,
+    /// The shared lock, held as long as the server is used.
+    using: Option<File>,
+}
+
+impl Postgres {
+    /// Uses the server of a directory, starting or recovering it where necessary.
+    pub fn open(dir: &Path, config: &Config) -> Result<Self, Failure> {
+        fs::create_dir_all(dir)?;
+        let cluster = Cluster::at(dir, config)?;
+        let starting = lock_file(dir, "start.lock")?;
+        starting.lock()?;
+        cluster.ensure_running()?;
+        let using = lock_file(dir, "use.lock")?;
+        using.lock_shared()?;
+        Ok(Self { cluster, using: Some(using) })
+    }
+
+    /// How to connect.
+    pub fn options(&self) -> PgConnectOptions {
+        self.cluster.options(DATABASE)
+    }
+
+    /// The same as a URL.
+    pub fn url(&self) -> String {
+        self.cluster.url()
+    }
+
+    /// The directory of its programs.
+    pub fn binaries(&self) -> &Binaries {
+        self.cluster.binaries()
+    }
+
+    /// The directory of its socket.
+    pub fn socket_dir(&self) -> &Path {
+        self.cluster.socket_dir()
+    }
+
+    /// Keeps it running while this process works, whatever happens to it.
+    pub fn keep_alive(&self) -> Keeper {
+        Keeper::start(self.cluster.clone())
+    }
+
+    /// Leaves it running when everybody has gone, until [`stop`].
+    pub fn keep(&self) -> Result<(), Failure> {
+        fs::write(keep_mark(self.cluster.dir()), "")?;
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), Failure> {
+        let dir = self.cluster.dir().to_owned();
+        let starting = lock_file(&dir, "start.lock")?;
+        starting.lock()?;
+        self.using = None;
+        let using = lock_file(&dir, "use.lock")?;
+        if using.try_lock().is_ok() && !keep_mark(&dir).exists() {
+            self.cluster.stop()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Err(failure) = self.leave() {
+            tracing::warn!(message = failure.message, "the private Postgres could not be stopped");
+        }
+    }
+}
+
+/// Stops a server that was kept. Refuses while others use it.
+pub fn stop(dir: &Path, config: &Config) -> Result<bool, Failure> {
+    if !dir.exists() {
+        return Ok(false);
+    }
+    let cluster = Cluster::at(dir, config)?;
+    let starting = lock_file(dir, "start.lock")?;
+    starting.lock()?;
+    let using = lock_file(dir, "use.lock")?;
+    if using.try_lock().is_err() {
+        return Err(Failure::database(
+            "other bio-mcp commands are using the database; it stops when the last one ends after you end them",
+        ));
+    }
+    let _ = fs::remove_file(keep_mark(dir));
+    if !cluster.is_running() {
+        return Ok(false);
+    }
+    cluster.stop()?;
+    Ok(true)
+}
+
+fn keep_mark(dir: &Path) -> PathBuf {
+    dir.join("keep")
+}
+
+fn lock_file(dir: &Path, name: &str) -> Result<File, Failure> {
+    let path = dir.join(name);
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .read(true)
+        .open(&path)
+        .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))
+}

@@ -1,0 +1,68 @@
+//! Following a job: a bar on a terminal, two lines elsewhere; on standard error.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+use shared::db::DbError;
+use shared::jobs::{self, Job};
+use shared::words::JobId;
+use sqlx::PgPool;
+
+use crate::failure::Failure;
+use crate::out;
+
+/// How often the job row is read.
+const EVERY: Duration = Duration::from_millis(120);
+
+/// Follows a job until it ends. Rides out a database that is away for a while.
+pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, Failure> {
+    let terminal = std::io::stderr().is_terminal();
+    let bar = if terminal { ProgressBar::new(1000) } else { ProgressBar::hidden() };
+    bar.set_style(
+        ProgressStyle::with_template("{bar:30.cyan/blue} {percent:>3}%  {msg}  {elapsed}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let mut away = 0;
+    loop {
+        match jobs::get(db, job).await {
+            Ok(Some(row)) => {
+                away = 0;
+                bar.set_position(thousandths(&row));
+                bar.set_message(summary(&row));
+                if row.state.is_terminal() {
+                    bar.finish_and_clear();
+                    return Ok(row);
+                }
+            }
+            Ok(None) => return Err(Failure::not_found(format!("there is no job {job} (any more)"))),
+            Err(DbError::Unreachable(_)) if away < 600 => {
+                away += 1;
+                bar.set_message("waiting for the database");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a position on a bar")]
+fn thousandths(job: &Job) -> u64 {
+    (job.progress["fraction"].as_f64().unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u64
+}
+
+/// `1,000 archived, 20 skipped` of a job's counts.
+pub fn summary(job: &Job) -> String {
+    counts(&job.progress)
+}
+
+/// Counts of a progress or result as text.
+pub fn counts(counts: &Value) -> String {
+    let parts = ["archived", "skipped", "deleted", "failed", "missing"].iter().filter_map(|name| {
+        let n = counts[*name].as_i64().unwrap_or(0);
+        (n > 0).then(|| format!("{} {name}", out::count(n)))
+    });
+    let text = parts.collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "nothing yet".to_owned() } else { text }
+}

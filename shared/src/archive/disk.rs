@@ -1,0 +1,351 @@
+//! A store on disk that keeps versions the way a versioned bucket does.
+//!
+//! `{root}/{key}` is the newest version; older ones lie in `{root}/.versions/{key}/`, named by
+//! their version id. A version id is the start of the SHA-256 of the stored bytes, so it needs no
+//! index and a damaged file never passes for its version.
+//!
+//! A put writes a hidden temporary file next to its target and renames it: a reader never sees
+//! half an object. A batch ends with one sync of the file system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
+use super::uri;
+use crate::words::sha256;
+
+const VERSIONS: &str = ".versions";
+
+/// A store in a directory.
+#[derive(Clone, Debug)]
+pub struct DiskStore {
+    root: Arc<PathBuf>,
+    threads: usize,
+}
+
+static TEMPORARY: AtomicU64 = AtomicU64::new(0);
+
+impl DiskStore {
+    /// A store in `root`, an absolute path; the directory is made by the first put.
+    pub fn new(root: &Path) -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from).min(4);
+        Self { root: Arc::new(root.to_owned()), threads }
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Removes temporary files that a killed process left; answers how many. Only safe while
+    /// nobody writes.
+    pub fn remove_temporary_files(&self) -> Result<u64, StoreError> {
+        fn sweep(dir: &Path, removed: &mut u64) -> Result<(), StoreError> {
+            for entry in read_dir(dir)? {
+                let path = dir.join(&entry.name);
+                if entry.is_dir && entry.name != VERSIONS {
+                    sweep(&path, removed)?;
+                } else if is_temporary(&entry.name) {
+                    fs::remove_file(&path).map_err(|e| failed("removing", &path, e))?;
+                    *removed += 1;
+                }
+            }
+            Ok(())
+        }
+        let mut removed = 0;
+        sweep(&self.root, &mut removed)?;
+        Ok(removed)
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    fn version_dir(&self, key: &Key) -> PathBuf {
+        self.root.join(VERSIONS).join(key.as_str())
+    }
+
+    /// Older versions keep the extension of their key, so `zstd -dc` reads them as they are.
+    fn version_path(&self, key: &Key, version: &VersionId) -> PathBuf {
+        let name = key.as_str().rsplit('/').next().unwrap_or_default();
+        let extension = name.split_once('.').map_or("", |(_, extension)| extension);
+        self.version_dir(key).join(format!("{}.{extension}", version.0))
+    }
+
+    fn put(&self, put: &Put) -> Result<Stored, StoreError> {
+        let path = self.path(&put.key);
+        let version = version_of(&put.bytes);
+        let temporary = write_temporary(&path, &put.bytes)?;
+        let placed = match &put.condition {
+            Condition::Absent => place_new(&temporary, &path),
+            Condition::Matches(etag) => self.replace(&put.key, &temporary, &path, etag),
+        };
+        if placed.is_err() {
+            // Best effort: what is left is hidden and swept by `verify --repair`.
+            let _ = fs::remove_file(&temporary);
+        }
+        placed.map(|()| Stored { etag: ETag(version.0.clone()), version })
+    }
+
+    /// Moves the expected old object aside and the new one in, under a lock of the folder.
+    fn replace(&self, key: &Key, temporary: &Path, path: &Path, expected: &ETag) -> Result<(), StoreError> {
+        let folder = path.parent().expect("a key has a folder below the root");
+        let lock = File::open(folder).map_err(|e| failed("opening", folder, e))?;
+        lock.lock().map_err(|e| failed("locking", folder, e))?;
+        let old = match fs::read(path) {
+            Ok(bytes) => version_of(&bytes),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(StoreError::Precondition),
+            Err(e) => return Err(failed("reading", path, e)),
+        };
+        if old.0 != expected.0 {
+            return Err(StoreError::Precondition);
+        }
+        let aside = self.version_path(key, &old);
+        let aside_dir = self.version_dir(key);
+        fs::create_dir_all(&aside_dir).map_err(|e| failed("creating", &aside_dir, e))?;
+        match fs::hard_link(path, &aside) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed("linking", &aside, e)),
+            _ => fs::rename(temporary, path).map_err(|e| failed("replacing", path, e)),
+        }
+    }
+
+    fn read(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
+        let found = |bytes: Vec<u8>| {
+            let version = version_of(&bytes);
+            Object { bytes, etag: ETag(version.0.clone()), version }
+        };
+        let path = self.path(key);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let object = found(bytes);
+                if version.is_none_or(|wanted| *wanted == object.version) {
+                    return Ok(object);
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(failed("reading", &path, e)),
+        }
+        let not_found = || StoreError::NotFound(key.to_string());
+        let version = version.ok_or_else(not_found)?;
+        if Key::parse(&version.0).is_none_or(|part| part.as_str().contains('/')) {
+            return Err(not_found());
+        }
+        let path = self.version_path(key, version);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let object = found(bytes);
+                if object.version == *version { Ok(object) } else { Err(not_found()) }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(not_found()),
+            Err(e) => Err(failed("reading", &path, e)),
+        }
+    }
+
+    fn put_all(&self, puts: &[Put]) -> Vec<Result<Stored, StoreError>> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                match puts.get(i) {
+                    Some(put) => done.push((i, self.put(put))),
+                    None => return done,
+                }
+            }
+        };
+        let mut answers: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (1..self.threads.min(puts.len())).map(|_| scope.spawn(work)).collect();
+            let mut done = work();
+            for thread in threads {
+                done.extend(thread.join().expect("writing an object does not panic"));
+            }
+            done
+        });
+        answers.sort_unstable_by_key(|(i, _)| *i);
+        let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
+        if answers.iter().any(Result::is_ok)
+            && let Err(error) = self.sync(puts)
+        {
+            let kind = error.kind();
+            return puts.iter().map(|put| Err(failed("syncing", Path::new(put.key.as_str()), kind.into()))).collect();
+        }
+        answers
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sync(&self, _: &[Put]) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(&*self.root)?)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sync(&self, puts: &[Put]) -> io::Result<()> {
+        for put in puts {
+            let path = self.path(&put.key);
+            for ancestor in path.ancestors().take_while(|a| a.starts_with(&*self.root)) {
+                if ancestor.exists() {
+                    File::open(ancestor)?.sync_all()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn list_keys(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
+        let mut keys = Vec::new();
+        let after = after.map_or("", Key::as_str);
+        walk(&self.root, "", prefix, after, limit, &mut keys)?;
+        Ok(keys)
+    }
+}
+
+/// Visits keys in ascending order, entering only folders that can hold wanted ones.
+fn walk(dir: &Path, at: &str, prefix: &str, after: &str, limit: usize, keys: &mut Vec<Key>) -> Result<(), StoreError> {
+    let mut entries = read_dir(dir)?;
+    // A folder sorts as its name with the slash that its keys have.
+    entries.sort_by_cached_key(|e| format!("{}{}", e.name, if e.is_dir { "/" } else { "" }));
+    for entry in entries {
+        if keys.len() >= limit {
+            return Ok(());
+        }
+        if entry.name.starts_with('.') {
+            continue;
+        }
+        let key = format!("{at}{}", entry.name);
+        if entry.is_dir {
+            let start = format!("{key}/");
+            let may_match = start.starts_with(prefix) || prefix.starts_with(&start);
+            let may_follow = start.as_str() > after || after.starts_with(&start);
+            if may_match && may_follow {
+                walk(&dir.join(&entry.name), &start, prefix, after, limit, keys)?;
+            }
+        } else if key.starts_with(prefix) && key.as_str() > after {
+            keys.push(Key::new(key));
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Store for DiskStore {
+    async fn put_batch(&self, puts: &[Put]) -> Vec<Result<Stored, StoreError>> {
+        if puts.is_empty() {
+            return Vec::new();
+        }
+        tokio::task::block_in_place(|| self.put_all(puts))
+    }
+
+    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
+        self.read(key, version)
+    }
+
+    async fn head(&self, key: &Key) -> Result<Head, StoreError> {
+        let object = self.read(key, None)?;
+        Ok(Head { version: object.version, etag: object.etag, payload_hash: None })
+    }
+
+    async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
+        let mut versions = match self.read(key, None) {
+            Ok(object) => vec![object.version],
+            Err(StoreError::NotFound(_)) => vec![],
+            Err(error) => return Err(error),
+        };
+        for entry in read_dir(&self.version_dir(key))? {
+            let name = entry.name.split('.').next().unwrap_or_default().to_owned();
+            if !name.is_empty() && !versions.iter().any(|v| v.0 == name) {
+                versions.push(VersionId(name));
+            }
+        }
+        Ok(versions)
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
+        tokio::task::block_in_place(|| self.list_keys(prefix, after, limit))
+    }
+
+    fn uri(&self, key: &Key, version: &VersionId) -> String {
+        uri::file(&self.path(key).to_string_lossy(), version)
+    }
+}
+
+struct Entry {
+    name: String,
+    is_dir: bool,
+}
+
+/// The entries of a directory; none if it does not exist.
+fn read_dir(dir: &Path) -> Result<Vec<Entry>, StoreError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(failed("listing", dir, e)),
+    };
+    entries
+        .map(|entry| {
+            let entry = entry?;
+            Ok(Entry { is_dir: entry.file_type()?.is_dir(), name: entry.file_name().to_string_lossy().into_owned() })
+        })
+        .collect::<io::Result<_>>()
+        .map_err(|e| failed("listing", dir, e))
+}
+
+fn version_of(bytes: &[u8]) -> VersionId {
+    let mut hex = sha256::Sha256::of(bytes).to_hex();
+    hex.truncate(32);
+    VersionId(hex)
+}
+
+fn is_temporary(name: &str) -> bool {
+    name.starts_with(".put-") && Path::new(name).extension().is_some_and(|e| e == "tmp")
+}
+
+fn write_temporary(target: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+    let folder = target.parent().expect("a key has a folder below the root");
+    let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!(".put-{}-{number}.tmp", std::process::id()));
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path);
+    let mut file = match open() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder).map_err(|e| failed("creating", folder, e))?;
+            open()
+        }
+        opened => opened,
+    }
+    .map_err(|e| failed("creating", &path, e))?;
+    match file.write_all(bytes) {
+        Ok(()) => Ok(path),
+        Err(e) => {
+            let _ = fs::remove_file(&path);
+            Err(failed("writing", &path, e))
+        }
+    }
+}
+
+/// Renames without replacing; file systems that cannot do that link instead.
+fn place_new(temporary: &Path, path: &Path) -> Result<(), StoreError> {
+    let placed = match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            fs::hard_link(temporary, path).and_then(|()| fs::remove_file(temporary))
+        }
+        renamed => renamed.map_err(io::Error::from),
+    };
+    placed.map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::Precondition,
+        _ => failed("placing", path, e),
+    })
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+    let path = path.display().to_string();
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(path),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreError::Denied(path),
+        _ => StoreError::Unavailable { action, path, source },
+    }
+}

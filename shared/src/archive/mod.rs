@@ -1,0 +1,113 @@
+//! The archive: one verifiable, compressed object per PubMed record, every version kept.
+//!
+//! The way of a record: [`Envelope`] → bytes ([`codec`]) → key ([`layout`]) → [`Store`].
+//! [`Archive`] joins them and decides what to do when an object is already there; which rows
+//! point at objects is the business of `records`, not of this module.
+
+pub mod codec;
+pub mod disk;
+pub mod envelope;
+mod json_text;
+pub mod layout;
+pub mod memory;
+mod put;
+pub mod store;
+pub mod uri;
+
+use std::sync::Arc;
+
+pub use codec::Compression;
+pub use disk::DiskStore;
+pub use envelope::{Envelope, EnvelopeError, Payload, Source};
+pub use layout::Layout;
+pub use memory::MemoryStore;
+pub use put::{Draft, PutOutcome, StoredVersion};
+pub use store::{Condition, ETag, Key, Put, Store, StoreError, VersionId};
+
+use crate::words::Pmid;
+
+/// An archive: a store, its layout and the limits on what is read back.
+#[derive(Clone)]
+pub struct Archive {
+    store: Arc<dyn Store>,
+    layout: Layout,
+    max_record_bytes: usize,
+}
+
+/// An object of the archive could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The object is there but is not a valid envelope.
+    #[error("archive object {key} is damaged")]
+    Damaged {
+        /// The object's key.
+        key: String,
+        /// What is wrong with it.
+        source: EnvelopeError,
+    },
+}
+
+impl Archive {
+    /// An archive in `store`; records up to `max_record_bytes` of XML are accepted.
+    pub fn new(store: Arc<dyn Store>, layout: Layout, max_record_bytes: usize) -> Self {
+        Self { store, layout, max_record_bytes }
+    }
+
+    /// Where things are.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The largest record accepted, in bytes of XML.
+    pub fn max_record_bytes(&self) -> usize {
+        self.max_record_bytes
+    }
+
+    /// The newest envelope of a record, or of one version of it. The payload's hash has been
+    /// checked against the envelope's.
+    pub async fn envelope(&self, pmid: Pmid, version: Option<&VersionId>) -> Result<Envelope, ReadError> {
+        self.envelope_at(&self.layout.record(pmid), version).await.map(|(envelope, _)| envelope)
+    }
+
+    /// The envelope under a key with the version it was read from.
+    pub async fn envelope_at(
+        &self,
+        key: &Key,
+        version: Option<&VersionId>,
+    ) -> Result<(Envelope, StoredVersion), ReadError> {
+        let object = self.store.get(key, version).await?;
+        let envelope = codec::decode(&object.bytes, envelope::max_bytes(self.max_record_bytes))
+            .map_err(EnvelopeError::from)
+            .and_then(|json| Envelope::from_json(&json))
+            .map_err(|source| ReadError::Damaged { key: key.to_string(), source })?;
+        Ok((envelope, StoredVersion { version: object.version, etag: object.etag }))
+    }
+
+    /// The address of one version, as written to `s3_uri`.
+    pub fn uri(&self, key: &Key, version: &VersionId) -> String {
+        self.store.uri(key, version)
+    }
+
+    /// Stores an object that is written once (manifest, part, quarantine). If it is already
+    /// there, that one stays: keys of such objects name the work that made them.
+    pub async fn put_once(&self, key: Key, bytes: Vec<u8>) -> Result<String, StoreError> {
+        let uri_key = key.clone();
+        let put = Put { key, bytes, condition: Condition::Absent, payload_hash: None };
+        match self.store.put_batch(&[put]).await.pop().expect("one put, one answer") {
+            Ok(stored) => Ok(self.store.uri(&uri_key, &stored.version)),
+            Err(StoreError::Precondition) => {
+                let there = self.store.head(&uri_key).await?;
+                Ok(self.store.uri(&uri_key, &there.version))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Says that a worker lives while it runs a unit.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::{Lease, Settings};
+
+/// A running heartbeat; ended by [`Heartbeat::end`], never dropped in the middle of a statement.
+pub(super) struct Heartbeat {
+    done: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Heartbeat {
+    /// Beats until ended. Sets `stop` when the lease is lost or the job cancelled. Stops beating
+    /// when the unit makes no progress for its whole time, so that others may take it.
+    pub(super) fn start(
+        db: sqlx::PgPool,
+        lease: Lease,
+        settings: Settings,
+        stop: Arc<AtomicBool>,
+        progressed: Arc<Mutex<Instant>>,
+    ) -> Self {
+        let done = Arc::new(Notify::new());
+        let ended = done.clone();
+        let task = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(settings.heartbeat);
+            ticks.tick().await;
+            loop {
+                tokio::select! {
+                    () = ended.notified() => return,
+                    _ = ticks.tick() => {}
+                }
+                let silent = progressed.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+                if silent > settings.unit_timeout {
+                    tracing::warn!(unit_id = %lease.unit, "no progress: giving the unit up");
+                    stop.store(true, Ordering::Relaxed);
+                    return;
+                }
+                // A lost database is not a lost lease: the next beat may get through.
+                if let Ok(false) = lease.heartbeat(&db, settings.stale.as_secs_f64()).await {
+                    stop.store(true, Ordering::Relaxed);
+                    return;
+                }
+            }
+        });
+        Self { done, task }
+    }
+
+    pub(super) async fn end(self) {
+        self.done.notify_one();
+        // It only panics if the runtime is shut down.
+        let _ = self.task.await;
+    }
+}

@@ -1,0 +1,528 @@
+//! A claimed unit and everything that may be written for it.
+//!
+//! Each write is one transaction: lock the job row, look whether the job goes on, write, and
+//! change the unit only if its epoch is still the claimed one. No rows changed means that another
+//! worker has it: roll back and stop.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::Engine;
+use super::outcomes::{self, Line};
+use super::pipeline::{NewUnit, Plan, UnitError};
+use crate::db::DbError;
+use crate::records::{self, Accepted};
+use crate::words::{ErrorCode, JobId, Outcome, SkipReason, Tally, UnitId, WorkerId};
+
+/// Which units to claim.
+#[derive(Clone, Debug)]
+pub struct Claim<'a> {
+    /// Who claims.
+    pub worker: &'a WorkerId,
+    /// On which machine.
+    pub hostname: &'a str,
+    /// Units of these tools.
+    pub tools: &'a [String],
+    /// Only this unit.
+    pub unit: Option<UnitId>,
+}
+
+/// A claimed unit.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The unit.
+    pub unit: UnitId,
+    /// Its job.
+    pub job: JobId,
+    /// The job's tool.
+    pub tool: String,
+    /// The job's parameters.
+    pub params: Value,
+    /// The job's trace.
+    pub trace_id: String,
+    /// Phase of the unit.
+    pub phase: String,
+    /// Number in the phase; 0 plans it.
+    pub seq: i32,
+    /// What it is to do.
+    pub input: Value,
+    /// Where an earlier attempt stopped.
+    pub cursor: Option<Value>,
+    /// Attempts that ended without progress.
+    pub attempt: i32,
+    /// The fencing token.
+    pub epoch: i64,
+    /// Batches committed so far.
+    batches: i64,
+    tally: Tally,
+    claimed: Instant,
+}
+
+/// A batch to commit.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Stored versions that are to become pointers.
+    pub accepts: Vec<Accepted>,
+    /// One line per record of the batch.
+    pub lines: Vec<Line>,
+    /// Where the unit goes on.
+    pub cursor: Value,
+    /// Progress in bytes since the last batch.
+    pub bytes: i64,
+}
+
+/// What the end of a unit means for its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Other units are left.
+    UnitsLeft,
+    /// It was the last one: finalise the job.
+    JobOver,
+}
+
+#[derive(FromRow)]
+struct Claimed {
+    id: Uuid,
+    job_id: Uuid,
+    phase: String,
+    seq: i32,
+    input: Value,
+    cursor: Option<Value>,
+    retry_count: i32,
+    epoch: i64,
+    tally: Value,
+    tool: String,
+    params: Value,
+    trace_id: String,
+    batches: i64,
+}
+
+#[derive(FromRow)]
+struct JobRow {
+    cancelled: bool,
+    overdue: bool,
+    terminal: bool,
+    progress: Value,
+}
+
+impl Lease {
+    /// Claims one unit, if there is one.
+    pub async fn claim(db: &PgPool, settings: &super::Settings, claim: Claim<'_>) -> Result<Option<Self>, DbError> {
+        let claimed: Option<Claimed> = sqlx::query_as(include_str!("sql/claim.sql"))
+            .bind(claim.worker.as_str())
+            .bind(claim.hostname)
+            .bind(claim.tools)
+            .bind(claim.unit.map(|unit| unit.0))
+            .bind(settings.job_units)
+            .bind(i32::try_from(settings.stale.as_secs()).unwrap_or(i32::MAX))
+            .fetch_optional(db)
+            .await?;
+        Ok(claimed.map(|row| Self {
+            unit: UnitId(row.id),
+            job: JobId(row.job_id),
+            tool: row.tool,
+            params: row.params,
+            trace_id: row.trace_id,
+            phase: row.phase,
+            seq: row.seq,
+            input: row.input,
+            cursor: row.cursor,
+            attempt: row.retry_count + 1,
+            epoch: row.epoch,
+            batches: row.batches,
+            tally: serde_json::from_value(row.tally).unwrap_or_default(),
+            claimed: Instant::now(),
+        }))
+    }
+
+    /// Records by outcome so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Claimed → processing; the job runs from here on.
+    pub async fn start(&self, db: &PgPool) -> Result<(), UnitError> {
+        let mut tx = db.begin().await?;
+        self.lock_job(&mut tx).await?;
+        fenced(
+            &sqlx::query(
+                "update ingestion_work_units set status = 'processing', heartbeat_at = now() \
+                 where id = $1 and epoch = $2 and status = 'claimed'",
+            )
+            .bind(self.unit.0)
+            .bind(self.epoch)
+            .execute(&mut *tx)
+            .await?,
+        )?;
+        sqlx::query(
+            "update jobs set state = 'running', started_at = coalesce(started_at, now()) \
+             where id = $1 and state = 'queued'",
+        )
+        .bind(self.job.0)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Says that the worker lives; false when the lease is lost or the job cancelled.
+    pub async fn heartbeat(&self, db: &PgPool, stale_secs: f64) -> Result<bool, DbError> {
+        let alive = sqlx::query(include_str!("sql/heartbeat.sql"))
+            .bind(self.unit.0)
+            .bind(self.epoch)
+            .bind(stale_secs)
+            .execute(db)
+            .await?;
+        Ok(alive.rows_affected() == 1)
+    }
+
+    /// Why the heartbeat found no row.
+    pub(super) async fn why_stopped(&self, engine: &Engine) -> Result<UnitError, DbError> {
+        let cancelled: Option<bool> = sqlx::query_scalar(
+            "select j.cancel_requested_at is not null from ingestion_work_units u join jobs j on j.id = u.job_id \
+             where u.id = $1 and u.epoch = $2 and u.status = 'processing'",
+        )
+        .bind(self.unit.0)
+        .bind(self.epoch)
+        .fetch_optional(&engine.db)
+        .await?;
+        Ok(if cancelled == Some(true) { UnitError::Cancelled } else { UnitError::LeaseLost })
+    }
+
+    /// Commits a batch. When the database is lost in the middle, waits for it, looks whether the
+    /// commit had happened, and otherwise does it again.
+    pub(super) async fn commit(&mut self, engine: &Engine, mut batch: Batch) -> Result<(), UnitError> {
+        let give_up = Instant::now() + engine.settings.database_patience;
+        let mut pause = std::time::Duration::from_millis(100);
+        loop {
+            match self.try_commit(&engine.db, &mut batch).await {
+                Err(CommitError::Db(error)) if error.is_transient() && Instant::now() < give_up => {
+                    tracing::warn!(unit_id = %self.unit, error = %error, "the database is away, waiting for it");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(std::time::Duration::from_secs(2));
+                    if let Ok(true) = self.is_committed(&engine.db).await {
+                        break;
+                    }
+                }
+                Err(CommitError::Db(error)) => return Err(error.into()),
+                Err(CommitError::Unit(error)) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        for line in &batch.lines {
+            self.tally.add(line.outcome);
+        }
+        self.batches += 1;
+        self.cursor = Some(batch.cursor);
+        Ok(())
+    }
+
+    /// Whether the batch after the last known one is there, written under this epoch's cursor.
+    async fn is_committed(&self, db: &PgPool) -> Result<bool, DbError> {
+        Ok(sqlx::query_scalar(
+            "select exists (select from ingestion_unit_outcomes o join ingestion_work_units u on u.id = o.unit_id \
+             where o.unit_id = $1 and o.batch = $2 and u.epoch = $3)",
+        )
+        .bind(self.unit.0)
+        .bind(self.batches)
+        .bind(self.epoch)
+        .fetch_one(db)
+        .await?)
+    }
+
+    async fn try_commit(&self, db: &PgPool, batch: &mut Batch) -> Result<(), CommitError> {
+        let mut tx = db.begin().await?;
+        let job = self.lock_job(&mut tx).await?;
+        let accepted = records::accept(&mut tx, &batch.accepts).await?;
+        let refused = batch.accepts.iter().map(|a| a.pmid).filter(|pmid| !accepted.contains(pmid));
+        for pmid in refused.collect::<Vec<_>>() {
+            // Another worker was faster with a newer payload.
+            for line in batch.lines.iter_mut().filter(|l| l.pmid == Some(pmid) && l.outcome != Outcome::Failed) {
+                line.outcome = Outcome::Skipped;
+                line.reason = SkipReason::Older.as_str().map(str::to_owned);
+            }
+        }
+        let mut counted = Tally::default();
+        batch.lines.iter().for_each(|line| counted.add(line.outcome));
+        sqlx::query("insert into ingestion_unit_outcomes (unit_id, batch, outcomes) values ($1, $2, $3)")
+            .bind(self.unit.0)
+            .bind(self.batches)
+            .bind(outcomes::frame(&batch.lines))
+            .execute(&mut *tx)
+            .await?;
+        crate::words::crash::point("in_transaction");
+        let mut tally = self.tally;
+        tally.merge(&counted);
+        fenced(
+            &sqlx::query(include_str!("sql/commit_unit.sql"))
+                .bind(self.unit.0)
+                .bind(self.epoch)
+                .bind(&batch.cursor)
+                .bind(serde_json::to_value(tally).expect("counts are JSON"))
+                .execute(&mut *tx)
+                .await?,
+        )?;
+        count(&mut tx, self.job, job.progress, &counted, batch.bytes).await?;
+        Ok(tx.commit().await.map_err(DbError::from)?)
+    }
+
+    /// Completes a planning unit: its phase's units are there in the same commit.
+    pub(super) async fn complete_plan(&self, engine: &Engine, plan: &Plan) -> Result<Settled, UnitError> {
+        let mut tx = engine.db.begin().await?;
+        let job = self.lock_job(&mut tx).await?;
+        self.finish(&mut tx, "completed", None, None).await?;
+        for (n, unit) in (1..).zip(&plan.units) {
+            insert_unit(&mut tx, self.job, &self.phase, n, unit).await?;
+        }
+        let mut progress = job.progress;
+        progress["bytes_total"] = json!(plan.bytes_total);
+        sqlx::query(
+            "update jobs set units_total = units_total + $2, units_done = units_done + 1, progress = $3 where id = $1",
+        )
+        .bind(self.job.0)
+        .bind(i32::try_from(plan.units.len()).unwrap_or(i32::MAX))
+        .bind(progress)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "insert into ingestion_jobs (id, organization_id, job_type, external_version, status, started_at) \
+             select id, principal, tool, $2, 'parsing', now() from jobs where id = $1 on conflict (id) do nothing",
+        )
+        .bind(self.job.0)
+        .bind(&plan.external_version)
+        .execute(&mut *tx)
+        .await?;
+        let settled = self.settle(&mut tx, engine).await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+
+    /// Completes a unit whose batches are all committed.
+    pub(super) async fn complete(&self, engine: &Engine) -> Result<Settled, UnitError> {
+        let part = outcomes::write_part(engine, self.job, self.unit).await?;
+        crate::words::crash::point("after_part");
+        let mut tx = engine.db.begin().await?;
+        self.lock_job(&mut tx).await?;
+        self.finish(&mut tx, "completed", Some(&part), None).await?;
+        sqlx::query("update jobs set units_done = units_done + 1 where id = $1")
+            .bind(self.job.0)
+            .execute(&mut *tx)
+            .await?;
+        let settled = self.settle(&mut tx, engine).await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+
+    /// Ends an attempt that failed: another one later, or the unit has failed for good.
+    pub(super) async fn fail(
+        &self,
+        engine: &Engine,
+        code: ErrorCode,
+        message: &str,
+        retry: bool,
+    ) -> Result<Settled, UnitError> {
+        let mut tx = engine.db.begin().await?;
+        match self.lock_job(&mut tx).await {
+            Err(UnitError::Cancelled) => {
+                tx.rollback().await?;
+                return self.stop(engine).await;
+            }
+            // An overdue job fails its units with whatever they failed with.
+            Ok(_) | Err(UnitError::Failed { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let failed: Option<bool> = sqlx::query_scalar(include_str!("sql/fail_unit.sql"))
+            .bind(self.unit.0)
+            .bind(self.epoch)
+            .bind(code.as_str())
+            .bind(message)
+            .bind(retry)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let failed = failed.ok_or(UnitError::LeaseLost)?;
+        if failed {
+            sqlx::query("update jobs set units_failed = units_failed + 1 where id = $1")
+                .bind(self.job.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+        sqlx::query("insert into ingestion_job_logs (job_id, level, message, fields) values ($1, $2, $3, $4)")
+            .bind(self.job.0)
+            .bind(if failed { "error" } else { "warn" })
+            .bind(message)
+            .bind(json!({"unit_id": self.unit, "error_code": code, "attempt": self.attempt, "final": failed}))
+            .execute(&mut *tx)
+            .await?;
+        let settled = self.settle(&mut tx, engine).await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+
+    /// Gives a unit back without blame: the worker stops, or the unit's time is up.
+    pub(super) async fn hand_back(&self, db: &PgPool) -> Result<(), UnitError> {
+        fenced(
+            &sqlx::query(
+                "update ingestion_work_units set status = 'pending', worker_id = null, worker_hostname = null, \
+                 claimed_at = null, heartbeat_at = null, lease_until = null \
+                 where id = $1 and epoch = $2 and status in ('claimed', 'processing')",
+            )
+            .bind(self.unit.0)
+            .bind(self.epoch)
+            .execute(db)
+            .await?,
+        )
+    }
+
+    /// Ends a unit of a cancelled job.
+    pub(super) async fn stop(&self, engine: &Engine) -> Result<Settled, UnitError> {
+        let mut tx = engine.db.begin().await?;
+        sqlx::query("select 1 from jobs where id = $1 for update").bind(self.job.0).execute(&mut *tx).await?;
+        self.finish(&mut tx, "cancelled", None, None).await?;
+        let settled = self.settle(&mut tx, engine).await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+
+    /// Locks the job row and looks whether the job goes on.
+    async fn lock_job(&self, tx: &mut PgConnection) -> Result<JobRow, UnitError> {
+        let job: Option<JobRow> =
+            sqlx::query_as(include_str!("sql/lock_job.sql")).bind(self.job.0).fetch_optional(tx).await?;
+        let job = job.ok_or(UnitError::LeaseLost)?;
+        if job.terminal {
+            return Err(UnitError::LeaseLost);
+        }
+        if job.cancelled {
+            return Err(UnitError::Cancelled);
+        }
+        if job.overdue {
+            return Err(UnitError::permanent(ErrorCode::DeadlineExceeded, "the job's time limit has passed"));
+        }
+        Ok(job)
+    }
+
+    async fn finish(
+        &self,
+        tx: &mut Transaction<'_, Postgres>,
+        status: &str,
+        part: Option<&str>,
+        error: Option<(&str, &str)>,
+    ) -> Result<(), UnitError> {
+        fenced(
+            &sqlx::query(include_str!("sql/finish_unit.sql"))
+                .bind(self.unit.0)
+                .bind(self.epoch)
+                .bind(status)
+                .bind(part)
+                .bind(error.map(|(code, _)| code))
+                .bind(error.map(|(_, message)| message))
+                .bind(i64::try_from(self.claimed.elapsed().as_millis()).unwrap_or(i64::MAX))
+                .execute(&mut **tx)
+                .await?,
+        )
+    }
+
+    /// Under the job's lock: is anything left, and if not, is there a next phase?
+    async fn settle(&self, tx: &mut Transaction<'_, Postgres>, engine: &Engine) -> Result<Settled, UnitError> {
+        let (left, failed, cancelled): (bool, bool, bool) =
+            sqlx::query_as(include_str!("sql/settle.sql")).bind(self.job.0).fetch_one(&mut **tx).await?;
+        if left {
+            return Ok(Settled::UnitsLeft);
+        }
+        let phases = engine.pipeline(&self.tool).map_or(&[][..], |pipeline| pipeline.phases());
+        let next = phases.iter().skip_while(|phase| **phase != self.phase).nth(1);
+        let Some(next) = next.filter(|_| !failed && !cancelled) else { return Ok(Settled::JobOver) };
+        insert_unit(tx, self.job, next, 0, &NewUnit { input: json!({}), required_hostname: None }).await?;
+        sqlx::query("update jobs set units_total = units_total + 1 where id = $1")
+            .bind(self.job.0)
+            .execute(&mut **tx)
+            .await?;
+        Ok(Settled::UnitsLeft)
+    }
+}
+
+/// No row changed: another worker has the unit.
+fn fenced(done: &sqlx::postgres::PgQueryResult) -> Result<(), UnitError> {
+    if done.rows_affected() == 1 { Ok(()) } else { Err(UnitError::LeaseLost) }
+}
+
+enum CommitError {
+    Db(DbError),
+    Unit(UnitError),
+}
+
+impl From<DbError> for CommitError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<sqlx::Error> for CommitError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+impl From<UnitError> for CommitError {
+    fn from(error: UnitError) -> Self {
+        Self::Unit(error)
+    }
+}
+
+async fn insert_unit(
+    tx: &mut Transaction<'_, Postgres>,
+    job: JobId,
+    phase: &str,
+    seq: i32,
+    unit: &NewUnit,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "insert into ingestion_work_units (id, job_id, phase, seq, input, required_hostname, priority) \
+         select $1, id, $3, $4, $5, $6, priority from jobs where id = $2",
+    )
+    .bind(UnitId::new().0)
+    .bind(job.0)
+    .bind(phase)
+    .bind(seq)
+    .bind(&unit.input)
+    .bind(&unit.required_hostname)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Adds a batch to the job's counters; the job row is locked.
+async fn count(
+    tx: &mut PgConnection,
+    job: JobId,
+    mut progress: Value,
+    counted: &Tally,
+    bytes: i64,
+) -> Result<(), DbError> {
+    let mut tally: Tally = serde_json::from_value(progress.clone()).unwrap_or_default();
+    tally.merge(counted);
+    let number = |progress: &Value, key: &str| progress.get(key).and_then(Value::as_i64).unwrap_or(0);
+    let bytes_done = number(&progress, "bytes_done") + bytes;
+    let bytes_total = number(&progress, "bytes_total");
+    if let (Some(progress), Ok(Value::Object(counts))) = (progress.as_object_mut(), serde_json::to_value(tally)) {
+        progress.extend(counts);
+        progress.insert("done".into(), json!(tally.requested));
+        progress.insert("bytes_done".into(), json!(bytes_done));
+        #[expect(clippy::cast_precision_loss, reason = "a fraction for a progress bar")]
+        let fraction = if bytes_total > 0 { (bytes_done as f64 / bytes_total as f64).min(1.0) } else { 0.0 };
+        progress.insert("fraction".into(), json!(fraction));
+    }
+    sqlx::query("update jobs set progress = $2 where id = $1").bind(job.0).bind(progress).execute(&mut *tx).await?;
+    sqlx::query(
+        "update ingestion_jobs set records_processed = records_processed + $2, \
+         records_stored = records_stored + $3, records_failed = records_failed + $4 where id = $1",
+    )
+    .bind(job.0)
+    .bind(counted.requested)
+    .bind(counted.archived + counted.skipped + counted.deleted)
+    .bind(counted.failed)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! The ingest engine: jobs planned into work units, each unit claimed, fenced, run and finished
+//! exactly once.
+//!
+//! ```text
+//! submit ─▶ unit 0 of a phase (plan) ─▶ units 1…n ─▶ … last unit ─▶ next phase | finalise
+//!             claim → start → batches (each one transaction) → complete
+//!                └── worker dies: reclaim ──┘      └── cancel, deadline, shutdown: at the next batch
+//! ```
+//!
+//! The protocol is in [`lease`]: every write names the epoch that was claimed, and locks are taken
+//! in the order job, pointers, event counter, unit.
+
+mod finalise;
+mod heartbeat;
+mod lease;
+mod outcomes;
+mod pipeline;
+mod presence;
+mod quarantine;
+mod settings;
+mod sweep;
+mod worker;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+pub use finalise::finalise;
+pub use lease::{Batch, Claim, Lease, Settled};
+pub use outcomes::Line;
+pub use pipeline::{NewUnit, Pipeline, Plan, UnitContext, UnitError};
+pub use presence::Presence;
+pub use quarantine::{Quarantined, quarantined, quarantined_one};
+pub use settings::Settings;
+pub use sweep::{Swept, sweep};
+pub use worker::{Ran, Worker};
+
+use crate::archive::Archive;
+
+/// What running work units needs.
+#[derive(Clone)]
+pub struct Engine {
+    /// State.
+    pub db: PgPool,
+    /// Objects.
+    pub archive: Archive,
+    /// Wakes other workers.
+    pub queue: Arc<dyn crate::queue::Queue>,
+    /// Leases, limits, batch sizes.
+    pub settings: Settings,
+    /// What this deployment can run.
+    pub pipelines: Arc<[Arc<dyn Pipeline>]>,
+}
+
+impl Engine {
+    /// The pipeline of a tool.
+    pub fn pipeline(&self, tool: &str) -> Option<Arc<dyn Pipeline>> {
+        self.pipelines.iter().find(|pipeline| pipeline.tool() == tool).cloned()
+    }
+
+    /// The tools this engine can run.
+    pub fn tools(&self) -> Vec<String> {
+        self.pipelines.iter().map(|pipeline| pipeline.tool().to_owned()).collect()
+    }
+}

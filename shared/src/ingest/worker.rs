@@ -1,0 +1,268 @@
+//! The worker: claims units and runs them, one at a time.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgListener;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::heartbeat::Heartbeat;
+use super::lease::{Claim, Lease, Settled};
+use super::pipeline::{UnitContext, UnitError};
+use super::{Engine, Presence, finalise, sweep};
+use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host};
+
+/// How long a worker waits for a notification before it looks by itself.
+const POLL: Duration = Duration::from_secs(2);
+
+/// A worker of this process.
+pub struct Worker {
+    engine: Engine,
+    id: WorkerId,
+    hostname: String,
+    /// Directory with the locks of this machine's workers.
+    presence_dir: Option<PathBuf>,
+    _presence: Option<Presence>,
+    shutdown: Arc<AtomicBool>,
+    swept: Mutex<Option<Instant>>,
+}
+
+/// What a call of [`Worker::run_one`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// Ran a unit to its end, or to an end for now.
+    Unit,
+    /// Nothing was claimable.
+    Nothing,
+}
+
+impl Worker {
+    /// A worker; with `presence_dir`, others on this machine notice its death at once.
+    pub fn new(engine: Engine, presence_dir: Option<PathBuf>) -> std::io::Result<Self> {
+        let id = WorkerId::new();
+        let presence = presence_dir.as_deref().map(|dir| Presence::hold(dir, &id)).transpose()?;
+        Ok(Self {
+            engine,
+            id,
+            hostname: host::name(),
+            presence_dir,
+            _presence: presence,
+            shutdown: Arc::default(),
+            swept: Mutex::default(),
+        })
+    }
+
+    /// Setting this stops the worker at its next batch; the unit is handed back.
+    pub fn shutdown_flag(&self) -> Arc<AtomicBool> {
+        self.shutdown.clone()
+    }
+
+    fn stopping(&self) -> bool {
+        self.shutdown.load(Ordering::Relaxed)
+    }
+
+    /// Runs units of any job until told to stop; with `once`, until none is left.
+    pub async fn run(&self, once: bool) -> Result<(), UnitError> {
+        let mut listener = None;
+        while !self.stopping() {
+            match self.step(None).await {
+                Ok(Ran::Unit) => {}
+                Ok(Ran::Nothing) if once => return Ok(()),
+                Ok(Ran::Nothing) => self.wait(&mut listener, "bio_mcp_work").await,
+                Err(UnitError::Failed { code: ErrorCode::DatabaseError, message, retry: true }) => {
+                    tracing::warn!(message, "the database is away, waiting for it");
+                    listener = None;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the units of one job until it has ended.
+    pub async fn run_job(&self, job: JobId) -> Result<(), UnitError> {
+        let give_up_after = self.engine.settings.database_patience;
+        let mut listener = None;
+        let mut away_since: Option<Instant> = None;
+        while !self.stopping() {
+            match self.step_job(job).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(Ran::Unit)) => away_since = None,
+                Ok(Some(Ran::Nothing)) => {
+                    away_since = None;
+                    self.wait(&mut listener, "bio_mcp_jobs").await;
+                }
+                Err(UnitError::Failed { code: ErrorCode::DatabaseError, retry: true, .. })
+                    if away_since.get_or_insert_with(Instant::now).elapsed() < give_up_after =>
+                {
+                    listener = None;
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn step_job(&self, job: JobId) -> Result<Option<Ran>, UnitError> {
+        let ended: Option<bool> =
+            sqlx::query_scalar("select state in ('succeeded', 'failed', 'cancelled') from jobs where id = $1")
+                .bind(job.0)
+                .fetch_optional(&self.engine.db)
+                .await?;
+        if ended.unwrap_or(true) {
+            return Ok(None);
+        }
+        let pending: Vec<Uuid> = sqlx::query_scalar(
+            "select id from ingestion_work_units where job_id = $1 and status = 'pending' \
+             and not_before <= now() order by phase, seq limit 16",
+        )
+        .bind(job.0)
+        .fetch_all(&self.engine.db)
+        .await?;
+        for unit in pending {
+            if self.step(Some(UnitId(unit))).await? == Ran::Unit {
+                return Ok(Some(Ran::Unit));
+            }
+        }
+        self.sweep_if_due().await?;
+        Ok(Some(Ran::Nothing))
+    }
+
+    async fn step(&self, unit: Option<UnitId>) -> Result<Ran, UnitError> {
+        self.sweep_if_due().await?;
+        self.run_one(unit).await
+    }
+
+    /// Takes over from the dead of this machine every time, sweeps everything now and then.
+    async fn sweep_if_due(&self) -> Result<(), UnitError> {
+        if let Some(dir) = &self.presence_dir {
+            sweep::reclaim_of_the_dead(&self.engine, dir).await?;
+        }
+        let due = {
+            let mut swept = self.swept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let due = swept.is_none_or(|at| at.elapsed() >= self.engine.settings.sweep);
+            if due {
+                *swept = Some(Instant::now());
+            }
+            due
+        };
+        if due {
+            sweep::sweep(&self.engine, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a notification, at most [`POLL`].
+    async fn wait(&self, listener: &mut Option<PgListener>, channel: &'static str) {
+        if listener.is_none() {
+            *listener = async {
+                let mut new = PgListener::connect_with(&self.engine.db).await?;
+                new.listen(channel).await?;
+                Ok::<_, sqlx::Error>(new)
+            }
+            .await
+            .ok();
+        }
+        let wait = async {
+            match listener {
+                Some(listener) => listener.recv().await.map(|_| ()),
+                None => std::future::pending().await,
+            }
+        };
+        if let Ok(Err(_)) = tokio::time::timeout(POLL, wait).await {
+            *listener = None;
+        }
+    }
+
+    /// Claims one unit and runs it.
+    pub async fn run_one(&self, unit: Option<UnitId>) -> Result<Ran, UnitError> {
+        let tools = self.engine.tools();
+        let claim = Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit };
+        let Some(lease) = Lease::claim(&self.engine.db, &self.engine.settings, claim).await? else {
+            return Ok(Ran::Nothing);
+        };
+        crate::words::crash::point("after_claim");
+        let span = tracing::info_span!(
+            "unit", job_id = %lease.job, unit_id = %lease.unit, tool = lease.tool, trace_id = lease.trace_id,
+            attempt = lease.attempt
+        );
+        self.run_claimed(lease).instrument(span).await?;
+        Ok(Ran::Unit)
+    }
+
+    async fn run_claimed(&self, lease: Lease) -> Result<(), UnitError> {
+        let job = lease.job;
+        let stop = Arc::new(AtomicBool::new(false));
+        let progressed = Arc::new(Mutex::new(Instant::now()));
+        let heartbeat = Heartbeat::start(
+            self.engine.db.clone(),
+            lease.clone(),
+            self.engine.settings,
+            stop.clone(),
+            progressed.clone(),
+        );
+        let context = UnitContext {
+            engine: self.engine.clone(),
+            lease,
+            stop,
+            shutdown: self.shutdown.clone(),
+            started: Instant::now(),
+            progressed,
+        };
+        // In a task of its own, so that a panic in a pipeline is that unit's failure alone.
+        let lease = context.lease.clone();
+        let running = tokio::spawn(run_unit(context).in_current_span());
+        let (lease, outcome) = match running.await {
+            Ok(ran) => ran,
+            Err(panic) => {
+                tracing::error!(error = %panic, "a pipeline panicked");
+                let message = "the unit's program panicked, see the log";
+                (lease, Err(UnitError::Failed { code: ErrorCode::Internal, message: message.into(), retry: true }))
+            }
+        };
+        heartbeat.end().await;
+        crate::words::crash::point("after_run");
+        let settled = match outcome {
+            Ok(settled) => Ok(settled),
+            Err(UnitError::LeaseLost) => {
+                tracing::warn!("lease_lost: another worker has this unit, nothing more is written");
+                Ok(Settled::UnitsLeft)
+            }
+            Err(UnitError::Cancelled) => lease.stop(&self.engine).await,
+            Err(UnitError::HandBack) => lease.hand_back(&self.engine.db).await.map(|()| Settled::UnitsLeft),
+            Err(UnitError::Failed { code, message, retry }) => {
+                tracing::warn!(error_code = code.as_str(), message, retry, "unit failed");
+                lease.fail(&self.engine, code, &message, retry).await
+            }
+        };
+        match settled {
+            Ok(Settled::JobOver) => finalise(&self.engine, job).await.map(|_| ()),
+            Ok(Settled::UnitsLeft) | Err(UnitError::LeaseLost) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn run_unit(mut context: UnitContext) -> (Lease, Result<Settled, UnitError>) {
+    let outcome = run_in(&mut context).await;
+    (context.lease, outcome)
+}
+
+async fn run_in(context: &mut UnitContext) -> Result<Settled, UnitError> {
+    let Some(pipeline) = context.engine.pipeline(&context.lease.tool) else {
+        return Err(UnitError::permanent(ErrorCode::Internal, "this worker does not know the job's tool"));
+    };
+    context.lease.start(&context.engine.db).await?;
+    crate::words::crash::point("after_start");
+    if context.lease.seq == 0 {
+        let plan = pipeline.plan(context).await?;
+        return context.lease.complete_plan(&context.engine, &plan).await;
+    }
+    pipeline.run(context).await?;
+    context.lease.complete(&context.engine).await
+}

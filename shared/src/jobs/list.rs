@@ -1,0 +1,69 @@
+//! Reading jobs.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::state::{Job, JobState};
+use crate::db::DbError;
+use crate::words::JobId;
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those in this state.
+    pub state: Option<JobState>,
+    /// Only those of this tool.
+    pub tool: Option<String>,
+    /// Only those after this one in the listing (newest first).
+    pub after: Option<(DateTime<Utc>, JobId)>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// One job.
+pub async fn get(db: &PgPool, job: JobId) -> Result<Option<Job>, DbError> {
+    Ok(sqlx::query_as("select * from jobs where id = $1").bind(job.0).fetch_optional(db).await?)
+}
+
+/// Jobs, newest first, and how many match in all.
+pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Vec<Job>, i64), DbError> {
+    let state = filter.state.map(JobState::as_str);
+    let (after_at, after_id): (Option<DateTime<Utc>>, Option<Uuid>) = filter.after.map(|(at, id)| (at, id.0)).unzip();
+    let jobs = sqlx::query_as(
+        "select * from jobs where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
+         and ($3::timestamptz is null or (created_at, id) < ($3, $4)) \
+         order by created_at desc, id desc limit $5",
+    )
+    .bind(state)
+    .bind(&filter.tool)
+    .bind(after_at)
+    .bind(after_id)
+    .bind(filter.limit)
+    .fetch_all(db)
+    .await?;
+    let total = sqlx::query_scalar(
+        "select count(*) from jobs where ($1::text is null or state = $1) and ($2::text is null or tool = $2)",
+    )
+    .bind(state)
+    .bind(&filter.tool)
+    .fetch_one(db)
+    .await?;
+    Ok((jobs, total))
+}
+
+/// How many queued jobs are claimed before this one; 0 when it is next or no longer queued.
+pub async fn position_in_queue(db: &PgPool, job: &Job) -> Result<i64, DbError> {
+    if job.state != JobState::Queued {
+        return Ok(0);
+    }
+    Ok(sqlx::query_scalar(
+        "select count(*) from jobs where state = 'queued' and id <> $1 \
+         and (priority > $2 or (priority = $2 and created_at < $3))",
+    )
+    .bind(job.id)
+    .bind(job.priority)
+    .bind(job.created_at)
+    .fetch_one(db)
+    .await?)
+}

@@ -1,0 +1,19 @@
+//! Jobs: submitted once, watched, cancelled, finished exactly once. One file per verb.
+//!
+//! What a job does is none of this module's business; `ingest` runs its work units.
+
+mod cancel;
+mod expire;
+mod list;
+mod log;
+mod params;
+mod state;
+mod submit;
+
+pub use cancel::{Cancelled, cancel};
+pub use expire::expire;
+pub use list::{Filter, get, list, position_in_queue};
+pub use log::{LogLine, logs};
+pub use params::params_hash;
+pub use state::{Job, JobState};
+pub use submit::{FirstUnit, Limits, Submission, SubmitError, Submitted, submit};

@@ -1,0 +1,173 @@
+//! Submitting a job: one transaction, one job however often it is sent.
+
+use serde_json::Value;
+use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::params::params_hash;
+use super::state::Job;
+use crate::db::DbError;
+use crate::words::{JobId, UnitId};
+
+/// What a caller asks for.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The tool.
+    pub tool: String,
+    /// Its parameters, defaults filled in.
+    pub params: Value,
+    /// Names the request, so that sending it again is not a second one.
+    pub idempotency_key: Option<String>,
+    /// Who asks.
+    pub principal: String,
+    /// 0 to 10, 10 first.
+    pub priority: i16,
+    /// How long the row stays after the job has ended, 1 to 168.
+    pub ttl_hours: i16,
+    /// The trace it belongs to.
+    pub trace_id: String,
+    /// The job it retries.
+    pub parent_job_id: Option<JobId>,
+    /// The unit that plans it.
+    pub first_unit: FirstUnit,
+}
+
+/// The unit every job starts with: it plans the first phase.
+#[derive(Clone, Debug)]
+pub struct FirstUnit {
+    /// Name of the first phase.
+    pub phase: String,
+    /// The machine that must plan it, for local files.
+    pub required_hostname: Option<String>,
+}
+
+/// Limits on submissions.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Jobs that may be queued or running.
+    pub max_queued_jobs: i64,
+    /// After this many seconds a job is given up.
+    pub job_timeout_secs: f64,
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug)]
+pub enum Submitted {
+    /// A new job.
+    Created(Box<Job>),
+    /// The job of an earlier identical request.
+    Replayed(Box<Job>),
+}
+
+impl Submitted {
+    /// The job.
+    pub fn job(&self) -> &Job {
+        match self {
+            Self::Created(job) | Self::Replayed(job) => job,
+        }
+    }
+}
+
+/// A submission was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The key was used with other parameters.
+    #[error("the idempotency key was used before with other parameters: use a new key")]
+    IdempotencyConflict,
+    /// Too many jobs wait.
+    #[error("{0} jobs are queued or running, which is the limit: try again when some have ended")]
+    TooManyJobs(i64),
+    /// The parameters cannot be written as canonical JSON.
+    #[error("the parameters are not valid JSON")]
+    Params(#[from] serde_json::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<sqlx::Error> for SubmitError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+/// Submits a job with its planning unit. With an idempotency key, (principal, tool, key) is the
+/// identity while the row lives; without one, a queued or running job of the same parameters is
+/// answered instead of a second one.
+pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
+    let hash = params_hash(&submission.params)?.to_hex();
+    let mut tx = db.begin().await?;
+    // Insert first: the unique indexes decide between concurrent submissions.
+    let inserted: Option<Job> = sqlx::query_as(include_str!("submit.sql"))
+        .bind(JobId::new().0)
+        .bind(&submission.tool)
+        .bind(&submission.params)
+        .bind(&hash)
+        .bind(&submission.idempotency_key)
+        .bind(&submission.principal)
+        .bind(submission.priority)
+        .bind(submission.ttl_hours)
+        .bind(&submission.trace_id)
+        .bind(submission.parent_job_id.map(|id| id.0))
+        .bind(limits.job_timeout_secs)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(job) = inserted else {
+        let earlier = earlier(&mut tx, submission, &hash).await?;
+        tx.rollback().await?;
+        return earlier;
+    };
+    let unfinished: i64 = sqlx::query_scalar("select count(*) from jobs where state in ('queued', 'running')")
+        .fetch_one(&mut *tx)
+        .await?;
+    if unfinished > limits.max_queued_jobs {
+        tx.rollback().await?;
+        return Err(SubmitError::TooManyJobs(limits.max_queued_jobs));
+    }
+    insert_planning_unit(&mut tx, job.id, job.priority, &submission.first_unit).await?;
+    tx.commit().await?;
+    Ok(Submitted::Created(Box::new(job)))
+}
+
+async fn insert_planning_unit(
+    tx: &mut Transaction<'_, Postgres>,
+    job: Uuid,
+    priority: i16,
+    first: &FirstUnit,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "insert into ingestion_work_units (id, job_id, phase, seq, input, priority, required_hostname) \
+         values ($1, $2, $3, 0, '{}', $4, $5)",
+    )
+    .bind(UnitId::new().0)
+    .bind(job)
+    .bind(&first.phase)
+    .bind(priority)
+    .bind(&first.required_hostname)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn earlier(
+    tx: &mut Transaction<'_, Postgres>,
+    submission: &Submission,
+    hash: &str,
+) -> Result<Result<Submitted, SubmitError>, DbError> {
+    let found: Option<(String, Uuid)> = sqlx::query_as(include_str!("earlier.sql"))
+        .bind(&submission.principal)
+        .bind(&submission.tool)
+        .bind(&submission.idempotency_key)
+        .bind(hash)
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some((earlier_hash, id)) = found else {
+        // It ended between the two statements: the caller's retry makes a new one.
+        return Ok(Err(SubmitError::Db(DbError::Conflict(sqlx::Error::RowNotFound))));
+    };
+    if earlier_hash != hash {
+        return Ok(Err(SubmitError::IdempotencyConflict));
+    }
+    let job = sqlx::query_as("select * from jobs where id = $1").bind(id).fetch_one(&mut **tx).await?;
+    Ok(Ok(Submitted::Replayed(Box::new(job))))
+}

@@ -1,0 +1,167 @@
+//! The first stage: a thread that reads a file and hands out batches of identified slices.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+
+use crate::pubmed::identity::{self, Identity};
+use crate::pubmed::source::{FileError, FileSource};
+use crate::pubmed::{Item, Splitter};
+use crate::words::Pmid;
+
+/// Slices of one batch; the PMIDs that are to be archived are distinct.
+pub struct RawBatch {
+    /// The slices, one after the other.
+    pub bytes: Vec<u8>,
+    /// What they are.
+    pub items: Vec<RawItem>,
+    /// Items of the file up to here.
+    pub items_done: i64,
+    /// Bytes of the file read up to here.
+    pub bytes_done: u64,
+    /// As-of time of the file itself.
+    pub as_of: DateTime<Utc>,
+    /// What comes after this batch.
+    pub end: End,
+}
+
+/// One item of a file.
+pub struct RawItem {
+    /// Its bytes.
+    pub range: Range<usize>,
+    /// Position in the file, from 1.
+    pub position: i64,
+    /// What it is.
+    pub what: What,
+}
+
+/// What an item is.
+pub enum What {
+    /// A record.
+    Record(Identity),
+    /// A deletion of a PMID, of the version it names.
+    Deletion(Pmid, i32),
+    /// Something that cannot be archived, and why.
+    Bad(Option<Pmid>, String),
+}
+
+/// What comes after a batch.
+#[derive(Debug)]
+pub enum End {
+    /// Another batch.
+    More,
+    /// Nothing: the document is complete.
+    Finished,
+    /// Nothing: the rest of the file cannot be read.
+    Failed(FileError),
+}
+
+/// A file to be read.
+pub struct Reading {
+    pub path: PathBuf,
+    /// Items that have an outcome from an earlier attempt.
+    pub skip_items: i64,
+    pub max_file_bytes: u64,
+    pub max_record_bytes: usize,
+    pub batch_records: usize,
+    pub batch_bytes: usize,
+}
+
+impl Reading {
+    /// Reads until the end, or until nobody listens any more.
+    pub fn run(self, batches: &mpsc::Sender<RawBatch>) {
+        let mut batch = RawBatch::after(self.skip_items, DateTime::default());
+        if let Err(error) = self.read(batches, &mut batch) {
+            batch.end = End::Failed(error);
+            // Nobody listens when the unit was stopped.
+            let _ = batches.blocking_send(batch);
+        }
+    }
+
+    fn read(&self, batches: &mpsc::Sender<RawBatch>, batch: &mut RawBatch) -> Result<(), FileError> {
+        let source = FileSource::open(&self.path, self.max_file_bytes)?;
+        let as_of = source.as_of;
+        let progress = source.progress();
+        batch.as_of = as_of;
+        let mut splitter = Splitter::new(source, self.max_record_bytes);
+        let mut seen: HashSet<Pmid> = HashSet::with_capacity(self.batch_records);
+        let mut position = 0;
+        loop {
+            let Some(item) = splitter.next()? else {
+                batch.end = End::Finished;
+                batch.bytes_done = progress.bytes();
+                let last = std::mem::replace(batch, RawBatch::after(position, as_of));
+                let _ = batches.blocking_send(last);
+                return Ok(());
+            };
+            position += 1;
+            if position <= self.skip_items {
+                continue;
+            }
+            let (bytes, what) = describe(&item);
+            let pmid = what.archivable();
+            let full = batch.items.len() >= self.batch_records
+                || (!batch.items.is_empty() && batch.bytes.len() + bytes.len() > self.batch_bytes)
+                || pmid.is_some_and(|pmid| seen.contains(&pmid));
+            if full {
+                batch.bytes_done = progress.bytes();
+                let next = RawBatch::after(batch.items_done, as_of);
+                if batches.blocking_send(std::mem::replace(batch, next)).is_err() {
+                    return Ok(());
+                }
+                batch.bytes.reserve(self.batch_bytes);
+                seen.clear();
+            }
+            seen.extend(pmid);
+            let start = batch.bytes.len();
+            batch.bytes.extend_from_slice(bytes);
+            batch.items.push(RawItem { range: start..batch.bytes.len(), position, what });
+            batch.items_done = position;
+        }
+    }
+}
+
+impl RawBatch {
+    fn after(items_done: i64, as_of: DateTime<Utc>) -> Self {
+        Self { bytes: Vec::new(), items: Vec::new(), items_done, bytes_done: 0, as_of, end: End::More }
+    }
+
+    /// The PMIDs that are to be archived.
+    pub fn pmids(&self) -> impl Iterator<Item = Pmid> {
+        self.items.iter().filter_map(|item| item.what.archivable())
+    }
+}
+
+impl What {
+    fn archivable(&self) -> Option<Pmid> {
+        match self {
+            Self::Record(identity) => Some(identity.pmid),
+            Self::Deletion(pmid, _) => Some(*pmid),
+            Self::Bad(..) => None,
+        }
+    }
+}
+
+fn describe<'a>(item: &Item<'a>) -> (&'a [u8], What) {
+    match item {
+        Item::Record { bytes, defect } => {
+            let identity = identity::of_record(bytes);
+            let what = match (defect, identity) {
+                (None, Ok((identity, _))) => What::Record(identity),
+                (None, Err(error)) => What::Bad(None, error.to_string()),
+                (Some(defect), identity) => What::Bad(identity.ok().map(|(i, _)| i.pmid), defect.to_string()),
+            };
+            (bytes, what)
+        }
+        Item::Deletion { bytes } => {
+            let what = match identity::of_deletion(bytes) {
+                Ok((pmid, version)) => What::Deletion(pmid, version),
+                Err(error) => What::Bad(None, format!("deletion: {error}")),
+            };
+            (bytes, what)
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What a record is about: MeSH, chemicals, keywords, publication types.
+
+use serde::Serialize;
+
+use super::Text;
+use crate::pubmed::xml_tree::Element;
+
+/// A publication type.
+#[derive(Clone, Debug, Serialize)]
+pub struct PubType<'a> {
+    /// MeSH unique id, e.g. `D016428`.
+    pub ui: Option<Text<'a>>,
+    /// E.g. `Journal Article`.
+    pub name: Text<'a>,
+}
+
+/// A MeSH heading with its qualifiers.
+#[derive(Clone, Debug, Serialize)]
+pub struct MeshHeading<'a> {
+    /// MeSH unique id of the descriptor.
+    pub ui: Option<Text<'a>>,
+    /// The descriptor.
+    pub name: Text<'a>,
+    /// Whether it is a major topic.
+    pub major: bool,
+    /// `Geographic`, or nothing.
+    pub r#type: Option<Text<'a>>,
+    /// Whether a machine assigned it (`AutoHM`).
+    pub auto: bool,
+    /// Qualifiers.
+    pub qualifiers: Vec<Qualifier<'a>>,
+}
+
+/// A MeSH qualifier.
+#[derive(Clone, Debug, Serialize)]
+pub struct Qualifier<'a> {
+    /// MeSH unique id.
+    pub ui: Option<Text<'a>>,
+    /// The qualifier.
+    pub name: Text<'a>,
+    /// Whether it is a major topic.
+    pub major: bool,
+    /// Whether a machine assigned it.
+    pub auto: bool,
+}
+
+/// A supplementary concept.
+#[derive(Clone, Debug, Serialize)]
+pub struct SupplMesh<'a> {
+    /// MeSH unique id.
+    pub ui: Option<Text<'a>>,
+    /// The concept.
+    pub name: Text<'a>,
+    /// `Disease`, `Protocol`, `Organism`, `Anatomy` or `Population`.
+    pub r#type: Option<Text<'a>>,
+}
+
+/// A substance.
+#[derive(Clone, Debug, Serialize)]
+pub struct Chemical<'a> {
+    /// MeSH unique id.
+    pub ui: Option<Text<'a>>,
+    /// Its name.
+    pub name: Option<Text<'a>>,
+    /// CAS, EC or UNII number; `0` where there is none.
+    pub registry_number: Option<Text<'a>>,
+}
+
+/// A keyword.
+#[derive(Clone, Debug, Serialize)]
+pub struct Keyword<'a> {
+    /// Who gave it; `NOTNLM` are the authors.
+    pub owner: Option<Text<'a>>,
+    /// The keyword.
+    pub text: Text<'a>,
+    /// Whether it is a major topic.
+    pub major: bool,
+}
+
+/// Publication types among the children of `parent`.
+pub fn pub_types<'a>(parent: Option<Element<'_, 'a>>) -> Vec<PubType<'a>> {
+    let types = parent.into_iter().flat_map(|parent| parent.all("PublicationType"));
+    types.map(|one| PubType { ui: one.attribute("UI"), name: one.text() }).collect()
+}
+
+/// MeSH headings of a citation.
+pub fn mesh_headings<'a>(citation: Element<'_, 'a>) -> Vec<MeshHeading<'a>> {
+    let headings = citation.all("MeshHeadingList").flat_map(|list| list.all("MeshHeading"));
+    headings
+        .filter_map(|heading| {
+            let descriptor = heading.first("DescriptorName")?;
+            let qualifiers = heading.all("QualifierName").map(|qualifier| Qualifier {
+                ui: qualifier.attribute("UI"),
+                name: qualifier.text(),
+                major: qualifier.says_yes("MajorTopicYN"),
+                auto: qualifier.says_yes("AutoHM"),
+            });
+            Some(MeshHeading {
+                ui: descriptor.attribute("UI"),
+                name: descriptor.text(),
+                major: descriptor.says_yes("MajorTopicYN"),
+                r#type: descriptor.attribute("Type"),
+                auto: descriptor.says_yes("AutoHM"),
+                qualifiers: qualifiers.collect(),
+            })
+        })
+        .collect()
+}
+
+/// Supplementary concepts of a citation.
+pub fn suppl_mesh<'a>(citation: Element<'_, 'a>) -> Vec<SupplMesh<'a>> {
+    let names = citation.all("SupplMeshList").flat_map(|list| list.all("SupplMeshName"));
+    names.map(|one| SupplMesh { ui: one.attribute("UI"), name: one.text(), r#type: one.attribute("Type") }).collect()
+}
+
+/// Substances of a citation.
+pub fn chemicals<'a>(citation: Element<'_, 'a>) -> Vec<Chemical<'a>> {
+    let chemicals = citation.all("ChemicalList").flat_map(|list| list.all("Chemical"));
+    chemicals
+        .map(|one| Chemical {
+            ui: one.first("NameOfSubstance").and_then(|name| name.attribute("UI")),
+            name: one.first_text("NameOfSubstance"),
+            registry_number: one.first_text("RegistryNumber"),
+        })
+        .collect()
+}
+
+/// Keywords among the children of `parent`.
+pub fn keywords<'a>(parent: Element<'_, 'a>) -> Vec<Keyword<'a>> {
+    let mut all = Vec::new();
+    for list in parent.all("KeywordList") {
+        all.extend(list.all("Keyword").map(|keyword| Keyword {
+            owner: list.attribute("Owner"),
+            text: keyword.text(),
+            major: keyword.says_yes("MajorTopicYN"),
+        }));
+    }
+    all
+}

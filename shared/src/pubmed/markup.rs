@@ -1,0 +1,303 @@
+//! Recognises one piece of XML markup at a time in a byte buffer that may still grow.
+//!
+//! Nothing is decoded or copied. Well-formedness is checked as far as one piece shows it: names,
+//! attributes (quoted, no `<`), references (the five of XML and numeric ones; PubMed declares no
+//! entities, and none are ever expanded).
+
+use std::ops::Range;
+
+/// A piece of markup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Markup {
+    /// `<name …>`; the range is the name.
+    Open(Range<usize>),
+    /// `<name …/>`
+    Empty(Range<usize>),
+    /// `</name>`
+    Close(Range<usize>),
+    /// `<!-- … -->`
+    Comment,
+    /// `<![CDATA[ … ]]>`; the range is the text inside.
+    Cdata(Range<usize>),
+    /// `<? … ?>`
+    Instruction,
+    /// `<!DOCTYPE … >` without an internal subset.
+    Doctype,
+    /// `<!DOCTYPE … [`: refused, it could declare entities.
+    InternalSubset,
+}
+
+/// What stands at a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// Markup that ends before this position.
+    Found(Markup, usize),
+    /// The buffer ends inside the markup.
+    NeedMore,
+    /// Not XML; says what is wrong.
+    Malformed(&'static str),
+}
+
+/// Reads the markup at `at`, where `buffer[at]` is `<`.
+pub fn scan(buffer: &[u8], at: usize) -> Scan {
+    match buffer.get(at + 1) {
+        None => Scan::NeedMore,
+        Some(b'/') => close_tag(buffer, at),
+        Some(b'!') => declaration(buffer, at),
+        Some(b'?') => ends_with(buffer, at + 2, b"?>", |_| Markup::Instruction),
+        Some(_) => open_tag(buffer, at),
+    }
+}
+
+/// What stands at an `&`: the position after the reference, or nothing if the buffer is too short.
+pub fn scan_reference(buffer: &[u8], at: usize) -> Result<Option<usize>, &'static str> {
+    // The longest legal one, `&#x10FFFF;`, has ten bytes; leading zeros make it longer.
+    const LONGEST: usize = 32;
+    let rest = &buffer[at + 1..];
+    let window = &rest[..rest.len().min(LONGEST)];
+    let Some(length) = memchr::memchr(b';', window) else {
+        return if rest.len() < LONGEST { Ok(None) } else { Err("an '&' that starts no reference") };
+    };
+    let name = &window[..length];
+    let known = match name {
+        b"amp" | b"lt" | b"gt" | b"quot" | b"apos" => true,
+        [b'#', b'x', digits @ ..] => is_char(digits, 16),
+        [b'#', digits @ ..] => is_char(digits, 10),
+        _ => false,
+    };
+    if known { Ok(Some(at + 1 + length + 1)) } else { Err("an undefined entity reference") }
+}
+
+fn is_char(digits: &[u8], radix: u32) -> bool {
+    std::str::from_utf8(digits)
+        .ok()
+        .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        .and_then(|digits| u32::from_str_radix(digits, radix).ok())
+        .and_then(char::from_u32)
+        .is_some_and(|c| c >= ' ' || matches!(c, '\t' | '\n' | '\r'))
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn is_name_start(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':') || byte >= 0x80
+}
+
+fn is_name(byte: u8) -> bool {
+    is_name_start(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+}
+
+fn name_end(buffer: &[u8], at: usize) -> usize {
+    buffer[at..].iter().position(|&b| !is_name(b)).map_or(buffer.len(), |n| at + n)
+}
+
+fn skip_space(buffer: &[u8], at: usize) -> usize {
+    buffer[at..].iter().position(|&b| !is_space(b)).map_or(buffer.len(), |n| at + n)
+}
+
+fn close_tag(buffer: &[u8], at: usize) -> Scan {
+    let start = at + 2;
+    let end = name_end(buffer, start);
+    let after = skip_space(buffer, end);
+    match buffer.get(after) {
+        None => Scan::NeedMore,
+        Some(b'>') if end > start && is_name_start(buffer[start]) => Scan::Found(Markup::Close(start..end), after + 1),
+        Some(_) => Scan::Malformed("a closing tag that is not one"),
+    }
+}
+
+fn open_tag(buffer: &[u8], at: usize) -> Scan {
+    let start = at + 1;
+    if !is_name_start(buffer[start]) {
+        return Scan::Malformed("a '<' that starts no tag");
+    }
+    let name = start..name_end(buffer, start);
+    let mut at = name.end;
+    loop {
+        let after = skip_space(buffer, at);
+        match buffer.get(after) {
+            None => return Scan::NeedMore,
+            Some(b'>') => return Scan::Found(Markup::Open(name), after + 1),
+            Some(b'/') => {
+                return match buffer.get(after + 1) {
+                    None => Scan::NeedMore,
+                    Some(b'>') => Scan::Found(Markup::Empty(name), after + 2),
+                    Some(_) => Scan::Malformed("a '/' inside a tag"),
+                };
+            }
+            Some(_) if after == at => return Scan::Malformed("a name with an illegal character"),
+            Some(_) => match attribute(buffer, after) {
+                Ok(Some((_, _, end))) => at = end,
+                Ok(None) => return Scan::NeedMore,
+                Err(what) => return Scan::Malformed(what),
+            },
+        }
+    }
+}
+
+type Attribute = (Range<usize>, Range<usize>, usize);
+
+/// Reads `name="value"`: the ranges of both and the position after; nothing if the buffer ends.
+fn attribute(buffer: &[u8], at: usize) -> Result<Option<Attribute>, &'static str> {
+    if !is_name_start(buffer[at]) {
+        return Err("an attribute without a name");
+    }
+    let name = at..name_end(buffer, at);
+    let equals = skip_space(buffer, name.end);
+    match buffer.get(equals) {
+        None => return Ok(None),
+        Some(b'=') => {}
+        Some(_) => return Err("an attribute without a value"),
+    }
+    let open = skip_space(buffer, equals + 1);
+    let quote = match buffer.get(open) {
+        None => return Ok(None),
+        Some(&quote @ (b'"' | b'\'')) => quote,
+        Some(_) => return Err("an attribute value without quotes"),
+    };
+    let mut at = open + 1;
+    loop {
+        match memchr::memchr3(quote, b'<', b'&', &buffer[at..]).map(|n| at + n) {
+            None => return Ok(None),
+            Some(end) if buffer[end] == quote => return Ok(Some((name, open + 1..end, end + 1))),
+            Some(end) if buffer[end] == b'<' => return Err("a '<' in an attribute value"),
+            Some(reference) => match scan_reference(buffer, reference)? {
+                Some(end) => at = end,
+                None => return Ok(None),
+            },
+        }
+    }
+}
+
+/// The raw name and value of the attribute at or after `at` in a tag that was scanned before, and
+/// the position after it; nothing when the tag has no more.
+pub fn next_attribute(buffer: &[u8], at: usize) -> Option<(Range<usize>, Range<usize>, usize)> {
+    let at = skip_space(buffer, at);
+    if is_name_start(*buffer.get(at)?) { attribute(buffer, at).ok()? } else { None }
+}
+
+/// The raw value of an attribute of the tag whose name ends at `name_end`.
+pub fn attribute_value<'a>(buffer: &'a [u8], name_end: usize, wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut at = name_end;
+    while let Some((name, value, end)) = next_attribute(buffer, at) {
+        if &buffer[name] == wanted {
+            return Some(&buffer[value]);
+        }
+        at = end;
+    }
+    None
+}
+
+fn declaration(buffer: &[u8], at: usize) -> Scan {
+    let rest = &buffer[at..];
+    let starts = |with: &[u8]| rest.starts_with(with);
+    let may_become = |with: &[u8]| rest.len() < with.len() && with.starts_with(rest);
+    if starts(b"<!--") {
+        return match memchr::memmem::find(buffer.get(at + 4..).unwrap_or_default(), b"--").map(|n| at + 4 + n) {
+            None => Scan::NeedMore,
+            Some(end) => match buffer.get(end + 2) {
+                None => Scan::NeedMore,
+                Some(b'>') => Scan::Found(Markup::Comment, end + 3),
+                Some(_) => Scan::Malformed("a '--' inside a comment"),
+            },
+        };
+    }
+    if starts(b"<![CDATA[") {
+        return ends_with(buffer, at + 9, b"]]>", Markup::Cdata);
+    }
+    if starts(b"<!DOCTYPE") {
+        return doctype(buffer, at + 9);
+    }
+    if [&b"<!--"[..], b"<![CDATA[", b"<!DOCTYPE"].into_iter().any(may_become) {
+        return Scan::NeedMore;
+    }
+    Scan::Malformed("an unknown '<!' declaration")
+}
+
+fn ends_with(buffer: &[u8], from: usize, end: &[u8], markup: impl Fn(Range<usize>) -> Markup) -> Scan {
+    let Some(rest) = buffer.get(from..) else { return Scan::NeedMore };
+    match memchr::memmem::find(rest, end) {
+        Some(n) => Scan::Found(markup(from..from + n), from + n + end.len()),
+        None => Scan::NeedMore,
+    }
+}
+
+fn doctype(buffer: &[u8], mut at: usize) -> Scan {
+    while let Some(&byte) = buffer.get(at) {
+        match byte {
+            b'>' => return Scan::Found(Markup::Doctype, at + 1),
+            b'[' => return Scan::Found(Markup::InternalSubset, at + 1),
+            b'<' => return Scan::Malformed("a '<' in the document type"),
+            quote @ (b'"' | b'\'') => match memchr::memchr(quote, &buffer[at + 1..]) {
+                Some(n) => at += n + 2,
+                None => return Scan::NeedMore,
+            },
+            _ => at += 1,
+        }
+    }
+    Scan::NeedMore
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: &Scan) {
+        assert_eq!(&scan(text.as_bytes(), 0), expect, "{text}");
+        // Every shorter buffer asks for more instead of guessing.
+        if let Scan::Found(_, end) = expect {
+            for cut in 1..*end {
+                assert_eq!(scan(&text.as_bytes()[..cut], 0), Scan::NeedMore, "{text} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn markup_is_recognised_whatever_its_spelling() {
+        check("<a>", &Scan::Found(Markup::Open(1..2), 3));
+        check("<a:b-c.d\n x = '>' y=\"/>\" >z", &Scan::Found(Markup::Open(1..8), 26));
+        check("<a/>", &Scan::Found(Markup::Empty(1..2), 4));
+        check("<a b='1'/>", &Scan::Found(Markup::Empty(1..2), 10));
+        check("</a \n>", &Scan::Found(Markup::Close(2..3), 6));
+        check("<!-- </a> <b> -->", &Scan::Found(Markup::Comment, 17));
+        check("<![CDATA[</a>]]]]>x", &Scan::Found(Markup::Cdata(9..15), 18));
+        check("<?xml version='1.0'?>", &Scan::Found(Markup::Instruction, 21));
+        check("<!DOCTYPE a PUBLIC '>[' \"]\">", &Scan::Found(Markup::Doctype, 28));
+        check("<!DOCTYPE a [", &Scan::Found(Markup::InternalSubset, 13));
+    }
+
+    #[test]
+    fn what_is_not_xml_is_refused() {
+        for text in [
+            "< a>",
+            "<1>",
+            "<a b>",
+            "<a b=c>",
+            "<a b='<'>",
+            "<a b='&x;'>",
+            "</>",
+            "</a b>",
+            "<!ELEMENT a>",
+            "<a / >",
+            "<a b='1'c='2'>",
+            "<a$>",
+            "<!-- -- -->",
+            "<!-- --->",
+        ] {
+            assert!(matches!(scan(text.as_bytes(), 0), Scan::Malformed(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_references_that_need_no_declaration_are_known() {
+        for good in ["&amp;", "&#x2009;", "&#956;", "&#0009;", "&#x1F9EC;"] {
+            assert_eq!(scan_reference(good.as_bytes(), 0), Ok(Some(good.len())), "{good}");
+        }
+        for bad in ["&nbsp;", "&;", "&#;", "&#x;", "&#xD800;", "&#0;", "&#+9;", "&#x110000;", "& and ;"] {
+            assert!(scan_reference(bad.as_bytes(), 0).is_err(), "{bad}");
+        }
+        assert_eq!(scan_reference(b"&am", 0), Ok(None));
+    }
+}

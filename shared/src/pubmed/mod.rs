@@ -1,0 +1,20 @@
+//! PubMed's formats: record files, the exact record slices in them, and the typed article.
+//!
+//! Knows no database, no archive and no jobs; it could be published alone.
+//!
+//! The way of a file: [`source`] (plain or gzip, with limits) → [`split`] (byte-exact slices in
+//! constant memory) → [`identity`] (PMID, Version, `DateRevised`), and for those who want the
+//! content → [`article`].
+
+pub mod article;
+pub mod bulk_file;
+pub mod identity;
+pub mod markup;
+pub mod same_xml;
+pub mod source;
+pub mod split;
+pub mod xml_tree;
+
+pub use article::Article;
+pub use identity::Identity;
+pub use split::{Defect, Item, SplitError, Splitter};

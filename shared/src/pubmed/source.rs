@@ -1,0 +1,214 @@
+//! A file of records, plain or gzip, read as a stream with limits on what comes out.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+use flate2::bufread::MultiGzDecoder;
+
+use super::split::SplitError;
+
+/// The most a gzip stream may grow by, once it is over [`RATIO_FREE_BYTES`]; real record files
+/// grow about tenfold.
+const MAX_RATIO: u64 = 200;
+
+/// Small files may have any ratio.
+const RATIO_FREE_BYTES: u64 = 64 << 20;
+
+/// A file of records that cannot be read to its end. What was read before stands.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be opened or read.
+    #[error("cannot read the file")]
+    Io(#[source] io::Error),
+    /// Named `.gz`, but it is not gzip.
+    #[error("named .gz but not a gzip file: it may be an error page or an unpacked file")]
+    NotGzip,
+    /// The gzip stream ends early.
+    #[error("the gzip stream ends early: the download was cut off, fetch the file again")]
+    TruncatedGzip,
+    /// The gzip stream is damaged.
+    #[error("the gzip stream is damaged: fetch the file again")]
+    DamagedGzip(#[source] io::Error),
+    /// More comes out than allowed.
+    #[error("the file unpacks to more than {limit_bytes} bytes or {MAX_RATIO} times its size: refused")]
+    TooLarge {
+        /// The limit on unpacked bytes.
+        limit_bytes: u64,
+    },
+    /// The document is not a PubMed document, or ends early.
+    #[error(transparent)]
+    Document(SplitError),
+}
+
+impl FileError {
+    /// Whether trying again can help; bad content stays bad.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Io(e) if e.kind() != io::ErrorKind::NotFound)
+    }
+}
+
+impl From<SplitError> for FileError {
+    fn from(error: SplitError) -> Self {
+        match error {
+            SplitError::Read(error) => from_io(error),
+            other => Self::Document(other),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("over the limit of {0} bytes")]
+struct OverLimit(u64);
+
+#[derive(Debug, thiserror::Error)]
+#[error("gzip")]
+struct Gzip(#[source] io::Error);
+
+fn from_io(error: io::Error) -> FileError {
+    match error.get_ref() {
+        Some(inner) if inner.is::<OverLimit>() => {
+            let limit_bytes = inner.downcast_ref::<OverLimit>().map_or(0, |limit| limit.0);
+            FileError::TooLarge { limit_bytes }
+        }
+        Some(inner) if inner.is::<Gzip>() => match error.kind() {
+            io::ErrorKind::UnexpectedEof => FileError::TruncatedGzip,
+            _ => FileError::DamagedGzip(error),
+        },
+        _ => FileError::Io(error),
+    }
+}
+
+/// An open file of records; a [`Read`] of its XML.
+pub struct FileSource {
+    inner: Inner,
+    /// As-of time of the file: its gzip modification time, else the epoch.
+    pub as_of: DateTime<Utc>,
+    progress: Progress,
+    unpacked: u64,
+    limit_bytes: u64,
+}
+
+enum Inner {
+    Plain(BufReader<Counted>),
+    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
+}
+
+/// How far a file has been read, readable while it is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// Bytes of the file as it lies there (compressed, if it is).
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Counted(File, Progress);
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.0.read(buffer)?;
+        self.1.0.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+impl FileSource {
+    /// Opens a file; at most `limit_bytes` of XML are read from it.
+    pub fn open(path: &Path, limit_bytes: u64) -> Result<Self, FileError> {
+        let progress = Progress::default();
+        let mut file = File::open(path).map_err(FileError::Io)?;
+        let mut head = [0u8; 10];
+        let mut filled = 0;
+        while filled < head.len() {
+            match file.read(&mut head[filled..]).map_err(FileError::Io)? {
+                0 => break,
+                n => filled += n,
+            }
+        }
+        file.rewind().map_err(FileError::Io)?;
+        let gzip = head.starts_with(&[0x1f, 0x8b]);
+        if !gzip && filled > 0 && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz")) {
+            return Err(FileError::NotGzip);
+        }
+        let mtime = if gzip { u32::from_le_bytes([head[4], head[5], head[6], head[7]]) } else { 0 };
+        let reader = BufReader::with_capacity(64 * 1024, Counted(file, progress.clone()));
+        let inner = if gzip { Inner::Gzip(Box::new(MultiGzDecoder::new(reader))) } else { Inner::Plain(reader) };
+        let as_of = DateTime::from_timestamp(i64::from(mtime), 0).unwrap_or_default();
+        Ok(Self { inner, as_of, progress, unpacked: 0, limit_bytes })
+    }
+
+    /// Follows how far the file has been read.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+}
+
+impl Read for FileSource {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = match &mut self.inner {
+            Inner::Plain(reader) => reader.read(buffer)?,
+            Inner::Gzip(reader) => match reader.read(buffer) {
+                Ok(n) => n,
+                Err(e) if is_gzip_error(&e) => return Err(io::Error::new(e.kind(), Gzip(e))),
+                Err(e) => return Err(e),
+            },
+        };
+        self.unpacked += n as u64;
+        let packed = self.progress.bytes().max(1);
+        let over_ratio = self.unpacked > RATIO_FREE_BYTES && self.unpacked / packed > MAX_RATIO;
+        if self.unpacked > self.limit_bytes || over_ratio {
+            return Err(io::Error::other(OverLimit(self.limit_bytes)));
+        }
+        Ok(n)
+    }
+}
+
+/// The kinds with which the decoder reports its own input; others come from the disk.
+fn is_gzip_error(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    matches!(error.kind(), InvalidInput | InvalidData | UnexpectedEof)
+}
+
+/// Size, hashes and as-of time of a file as it lies there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of the file's bytes, hex.
+    pub sha256: String,
+    /// MD5 of the file's bytes, hex; only computed when asked for.
+    pub md5: Option<String>,
+}
+
+/// Reads a file once and answers its fingerprint.
+pub fn fingerprint(path: &Path, with_md5: bool) -> io::Result<Fingerprint> {
+    use sha2::Digest;
+    let mut reader = BufReader::with_capacity(256 * 1024, File::open(path)?);
+    let mut sha256 = sha2::Sha256::new();
+    let mut md5 = with_md5.then(super::bulk_file::Md5::default);
+    let mut size_bytes = 0;
+    loop {
+        let chunk = reader.fill_buf()?;
+        if chunk.is_empty() {
+            break;
+        }
+        sha256.update(chunk);
+        if let Some(md5) = &mut md5 {
+            md5.update(chunk);
+        }
+        let n = chunk.len();
+        size_bytes += n as u64;
+        reader.consume(n);
+    }
+    Ok(Fingerprint {
+        size_bytes,
+        sha256: crate::words::sha256::hex(&sha256.finalize()),
+        md5: md5.map(super::bulk_file::Md5::finish),
+    })
+}

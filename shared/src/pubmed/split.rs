@@ -1,0 +1,518 @@
+//! Splits a PubMed document into byte-exact record slices, in constant memory.
+//!
+//! A slice runs from `<` of the record's opening tag to `>` of its closing tag, exactly as
+//! received. Comments, CDATA sections, odd white space and `>` in attribute values do not confuse
+//! it. A record that is not well-formed is handed out too, with its [`Defect`], and the splitter
+//! finds the next one; what breaks the document as a whole is a [`SplitError`].
+
+use std::io::{self, Read};
+
+use super::markup::{self, Markup, Scan};
+
+/// How much is read at once, and the least buffer.
+const CHUNK: usize = 256 * 1024;
+
+/// How many first bytes of an oversized record are handed out.
+const OVERSIZED_HEAD: usize = 1024 * 1024;
+
+/// Stands for an oversized record until its end is found and its size known.
+const OVERSIZED: Defect = Defect::Oversized { bytes: 0, limit_bytes: 0 };
+
+/// How deep elements may nest inside a record; PubMed's own need about twenty.
+pub const MAX_DEPTH: usize = 256;
+
+/// One thing a document holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A child of the set: `PubmedArticle`, `PubmedBookArticle`, or something unknown.
+    Record {
+        /// The exact bytes.
+        bytes: &'a [u8],
+        /// What is wrong with it, if anything.
+        defect: Option<Defect>,
+    },
+    /// A `PMID` element of a `DeleteCitation`.
+    Deletion {
+        /// The exact bytes of the `PMID` element.
+        bytes: &'a [u8],
+    },
+}
+
+/// Why a record cannot be archived, although the document goes on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Defect {
+    /// It is not well-formed XML.
+    #[error("not well-formed: {0}")]
+    Malformed(&'static str),
+    /// It is larger than allowed; its first bytes are kept.
+    #[error("a record of {bytes} bytes, over the limit of {limit_bytes}")]
+    Oversized {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// It nests deeper than any real record.
+    #[error("elements nest deeper than {MAX_DEPTH}")]
+    TooDeep,
+}
+
+/// The document as a whole cannot be read on. Items before it stand.
+#[derive(Debug, thiserror::Error)]
+pub enum SplitError {
+    /// Reading failed.
+    #[error("reading failed")]
+    Read(#[source] io::Error),
+    /// The input is empty.
+    #[error("the document is empty")]
+    Empty,
+    /// It ends in the middle.
+    #[error("the document ends in the middle, after {at_bytes} bytes: it is truncated")]
+    Truncated {
+        /// Bytes read.
+        at_bytes: u64,
+    },
+    /// It is XML of another kind.
+    #[error("the root element is <{0}>, not <PubmedArticleSet>")]
+    NotPubmed(String),
+    /// It is not XML.
+    #[error("not XML at byte {at_bytes}: {what}")]
+    Malformed {
+        /// Where.
+        at_bytes: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// It declares entities or a grammar of its own.
+    #[error("the document type has an internal subset, which PubMed never has: refused")]
+    InternalSubset,
+    /// It is not UTF-8.
+    #[error("the encoding is {0}; PubMed is UTF-8")]
+    Encoding(String),
+}
+
+/// Where in the document the splitter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Start,
+    Prolog,
+    Set,
+    Deletions,
+    Epilog,
+}
+
+/// A streaming splitter.
+pub struct Splitter<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that hold input.
+    filled: usize,
+    /// Where the next item is looked for.
+    at: usize,
+    /// Input bytes before `buffer[0]`.
+    base: u64,
+    ended: bool,
+    state: State,
+    /// Name of the set element; empty when the root is a record itself.
+    root: Vec<u8>,
+    max_record_bytes: usize,
+    /// Open elements of the current record: names as ranges relative to its start.
+    stack: Vec<(usize, usize)>,
+}
+
+/// What the next bytes at the level of the set are.
+enum Next {
+    Record,
+    Deletion,
+    End,
+}
+
+fn is_record(name: &[u8]) -> bool {
+    matches!(name, b"PubmedArticle" | b"PubmedBookArticle")
+}
+
+impl<R: Read> Splitter<R> {
+    /// A splitter over a document; records over `max_record_bytes` are handed out as defects.
+    pub fn new(reader: R, max_record_bytes: usize) -> Self {
+        Self {
+            reader,
+            buffer: vec![0; CHUNK],
+            filled: 0,
+            at: 0,
+            base: 0,
+            ended: false,
+            state: State::Start,
+            root: Vec::new(),
+            max_record_bytes,
+            stack: Vec::new(),
+        }
+    }
+
+    /// The reader below.
+    pub fn reader(&self) -> &R {
+        &self.reader
+    }
+
+    /// The next item, or nothing at the end of a complete document.
+    #[expect(clippy::should_implement_trait, reason = "items borrow from the splitter")]
+    pub fn next(&mut self) -> Result<Option<Item<'_>>, SplitError> {
+        if self.state == State::Start {
+            self.start()?;
+        }
+        match self.find()? {
+            Next::End => Ok(None),
+            Next::Deletion => {
+                let end = self.deletion_end()?;
+                let start = std::mem::replace(&mut self.at, end);
+                Ok(Some(Item::Deletion { bytes: &self.buffer[start..end] }))
+            }
+            Next::Record => self.record().map(Some),
+        }
+    }
+
+    /// Byte order mark and XML declaration.
+    fn start(&mut self) -> Result<(), SplitError> {
+        self.fill_from(0)?;
+        let head = &self.buffer[..self.filled];
+        if head.is_empty() {
+            return Err(SplitError::Empty);
+        }
+        if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
+            return Err(SplitError::Encoding("UTF-16".to_owned()));
+        }
+        if head.starts_with(&[0xef, 0xbb, 0xbf]) {
+            self.at = 3;
+        }
+        if let Some(encoding) = declared_encoding(&head[self.at..])
+            && !["utf-8", "utf8", "us-ascii"].contains(&encoding.to_ascii_lowercase().as_str())
+        {
+            return Err(SplitError::Encoding(encoding));
+        }
+        self.state = State::Prolog;
+        Ok(())
+    }
+
+    /// Skips to the next record or deletion, following the structure of the set.
+    fn find(&mut self) -> Result<Next, SplitError> {
+        loop {
+            while self.at < self.filled && self.buffer[self.at].is_ascii_whitespace() {
+                self.at += 1;
+            }
+            if self.at == self.filled {
+                if self.fill_from(self.at)? {
+                    continue;
+                }
+                return match self.state {
+                    State::Epilog => Ok(Next::End),
+                    _ => Err(self.truncated()),
+                };
+            }
+            if self.buffer[self.at] != b'<' {
+                return Err(self.malformed(self.at, "text outside of any record"));
+            }
+            let (markup, end) = self.markup_at_next()?;
+            let start = self.at;
+            match (markup, self.state) {
+                (Markup::Comment | Markup::Instruction, _) | (Markup::Doctype, State::Prolog) => self.at = end,
+                (Markup::InternalSubset, _) => return Err(SplitError::InternalSubset),
+                (Markup::Open(name) | Markup::Empty(name), State::Prolog) => {
+                    let name = self.buffer[name].to_vec();
+                    if is_record(&name) {
+                        self.state = State::Epilog;
+                        return Ok(Next::Record);
+                    }
+                    if !matches!(&name[..], b"PubmedArticleSet" | b"PubmedBookArticleSet") {
+                        return Err(SplitError::NotPubmed(String::from_utf8_lossy(&name).into_owned()));
+                    }
+                    let empty = self.buffer[end - 2] == b'/';
+                    self.root = name;
+                    self.at = end;
+                    self.state = if empty { State::Epilog } else { State::Set };
+                }
+                (Markup::Open(name), State::Set) if &self.buffer[name.clone()] == b"DeleteCitation" => {
+                    self.at = end;
+                    self.state = State::Deletions;
+                }
+                (Markup::Empty(name), State::Set) if &self.buffer[name.clone()] == b"DeleteCitation" => {
+                    self.at = end;
+                }
+                (Markup::Open(_) | Markup::Empty(_), State::Set) => return Ok(Next::Record),
+                (Markup::Open(name), State::Deletions) if &self.buffer[name.clone()] == b"PMID" => {
+                    return Ok(Next::Deletion);
+                }
+                (Markup::Close(name), State::Deletions) if &self.buffer[name.clone()] == b"DeleteCitation" => {
+                    self.at = end;
+                    self.state = State::Set;
+                }
+                (Markup::Close(name), State::Set) if self.buffer[name.clone()] == self.root[..] => {
+                    self.at = end;
+                    self.state = State::Epilog;
+                }
+                (_, State::Epilog) => return Err(self.malformed(start, "something after the end of the document")),
+                _ => return Err(self.malformed(start, "an element where none belongs")),
+            }
+        }
+    }
+
+    /// The markup at `self.at`, reading on until it is complete.
+    fn markup_at_next(&mut self) -> Result<(Markup, usize), SplitError> {
+        loop {
+            match markup::scan(&self.buffer[..self.filled], self.at) {
+                Scan::Found(markup, end) => return Ok((markup, end)),
+                Scan::Malformed(what) => return Err(self.malformed(self.at, what)),
+                Scan::NeedMore => {
+                    if self.filled - self.at > self.max_record_bytes {
+                        return Err(self.malformed(self.at, "markup without end"));
+                    }
+                    if !self.fill_from(self.at)? {
+                        return Err(self.truncated());
+                    }
+                }
+            }
+        }
+    }
+
+    fn deletion_end(&mut self) -> Result<usize, SplitError> {
+        const LONGEST: usize = 4096;
+        loop {
+            let buffer = &self.buffer[..self.filled];
+            if let Some(n) = memchr::memmem::find(&buffer[self.at..], b"</PMID")
+                && let Scan::Found(Markup::Close(_), end) = markup::scan(buffer, self.at + n)
+            {
+                return Ok(end);
+            }
+            if self.filled - self.at > LONGEST {
+                return Err(self.malformed(self.at, "a deletion without end"));
+            }
+            if !self.fill_from(self.at)? {
+                return Err(self.truncated());
+            }
+        }
+    }
+
+    /// Reads one record that starts at `self.at`.
+    fn record(&mut self) -> Result<Item<'_>, SplitError> {
+        self.shrink();
+        self.stack.clear();
+        let mut pos = self.at;
+        loop {
+            match self.step(&mut pos) {
+                Step::Done(end) => {
+                    if end - self.at > self.max_record_bytes {
+                        // Looked at again from its start, to be handed out as oversized.
+                        return self.lost_record(self.at, OVERSIZED);
+                    }
+                    let start = std::mem::replace(&mut self.at, end);
+                    return Ok(Item::Record { bytes: &self.buffer[start..end], defect: None });
+                }
+                Step::More => {
+                    if self.filled - self.at > self.max_record_bytes {
+                        return self.lost_record(pos, OVERSIZED);
+                    }
+                    let before = self.at;
+                    if !self.fill_from(self.at)? {
+                        return Err(self.truncated());
+                    }
+                    pos -= before - self.at;
+                }
+                Step::Bad(defect) => return self.lost_record(pos, defect),
+            }
+        }
+    }
+
+    /// Advances over text and markup of the current record.
+    fn step(&mut self, pos: &mut usize) -> Step {
+        let buffer = &self.buffer[..self.filled];
+        let start = self.at;
+        loop {
+            let Some(found) = memchr::memchr2(b'<', b'&', &buffer[*pos..]) else {
+                *pos = buffer.len();
+                return Step::More;
+            };
+            *pos += found;
+            if buffer[*pos] == b'&' {
+                match markup::scan_reference(buffer, *pos) {
+                    Ok(Some(end)) => *pos = end,
+                    Ok(None) => return Step::More,
+                    Err(what) => return Step::Bad(Defect::Malformed(what)),
+                }
+                continue;
+            }
+            let (markup, end) = match markup::scan(buffer, *pos) {
+                Scan::Found(markup, end) => (markup, end),
+                Scan::NeedMore => return Step::More,
+                Scan::Malformed(what) => return Step::Bad(Defect::Malformed(what)),
+            };
+            match markup {
+                Markup::Open(name) => {
+                    if self.stack.len() == MAX_DEPTH {
+                        return Step::Bad(Defect::TooDeep);
+                    }
+                    if !self.stack.is_empty() && is_record(&buffer[name.clone()]) {
+                        return Step::Bad(Defect::Malformed("a record that is not closed"));
+                    }
+                    self.stack.push((name.start - start, name.end - start));
+                }
+                Markup::Close(name) => {
+                    let open = self.stack.pop().map(|(from, to)| &buffer[start + from..start + to]);
+                    if open != Some(&buffer[name]) {
+                        return Step::Bad(Defect::Malformed("a closing tag without its opening tag"));
+                    }
+                    if self.stack.is_empty() {
+                        return Step::Done(end);
+                    }
+                }
+                Markup::Empty(_) if self.stack.is_empty() => return Step::Done(end),
+                Markup::Empty(_) | Markup::Comment | Markup::Cdata(_) | Markup::Instruction => {}
+                Markup::Doctype | Markup::InternalSubset => {
+                    return Step::Bad(Defect::Malformed("a document type inside a record"));
+                }
+            }
+            *pos = end;
+        }
+    }
+
+    /// Skips a record that cannot be archived: to its closing tag, else to where the next record
+    /// starts or the set ends. Hands out its bytes, of an oversized one only the first.
+    fn lost_record(&mut self, mut pos: usize, defect: Defect) -> Result<Item<'_>, SplitError> {
+        let mut head: Option<Vec<u8>> = None;
+        let began = self.base + self.at as u64;
+        let end = loop {
+            let buffer = &self.buffer[..self.filled];
+            if let Some(found) = memchr::memchr(b'<', &buffer[pos..]) {
+                pos += found;
+                match self.resync(pos, began) {
+                    Resync::EndsAt(end) => break end,
+                    Resync::GoOnAt(next) => {
+                        pos = next;
+                        continue;
+                    }
+                    Resync::NeedMore => {}
+                }
+            } else {
+                pos = self.filled;
+            }
+            if head.is_none() && self.filled - self.at > self.max_record_bytes {
+                head = Some(self.buffer[self.at..][..self.head_bytes()].to_vec());
+            }
+            if head.is_some() {
+                self.at = pos; // the rest of an oversized record is dropped
+            }
+            let before = self.at;
+            if !self.fill_from(before)? {
+                return Err(self.truncated());
+            }
+            pos -= before - self.at;
+        };
+        let bytes = self.base + end as u64 - began;
+        let limit_bytes = self.max_record_bytes;
+        let oversized = bytes > limit_bytes as u64;
+        let defect = if oversized { Defect::Oversized { bytes, limit_bytes } } else { defect };
+        let start = self.at;
+        if let Some(head) = head {
+            // The head goes in front of the unread rest, so that it is borrowed like any slice.
+            let unread = self.buffer[end..self.filled].to_vec();
+            self.base = (self.base + end as u64).saturating_sub(head.len() as u64);
+            self.at = head.len();
+            self.filled = head.len() + unread.len();
+            self.buffer = [head, unread].concat();
+            self.buffer.resize(self.filled.max(CHUNK), 0);
+            return Ok(Item::Record { bytes: &self.buffer[..self.at], defect: Some(defect) });
+        }
+        self.at = end;
+        let shown = if oversized { start + self.head_bytes() } else { end };
+        Ok(Item::Record { bytes: &self.buffer[start..shown], defect: Some(defect) })
+    }
+
+    fn head_bytes(&self) -> usize {
+        OVERSIZED_HEAD.min(self.max_record_bytes)
+    }
+
+    /// Whether a lost record, begun at `began` in the input, ends at the `<` at `pos`.
+    fn resync(&self, pos: usize, began: u64) -> Resync {
+        let buffer = &self.buffer[..self.filled];
+        let first = self.base + pos as u64 == began;
+        match markup::scan(buffer, pos) {
+            Scan::Found(Markup::Close(name), end) if is_record(&buffer[name.clone()]) => Resync::EndsAt(end),
+            Scan::Found(Markup::Close(name), _) if buffer[name.clone()] == self.root[..] => Resync::EndsAt(pos),
+            Scan::Found(Markup::Open(name) | Markup::Empty(name), _)
+                if !first && (is_record(&buffer[name.clone()]) || &buffer[name.clone()] == b"DeleteCitation") =>
+            {
+                Resync::EndsAt(pos)
+            }
+            Scan::Found(_, end) => Resync::GoOnAt(end),
+            Scan::NeedMore if self.filled - pos <= self.max_record_bytes => Resync::NeedMore,
+            Scan::NeedMore | Scan::Malformed(_) => Resync::GoOnAt(pos + 1),
+        }
+    }
+
+    /// Reads more input, keeping bytes from `keep` on; moves them to the front, so positions
+    /// shrink by as much as `self.at` does. Answers whether anything was read.
+    fn fill_from(&mut self, keep: usize) -> Result<bool, SplitError> {
+        if self.ended {
+            return Ok(false);
+        }
+        if keep > 0 {
+            self.buffer.copy_within(keep..self.filled, 0);
+            self.base += keep as u64;
+            self.filled -= keep;
+            self.at -= keep;
+        }
+        if self.filled == self.buffer.len() {
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        let before = self.filled;
+        while self.filled < self.buffer.len() {
+            match self.reader.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(n) => self.filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(SplitError::Read(e)),
+            }
+        }
+        Ok(self.filled > before)
+    }
+
+    /// Gives back the memory of an earlier very large record.
+    fn shrink(&mut self) {
+        let rest = self.filled - self.at;
+        if self.buffer.len() > 4 * CHUNK && rest < CHUNK / 2 {
+            self.buffer.copy_within(self.at..self.filled, 0);
+            self.base += self.at as u64;
+            self.filled = rest;
+            self.at = 0;
+            self.buffer.truncate(CHUNK);
+            self.buffer.shrink_to_fit();
+        }
+    }
+
+    fn truncated(&self) -> SplitError {
+        SplitError::Truncated { at_bytes: self.base + self.filled as u64 }
+    }
+
+    fn malformed(&self, at: usize, what: &'static str) -> SplitError {
+        SplitError::Malformed { at_bytes: self.base + at as u64, what }
+    }
+}
+
+enum Resync {
+    EndsAt(usize),
+    GoOnAt(usize),
+    NeedMore,
+}
+
+enum Step {
+    Done(usize),
+    More,
+    Bad(Defect),
+}
+
+fn declared_encoding(head: &[u8]) -> Option<String> {
+    let rest = head.strip_prefix(b"<?xml")?;
+    let end = memchr::memmem::find(rest, b"?>")?;
+    let value = markup::attribute_value(&rest[..end], 0, b"encoding")?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}

@@ -1,0 +1,13 @@
+//! Rows that point into the archive: pointers, history, events.
+
+mod accept;
+mod past;
+mod pointer;
+mod restore;
+mod summary;
+
+pub use accept::{Accepted, accept};
+pub use past::{Event, HistoryRow, event_as_of, events, history};
+pub use pointer::{Pointer, lookup, one, page};
+pub use restore::{Restored, inconsistent, restore};
+pub use summary::{Summary, summary};

@@ -1,0 +1,53 @@
+//! What was accepted when.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgExecutor};
+
+use crate::db::DbError;
+use crate::words::Pmid;
+
+/// One accepted change of a record.
+#[derive(Clone, Debug, FromRow, serde::Serialize)]
+pub struct Event {
+    /// Position in the log of the whole archive.
+    pub seq: i64,
+    /// `archived` or `deleted`.
+    pub outcome: String,
+    /// Hash of the payload, none for a deletion.
+    pub content_hash: Option<String>,
+    /// Address of the version.
+    pub s3_uri: String,
+    /// When it was accepted.
+    pub accepted_at: DateTime<Utc>,
+}
+
+/// One distinct payload of a record.
+#[derive(Clone, Debug, FromRow)]
+pub struct HistoryRow {
+    /// The record.
+    pub pmid: String,
+    /// Hash of the payload.
+    pub content_hash: String,
+    /// Address of the version that first held it.
+    pub s3_uri: String,
+}
+
+/// All accepted changes of a record, oldest first.
+pub async fn events(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Vec<Event>, DbError> {
+    let sql = "select seq, outcome, content_hash, s3_uri, accepted_at from archive_events where pmid = $1 order by seq";
+    Ok(sqlx::query_as(sql).bind(pmid.to_string()).fetch_all(db).await?)
+}
+
+/// What was the newest accepted change of a record at a time.
+pub async fn event_as_of(db: impl PgExecutor<'_>, pmid: Pmid, as_of: DateTime<Utc>) -> Result<Option<Event>, DbError> {
+    let sql = "select seq, outcome, content_hash, s3_uri, accepted_at from archive_events \
+               where pmid = $1 and accepted_at <= $2 order by seq desc limit 1";
+    Ok(sqlx::query_as(sql).bind(pmid.to_string()).bind(as_of).fetch_optional(db).await?)
+}
+
+/// Distinct payloads of records, in the order of PMIDs as text.
+pub async fn history(db: impl PgExecutor<'_>, after: (&str, &str), limit: i64) -> Result<Vec<HistoryRow>, DbError> {
+    let sql = "select pmid, content_hash, s3_uri from pubmed_archive_history \
+               where (pmid, content_hash) > ($1, $2) order by pmid, content_hash limit $3";
+    Ok(sqlx::query_as(sql).bind(after.0).bind(after.1).bind(limit).fetch_all(db).await?)
+}

@@ -1,0 +1,84 @@
+//! Pointers: the newest accepted payload of each PMID.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{FromRow, PgExecutor, Row, postgres::PgRow};
+
+use crate::db::DbError;
+use crate::words::{Pmid, RecordOrder, Sha256};
+
+/// The pointer row of one PMID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    /// The record.
+    pub pmid: Pmid,
+    /// Address of the object version.
+    pub s3_uri: String,
+    /// Hash of the payload; none when the record was deleted.
+    pub content_hash: Option<Sha256>,
+    /// When the payload came here.
+    pub fetched_at: DateTime<Utc>,
+    /// HTTP `ETag` of the payload, if it came over HTTP with one.
+    pub api_etag: Option<String>,
+    /// What the plain key holds, for conditional writes.
+    pub object_etag: String,
+    /// Order of the payload.
+    pub order: RecordOrder,
+    /// When the record was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// Since when it is no longer returned upstream.
+    pub missing_since: Option<DateTime<Utc>>,
+    /// When this row last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl FromRow<'_, PgRow> for Pointer {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let bad = |column: &str, source: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::ColumnDecode {
+            index: column.to_owned(),
+            source,
+        };
+        let deleted_at: Option<DateTime<Utc>> = row.try_get("deleted_at")?;
+        let hash: Option<&str> = row.try_get("content_hash")?;
+        Ok(Self {
+            pmid: Pmid::parse(row.try_get("pmid")?).map_err(|e| bad("pmid", e.into()))?,
+            s3_uri: row.try_get("s3_uri")?,
+            content_hash: hash.map(Sha256::parse).transpose().map_err(|e| bad("content_hash", e.into()))?,
+            fetched_at: row.try_get("fetched_at")?,
+            api_etag: row.try_get("api_etag")?,
+            object_etag: row.try_get("object_etag")?,
+            order: RecordOrder {
+                version: row.try_get("record_version")?,
+                date_revised: row.try_get::<Option<NaiveDate>, _>("date_revised")?,
+                as_of: row.try_get("as_of")?,
+                file_number: row.try_get("file_number")?,
+                position: row.try_get("position")?,
+                deleted: deleted_at.is_some(),
+            },
+            deleted_at,
+            missing_since: row.try_get("missing_since")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+}
+
+/// The pointers of those of `pmids` that have one.
+pub async fn lookup(db: impl PgExecutor<'_>, pmids: &[Pmid]) -> Result<HashMap<Pmid, Pointer>, DbError> {
+    let texts: Vec<String> = pmids.iter().map(ToString::to_string).collect();
+    let rows: Vec<Pointer> =
+        sqlx::query_as("select * from pubmed_archive where pmid = any ($1)").bind(texts).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|pointer| (pointer.pmid, pointer)).collect())
+}
+
+/// The pointer of one PMID.
+pub async fn one(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Option<Pointer>, DbError> {
+    Ok(sqlx::query_as("select * from pubmed_archive where pmid = $1").bind(pmid.to_string()).fetch_optional(db).await?)
+}
+
+/// Up to `limit` pointers in the order of their PMIDs as text, after `after`.
+pub async fn page(db: impl PgExecutor<'_>, after: Option<Pmid>, limit: i64) -> Result<Vec<Pointer>, DbError> {
+    let after = after.map(|pmid| pmid.to_string()).unwrap_or_default();
+    let sql = "select * from pubmed_archive where pmid > $1 order by pmid limit $2";
+    Ok(sqlx::query_as(sql).bind(after).bind(limit).fetch_all(db).await?)
+}

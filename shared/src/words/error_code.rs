@@ -1,0 +1,67 @@
+//! Stable error codes: what users and scripts match on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A stable error code; the spelling is a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// The request, an argument or an input file is not acceptable; trying again changes nothing.
+    ValidationError,
+    /// No such record.
+    NotFound,
+    /// No such job.
+    JobNotFound,
+    /// A key was used again with other parameters.
+    IdempotencyConflict,
+    /// Too many jobs are queued; try later.
+    RateLimitExceeded,
+    /// The archive cannot be read or written.
+    ArchiveError,
+    /// The database cannot be reached or refused the work.
+    DatabaseError,
+    /// The database did not answer in time.
+    DatabaseTimeout,
+    /// A deadline passed.
+    DeadlineExceeded,
+    /// A bug in this program.
+    Internal,
+}
+
+impl ErrorCode {
+    /// The code as text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ValidationError => "VALIDATION_ERROR",
+            Self::NotFound => "NOT_FOUND",
+            Self::JobNotFound => "JOB_NOT_FOUND",
+            Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
+            Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+            Self::ArchiveError => "ARCHIVE_ERROR",
+            Self::DatabaseError => "DATABASE_ERROR",
+            Self::DatabaseTimeout => "DATABASE_TIMEOUT",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    /// Whether the same request may succeed later without a change.
+    pub fn is_retryable(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimitExceeded
+                | Self::ArchiveError
+                | Self::DatabaseError
+                | Self::DatabaseTimeout
+                | Self::DeadlineExceeded
+        )
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,114 @@
+//! Counters of this process: Prometheus text for a scraper, CloudWatch EMF for a log.
+//!
+//! Label values come from bounded sets only (tools, outcomes, error codes), never from data.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+use super::clock;
+use super::outcome::{Outcome, Tally};
+
+type Label = (&'static str, String);
+type Key = (&'static str, Vec<Label>);
+
+static COUNTERS: Mutex<BTreeMap<Key, f64>> = Mutex::new(BTreeMap::new());
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+fn add(name: &'static str, labels: Vec<(&'static str, String)>, n: i64) {
+    let mut counters = COUNTERS.lock().unwrap_or_else(PoisonError::into_inner);
+    *counters.entry((name, labels)).or_default() += n as f64;
+}
+
+/// Counts records by outcome.
+pub fn records(tally: &Tally) {
+    for (outcome, n) in [
+        (Outcome::Archived, tally.archived),
+        (Outcome::Skipped, tally.skipped),
+        (Outcome::Failed, tally.failed),
+        (Outcome::Deleted, tally.deleted),
+        (Outcome::Missing, tally.missing),
+    ] {
+        add("records_total", vec![("outcome", outcome.as_str().to_owned())], n);
+    }
+}
+
+/// Counts the end of a job.
+pub fn job_ended(tool: &str, succeeded: bool) {
+    let (name, status) = if succeeded { ("jobs_succeeded_total", "ok") } else { ("jobs_failed_total", "error") };
+    add(name, vec![], 1);
+    add("requests_total", vec![("tool", tool.to_owned()), ("status", status.to_owned())], 1);
+}
+
+/// Counts an error of a tool.
+pub fn error(tool: &str, code: super::ErrorCode) {
+    add("errors_total", vec![("tool", tool.to_owned()), ("error_code", code.as_str().to_owned())], 1);
+}
+
+/// All counters in the Prometheus text format.
+pub fn prometheus() -> String {
+    let counters = COUNTERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut text = String::new();
+    let mut last = "";
+    for ((name, labels), value) in counters.iter() {
+        if *name != last {
+            let _ = writeln!(text, "# TYPE {name} counter");
+            last = name;
+        }
+        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(text, "{name}{labels} {value}");
+    }
+    text
+}
+
+/// All counters as CloudWatch embedded metric format, one line per set of labels.
+pub fn emf(service: &str) -> Vec<Value> {
+    let counters = COUNTERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut by_labels: BTreeMap<&[Label], Vec<(&'static str, f64)>> = BTreeMap::new();
+    for ((name, labels), value) in counters.iter() {
+        by_labels.entry(labels).or_default().push((name, *value));
+    }
+    let lines = by_labels.into_iter().map(|(labels, metrics)| {
+        let mut line = Map::new();
+        line.insert("service".into(), json!(service));
+        let mut dimensions = vec![json!("service")];
+        for (key, value) in labels {
+            line.insert((*key).into(), json!(value));
+            dimensions.push(json!(key));
+        }
+        let names: Vec<Value> = metrics.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
+        line.extend(metrics.into_iter().map(|(name, value)| (name.to_owned(), json!(value))));
+        line.insert(
+            "_aws".into(),
+            json!({
+                "Timestamp": clock::now().timestamp_millis(),
+                "CloudWatchMetrics": [{"Namespace": "bio-mcp", "Dimensions": [dimensions], "Metrics": names}],
+            }),
+        );
+        Value::Object(line)
+    });
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_show_in_both_formats() {
+        records(&Tally { archived: 2, ..Tally::default() });
+        job_ended("pubmed.ingest_files", true);
+        error("pubmed.ingest_files", super::super::ErrorCode::ArchiveError);
+        let text = prometheus();
+        assert!(text.contains("# TYPE records_total counter\n"), "{text}");
+        assert!(text.contains("records_total{outcome=\"archived\"} 2"), "{text}");
+        assert!(text.contains("errors_total{tool=\"pubmed.ingest_files\",error_code=\"ARCHIVE_ERROR\"} 1"), "{text}");
+        let lines = emf("test");
+        let archived = lines.iter().find(|line| line["outcome"] == "archived").expect("a line per label set");
+        assert_eq!(archived["records_total"], 2.0);
+        assert_eq!(archived["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0], json!(["service", "outcome"]));
+    }
+}

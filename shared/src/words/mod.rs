@@ -1,0 +1,21 @@
+//! Layer 0: the words every other module speaks. No I/O.
+
+pub mod clock;
+pub mod config;
+pub mod crash;
+pub mod error_code;
+pub mod host;
+pub mod ids;
+pub mod metrics;
+pub mod outcome;
+pub mod pmid;
+pub mod record_order;
+pub mod sha256;
+pub mod telemetry;
+
+pub use error_code::ErrorCode;
+pub use ids::{JobId, UnitId, WorkerId};
+pub use outcome::{Outcome, SkipReason, Tally};
+pub use pmid::Pmid;
+pub use record_order::RecordOrder;
+pub use sha256::Sha256;

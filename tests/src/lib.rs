@@ -1,0 +1,48 @@
+//! What the tests share: databases, archives, the program itself, invariants.
+
+pub mod engine;
+pub mod invariants;
+pub mod program;
+pub mod store_conformance;
+
+use std::path::PathBuf;
+
+/// Reads an environment variable of the test run.
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration but their environment")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The root of the project.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the project").to_owned()
+}
+
+/// The directory of real files, where it exists; a test that needs it says that it skips.
+pub fn real_data() -> Option<PathBuf> {
+    let dir = variable("BIO_MCP_TEST_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    if dir.join("pubmed").is_dir() {
+        return Some(dir);
+    }
+    eprintln!("SKIPPED: no real files in {} (set BIO_MCP_TEST_DATA)", dir.display());
+    None
+}
+
+/// The real PubMed files.
+pub fn real_pubmed_files() -> Vec<PathBuf> {
+    let Some(dir) = real_data() else { return Vec::new() };
+    let mut files = Vec::new();
+    let mut dirs = vec![dir.join("pubmed")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).expect("a readable directory") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|e| e == "xml" || e == "gz") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}

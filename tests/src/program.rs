@@ -1,0 +1,116 @@
+//! The program as a user runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// The built program.
+pub fn path() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let program = test.ancestors().nth(2).expect("target/debug/deps/test").join("bio-mcp");
+    assert!(program.exists(), "{} is not built: run `make test`", program.display());
+    program
+}
+
+/// A data directory with the program over it; its database is one of the test server's.
+pub struct Archive {
+    /// The directory.
+    pub dir: tempfile::TempDir,
+    url: Option<String>,
+}
+
+/// What a run of the program gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit code; none when it was killed.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Run {
+    /// Standard output as JSON: its last line.
+    pub fn json(&self) -> Value {
+        let line = self.out.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("no JSON ({e}): {self:?}"))
+    }
+
+    /// Fails the test unless the program exited with `code`.
+    #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "often only the code matters")]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Archive {
+    /// A new one with a database of its own on the test server.
+    pub async fn new() -> Self {
+        let url = super::engine::new_database().await;
+        Self { dir: tempfile::tempdir().expect("a temporary directory"), url: Some(url) }
+    }
+
+    /// A new one with a private Postgres.
+    pub fn with_private_postgres() -> Self {
+        Self { dir: tempfile::tempdir().expect("a temporary directory"), url: None }
+    }
+
+    /// Where its data is.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A command on it.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(path());
+        command.arg("--data-dir").arg(self.data_dir()).args(arguments);
+        command.env_remove("BIO_MCP_DATABASE_URL").current_dir(self.dir.path()).stdin(Stdio::null());
+        if let Some(url) = &self.url {
+            command.env("BIO_MCP_DATABASE_URL", url);
+        }
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        self.command(arguments).output().expect("the program starts").into()
+    }
+
+    /// Ingests a file and answers the result.
+    #[track_caller]
+    pub fn ingest(&self, file: &Path) -> Value {
+        self.run(&["--output", "json", "ingest", text(file)]).expect(0).json()
+    }
+
+    /// Starts a command.
+    pub fn start(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+        let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    }
+
+    /// Connects to its database.
+    pub async fn database(&self) -> sqlx::PgPool {
+        let url = self.url.as_deref().expect("a database on the test server");
+        sqlx::PgPool::connect(url).await.expect("the test server answers")
+    }
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("test paths are UTF-8")
+}

@@ -1,0 +1,136 @@
+//! What every store must do; run against each implementation.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use shared::archive::{Condition, ETag, Key, Put, Store, StoreError, VersionId};
+use shared::words::Sha256;
+
+fn key(text: &str) -> Key {
+    Key::parse(text).expect("a key")
+}
+
+fn put(at: &str, bytes: &[u8], condition: Condition) -> Put {
+    Put { key: key(at), bytes: bytes.to_vec(), condition, payload_hash: Some(Sha256::of(bytes)) }
+}
+
+async fn one(store: &dyn Store, put: Put) -> Result<(VersionId, ETag), StoreError> {
+    let mut answers = store.put_batch(&[put]).await;
+    assert_eq!(answers.len(), 1);
+    answers.pop().expect("one answer").map(|stored| (stored.version, stored.etag))
+}
+
+/// Runs the suite on an empty store.
+pub async fn check(store: Arc<dyn Store>) {
+    nothing_is_there(&*store).await;
+    versions_stay(&*store).await;
+    conditions_hold(&*store).await;
+    batches_answer_in_order(&*store).await;
+    listings_are_ordered_and_paged(&*store).await;
+    one_writer_wins(store.clone(), Condition::Absent, "race/absent.json.zst").await;
+    let (_, etag) = one(&*store, put("race/match.json.zst", b"start", Condition::Absent)).await.expect("stored");
+    one_writer_wins(store, Condition::Matches(etag), "race/match.json.zst").await;
+}
+
+async fn nothing_is_there(store: &dyn Store) {
+    let nowhere = key("none/1.json.zst");
+    assert!(matches!(store.get(&nowhere, None).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.head(&nowhere).await, Err(StoreError::NotFound(_))));
+    assert!(store.versions(&nowhere).await.expect("an answer").is_empty());
+    assert!(store.list("", None, 10).await.expect("an answer").is_empty());
+    assert!(store.put_batch(&[]).await.is_empty());
+}
+
+async fn versions_stay(store: &dyn Store) {
+    let at = "a/pmid=1/1.json.zst";
+    let (first, etag) = one(store, put(at, b"A", Condition::Absent)).await.expect("stored");
+    let (second, etag) = one(store, put(at, b"B", Condition::Matches(etag))).await.expect("stored");
+    // The same bytes again are the newest again, whatever was between.
+    let (third, etag) = one(store, put(at, b"A", Condition::Matches(etag))).await.expect("stored");
+    let head = store.head(&key(at)).await.expect("there");
+    assert_eq!((&head.version, &head.etag), (&third, &etag));
+    assert!(head.payload_hash.is_none_or(|hash| hash == Sha256::of(b"A")));
+    for (version, bytes) in [(&first, b"A"), (&second, b"B"), (&third, b"A")] {
+        let object = store.get(&key(at), Some(version)).await.expect("every version stays readable");
+        assert_eq!(object.bytes, bytes);
+        assert_eq!(&object.version, version);
+        assert!(store.uri(&key(at), version).ends_with(&format!("{at}?versionId={}", version.0)));
+    }
+    let all: HashSet<VersionId> = store.versions(&key(at)).await.expect("listed").into_iter().collect();
+    assert_eq!(all, [first, second, third].into_iter().collect());
+    assert_eq!(store.get(&key(at), None).await.expect("there").bytes, b"A");
+    for odd in ["nope", "../x", "a/b", ""] {
+        let missing = store.get(&key(at), Some(&VersionId(odd.to_owned()))).await;
+        assert!(matches!(missing, Err(StoreError::NotFound(_))), "{odd}");
+    }
+}
+
+async fn conditions_hold(store: &dyn Store) {
+    let at = "b/2.json.zst";
+    let nothing = Condition::Matches(ETag("0".into()));
+    assert!(matches!(one(store, put(at, b"x", nothing)).await, Err(StoreError::Precondition)));
+    assert!(matches!(store.head(&key(at)).await, Err(StoreError::NotFound(_))), "a refused put leaves nothing");
+    let (_, old) = one(store, put(at, b"1", Condition::Absent)).await.expect("stored");
+    assert!(matches!(one(store, put(at, b"2", Condition::Absent)).await, Err(StoreError::Precondition)));
+    one(store, put(at, b"3", Condition::Matches(old.clone()))).await.expect("stored");
+    assert!(matches!(one(store, put(at, b"4", Condition::Matches(old))).await, Err(StoreError::Precondition)));
+    assert_eq!(store.get(&key(at), None).await.expect("there").bytes, b"3");
+    assert_eq!(store.versions(&key(at)).await.expect("listed").len(), 2);
+}
+
+async fn batches_answer_in_order(store: &dyn Store) {
+    let puts: Vec<Put> = (0..50)
+        .map(|n| {
+            let condition = if n % 7 == 3 { Condition::Matches(ETag("0".into())) } else { Condition::Absent };
+            put(&format!("c/{n:03}.json.zst"), format!("bytes {n}").as_bytes(), condition)
+        })
+        .collect();
+    let answers = store.put_batch(&puts).await;
+    for (n, (put, answer)) in puts.iter().zip(&answers).enumerate() {
+        match answer {
+            Ok(stored) => {
+                assert_ne!(n % 7, 3);
+                let object = store.get(&put.key, Some(&stored.version)).await.expect("there");
+                assert_eq!(object.bytes, put.bytes);
+            }
+            Err(StoreError::Precondition) => assert_eq!(n % 7, 3),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+async fn listings_are_ordered_and_paged(store: &dyn Store) {
+    // `.` sorts before `/`, which a walk over folders gets wrong easily.
+    let names =
+        ["l/a.json.zst", "l/a/x.json.zst", "l/a0.json.zst", "l/b/1/2.json.zst", "l/b/1/3.json.zst", "m/1.json.zst"];
+    for name in names {
+        one(store, put(name, name.as_bytes(), Condition::Absent)).await.expect("stored");
+    }
+    let mut paged = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list("l/", after.as_ref(), 2).await.expect("listed");
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = Some(last.clone());
+        paged.extend(page);
+    }
+    assert_eq!(paged, names[..5].iter().map(|name| key(name)).collect::<Vec<_>>());
+    assert_eq!(store.list("l/b/1/3", None, 10).await.expect("listed"), [key(names[4])]);
+}
+
+async fn one_writer_wins(store: Arc<dyn Store>, condition: Condition, at: &'static str) {
+    let writers: Vec<_> = (0..32)
+        .map(|n| {
+            let (store, condition) = (store.clone(), condition.clone());
+            tokio::spawn(
+                async move { one(&*store, put(at, format!("writer {n}").as_bytes(), condition)).await.is_ok() },
+            )
+        })
+        .collect();
+    let mut winners = 0;
+    for writer in writers {
+        winners += usize::from(writer.await.expect("no panic"));
+    }
+    assert_eq!(winners, 1, "a conditional put has one winner");
+}
