@@ -1,0 +1,121 @@
+//! The splitter and the parser against independent ones, on every real file and on every shape.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use samples::files::write_sample;
+use serde_json::{Value, json};
+use shared::pubmed::source::FileSource;
+use shared::pubmed::{Article, Item, Splitter};
+use shared::words::Sha256;
+use tests::{real_pubmed_files, root};
+
+/// Runs a reference program on files and answers its lines.
+fn reference(program: &str, files: &[PathBuf]) -> Vec<Value> {
+    let run = Command::new("python3").arg(root().join("bench/reference").join(program)).args(files).output();
+    let run = run.expect("python3 is there");
+    assert!(run.status.success(), "{program}: {}", String::from_utf8_lossy(&run.stderr));
+    let text = String::from_utf8(run.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// Splits a file through readers that hand out few bytes at a time, so that every seam is met.
+fn slices(path: &Path, chunk: usize) -> Vec<(&'static str, Vec<u8>)> {
+    struct Few<R>(R, usize);
+    impl<R: Read> Read for Few<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let n = buffer.len().min(self.1);
+            self.0.read(&mut buffer[..n])
+        }
+    }
+    let source = FileSource::open(path, u64::MAX).expect("opens");
+    let mut splitter = Splitter::new(Few(source, chunk), 64 << 20);
+    let mut found = Vec::new();
+    while let Some(item) = splitter.next().unwrap_or_else(|e| panic!("{}: {e}", path.display())) {
+        found.push(match item {
+            Item::Record { bytes, defect } => {
+                assert_eq!(defect, None, "{}", path.display());
+                ("record", bytes.to_vec())
+            }
+            Item::Deletion { bytes } => ("deletion", bytes.to_vec()),
+        });
+    }
+    found
+}
+
+fn files() -> (tempfile::TempDir, Vec<PathBuf>) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let sample = write_sample(dir.path(), 200).expect("written");
+    let mut files = vec![sample.baseline, sample.update];
+    files.extend(real_pubmed_files());
+    (dir, files)
+}
+
+#[test]
+fn slices_are_those_of_an_independent_splitter() {
+    let (_dir, files) = files();
+    let mut records = 0;
+    for path in files {
+        let expected = reference("slices.py", std::slice::from_ref(&path));
+        for chunk in [usize::MAX, 4093] {
+            let found: Vec<Value> = slices(&path, chunk)
+                .iter()
+                .map(|(kind, bytes)| json!([kind, bytes.len(), Sha256::of(bytes).to_hex()]))
+                .collect();
+            assert_eq!(found, expected, "{}", path.display());
+        }
+        records += expected.len();
+    }
+    println!("{records} slices compared");
+}
+
+#[test]
+fn typed_records_are_those_that_lxml_gives() {
+    let (_dir, files) = files();
+    let mut compared = 0;
+    for path in files {
+        let expected = reference("typed.py", std::slice::from_ref(&path));
+        let found: Vec<Value> = slices(&path, usize::MAX)
+            .iter()
+            .filter(|(kind, _)| *kind == "record")
+            .map(|(_, bytes)| {
+                let xml = std::str::from_utf8(bytes).expect("UTF-8");
+                serde_json::to_value(Article::parse(xml).expect("a record")).expect("JSON")
+            })
+            .collect();
+        assert_eq!(found.len(), expected.len(), "{}", path.display());
+        for (found, expected) in found.iter().zip(&expected) {
+            let (found, expected) = (found.as_object().expect("an object"), expected.as_object().expect("an object"));
+            for (key, value) in expected {
+                assert_eq!(found.get(key), Some(value), "{}: {} {key}", path.display(), expected["pmid"]);
+            }
+            assert_eq!(found.len(), expected.len(), "{}: {} keys", path.display(), expected["pmid"]);
+        }
+        compared += expected.len();
+    }
+    println!("{compared} typed records compared");
+}
+
+#[test]
+fn the_parse_command_prints_what_the_parser_gives() {
+    let (_dir, files) = files();
+    for path in files.iter().take(4) {
+        let run = Command::new(tests::program::path()).arg("parse").arg(path).output().expect("runs");
+        assert!(run.status.success());
+        let printed: Vec<Value> = String::from_utf8(run.stdout)
+            .expect("UTF-8")
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        let expected: Vec<Value> = slices(path, usize::MAX)
+            .iter()
+            .filter(|(kind, _)| *kind == "record")
+            .map(|(_, bytes)| {
+                let xml = std::str::from_utf8(bytes).expect("UTF-8");
+                serde_json::to_value(Article::parse(xml).expect("a record")).expect("JSON")
+            })
+            .collect();
+        assert_eq!(printed, expected, "{}: the same records in the same order", path.display());
+    }
+}
