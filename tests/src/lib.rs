@@ -1,5 +1,6 @@
 //! What the tests share: databases, archives, the program itself, invariants.
 
+pub mod counting;
 pub mod engine;
 pub mod invariants;
 pub mod program;

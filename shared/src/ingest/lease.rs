@@ -193,7 +193,7 @@ impl Lease {
 
     /// Commits a batch. When the database is lost in the middle, waits for it, looks whether the
     /// commit had happened, and otherwise does it again.
-    pub(super) async fn commit(&mut self, engine: &Engine, mut batch: Batch) -> Result<(), UnitError> {
+    pub async fn commit(&mut self, engine: &Engine, mut batch: Batch) -> Result<(), UnitError> {
         let give_up = Instant::now() + engine.settings.database_patience;
         let mut pause = std::time::Duration::from_millis(100);
         loop {
@@ -235,6 +235,9 @@ impl Lease {
     async fn try_commit(&self, db: &PgPool, batch: &mut Batch) -> Result<(), CommitError> {
         let mut tx = db.begin().await?;
         let job = self.lock_job(&mut tx).await?;
+        fenced(
+            &sqlx::query(include_str!("sql/fence.sql")).bind(self.unit.0).bind(self.epoch).execute(&mut *tx).await?,
+        )?;
         let accepted = records::accept(&mut tx, &batch.accepts).await?;
         let refused = batch.accepts.iter().map(|a| a.pmid).filter(|pmid| !accepted.contains(pmid));
         for pmid in refused.collect::<Vec<_>>() {
@@ -269,7 +272,7 @@ impl Lease {
     }
 
     /// Completes a planning unit: its phase's units are there in the same commit.
-    pub(super) async fn complete_plan(&self, engine: &Engine, plan: &Plan) -> Result<Settled, UnitError> {
+    pub async fn complete_plan(&self, engine: &Engine, plan: &Plan) -> Result<Settled, UnitError> {
         let mut tx = engine.db.begin().await?;
         let job = self.lock_job(&mut tx).await?;
         self.finish(&mut tx, "completed", None, None).await?;
@@ -300,7 +303,7 @@ impl Lease {
     }
 
     /// Completes a unit whose batches are all committed.
-    pub(super) async fn complete(&self, engine: &Engine) -> Result<Settled, UnitError> {
+    pub async fn complete(&self, engine: &Engine) -> Result<Settled, UnitError> {
         let part = outcomes::write_part(engine, self.job, self.unit).await?;
         crate::words::crash::point("after_part");
         let mut tx = engine.db.begin().await?;
@@ -316,7 +319,7 @@ impl Lease {
     }
 
     /// Ends an attempt that failed: another one later, or the unit has failed for good.
-    pub(super) async fn fail(
+    pub async fn fail(
         &self,
         engine: &Engine,
         code: ErrorCode,
@@ -360,8 +363,18 @@ impl Lease {
         Ok(settled)
     }
 
-    /// Gives a unit back without blame: the worker stops, or the unit's time is up.
-    pub(super) async fn hand_back(&self, db: &PgPool) -> Result<(), UnitError> {
+    /// Gives a unit back without blame: the worker stops, or the unit's time is up. A cancelled
+    /// job's unit ends instead, because nobody would claim it again.
+    pub async fn hand_back(&self, engine: &Engine) -> Result<Settled, UnitError> {
+        let mut tx = engine.db.begin().await?;
+        match self.lock_job(&mut tx).await {
+            Err(UnitError::Cancelled) => {
+                tx.rollback().await?;
+                return self.stop(engine).await;
+            }
+            Ok(_) | Err(UnitError::Failed { .. }) => {}
+            Err(error) => return Err(error),
+        }
         fenced(
             &sqlx::query(
                 "update ingestion_work_units set status = 'pending', worker_id = null, worker_hostname = null, \
@@ -370,13 +383,15 @@ impl Lease {
             )
             .bind(self.unit.0)
             .bind(self.epoch)
-            .execute(db)
+            .execute(&mut *tx)
             .await?,
-        )
+        )?;
+        tx.commit().await?;
+        Ok(Settled::UnitsLeft)
     }
 
     /// Ends a unit of a cancelled job.
-    pub(super) async fn stop(&self, engine: &Engine) -> Result<Settled, UnitError> {
+    pub async fn stop(&self, engine: &Engine) -> Result<Settled, UnitError> {
         let mut tx = engine.db.begin().await?;
         sqlx::query("select 1 from jobs where id = $1 for update").bind(self.job.0).execute(&mut *tx).await?;
         self.finish(&mut tx, "cancelled", None, None).await?;

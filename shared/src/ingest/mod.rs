@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The protocol is in [`lease`]: every write names the epoch that was claimed, and locks are taken
-//! in the order job, pointers, event counter, unit.
+//! in the order job, unit, pointers, event counter.
 
 mod finalise;
 mod heartbeat;

@@ -234,7 +234,7 @@ impl Worker {
                 Ok(Settled::UnitsLeft)
             }
             Err(UnitError::Cancelled) => lease.stop(&self.engine).await,
-            Err(UnitError::HandBack) => lease.hand_back(&self.engine.db).await.map(|()| Settled::UnitsLeft),
+            Err(UnitError::HandBack) => lease.hand_back(&self.engine).await,
             Err(UnitError::Failed { code, message, retry }) => {
                 tracing::warn!(error_code = code.as_str(), message, retry, "unit failed");
                 lease.fail(&self.engine, code, &message, retry).await

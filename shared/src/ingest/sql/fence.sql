@@ -1,0 +1,5 @@
+-- ingest.fence: no row means that another worker has the unit
+select 1
+from ingestion_work_units
+where id = $1 and epoch = $2 and status = 'processing'
+for update

@@ -1,0 +1,117 @@
+//! A pipeline that does nothing but count: every batch of every unit accepts records of its own, so
+//! that anything lost or done twice shows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use serde_json::{Value, json};
+use shared::ingest::{Batch, Engine, Lease, Line, NewUnit, Pipeline, Plan, Settings, UnitContext, UnitError};
+use shared::jobs::{self, FirstUnit, Limits, Submission};
+use shared::records::Accepted;
+use shared::words::{JobId, Outcome, Pmid, RecordOrder, Sha256};
+
+/// The tool.
+pub const TOOL: &str = "test.count";
+
+/// Records per batch.
+pub const PER_BATCH: u32 = 3;
+
+/// The pipeline; its jobs have params `{first, units, batches}`.
+pub struct Counting;
+
+fn number(value: &Value, key: &str) -> u32 {
+    value[key].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+}
+
+/// The plan of a job.
+pub fn plan(params: &Value) -> Plan {
+    let units = (0..number(params, "units")).map(|n| NewUnit { input: json!({ "n": n }), required_hostname: None });
+    Plan { units: units.collect(), bytes_total: 100, external_version: params["first"].to_string() }
+}
+
+/// The next batch of a unit, or nothing when it is done.
+pub fn next_batch(lease: &Lease) -> Option<Batch> {
+    let done = lease.cursor.as_ref().map_or(0, |cursor| number(cursor, "done"));
+    let batches = number(&lease.params, "batches");
+    if done >= batches {
+        return None;
+    }
+    let start = number(&lease.params, "first") + (number(&lease.input, "n") * batches + done) * PER_BATCH;
+    let mut batch = Batch { cursor: json!({ "done": done + 1 }), bytes: 1, ..Batch::default() };
+    for n in start..start + PER_BATCH {
+        let pmid = Pmid::new(n).expect("a PMID");
+        let hash = Sha256::of(&n.to_le_bytes());
+        // An address of its own for every claim: a second acceptance would be a second event.
+        let uri = format!("memory:///{n}?versionId={}", lease.epoch);
+        batch.accepts.push(Accepted {
+            pmid,
+            s3_uri: uri.clone(),
+            object_etag: "1".into(),
+            content_hash: Some(hash),
+            fetched_at: DateTime::default(),
+            api_etag: None,
+            order: RecordOrder {
+                version: 1,
+                date_revised: None,
+                as_of: DateTime::default(),
+                file_number: 0,
+                position: 1,
+                deleted: false,
+            },
+        });
+        batch.lines.push(Line {
+            pmid: Some(pmid),
+            outcome: Outcome::Archived,
+            hash: Some(hash),
+            uri: Some(uri),
+            reason: None,
+        });
+    }
+    Some(batch)
+}
+
+#[async_trait]
+impl Pipeline for Counting {
+    fn tool(&self) -> &'static str {
+        TOOL
+    }
+
+    fn phases(&self) -> &'static [&'static str] {
+        &["count"]
+    }
+
+    async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
+        Ok(plan(&context.lease.params))
+    }
+
+    async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
+        while let Some(batch) = next_batch(&context.lease) {
+            context.check().await?;
+            context.commit(batch).await?;
+        }
+        Ok(())
+    }
+}
+
+/// An engine that can only count.
+pub async fn engine(connections: u32) -> Engine {
+    super::engine::engine(vec![Arc::new(Counting)], Settings::default(), connections).await
+}
+
+/// Submits a counting job.
+pub async fn submit(engine: &Engine, first: u32, units: u32, batches: u32) -> JobId {
+    let submission = Submission {
+        tool: TOOL.into(),
+        params: json!({ "first": first, "units": units, "batches": batches }),
+        idempotency_key: None,
+        principal: "test".into(),
+        priority: 0,
+        ttl_hours: 24,
+        trace_id: "t".into(),
+        parent_job_id: None,
+        first_unit: FirstUnit { phase: "count".into(), required_hostname: None },
+    };
+    let limits = Limits { max_queued_jobs: 1_000_000, job_timeout_secs: 3600.0 };
+    jobs::submit(&engine.db, &submission, limits).await.expect("submitted").job().job_id()
+}
