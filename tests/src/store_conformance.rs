@@ -10,11 +10,11 @@ fn key(text: &str) -> Key {
     Key::parse(text).expect("a key")
 }
 
-fn put(at: &str, bytes: &[u8], condition: Condition) -> Put {
-    Put { key: key(at), bytes: bytes.to_vec(), condition, payload_hash: Some(Sha256::of(bytes)) }
+fn put<'a>(at: &str, bytes: &'a [u8], condition: Condition) -> Put<'a> {
+    Put { key: key(at), bytes, condition, payload_hash: Some(Sha256::of(bytes)) }
 }
 
-async fn one(store: &dyn Store, put: Put) -> Result<(VersionId, ETag), StoreError> {
+async fn one(store: &dyn Store, put: Put<'_>) -> Result<(VersionId, ETag), StoreError> {
     let mut answers = store.put_batch(&[put]).await;
     assert_eq!(answers.len(), 1);
     answers.pop().expect("one answer").map(|stored| (stored.version, stored.etag))
@@ -79,10 +79,11 @@ async fn conditions_hold(store: &dyn Store) {
 }
 
 async fn batches_answer_in_order(store: &dyn Store) {
-    let puts: Vec<Put> = (0..50)
+    let contents: Vec<String> = (0..50).map(|n| format!("bytes {n}")).collect();
+    let puts: Vec<Put<'_>> = (0..50)
         .map(|n| {
             let condition = if n % 7 == 3 { Condition::Matches(ETag("0".into())) } else { Condition::Absent };
-            put(&format!("c/{n:03}.json.zst"), format!("bytes {n}").as_bytes(), condition)
+            put(&format!("c/{n:03}.json.zst"), contents[n].as_bytes(), condition)
         })
         .collect();
     let answers = store.put_batch(&puts).await;

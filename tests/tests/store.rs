@@ -17,10 +17,10 @@ async fn the_disk_store_conforms() {
     assert_eq!(DiskStore::new(dir.path()).remove_temporary_files().expect("swept"), 0, "nothing is left behind");
 }
 
-fn put(name: &str) -> Put {
+fn put(name: &str) -> Put<'static> {
     Put {
         key: Key::parse(name).expect("a key"),
-        bytes: vec![7; 4096],
+        bytes: &[7; 4096],
         condition: Condition::Absent,
         payload_hash: None,
     }

@@ -44,7 +44,8 @@ impl Compression {
 pub struct Encoder(Inner);
 
 enum Inner {
-    Zstd(zstd::bulk::Compressor<'static>),
+    /// With a buffer of the worst case's size, so that what is kept has just its own.
+    Zstd(zstd::bulk::Compressor<'static>, Vec<u8>),
     Gzip,
 }
 
@@ -53,7 +54,8 @@ impl Encoder {
     pub fn new(compression: Compression) -> Self {
         Self(match compression {
             Compression::Zstd => {
-                Inner::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("level 3 exists and memory is there"))
+                let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL);
+                Inner::Zstd(compressor.expect("level 3 exists and memory is there"), Vec::new())
             }
             Compression::Gzip => Inner::Gzip,
         })
@@ -62,7 +64,14 @@ impl Encoder {
     /// Compresses one object.
     pub fn encode(&mut self, bytes: &[u8]) -> Vec<u8> {
         match &mut self.0 {
-            Inner::Zstd(compressor) => compressor.compress(bytes).expect("the output buffer has the bound's size"),
+            Inner::Zstd(compressor, buffer) => {
+                let bound = zstd::zstd_safe::compress_bound(bytes.len());
+                if buffer.len() < bound {
+                    buffer.resize(bound, 0);
+                }
+                let length = compressor.compress_to_buffer(bytes, &mut buffer[..]);
+                buffer[..length.expect("the buffer has the bound's size")].to_vec()
+            }
             Inner::Gzip => {
                 let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
                 gzip.write_all(bytes).expect("memory does not fail");

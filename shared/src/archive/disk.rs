@@ -79,10 +79,10 @@ impl DiskStore {
         self.version_dir(key).join(format!("{}.{extension}", version.0))
     }
 
-    fn put(&self, put: &Put) -> Result<Stored, StoreError> {
+    fn put(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
         let path = self.path(&put.key);
-        let version = version_of(&put.bytes);
-        let temporary = write_temporary(&path, &put.bytes)?;
+        let version = version_of(put.bytes);
+        let temporary = write_temporary(&path, put.bytes)?;
         let placed = match &put.condition {
             Condition::Absent => place_new(&temporary, &path),
             Condition::Matches(etag) => self.replace(&put.key, &temporary, &path, etag),
@@ -148,7 +148,7 @@ impl DiskStore {
         }
     }
 
-    fn put_all(&self, puts: &[Put]) -> Vec<Result<Stored, StoreError>> {
+    fn put_all(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
@@ -180,12 +180,12 @@ impl DiskStore {
     }
 
     #[cfg(target_os = "linux")]
-    fn sync(&self, _: &[Put]) -> io::Result<()> {
+    fn sync(&self, _: &[Put<'_>]) -> io::Result<()> {
         Ok(rustix::fs::syncfs(File::open(&*self.root)?)?)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn sync(&self, puts: &[Put]) -> io::Result<()> {
+    fn sync(&self, puts: &[Put<'_>]) -> io::Result<()> {
         for put in puts {
             let path = self.path(&put.key);
             for ancestor in path.ancestors().take_while(|a| a.starts_with(&*self.root)) {
@@ -234,7 +234,7 @@ fn walk(dir: &Path, at: &str, prefix: &str, after: &str, limit: usize, keys: &mu
 
 #[async_trait]
 impl Store for DiskStore {
-    async fn put_batch(&self, puts: &[Put]) -> Vec<Result<Stored, StoreError>> {
+    async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
         if puts.is_empty() {
             return Vec::new();
         }

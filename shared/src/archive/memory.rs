@@ -38,7 +38,7 @@ fn id(n: usize) -> String {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn put_batch(&self, puts: &[Put]) -> Vec<Result<Stored, StoreError>> {
+    async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
         let mut objects = self.objects();
         puts.iter()
             .map(|put| {
@@ -50,7 +50,7 @@ impl Store for MemoryStore {
                 if !holds {
                     return Err(StoreError::Precondition);
                 }
-                versions.push(Version { bytes: put.bytes.clone(), payload_hash: put.payload_hash });
+                versions.push(Version { bytes: put.bytes.to_vec(), payload_hash: put.payload_hash });
                 let id = id(versions.len());
                 Ok(Stored { version: VersionId(id.clone()), etag: ETag(id) })
             })

@@ -100,7 +100,7 @@ impl Archive {
     /// there, that one stays: keys of such objects name the work that made them.
     pub async fn put_once(&self, key: Key, bytes: Vec<u8>) -> Result<String, StoreError> {
         let uri_key = key.clone();
-        let put = Put { key, bytes, condition: Condition::Absent, payload_hash: None };
+        let put = Put { key, bytes: &bytes, condition: Condition::Absent, payload_hash: None };
         match self.store.put_batch(&[put]).await.pop().expect("one put, one answer") {
             Ok(stored) => Ok(self.store.uri(&uri_key, &stored.version)),
             Err(StoreError::Precondition) => {

@@ -50,44 +50,38 @@ impl From<Stored> for PutOutcome {
 impl Archive {
     /// Stores a batch of records (distinct PMIDs), answering in the same order. Every `Ok` is on
     /// stable storage. No extra request is made when nobody else wrote.
-    pub async fn put_records(&self, drafts: Vec<Draft>) -> Vec<Result<PutOutcome, ReadError>> {
-        let slim: Vec<_> = drafts.iter().map(|d| (d.pmid, d.content_hash, d.order.clone())).collect();
-        let puts: Vec<Put> = drafts.into_iter().map(|draft| self.put_of(draft)).collect();
+    pub async fn put_records(&self, drafts: &[Draft]) -> Vec<Result<PutOutcome, ReadError>> {
+        let puts: Vec<Put<'_>> = drafts.iter().map(|draft| self.put_of(draft)).collect();
         let answers = self.store.put_batch(&puts).await;
         let mut outcomes = Vec::with_capacity(answers.len());
-        for ((answer, put), (_, content_hash, order)) in answers.into_iter().zip(puts).zip(slim) {
+        for ((answer, put), draft) in answers.into_iter().zip(puts).zip(drafts) {
             outcomes.push(match answer {
                 Ok(stored) => Ok(stored.into()),
-                Err(StoreError::Precondition) => self.settle(put, content_hash, &order).await,
+                Err(StoreError::Precondition) => self.settle(put, draft).await,
                 Err(error) => Err(error.into()),
             });
         }
         outcomes
     }
 
-    fn put_of(&self, draft: Draft) -> Put {
+    fn put_of<'a>(&self, draft: &'a Draft) -> Put<'a> {
         Put {
             key: self.layout.record(draft.pmid),
-            bytes: draft.bytes,
-            condition: draft.known.map_or(Condition::Absent, Condition::Matches),
+            bytes: &draft.bytes,
+            condition: draft.known.clone().map_or(Condition::Absent, Condition::Matches),
             payload_hash: draft.content_hash,
         }
     }
 
     /// Somebody else's object is under the key: adopt it if it is the same or newer, else replace
     /// exactly that one.
-    async fn settle(
-        &self,
-        mut put: Put,
-        content_hash: Option<Sha256>,
-        order: &RecordOrder,
-    ) -> Result<PutOutcome, ReadError> {
+    async fn settle(&self, mut put: Put<'_>, draft: &Draft) -> Result<PutOutcome, ReadError> {
         for _ in 0..ATTEMPTS {
             put.condition = match self.envelope_at(&put.key, None).await {
                 Ok((there, at)) => {
-                    let same = there.content_hash() == content_hash
-                        && (content_hash.is_some() || there.order.is_same_place(order));
-                    if same || order.is_older_than(&there.order) {
+                    let same = there.content_hash() == draft.content_hash
+                        && (draft.content_hash.is_some() || there.order.is_same_place(&draft.order));
+                    if same || draft.order.is_older_than(&there.order) {
                         return Ok(PutOutcome::Adopted(Box::new(there), at));
                     }
                     Condition::Matches(at.etag)

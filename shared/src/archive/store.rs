@@ -60,11 +60,11 @@ pub enum Condition {
 
 /// One object to store.
 #[derive(Clone, Debug)]
-pub struct Put {
+pub struct Put<'a> {
     /// Where.
     pub key: Key,
     /// What.
-    pub bytes: Vec<u8>,
+    pub bytes: &'a [u8],
     /// When.
     pub condition: Condition,
     /// Kept as object metadata where the store has such.
@@ -141,7 +141,7 @@ impl StoreError {
 pub trait Store: Send + Sync {
     /// Stores a batch, each put on its own condition, and answers in the same order. Every `Ok`
     /// is on stable storage when this returns. Keys within a batch are distinct.
-    async fn put_batch(&self, puts: &[Put]) -> Vec<Result<Stored, StoreError>>;
+    async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>>;
 
     /// Reads the newest version, or the named one.
     async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError>;

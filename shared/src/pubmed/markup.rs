@@ -85,12 +85,21 @@ fn is_name_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':') || byte >= 0x80
 }
 
-fn is_name(byte: u8) -> bool {
-    is_name_start(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
-}
+/// Which bytes may go on a name; a table, because every byte of every name is looked at.
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-' | b'.') || b >= 0x80;
+        byte += 1;
+    }
+    table
+};
 
 fn name_end(buffer: &[u8], at: usize) -> usize {
-    buffer[at..].iter().position(|&b| !is_name(b)).map_or(buffer.len(), |n| at + n)
+    buffer[at..].iter().position(|&b| !NAME[usize::from(b)]).map_or(buffer.len(), |n| at + n)
 }
 
 fn skip_space(buffer: &[u8], at: usize) -> usize {
@@ -115,6 +124,9 @@ fn open_tag(buffer: &[u8], at: usize) -> Scan {
     }
     let name = start..name_end(buffer, start);
     let mut at = name.end;
+    if buffer.get(at) == Some(&b'>') {
+        return Scan::Found(Markup::Open(name), at + 1);
+    }
     loop {
         let after = skip_space(buffer, at);
         match buffer.get(after) {

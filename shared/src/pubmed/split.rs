@@ -338,6 +338,19 @@ impl<R: Read> Splitter<R> {
                 }
                 continue;
             }
+            // Nearly every second tag closes the innermost element in the usual spelling.
+            if let Some((from, to)) = self.stack.last().copied()
+                && buffer.get(*pos + 1) == Some(&b'/')
+                && buffer.get(*pos + 2..*pos + 2 + (to - from)) == Some(&buffer[start + from..start + to])
+                && buffer.get(*pos + 2 + (to - from)) == Some(&b'>')
+            {
+                *pos += 3 + (to - from);
+                self.stack.pop();
+                if self.stack.is_empty() {
+                    return Step::Done(*pos);
+                }
+                continue;
+            }
             let (markup, end) = match markup::scan(buffer, *pos) {
                 Scan::Found(markup, end) => (markup, end),
                 Scan::NeedMore => return Step::More,

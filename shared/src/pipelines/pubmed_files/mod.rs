@@ -173,10 +173,10 @@ async fn store_and_commit(
     mut cursor: Cursor,
     file_name: &str,
 ) -> Result<(), UnitError> {
-    while let Some(batch) = prepared.recv().await {
+    while let Some(mut batch) = prepared.recv().await {
         context.check().await?;
         if batch.items_done > cursor.items {
-            let batch_to_commit = store(context, &batch, cursor, file_name).await?;
+            let batch_to_commit = store(context, &mut batch, cursor, file_name).await?;
             crate::words::crash::point("after_put");
             context.commit(batch_to_commit).await?;
             crate::words::crash::point("after_commit");
@@ -202,13 +202,13 @@ async fn store_and_commit(
 /// Stores a batch's objects and answers what is to be committed.
 async fn store(
     context: &UnitContext,
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     cursor: Cursor,
     file_name: &str,
 ) -> Result<Batch, UnitError> {
     let engine = &context.engine;
     let mut batch = Batch {
-        lines: prepared.lines.clone(),
+        lines: std::mem::take(&mut prepared.lines),
         cursor: json!(Cursor { items: prepared.items_done, bytes: prepared.bytes_done }),
         bytes: i64::try_from(prepared.bytes_done.saturating_sub(cursor.bytes)).unwrap_or(0),
         accepts: Vec::with_capacity(prepared.drafts.len()),
@@ -219,11 +219,11 @@ async fn store(
         batch.lines[bad.line].uri = Some(uri);
     }
     crate::words::crash::point("before_put");
-    let drafts: Vec<_> = prepared.drafts.iter().map(|(_, draft)| draft.clone()).collect();
-    let outcomes = engine.archive.put_records(drafts).await;
-    for ((line, draft), outcome) in prepared.drafts.iter().zip(outcomes) {
+    let (at, drafts): (Vec<usize>, Vec<_>) = std::mem::take(&mut prepared.drafts).into_iter().unzip();
+    let outcomes = engine.archive.put_records(&drafts).await;
+    for ((line, draft), outcome) in at.into_iter().zip(&drafts).zip(outcomes) {
         let key = engine.archive.layout().record(draft.pmid);
-        let line = &mut batch.lines[*line];
+        let line = &mut batch.lines[line];
         let accepted = match outcome? {
             crate::archive::PutOutcome::Stored(at) => Accepted {
                 pmid: draft.pmid,
