@@ -163,10 +163,6 @@ fn floor(file: &Path) -> anyhow::Result<()> {
         hash += hashed - began;
         compress += hashed.elapsed();
     }
-    let began = Instant::now();
-    let mut splitter = Splitter::new(FileSource::open(file, u64::MAX)?, MAX_RECORD_BYTES);
-    while let Some(item) = splitter.next()? { black_box(item); }
-    eprintln!("inflate+split {:?}", began.elapsed());
     let sum = inflate + hash + compress;
     println!(
         "{{\"inflate\": {:.3}, \"sha256\": {:.3}, \"zstd\": {:.3}, \"sum\": {:.3}}}",

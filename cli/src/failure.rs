@@ -130,6 +130,7 @@ impl From<UnitError> for Failure {
                 };
                 Self::new(exit, code, message)
             }
+            UnitError::Blocked { code, message } => Self::new(Exit::Unavailable, code, message),
             other => Self::new(Exit::Interrupted, ErrorCode::Internal, other.to_string()),
         }
     }

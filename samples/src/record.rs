@@ -188,17 +188,40 @@ const NAMES: [&str; 16] = [
     "Thi Mai", "Sven",
 ];
 
-fn word(random: &mut Random, out: &mut String) {
-    if random.below(3) == 0 {
-        out.push_str(random.pick(&STEMS));
-        out.push_str(random.pick(&ENDS));
-    } else {
-        out.push_str(random.pick(&PLAIN));
+const PHRASES: [&str; 12] = [
+    "there was no significant difference between the two groups",
+    "the aim of this study was to investigate the role of",
+    "were significantly associated with an increased risk of",
+    "in the present study we evaluated the effect of",
+    "these results suggest that",
+    "further studies are needed to confirm",
+    "compared with the control group",
+    "we conclude that treatment with",
+    "the mean age of the patients was",
+    "was assessed by means of",
+    "in a dose-dependent manner by",
+    "95% confidence interval",
+];
+
+/// What a record is about: its technical words, used again and again as real authors do.
+struct Topic(Vec<String>);
+
+impl Topic {
+    fn new(random: &mut Random) -> Self {
+        Self((0..18).map(|_| format!("{}{}", random.pick(&STEMS), random.pick(&ENDS))).collect())
     }
 }
 
-fn sentence(random: &mut Random, out: &mut String) {
-    for n in 0..8 + random.below(14) {
+fn word(random: &mut Random, topic: &Topic, out: &mut String) {
+    match random.below(10) {
+        0..4 => out.push_str(&topic.0[random.below(topic.0.len())]),
+        4 => out.push_str(random.pick(&PHRASES)),
+        _ => out.push_str(random.pick(&PLAIN)),
+    }
+}
+
+fn sentence(random: &mut Random, topic: &Topic, out: &mut String) {
+    for n in 0..6 + random.below(10) {
         if n > 0 {
             out.push(' ');
         }
@@ -206,7 +229,7 @@ fn sentence(random: &mut Random, out: &mut String) {
             0 => _ = write!(out, "{}.{}%", random.below(100), random.below(10)),
             1 => _ = write!(out, "(P&lt;0.0{})", 1 + random.below(9)),
             2 => _ = write!(out, "{} &#x3bc;g", random.below(500)),
-            _ => word(random, out),
+            _ => word(random, topic, out),
         }
     }
     out.push_str(". ");
@@ -221,12 +244,13 @@ impl Record {
     /// Its title.
     pub fn title(self) -> String {
         let mut random = Random(u64::from(self.pmid));
+        let topic = Topic::new(&mut random);
         let mut title = String::new();
         for n in 0..7 + random.below(6) {
             if n > 0 {
                 title.push(' ');
             }
-            word(&mut random, &mut title);
+            word(&mut random, &topic, &mut title);
         }
         if self.revision > 0 {
             let _ = write!(title, " (revised, part {})", self.revision);
@@ -240,6 +264,7 @@ impl Record {
     pub fn xml(self) -> String {
         let Self { pmid, revision, .. } = self;
         let random = &mut Random(u64::from(pmid) << 20);
+        let topic = &Topic::new(random);
         let mut xml = String::with_capacity(self.bytes.max(4096) + 1024);
         let year = 1990 + pmid % 35;
         let _ = write!(
@@ -273,7 +298,7 @@ impl Record {
             let _ = write!(xml, "<AbstractText Label=\"{label}\" NlmCategory=\"{label}\">");
             let start = xml.len();
             loop {
-                sentence(random, &mut xml);
+                sentence(random, topic, &mut xml);
                 if xml.len() - start >= text_bytes {
                     break;
                 }
@@ -347,7 +372,7 @@ impl Record {
             xml.push_str("<ReferenceList>");
             for _ in 0..references {
                 xml.push_str("<Reference><Citation>");
-                sentence(random, &mut xml);
+                sentence(random, topic, &mut xml);
                 let _ = write!(
                     xml,
                     "</Citation><ArticleIdList><ArticleId IdType=\"pubmed\">{}</ArticleId></ArticleIdList></Reference>",

@@ -317,7 +317,11 @@ async fn a_unit_without_progress_fails_after_three_attempts_and_with_progress_do
         let lease = Lease::claim(&engine.db, &engine.settings, claim()).await.expect("claims");
         let lease = lease.unwrap_or_else(|| panic!("attempt {attempt} is still there"));
         lease.start(&engine.db).await.expect("starts");
-        sqlx::query("select reclaim_work_units_of($1)").bind(worker.as_str()).execute(&engine.db).await.expect("reclaims");
+        sqlx::query("select reclaim_work_units_of($1)")
+            .bind(worker.as_str())
+            .execute(&engine.db)
+            .await
+            .expect("reclaims");
     }
     assert!(Lease::claim(&engine.db, &engine.settings, claim()).await.expect("asks").is_none(), "out of attempts");
     shared::ingest::sweep(&engine, None).await.expect("sweeps");
@@ -360,7 +364,8 @@ async fn readers_never_see_an_older_event_appear() {
         .collect();
     let mut seen: Vec<i64> = Vec::new();
     while !working.iter().all(tokio::task::JoinHandle::is_finished) {
-        let rows = sqlx::query("select seq from archive_events order by seq").fetch_all(&engine.db).await.expect("read");
+        let rows =
+            sqlx::query("select seq from archive_events order by seq").fetch_all(&engine.db).await.expect("read");
         let now: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
         assert!(now.starts_with(&seen), "an event appeared before one that was seen");
         seen = now;
@@ -369,6 +374,9 @@ async fn readers_never_see_an_older_event_appear() {
         worker.await.expect("no panic");
     }
     let times: Vec<chrono::DateTime<chrono::Utc>> =
-        sqlx::query_scalar("select accepted_at from archive_events order by seq").fetch_all(&engine.db).await.expect("read");
+        sqlx::query_scalar("select accepted_at from archive_events order by seq")
+            .fetch_all(&engine.db)
+            .await
+            .expect("read");
     assert!(times.is_sorted(), "events are accepted in the order of their numbers");
 }

@@ -39,10 +39,12 @@ async fn the_four_monitoring_queries_tell_what_goes_on() {
     assert_eq!(workers[0].get::<String, _>("worker_id"), worker.as_str());
     assert_eq!(workers[0].get::<String, _>("worker_hostname"), "here");
     assert!(rows(&engine.db, "monitoring_stale_workers").await.is_empty());
-    sqlx::query("update ingestion_work_units set heartbeat_at = now() - interval '3 minutes' where status = 'processing'")
-        .execute(&engine.db)
-        .await
-        .expect("aged");
+    sqlx::query(
+        "update ingestion_work_units set heartbeat_at = now() - interval '3 minutes' where status = 'processing'",
+    )
+    .execute(&engine.db)
+    .await
+    .expect("aged");
     assert_eq!(rows(&engine.db, "monitoring_stale_workers").await.len(), 1);
 
     Worker::new(engine.clone(), None).expect("a worker").run(true).await.expect("works");

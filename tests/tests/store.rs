@@ -18,12 +18,7 @@ async fn the_disk_store_conforms() {
 }
 
 fn put(name: &str) -> Put<'static> {
-    Put {
-        key: Key::parse(name).expect("a key"),
-        bytes: &[7; 4096],
-        condition: Condition::Absent,
-        payload_hash: None,
-    }
+    Put { key: Key::parse(name).expect("a key"), bytes: &[7; 4096], condition: Condition::Absent, payload_hash: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,6 +111,9 @@ pub async fn work(session: &Session, job: &Job) -> Result<Job, Failure> {
             result = &mut working, if !worked => {
                 worked = true;
                 result.map_err(|error| Failure::internal(format!("the worker panicked: {error}")))??;
+                if let Ok(Some(ended)) = jobs::get(session.db(), id).await && ended.state.is_terminal() {
+                    break Ok(ended);
+                }
             }
             () = &mut interrupted => {
                 shutdown.store(true, Ordering::Relaxed);

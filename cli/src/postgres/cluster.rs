@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use shared::words::Sha256;
 use shared::words::config::Config;
@@ -135,11 +136,13 @@ impl Cluster {
         fs::write(self.data().join("bio-mcp.conf"), settings)?;
         fs::set_permissions(self.data().join("bio-mcp.conf"), fs::Permissions::from_mode(0o644))?;
         let (log, data) = (self.log(), self.data());
-        if let Err(failure) = self.pg_ctl_start(&log, &data) {
-            if !self.remove_stale_pid_file() {
+        // After a crash, the children of a killed server need a moment to go.
+        let give_up = Instant::now() + Duration::from_secs(15);
+        while let Err(failure) = self.pg_ctl_start(&log, &data) {
+            if !self.is_left_over() || Instant::now() > give_up {
                 return Err(failure);
             }
-            self.pg_ctl_start(&log, &data)?;
+            std::thread::sleep(Duration::from_millis(100));
         }
         self.ensure_database()
     }
@@ -152,16 +155,20 @@ impl Cluster {
         )
     }
 
-    /// After a crash the pid file may name a process that is somebody else's by now.
-    fn remove_stale_pid_file(&self) -> bool {
-        let path = self.data().join("postmaster.pid");
-        let Ok(text) = fs::read_to_string(&path) else { return false };
-        let pid = text.lines().next().unwrap_or_default().trim().to_owned();
-        let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        if program.trim() == "postgres" {
-            return false;
+    /// Whether a crash left something in the way of a start: a lock file whose process is gone, not
+    /// yet reaped, or somebody else's by now (it is removed), or shared memory still in use.
+    fn is_left_over(&self) -> bool {
+        let locks = [self.data().join("postmaster.pid"), self.socket_dir.join(format!("{SOCKET}.lock"))];
+        let mut removed = false;
+        for lock in locks {
+            let Ok(text) = fs::read_to_string(&lock) else { continue };
+            let pid = text.lines().next().unwrap_or_default().trim().to_owned();
+            if !is_postgres(&pid) {
+                removed |= fs::remove_file(lock).is_ok();
+            }
         }
-        fs::remove_file(path).is_ok()
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        removed || log.lines().rev().take(4).any(|line| line.contains("still in use"))
     }
 
     fn ensure_database(&self) -> Result<(), Failure> {
@@ -209,6 +216,14 @@ impl Cluster {
             self.log().display()
         )))
     }
+}
+
+/// Whether a process is a living Postgres.
+fn is_postgres(pid: &str) -> bool {
+    // `pid (name) state …`
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let (process, state) = status.rsplit_once(')').unwrap_or(("", ""));
+    process.ends_with("(postgres") && !matches!(state.trim().chars().next(), Some('Z' | 'X') | None)
 }
 
 /// In the cluster's directory, or, where that path is too long for a socket or holds characters

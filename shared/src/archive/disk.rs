@@ -149,15 +149,19 @@ impl DiskStore {
     }
 
     fn put_all(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
+        // A thread takes a whole folder: two that create files in one folder wait for its lock.
+        let folder = |put: &Put<'_>| put.key.as_str().rfind('/').map_or(0, |end| end);
+        let same_folder = |a: &Put<'_>, b: &Put<'_>| a.key.as_str()[..folder(a)] == b.key.as_str()[..folder(b)];
+        let folders: Vec<&[Put<'_>]> = puts.chunk_by(same_folder).collect();
+        let starts: Vec<usize> =
+            folders.iter().scan(0, |start, folder| Some(std::mem::replace(start, *start + folder.len()))).collect();
         let next = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
             loop {
                 let i = next.fetch_add(1, Ordering::Relaxed);
-                match puts.get(i) {
-                    Some(put) => done.push((i, self.put(put))),
-                    None => return done,
-                }
+                let (Some(folder), Some(start)) = (folders.get(i), starts.get(i)) else { return done };
+                done.extend((*start..).zip(folder.iter().map(|put| self.put(put))));
             }
         };
         let mut answers: Vec<_> = std::thread::scope(|scope| {

@@ -69,6 +69,8 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<
         ("idle_in_transaction_session_timeout", "120s"),
         ("lock_timeout", "30s"),
         ("timezone", "UTC"),
+        // The statements are small: compiling them takes longer than running them.
+        ("jit", "off"),
         // Rolling back a connection that is in no transaction is worth no notice.
         ("client_min_messages", "error"),
     ]);

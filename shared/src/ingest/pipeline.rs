@@ -62,6 +62,15 @@ pub enum UnitError {
     /// without blame.
     #[error("handed back")]
     HandBack,
+    /// Something that an operator must mend stands in the way: no space, no permission. The unit is
+    /// handed back without blame, and the worker says so.
+    #[error("{message}")]
+    Blocked {
+        /// Stable code.
+        code: ErrorCode,
+        /// One sentence for a person.
+        message: String,
+    },
     /// The unit failed.
     #[error("{message}")]
     Failed {
@@ -83,8 +92,11 @@ impl UnitError {
 
 impl From<DbError> for UnitError {
     fn from(error: DbError) -> Self {
-        let retry = error.is_transient();
-        Self::Failed { code: ErrorCode::DatabaseError, message: crate::words::telemetry::chain(&error), retry }
+        let (code, message) = (ErrorCode::DatabaseError, crate::words::telemetry::chain(&error));
+        match error {
+            DbError::Full(_) => Self::Blocked { code, message },
+            error => Self::Failed { code, message, retry: error.is_transient() },
+        }
     }
 }
 
@@ -96,8 +108,11 @@ impl From<sqlx::Error> for UnitError {
 
 impl From<StoreError> for UnitError {
     fn from(error: StoreError) -> Self {
-        let retry = error.is_transient();
-        Self::Failed { code: ErrorCode::ArchiveError, message: crate::words::telemetry::chain(&error), retry }
+        let (code, message) = (ErrorCode::ArchiveError, crate::words::telemetry::chain(&error));
+        match error {
+            StoreError::Full(_) | StoreError::Denied(_) => Self::Blocked { code, message },
+            error => Self::Failed { code, message, retry: error.is_transient() },
+        }
     }
 }
 

@@ -18,6 +18,9 @@ use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host};
 /// How long a worker waits for a notification before it looks by itself.
 const POLL: Duration = Duration::from_secs(2);
 
+/// How long a worker waits when disk or permissions stand in its way.
+const BLOCKED: Duration = Duration::from_secs(10);
+
 /// A worker of this process.
 pub struct Worker {
     engine: Engine,
@@ -76,6 +79,10 @@ impl Worker {
                     tracing::warn!(message, "the database is away, waiting for it");
                     listener = None;
                     tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(UnitError::Blocked { message, .. }) if !once => {
+                    tracing::error!(message, "blocked, trying again");
+                    tokio::time::sleep(BLOCKED).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -235,6 +242,11 @@ impl Worker {
             }
             Err(UnitError::Cancelled) => lease.stop(&self.engine).await,
             Err(UnitError::HandBack) => lease.hand_back(&self.engine).await,
+            Err(blocked @ UnitError::Blocked { .. }) => {
+                // Whether or not that works: the reason is what counts, and a lease runs out.
+                let _ = lease.hand_back(&self.engine).await;
+                Err(blocked)
+            }
             Err(UnitError::Failed { code, message, retry }) => {
                 tracing::warn!(error_code = code.as_str(), message, retry, "unit failed");
                 lease.fail(&self.engine, code, &message, retry).await

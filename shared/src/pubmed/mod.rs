@@ -10,6 +10,7 @@ pub mod article;
 pub mod bulk_file;
 pub mod identity;
 pub mod markup;
+pub mod read_ahead;
 pub mod same_xml;
 pub mod source;
 pub mod split;

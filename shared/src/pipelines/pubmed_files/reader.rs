@@ -1,6 +1,7 @@
 //! The first stage: a thread that reads a file and hands out batches of identified slices.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -8,7 +9,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use crate::pubmed::identity::{self, Identity};
-use crate::pubmed::source::{FileError, FileSource};
+use crate::pubmed::read_ahead::read_ahead;
+use crate::pubmed::source::{FileError, FileSource, Progress};
 use crate::pubmed::{Item, Splitter};
 use crate::words::Pmid;
 
@@ -74,18 +76,31 @@ impl Reading {
     /// Reads until the end, or until nobody listens any more.
     pub fn run(self, batches: &mpsc::Sender<RawBatch>) {
         let mut batch = RawBatch::after(self.skip_items, DateTime::default());
-        if let Err(error) = self.read(batches, &mut batch) {
+        let source = FileSource::open(&self.path, self.max_file_bytes);
+        let read = source.and_then(|source| {
+            batch.as_of = source.as_of;
+            let progress = source.progress();
+            let (ahead, filler) = read_ahead(source);
+            std::thread::scope(|scope| {
+                scope.spawn(|| filler.run());
+                self.read(ahead, &progress, batches, &mut batch)
+            })
+        });
+        if let Err(error) = read {
             batch.end = End::Failed(error);
             // Nobody listens when the unit was stopped.
             let _ = batches.blocking_send(batch);
         }
     }
 
-    fn read(&self, batches: &mpsc::Sender<RawBatch>, batch: &mut RawBatch) -> Result<(), FileError> {
-        let source = FileSource::open(&self.path, self.max_file_bytes)?;
-        let as_of = source.as_of;
-        let progress = source.progress();
-        batch.as_of = as_of;
+    fn read(
+        &self,
+        source: impl Read,
+        progress: &Progress,
+        batches: &mpsc::Sender<RawBatch>,
+        batch: &mut RawBatch,
+    ) -> Result<(), FileError> {
+        let as_of = batch.as_of;
         let mut splitter = Splitter::new(source, self.max_record_bytes);
         let mut seen: HashSet<Pmid> = HashSet::with_capacity(self.batch_records);
         let mut position = 0;
@@ -112,6 +127,9 @@ impl Reading {
                 if batches.blocking_send(std::mem::replace(batch, next)).is_err() {
                     return Ok(());
                 }
+                // Waits until the batch before was taken: two are in memory, not three.
+                let Ok(place) = tokio::runtime::Handle::current().block_on(batches.reserve()) else { return Ok(()) };
+                drop(place);
                 batch.bytes.reserve(self.batch_bytes);
                 seen.clear();
             }

@@ -1,0 +1,168 @@
+//! A process killed at every step of archiving a batch, by Ctrl-C, or at any moment; the next command
+//! goes on, and the end is that of an undisturbed run.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use samples::files::{FileWriter, Sample, write_sample};
+use samples::record::Record;
+use tests::invariants;
+use tests::program::{Archive, text};
+
+/// Every place where the program can be killed; several are passed more than once.
+const POINTS: [&str; 16] = [
+    "after_claim:1",
+    "after_start:1",
+    "after_claim:2",
+    "after_start:2",
+    "before_put:1",
+    "after_put:1",
+    "in_transaction:1",
+    "after_commit:1",
+    "before_put:2",
+    "after_put:2",
+    "in_transaction:2",
+    "after_commit:2",
+    "after_part:1",
+    "after_run:1",
+    "after_run:2",
+    "after_manifest:1",
+];
+
+/// What an archive holds, without times and addresses of attempts.
+type Contents = Vec<(String, Option<String>, i32, i64, i64)>;
+
+async fn contents(archive: &Archive) -> Contents {
+    sqlx::query_as(
+        "select a.pmid, a.content_hash, a.record_version, a.position, \
+                (select count(*) from archive_events e where e.pmid = a.pmid) \
+         from pubmed_archive a order by a.pmid",
+    )
+    .fetch_all(&archive.database().await)
+    .await
+    .expect("readable")
+}
+
+fn sample(dir: &Path) -> Sample {
+    write_sample(dir, 150).expect("written")
+}
+
+/// Batches of fifty, so that every step happens several times.
+const SMALL: (&str, &str) = ("BIO_MCP_BATCH_RECORDS", "50");
+
+async fn killed_at(point: &str, sample: &Sample, expected: &Contents) {
+    let archive = Archive::new().await;
+    archive.ingest(&sample.update);
+    let mut child = archive.start(&["ingest", text(&sample.baseline)], &[SMALL, ("BIO_MCP_CRASH_AT", point)]);
+    let status = child.wait().expect("ends");
+    assert_eq!(status.signal(), Some(9), "{point} is passed");
+    let began = Instant::now();
+    let mut again = archive.command(&["--output", "json", "ingest", text(&sample.baseline)]);
+    let run = tests::program::Run::from(again.envs([SMALL]).output().expect("runs")).expect(0);
+    assert!(began.elapsed() < Duration::from_secs(5), "{point}: taken over at once, not after the lease");
+    let result = run.json();
+    let n = i64::try_from(sample.baseline_records).expect("small");
+    assert_eq!(result["requested"], n, "{point}: every record has one outcome");
+    assert_eq!(&contents(&archive).await, expected, "{point}");
+    assert_eq!(invariants::broken(&archive.database().await).await, Vec::<String>::new(), "{point}");
+    archive.run(&["verify"]).expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_step_the_next_run_ends_in_the_same_state() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let sample = sample(dir.path());
+    let undisturbed = Archive::new().await;
+    undisturbed.ingest(&sample.update);
+    undisturbed.ingest(&sample.baseline);
+    let expected = contents(&undisturbed).await;
+    for point in POINTS {
+        killed_at(point, &sample, &expected).await;
+    }
+}
+
+fn large(dir: &Path, records: u32) -> PathBuf {
+    let path = dir.join("pubmed26n0009.xml.gz");
+    let mut file = FileWriter::create(&path, 1).expect("created");
+    for n in 1..=records {
+        file.record(&Record::new(n, 0).xml()).expect("written");
+    }
+    file.finish(&[]).expect("finished");
+    path
+}
+
+/// Waits until some batches are committed.
+async fn under_way(db: &sqlx::PgPool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let committed: Result<i64, _> =
+            sqlx::query_scalar("select count(*) from ingestion_unit_outcomes").fetch_one(db).await;
+        if committed.is_ok_and(|n| n > 0) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nothing was committed");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_it_hands_back_and_goes_on_later() {
+    let archive = Archive::new().await;
+    let file = large(archive.dir.path(), 3000);
+    let child = archive.start(&["ingest", text(&file)], &[SMALL]);
+    under_way(&archive.database().await).await;
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
+    let stopped = child.wait_with_output().expect("ends");
+    assert_eq!(stopped.status.code(), Some(130), "{stopped:?}");
+    assert!(String::from_utf8_lossy(&stopped.stderr).contains("nothing is lost"), "{stopped:?}");
+    let db = archive.database().await;
+    let claimed: i64 =
+        sqlx::query_scalar("select count(*) from ingestion_work_units where status in ('claimed', 'processing')")
+            .fetch_one(&db)
+            .await
+            .expect("counted");
+    assert_eq!(claimed, 0, "the unit was handed back");
+    // A worker finishes it, whoever submitted it.
+    archive.run(&["worker", "--once"]).expect(0);
+    let job = archive.run(&["--output", "json", "jobs", "list"]).expect(0).json()["jobs"][0].clone();
+    assert_eq!((&job["state"], &job["result"]["requested"]), (&"succeeded".into(), &3000.into()));
+    assert_eq!(invariants::broken(&db).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_moments_again_and_again() {
+    let archive = Archive::new().await;
+    let file = large(archive.dir.path(), 2000);
+    for _ in 0..4 {
+        let mut child = archive.start(&["ingest", text(&file)], &[SMALL]);
+        under_way(&archive.database().await).await;
+        child.kill().expect("killed");
+        child.wait().expect("ends");
+    }
+    let result = archive.ingest(&file);
+    assert_eq!((&result["requested"], &result["failed"]), (&2000.into(), &0.into()));
+    assert_eq!(invariants::broken(&archive.database().await).await, Vec::<String>::new());
+    archive.run(&["verify"]).expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_programs_on_one_file_do_it_once() {
+    let archive = Archive::new().await;
+    let file = large(archive.dir.path(), 1500);
+    archive.ingest(&large(&archive.dir.path().join("."), 1)); // the schema is there
+    let file_again = file.clone();
+    std::fs::rename(large(archive.dir.path(), 1500), &file).expect("renamed");
+    let first = archive.start(&["--output", "json", "ingest", text(&file)], &[SMALL]);
+    let second = archive.start(&["--output", "json", "ingest", text(&file_again)], &[SMALL]);
+    for child in [first, second] {
+        let run = tests::program::Run::from(child.wait_with_output().expect("ends")).expect(0);
+        assert_eq!(run.json()["requested"], 1500, "{run:?}");
+    }
+    let db = archive.database().await;
+    let events: i64 = sqlx::query_scalar("select count(*) from archive_events").fetch_one(&db).await.expect("counted");
+    assert_eq!(events, 1500, "every record was accepted once");
+    assert_eq!(invariants::broken(&db).await, Vec::<String>::new());
+}

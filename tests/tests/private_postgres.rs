@@ -1,0 +1,179 @@
+//! The private Postgres: shared, stopped by the last, adopted, recovered.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use samples::files::write_sample;
+use samples::record::Record;
+use tests::program::{Archive, text};
+
+fn one_record(dir: &Path) -> std::path::PathBuf {
+    let path = dir.join("one.xml");
+    let record = Record::new(1, 0).xml();
+    std::fs::write(&path, format!("<PubmedArticleSet>{record}</PubmedArticleSet>")).expect("written");
+    path
+}
+
+/// The server's process, if it runs.
+fn server(archive: &Archive) -> Option<String> {
+    let pid_file = archive.data_dir().join("postgres/data/postmaster.pid");
+    let pid = std::fs::read_to_string(pid_file).ok()?.lines().next()?.trim().to_owned();
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).ok().filter(|name| name.trim() == "postgres").map(|_| pid)
+}
+
+fn kill(signal: &str, pid: &str) {
+    assert!(std::process::Command::new("kill").args([signal, pid]).status().expect("kill runs").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_starts_with_the_first_command_and_stops_with_the_last() {
+    let archive = Archive::with_private_postgres();
+    archive.ingest(&one_record(archive.dir.path()));
+    assert_eq!(server(&archive), None, "the last one out stops it");
+    let mode = std::fs::metadata(archive.data_dir().join("postgres/data")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+
+    let url = archive.run(&["db", "start"]).expect(0).out;
+    let pid = server(&archive).expect("kept");
+    archive.run(&["status"]).expect(0);
+    assert_eq!(server(&archive), Some(pid.clone()), "the same server");
+    assert!(url.starts_with("postgres://postgres@localhost/bio_mcp?host=/"), "{url}");
+    let listening = std::fs::read_to_string(archive.data_dir().join("postgres/data/bio-mcp.conf")).expect("there");
+    assert!(listening.contains("listen_addresses = ''"), "no network port");
+
+    // kill -9 of the server: the next command recovers it.
+    kill("-KILL", &pid);
+    let got = archive.run(&["get", "1"]).expect(0);
+    assert!(got.out.contains("PMID 1 "), "{got:?}");
+    assert!(archive.run(&["db", "stop"]).expect(0).out.contains("stopped"));
+    assert_eq!(server(&archive), None);
+    assert!(archive.run(&["db", "stop"]).expect(0).out.contains("not running"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_command_leaves_it_to_the_next() {
+    let archive = Archive::with_private_postgres();
+    archive.ingest(&one_record(archive.dir.path()));
+    let mut worker = archive.start(&["worker"], &[]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while server(&archive).is_none() {
+        assert!(Instant::now() < deadline, "it starts");
+        std::thread::yield_now();
+    }
+    worker.kill().expect("killed");
+    worker.wait().expect("ends");
+    // Whether the killed one had come to use it or was starting it: the next command works, and stops it.
+    archive.run(&["status"]).expect(0);
+    assert_eq!(server(&archive), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_commands_at_once_share_it() {
+    let archive = Archive::with_private_postgres();
+    let sample = write_sample(archive.dir.path(), 100).expect("written");
+    let children: Vec<_> = (0..5)
+        .map(|n| {
+            archive.start(
+                &["--output", "json", "ingest", text(if n % 2 == 0 { &sample.baseline } else { &sample.update })],
+                &[],
+            )
+        })
+        .collect();
+    for child in children {
+        tests::program::Run::from(child.wait_with_output().expect("ends")).expect(0);
+    }
+    assert_eq!(server(&archive), None);
+    archive.run(&["verify"]).expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_restarted_when_it_dies_in_the_middle_of_a_job() {
+    let archive = Archive::with_private_postgres();
+    let dir = archive.dir.path();
+    let path = dir.join("pubmed26n0009.xml.gz");
+    let mut file = samples::files::FileWriter::create(&path, 1).expect("created");
+    for n in 1..=3000 {
+        file.record(&Record::new(n, 0).xml()).expect("written");
+    }
+    file.finish(&[]).expect("finished");
+    archive.run(&["db", "start"]).expect(0);
+    let child = archive.start(&["--output", "json", "ingest", text(&path)], &[("BIO_MCP_BATCH_RECORDS", "20")]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while std::fs::read_dir(archive.data_dir().join("archive/pubmed/raw")).is_err() {
+        assert!(Instant::now() < deadline, "objects appear");
+        std::thread::yield_now();
+    }
+    kill("-KILL", &server(&archive).expect("runs"));
+    let run = tests::program::Run::from(child.wait_with_output().expect("ends")).expect(0);
+    assert_eq!(run.json()["requested"], 3000, "{run:?}");
+    archive.run(&["verify"]).expect(0);
+    archive.run(&["db", "stop"]).expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_longer_than_a_socket_may_be_is_fine() {
+    let mut archive = Archive::with_private_postgres();
+    let deep = tempfile::Builder::new().prefix(&"long-".repeat(30)).tempdir_in(archive.dir.path()).expect("made");
+    let file = one_record(archive.dir.path());
+    let outer = std::mem::replace(&mut archive.dir, deep);
+    archive.ingest(&file);
+    archive.run(&["verify"]).expect(0);
+    drop(archive);
+    drop(outer);
+}
+
+/// Without `unshare` in its path, root runs the server as another user, with its files where that
+/// user can reach them.
+#[tokio::test(flavor = "multi_thread")]
+async fn root_without_user_namespaces_uses_an_unprivileged_user() {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    if !root {
+        eprintln!("SKIPPED: not root");
+        return;
+    }
+    let archive = Archive::with_private_postgres();
+    let file = one_record(archive.dir.path());
+    let mut command = archive.command(&["--output", "json", "ingest", text(&file)]);
+    let run = tests::program::Run::from(command.env("PATH", "/nowhere").output().expect("runs")).expect(0);
+    assert_eq!(run.json()["archived"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_is_a_typed_error_and_nothing_is_lost() {
+    // A small file system of our own, where the machine lets us mount one.
+    let small = tempfile::tempdir().expect("a temporary directory");
+    let script = "mount -t tmpfs -o size=3m none \"$1\" && shift && exec \"$@\"";
+    let wrapped = |archive: &Archive, arguments: &[&str]| {
+        let inner = archive.command(arguments);
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]).arg(small.path());
+        command.arg(inner.get_program()).args(inner.get_args()).current_dir(archive.dir.path());
+        for (key, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        command.env("BIO_MCP_ARCHIVE_BUCKET", format!("file://{}", small.path().display()));
+        tests::program::Run::from(command.output().expect("unshare runs"))
+    };
+    let archive = Archive::new().await;
+    let sample = write_sample(&archive.dir.path().join("s"), 2000).expect("written");
+    let run = wrapped(&archive, &["--output", "json", "ingest", text(&sample.baseline)]);
+    if run.err.contains("unshare:") || run.err.contains("mount:") {
+        eprintln!("SKIPPED: this machine lets us mount nothing");
+        return;
+    }
+    let run = run.expect(4);
+    assert!(run.err.contains("ARCHIVE_ERROR") && run.err.contains("no space left"), "{run:?}");
+    // The job waits. With room, the same command goes on with it, and nothing is lost.
+    let db = archive.database().await;
+    let state: String = sqlx::query_scalar("select state from jobs").fetch_one(&db).await.expect("one job");
+    assert_eq!(state, "running");
+    let result = archive.ingest(&sample.baseline);
+    assert_eq!(result["requested"], i64::try_from(sample.baseline_records).expect("small"));
+    let jobs: i64 = sqlx::query_scalar("select count(*) from jobs").fetch_one(&db).await.expect("counted");
+    assert_eq!(jobs, 1, "it was the same job");
+    assert_eq!(tests::invariants::broken(&db).await, Vec::<String>::new());
+}
