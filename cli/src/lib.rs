@@ -1,6 +1,6 @@
 //! The command line of bio-mcp: the same library as the deployed functions, on one machine.
 //!
-//! [`args`] says what can be asked, `commands` has one file per command, [`session`] opens what a
+//! [`args`] says what can be asked, `commands` has one file per command, `session` opens what a
 //! command needs: the data directory, the private Postgres, the archive, the engine.
 
 pub mod args;

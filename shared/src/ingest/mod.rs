@@ -7,7 +7,7 @@
 //!                └── worker dies: reclaim ──┘      └── cancel, deadline, shutdown: at the next batch
 //! ```
 //!
-//! The protocol is in [`lease`]: every write names the epoch that was claimed, and locks are taken
+//! The protocol is in `lease`: every write names the epoch that was claimed, and locks are taken
 //! in the order job, unit, pointers, event counter.
 
 mod finalise;

@@ -1,6 +1,6 @@
 //! `pubmed.ingest_files`: files of PubMed records into the archive, one work unit a file.
 //!
-//! The way of a unit: [`reader`] (a thread: inflate, split, identify) → [`prepare`] (threads: hash,
+//! The way of a unit: `reader` (a thread: inflate, split, identify) → `prepare` (threads: hash,
 //! decide, compress) → store → commit. The stages overlap; a batch's objects are on stable storage
 //! before the transaction that points at them.
 

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Which lines of jobs and ingest the tests run: the suite with the compiler's coverage, then a table.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh --coverage
+llvm="$PWD/.tools/llvm"
+export LD_LIBRARY_PATH="$llvm/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+"$llvm/bin/llvm-profdata" --version >/dev/null
+unset LD_LIBRARY_PATH
+
+export CARGO_TARGET_DIR="$PWD/target/coverage"
+profiles="$CARGO_TARGET_DIR/profiles"
+rm -rf "$profiles" && mkdir -p "$profiles"
+export LLVM_PROFILE_FILE="$profiles/%p-%m.profraw"
+RUSTFLAGS="-C instrument-coverage" scripts/test.sh "$@"
+
+objects=()
+for file in "$CARGO_TARGET_DIR"/debug/deps/* "$CARGO_TARGET_DIR/debug/bio-mcp"; do
+    [ -x "$file" ] && [ -f "$file" ] && [[ $file != *.so ]] && objects+=(--object "$file")
+done
+export LD_LIBRARY_PATH="$llvm/lib"
+find "$profiles" -name '*.profraw' -size +0 >"$profiles/list"
+"$llvm/bin/llvm-profdata" merge --sparse --failure-mode=all --input-files="$profiles/list" --output "$profiles/all.profdata" 2>/dev/null
+"$llvm/bin/llvm-cov" report "${objects[@]}" --instr-profile "$profiles/all.profdata" \
+    shared/src/jobs shared/src/ingest |
+    awk 'NR == 1 || /\.rs/ || /^TOTAL/ { printf "%-40s %8s lines %8s missed %10s\n", $1, $8, $9, $10 }' | tail -n +2

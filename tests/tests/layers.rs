@@ -1,0 +1,146 @@
+//! The house as code: which module may use which, and who may touch the outside.
+
+use std::path::{Path, PathBuf};
+
+/// Modules of `shared` by layer; a module uses only modules of lower layers.
+const LAYERS: [(&str, u8); 10] = [
+    ("words", 0),
+    ("archive", 1),
+    ("pubmed", 1),
+    ("db", 1),
+    ("queue", 1),
+    ("jobs", 2),
+    ("records", 2),
+    ("ingest", 3),
+    ("pipelines", 4),
+    ("verify", 4),
+];
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs" || e == "sql") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn module_of(path: &Path) -> String {
+    let source = tests::root().join("shared/src");
+    let first = path.strip_prefix(source).expect("below").components().next().expect("a part");
+    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+/// Modules that a source names after `crate::`, also inside braces.
+fn used(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in source.match_indices("crate::") {
+        let rest = &source[at + "crate::".len()..];
+        let names = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default().split(',').map(str::trim).collect(),
+            None => vec![rest],
+        };
+        for name in names {
+            found.push(name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_use_only_lower_layers() {
+    let layer = |module: &str| LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer);
+    let mut looked_at = 0;
+    for path in files(&tests::root().join("shared/src")) {
+        let module = module_of(&path);
+        if module == "lib" || path.extension().is_some_and(|e| e == "sql") {
+            continue;
+        }
+        let own = layer(&module).unwrap_or_else(|| panic!("{module} has no layer: add it to the list"));
+        for other in used(&std::fs::read_to_string(&path).expect("readable")) {
+            if other == module {
+                continue;
+            }
+            let of = layer(&other).unwrap_or_else(|| panic!("{}: {other} has no layer", path.display()));
+            // `jobs` and `records`, `pipelines` and `verify` are siblings that do not know each other.
+            assert!(of < own, "{} (layer {own}) uses {other} (layer {of})", path.display());
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 50, "the test reads the sources");
+}
+
+/// `(what, where it may stand)`: paths start with one of the second.
+const PLACES: [(&str, &[&str]); 6] = [
+    (
+        "sqlx::query",
+        &[
+            "shared/src/jobs",
+            "shared/src/records",
+            "shared/src/db",
+            "shared/src/ingest",
+            "shared/src/pipelines/pubmed_files/local_files.rs",
+            "tests/",
+        ],
+    ),
+    ("std::env::var", &["shared/src/words/config.rs", "shared/src/words/crash.rs", "tests/"]),
+    ("Utc::now", &["shared/src/words/clock.rs"]),
+    ("tracing_subscriber", &["shared/src/words/telemetry.rs"]),
+    ("unsafe ", &[]),
+    ("aws_", &[]),
+];
+
+#[test]
+fn the_outside_is_touched_in_one_place_each() {
+    for package in ["shared/src", "cli/src", "samples/src", "bench/src", "tests/src", "tests/tests"] {
+        for path in files(&tests::root().join(package)) {
+            let name = path.strip_prefix(tests::root()).expect("below").display().to_string();
+            if name.ends_with("layers.rs") {
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).expect("readable");
+            for (what, places) in PLACES {
+                let named = source.lines().any(|l| l.contains(what) && !l.trim_start().starts_with("//"));
+                assert!(!named || places.iter().any(|place| name.starts_with(place)), "{name} must not name {what}");
+            }
+            assert!(!source.contains(" in (select") || !name.contains("claim"), "{name}: claim by a materialised list");
+        }
+    }
+}
+
+#[test]
+fn functions_do_not_stand_on_each_other() {
+    let manifest =
+        |package: &str| std::fs::read_to_string(tests::root().join(package).join("Cargo.toml")).expect("there");
+    for package in ["shared", "samples"] {
+        let text = manifest(package);
+        assert!(
+            !text.contains("bio-mcp.workspace") && !text.contains("tests"),
+            "{package} depends on nothing above it"
+        );
+    }
+}
+
+/// Not a limit: a list to look at, longest first.
+#[test]
+fn sizes_of_files() {
+    let mut sizes: Vec<(usize, String)> =
+        ["shared/src", "cli/src", "samples/src", "bench/src", "tests/src", "tests/tests"]
+            .iter()
+            .flat_map(|package| files(&tests::root().join(package)))
+            .map(|path| {
+                let lines = std::fs::read_to_string(&path).expect("readable").lines().count();
+                (lines, path.strip_prefix(tests::root()).expect("below").display().to_string())
+            })
+            .collect();
+    sizes.sort_by(|a, b| b.cmp(a));
+    for (lines, name) in sizes.iter().take(15) {
+        println!("{lines:>5} {name}");
+    }
+    assert!(sizes.len() > 60);
+}

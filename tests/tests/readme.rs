@@ -1,0 +1,75 @@
+//! The README's commands work as written.
+
+use std::process::Command;
+
+use samples::files::write_sample;
+
+/// Shell lines of the README's second block with `bio-mcp` commands.
+fn commands() -> Vec<String> {
+    let readme = std::fs::read_to_string(tests::root().join("README.md")).expect("there");
+    let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let lines = blocks.iter().flat_map(|block| block.lines());
+    lines
+        .map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned())
+        .filter(|line| line.starts_with("bio-mcp ") || line.starts_with("zstd "))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_readme_works() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let sample = write_sample(dir.path(), 200).expect("written");
+    let database = tests::engine::new_database().await;
+    let mut path = std::ffi::OsString::from(tests::program::path().parent().expect("a directory"));
+    path.push(":/usr/bin:/bin:/usr/local/bin");
+    let run = |command: &str| {
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(dir.path())
+            .env("PATH", &path)
+            .env("BIO_MCP_DATABASE_URL", &database)
+            .output()
+            .expect("runs");
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{command}: {text}");
+        text
+    };
+    let commands = commands();
+    assert!(commands.len() >= 8, "{commands:?}");
+    for command in &commands {
+        // Tools that the README uses beside the program need not be on every machine.
+        if command.starts_with("zstd ")
+            && Command::new("sh").args(["-c", "command -v zstd jq"]).output().is_ok_and(|o| !o.status.success())
+        {
+            eprintln!("SKIPPED: {command}: zstd or jq is not installed");
+            continue;
+        }
+        run(command);
+        if command.starts_with("bio-mcp ingest") {
+            // So that there is a change to compare.
+            run(&format!("bio-mcp ingest {}", sample.update.display()));
+        }
+    }
+}
+
+#[test]
+fn every_variable_that_is_read_is_in_the_example_file() {
+    let config = std::fs::read_to_string(tests::root().join("shared/src/words/config.rs")).expect("there");
+    let example = std::fs::read_to_string(tests::root().join(".env.example")).expect("there");
+    let mut names: Vec<&str> = config
+        .split('"')
+        .filter(|word| {
+            word.starts_with("BIO_MCP_")
+                && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
+        })
+        .collect();
+    names.extend(["BIO_MCP_DATA_DIR", "BIO_MCP_OUTPUT"]);
+    names.sort_unstable();
+    names.dedup();
+    for name in &names {
+        assert!(example.contains(&format!("{name}=")), ".env.example lacks {name}");
+    }
+    for line in example.lines().filter_map(|line| line.trim_start_matches("# ").split_once('=')) {
+        assert!(names.contains(&line.0), ".env.example has {} which nobody reads", line.0);
+    }
+}
