@@ -1,12 +1,16 @@
 -- The four monitoring queries as views; docs/operations.md shows them.
 
 -- Jobs in progress with percent stored.
+-- How many records a file holds is known at its end; until then the bytes read tell how far it is.
 create view monitoring_jobs as
-select id, job_type, status, records_processed, records_stored, total_records,
-       round(100.0 * records_stored / nullif(coalesce(total_records, records_processed), 0), 1) as percent_stored
-from ingestion_jobs
-where status not in ('completed', 'failed', 'cancelled')
-order by created_at;
+select i.id, i.job_type, i.status, i.records_processed, i.records_stored, i.total_records,
+       round(coalesce(100.0 * i.records_stored / nullif(i.total_records, 0),
+                      100.0 * (j.progress ->> 'fraction')::numeric * i.records_stored
+                          / nullif(i.records_processed, 0)), 1) as percent_stored
+from ingestion_jobs i
+join jobs j on j.id = i.id
+where i.status not in ('completed', 'failed', 'cancelled')
+order by i.created_at;
 
 -- Units per job type and status.
 create view monitoring_units as

@@ -19,7 +19,7 @@ export BIO_MCP_TEST_DATA="${BIO_MCP_TEST_DATA:-$PWD/../shared/data}"
 export PYTHONPATH="$PWD/.tools/python"
 
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --workspace "$@"
+    cargo nextest run --workspace --no-fail-fast "$@"
 else
-    cargo test --workspace "$@"
+    cargo test --workspace --no-fail-fast "$@"
 fi

@@ -256,6 +256,8 @@ fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
     chrono::DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())
         .ok()
+        // Microseconds, as the database keeps it.
+        .and_then(|time| chrono::DateTime::from_timestamp_micros(time.timestamp_micros()))
         .or_else(date)
         .ok_or_else(|| "give a time like 2026-11-22T12:00:00Z or a date like 2026-11-22".to_owned())
 }

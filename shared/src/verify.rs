@@ -1,8 +1,6 @@
 //! Verification: does every row point at an object that is what the row says, and does every object
 //! have its row? And the way back: rows rebuilt from the objects alone.
 
-use std::cmp::Ordering;
-
 use serde::Serialize;
 use sqlx::PgPool;
 
@@ -226,17 +224,10 @@ async fn readable_versions(archive: &Archive, key: &Key, pmid: Pmid) -> Result<V
             Err(ReadError::Store(error)) => return Err(error.into()),
         }
     }
-    // The order of payloads; of two that say the same about it, the one under the plain key is newer.
+    // What lies under the plain key was accepted last; the others came in the order they were fetched.
+    // (The order of payloads would not do: with deletions among them it is not transitive.)
     let is_newest = |version: &VersionId| newest.as_ref().is_some_and(|at| at.version == *version);
-    found.sort_by(|(a, a_at), (b, b_at)| {
-        if a.order.is_older_than(&b.order) {
-            Ordering::Less
-        } else if b.order.is_older_than(&a.order) {
-            Ordering::Greater
-        } else {
-            (is_newest(&a_at.version), a.fetched_at).cmp(&(is_newest(&b_at.version), b.fetched_at))
-        }
-    });
+    found.sort_by_key(|(envelope, at)| (is_newest(&at.version), envelope.fetched_at));
     let etag = match archive.store().head(key).await {
         Ok(head) => head.etag.0,
         Err(StoreError::NotFound(_)) => String::new(),

@@ -13,12 +13,13 @@ use crate::session::Session;
 
 /// Runs the command.
 pub async fn run(action: Db, data_dir: Option<&Path>, config: Config) -> Result<Exit, Failure> {
-    let own = config.database_url.is_none();
+    if config.database_url.is_some() {
+        return Err(Failure::usage(
+            "BIO_MCP_DATABASE_URL is set: there is no private Postgres, use that server's own tools",
+        ));
+    }
     match action {
         Db::Start => {
-            if !own {
-                return Err(Failure::usage("BIO_MCP_DATABASE_URL is set: there is no private Postgres to start"));
-            }
             let session = Session::open(config, DataDir::find_or_create(data_dir)?).await?;
             if let Some(postgres) = session.postgres() {
                 postgres.keep()?;
@@ -45,8 +46,6 @@ pub async fn run(action: Db, data_dir: Option<&Path>, config: Config) -> Result<
                     psql = std::process::Command::new(own);
                 }
                 psql.arg("-h").arg(postgres.socket_dir()).args(["-U", "postgres", "-d", postgres::DATABASE]);
-            } else {
-                psql.arg(session.database_url());
             }
             // Ctrl-C belongs to psql while it runs: it must not end this program before psql.
             tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });

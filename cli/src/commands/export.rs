@@ -20,9 +20,9 @@ pub async fn run(session: &Session, args: &Export) -> Result<Exit, Failure> {
             Err(Failure::usage("the output is compressed: give a file with --out, or pipe it into `zstd -dc`"))
         }
         None => {
-            let records = write(session, args.format, std::io::stdout().lock()).await?;
+            let (records, left_out) = write(session, args.format, std::io::stdout().lock()).await?;
             eprintln!("{records} records");
-            Ok(Exit::Done)
+            Ok(if left_out > 0 { Exit::Partial } else { Exit::Done })
         }
         Some(path) => {
             let unfinished = path.with_extension("unfinished");
@@ -36,26 +36,42 @@ pub async fn run(session: &Session, args: &Export) -> Result<Exit, Failure> {
             if written.is_err() {
                 let _ = std::fs::remove_file(&unfinished);
             }
-            eprintln!("{} records in {}", written?, path.display());
-            Ok(Exit::Done)
+            let (records, left_out) = written?;
+            eprintln!("{records} records in {}", path.display());
+            Ok(if left_out > 0 { Exit::Partial } else { Exit::Done })
         }
     }
 }
 
-async fn write(session: &Session, format: ExportFormat, out: impl Write) -> Result<u64, Failure> {
+async fn write(session: &Session, format: ExportFormat, out: impl Write) -> Result<(u64, u64), Failure> {
     let mut out = zstd::stream::write::Encoder::new(out, 3)?;
-    let mut records = 0;
+    let (mut records, mut left_out) = (0, 0);
     let mut after = None;
     loop {
         let page = records::page(session.db(), after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.pmid);
         for pointer in page.iter().filter(|pointer| !pointer.order.deleted) {
-            let envelope = get::envelope(session, pointer.pmid, &pointer.s3_uri).await?;
+            let envelope = match get::envelope(session, pointer.pmid, &pointer.s3_uri).await {
+                Ok(envelope) => envelope,
+                Err(failure) if failure.exit == Exit::Unavailable => return Err(failure),
+                Err(failure) => {
+                    eprintln!("bio-mcp: left out: PMID {}: {}", pointer.pmid, failure.message);
+                    left_out += 1;
+                    continue;
+                }
+            };
             let hash = envelope.content_hash();
             let Payload::Xml(xml) = envelope.payload else { continue };
             let written = match format {
-                ExportFormat::Json => serde_json::to_writer(&mut out, &get::parse(pointer.pmid, &xml)?),
+                ExportFormat::Json => match get::parse(pointer.pmid, &xml) {
+                    Ok(article) => serde_json::to_writer(&mut out, &article),
+                    Err(failure) => {
+                        eprintln!("bio-mcp: left out: {}", failure.message);
+                        left_out += 1;
+                        continue;
+                    }
+                },
                 ExportFormat::Xml => {
                     let line = json!({ "pmid": pointer.pmid, "content_hash": hash, "xml": xml });
                     serde_json::to_writer(&mut out, &line)
@@ -67,5 +83,5 @@ async fn write(session: &Session, format: ExportFormat, out: impl Write) -> Resu
         }
     }
     out.finish()?.flush()?;
-    Ok(records)
+    Ok((records, left_out))
 }

@@ -1,7 +1,7 @@
 //! `jobs`: list, show, watch, cancel.
 
 use serde_json::json;
-use shared::ingest::finalise;
+use shared::ingest::{finalise, sweep};
 use shared::jobs::{self, Filter, Job, JobState};
 use shared::words::{ErrorCode, JobId};
 
@@ -99,6 +99,8 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
 
 async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
     let state = one(session, job).await?.state;
+    // A worker that was killed holds nothing up.
+    sweep(&session.engine, Some(&session.data_dir.workers())).await?;
     let answer = jobs::cancel(session.db(), job).await?;
     let (mut now, cancelled) = answer.map_or((state, false), |answer| (answer.state, answer.cancelled));
     // Nothing ran: it can end here.

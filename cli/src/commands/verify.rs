@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shared::archive::DiskStore;
+use shared::records::summary;
 use shared::verify::{self, Report};
 
 use crate::failure::{Exit, Failure};
@@ -14,7 +15,10 @@ const SHOWN: usize = 20;
 /// Runs the command.
 pub async fn run(session: &Session, repair: bool, json: bool) -> Result<Exit, Failure> {
     let mut report = verify::check(session.db(), &session.engine.archive).await?;
-    if repair && !report.is_clean() {
+    if repair && summary(session.db()).await?.workers > 0 {
+        return Err(Failure::usage("workers are running: stop them before a repair"));
+    }
+    if repair {
         let repaired = verify::repair(session.db(), &session.engine.archive).await?;
         let swept = DiskStore::new(&archive_dir(&session.config, &session.data_dir)).remove_temporary_files()?;
         if !json {

@@ -39,7 +39,7 @@ impl Cluster {
         let major = fs::read_to_string(place.join("data/PG_VERSION")).ok().and_then(|text| text.trim().parse().ok());
         let recorded = fs::read_to_string(dir.join("programs")).ok().map(|text| PathBuf::from(text.trim()));
         let binaries = Binaries::find(config, recorded.as_deref(), major)?;
-        let socket_dir = socket_dir(&place)?;
+        let socket_dir = socket_dir(&place, identity.uid())?;
         Ok(Self { dir: dir.to_owned(), place, socket_dir, binaries, identity })
     }
 
@@ -228,21 +228,20 @@ fn is_postgres(pid: &str) -> bool {
 
 /// In the cluster's directory, or, where that path is too long for a socket or holds characters
 /// that Postgres' list of directories cannot, in a private directory under /tmp named after it.
-fn socket_dir(place: &Path) -> Result<PathBuf, Failure> {
+fn socket_dir(place: &Path, owner: u32) -> Result<PathBuf, Failure> {
     let near = place.join("socket");
     let text = near.as_os_str().as_encoded_bytes();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.+=@ ".contains(byte);
     if text.len() + 1 + SOCKET.len() <= MAX_SOCKET_PATH && text.iter().all(plain) {
         return Ok(near);
     }
-    let uid = rustix::process::geteuid().as_raw();
     let name = Sha256::of(place.as_os_str().as_encoded_bytes()).to_hex();
-    let far = PathBuf::from(format!("/tmp/bio-mcp-{uid}-{}", &name[..16]));
+    let far = PathBuf::from(format!("/tmp/bio-mcp-{owner}-{}", &name[..16]));
     // Somebody else may have put something there first.
     if let Ok(metadata) = fs::symlink_metadata(&far)
-        && (!metadata.is_dir() || metadata.mode() & 0o077 != 0)
+        && (!metadata.is_dir() || metadata.mode() & 0o077 != 0 || metadata.uid() != owner)
     {
-        return Err(Failure::database(format!("{} is not a private directory: remove it", far.display())));
+        return Err(Failure::database(format!("{} is not a private directory of ours: remove it", far.display())));
     }
     Ok(far)
 }

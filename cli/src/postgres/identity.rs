@@ -81,8 +81,7 @@ impl Identity {
         let place = if wanted.ancestors().skip(1).all(reachable) {
             wanted.join("cluster")
         } else {
-            let name = shared::words::Sha256::of(wanted.as_os_str().as_encoded_bytes()).to_hex();
-            PathBuf::from(format!("/var/tmp/bio-mcp-{}", &name[..16]))
+            PathBuf::from(format!("/var/tmp/bio-mcp-{}", token(wanted)?))
         };
         match std::fs::create_dir(&place) {
             Ok(()) => {
@@ -107,6 +106,14 @@ impl Identity {
         Ok(place)
     }
 
+    /// The user id that owns its files.
+    pub fn uid(&self) -> u32 {
+        match self {
+            Self::Other(user) => user.uid,
+            Self::Oneself | Self::Namespace { .. } => rustix::process::geteuid().as_raw(),
+        }
+    }
+
     /// Makes a directory owned by this identity, mode 0700.
     pub fn make_private_dir(&self, dir: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(dir)?;
@@ -116,6 +123,22 @@ impl Identity {
         }
         Ok(())
     }
+}
+
+/// Names the place of this directory's cluster; gone with the directory, so a new directory never
+/// meets the cluster of an old one.
+fn token(dir: &Path) -> std::io::Result<String> {
+    let file = dir.join("place");
+    if !file.exists() {
+        let new = dir.join("place.new");
+        std::fs::write(&new, shared::words::UnitId::new().0.simple().to_string())?;
+        // Whoever is first has named it.
+        let _ = std::fs::hard_link(&new, &file);
+        std::fs::remove_file(new)?;
+    }
+    let token = std::fs::read_to_string(file)?;
+    let plain = !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric());
+    if plain { Ok(token) } else { Err(std::io::Error::other("the file `place` was changed")) }
 }
 
 fn user(passwd: &str, name: &str) -> Option<User> {

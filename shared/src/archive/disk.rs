@@ -11,8 +11,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -174,9 +174,8 @@ impl DiskStore {
         });
         answers.sort_unstable_by_key(|(i, _)| *i);
         let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
-        if answers.iter().any(Result::is_ok)
-            && let Err(error) = self.sync(puts)
-        {
+        // Also when another writer was first: its objects are about to be relied on.
+        if let Err(error) = self.sync(puts) {
             let kind = error.kind();
             return puts.iter().map(|put| Err(failed("syncing", Path::new(put.key.as_str()), kind.into()))).collect();
         }
@@ -305,6 +304,12 @@ fn version_of(bytes: &[u8]) -> VersionId {
     VersionId(hex)
 }
 
+/// Names this process even where several machines or containers write to one directory.
+fn process_token() -> &'static str {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    TOKEN.get_or_init(|| uuid::Uuid::new_v4().simple().to_string())
+}
+
 fn is_temporary(name: &str) -> bool {
     name.starts_with(".put-") && Path::new(name).extension().is_some_and(|e| e == "tmp")
 }
@@ -312,7 +317,7 @@ fn is_temporary(name: &str) -> bool {
 fn write_temporary(target: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
     let folder = target.parent().expect("a key has a folder below the root");
     let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!(".put-{}-{number}.tmp", std::process::id()));
+    let path = folder.join(format!(".put-{}-{number}.tmp", process_token()));
     let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path);
     let mut file = match open() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {

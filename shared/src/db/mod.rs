@@ -50,7 +50,8 @@ impl From<sqlx::Error> for DbError {
                 {
                     Self::Unreachable(error)
                 }
-                Some("40001" | "40P01" | "55P03") => Self::Conflict(error),
+                // Also out of memory, a statement or an idle transaction that took too long.
+                Some("40001" | "40P01" | "55P03" | "57014" | "25P03" | "53200") => Self::Conflict(error),
                 Some(code) if code.starts_with("53") => Self::Full(error),
                 _ => Self::Refused(error),
             },

@@ -200,9 +200,17 @@ impl Lease {
             match self.try_commit(&engine.db, &mut batch).await {
                 Err(CommitError::Db(error)) if error.is_transient() && Instant::now() < give_up => {
                     tracing::warn!(unit_id = %self.unit, error = %error, "the database is away, waiting for it");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(std::time::Duration::from_secs(2));
-                    if let Ok(true) = self.is_committed(&engine.db).await {
+                    // Whether it had happened must be known before it is done again.
+                    let committed = loop {
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(std::time::Duration::from_secs(2));
+                        match self.is_committed(&engine.db).await {
+                            Ok(committed) => break committed,
+                            Err(error) if error.is_transient() && Instant::now() < give_up => {}
+                            Err(error) => return Err(error.into()),
+                        }
+                    };
+                    if committed {
                         break;
                     }
                 }
@@ -239,8 +247,14 @@ impl Lease {
             &sqlx::query(include_str!("sql/fence.sql")).bind(self.unit.0).bind(self.epoch).execute(&mut *tx).await?,
         )?;
         let accepted = records::accept(&mut tx, &batch.accepts).await?;
-        let refused = batch.accepts.iter().map(|a| a.pmid).filter(|pmid| !accepted.contains(pmid));
-        for pmid in refused.collect::<Vec<_>>() {
+        let mut refused: Vec<_> = batch.accepts.iter().filter(|a| !accepted.contains(&a.pmid)).collect();
+        if !refused.is_empty() {
+            // Another worker that adopted the very same version was faster: it is in the archive.
+            let pmids: Vec<_> = refused.iter().map(|a| a.pmid).collect();
+            let now = records::lookup(&mut *tx, &pmids).await?;
+            refused.retain(|a| now.get(&a.pmid).is_none_or(|pointer| pointer.s3_uri != a.s3_uri));
+        }
+        for pmid in refused.iter().map(|a| a.pmid).collect::<Vec<_>>() {
             // Another worker was faster with a newer payload.
             for line in batch.lines.iter_mut().filter(|l| l.pmid == Some(pmid) && l.outcome != Outcome::Failed) {
                 line.outcome = Outcome::Skipped;

@@ -139,14 +139,24 @@ pub struct UnitContext {
     pub(super) shutdown: Arc<AtomicBool>,
     pub(super) started: Instant,
     pub(super) progressed: Arc<std::sync::Mutex<Instant>>,
+    /// Whether this attempt has committed anything.
+    pub(super) committed: bool,
 }
 
 impl UnitContext {
     /// To be asked between batches: stops the unit when the worker is to stop, the lease is gone,
     /// the job is cancelled, or the unit's time is up.
     pub async fn check(&self) -> Result<(), UnitError> {
-        if self.shutdown.load(Ordering::Relaxed) || self.started.elapsed() > self.engine.settings.unit_timeout {
+        if self.shutdown.load(Ordering::Relaxed) {
             return Err(UnitError::HandBack);
+        }
+        if self.started.elapsed() > self.engine.settings.unit_timeout {
+            return Err(if self.committed {
+                UnitError::HandBack
+            } else {
+                let message = "the unit's time limit passed without any progress".to_owned();
+                UnitError::Failed { code: ErrorCode::DeadlineExceeded, message, retry: true }
+            });
         }
         if self.stop.load(Ordering::Relaxed) {
             return Err(self.lease.why_stopped(&self.engine).await?);
@@ -157,6 +167,7 @@ impl UnitContext {
     /// Commits a batch: its pointers, outcomes, cursor and counters, in one transaction.
     pub async fn commit(&mut self, batch: Batch) -> Result<(), UnitError> {
         self.lease.commit(&self.engine, batch).await?;
+        self.committed = true;
         *self.progressed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
         Ok(())
     }

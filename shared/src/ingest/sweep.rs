@@ -36,7 +36,11 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
     swept.overdue = give_up_overdue(engine).await?;
     let over: Vec<Uuid> = sqlx::query_scalar(include_str!("sql/stranded.sql")).fetch_all(&engine.db).await?;
     for job in over {
-        swept.finalised += u64::from(finalise(engine, JobId(job)).await?);
+        // One job that cannot be finalised does not keep the others waiting.
+        match finalise(engine, JobId(job)).await {
+            Ok(done) => swept.finalised += u64::from(done),
+            Err(error) => tracing::warn!(job_id = %job, %error, "the job cannot be finalised yet"),
+        }
     }
     swept.expired = jobs::expire(&engine.db).await?;
     Ok(swept)

@@ -13,7 +13,7 @@ use super::heartbeat::Heartbeat;
 use super::lease::{Claim, Lease, Settled};
 use super::pipeline::{UnitContext, UnitError};
 use super::{Engine, Presence, finalise, sweep};
-use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host};
+use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host, metrics};
 
 /// How long a worker waits for a notification before it looks by itself.
 const POLL: Duration = Duration::from_secs(2);
@@ -75,8 +75,8 @@ impl Worker {
                 Ok(Ran::Unit) => {}
                 Ok(Ran::Nothing) if once => return Ok(()),
                 Ok(Ran::Nothing) => self.wait(&mut listener, "bio_mcp_work").await,
-                Err(UnitError::Failed { code: ErrorCode::DatabaseError, message, retry: true }) => {
-                    tracing::warn!(message, "the database is away, waiting for it");
+                Err(UnitError::Failed { message, retry: true, .. }) => {
+                    tracing::warn!(message, "something is away, waiting for it");
                     listener = None;
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
@@ -220,6 +220,7 @@ impl Worker {
             shutdown: self.shutdown.clone(),
             started: Instant::now(),
             progressed,
+            committed: false,
         };
         // In a task of its own, so that a panic in a pipeline is that unit's failure alone.
         let lease = context.lease.clone();
@@ -234,28 +235,54 @@ impl Worker {
         };
         heartbeat.end().await;
         crate::words::crash::point("after_run");
-        let settled = match outcome {
-            Ok(settled) => Ok(settled),
-            Err(UnitError::LeaseLost) => {
-                tracing::warn!("lease_lost: another worker has this unit, nothing more is written");
-                Ok(Settled::UnitsLeft)
-            }
-            Err(UnitError::Cancelled) => lease.stop(&self.engine).await,
-            Err(UnitError::HandBack) => lease.hand_back(&self.engine).await,
-            Err(blocked @ UnitError::Blocked { .. }) => {
-                // Whether or not that works: the reason is what counts, and a lease runs out.
-                let _ = lease.hand_back(&self.engine).await;
-                Err(blocked)
-            }
-            Err(UnitError::Failed { code, message, retry }) => {
-                tracing::warn!(error_code = code.as_str(), message, retry, "unit failed");
-                lease.fail(&self.engine, code, &message, retry).await
-            }
-        };
+        let settled = self.end(&lease, outcome).await;
         match settled {
             Ok(Settled::JobOver) => finalise(&self.engine, job).await.map(|_| ()),
             Ok(Settled::UnitsLeft) | Err(UnitError::LeaseLost) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Writes how a unit ended; waits for a lost database, because a unit left behind under a living
+    /// worker would wait for its lease to run out.
+    async fn end(&self, lease: &Lease, outcome: Result<Settled, UnitError>) -> Result<Settled, UnitError> {
+        let ended = match outcome {
+            Ok(settled) => return Ok(settled),
+            Err(ended) => ended,
+        };
+        let give_up = Instant::now() + self.engine.settings.database_patience;
+        loop {
+            match self.try_end(lease, &ended).await {
+                Err(UnitError::Failed { code: ErrorCode::DatabaseError, retry: true, message })
+                    if Instant::now() < give_up =>
+                {
+                    tracing::warn!(message, "the database is away, waiting for it");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Ok(settled) => {
+                    return match ended {
+                        UnitError::Blocked { code, message } => Err(UnitError::Blocked { code, message }),
+                        _ => Ok(settled),
+                    };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn try_end(&self, lease: &Lease, ended: &UnitError) -> Result<Settled, UnitError> {
+        match ended {
+            UnitError::LeaseLost => {
+                tracing::warn!("lease_lost: another worker has this unit, nothing more is written");
+                Ok(Settled::UnitsLeft)
+            }
+            UnitError::Cancelled => lease.stop(&self.engine).await,
+            UnitError::HandBack | UnitError::Blocked { .. } => lease.hand_back(&self.engine).await,
+            UnitError::Failed { code, message, retry } => {
+                tracing::warn!(error_code = code.as_str(), message, retry, "unit failed");
+                metrics::error(&lease.tool, *code);
+                lease.fail(&self.engine, *code, message, *retry).await
+            }
         }
     }
 }

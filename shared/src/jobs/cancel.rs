@@ -28,7 +28,7 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     if state.is_terminal() {
         return Ok(Some(Cancelled { state, cancelled: state == JobState::Cancelled, stopping: false }));
     }
-    sqlx::query(
+    let cancelled_units = sqlx::query(
         "update ingestion_work_units set status = 'cancelled', completed_at = now() \
          where job_id = $1 and status = 'pending'",
     )
@@ -41,6 +41,12 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     .bind(job.0)
     .fetch_one(&mut *tx)
     .await?;
+    let stopped = cancelled_units.rows_affected() > 0;
+    if state == JobState::Running && !running && !stopped {
+        // Everything had ended before; whoever ended it is about to say so.
+        tx.rollback().await?;
+        return Ok(Some(Cancelled { state, cancelled: false, stopping: false }));
+    }
     let at_once = state == JobState::Queued && !running;
     sqlx::query(include_str!("cancel.sql")).bind(job.0).bind(at_once).execute(&mut *tx).await?;
     tx.commit().await?;

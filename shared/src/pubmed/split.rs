@@ -124,6 +124,8 @@ pub struct Splitter<R> {
 enum Next {
     Record,
     Deletion,
+    /// Something between records that does not belong there.
+    Garbage(&'static str),
     End,
 }
 
@@ -167,6 +169,7 @@ impl<R: Read> Splitter<R> {
                 Ok(Some(Item::Deletion { bytes: &self.buffer[start..end] }))
             }
             Next::Record => self.record().map(Some),
+            Next::Garbage(what) => self.lost_record(self.at, Defect::Malformed(what)).map(Some),
         }
     }
 
@@ -207,10 +210,16 @@ impl<R: Read> Splitter<R> {
                     _ => Err(self.truncated()),
                 };
             }
+            if self.buffer[self.at] != b'<' && self.state == State::Set {
+                return Ok(Next::Garbage("text outside of any record"));
+            }
             if self.buffer[self.at] != b'<' {
                 return Err(self.malformed(self.at, "text outside of any record"));
             }
-            let (markup, end) = self.markup_at_next()?;
+            let (markup, end) = match self.markup_at_next() {
+                Err(SplitError::Malformed { what, .. }) if self.state == State::Set => return Ok(Next::Garbage(what)),
+                found => found?,
+            };
             let start = self.at;
             match (markup, self.state) {
                 (Markup::Comment | Markup::Instruction, _) | (Markup::Doctype, State::Prolog) => self.at = end,
@@ -248,6 +257,7 @@ impl<R: Read> Splitter<R> {
                     self.at = end;
                     self.state = State::Epilog;
                 }
+                (_, State::Set) => return Ok(Next::Garbage("markup where a record belongs")),
                 (_, State::Epilog) => return Err(self.malformed(start, "something after the end of the document")),
                 _ => return Err(self.malformed(start, "an element where none belongs")),
             }
@@ -311,7 +321,9 @@ impl<R: Read> Splitter<R> {
                     }
                     let before = self.at;
                     if !self.fill_from(self.at)? {
-                        return Err(self.truncated());
+                        // The file ends here, or markup without end has swallowed what follows.
+                        let what = Defect::Malformed("markup without end");
+                        return self.lost_record((pos + 1).min(self.filled), what);
                     }
                     pos -= before - self.at;
                 }
@@ -361,7 +373,8 @@ impl<R: Read> Splitter<R> {
                     if self.stack.len() == MAX_DEPTH {
                         return Step::Bad(Defect::TooDeep);
                     }
-                    if !self.stack.is_empty() && is_record(&buffer[name.clone()]) {
+                    let elsewhere = is_record(&buffer[name.clone()]) || &buffer[name.clone()] == b"DeleteCitation";
+                    if !self.stack.is_empty() && elsewhere {
                         return Step::Bad(Defect::Malformed("a record that is not closed"));
                     }
                     self.stack.push((name.start - start, name.end - start));
@@ -412,15 +425,23 @@ impl<R: Read> Splitter<R> {
                 self.at = pos; // the rest of an oversized record is dropped
             }
             let before = self.at;
-            if !self.fill_from(before)? {
+            if self.fill_from(before)? {
+                pos -= before - self.at;
+            } else if pos < self.filled {
+                pos += 1;
+            } else {
                 return Err(self.truncated());
             }
-            pos -= before - self.at;
         };
         let bytes = self.base + end as u64 - began;
         let limit_bytes = self.max_record_bytes;
         let oversized = bytes > limit_bytes as u64;
-        let defect = if oversized { Defect::Oversized { bytes, limit_bytes } } else { defect };
+        let defect = match defect {
+            _ if oversized => Defect::Oversized { bytes, limit_bytes },
+            // It looked so only because its markup had no end.
+            Defect::Oversized { .. } => Defect::Malformed("markup without end"),
+            defect => defect,
+        };
         let start = self.at;
         if let Some(head) = head {
             // The head goes in front of the unread rest, so that it is borrowed like any slice.

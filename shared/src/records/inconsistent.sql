@@ -7,7 +7,7 @@ union all
 select a.pmid, 'the pointer is not the last accepted change'
 from pubmed_archive a
 left join lateral (select s3_uri from archive_events e where e.pmid = a.pmid order by seq desc limit 1) e on true
-where e.s3_uri is distinct from a.s3_uri
+where split_part(e.s3_uri, 'versionId=', 2) is distinct from split_part(a.s3_uri, 'versionId=', 2)
 union all
 select distinct h.pmid, 'a history row has no pointer'
 from pubmed_archive_history h

@@ -1,6 +1,9 @@
--- records.restore_event
+-- records.restore_event: unless the last event of the record is this version already, wherever the
+-- archive lay then
 with missing as (
-    select 1 where not exists (select from archive_events where pmid = $1 and s3_uri = $4)
+    select 1
+    where split_part($4, 'versionId=', 2) is distinct from
+          (select split_part(s3_uri, 'versionId=', 2) from archive_events where pmid = $1 order by seq desc limit 1)
 ),
 number as (
     update archive_event_counter set last_seq = last_seq + 1 where exists (select from missing) returning last_seq

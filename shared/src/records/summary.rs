@@ -30,5 +30,10 @@ pub struct Summary {
 
 /// Counts what there is.
 pub async fn summary(db: &PgPool) -> Result<Summary, DbError> {
-    Ok(sqlx::query_as(include_str!("summary.sql")).fetch_one(db).await?)
+    // Counts whole tables.
+    let mut tx = db.begin().await?;
+    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+    let summary = sqlx::query_as(include_str!("summary.sql")).fetch_one(&mut *tx).await?;
+    tx.rollback().await?;
+    Ok(summary)
 }

@@ -235,7 +235,8 @@ async fn store(
                 order: draft.order.clone(),
             },
             crate::archive::PutOutcome::Adopted(envelope, at) => {
-                let newer = envelope.content_hash() != draft.content_hash;
+                let newer = envelope.content_hash() != draft.content_hash
+                    || (draft.content_hash.is_none() && !envelope.order.is_same_place(&draft.order));
                 if newer {
                     line.outcome = Outcome::Skipped;
                     line.reason = SkipReason::Older.as_str().map(str::to_owned);

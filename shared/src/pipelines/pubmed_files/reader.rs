@@ -77,9 +77,9 @@ impl Reading {
     pub fn run(self, batches: &mpsc::Sender<RawBatch>) {
         let mut batch = RawBatch::after(self.skip_items, DateTime::default());
         let source = FileSource::open(&self.path, self.max_file_bytes);
+        let progress = source.as_ref().map(FileSource::progress).unwrap_or_default();
         let read = source.and_then(|source| {
             batch.as_of = source.as_of;
-            let progress = source.progress();
             let (ahead, filler) = read_ahead(source);
             std::thread::scope(|scope| {
                 scope.spawn(|| filler.run());
@@ -87,6 +87,7 @@ impl Reading {
             })
         });
         if let Err(error) = read {
+            batch.bytes_done = progress.bytes();
             batch.end = End::Failed(error);
             // Nobody listens when the unit was stopped.
             let _ = batches.blocking_send(batch);
