@@ -77,6 +77,8 @@ pub struct Repaired {
     pub history: u64,
     /// Events written.
     pub events: u64,
+    /// Records without any readable object: they come back when their files are ingested again.
+    pub lost: u64,
 }
 
 /// Checks every pointer, object, hash and history row, and looks for orphans.
@@ -106,7 +108,7 @@ async fn check_pointers(db: &PgPool, archive: &Archive, report: &mut Report) -> 
 
 async fn check_pointer(archive: &Archive, pointer: &Pointer, report: &mut Report) -> Result<(), VerifyError> {
     let pmid = pointer.pmid.to_string();
-    let key = archive.layout().record(pointer.pmid);
+    let key = archive.layout().record_at(pointer.pmid, &pointer.s3_uri);
     match archive.envelope_at(&key, None).await {
         Ok((envelope, at)) if Some(&at.version) == uri::version_of(&pointer.s3_uri).as_ref() => {
             if envelope.content_hash() != pointer.content_hash || envelope.pmid != pointer.pmid {
@@ -139,8 +141,7 @@ async fn check_history(db: &PgPool, archive: &Archive, report: &mut Report) -> R
                 report.add("bad_row", Some(&row.pmid), "the history row's PMID is not one");
                 continue;
             };
-            let version = uri::version_of(&row.s3_uri);
-            match archive.envelope(pmid, version.as_ref()).await {
+            match archive.envelope(pmid, &row.s3_uri).await {
                 Ok(envelope) if envelope.content_hash().map(Sha256::to_hex).as_ref() == Some(&row.content_hash) => {}
                 Ok(_) => report.add("history_mismatch", Some(&row.pmid), "the version holds another payload"),
                 Err(ReadError::Damaged { .. }) => {
@@ -188,7 +189,7 @@ pub async fn repair(db: &PgPool, archive: &Archive) -> Result<Repaired, VerifyEr
     let mut after = None;
     loop {
         let keys = page_of_keys(archive, after.as_ref()).await?;
-        let Some(last) = keys.last() else { return Ok(repaired) };
+        let Some(last) = keys.last() else { break };
         after = Some(last.clone());
         let mut records = Vec::with_capacity(keys.len());
         for key in &keys {
@@ -206,6 +207,29 @@ pub async fn repair(db: &PgPool, archive: &Archive) -> Result<Repaired, VerifyEr
             repaired.events += restored.events;
         }
         tx.commit().await.map_err(DbError::from)?;
+    }
+    repaired.lost = mark_lost(db, archive).await?;
+    Ok(repaired)
+}
+
+/// Marks the pointers that still have no readable object.
+async fn mark_lost(db: &PgPool, archive: &Archive) -> Result<u64, VerifyError> {
+    let mut lost = 0;
+    let mut after = None;
+    loop {
+        let page = records::page(db, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(lost) };
+        after = Some(last.pmid);
+        for pointer in &page {
+            match archive.envelope(pointer.pmid, &pointer.s3_uri).await {
+                Ok(_) => {}
+                Err(ReadError::Damaged { .. } | ReadError::Store(StoreError::NotFound(_))) => {
+                    records::mark_lost(db, pointer.pmid, &pointer.s3_uri).await?;
+                    lost += 1;
+                }
+                Err(ReadError::Store(error)) => return Err(error.into()),
+            }
+        }
     }
 }
 

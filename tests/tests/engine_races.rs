@@ -380,3 +380,34 @@ async fn readers_never_see_an_older_event_appear() {
             .expect("read");
     assert!(times.is_sorted(), "events are accepted in the order of their numbers");
 }
+
+/// After its unit was taken over, a worker's every write is refused, even when the unit runs again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_lost_its_lease_can_write_nothing() {
+    let engine = counting::engine(4).await;
+    counting::submit(&engine, 1, 1, 1).await;
+    let (dead, alive) = (WorkerId::new(), WorkerId::new());
+    let tools = engine.tools();
+    let claim = async |worker: &WorkerId| {
+        let claim = Claim { worker, hostname: "h", tools: &tools, unit: None };
+        let lease = Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims").expect("a unit");
+        lease.start(&engine.db).await.expect("starts");
+        lease
+    };
+    let plan = claim(&alive).await;
+    plan.complete_plan(&engine, &counting::plan(&plan.params)).await.expect("planned");
+    let mut zombie = claim(&dead).await;
+    zombie.commit(&engine, counting::next_batch(&zombie).expect("a batch")).await.expect("commits");
+    sqlx::query("select reclaim_work_units_of($1)").bind(dead.as_str()).execute(&engine.db).await.expect("reclaims");
+    let owner = claim(&alive).await;
+
+    assert!(!zombie.heartbeat(&engine.db, 120.0).await.expect("beats"));
+    let lost = |result: Result<Settled, UnitError>| matches!(result, Err(UnitError::LeaseLost));
+    assert!(lost(zombie.complete(&engine).await), "complete");
+    assert!(lost(zombie.fail(&engine, ErrorCode::ArchiveError, "x", false).await), "fail");
+    assert!(lost(zombie.hand_back(&engine).await), "hand back");
+    assert!(lost(zombie.stop(&engine).await), "stop");
+    let again = zombie.commit(&engine, shared::ingest::Batch::default()).await;
+    assert!(matches!(again, Err(UnitError::LeaseLost)), "commit");
+    assert_eq!(owner.complete(&engine).await.expect("completes"), Settled::JobOver);
+}

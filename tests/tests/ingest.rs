@@ -125,6 +125,76 @@ async fn an_object_can_be_checked_with_zstd_and_sha256_alone() {
 }
 
 #[tokio::test]
+async fn a_record_keeps_its_compression_when_another_is_configured() {
+    let archive = Archive::new().await;
+    let dir = archive.dir.path();
+    archive.ingest(&xml_file(dir, "a.xml", &[Record::new(1, 0).xml()]));
+    let gzip = |arguments: &[&str]| -> program::Run {
+        archive.command(arguments).env("BIO_MCP_ARCHIVE_COMPRESSION", "gzip").output().expect("runs").into()
+    };
+    let file = xml_file(dir, "b.xml", &[Record::new(1, 1).xml(), Record::new(2, 0).xml()]);
+    assert_eq!(counts(&gzip(&["--output", "json", "ingest", text(&file)]).expect(0).json()), [2, 2, 0, 0, 0, 0]);
+    assert!(archive.data_dir().join("archive/pubmed/raw/pmid=000/000/000/2.json.gz").exists());
+    for run in [gzip(&["verify"]), archive.run(&["verify"])] {
+        run.expect(0);
+    }
+    for pmid in ["1", "2"] {
+        archive.run(&["get", pmid]).expect(0);
+        gzip(&["history", pmid]).expect(0);
+    }
+    gzip(&["diff", "1"]).expect(0);
+}
+
+#[tokio::test]
+async fn pointers_are_rebuilt_from_the_objects_alone() {
+    let archive = Archive::new().await;
+    let sample = write_sample(&archive.dir.path().join("s"), 120).expect("written");
+    archive.ingest(&sample.baseline);
+    archive.ingest(&sample.update);
+    let db = archive.database().await;
+    let rows = |db: sqlx::PgPool| async move {
+        sqlx::query_as::<_, (String, String, Option<String>, String, i64, bool)>(
+            "select pmid, s3_uri, content_hash, object_etag, position, deleted_at is not null from pubmed_archive order by pmid",
+        )
+        .fetch_all(&db)
+        .await
+        .expect("readable")
+    };
+    let before = rows(db.clone()).await;
+    sqlx::raw_sql("truncate pubmed_archive, pubmed_archive_history, archive_events")
+        .execute(&db)
+        .await
+        .expect("emptied");
+    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
+    assert_eq!(found["report"]["problem_count"], i64::try_from(before.len()).expect("small"));
+    archive.run(&["verify", "--repair"]).expect(0);
+    assert_eq!(rows(db.clone()).await, before);
+    assert_eq!(invariants::broken(&db).await, Vec::<String>::new());
+    let again = archive.run(&["verify", "--repair"]).expect(0).out;
+    assert!(again.contains("0 pointers, 0 history rows and 0 events"), "a second repair writes nothing: {again}");
+
+    // One flipped byte is found; the record comes back with its file.
+    let path = archive.data_dir().join("archive/pubmed/raw/pmid=000/300/001/30000101.json.zst");
+    let mut bytes = std::fs::read(&path).expect("there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
+    let problems = found["report"]["problems"].as_array().expect("a list");
+    assert!(problems.iter().all(|p| p["pmid"] == "30000101"), "{problems:?}");
+    // Repaired, it comes back with its file; so does one whose object is gone.
+    archive.run(&["verify", "--repair"]).expect(1);
+    assert_eq!(archive.ingest(&sample.baseline)["archived"], 1);
+    archive.run(&["verify"]).expect(0);
+    std::fs::remove_file(&path).expect("removed");
+    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
+    assert_eq!(found["report"]["problems"][0]["kind"], "missing_object");
+    archive.run(&["verify", "--repair"]).expect(1);
+    assert_eq!(archive.ingest(&sample.baseline)["archived"], 1);
+    archive.run(&["verify"]).expect(0);
+}
+
+#[tokio::test]
 async fn files_in_any_order_end_in_the_same_pointers() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let r = |pmid, revision| Record::new(pmid, revision).xml();

@@ -1,7 +1,7 @@
 //! `get`: a record, now or as it was.
 
 use serde_json::{Value, json};
-use shared::archive::{Envelope, Payload, uri};
+use shared::archive::{Envelope, Payload};
 use shared::pubmed::Article;
 use shared::records;
 use shared::words::{Pmid, Sha256};
@@ -57,8 +57,7 @@ pub async fn run(session: &Session, args: &Get, json: bool) -> Result<Exit, Fail
 
 /// The envelope an address names.
 pub async fn envelope(session: &Session, pmid: Pmid, address: &str) -> Result<Envelope, Failure> {
-    let version = uri::version_of(address);
-    Ok(session.engine.archive.envelope(pmid, version.as_ref()).await?)
+    Ok(session.engine.archive.envelope(pmid, address).await?)
 }
 
 /// The typed record of an archived payload.

@@ -26,6 +26,12 @@ pub async fn run(session: &Session, repair: bool, json: bool) -> Result<Exit, Fa
                 "repaired: {} pointers, {} history rows and {} events written from {} objects; {swept} temporary files removed",
                 repaired.pointers, repaired.history, repaired.events, repaired.objects
             ))?;
+            if repaired.lost > 0 {
+                out::line(&format!(
+                    "{} records have no readable object left: ingest their files again",
+                    out::count(i64::try_from(repaired.lost).unwrap_or(i64::MAX))
+                ))?;
+            }
         }
         report = verify::check(session.db(), &session.engine.archive).await?;
     }

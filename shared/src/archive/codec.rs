@@ -31,6 +31,12 @@ pub enum CodecError {
 }
 
 impl Compression {
+    /// The compression that a file name ends with.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let (_, extension) = name.rsplit_once('.')?;
+        [Self::Zstd, Self::Gzip].into_iter().find(|compression| compression.extension() == extension)
+    }
+
     /// The file name extension, without a dot.
     pub fn extension(self) -> &'static str {
         match self {

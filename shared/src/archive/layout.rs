@@ -43,6 +43,17 @@ impl Layout {
     /// `{prefix}/raw/pmid=AAA/BBB/CCC/{pmid}.json.zst` with `AAABBBCCC` the first nine digits of
     /// the PMID zero-padded to eleven.
     pub fn record(&self, pmid: Pmid) -> Key {
+        self.record_as(pmid, self.compression)
+    }
+
+    /// The key of a record that is archived already: it keeps the compression it was first stored
+    /// with, whatever is configured for new ones.
+    pub fn record_at(&self, pmid: Pmid, uri: &str) -> Key {
+        let path = uri.split('?').next().unwrap_or_default();
+        self.record_as(pmid, Compression::of_name(path).unwrap_or(self.compression))
+    }
+
+    fn record_as(&self, pmid: Pmid, compression: Compression) -> Key {
         let padded = format!("{:011}", pmid.get());
         Key::new(format!(
             "{}/raw/pmid={}/{}/{}/{pmid}.json.{}",
@@ -50,7 +61,7 @@ impl Layout {
             &padded[..3],
             &padded[3..6],
             &padded[6..9],
-            self.compression.extension()
+            compression.extension()
         ))
     }
 
@@ -62,8 +73,9 @@ impl Layout {
     /// The PMID of a record key, if it is one of this layout.
     pub fn pmid_of(&self, key: &Key) -> Option<Pmid> {
         let name = key.as_str().rsplit('/').next()?;
-        let pmid = Pmid::parse(name.strip_suffix(&format!(".json.{}", self.compression.extension()))?).ok()?;
-        (self.record(pmid) == *key).then_some(pmid)
+        let compression = Compression::of_name(name)?;
+        let pmid = Pmid::parse(name.strip_suffix(compression.extension())?.strip_suffix(".json.")?).ok()?;
+        (self.record_as(pmid, compression) == *key).then_some(pmid)
     }
 
     /// The manifest of a job.

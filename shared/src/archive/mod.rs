@@ -71,10 +71,11 @@ impl Archive {
         self.max_record_bytes
     }
 
-    /// The newest envelope of a record, or of one version of it. The payload's hash has been
-    /// checked against the envelope's.
-    pub async fn envelope(&self, pmid: Pmid, version: Option<&VersionId>) -> Result<Envelope, ReadError> {
-        self.envelope_at(&self.layout.record(pmid), version).await.map(|(envelope, _)| envelope)
+    /// The envelope at an address as kept in `s3_uri`, also when the archive has moved since. The
+    /// payload's hash has been checked against the envelope's.
+    pub async fn envelope(&self, pmid: Pmid, address: &str) -> Result<Envelope, ReadError> {
+        let key = self.layout.record_at(pmid, address);
+        self.envelope_at(&key, uri::version_of(address).as_ref()).await.map(|(envelope, _)| envelope)
     }
 
     /// The envelope under a key with the version it was read from.

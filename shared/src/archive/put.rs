@@ -1,6 +1,6 @@
 //! Storing records: what happens when an object is already there.
 
-use super::store::{Condition, ETag, Put, StoreError, Stored, VersionId};
+use super::store::{Condition, ETag, Key, Put, StoreError, Stored, VersionId};
 use super::{Archive, Envelope, ReadError};
 use crate::words::{Pmid, RecordOrder, Sha256};
 
@@ -12,6 +12,8 @@ const ATTEMPTS: usize = 8;
 pub struct Draft {
     /// The record.
     pub pmid: Pmid,
+    /// Where it goes.
+    pub key: Key,
     /// Its encoded envelope.
     pub bytes: Vec<u8>,
     /// Hash of the payload, none for a tombstone.
@@ -51,7 +53,7 @@ impl Archive {
     /// Stores a batch of records (distinct PMIDs), answering in the same order. Every `Ok` is on
     /// stable storage. No extra request is made when nobody else wrote.
     pub async fn put_records(&self, drafts: &[Draft]) -> Vec<Result<PutOutcome, ReadError>> {
-        let puts: Vec<Put<'_>> = drafts.iter().map(|draft| self.put_of(draft)).collect();
+        let puts: Vec<Put<'_>> = drafts.iter().map(put_of).collect();
         let answers = self.store.put_batch(&puts).await;
         let mut outcomes = Vec::with_capacity(answers.len());
         for ((answer, put), draft) in answers.into_iter().zip(puts).zip(drafts) {
@@ -62,15 +64,6 @@ impl Archive {
             });
         }
         outcomes
-    }
-
-    fn put_of<'a>(&self, draft: &'a Draft) -> Put<'a> {
-        Put {
-            key: self.layout.record(draft.pmid),
-            bytes: &draft.bytes,
-            condition: draft.known.clone().map_or(Condition::Absent, Condition::Matches),
-            payload_hash: draft.content_hash,
-        }
     }
 
     /// Somebody else's object is under the key: adopt it if it is the same or newer, else replace
@@ -104,5 +97,14 @@ impl Archive {
             source: std::io::Error::other("another writer was faster every time"),
         }
         .into())
+    }
+}
+
+fn put_of(draft: &Draft) -> Put<'_> {
+    Put {
+        key: draft.key.clone(),
+        bytes: &draft.bytes,
+        condition: draft.known.clone().map_or(Condition::Absent, Condition::Matches),
+        payload_hash: draft.content_hash,
     }
 }

@@ -9,5 +9,5 @@ mod summary;
 pub use accept::{Accepted, accept};
 pub use past::{Event, HistoryRow, event_as_of, events, history};
 pub use pointer::{Pointer, lookup, one, page};
-pub use restore::{Restored, inconsistent, restore};
+pub use restore::{Restored, inconsistent, mark_lost, restore};
 pub use summary::{Summary, summary};

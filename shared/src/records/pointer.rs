@@ -21,7 +21,7 @@ pub struct Pointer {
     pub fetched_at: DateTime<Utc>,
     /// HTTP `ETag` of the payload, if it came over HTTP with one.
     pub api_etag: Option<String>,
-    /// What the plain key holds, for conditional writes.
+    /// What the plain key holds, for conditional writes; empty when the object is known to be lost.
     pub object_etag: String,
     /// Order of the payload.
     pub order: RecordOrder,

@@ -79,6 +79,23 @@ pub async fn restore(db: &mut PgConnection, versions: &[Accepted]) -> Result<Res
     Ok(restored)
 }
 
+/// Marks a record whose object is gone or damaged, with no readable version left: the next time its
+/// payload arrives it is stored again instead of being taken for unchanged.
+pub async fn mark_lost(db: &PgPool, pmid: Pmid, s3_uri: &str) -> Result<(), DbError> {
+    let mut tx = db.begin().await?;
+    sqlx::query("update pubmed_archive set object_etag = '' where pmid = $1 and s3_uri = $2")
+        .bind(pmid.to_string())
+        .bind(s3_uri)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("delete from pubmed_archive_history where pmid = $1 and s3_uri = $2")
+        .bind(pmid.to_string())
+        .bind(s3_uri)
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
+
 /// Records whose rows contradict each other, with what is wrong: a live pointer without history,
 /// without an event, or that is not the last event.
 pub async fn inconsistent(db: &PgPool, limit: i64) -> Result<Vec<(Pmid, String)>, DbError> {

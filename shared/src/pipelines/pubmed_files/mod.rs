@@ -222,12 +222,11 @@ async fn store(
     let (at, drafts): (Vec<usize>, Vec<_>) = std::mem::take(&mut prepared.drafts).into_iter().unzip();
     let outcomes = engine.archive.put_records(&drafts).await;
     for ((line, draft), outcome) in at.into_iter().zip(&drafts).zip(outcomes) {
-        let key = engine.archive.layout().record(draft.pmid);
         let line = &mut batch.lines[line];
         let accepted = match outcome? {
             crate::archive::PutOutcome::Stored(at) => Accepted {
                 pmid: draft.pmid,
-                s3_uri: engine.archive.uri(&key, &at.version),
+                s3_uri: engine.archive.uri(&draft.key, &at.version),
                 object_etag: at.etag.0,
                 content_hash: draft.content_hash,
                 fetched_at: prepared.fetched_at,
@@ -243,7 +242,7 @@ async fn store(
                 }
                 Accepted {
                     pmid: draft.pmid,
-                    s3_uri: engine.archive.uri(&key, &at.version),
+                    s3_uri: engine.archive.uri(&draft.key, &at.version),
                     object_etag: at.etag.0,
                     content_hash: envelope.content_hash(),
                     fetched_at: envelope.fetched_at,

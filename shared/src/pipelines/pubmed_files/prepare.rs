@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::reader::{End, RawBatch, RawItem, What};
 use super::{RawReceiver, fetched_at};
 use crate::archive::codec::Encoder;
-use crate::archive::{Draft, ETag, Payload, Source, envelope, uri};
+use crate::archive::{Compression, Draft, ETag, Key, Payload, Source, envelope};
 use crate::ingest::{Engine, Line, UnitError};
 use crate::pubmed::same_xml;
 use crate::records::{self, Pointer};
@@ -56,6 +56,17 @@ pub struct Preparing {
     pub file_number: i32,
     /// Stands for the file's own as-of time.
     pub as_of: Option<DateTime<Utc>>,
+}
+
+/// A record that is to be stored.
+struct ToStore<'a> {
+    line: usize,
+    item: &'a RawItem,
+    pmid: Pmid,
+    key: Key,
+    hash: Option<Sha256>,
+    order: RecordOrder,
+    known: Option<ETag>,
 }
 
 enum Decision {
@@ -141,7 +152,9 @@ impl Preparing {
                 }
                 Decision::Store(known) => {
                     line.outcome = if order.deleted { Outcome::Deleted } else { Outcome::Archived };
-                    stores.push((lines.len(), item, pmid, *hash, order, known));
+                    let layout = self.engine.archive.layout();
+                    let key = pointer.map_or_else(|| layout.record(pmid), |p| layout.record_at(pmid, &p.s3_uri));
+                    stores.push(ToStore { line: lines.len(), item, pmid, key, hash: *hash, order, known });
                 }
             }
             lines.push(line);
@@ -155,13 +168,17 @@ impl Preparing {
             &stores,
             || (Encoder::new(compression), Vec::new()),
             |(encoder, json), store| {
-                let (line, item, pmid, hash, order, known) = store;
+                let ToStore { line, item, pmid, key, hash, order, known } = store;
                 json.clear();
                 let xml =
                     hash.map(|hash| (std::str::from_utf8(slice(item)).expect("its identity was read as UTF-8"), hash));
                 envelope::write_json(json, *pmid, fetched_at, &source, order, xml);
-                let bytes = encoder.encode(json);
-                (*line, Draft { pmid: *pmid, bytes, content_hash: *hash, order: order.clone(), known: known.clone() })
+                let bytes = match Compression::of_name(key.as_str()) {
+                    Some(other) if other != compression => Encoder::new(other).encode(json),
+                    _ => encoder.encode(json),
+                };
+                let (key, order, known) = (key.clone(), order.clone(), known.clone());
+                (*line, Draft { pmid: *pmid, key, bytes, content_hash: *hash, order, known })
             },
         );
         Ok(Prepared {
@@ -202,6 +219,10 @@ impl Preparing {
         slice: &[u8],
     ) -> Result<Decision, UnitError> {
         let Some(pointer) = pointer else { return Ok(Decision::Store(None)) };
+        if pointer.object_etag.is_empty() && !order.is_older_than(&pointer.order) {
+            // Its object was lost: here it is again.
+            return Ok(Decision::Store(Some(ETag(String::new()))));
+        }
         let live = !pointer.order.deleted;
         if live && hash.is_some() && pointer.content_hash == hash {
             return Ok(Decision::Skip(SkipReason::Unchanged));
@@ -221,8 +242,7 @@ impl Preparing {
     /// Whether the archived payload is the same XML in another spelling. One that cannot be read
     /// is not: then the new payload is stored, and nothing is lost.
     async fn is_same_record(&self, pointer: &Pointer, slice: &[u8]) -> Result<bool, UnitError> {
-        let version = uri::version_of(&pointer.s3_uri);
-        let envelope = match self.engine.archive.envelope(pointer.pmid, version.as_ref()).await {
+        let envelope = match self.engine.archive.envelope(pointer.pmid, &pointer.s3_uri).await {
             Ok(envelope) => envelope,
             Err(crate::archive::ReadError::Store(error)) if error.is_transient() => return Err(error.into()),
             Err(_) => return Ok(false),
