@@ -411,3 +411,16 @@ async fn a_worker_that_lost_its_lease_can_write_nothing() {
     assert!(matches!(again, Err(UnitError::LeaseLost)), "commit");
     assert_eq!(owner.complete(&engine).await.expect("completes"), Settled::JobOver);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_past_its_deadline_is_given_up() {
+    let engine = counting::engine(4).await;
+    let job = counting::submit(&engine, 1, 2, 1).await;
+    sqlx::query("update jobs set deadline_at = now() - interval '1 second'").execute(&engine.db).await.expect("aged");
+    Worker::new(engine.clone(), None).expect("a worker").run(true).await.expect("works");
+    shared::ingest::sweep(&engine, None).await.expect("sweeps");
+    let ended = jobs::get(&engine.db, job).await.expect("read").expect("there");
+    assert_eq!(ended.state, JobState::Failed);
+    assert_eq!(ended.error.expect("an error")["error_code"], "DEADLINE_EXCEEDED");
+    assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new());
+}

@@ -177,3 +177,25 @@ async fn a_disk_that_is_full_is_a_typed_error_and_nothing_is_lost() {
     assert_eq!(jobs, 1, "it was the same job");
     assert_eq!(tests::invariants::broken(&db).await, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_works_twice_and_leaves_other_directories_alone() {
+    let archive = Archive::with_private_postgres();
+    for _ in 0..2 {
+        let run = archive.run(&["demo"]).expect(0);
+        for line in
+            ["2. Ingest it again: nothing is written", "all is well", "Try next", "2,021 skipped", "31 archived"]
+        {
+            assert!(run.out.contains(line), "{line}: {run:?}");
+        }
+    }
+    assert_eq!(server(&archive), None);
+    // A file of one's own, and a directory that is not the demo's.
+    let file = one_record(archive.dir.path());
+    let other = Archive::with_private_postgres();
+    other.ingest(&file);
+    let refused = other.run(&["demo"]).expect(2);
+    assert!(refused.err.contains("was not made by the demo"), "{refused:?}");
+    let run = archive.run(&["demo", text(&file)]).expect(0);
+    assert!(run.out.contains("1 records in"), "{run:?}");
+}

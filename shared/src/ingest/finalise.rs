@@ -107,7 +107,9 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     if ended {
         metrics::job_ended(&job.tool, state == JobState::Succeeded);
         metrics::records(&counts);
-        tracing::info!(job_id = %job.id, tool = job.tool, status = state.as_str(), "job ended");
+        let latency_ms = (clock::now() - started_at).num_milliseconds();
+        let (job_id, trace_id) = (job.id, &job.trace_id);
+        tracing::info!(%job_id, trace_id, tool = job.tool, status = state.as_str(), latency_ms, "job ended");
     }
     Ok(ended)
 }

@@ -59,6 +59,8 @@ impl Lease {
         .bind(&uri)
         .execute(&engine.db)
         .await?;
+        let pmid = pmid.map(|pmid| pmid.to_string());
+        tracing::warn!(pmid, s3_uri = uri, status = "failed", reason, "a record went to quarantine");
         Ok(uri)
     }
 }

@@ -34,7 +34,7 @@ impl Default for Settings {
             sweep: Duration::from_secs(60),
             unit_timeout: Duration::from_secs(840),
             batch_records: 1000,
-            batch_bytes: 8 << 20,
+            batch_bytes: 6 << 20,
             database_patience: Duration::from_secs(60),
             threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),
         }

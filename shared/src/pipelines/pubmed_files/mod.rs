@@ -121,6 +121,7 @@ impl Pipeline for PubmedFiles {
         let (raw_sender, raw) = mpsc::channel(1);
         let (prepared_sender, mut prepared) = mpsc::channel(1);
         let (committed_sender, committed) = watch::channel(0i64);
+        let (used_sender, used) = std::sync::mpsc::channel();
         let settings = context.engine.settings;
         let reading = reader::Reading {
             path,
@@ -129,6 +130,7 @@ impl Pipeline for PubmedFiles {
             max_record_bytes: context.engine.archive.max_record_bytes(),
             batch_records: settings.batch_records,
             batch_bytes: settings.batch_bytes,
+            used,
         };
         let reader = tokio::task::spawn_blocking(move || reading.run(&raw_sender));
         let preparing = prepare::Preparing {
@@ -136,6 +138,7 @@ impl Pipeline for PubmedFiles {
             file_name: file.name.clone(),
             file_number: bulk_file::number(&file.name).unwrap_or(0),
             as_of: params.as_of,
+            used: used_sender,
         };
         let preparer = tokio::spawn(preparing.run(raw, prepared_sender, committed));
         let outcome = store_and_commit(context, &mut prepared, &committed_sender, cursor, &file.name).await;

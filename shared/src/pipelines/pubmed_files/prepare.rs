@@ -56,6 +56,8 @@ pub struct Preparing {
     pub file_number: i32,
     /// Stands for the file's own as-of time.
     pub as_of: Option<DateTime<Utc>>,
+    /// Where buffers go when their slices are not needed any more.
+    pub used: std::sync::mpsc::Sender<Vec<u8>>,
 }
 
 /// A record that is to be stored.
@@ -181,6 +183,9 @@ impl Preparing {
                 (*line, Draft { pmid: *pmid, key, bytes, content_hash: *hash, order, known })
             },
         );
+        drop(stores);
+        // The reader may have ended already.
+        let _ = self.used.send(batch.bytes);
         Ok(Prepared {
             number,
             lines,

@@ -70,12 +70,15 @@ pub struct Reading {
     pub max_record_bytes: usize,
     pub batch_records: usize,
     pub batch_bytes: usize,
+    /// Buffers of earlier batches, to be used again: large ones fragment memory when freed.
+    pub used: std::sync::mpsc::Receiver<Vec<u8>>,
 }
 
 impl Reading {
     /// Reads until the end, or until nobody listens any more.
     pub fn run(self, batches: &mpsc::Sender<RawBatch>) {
         let mut batch = RawBatch::after(self.skip_items, DateTime::default());
+        batch.bytes = self.buffer();
         let source = FileSource::open(&self.path, self.max_file_bytes);
         let progress = source.as_ref().map(FileSource::progress).unwrap_or_default();
         let read = source.and_then(|source| {
@@ -92,6 +95,14 @@ impl Reading {
             // Nobody listens when the unit was stopped.
             let _ = batches.blocking_send(batch);
         }
+    }
+
+    fn buffer(&self) -> Vec<u8> {
+        let mut buffer = self.used.try_recv().unwrap_or_else(|_| Vec::with_capacity(self.batch_bytes));
+        buffer.clear();
+        // After a very large record.
+        buffer.shrink_to(self.batch_bytes);
+        buffer
     }
 
     fn read(
@@ -131,7 +142,7 @@ impl Reading {
                 // Waits until the batch before was taken: two are in memory, not three.
                 let Ok(place) = tokio::runtime::Handle::current().block_on(batches.reserve()) else { return Ok(()) };
                 drop(place);
-                batch.bytes.reserve(self.batch_bytes);
+                batch.bytes = self.buffer();
                 seen.clear();
             }
             seen.extend(pmid);
