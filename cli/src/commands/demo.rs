@@ -34,8 +34,9 @@ pub async fn run(data_dir: Option<&Path>, file: Option<&Path>, config: Config) -
     let dir = data_dir.map_or_else(|| PathBuf::from(DIR), Path::to_owned);
     prepare(&dir, &config)?;
     let began = Instant::now();
-    let session = Session::open(config, DataDir::find_or_create(Some(&dir))?).await?;
+    let made = DataDir::find_or_create(Some(&dir))?;
     std::fs::write(dir.join(MARK), "")?;
+    let session = Session::open(config, made).await?;
     let result = match file {
         Some(file) => with_file(&session, file).await,
         None => with_sample(&session).await,
@@ -175,7 +176,9 @@ fn finish(session: &Session, dir: &Path, tried: &Tried, began: Instant) -> Resul
         |_| "bio-mcp".to_owned(),
         |path| {
             let here = std::env::current_dir().unwrap_or_default();
-            path.strip_prefix(here).unwrap_or(&path).display().to_string()
+            let near = path.strip_prefix(here).unwrap_or(&path);
+            // A name alone would be looked for in PATH.
+            if near.components().count() == 1 { format!("./{}", near.display()) } else { near.display().to_string() }
         },
     );
     let look_at = tried.look_at.unwrap_or(1);
