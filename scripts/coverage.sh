@@ -15,12 +15,13 @@ export LLVM_PROFILE_FILE="$profiles/%p-%m.profraw"
 RUSTFLAGS="-C instrument-coverage" scripts/test.sh "$@"
 
 objects=()
-for file in "$CARGO_TARGET_DIR"/debug/deps/* "$CARGO_TARGET_DIR/debug/bio-mcp"; do
+for file in "$CARGO_TARGET_DIR"/debug/deps/*; do
     [ -x "$file" ] && [ -f "$file" ] && [[ $file != *.so ]] && objects+=(--object "$file")
 done
 export LD_LIBRARY_PATH="$llvm/lib"
 find "$profiles" -name '*.profraw' -size +0 >"$profiles/list"
 "$llvm/bin/llvm-profdata" merge --sparse --failure-mode=all --input-files="$profiles/list" --output "$profiles/all.profdata" 2>/dev/null
-"$llvm/bin/llvm-cov" report "${objects[@]}" --instr-profile "$profiles/all.profdata" \
-    shared/src/jobs shared/src/ingest |
-    awk 'NR == 1 || /\.rs/ || /^TOTAL/ { printf "%-40s %8s lines %8s missed %10s\n", $1, $8, $9, $10 }' | tail -n +2
+mapfile -t sources < <(find "$PWD/shared/src/jobs" "$PWD/shared/src/ingest" -name '*.rs')
+"$llvm/bin/llvm-cov" report --instr-profile "$profiles/all.profdata" \
+    "$CARGO_TARGET_DIR/debug/bio-mcp" "${objects[@]}" "${sources[@]}" |
+    awk '/\.rs/ || /^TOTAL/ { printf "%-30s %6s lines %5s missed %9s\n", $1, $8, $9, $10 }'
