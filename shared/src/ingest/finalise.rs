@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::pipeline::UnitError;
+use super::unit_error::UnitError;
 use super::{Engine, outcomes};
 use crate::jobs::{self, JobState};
 use crate::words::{JobId, Tally, UnitId, clock, metrics};

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::Engine;
 use super::outcomes::{self, Line};
-use super::pipeline::{NewUnit, Plan, UnitError};
+use super::plan::{NewUnit, Plan};
+use super::unit_error::UnitError;
 use crate::db::DbError;
 use crate::records::{self, Accepted};
 use crate::words::{ErrorCode, JobId, Outcome, SkipReason, Tally, UnitId, WorkerId};

@@ -15,10 +15,12 @@ mod heartbeat;
 mod lease;
 mod outcomes;
 mod pipeline;
+mod plan;
 mod presence;
 mod quarantine;
 mod settings;
 mod sweep;
+mod unit_error;
 mod worker;
 
 use std::sync::Arc;
@@ -28,11 +30,13 @@ use sqlx::PgPool;
 pub use finalise::finalise;
 pub use lease::{Batch, Claim, Lease, Settled};
 pub use outcomes::Line;
-pub use pipeline::{NewUnit, Pipeline, Plan, UnitContext, UnitError};
+pub use pipeline::{Pipeline, UnitContext};
+pub use plan::{NewUnit, Plan};
 pub use presence::Presence;
 pub use quarantine::{Quarantined, quarantined, quarantined_one};
 pub use settings::Settings;
 pub use sweep::{Swept, sweep};
+pub use unit_error::UnitError;
 pub use worker::{Ran, Worker};
 
 use crate::archive::Archive;

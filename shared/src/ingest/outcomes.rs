@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Engine;
-use super::pipeline::UnitError;
+use super::unit_error::UnitError;
 use crate::archive::codec::encode_zstd;
 use crate::words::{JobId, Outcome, Pmid, Sha256, UnitId};
 

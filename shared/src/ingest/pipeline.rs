@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use serde_json::Value;
 
 use super::Engine;
 use super::lease::{Batch, Lease};
-use crate::archive::{ReadError, StoreError};
-use crate::db::DbError;
+use super::plan::Plan;
+use super::unit_error::UnitError;
 use crate::words::ErrorCode;
 
 /// A kind of job. One implementation per tool, listed in `pipelines`.
@@ -27,104 +26,6 @@ pub trait Pipeline: Send + Sync {
 
     /// Runs a unit, from its cursor on, committing batches.
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError>;
-}
-
-/// What planning a phase gave.
-#[derive(Clone, Debug, Default)]
-pub struct Plan {
-    /// The units, in the order of their numbers.
-    pub units: Vec<NewUnit>,
-    /// What the progress bar counts to, e.g. bytes.
-    pub bytes_total: i64,
-    /// Version of what is ingested, for the list of ingests.
-    pub external_version: String,
-}
-
-/// A unit to be made.
-#[derive(Clone, Debug)]
-pub struct NewUnit {
-    /// What it is to do.
-    pub input: Value,
-    /// The machine that must do it.
-    pub required_hostname: Option<String>,
-}
-
-/// Why a unit stopped before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum UnitError {
-    /// Another worker has the unit now: write nothing more.
-    #[error("another worker has taken this unit over")]
-    LeaseLost,
-    /// The job was cancelled.
-    #[error("the job was cancelled")]
-    Cancelled,
-    /// This worker stops, or the unit's time is up with progress made: the rest is for later,
-    /// without blame.
-    #[error("handed back")]
-    HandBack,
-    /// Something that an operator must mend stands in the way: no space, no permission. The unit is
-    /// handed back without blame, and the worker says so.
-    #[error("{message}")]
-    Blocked {
-        /// Stable code.
-        code: ErrorCode,
-        /// One sentence for a person.
-        message: String,
-    },
-    /// The unit failed.
-    #[error("{message}")]
-    Failed {
-        /// Stable code.
-        code: ErrorCode,
-        /// One sentence for a person.
-        message: String,
-        /// Whether another attempt may succeed.
-        retry: bool,
-    },
-}
-
-impl UnitError {
-    /// A failure that another attempt cannot mend.
-    pub fn permanent(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self::Failed { code, message: message.into(), retry: false }
-    }
-}
-
-impl From<DbError> for UnitError {
-    fn from(error: DbError) -> Self {
-        let (code, message) = (ErrorCode::DatabaseError, crate::words::telemetry::chain(&error));
-        match error {
-            DbError::Full(_) => Self::Blocked { code, message },
-            error => Self::Failed { code, message, retry: error.is_transient() },
-        }
-    }
-}
-
-impl From<sqlx::Error> for UnitError {
-    fn from(error: sqlx::Error) -> Self {
-        DbError::from(error).into()
-    }
-}
-
-impl From<StoreError> for UnitError {
-    fn from(error: StoreError) -> Self {
-        let (code, message) = (ErrorCode::ArchiveError, crate::words::telemetry::chain(&error));
-        match error {
-            StoreError::Full(_) | StoreError::Denied(_) => Self::Blocked { code, message },
-            error => Self::Failed { code, message, retry: error.is_transient() },
-        }
-    }
-}
-
-impl From<ReadError> for UnitError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Store(error) => error.into(),
-            damaged @ ReadError::Damaged { .. } => {
-                Self::permanent(ErrorCode::ArchiveError, crate::words::telemetry::chain(&damaged))
-            }
-        }
-    }
 }
 
 /// What a pipeline works with while it plans or runs a unit.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Engine;
 use super::lease::Lease;
-use super::pipeline::UnitError;
+use super::unit_error::UnitError;
 use crate::archive::codec::encode_zstd;
 use crate::db::DbError;
 use crate::words::Pmid;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::pipeline::UnitError;
+use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise};
 use crate::db::DbError;
 use crate::jobs;

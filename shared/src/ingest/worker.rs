@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::heartbeat::Heartbeat;
 use super::lease::{Claim, Lease, Settled};
-use super::pipeline::{UnitContext, UnitError};
+use super::pipeline::UnitContext;
+use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise, sweep};
 use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host, metrics};
 

@@ -1,0 +1,23 @@
+//! What planning a phase gives: its work units.
+
+use serde_json::Value;
+
+/// What planning a phase gave.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The units, in the order of their numbers.
+    pub units: Vec<NewUnit>,
+    /// What the progress bar counts to, e.g. bytes.
+    pub bytes_total: i64,
+    /// Version of what is ingested, for the list of ingests.
+    pub external_version: String,
+}
+
+/// A unit to be made.
+#[derive(Clone, Debug)]
+pub struct NewUnit {
+    /// What it is to do.
+    pub input: Value,
+    /// The machine that must do it.
+    pub required_hostname: Option<String>,
+}
