@@ -143,3 +143,17 @@ fn sizes_of_files() {
     }
     assert!(sizes.len() > 60);
 }
+
+/// `make mutants` takes minutes; that its patches still fit the code is seen at once.
+#[test]
+fn every_planted_bug_still_applies() {
+    let mut patches = 0;
+    for entry in std::fs::read_dir(tests::root().join("tests/mutants")).expect("there") {
+        let patch = entry.expect("readable").path();
+        let mut git = std::process::Command::new("git");
+        let check = git.args(["apply", "--check"]).arg(&patch).current_dir(tests::root()).output().expect("git runs");
+        assert!(check.status.success(), "{}: {}", patch.display(), String::from_utf8_lossy(&check.stderr));
+        patches += 1;
+    }
+    assert_eq!(patches, 10);
+}

@@ -139,10 +139,14 @@ impl Cluster {
         // After a crash, the children of a killed server need a moment to go.
         let give_up = Instant::now() + Duration::from_secs(15);
         while let Err(failure) = self.pg_ctl_start(&log, &data) {
-            if !self.is_left_over() || Instant::now() > give_up {
+            let may_still_come = self.is_left_over() || self.is_coming_up();
+            if !may_still_come || Instant::now() > give_up {
                 return Err(failure);
             }
             std::thread::sleep(Duration::from_millis(100));
+            if self.is_running() {
+                break;
+            }
         }
         self.ensure_database()
     }
@@ -169,6 +173,13 @@ impl Cluster {
         }
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         removed || log.lines().rev().take(4).any(|line| line.contains("still in use"))
+    }
+
+    /// Whether a server lives here that does not answer yet: the command that was starting it was
+    /// killed.
+    fn is_coming_up(&self) -> bool {
+        let lock = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        is_postgres(lock.lines().next().unwrap_or_default().trim())
     }
 
     fn ensure_database(&self) -> Result<(), Failure> {
