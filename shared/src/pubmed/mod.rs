@@ -4,10 +4,11 @@
 //!
 //! The way of a file: [`source`] (plain or gzip, with limits) → [`split`] (byte-exact slices in
 //! constant memory) → [`identity`] (PMID, Version, `DateRevised`), and for those who want the
-//! content → [`article`].
+//! content → [`article`]. The way over the network: [`eutils`].
 
 pub mod article;
 pub mod bulk_file;
+pub mod eutils;
 pub mod identity;
 pub mod markup;
 pub mod read_ahead;

@@ -18,6 +18,14 @@ pub enum ErrorCode {
     IdempotencyConflict,
     /// Too many jobs are queued; try later.
     RateLimitExceeded,
+    /// NCBI refuses the query.
+    QueryRejected,
+    /// NCBI does not answer, or refuses.
+    PubmedError,
+    /// NCBI says that there are too many requests.
+    PubmedRateLimit,
+    /// NCBI did not answer in time.
+    PubmedTimeout,
     /// The archive cannot be read or written.
     ArchiveError,
     /// The database cannot be reached or refused the work.
@@ -39,6 +47,10 @@ impl ErrorCode {
             Self::JobNotFound => "JOB_NOT_FOUND",
             Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
             Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+            Self::QueryRejected => "QUERY_REJECTED",
+            Self::PubmedError => "PUBMED_ERROR",
+            Self::PubmedRateLimit => "PUBMED_RATE_LIMIT",
+            Self::PubmedTimeout => "PUBMED_TIMEOUT",
             Self::ArchiveError => "ARCHIVE_ERROR",
             Self::DatabaseError => "DATABASE_ERROR",
             Self::DatabaseTimeout => "DATABASE_TIMEOUT",
@@ -52,6 +64,9 @@ impl ErrorCode {
         matches!(
             self,
             Self::RateLimitExceeded
+                | Self::PubmedError
+                | Self::PubmedRateLimit
+                | Self::PubmedTimeout
                 | Self::ArchiveError
                 | Self::DatabaseError
                 | Self::DatabaseTimeout

@@ -42,6 +42,11 @@ pub fn job_ended(tool: &str, succeeded: bool) {
     add("requests_total", vec![("tool", tool.to_owned()), ("status", status.to_owned())], 1);
 }
 
+/// Counts a request to a server of somebody else.
+pub fn upstream(api: &'static str, status: &'static str) {
+    add("upstream_requests_total", vec![("api", api.to_owned()), ("status", status.to_owned())], 1);
+}
+
 /// Counts an error of a tool.
 pub fn error(tool: &str, code: super::ErrorCode) {
     add("errors_total", vec![("tool", tool.to_owned()), ("error_code", code.as_str().to_owned())], 1);

@@ -1,0 +1,108 @@
+//! A circuit breaker: after many failures in a row, answers at once for a while instead of asking.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Failures in a row that open it.
+const FAILURES: u32 = 8;
+
+/// How long it is open first; twice as long each time after, up to [`LONGEST`].
+const SHORTEST: Duration = Duration::from_secs(15);
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Shared by all users of one server in this process.
+#[derive(Debug, Default)]
+pub struct Breaker {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    /// Times it opened without a success between.
+    opened: u32,
+    open_until: Option<Instant>,
+    /// Somebody is trying whether the server is back.
+    probing: bool,
+}
+
+/// What a breaker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Requests go through.
+    Closed,
+    /// Requests are answered at once; the time until the next is tried.
+    Open(Duration),
+}
+
+impl Breaker {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// May a request be made at this time? When the pause is over, one caller is let through to try.
+    pub fn admit(&self, now: Instant) -> BreakerState {
+        let mut state = self.state();
+        match state.open_until {
+            None => BreakerState::Closed,
+            Some(until) if now < until => BreakerState::Open(until - now),
+            Some(_) if state.probing => BreakerState::Open(Duration::from_secs(1)),
+            Some(_) => {
+                state.probing = true;
+                BreakerState::Closed
+            }
+        }
+    }
+
+    /// The server gave an answer, be it a refusal.
+    pub fn succeeded(&self) {
+        *self.state() = State::default();
+    }
+
+    /// The server gave none.
+    pub fn failed(&self, now: Instant) {
+        let mut state = self.state();
+        state.failures += 1;
+        let probed = std::mem::take(&mut state.probing);
+        if probed || (state.open_until.is_none() && state.failures >= FAILURES) {
+            let pause = SHORTEST.saturating_mul(1 << state.opened.min(8)).min(LONGEST);
+            state.open_until = Some(now + pause);
+            state.opened += 1;
+        }
+    }
+
+    /// An attempt ended without telling anything about the server: another may try.
+    pub fn abandoned(&self) {
+        self.state().probing = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_lets_one_try() {
+        let breaker = Breaker::default();
+        let start = Instant::now();
+        for _ in 0..FAILURES - 1 {
+            breaker.failed(start);
+        }
+        assert_eq!(breaker.admit(start), BreakerState::Closed);
+        breaker.succeeded();
+        for _ in 0..FAILURES {
+            assert_eq!(breaker.admit(start), BreakerState::Closed, "a success forgets what was before");
+            breaker.failed(start);
+        }
+        assert_eq!(breaker.admit(start), BreakerState::Open(SHORTEST));
+        let later = start + SHORTEST;
+        assert_eq!(breaker.admit(later), BreakerState::Closed, "one may try");
+        assert!(matches!(breaker.admit(later), BreakerState::Open(_)), "only one");
+        breaker.failed(later);
+        assert_eq!(breaker.admit(later), BreakerState::Open(SHORTEST * 2), "longer than before");
+        let much_later = later + SHORTEST * 2;
+        assert_eq!(breaker.admit(much_later), BreakerState::Closed);
+        breaker.succeeded();
+        assert_eq!(breaker.admit(much_later), BreakerState::Closed);
+    }
+}

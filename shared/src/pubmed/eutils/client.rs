@@ -1,0 +1,330 @@
+//! One request after the other until there is an answer: breaker, turn, POST, classify, retry.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::breaker::{Breaker, BreakerState};
+use super::classify::{Expected, Fault, classify};
+use super::error::EutilsError;
+use super::pace::{Pace, PaceError};
+use crate::words::config::Secret;
+use crate::words::{clock, metrics};
+
+/// How long nobody starts after a 429 that does not say how long.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// The longest pause that a `Retry-After` is trusted with.
+const LONGEST_HOLD: Duration = Duration::from_secs(120);
+
+/// After so many search backend failures the query is thought to be the reason.
+const SEARCH_TRIES: u32 = 3;
+
+/// How E-utilities are asked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where they are, with `/` at the end.
+    pub base_url: String,
+    /// Names this program to NCBI.
+    pub tool: String,
+    /// Whom NCBI may write to.
+    pub email: Option<String>,
+    /// With it, 10 requests a second instead of 3.
+    pub api_key: Option<Secret>,
+    /// Results asked for in one page of a list.
+    pub page: u32,
+    /// The most results a search hands out.
+    pub cap: u32,
+    /// The longest wait for one answer.
+    pub request_timeout: Duration,
+    /// The longest a call takes, waiting and all attempts included.
+    pub deadline: Duration,
+    /// Requests made before a call is given up.
+    pub attempts: u32,
+    /// The pause before the first retry is up to this, before later ones up to twice as much each.
+    pub backoff: Duration,
+    /// The largest answer.
+    pub max_body_bytes: usize,
+}
+
+impl Settings {
+    /// The settings for a server.
+    pub fn new(base_url: impl Into<String>) -> Self {
+        let mut base_url = base_url.into();
+        if !base_url.ends_with('/') {
+            base_url.push('/');
+        }
+        Self {
+            base_url,
+            tool: "bio-mcp".to_owned(),
+            email: None,
+            api_key: None,
+            page: 5_000,
+            cap: super::CAP,
+            request_timeout: Duration::from_secs(60),
+            deadline: Duration::from_secs(180),
+            attempts: 7,
+            backoff: Duration::from_secs(1),
+            max_body_bytes: 256 << 20,
+        }
+    }
+
+    /// Requests a second that NCBI allows: 10 with a key, 3 without.
+    pub fn per_second(&self) -> u32 {
+        if self.api_key.is_some() { 10 } else { 3 }
+    }
+}
+
+/// The client. Cheap to clone; clones share connections, breaker and pace.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    pub(super) settings: Arc<Settings>,
+    pace: Arc<dyn Pace>,
+    breaker: Arc<Breaker>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// A whole answer of the kind asked for.
+pub(super) struct Answer {
+    pub(super) body: Vec<u8>,
+    /// When the request that it answers was started.
+    pub(super) asked_at: DateTime<Utc>,
+    pub(super) etag: Option<String>,
+}
+
+/// One attempt's failure, with what the server said about when to come back.
+struct Failed {
+    fault: Fault,
+    retry_after: Option<Duration>,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { fault, retry_after: None }
+    }
+}
+
+enum AttemptError {
+    Failed(Failed),
+    TooLarge,
+}
+
+impl Client {
+    /// A client.
+    pub fn new(settings: Settings, pace: Arc<dyn Pace>) -> Self {
+        // Fails when it is installed already, which is as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
+            // A redirect would carry the key to wherever it leads.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(settings.request_timeout)
+            .build()
+            .expect("the settings of the HTTP client are constants");
+        Self { http, settings: Arc::new(settings), pace, breaker: Arc::default() }
+    }
+
+    /// How it asks.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What its circuit breaker does.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// Asks until there is an answer that `accept` takes, at most for the deadline. A fault that
+    /// `accept` finds is retried like any other.
+    pub(super) async fn call<T>(
+        &self,
+        endpoint: &'static str,
+        params: &[(&str, &str)],
+        expected: Expected,
+        accept: impl Fn(Answer) -> Result<T, Fault>,
+    ) -> Result<T, EutilsError> {
+        let body = self.form(params);
+        let deadline = Instant::now() + self.settings.deadline;
+        let mut last = Fault::Timeout;
+        let (mut attempts, mut search_failures) = (0, 0);
+        loop {
+            if let BreakerState::Open(retry_after) = self.breaker.admit(Instant::now()) {
+                return Err(EutilsError::BreakerOpen { retry_after });
+            }
+            match self.pace.turn(deadline).await {
+                Ok(()) => {}
+                Err(PaceError::TooLong) => {
+                    self.breaker.abandoned();
+                    return Err(self.out_of_time(last));
+                }
+                Err(error) => {
+                    self.breaker.abandoned();
+                    return Err(EutilsError::Pace(error));
+                }
+            }
+            attempts += 1;
+            let answer = self.attempt(endpoint, &body, expected, deadline).await;
+            let failed = match answer.map(&accept) {
+                Ok(Ok(accepted)) => {
+                    self.breaker.succeeded();
+                    return Ok(accepted);
+                }
+                Ok(Err(fault)) => fault.into(),
+                Err(AttemptError::Failed(failed)) => failed,
+                Err(AttemptError::TooLarge) => {
+                    self.breaker.succeeded();
+                    return Err(EutilsError::TooLarge { limit_bytes: self.settings.max_body_bytes });
+                }
+            };
+            metrics::upstream("eutils", "failed");
+            last = failed.fault;
+            if last.is_outage() {
+                self.breaker.failed(Instant::now());
+            } else {
+                self.breaker.succeeded();
+            }
+            tracing::debug!(endpoint, attempt = attempts, fault = %last, "NCBI gave no usable answer");
+            search_failures += u32::from(last == Fault::Search);
+            if search_failures >= SEARCH_TRIES {
+                return Err(EutilsError::QueryRejected);
+            }
+            if let Some(error) = permanent(last) {
+                return Err(error);
+            }
+            let retry_after = failed.retry_after.map(|after| after.min(LONGEST_HOLD));
+            if last == Fault::Throttled {
+                let hold = retry_after.unwrap_or(HOLD);
+                self.pace.hold(hold).await.map_err(EutilsError::Pace)?;
+                if attempts >= self.settings.attempts {
+                    return Err(EutilsError::RateLimited { retry_after: hold.max(Duration::from_secs(5)) });
+                }
+            } else if attempts >= self.settings.attempts {
+                return Err(EutilsError::Unavailable { attempts, fault: last });
+            }
+            let pause = self.full_jitter(attempts).max(retry_after.unwrap_or_default());
+            if Instant::now() + pause >= deadline {
+                return Err(self.out_of_time(last));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn out_of_time(&self, fault: Fault) -> EutilsError {
+        EutilsError::Deadline { after: self.settings.deadline, fault }
+    }
+
+    /// A pause between nothing and the back-off of this attempt: clients that failed together do not
+    /// come back together.
+    fn full_jitter(&self, attempt: u32) -> Duration {
+        let longest = self.settings.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(5));
+        longest.mul_f64(fastrand::f64())
+    }
+
+    /// The parameters with who is asking, as a form. The key travels in the body only, never in an
+    /// address that a log could show.
+    fn form(&self, params: &[(&str, &str)]) -> String {
+        let mut form = String::new();
+        let mut put = |name: &str, value: &str| {
+            if !form.is_empty() {
+                form.push('&');
+            }
+            form.push_str(name);
+            form.push('=');
+            form.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+        };
+        put("db", "pubmed");
+        put("tool", &self.settings.tool);
+        if let Some(email) = &self.settings.email {
+            put("email", email);
+        }
+        if let Some(key) = &self.settings.api_key {
+            put("api_key", key.expose());
+        }
+        for (name, value) in params {
+            put(name, value);
+        }
+        form
+    }
+
+    async fn attempt(
+        &self,
+        endpoint: &str,
+        form: &str,
+        expected: Expected,
+        deadline: Instant,
+    ) -> Result<Answer, AttemptError> {
+        let asked_at = clock::now();
+        let left = deadline.saturating_duration_since(Instant::now()).min(self.settings.request_timeout);
+        let response = self
+            .http
+            .post(format!("{}{endpoint}", self.settings.base_url))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .timeout(left)
+            .body(form.to_owned())
+            .send()
+            .await
+            .map_err(|error| AttemptError::Failed(fault_of(&error).into()))?;
+        let status = response.status().as_u16();
+        metrics::upstream("eutils", status_class(status));
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let retry_after = header("retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let etag = header("etag").map(str::to_owned);
+        let body = self.body(response).await?;
+        classify(expected, status, &body)
+            .map_err(|fault| AttemptError::Failed(Failed { fault, retry_after }))
+            .map(|()| Answer { body, asked_at, etag })
+    }
+
+    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, AttemptError> {
+        let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+        let mut body = Vec::with_capacity(announced.min(4 << 20));
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > self.settings.max_body_bytes => {
+                    return Err(AttemptError::TooLarge);
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(error) => return Err(AttemptError::Failed(fault_of(&error).into())),
+            }
+        }
+    }
+}
+
+fn fault_of(error: &reqwest::Error) -> Fault {
+    if error.is_timeout() { Fault::Timeout } else { Fault::Network }
+}
+
+fn status_class(status: u16) -> &'static str {
+    match status {
+        200 => "200",
+        429 => "429",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        500..600 => "5xx",
+        _ => "other",
+    }
+}
+
+/// The error of a fault that asking again cannot mend; `NoIds` and `SessionGone` are answers to
+/// those who ask with ids or a session, and never reach here otherwise.
+fn permanent(fault: Fault) -> Option<EutilsError> {
+    match fault {
+        Fault::OverCap => Some(EutilsError::OverCap),
+        Fault::BadKey => Some(EutilsError::BadKey),
+        Fault::SessionGone | Fault::NoIds | Fault::BadDatabase | Fault::UriTooLong => {
+            Some(EutilsError::Refused { fault })
+        }
+        _ => None,
+    }
+}

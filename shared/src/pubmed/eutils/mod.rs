@@ -1,0 +1,36 @@
+//! A client of NCBI's E-utilities: searches, lists of PMIDs past the cap of 9,999, exact records.
+//!
+//! ```text
+//! Client::list(query, slice) ─▶ pages over one history snapshot ─▶ every PMID of the slice
+//! Walk: slice over the cap? ─▶ halves of its dates, then of its PMIDs
+//! Client::fetch(pmids) ─▶ exact bytes, split and reconciled: each PMID returned, bad or not returned
+//!   each request: breaker → turn (pace of all workers) → POST → classify → retry with jitter
+//! ```
+//!
+//! "Empty" and "failed" are different types: a search without hits is a page with count 0, and
+//! whatever cannot be proved to be an answer is an [`EutilsError`]. No text that NCBI sent stands in
+//! an error: it may hold the caller's key or address.
+
+mod breaker;
+mod classify;
+mod client;
+mod efetch;
+mod error;
+mod esearch;
+mod pace;
+mod query;
+mod walk;
+
+pub use breaker::{Breaker, BreakerState};
+pub use classify::{Expected, Fault, classify};
+pub use client::{Client, Settings};
+pub use efetch::{RecordSet, Returned};
+pub use error::EutilsError;
+pub use esearch::{Listing, SearchPage, SearchRequest};
+pub use pace::{LocalPace, Pace, PaceError, gap};
+pub use query::{InvalidQuery, Query};
+pub use walk::{DateField, Slice, Walk};
+
+/// The most results that a search hands out, whatever its pages: `retmax` is silently cut to it, and
+/// `retstart` beyond it is an error.
+pub const CAP: u32 = 9_999;

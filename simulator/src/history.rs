@@ -1,0 +1,37 @@
+//! The history server: results that a client comes back to, for a while.
+
+use std::collections::HashMap;
+
+/// Searches of a client, by `query_key` from 1.
+#[derive(Debug, Default)]
+pub struct History {
+    sessions: HashMap<String, Vec<Vec<u32>>>,
+    made: u64,
+}
+
+impl History {
+    /// Keeps results, in a session or a new one; answers `(WebEnv, query_key)`.
+    pub fn keep(&mut self, web_env: Option<&str>, pmids: Vec<u32>) -> (String, usize) {
+        let web_env = match web_env {
+            Some(known) if self.sessions.contains_key(known) => known.to_owned(),
+            _ => {
+                self.made += 1;
+                format!("MCID_{:024x}", crate::mix(self.made))
+            }
+        };
+        let sets = self.sessions.entry(web_env.clone()).or_default();
+        sets.push(pmids);
+        (web_env, sets.len())
+    }
+
+    /// Results kept before.
+    pub fn read(&self, web_env: &str, query_key: &str) -> Option<&[u32]> {
+        let key: usize = query_key.parse().ok()?;
+        self.sessions.get(web_env)?.get(key.checked_sub(1)?).map(Vec::as_slice)
+    }
+
+    /// Forgets everything.
+    pub fn expire(&mut self) {
+        self.sessions.clear();
+    }
+}

@@ -1,0 +1,468 @@
+//! The server: requests in, answers or failures out.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{Response, StatusCode, Uri, header};
+use axum::routing::any;
+use chrono::{DateTime, NaiveDate};
+use percent_encoding::percent_decode_str;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::answers::{self, Found};
+use crate::bulk::BulkFile;
+use crate::corpus::Corpus;
+use crate::faults::{Fault, Faults};
+use crate::history::History;
+use crate::query::{Field, Query, day};
+use crate::traffic::{Arrival, Traffic};
+
+/// The longest request line.
+const MAX_URI_BYTES: usize = 4096;
+
+/// How the server behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most results a search hands out; NCBI's is 9,999.
+    pub cap: usize,
+    /// Requests a second without a key and with one; nothing for no limit.
+    pub limit: Option<(u32, u32)>,
+    /// Keys that are valid.
+    pub keys: Vec<String>,
+    /// How long each answer takes.
+    pub delay: Duration,
+    /// What fails.
+    pub faults: Faults,
+    /// The port; 0 for any.
+    pub port: u16,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cap: 9_999,
+            limit: None,
+            keys: vec!["valid-key".into()],
+            delay: Duration::ZERO,
+            faults: Faults::default(),
+            port: 0,
+        }
+    }
+}
+
+struct Shared {
+    options: Options,
+    corpus: Mutex<Corpus>,
+    faults: Mutex<Faults>,
+    history: Mutex<History>,
+    traffic: Mutex<Traffic>,
+    files: Mutex<Vec<BulkFile>>,
+}
+
+/// A running server; it stops when this is dropped.
+pub struct Simulator {
+    shared: Arc<Shared>,
+    port: u16,
+    task: JoinHandle<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Simulator {
+    /// Starts a server on loopback over a corpus.
+    pub async fn start(corpus: Corpus, options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared {
+            faults: Mutex::new(options.faults.clone()),
+            options,
+            corpus: Mutex::new(corpus),
+            history: Mutex::default(),
+            traffic: Mutex::default(),
+            files: Mutex::default(),
+        });
+        let router = Router::new()
+            .route("/entrez/eutils/{program}", any(eutils))
+            .route("/pubmed/{folder}/{name}", any(bulk))
+            .with_state(shared.clone());
+        let task = tokio::spawn(async move {
+            // Ends only when the task is aborted.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self { shared, port, task })
+    }
+
+    /// Where its E-utilities are.
+    pub fn eutils_url(&self) -> String {
+        format!("http://127.0.0.1:{}/entrez/eutils/", self.port)
+    }
+
+    /// Where its bulk files are.
+    pub fn files_url(&self) -> String {
+        format!("http://127.0.0.1:{}/pubmed/", self.port)
+    }
+
+    /// The corpus, to look at or change while the server runs.
+    pub fn corpus(&self) -> MutexGuard<'_, Corpus> {
+        lock(&self.shared.corpus)
+    }
+
+    /// The plan of failures.
+    pub fn faults(&self) -> MutexGuard<'_, Faults> {
+        lock(&self.shared.faults)
+    }
+
+    /// All requests so far, in order.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        lock(&self.shared.traffic).arrivals().to_vec()
+    }
+
+    /// Publishes an update file with these records as they are now, and deletions.
+    pub fn publish_update(&self, name: &str, pmids: &[u32], deleted: &[u32], modified: i64) {
+        let records: Vec<String> = {
+            let corpus = self.corpus();
+            pmids.iter().filter_map(|pmid| corpus.xml(*pmid).map(Cow::into_owned)).collect()
+        };
+        lock(&self.shared.files).push(BulkFile::new("updatefiles", name, &records, deleted, modified));
+    }
+
+    /// Waits until the server ends.
+    pub async fn serve(&mut self) {
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+type Params = HashMap<String, String>;
+type Answer = Response<Body>;
+
+fn answer(status: u16, kind: &'static str, body: impl Into<Body>) -> Answer {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+}
+
+const XML: &str = "text/xml; charset=UTF-8";
+const JSON: &str = "application/json; charset=UTF-8";
+const HTML: &str = "text/html";
+
+async fn eutils(State(shared): State<Arc<Shared>>, Path(program): Path<String>, uri: Uri, form: Bytes) -> Answer {
+    if uri.to_string().len() > MAX_URI_BYTES {
+        return answer(414, HTML, "<!DOCTYPE HTML><html><head><title>414 Request-URI Too Large</title></head></html>");
+    }
+    let mut params = Params::new();
+    parse_form(uri.query().unwrap_or_default(), &mut params);
+    parse_form(&String::from_utf8_lossy(&form), &mut params);
+    let endpoint = match program.as_str() {
+        "esearch.fcgi" => "esearch",
+        "efetch.fcgi" => "efetch",
+        "esummary.fcgi" => "esummary",
+        "epost.fcgi" => "epost",
+        _ => return answer(404, HTML, "<html><head><title>404 Not Found</title></head></html>"),
+    };
+    tokio::time::sleep(shared.options.delay).await;
+    let key = params.get("api_key").cloned();
+    let limit = shared.options.limit.map(|(without, with)| if key.is_some() { with } else { without });
+    if let Some(count) = lock(&shared.traffic).arrive(endpoint, limit) {
+        return throttled(429, key.as_deref(), count, limit.unwrap_or(3));
+    }
+    if let Some(key) = key.as_deref().filter(|key| !shared.options.keys.iter().any(|valid| valid == key)) {
+        let body =
+            format!("{{\"error\":\"API key invalid\",\"api-key\":\"{key}\",\"type\":\"api\",\"status\":\"unknown\"}}");
+        return answer(400, JSON, body);
+    }
+    let fault = lock(&shared.faults).next();
+    if fault == Some(Fault::Expired) {
+        lock(&shared.history).expire();
+    }
+    let good = match endpoint {
+        "esearch" => esearch(&shared, &params, fault),
+        "efetch" => efetch(&shared, &params, fault),
+        "esummary" => esummary(&shared, &params),
+        _ => epost(&shared, &params),
+    };
+    match fault {
+        Some(fault) => spoil(fault, good, key.as_deref(), endpoint).await,
+        None => good,
+    }
+}
+
+fn parse_form(text: &str, params: &mut Params) {
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = value.replace('+', " ");
+        let value = percent_decode_str(&value).decode_utf8_lossy().into_owned();
+        // A repeated id is another id.
+        params
+            .entry(name.to_owned())
+            .and_modify(|before| {
+                if name == "id" {
+                    before.push(',');
+                    before.push_str(&value);
+                }
+            })
+            .or_insert(value);
+    }
+}
+
+fn throttled(status: u16, key: Option<&str>, count: usize, limit: u32) -> Answer {
+    let who = key.unwrap_or("127.0.0.1");
+    let body = format!(
+        "{{\"error\":\"API rate limit exceeded\",\"api-key\":\"{who}\",\"count\":\"{count}\",\"limit\":\"{limit}\"}}"
+    );
+    answer(status, JSON, body)
+}
+
+/// Turns an answer into a failure.
+async fn spoil(fault: Fault, good: Answer, key: Option<&str>, endpoint: &str) -> Answer {
+    let search = endpoint == "esearch";
+    let error = |status, text: &str| {
+        if search {
+            answer(status, JSON, answers::esearch_error(text))
+        } else {
+            answer(status, XML, answers::efetch_error(text))
+        }
+    };
+    match fault {
+        Fault::Throttled => {
+            let mut response = throttled(429, key, 4, 3);
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+            response
+        }
+        Fault::ThrottledSilent => throttled(429, key, 4, 3),
+        Fault::ThrottledOk => throttled(200, key, 4, 3),
+        Fault::BadGateway => answer(502, HTML, "<html><head><title>Bad Gateway!</title></head><body>502</body></html>"),
+        Fault::ServerError => answer(500, "text/plain", "Service unavailable!"),
+        Fault::Html => answer(
+            200,
+            HTML,
+            "<!DOCTYPE html>\n<html><head><title>NCBI - WWW Error Blocked Diagnostic</title></head></html>",
+        ),
+        Fault::Outage => answer(200, "text/plain", "Unable to route request! /http/service/ratecontrol"),
+        Fault::Empty => answer(200, if search { JSON } else { XML }, ""),
+        Fault::PrologOnly if search => answer(200, JSON, "{\"header\":{\"type\":\"esearch\""),
+        Fault::PrologOnly => answer(
+            200,
+            XML,
+            "<?xml version=\"1.0\" ?>\n<!DOCTYPE PubmedArticleSet PUBLIC \"-//NLM//DTD X//EN\" \"https://x.dtd\">\n",
+        ),
+        Fault::Truncated | Fault::Broken => {
+            let (parts, body) = good.into_parts();
+            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+            let half = bytes.slice(..bytes.len() / 2);
+            if fault == Fault::Truncated {
+                return Response::from_parts(parts, Body::from(half));
+            }
+            let stream = futures_util::stream::iter([Ok(half), Err(io::Error::other("broken"))]);
+            Response::from_parts(parts, Body::from_stream(stream))
+        }
+        Fault::Backend => error(
+            200,
+            "NCBI C++ Exception: Error: TXCLIENT(CException::eUnknown) read_reply.cpp, line 103: TXCLIENT::readAll EOF",
+        ),
+        Fault::Relayed => error(
+            400,
+            "Error: CEFetchPApplication::proxy_stream(): Failed to connect to PubOne service. Try again later.",
+        ),
+        Fault::SearchBackend => error(200, "Search Backend failed: Exception:\n'Connection reset by peer'"),
+        Fault::Redirect => {
+            let mut response = answer(302, HTML, "");
+            response
+                .headers_mut()
+                .insert(header::LOCATION, header::HeaderValue::from_static("https://127.0.0.1:1/elsewhere"));
+            response
+        }
+        Fault::Expired | Fault::Short | Fault::Drift => good,
+    }
+}
+
+fn number(params: &Params, name: &str, default: usize) -> usize {
+    params.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
+}
+
+fn is_pubmed(params: &Params) -> bool {
+    params.get("db").is_some_and(|db| db == "pubmed")
+}
+
+/// One left out: what a short page has.
+fn shorten(fault: Option<Fault>, pmids: &mut Vec<u32>) {
+    if fault == Some(Fault::Short) && !pmids.is_empty() {
+        let at = usize::try_from(crate::mix(pmids.len() as u64)).unwrap_or(0) % pmids.len();
+        pmids.remove(at);
+    }
+}
+
+fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) -> Answer {
+    let json = params.get("retmode").is_some_and(|mode| mode == "json");
+    let failed = |text: &str| {
+        if json {
+            answer(200, JSON, answers::esearch_error(text))
+        } else {
+            answer(200, XML, format!("<?xml version=\"1.0\"?><eSearchResult><ERROR>{text}</ERROR></eSearchResult>"))
+        }
+    };
+    if !is_pubmed(params) {
+        return failed("Invalid db name specified: ");
+    }
+    let Some(term) = params.get("term").filter(|term| !term.trim().is_empty()) else {
+        return failed("Empty term and query_key - nothing todo");
+    };
+    let start = number(params, "retstart", 0);
+    let cap = shared.options.cap;
+    if start >= cap {
+        let last = cap - 1;
+        return failed(&format!(
+            "Search Backend failed: Exception:\n'retstart' cannot be larger than {last}. For PubMed, ESearch can only retrieve \
+             the first {cap} records matching the query."
+        ));
+    }
+    let web_env = params.get("WebEnv").map(String::as_str);
+    let corpus = lock(&shared.corpus);
+    let (mut found, unknown) = if let (Some(web_env), Some(key)) = (web_env, params.get("query_key")) {
+        match lock(&shared.history).read(web_env, key) {
+            Some(pmids) => (pmids.to_vec(), Vec::new()),
+            None => return failed(&format!("Unable to obtain query #{key}")),
+        }
+    } else {
+        let Some((query, unknown)) = Query::parse(term, &corpus) else { return failed("Search Backend failed") };
+        let query = match narrowed(query, params, corpus.today) {
+            Ok(query) => query,
+            // Empty dates make a query that finds nothing.
+            Err(()) => Query::Topic(0),
+        };
+        let found = corpus.entries.iter().rev().filter(|(pmid, entry)| entry.is_indexed && query.finds(**pmid, entry));
+        (found.map(|(pmid, _)| *pmid).collect(), unknown)
+    };
+    if params.get("sort").is_some_and(|sort| sort == "pub_date") {
+        found.sort_by_key(|pmid| std::cmp::Reverse(corpus.entries.get(pmid).map(|entry| entry.entered)));
+    }
+    let end = found.len().min(cap).min(start.saturating_add(number(params, "retmax", 20).min(cap)));
+    let mut page = found.get(start..end).unwrap_or_default().to_vec();
+    shorten(fault, &mut page);
+    let keeps = params.get("usehistory").is_some_and(|value| value == "y") && !params.contains_key("query_key");
+    let count = found.len() + usize::from(fault == Some(Fault::Drift));
+    let session = keeps.then(|| lock(&shared.history).keep(web_env, found));
+    let only_count = params.get("rettype").is_some_and(|kind| kind == "count");
+    let found = Found { count, start, page: &page, translation: term, unknown: &unknown, session };
+    if json { answer(200, JSON, found.json(only_count)) } else { answer(200, XML, found.xml(only_count)) }
+}
+
+/// A query within `datetype` and `mindate`, `maxdate` or `reldate`.
+fn narrowed(query: Query, params: &Params, today: NaiveDate) -> Result<Query, ()> {
+    let field = Field::named(params.get("datetype").map_or("pdat", String::as_str)).ok_or(())?;
+    let dates = match (params.get("mindate"), params.get("maxdate"), params.get("reldate")) {
+        (Some(from), Some(to), _) => (day(from, false).ok_or(())?, day(to, true).ok_or(())?),
+        (None, None, Some(days)) => (today - chrono::Days::new(days.parse().map_err(|_| ())?), today),
+        (None, None, None) => return Ok(query),
+        // They must come as a pair.
+        _ => return Err(()),
+    };
+    Ok(Query::And(Box::new(query), Box::new(Query::Dates(field, dates.0, dates.1))))
+}
+
+/// The PMIDs that a request names: by `id`, or by session, cut at the cap.
+fn named(shared: &Shared, params: &Params) -> Result<Vec<u32>, Box<Answer>> {
+    if let (Some(web_env), Some(key)) = (params.get("WebEnv"), params.get("query_key")) {
+        let start = number(params, "retstart", 0);
+        let cap = shared.options.cap;
+        if start >= cap {
+            let text = format!("Search Backend failed: 'retstart' cannot be larger than {}", cap - 1);
+            return Err(answer(400, XML, answers::efetch_error(&text)).into());
+        }
+        let history = lock(&shared.history);
+        let Some(pmids) = history.read(web_env, key) else {
+            return Err(answer(200, XML, answers::efetch_error(&format!("Unable to obtain query #{key}"))).into());
+        };
+        // A page across the cap is cut, and nothing says so.
+        let end = pmids.len().min(cap).min(start.saturating_add(number(params, "retmax", cap).min(cap)));
+        return Ok(pmids.get(start..end).unwrap_or_default().to_vec());
+    }
+    let ids = params.get("id").map(String::as_str).unwrap_or_default();
+    let pmids: Vec<u32> = ids.split(',').filter_map(|id| id.trim().parse().ok()).filter(|id| *id > 0).collect();
+    if pmids.is_empty() {
+        return Err(answer(400, XML, answers::efetch_error("ID list is empty! Possibly it has no correct IDs.")).into());
+    }
+    Ok(pmids)
+}
+
+fn efetch(shared: &Shared, params: &Params, fault: Option<Fault>) -> Answer {
+    if !is_pubmed(params) {
+        return answer(200, XML, answers::efetch_error("Invalid db name specified: "));
+    }
+    match named(shared, params) {
+        Err(failed) => *failed,
+        Ok(mut pmids) => {
+            shorten(fault, &mut pmids);
+            let body = answers::record_set(&lock(&shared.corpus), &pmids);
+            answer(200, XML, body)
+        }
+    }
+}
+
+fn esummary(shared: &Shared, params: &Params) -> Answer {
+    let pmids = match named(shared, params) {
+        Ok(pmids) => pmids,
+        Err(_) if params.contains_key("WebEnv") => {
+            return answer(200, JSON, "{\"esummaryresult\":[\"Unable to obtain query #1\"]}");
+        }
+        Err(failed) => return *failed,
+    };
+    if pmids.len() > 500 {
+        let body = "{\"header\":{\"type\":\"esummary\",\"version\":\"0.3\"},\"error\":\"Too many UIDs in request. Maximum number of UIDs is 500 for JSON format output.\"}";
+        return answer(200, JSON, body);
+    }
+    answer(200, JSON, answers::summaries(&lock(&shared.corpus), &pmids).to_string())
+}
+
+fn epost(shared: &Shared, params: &Params) -> Answer {
+    let ids = params.get("id").map(String::as_str).unwrap_or_default();
+    if ids.trim().is_empty() {
+        return answer(200, XML, answers::epost_error("Empty ID list; Nothing to store"));
+    }
+    let good: Vec<u32> = ids.split(',').filter_map(|id| id.trim().parse().ok()).collect();
+    if good.is_empty() {
+        return answer(
+            200,
+            XML,
+            answers::epost_error("Some IDs have invalid value and were omitted. Maximum ID value 18446744073709551615"),
+        );
+    }
+    let web_env = params.get("WebEnv").map(String::as_str);
+    let (web_env, key) = lock(&shared.history).keep(web_env, good);
+    answer(200, XML, answers::posted(&web_env, key))
+}
+
+async fn bulk(State(shared): State<Arc<Shared>>, Path((folder, name)): Path<(String, String)>) -> Answer {
+    let side_file = name.strip_suffix(".md5");
+    let wanted = side_file.unwrap_or(&name);
+    let files = lock(&shared.files);
+    let Some(file) = files.iter().find(|file| file.folder == folder && file.name == wanted) else {
+        return answer(404, HTML, "<html><head><title>404 Not Found</title></head></html>");
+    };
+    let mut response = if side_file.is_some() {
+        answer(200, "text/plain", file.md5())
+    } else {
+        answer(200, "application/x-gzip", file.bytes.clone())
+    };
+    let modified = DateTime::from_timestamp(file.modified, 0).unwrap_or_default();
+    if let Ok(value) = header::HeaderValue::from_str(&modified.format("%a, %d %b %Y %H:%M:%S GMT").to_string()) {
+        response.headers_mut().insert(header::LAST_MODIFIED, value);
+    }
+    response
+}
