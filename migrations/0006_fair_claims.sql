@@ -45,7 +45,8 @@ begin
                               where c.job_id = o.id and c.status in ('claimed', 'processing')))
                   ) < (p_tool_limits ->> j.tool)::integer)
         order by j.priority desc, running.units, j.created_at, j.id
-        limit p_n
+        -- More than are wanted: the units of the first may just be locked by somebody.
+        limit p_n + 4
     loop
         return query
         with candidate as materialized (

@@ -14,6 +14,7 @@ use shared::words::Pmid;
     after_help = "First steps:
   bio-mcp demo                             see it work on sample files, in under two minutes
   bio-mcp ingest pubmed26n0001.xml.gz      archive a file of PubMed records
+  bio-mcp sync \"asthma AND 2026[dp]\"       archive what a PubMed query finds
   bio-mcp get 31452104                     read a record
   bio-mcp parse pubmed26n0001.xml.gz       PubMed XML to JSON, no archive needed
 
@@ -22,7 +23,7 @@ Exit codes:
   1    the job failed, or `verify` found problems
   2    wrong usage, settings or input file
   3    there is no such archive, record or job
-  4    the database or the disk is not available now: fix it or try again
+  4    the database, the disk or NCBI is not available now: fix it or try again
   5    done, but some records went to quarantine
   130  interrupted; run the same command again to go on
 
@@ -69,6 +70,16 @@ pub enum Command {
     /// Submits a job and works on it while showing its progress. Interrupted or killed at any
     /// moment, the same command goes on where it stopped. An .md5 file next to a file is checked.
     Ingest(Ingest),
+    /// Search PubMed; needs no archive
+    Search(Search),
+    /// Archive what a PubMed query finds, or named records, from NCBI
+    ///
+    /// With --incremental, only what was added or changed since the last such run of the query. An
+    /// interrupted or killed command goes on when it is run again.
+    Sync(Sync),
+    /// Queries that `up` syncs by themselves
+    #[command(subcommand)]
+    Topics(Topics),
     /// Print the typed records of PubMed files as JSON, one a line; needs no archive
     Parse(Parse),
     /// Print a record
@@ -93,12 +104,14 @@ pub enum Command {
     Export(Export),
     /// Show what is in the archive and what is going on
     Status,
+    /// Run everything until stopped: workers, sweep, topics that are due
+    Up,
     /// Work on queued jobs until stopped
     Worker(Work),
-    /// List, show, follow and cancel jobs
+    /// List, show, follow, cancel and retry jobs
     #[command(subcommand)]
     Jobs(Jobs),
-    /// See records that could not be archived
+    /// See records that could not be archived, and try them again
     #[command(subcommand)]
     Quarantine(Quarantine),
     /// Check every pointer, object, hash and history row
@@ -107,9 +120,145 @@ pub enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// Take a record out: writes a tombstone, with the reason
+    Purge(Purge),
     /// The private Postgres
     #[command(subcommand)]
     Db(Db),
+    /// E-utilities of your own on loopback, over constructed records
+    Simulator(Simulator),
+}
+
+/// Arguments of `search`.
+#[derive(Debug, clap::Args)]
+pub struct Search {
+    /// The query, in PubMed's language
+    pub term: String,
+    /// Results to print
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub limit: u32,
+    /// Results to pass over
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=9_998))]
+    pub offset: u32,
+    /// Their order
+    #[arg(long, value_enum)]
+    pub sort: Option<Sort>,
+}
+
+/// The order of search results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// Best match first
+    Relevance,
+    /// Newest publication first
+    PubDate,
+    /// By first author
+    Author,
+    /// By journal
+    Journal,
+}
+
+/// Arguments of `sync`.
+#[derive(Debug, clap::Args)]
+pub struct Sync {
+    /// The query, in PubMed's language
+    #[arg(required_unless_present_any = ["pmids", "query_key"])]
+    pub query: Option<String>,
+    /// The records instead of a query: PMIDs separated by commas or spaces; `-` reads them from standard input
+    #[arg(long, num_args = 1.., value_delimiter = ',', conflicts_with_all = ["query", "incremental", "limit"], value_name = "PMID")]
+    pub pmids: Vec<String>,
+    /// Only what was added or changed since the last such run
+    #[arg(long)]
+    pub incremental: bool,
+    /// Names the query; derived from it if not given
+    #[arg(long, value_name = "KEY")]
+    pub query_key: Option<String>,
+    /// Moves the watermarks of the query to this day (UTC) first
+    #[arg(long, value_name = "DATE", requires = "incremental", value_parser = parse_day)]
+    pub from: Option<chrono::NaiveDate>,
+    /// Days to look back behind the watermarks [default: 5]
+    #[arg(long, value_name = "DAYS", requires = "incremental", value_parser = clap::value_parser!(u32).range(0..=30))]
+    pub overlap_days: Option<u32>,
+    /// At most so many records; an incremental run goes on behind them next time
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    pub limit: Option<i64>,
+    /// Say what it would take and write nothing
+    #[arg(long, conflicts_with = "detach")]
+    pub dry_run: bool,
+    /// Submit the job and return; a `worker` or `up` does it
+    #[arg(long)]
+    pub detach: bool,
+    /// 0 to 10, higher first
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i16).range(0..=10))]
+    pub priority: i16,
+    /// Names this request: sending it again with the same key is the same job
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
+/// What to do with topics.
+#[derive(Debug, Subcommand)]
+pub enum Topics {
+    /// Sync a query by itself from now on, or change how often
+    Add {
+        /// The query, in PubMed's language
+        query: String,
+        /// Names the query; derived from it if not given
+        #[arg(long, value_name = "KEY")]
+        query_key: Option<String>,
+        /// How often, like 6h, 30m or 7d
+        #[arg(long, default_value = "24h", value_parser = parse_interval)]
+        every: i32,
+        /// Priority of its jobs, 0 to 10, higher first
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i16).range(0..=10))]
+        priority: i16,
+    },
+    /// List them
+    List,
+    /// End one; its records and watermarks stay
+    Rm {
+        /// Its key
+        query_key: String,
+    },
+}
+
+/// Arguments of `purge`.
+#[derive(Debug, clap::Args)]
+pub struct Purge {
+    /// The record
+    pub pmid: Pmid,
+    /// Why; kept in the tombstone
+    #[arg(long)]
+    pub reason: String,
+    /// Delete all stored versions too; this cannot be undone
+    #[arg(long)]
+    pub versions: bool,
+}
+
+/// Arguments of `simulator`.
+#[derive(Debug, clap::Args)]
+pub struct Simulator {
+    /// The port; any free one if 0
+    #[arg(long, default_value_t = 8091)]
+    pub port: u16,
+    /// Records it has; `all` finds every one, `tenth` one in ten
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
+    pub records: u32,
+    /// Makes other records, and other failures
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// About how many bytes of XML a record has
+    #[arg(long, default_value_t = 0)]
+    pub bytes: usize,
+    /// The most results a search hands out
+    #[arg(long, default_value_t = 9_999, value_parser = clap::value_parser!(u32).range(1..))]
+    pub cap: u32,
+    /// So many of a thousand requests fail
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub faults: u64,
+    /// Allows any number of requests a second, instead of 3, or 10 with the key `valid-key`
+    #[arg(long)]
+    pub unlimited: bool,
 }
 
 /// Arguments of `ingest`.
@@ -214,6 +363,30 @@ pub enum Jobs {
         /// The job
         job: shared::words::JobId,
     },
+    /// Print a job's log
+    Logs {
+        /// The job
+        job: shared::words::JobId,
+        /// At most so many lines, the last ones
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+    },
+    /// List the records that failed or were not returned
+    Failures {
+        /// The job
+        job: shared::words::JobId,
+        /// At most so many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+    },
+    /// Do again what failed, as a new job
+    Retry {
+        /// The job that ended
+        job: shared::words::JobId,
+        /// Submit the job and return; a `worker` or `up` does it
+        #[arg(long)]
+        detach: bool,
+    },
 }
 
 /// What to do with quarantined records.
@@ -232,6 +405,15 @@ pub enum Quarantine {
     Show {
         /// Its number
         id: i64,
+    },
+    /// Try to archive them again, with this version and its limits
+    Retry {
+        /// Their numbers
+        #[arg(required_unless_present = "all")]
+        ids: Vec<i64>,
+        /// All of them
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
     },
 }
 
@@ -260,4 +442,23 @@ fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
         .and_then(|time| chrono::DateTime::from_timestamp_micros(time.timestamp_micros()))
         .or_else(date)
         .ok_or_else(|| "give a time like 2026-11-22T12:00:00Z or a date like 2026-11-22".to_owned())
+}
+
+fn parse_day(text: &str) -> Result<chrono::NaiveDate, String> {
+    text.parse().map_err(|_| "give a date like 2026-11-22".to_owned())
+}
+
+/// Seconds of `6h`, `30m`, `7d` or `90s`; at least a minute.
+fn parse_interval(text: &str) -> Result<i32, String> {
+    let bad = || "give an interval like 30m, 6h or 7d, at least 1m".to_owned();
+    let (digits, unit) = text.split_at(text.len().saturating_sub(1));
+    let number: i32 = digits.parse().map_err(|_| bad())?;
+    let secs = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(bad()),
+    };
+    number.checked_mul(secs).filter(|secs| *secs >= 60).ok_or_else(bad)
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use shared::words::config::Config;
+
 use crate::failure::Failure;
 
 /// Its name where none is given.
@@ -23,7 +25,7 @@ impl DataDir {
         let place = given.map_or_else(|| "this folder or any above".to_owned(), |dir| dir.display().to_string());
         let found = found.ok_or_else(|| {
             Failure::not_found(format!(
-                "no archive in {place}: `bio-mcp ingest FILE` makes one, or name one with --data-dir"
+                "no archive in {place}: `bio-mcp ingest FILE` or `bio-mcp sync QUERY` makes one, or name one with --data-dir"
             ))
         })?;
         Ok(Self(fs::canonicalize(found)?))
@@ -39,6 +41,12 @@ impl DataDir {
         created
             .map_err(|error| Failure::usage(format!("cannot create the data directory {}: {error}", dir.display())))?;
         Ok(Self(fs::canonicalize(dir)?))
+    }
+
+    /// For what only reads NCBI: the one that is there, or a new one when there is a database, because
+    /// all who share it keep one pace.
+    pub fn of_search(given: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+        if config.database_url.is_some() { Self::find_or_create(given) } else { Self::find(given) }
     }
 
     /// The directory itself.

@@ -4,11 +4,14 @@
 use std::process::ExitCode;
 
 use serde_json::json;
-use shared::archive::{ReadError, StoreError};
+use shared::archive::{OpenError, ReadError, StoreError};
 use shared::db::DbError;
 use shared::ingest::UnitError;
 use shared::jobs::SubmitError;
 use shared::pipelines::pubmed_files::RegisterError;
+use shared::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
+use shared::pubmed::eutils::EutilsError;
+use shared::syncs::BindError;
 use shared::words::config::ConfigErrors;
 use shared::words::{ErrorCode, telemetry};
 
@@ -107,6 +110,51 @@ impl From<DbError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::new(Exit::Unavailable, ErrorCode::ArchiveError, telemetry::chain(&error))
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let exit = match &error {
+            OpenError::Store { source, .. } if source.is_transient() => Exit::Unavailable,
+            _ => Exit::Usage,
+        };
+        Self::new(exit, ErrorCode::ArchiveError, telemetry::chain(&error))
+    }
+}
+
+impl From<EutilsError> for Failure {
+    fn from(error: EutilsError) -> Self {
+        let exit = match error.code() {
+            ErrorCode::QueryRejected => Exit::Usage,
+            _ if matches!(error, EutilsError::BadKey) => Exit::Usage,
+            _ => Exit::Unavailable,
+        };
+        Self::new(exit, error.code(), telemetry::chain(&error))
+    }
+}
+
+impl From<ParamError> for Failure {
+    fn from(error: ParamError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<SubmitSyncError> for Failure {
+    fn from(error: SubmitSyncError) -> Self {
+        match error {
+            SubmitSyncError::Bind(error) => error.into(),
+            SubmitSyncError::Submit(error) => error.into(),
+        }
+    }
+}
+
+impl From<BindError> for Failure {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::Db(error) => error.into(),
+            other @ BindError::OtherQuery { .. } => Self::usage(other.to_string()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use shared::db::DbError;
 use shared::jobs::{self, Job};
-use shared::words::JobId;
+use shared::words::{JobId, clock};
 use sqlx::PgPool;
 
 use crate::failure::Failure;
@@ -25,12 +25,21 @@ pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, Failure> {
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let mut away = 0;
+    let mut told = String::new();
     loop {
         match jobs::get(db, job).await {
             Ok(Some(row)) => {
                 away = 0;
                 bar.set_position(thousandths(&row));
-                bar.set_message(summary(&row));
+                bar.set_message(message(&row));
+                // Where no bar shows, at least why nothing moves.
+                let waiting = row.progress["waiting"].as_str().unwrap_or_default();
+                if !terminal && waiting != told {
+                    waiting.clone_into(&mut told);
+                    if !told.is_empty() {
+                        eprintln!("waiting: {}", out::plain(&told));
+                    }
+                }
                 if row.state.is_terminal() {
                     bar.finish_and_clear();
                     return Ok(row);
@@ -50,6 +59,20 @@ pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, Failure> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a position on a bar")]
 fn thousandths(job: &Job) -> u64 {
     (job.progress["fraction"].as_f64().unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u64
+}
+
+/// Counts, rate and time left; or what is waited for.
+fn message(job: &Job) -> String {
+    if let Some(waiting) = job.progress["waiting"].as_str() {
+        return format!("{}, waiting: {}", summary(job), out::plain(waiting));
+    }
+    let done = job.progress["done"].as_f64().unwrap_or(0.0);
+    let fraction = job.progress["fraction"].as_f64().unwrap_or(0.0);
+    let elapsed = job.started_at.map_or(0.0, |start| (clock::now() - start).as_seconds_f64());
+    if done < 1.0 || elapsed < 0.5 || fraction <= 0.0 {
+        return summary(job);
+    }
+    format!("{}, {:.0}/s, {:.0} s left", summary(job), done / elapsed, elapsed * (1.0 - fraction) / fraction)
 }
 
 /// `1,000 archived, 20 skipped` of a job's counts.

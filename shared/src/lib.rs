@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | 0 words | [`words`] | ids, order of payloads, outcomes, configuration, clock, telemetry; no I/O |
 //! | 1 adapters | [`archive`], [`pubmed`], [`db`], [`queue`] | one outside thing each |
-//! | 2 state | [`jobs`], [`records`] | rows in Postgres |
+//! | 2 state | [`jobs`], [`records`], [`syncs`], [`limits`] | rows in Postgres |
 //! | 3 framework | [`ingest`] | work units: claim, fence, run, finish |
 //! | 4 product | [`pipelines`], [`verify`] | what this deployment does |
 
@@ -13,9 +13,11 @@ pub mod archive;
 pub mod db;
 pub mod ingest;
 pub mod jobs;
+pub mod limits;
 pub mod pipelines;
 pub mod pubmed;
 pub mod queue;
 pub mod records;
+pub mod syncs;
 pub mod verify;
 pub mod words;

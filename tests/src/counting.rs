@@ -27,7 +27,7 @@ fn number(value: &Value, key: &str) -> u32 {
 /// The plan of a job.
 pub fn plan(params: &Value) -> Plan {
     let units = (0..number(params, "units")).map(|n| NewUnit { input: json!({ "n": n }), required_hostname: None });
-    Plan { units: units.collect(), bytes_total: 100, external_version: params["first"].to_string() }
+    Plan { units: units.collect(), work_total: 100, records_total: None, external_version: params["first"].to_string() }
 }
 
 /// The next batch of a unit, or nothing when it is done.
@@ -38,7 +38,7 @@ pub fn next_batch(lease: &Lease) -> Option<Batch> {
         return None;
     }
     let start = number(&lease.params, "first") + (number(&lease.input, "n") * batches + done) * PER_BATCH;
-    let mut batch = Batch { cursor: json!({ "done": done + 1 }), bytes: 1, ..Batch::default() };
+    let mut batch = Batch { cursor: json!({ "done": done + 1 }), work: 1, ..Batch::default() };
     for n in start..start + PER_BATCH {
         let pmid = Pmid::new(n).expect("a PMID");
         let hash = Sha256::of(&n.to_le_bytes());
@@ -110,6 +110,7 @@ pub async fn submit(engine: &Engine, first: u32, units: u32, batches: u32) -> Jo
         ttl_hours: 24,
         trace_id: "t".into(),
         parent_job_id: None,
+        query_key: None,
         first_unit: FirstUnit { phase: "count".into(), required_hostname: None },
     };
     let limits = Limits { max_queued_jobs: 1_000_000, job_timeout_secs: 3600.0 };

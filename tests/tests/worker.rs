@@ -113,7 +113,10 @@ async fn units_that_are_too_slow_or_panic_fail_after_their_attempts() {
         assert_eq!(ended.state, JobState::Failed, "{code}");
         assert_eq!(ended.error.expect("an error")["error_code"], code);
         let logs = jobs::logs(&engine.db, job, 10).await.expect("read");
-        assert_eq!(logs.iter().map(|l| l.level.as_str()).collect::<Vec<_>>(), ["warn", "warn", "error"]);
+        assert_eq!(
+            logs.iter().map(|l| l.level.as_str()).collect::<Vec<_>>(),
+            ["info", "warn", "warn", "error", "error"]
+        );
     }
     assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new());
 }
@@ -153,6 +156,7 @@ async fn a_key_names_a_job_and_the_queue_has_an_end() {
         ttl_hours: 24,
         trace_id: "t".into(),
         parent_job_id: None,
+        query_key: None,
         first_unit: jobs::FirstUnit { phase: "count".into(), required_hostname: None },
     };
     let limits = Limits { max_queued_jobs: 2, job_timeout_secs: 60.0 };

@@ -11,11 +11,12 @@ use shared::verify;
 use shared::words::config::Config;
 use shared::words::{Pmid, Tally};
 
+use super::work::report;
 use super::{diff, history, ingest, verify as verify_command};
 use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};
 use crate::out;
-use crate::session::{Session, archive_dir};
+use crate::session::{Session, archive_place};
 
 /// Where the demo lives, unless told otherwise.
 const DIR: &str = ".bio-mcp-demo";
@@ -81,7 +82,7 @@ fn say(text: &str) -> Result<(), Failure> {
 async fn step(session: &Session, name: &str, file: &Path, steps: &mut Vec<(String, Tally)>) -> Result<Job, Failure> {
     say(name)?;
     let job = ingest::one_file(session, file).await?;
-    ingest::report(&job, false)?;
+    report(&job, false)?;
     let tally = serde_json::from_value(job.result.clone().unwrap_or(Value::Null)).unwrap_or_default();
     steps.push((name.to_owned(), tally));
     Ok(job)
@@ -169,9 +170,10 @@ fn finish(session: &Session, dir: &Path, tried: &Tried, began: Instant) -> Resul
         })
         .collect();
     out::table(&["step", "records", "archived", "skipped", "deleted", "failed"], &rows)?;
-    let archive = archive_dir(&session.config, &session.data_dir).join(&session.config.archive_prefix);
-    out::line(&format!("\nobjects    {}", archive.join("raw").display()))?;
-    out::line(&format!("manifests  {}", archive.join("manifests").display()))?;
+    let archive = archive_place(&session.config, &session.data_dir);
+    let prefix = &session.config.archive_prefix;
+    out::line(&format!("\nobjects    {archive}/{prefix}/raw"))?;
+    out::line(&format!("manifests  {archive}/{prefix}/manifests"))?;
     let program = std::env::current_exe().map_or_else(
         |_| "bio-mcp".to_owned(),
         |path| {

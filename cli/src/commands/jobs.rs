@@ -1,11 +1,12 @@
 //! `jobs`: list, show, watch, cancel.
 
 use serde_json::json;
-use shared::ingest::{finalise, sweep};
+use shared::ingest::{self, finalise, sweep};
 use shared::jobs::{self, Filter, Job, JobState};
+use shared::pipelines::pubmed_files::TOOL;
 use shared::words::{ErrorCode, JobId};
 
-use super::ingest::report;
+use super::work::{announce, detached, report, work};
 use crate::args::Jobs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -22,6 +23,9 @@ pub async fn run(session: &Session, action: Jobs, json: bool) -> Result<Exit, Fa
             report(&ended, json)
         }
         Jobs::Cancel { job } => cancel(session, job, json).await,
+        Jobs::Logs { job, limit } => logs(session, job, limit, json).await,
+        Jobs::Failures { job, limit } => failures(session, job, limit, json).await,
+        Jobs::Retry { job, detach } => retry(session, job, detach, json).await,
     }
 }
 
@@ -68,10 +72,12 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
     let job = one(session, job).await?;
     let position = jobs::position_in_queue(session.db(), &job).await?;
     let logs = jobs::logs(session.db(), job.job_id(), 20).await?;
+    let estimate = jobs::estimated_duration_secs(session.db(), &job).await?;
     if json {
         let mut answer = serde_json::to_value(&job).map_err(|error| Failure::internal(error.to_string()))?;
         answer["completed_with_failures"] = json!(job.completed_with_failures());
         answer["position_in_queue"] = json!(position);
+        answer["estimated_duration_secs"] = json!(estimate);
         answer["logs"] = json!(logs);
         out::json(&answer)?;
         return Ok(Exit::Done);
@@ -83,6 +89,10 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         ("state", job.state.to_string()),
         ("progress", format!("{percent}%, {}", progress::summary(&job))),
         ("units", format!("{} of {} done, {} failed", job.units_done, job.units_total, job.units_failed)),
+        ("priority", format!("{}, {position} before it in the queue", job.priority)),
+        ("time left", estimate.map_or("unknown".to_owned(), |secs| format!("about {secs:.0} s"))),
+        ("waiting", job.progress["waiting"].as_str().map_or("-".to_owned(), out::plain)),
+        ("retries", job.parent_job_id.map_or("-".to_owned(), |parent| parent.to_string())),
         ("created", job.created_at.to_string()),
         ("ended", job.completed_at.map_or("-".to_owned(), |at| at.to_string())),
         ("manifest", job.result_ref.clone().unwrap_or_else(|| "-".to_owned())),
@@ -95,6 +105,64 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         out::line(&format!("{} {} {}", log.at.format("%H:%M:%S"), log.level, out::plain(&log.message)))?;
     }
     Ok(Exit::Done)
+}
+
+async fn logs(session: &Session, job: JobId, limit: i64, json: bool) -> Result<Exit, Failure> {
+    one(session, job).await?;
+    let logs = jobs::logs(session.db(), job, limit).await?;
+    if json {
+        out::json(&json!({ "logs": logs }))?;
+        return Ok(Exit::Done);
+    }
+    for log in logs {
+        let at = log.at.format("%Y-%m-%d %H:%M:%S");
+        out::line(&format!(
+            "{at} {:<5} {} {}",
+            log.level,
+            out::plain(&log.message),
+            out::plain(&log.fields.to_string())
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn failures(session: &Session, job: JobId, limit: i64, json: bool) -> Result<Exit, Failure> {
+    one(session, job).await?;
+    let listed = ingest::failures(session.db(), job, 0, limit).await?;
+    let total = ingest::failures_count(session.db(), job).await?;
+    if json {
+        out::json(&json!({ "failures": listed, "total": total }))?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = listed
+        .iter()
+        .map(|failure| {
+            let reason = failure.reason.as_deref().map_or("-".to_owned(), out::plain);
+            vec![failure.pmid.clone().unwrap_or_else(|| "-".to_owned()), failure.outcome.clone(), reason]
+        })
+        .collect();
+    out::table(&["pmid", "outcome", "reason"], &rows)?;
+    if total > limit {
+        out::line(&format!("{limit} of {total}"))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Result<Exit, Failure> {
+    let ended = one(session, job).await?;
+    if !ended.state.is_terminal() {
+        return Err(Failure::usage(format!("job {job} is {}: wait for its end, or cancel it", ended.state)));
+    }
+    let Some(again) = ingest::retry(&session.engine, &ended, session.limits()).await? else {
+        return Err(Failure::usage(format!("nothing failed in job {job}: there is nothing to retry")));
+    };
+    if detach {
+        return detached(again.job(), json);
+    }
+    announce(&again, json);
+    let workers = if ended.tool == TOOL { 1 } else { session.config.workers };
+    let done = work(session, again.job(), workers).await?;
+    report(&done, json)
 }
 
 async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {

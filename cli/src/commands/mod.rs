@@ -9,9 +9,16 @@ mod history;
 mod ingest;
 mod jobs;
 mod parse;
+mod purge;
 mod quarantine;
+mod search;
+mod simulator;
 mod status;
+mod sync;
+mod topics;
+mod up;
 mod verify;
+mod work;
 mod worker;
 
 use shared::words::config::Config;
@@ -27,11 +34,17 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let given = args.data_dir.as_deref();
     match args.command {
         Command::Parse(parse) => return parse::run(&parse, &config),
+        Command::Search(search) => return search::run(&search, given, config, json).await,
+        Command::Simulator(args) => return simulator::run(&args, json).await,
+        Command::Sync(sync) if sync.dry_run => return sync::dry_run(&sync, given, config, json).await,
         Command::Demo { file } => return demo::run(given, file.as_deref(), config).await,
         Command::Db(action) => return db::run(action, given, config).await,
         _ => {}
     }
-    let creates = matches!(args.command, Command::Ingest(_) | Command::Worker(_));
+    let creates = matches!(
+        args.command,
+        Command::Ingest(_) | Command::Sync(_) | Command::Topics(_) | Command::Worker(_) | Command::Up
+    );
     if let Command::Ingest(ingest) = &args.command {
         ingest::check_files(&ingest.files)?;
     }
@@ -39,6 +52,10 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let session = Session::open(config, data_dir).await?;
     let result = match args.command {
         Command::Ingest(args) => ingest::run(&session, &args, json).await,
+        Command::Sync(args) => sync::run(&session, &args, json).await,
+        Command::Topics(action) => topics::run(&session, action, json).await,
+        Command::Purge(args) => purge::run(&session, &args, json).await,
+        Command::Up => up::run(&session).await,
         Command::Get(args) => get::run(&session, &args, json).await,
         Command::History { pmid } => history::run(&session, pmid, json).await,
         Command::Diff { pmid, from, to } => diff::run(&session, pmid, from, to, json).await,
@@ -48,7 +65,9 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Jobs(args) => jobs::run(&session, args, json).await,
         Command::Quarantine(args) => quarantine::run(&session, args, json).await,
         Command::Verify { repair } => verify::run(&session, repair, json).await,
-        Command::Parse(_) | Command::Demo { .. } | Command::Db(_) => unreachable!("answered above"),
+        Command::Parse(_) | Command::Demo { .. } | Command::Db(_) | Command::Search(_) | Command::Simulator(_) => {
+            unreachable!("answered above")
+        }
     };
     session.close().await;
     result

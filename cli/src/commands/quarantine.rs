@@ -1,13 +1,13 @@
 //! `quarantine`: records that could not be archived.
 
 use serde_json::json;
-use shared::archive::{Key, codec, uri};
 use shared::ingest::{quarantined, quarantined_one};
+use shared::pipelines::operator::{self, Retried};
 
 use crate::args::Quarantine;
 use crate::failure::{Exit, Failure};
 use crate::out;
-use crate::session::{Session, archive_dir};
+use crate::session::Session;
 
 /// Runs the command.
 pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Exit, Failure> {
@@ -37,7 +37,7 @@ pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Ex
         Quarantine::Show { id } => {
             let entry = quarantined_one(session.db(), id).await?;
             let entry = entry.ok_or_else(|| Failure::not_found(format!("there is no quarantined record {id}")))?;
-            let bytes = bytes_of(session, &entry.uri).await?;
+            let bytes = operator::quarantined_bytes(&session.engine, &entry).await?;
             if json {
                 let mut answer = serde_json::to_value(&entry).map_err(|error| Failure::internal(error.to_string()))?;
                 answer["text"] = json!(String::from_utf8_lossy(&bytes));
@@ -48,18 +48,44 @@ pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Ex
             }
             Ok(Exit::Done)
         }
+        Quarantine::Retry { ids, all } => retry(session, ids, all, json).await,
     }
 }
 
-async fn bytes_of(session: &Session, address: &str) -> Result<Vec<u8>, Failure> {
-    let root = archive_dir(&session.config, &session.data_dir);
-    let path = uri::path_of(address);
-    let key = path
-        .as_deref()
-        .and_then(|path| path.strip_prefix(root.to_str()?))
-        .and_then(|key| Key::parse(key.trim_start_matches('/')))
-        .ok_or_else(|| Failure::not_found(format!("{address} is not in this archive")))?;
-    let object = session.engine.archive.store().get(&key, None).await?;
-    codec::decode(&object.bytes, session.config.max_record_bytes.saturating_add(1 << 20))
-        .map_err(|error| Failure::internal(error.to_string()))
+async fn retry(session: &Session, ids: Vec<i64>, all: bool, json: bool) -> Result<Exit, Failure> {
+    let entries = if all {
+        quarantined(session.db(), None, i64::MAX).await?
+    } else {
+        let mut entries = Vec::new();
+        for id in ids {
+            let entry = quarantined_one(session.db(), id).await?;
+            entries.push(entry.ok_or_else(|| Failure::not_found(format!("there is no quarantined record {id}")))?);
+        }
+        entries
+    };
+    let (mut archived, mut by_pmid) = (0, Vec::new());
+    let mut answers = Vec::new();
+    for entry in &entries {
+        let retried = operator::retry_quarantined(&session.engine, entry).await?;
+        answers.push(json!({ "id": entry.id, "retried": retried }));
+        match retried {
+            Retried::Archived { .. } => archived += 1,
+            Retried::StillBad { pmid, reason } => {
+                if !json {
+                    out::line(&format!("{}: {}", entry.id, out::plain(&reason)))?;
+                }
+                by_pmid.extend(pmid);
+            }
+        }
+    }
+    let still = entries.len() - archived;
+    if json {
+        out::json(&json!({ "archived": archived, "still_bad": still, "entries": answers }))?;
+    } else {
+        out::line(&format!("{archived} of {} are archived now", entries.len()))?;
+        if !by_pmid.is_empty() {
+            out::line(&format!("fetch them anew: bio-mcp sync --pmids {}", by_pmid.join(",")))?;
+        }
+    }
+    Ok(if still == 0 { Exit::Done } else { Exit::Partial })
 }

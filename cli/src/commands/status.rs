@@ -2,17 +2,29 @@
 
 use serde_json::json;
 use shared::records::summary;
+use shared::syncs::{self, RetryRow, SyncQuery};
+use shared::words::clock;
 
 use crate::failure::{Exit, Failure};
 use crate::out;
-use crate::session::{Session, archive_dir};
+use crate::session::{Session, archive_place};
 
 /// Runs the command.
 pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
     let summary = summary(session.db()).await?;
-    let archive = archive_dir(&session.config, &session.data_dir);
+    let archive = archive_place(&session.config, &session.data_dir);
+    let queries = syncs::queries(session.db()).await?;
+    let (retries, retries_total) = syncs::retry_list(session.db(), 20).await?;
     if json {
-        let mut answer = json!({ "data_dir": session.data_dir.path(), "archive_dir": archive });
+        let mut answer = json!({
+            "data_dir": session.data_dir.path(), "archive": archive,
+            "queries": queries.iter().map(|query| {
+                let mut row = json!(query);
+                row["lag_secs"] = json!(lag(query).map(|lag| lag.num_seconds()));
+                row
+            }).collect::<Vec<_>>(),
+            "retry_list": retries, "retry_total": retries_total,
+        });
         if let (Some(answer), Ok(serde_json::Value::Object(fields))) =
             (answer.as_object_mut(), serde_json::to_value(&summary))
         {
@@ -26,7 +38,7 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
         at.map_or("never".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
     };
     for (name, value) in [
-        ("archive", archive.display().to_string()),
+        ("archive", archive),
         ("database", database.to_owned()),
         ("records", format!("{} live, {} deleted", out::count(summary.live), out::count(summary.deleted))),
         ("payloads", format!("{} distinct, {} changes", out::count(summary.payloads), out::count(summary.events))),
@@ -37,5 +49,63 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
     ] {
         out::line(&format!("{name:<12} {value}"))?;
     }
+    show_queries(&queries)?;
+    show_retries(&retries, retries_total)?;
     Ok(Exit::Done)
+}
+
+/// How far a query is behind; nothing before its first run has ended.
+fn lag(query: &SyncQuery) -> Option<chrono::TimeDelta> {
+    let watermarks = [query.watermarks.entry, query.watermarks.modification];
+    watermarks.into_iter().collect::<Option<Vec<_>>>()?.into_iter().min().map(|oldest| clock::now() - oldest)
+}
+
+fn show_queries(queries: &[SyncQuery]) -> Result<(), Failure> {
+    if queries.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = queries
+        .iter()
+        .map(|query| {
+            let at = |mark: Option<chrono::DateTime<chrono::Utc>>| {
+                mark.map_or("-".to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string())
+            };
+            let lag = lag(query).map_or("never synced".to_owned(), |lag| match lag.num_hours() {
+                0 => format!("{} min", lag.num_minutes()),
+                hours @ 1..72 => format!("{hours} h"),
+                hours => format!("{} days", hours / 24),
+            });
+            let lag = if query.resume.is_some() { format!("{lag}, stopped by a limit") } else { lag };
+            let text: String = query.query.chars().take(60).collect();
+            vec![
+                out::plain(&query.query_key),
+                at(query.watermarks.entry),
+                at(query.watermarks.modification),
+                lag,
+                out::plain(&text),
+            ]
+        })
+        .collect();
+    out::line("")?;
+    out::table(&["query key", "entered until", "changed until", "lag", "query"], &rows)
+}
+
+fn show_retries(retries: &[RetryRow], total: i64) -> Result<(), Failure> {
+    if retries.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = retries
+        .iter()
+        .map(|row| {
+            vec![
+                out::plain(&row.query_key),
+                row.pmid.clone(),
+                row.attempts.to_string(),
+                row.first_failed_at.format("%Y-%m-%d %H:%M").to_string(),
+                out::plain(&row.reason),
+            ]
+        })
+        .collect();
+    out::line(&format!("\ntried again by the next run: {} records", out::count(total)))?;
+    out::table(&["query key", "pmid", "tries", "first failed", "reason"], &rows)
 }

@@ -20,7 +20,10 @@ pub async fn run(session: &Session, repair: bool, json: bool) -> Result<Exit, Fa
     }
     if repair {
         let repaired = verify::repair(session.db(), &session.engine.archive).await?;
-        let swept = DiskStore::new(&archive_dir(&session.config, &session.data_dir)).remove_temporary_files()?;
+        let swept = match archive_dir(&session.config, &session.data_dir) {
+            Some(dir) => DiskStore::new(&dir).remove_temporary_files()?,
+            None => 0,
+        };
         if !json {
             out::line(&format!(
                 "repaired: {} pointers, {} history rows and {} events written from {} objects; {swept} temporary files removed",

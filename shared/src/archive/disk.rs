@@ -272,6 +272,17 @@ impl Store for DiskStore {
         tokio::task::block_in_place(|| self.list_keys(prefix, after, limit))
     }
 
+    async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError> {
+        if Key::parse(&version.0).is_none_or(|part| part.as_str().contains('/')) {
+            return Ok(());
+        }
+        let path = self.version_path(key, version);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("deleting", &path, e)),
+            _ => Ok(()),
+        }
+    }
+
     fn uri(&self, key: &Key, version: &VersionId) -> String {
         uri::file(&self.path(key).to_string_lossy(), version)
     }
@@ -354,7 +365,9 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> StoreError {
     let path = path.display().to_string();
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(path),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreError::Denied(path),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            StoreError::Denied(format!("{path}: check who owns it and its mode"))
+        }
         _ => StoreError::Unavailable { action, path, source },
     }
 }

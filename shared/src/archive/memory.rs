@@ -16,7 +16,8 @@ pub struct MemoryStore {
 
 #[derive(Debug)]
 struct Version {
-    bytes: Vec<u8>,
+    /// Nothing once it is deleted.
+    bytes: Option<Vec<u8>>,
     payload_hash: Option<Sha256>,
 }
 
@@ -50,7 +51,7 @@ impl Store for MemoryStore {
                 if !holds {
                     return Err(StoreError::Precondition);
                 }
-                versions.push(Version { bytes: put.bytes.to_vec(), payload_hash: put.payload_hash });
+                versions.push(Version { bytes: Some(put.bytes.to_vec()), payload_hash: put.payload_hash });
                 let id = id(versions.len());
                 Ok(Stored { version: VersionId(id.clone()), etag: ETag(id) })
             })
@@ -64,9 +65,9 @@ impl Store for MemoryStore {
             None => versions.len(),
             Some(wanted) => (1..=versions.len()).find(|n| id(*n) == wanted.0).unwrap_or(0),
         };
-        let found = n.checked_sub(1).and_then(|i| versions.get(i));
-        let found = found.ok_or_else(|| StoreError::NotFound(key.to_string()))?;
-        Ok(Object { bytes: found.bytes.clone(), version: VersionId(id(n)), etag: ETag(id(n)) })
+        let found = n.checked_sub(1).and_then(|i| versions.get(i)?.bytes.clone());
+        let bytes = found.ok_or_else(|| StoreError::NotFound(key.to_string()))?;
+        Ok(Object { bytes, version: VersionId(id(n)), etag: ETag(id(n)) })
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
@@ -78,8 +79,10 @@ impl Store for MemoryStore {
     }
 
     async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
-        let count = self.objects().get(key).map_or(0, Vec::len);
-        Ok((1..=count).map(|n| VersionId(id(n))).collect())
+        let objects = self.objects();
+        let versions = objects.get(key).map_or(&[][..], Vec::as_slice);
+        let there = (1..).zip(versions).filter(|(_, version)| version.bytes.is_some());
+        Ok(there.map(|(n, _)| VersionId(id(n))).collect())
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
@@ -93,6 +96,16 @@ impl Store for MemoryStore {
             .take(limit)
             .cloned()
             .collect())
+    }
+
+    async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError> {
+        let mut objects = self.objects();
+        for (n, stored) in (1..).zip(objects.get_mut(key).into_iter().flatten()) {
+            if id(n) == version.0 {
+                stored.bytes = None;
+            }
+        }
+        Ok(())
     }
 
     fn uri(&self, key: &Key, version: &VersionId) -> String {

@@ -11,6 +11,7 @@ mod json_text;
 pub mod layout;
 pub mod memory;
 mod put;
+pub mod s3;
 pub mod store;
 pub mod uri;
 
@@ -22,6 +23,7 @@ pub use envelope::{Envelope, EnvelopeError, Payload, Source};
 pub use layout::Layout;
 pub use memory::MemoryStore;
 pub use put::{Draft, PutOutcome, StoredVersion};
+pub use s3::{OpenError, S3Settings, S3Store};
 pub use store::{Condition, ETag, Key, Put, Store, StoreError, VersionId};
 
 use crate::words::Pmid;

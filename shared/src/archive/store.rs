@@ -115,7 +115,7 @@ pub enum StoreError {
     #[error("no space left for {0}: free some space and run again, finished batches are kept")]
     Full(String),
     /// The store may not be written or read; an operator must change that.
-    #[error("no permission for {0}: check who owns it and its mode")]
+    #[error("no permission for {0}")]
     Denied(String),
     /// Anything else; worth another try.
     #[error("{action} {path}")]
@@ -154,6 +154,10 @@ pub trait Store: Send + Sync {
 
     /// Up to `limit` keys that start with `prefix`, in ascending order, after `after`.
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError>;
+
+    /// Deletes one version for ever; done again, it changes nothing. Nobody but an operator's purge may
+    /// ask for this, and never for the newest version.
+    async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError>;
 
     /// The address of one version: `s3://bucket/key?versionId=…` or `file:///dir/key?versionId=…`.
     fn uri(&self, key: &Key, version: &VersionId) -> String;

@@ -1,13 +1,13 @@
 //! The end of a job: its manifest, then its terminal state.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
-use sqlx::FromRow;
+use serde_json::{Map, Value, json};
+use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use super::unit_error::UnitError;
-use super::{Engine, outcomes};
-use crate::jobs::{self, JobState};
+use super::{Engine, failures, outcomes};
+use crate::jobs::{self, JobState, Level};
 use crate::words::{JobId, Tally, UnitId, clock, metrics};
 
 #[derive(FromRow)]
@@ -37,7 +37,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
         return Ok(false);
     }
     for unit in units.iter_mut().filter(|unit| unit.has_outcomes && unit.outcomes_ref.is_none()) {
-        unit.outcomes_ref = Some(outcomes::write_part(engine, job_id, UnitId(unit.id)).await?);
+        unit.outcomes_ref = outcomes::write_part(engine, job_id, UnitId(unit.id)).await?;
     }
     let mut counts = Tally::default();
     for unit in &units {
@@ -51,9 +51,14 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     };
     let started_at = job.started_at.unwrap_or(job.created_at);
     let finished_at = units.iter().filter_map(|unit| unit.completed_at).max().unwrap_or(started_at);
+    let pipeline = engine.pipeline(&job.tool);
+    let windows = match &pipeline {
+        Some(pipeline) => pipeline.windows(&engine.db, &job).await?,
+        None => Value::Null,
+    };
     let parts: Vec<Value> = units.iter().filter(|unit| unit.seq > 0).map(part).collect();
     let manifest = json!({
-        "version": 1, "job_id": job.id, "tool": job.tool, "params": job.params, "windows": null,
+        "version": 1, "job_id": job.id, "tool": job.tool, "params": job.params, "windows": windows,
         "state": state, "counts": counts, "started": clock::rfc3339(started_at),
         "finished": clock::rfc3339(finished_at), "parts": parts,
     });
@@ -62,17 +67,27 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     let manifest_uri = engine.archive.put_once(key, bytes).await?;
     crate::words::crash::point("after_manifest");
 
-    let mut result = serde_json::to_value(counts).expect("counts are JSON");
-    result["manifest"] = json!(manifest_uri);
-    result["files"] = Value::Array(units.iter().filter(|unit| unit.seq > 0).map(file).collect());
+    let mut result = result(&engine.db, job_id, &units, &counts, &manifest_uri).await?;
     let error = failure.map(|unit| json!({ "error_code": unit.error_code, "message": unit.error_message }));
     let done = json!({ "done": counts.requested, "total": counts.requested, "fraction": 1.0 });
     let mut tx = engine.db.begin().await?;
-    sqlx::query("select 1 from jobs where id = $1 for update").bind(job.id).execute(&mut *tx).await?;
+    let live: Option<bool> =
+        sqlx::query_scalar("select state in ('queued', 'running') from jobs where id = $1 for update")
+            .bind(job.id)
+            .fetch_optional(&mut *tx)
+            .await?;
+    if live != Some(true) {
+        return Ok(false);
+    }
+    if let Some(pipeline) = &pipeline {
+        result.extend(pipeline.ended(&mut tx, &job, state).await?);
+    }
+    let fields = json!({ "counts": counts, "error": error });
+    jobs::write_log(&mut tx, job_id, Level::of(state), state.as_str(), fields).await?;
     let ended = sqlx::query(include_str!("sql/finalise.sql"))
         .bind(job.id)
         .bind(state.as_str())
-        .bind(&result)
+        .bind(Value::Object(result))
         .bind(&manifest_uri)
         .bind(&error)
         .bind(if state == JobState::Succeeded { done } else { json!({}) })
@@ -112,6 +127,23 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
         tracing::info!(%job_id, trace_id, tool = job.tool, status = state.as_str(), latency_ms, "job ended");
     }
     Ok(ended)
+}
+
+async fn result(
+    db: &PgPool,
+    job: JobId,
+    units: &[Unit],
+    counts: &Tally,
+    manifest_uri: &str,
+) -> Result<Map<String, Value>, UnitError> {
+    let Ok(Value::Object(mut result)) = serde_json::to_value(counts) else { return Ok(Map::new()) };
+    result.insert("manifest".into(), json!(manifest_uri));
+    result.insert("pmids_failed".into(), json!(failures::pmids_failed(db, job).await?));
+    let files: Vec<Value> = units.iter().filter(|unit| unit.input.get("name").is_some()).map(file).collect();
+    if !files.is_empty() {
+        result.insert("files".into(), Value::Array(files));
+    }
+    Ok(result)
 }
 
 fn part(unit: &Unit) -> Value {

@@ -21,14 +21,15 @@ impl Heartbeat {
     pub(super) fn start(
         db: sqlx::PgPool,
         lease: Lease,
-        settings: Settings,
+        settings: &Settings,
         stop: Arc<AtomicBool>,
         progressed: Arc<Mutex<Instant>>,
     ) -> Self {
         let done = Arc::new(Notify::new());
         let ended = done.clone();
+        let (every, stale, unit_timeout) = (settings.heartbeat, settings.stale, settings.unit_timeout);
         let task = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(settings.heartbeat);
+            let mut ticks = tokio::time::interval(every);
             ticks.tick().await;
             loop {
                 tokio::select! {
@@ -36,13 +37,13 @@ impl Heartbeat {
                     _ = ticks.tick() => {}
                 }
                 let silent = progressed.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-                if silent > settings.unit_timeout {
+                if silent > unit_timeout {
                     tracing::warn!(unit_id = %lease.unit, "no progress: giving the unit up");
                     stop.store(true, Ordering::Relaxed);
                     return;
                 }
                 // A lost database is not a lost lease: the next beat may get through.
-                if let Ok(false) = lease.heartbeat(&db, settings.stale.as_secs_f64()).await {
+                if let Ok(false) = lease.heartbeat(&db, stale.as_secs_f64()).await {
                     stop.store(true, Ordering::Relaxed);
                     return;
                 }

@@ -4,19 +4,20 @@
 //! change the unit only if its epoch is still the claimed one. No rows changed means that another
 //! worker has it: roll back and stop.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
-use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::Engine;
 use super::outcomes::{self, Line};
-use super::plan::{NewUnit, Plan};
 use super::unit_error::UnitError;
 use crate::db::DbError;
 use crate::records::{self, Accepted};
-use crate::words::{ErrorCode, JobId, Outcome, SkipReason, Tally, UnitId, WorkerId};
+use crate::words::{ErrorCode, JobId, Outcome, Pmid, SkipReason, Tally, UnitId, WorkerId};
 
 /// Which units to claim.
 #[derive(Clone, Debug)]
@@ -59,20 +60,32 @@ pub struct Lease {
     /// Batches committed so far.
     batches: i64,
     tally: Tally,
-    claimed: Instant,
+    pub(super) claimed: Instant,
 }
 
 /// A batch to commit.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Batch {
     /// Stored versions that are to become pointers.
     pub accepts: Vec<Accepted>,
     /// One line per record of the batch.
     pub lines: Vec<Line>,
+    /// Records that were missing upstream and are there again, unchanged.
+    pub found_again: Vec<Pmid>,
     /// Where the unit goes on.
     pub cursor: Value,
-    /// Progress in bytes since the last batch.
-    pub bytes: i64,
+    /// Progress since the last batch, in what the plan counts its work in.
+    pub work: i64,
+    /// What the pipeline writes of its own.
+    pub rows: Option<Arc<dyn BatchRows>>,
+}
+
+/// Rows of a pipeline's own that belong to a batch: written in its transaction, after pointers and
+/// events.
+#[async_trait]
+pub trait BatchRows: Send + Sync {
+    /// Writes them; `lines` are the batch's final outcomes.
+    async fn write(&self, db: &mut PgConnection, lines: &[Line]) -> Result<(), DbError>;
 }
 
 /// What the end of a unit means for its job.
@@ -101,12 +114,13 @@ struct Claimed {
     batches: i64,
 }
 
+/// What the locked job row says.
 #[derive(FromRow)]
-struct JobRow {
+pub(super) struct JobRow {
     cancelled: bool,
     overdue: bool,
     terminal: bool,
-    progress: Value,
+    pub(super) progress: Value,
 }
 
 impl Lease {
@@ -119,6 +133,7 @@ impl Lease {
             .bind(claim.unit.map(|unit| unit.0))
             .bind(settings.job_units)
             .bind(i32::try_from(settings.stale.as_secs()).unwrap_or(i32::MAX))
+            .bind(serde_json::to_value(&settings.tool_limits).expect("numbers by name are JSON"))
             .fetch_optional(db)
             .await?;
         Ok(claimed.map(|row| Self {
@@ -247,6 +262,10 @@ impl Lease {
         fenced(
             &sqlx::query(include_str!("sql/fence.sql")).bind(self.unit.0).bind(self.epoch).execute(&mut *tx).await?,
         )?;
+        let missing: Vec<Pmid> =
+            batch.lines.iter().filter(|line| line.outcome == Outcome::Missing).filter_map(|line| line.pmid).collect();
+        records::mark_missing(&mut tx, &missing).await?;
+        records::clear_missing(&mut tx, &batch.found_again).await?;
         let accepted = records::accept(&mut tx, &batch.accepts).await?;
         let mut refused: Vec<_> = batch.accepts.iter().filter(|a| !accepted.contains(&a.pmid)).collect();
         if !refused.is_empty() {
@@ -270,6 +289,10 @@ impl Lease {
             .bind(outcomes::frame(&batch.lines))
             .execute(&mut *tx)
             .await?;
+        outcomes::insert_failures(&mut tx, self.job, self.unit, &batch.lines).await?;
+        if let Some(rows) = &batch.rows {
+            rows.write(&mut tx, &batch.lines).await?;
+        }
         crate::words::crash::point("in_transaction");
         let mut tally = self.tally;
         tally.merge(&counted);
@@ -282,141 +305,12 @@ impl Lease {
                 .execute(&mut *tx)
                 .await?,
         )?;
-        count(&mut tx, self.job, job.progress, &counted, batch.bytes).await?;
+        count(&mut tx, self.job, job.progress, &counted, batch.work).await?;
         Ok(tx.commit().await.map_err(DbError::from)?)
     }
 
-    /// Completes a planning unit: its phase's units are there in the same commit.
-    pub async fn complete_plan(&self, engine: &Engine, plan: &Plan) -> Result<Settled, UnitError> {
-        let mut tx = engine.db.begin().await?;
-        let job = self.lock_job(&mut tx).await?;
-        self.finish(&mut tx, "completed", None, None).await?;
-        for (n, unit) in (1..).zip(&plan.units) {
-            insert_unit(&mut tx, self.job, &self.phase, n, unit).await?;
-        }
-        let mut progress = job.progress;
-        progress["bytes_total"] = json!(plan.bytes_total);
-        sqlx::query(
-            "update jobs set units_total = units_total + $2, units_done = units_done + 1, progress = $3 where id = $1",
-        )
-        .bind(self.job.0)
-        .bind(i32::try_from(plan.units.len()).unwrap_or(i32::MAX))
-        .bind(progress)
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "insert into ingestion_jobs (id, organization_id, job_type, external_version, status, started_at) \
-             select id, principal, tool, $2, 'parsing', now() from jobs where id = $1 on conflict (id) do nothing",
-        )
-        .bind(self.job.0)
-        .bind(&plan.external_version)
-        .execute(&mut *tx)
-        .await?;
-        let settled = self.settle(&mut tx, engine).await?;
-        tx.commit().await?;
-        Ok(settled)
-    }
-
-    /// Completes a unit whose batches are all committed.
-    pub async fn complete(&self, engine: &Engine) -> Result<Settled, UnitError> {
-        let part = outcomes::write_part(engine, self.job, self.unit).await?;
-        crate::words::crash::point("after_part");
-        let mut tx = engine.db.begin().await?;
-        self.lock_job(&mut tx).await?;
-        self.finish(&mut tx, "completed", Some(&part), None).await?;
-        sqlx::query("update jobs set units_done = units_done + 1 where id = $1")
-            .bind(self.job.0)
-            .execute(&mut *tx)
-            .await?;
-        let settled = self.settle(&mut tx, engine).await?;
-        tx.commit().await?;
-        Ok(settled)
-    }
-
-    /// Ends an attempt that failed: another one later, or the unit has failed for good.
-    pub async fn fail(
-        &self,
-        engine: &Engine,
-        code: ErrorCode,
-        message: &str,
-        retry: bool,
-    ) -> Result<Settled, UnitError> {
-        let mut tx = engine.db.begin().await?;
-        match self.lock_job(&mut tx).await {
-            Err(UnitError::Cancelled) => {
-                tx.rollback().await?;
-                return self.stop(engine).await;
-            }
-            // An overdue job fails its units with whatever they failed with.
-            Ok(_) | Err(UnitError::Failed { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        let failed: Option<bool> = sqlx::query_scalar(include_str!("sql/fail_unit.sql"))
-            .bind(self.unit.0)
-            .bind(self.epoch)
-            .bind(code.as_str())
-            .bind(message)
-            .bind(retry)
-            .fetch_optional(&mut *tx)
-            .await?;
-        let failed = failed.ok_or(UnitError::LeaseLost)?;
-        if failed {
-            sqlx::query("update jobs set units_failed = units_failed + 1 where id = $1")
-                .bind(self.job.0)
-                .execute(&mut *tx)
-                .await?;
-        }
-        sqlx::query("insert into ingestion_job_logs (job_id, level, message, fields) values ($1, $2, $3, $4)")
-            .bind(self.job.0)
-            .bind(if failed { "error" } else { "warn" })
-            .bind(message)
-            .bind(json!({"unit_id": self.unit, "error_code": code, "attempt": self.attempt, "final": failed}))
-            .execute(&mut *tx)
-            .await?;
-        let settled = self.settle(&mut tx, engine).await?;
-        tx.commit().await?;
-        Ok(settled)
-    }
-
-    /// Gives a unit back without blame: the worker stops, or the unit's time is up. A cancelled
-    /// job's unit ends instead, because nobody would claim it again.
-    pub async fn hand_back(&self, engine: &Engine) -> Result<Settled, UnitError> {
-        let mut tx = engine.db.begin().await?;
-        match self.lock_job(&mut tx).await {
-            Err(UnitError::Cancelled) => {
-                tx.rollback().await?;
-                return self.stop(engine).await;
-            }
-            Ok(_) | Err(UnitError::Failed { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        fenced(
-            &sqlx::query(
-                "update ingestion_work_units set status = 'pending', worker_id = null, worker_hostname = null, \
-                 claimed_at = null, heartbeat_at = null, lease_until = null \
-                 where id = $1 and epoch = $2 and status in ('claimed', 'processing')",
-            )
-            .bind(self.unit.0)
-            .bind(self.epoch)
-            .execute(&mut *tx)
-            .await?,
-        )?;
-        tx.commit().await?;
-        Ok(Settled::UnitsLeft)
-    }
-
-    /// Ends a unit of a cancelled job.
-    pub async fn stop(&self, engine: &Engine) -> Result<Settled, UnitError> {
-        let mut tx = engine.db.begin().await?;
-        sqlx::query("select 1 from jobs where id = $1 for update").bind(self.job.0).execute(&mut *tx).await?;
-        self.finish(&mut tx, "cancelled", None, None).await?;
-        let settled = self.settle(&mut tx, engine).await?;
-        tx.commit().await?;
-        Ok(settled)
-    }
-
     /// Locks the job row and looks whether the job goes on.
-    async fn lock_job(&self, tx: &mut PgConnection) -> Result<JobRow, UnitError> {
+    pub(super) async fn lock_job(&self, tx: &mut PgConnection) -> Result<JobRow, UnitError> {
         let job: Option<JobRow> =
             sqlx::query_as(include_str!("sql/lock_job.sql")).bind(self.job.0).fetch_optional(tx).await?;
         let job = job.ok_or(UnitError::LeaseLost)?;
@@ -431,49 +325,10 @@ impl Lease {
         }
         Ok(job)
     }
-
-    async fn finish(
-        &self,
-        tx: &mut Transaction<'_, Postgres>,
-        status: &str,
-        part: Option<&str>,
-        error: Option<(&str, &str)>,
-    ) -> Result<(), UnitError> {
-        fenced(
-            &sqlx::query(include_str!("sql/finish_unit.sql"))
-                .bind(self.unit.0)
-                .bind(self.epoch)
-                .bind(status)
-                .bind(part)
-                .bind(error.map(|(code, _)| code))
-                .bind(error.map(|(_, message)| message))
-                .bind(i64::try_from(self.claimed.elapsed().as_millis()).unwrap_or(i64::MAX))
-                .execute(&mut **tx)
-                .await?,
-        )
-    }
-
-    /// Under the job's lock: is anything left, and if not, is there a next phase?
-    async fn settle(&self, tx: &mut Transaction<'_, Postgres>, engine: &Engine) -> Result<Settled, UnitError> {
-        let (left, failed, cancelled): (bool, bool, bool) =
-            sqlx::query_as(include_str!("sql/settle.sql")).bind(self.job.0).fetch_one(&mut **tx).await?;
-        if left {
-            return Ok(Settled::UnitsLeft);
-        }
-        let phases = engine.pipeline(&self.tool).map_or(&[][..], |pipeline| pipeline.phases());
-        let next = phases.iter().skip_while(|phase| **phase != self.phase).nth(1);
-        let Some(next) = next.filter(|_| !failed && !cancelled) else { return Ok(Settled::JobOver) };
-        insert_unit(tx, self.job, next, 0, &NewUnit { input: json!({}), required_hostname: None }).await?;
-        sqlx::query("update jobs set units_total = units_total + 1 where id = $1")
-            .bind(self.job.0)
-            .execute(&mut **tx)
-            .await?;
-        Ok(Settled::UnitsLeft)
-    }
 }
 
 /// No row changed: another worker has the unit.
-fn fenced(done: &sqlx::postgres::PgQueryResult) -> Result<(), UnitError> {
+pub(super) fn fenced(done: &sqlx::postgres::PgQueryResult) -> Result<(), UnitError> {
     if done.rows_affected() == 1 { Ok(()) } else { Err(UnitError::LeaseLost) }
 }
 
@@ -500,47 +355,25 @@ impl From<UnitError> for CommitError {
     }
 }
 
-async fn insert_unit(
-    tx: &mut Transaction<'_, Postgres>,
-    job: JobId,
-    phase: &str,
-    seq: i32,
-    unit: &NewUnit,
-) -> Result<(), DbError> {
-    sqlx::query(
-        "insert into ingestion_work_units (id, job_id, phase, seq, input, required_hostname, priority) \
-         select $1, id, $3, $4, $5, $6, priority from jobs where id = $2",
-    )
-    .bind(UnitId::new().0)
-    .bind(job.0)
-    .bind(phase)
-    .bind(seq)
-    .bind(&unit.input)
-    .bind(&unit.required_hostname)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
 /// Adds a batch to the job's counters; the job row is locked.
 async fn count(
     tx: &mut PgConnection,
     job: JobId,
     mut progress: Value,
     counted: &Tally,
-    bytes: i64,
+    work: i64,
 ) -> Result<(), DbError> {
     let mut tally: Tally = serde_json::from_value(progress.clone()).unwrap_or_default();
     tally.merge(counted);
-    let number = |progress: &Value, key: &str| progress.get(key).and_then(Value::as_i64).unwrap_or(0);
-    let bytes_done = number(&progress, "bytes_done") + bytes;
-    let bytes_total = number(&progress, "bytes_total");
+    let number = |key: &str| progress.get(key).and_then(Value::as_i64).unwrap_or(0);
+    let (work_done, work_total) = (number("work_done") + work, number("work_total"));
     if let (Some(progress), Ok(Value::Object(counts))) = (progress.as_object_mut(), serde_json::to_value(tally)) {
         progress.extend(counts);
+        progress.remove("waiting");
         progress.insert("done".into(), json!(tally.requested));
-        progress.insert("bytes_done".into(), json!(bytes_done));
+        progress.insert("work_done".into(), json!(work_done));
         #[expect(clippy::cast_precision_loss, reason = "a fraction for a progress bar")]
-        let fraction = if bytes_total > 0 { (bytes_done as f64 / bytes_total as f64).min(1.0) } else { 0.0 };
+        let fraction = if work_total > 0 { (work_done as f64 / work_total as f64).min(1.0) } else { 0.0 };
         progress.insert("fraction".into(), json!(fraction));
     }
     sqlx::query("update jobs set progress = $2 where id = $1").bind(job.0).bind(progress).execute(&mut *tx).await?;

@@ -4,12 +4,14 @@
 //! ```text
 //! submit ─▶ unit 0 of a phase (plan) ─▶ units 1…n ─▶ … last unit ─▶ next phase | finalise
 //!             claim → start → batches (each one transaction) → complete
-//!                └── worker dies: reclaim ──┘      └── cancel, deadline, shutdown: at the next batch
+//!                └── worker dies: reclaim ──┘      └── cancel, deadline, shutdown, snooze: at the next batch
 //! ```
 //!
-//! The protocol is in `lease`: every write names the epoch that was claimed, and locks are taken
+//! The protocol is in `lease` and `endings`: every write names the epoch that was claimed, and locks are taken
 //! in the order job, unit, pointers, event counter.
 
+mod endings;
+mod failures;
 mod finalise;
 mod heartbeat;
 mod lease;
@@ -18,6 +20,7 @@ mod pipeline;
 mod plan;
 mod presence;
 mod quarantine;
+mod retry;
 mod settings;
 mod sweep;
 mod unit_error;
@@ -27,13 +30,15 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
+pub use failures::{Failure, failures, failures_count, unfinished_inputs};
 pub use finalise::finalise;
-pub use lease::{Batch, Claim, Lease, Settled};
+pub use lease::{Batch, BatchRows, Claim, Lease, Settled};
 pub use outcomes::Line;
 pub use pipeline::{Pipeline, UnitContext};
 pub use plan::{NewUnit, Plan};
 pub use presence::Presence;
-pub use quarantine::{Quarantined, quarantined, quarantined_one};
+pub use quarantine::{Quarantined, Rejected, quarantined, quarantined_one, release};
+pub use retry::retry;
 pub use settings::Settings;
 pub use sweep::{Swept, sweep};
 pub use unit_error::UnitError;

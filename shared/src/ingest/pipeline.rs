@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use serde_json::{Map, Value};
+use sqlx::{PgConnection, PgPool};
 
 use super::Engine;
 use super::lease::{Batch, Lease};
 use super::plan::Plan;
 use super::unit_error::UnitError;
+use crate::jobs::{Job, JobState};
 use crate::words::ErrorCode;
 
 /// A kind of job. One implementation per tool, listed in `pipelines`.
@@ -26,6 +29,34 @@ pub trait Pipeline: Send + Sync {
 
     /// Runs a unit, from its cursor on, committing batches.
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError>;
+
+    /// Writes rows of the pipeline's own in the transaction that completes a unit, under the job's
+    /// lock.
+    async fn completed(&self, _db: &mut PgConnection, _lease: &Lease) -> Result<(), UnitError> {
+        Ok(())
+    }
+
+    /// Writes rows of the pipeline's own in the transaction that ends a job, under its lock, and
+    /// answers what they add to its result.
+    async fn ended(
+        &self,
+        _db: &mut PgConnection,
+        _job: &Job,
+        _state: JobState,
+    ) -> Result<Map<String, Value>, UnitError> {
+        Ok(Map::new())
+    }
+
+    /// What a manifest says about the spans of time that a job covered.
+    async fn windows(&self, _db: &PgPool, _job: &Job) -> Result<Value, UnitError> {
+        Ok(Value::Null)
+    }
+
+    /// The parameters of a job that does again only what failed in an ended one; nothing when
+    /// nothing did. Where a tool cannot tell, the whole again: what is done already is skipped.
+    async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
+        Ok(Some(job.params.clone()))
+    }
 }
 
 /// What a pipeline works with while it plans or runs a unit.

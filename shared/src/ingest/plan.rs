@@ -7,8 +7,10 @@ use serde_json::Value;
 pub struct Plan {
     /// The units, in the order of their numbers.
     pub units: Vec<NewUnit>,
-    /// What the progress bar counts to, e.g. bytes.
-    pub bytes_total: i64,
+    /// What the progress bar counts to: bytes, or records.
+    pub work_total: i64,
+    /// How many records that is, where it is known beforehand.
+    pub records_total: Option<i64>,
     /// Version of what is ingested, for the list of ingests.
     pub external_version: String,
 }

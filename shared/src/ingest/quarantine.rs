@@ -18,7 +18,9 @@ pub struct Quarantined {
     pub id: i64,
     /// The job that met it.
     pub job_id: Uuid,
-    /// Position in its file.
+    /// The unit that met it.
+    pub unit_id: Uuid,
+    /// Names it within its unit: the position in its file.
     pub n: i64,
     /// Its PMID, if it could be read.
     pub pmid: Option<String>,
@@ -30,36 +32,61 @@ pub struct Quarantined {
     pub uri: String,
     /// When it was met.
     pub created_at: DateTime<Utc>,
+    /// How it came: `bulk_file` or `efetch`.
+    pub api: String,
+    /// What it is as of; unknown for those of early versions.
+    pub as_of: Option<DateTime<Utc>>,
+    /// Number of its file, else 0.
+    pub file_number: i32,
+    /// Position in its file, else 0.
+    pub position: i64,
+}
+
+/// A record that cannot be archived.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejected<'a> {
+    /// Names it within its unit.
+    pub n: i64,
+    /// Its PMID, if it could be read.
+    pub pmid: Option<Pmid>,
+    /// How it came: `bulk_file` or `efetch`.
+    pub api: &'a str,
+    /// The file, or the endpoint.
+    pub source: &'a str,
+    /// What is wrong.
+    pub reason: &'a str,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// What it is as of.
+    pub as_of: DateTime<Utc>,
+    /// Number of its file, else 0.
+    pub file_number: i32,
+    /// Position in its file, else 0.
+    pub position: i64,
 }
 
 impl Lease {
     /// Puts a record's bytes aside; its outcome line is committed with its batch. Doing it again
     /// after a crash changes nothing. Answers where the bytes are.
-    pub async fn quarantine(
-        &self,
-        engine: &Engine,
-        n: i64,
-        pmid: Option<Pmid>,
-        source: &str,
-        reason: &str,
-        bytes: &[u8],
-    ) -> Result<String, UnitError> {
-        let key = engine.archive.layout().quarantine(self.job, self.unit, n);
-        let uri = engine.archive.put_once(key, encode_zstd(bytes)).await?;
-        sqlx::query(
-            "insert into quarantine (job_id, unit_id, n, pmid, source, reason, uri) \
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict (unit_id, n) do nothing",
-        )
-        .bind(self.job.0)
-        .bind(self.unit.0)
-        .bind(n)
-        .bind(pmid.map(|pmid| pmid.to_string()))
-        .bind(source)
-        .bind(reason)
-        .bind(&uri)
-        .execute(&engine.db)
-        .await?;
-        let pmid = pmid.map(|pmid| pmid.to_string());
+    pub async fn quarantine(&self, engine: &Engine, rejected: &Rejected<'_>) -> Result<String, UnitError> {
+        let key = engine.archive.layout().quarantine(self.job, self.unit, rejected.n);
+        let uri = engine.archive.put_once(key, encode_zstd(rejected.bytes)).await?;
+        let pmid = rejected.pmid.map(|pmid| pmid.to_string());
+        sqlx::query(include_str!("sql/quarantine.sql"))
+            .bind(self.job.0)
+            .bind(self.unit.0)
+            .bind(rejected.n)
+            .bind(&pmid)
+            .bind(rejected.source)
+            .bind(rejected.reason)
+            .bind(&uri)
+            .bind(rejected.api)
+            .bind(rejected.as_of)
+            .bind(rejected.file_number)
+            .bind(rejected.position)
+            .execute(&engine.db)
+            .await?;
+        let reason = rejected.reason;
         tracing::warn!(pmid, s3_uri = uri, status = "failed", reason, "a record went to quarantine");
         Ok(uri)
     }
@@ -67,20 +94,20 @@ impl Lease {
 
 /// Quarantined records, newest first.
 pub async fn quarantined(db: &PgPool, job: Option<Uuid>, limit: i64) -> Result<Vec<Quarantined>, DbError> {
-    Ok(sqlx::query_as(
-        "select id, job_id, n, pmid, source, reason, uri, created_at from quarantine \
-         where $1::uuid is null or job_id = $1 order by id desc limit $2",
-    )
-    .bind(job)
-    .bind(limit)
-    .fetch_all(db)
-    .await?)
+    Ok(sqlx::query_as("select * from quarantine where $1::uuid is null or job_id = $1 order by id desc limit $2")
+        .bind(job)
+        .bind(limit)
+        .fetch_all(db)
+        .await?)
 }
 
 /// One quarantined record.
 pub async fn quarantined_one(db: &PgPool, id: i64) -> Result<Option<Quarantined>, DbError> {
-    Ok(sqlx::query_as("select id, job_id, n, pmid, source, reason, uri, created_at from quarantine where id = $1")
-        .bind(id)
-        .fetch_optional(db)
-        .await?)
+    Ok(sqlx::query_as("select * from quarantine where id = $1").bind(id).fetch_optional(db).await?)
+}
+
+/// Takes a record off the list, because it is archived now; its bytes stay where they are.
+pub async fn release(db: &PgPool, id: i64) -> Result<(), DbError> {
+    sqlx::query("delete from quarantine where id = $1").bind(id).execute(db).await?;
+    Ok(())
 }

@@ -1,12 +1,15 @@
 //! Settings of the engine.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How units are leased and batched.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Running units per job.
     pub job_units: i32,
+    /// Running jobs per tool; a tool that is not named has no limit.
+    pub tool_limits: BTreeMap<String, i32>,
     /// How often a worker says that it lives.
     pub heartbeat: Duration,
     /// After how long a silent worker's units are taken back.
@@ -29,6 +32,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             job_units: 8,
+            tool_limits: BTreeMap::new(),
             heartbeat: Duration::from_secs(30),
             stale: Duration::from_secs(120),
             sweep: Duration::from_secs(60),

@@ -1,7 +1,10 @@
 //! Why a unit stopped, by what is to be done about it.
 
+use std::time::Duration;
+
 use crate::archive::{ReadError, StoreError};
 use crate::db::DbError;
+use crate::pubmed::eutils::EutilsError;
 use crate::words::ErrorCode;
 
 /// Why a unit stopped before its end.
@@ -17,6 +20,14 @@ pub enum UnitError {
     /// without blame.
     #[error("handed back")]
     HandBack,
+    /// What the unit needs from outside is not there now: later, without blame.
+    #[error("{why}")]
+    Snooze {
+        /// How long to wait.
+        pause: Duration,
+        /// One sentence for a person.
+        why: String,
+    },
     /// Something that an operator must mend stands in the way: no space, no permission. The unit is
     /// handed back without blame, and the worker says so.
     #[error("{message}")]
@@ -78,6 +89,19 @@ impl From<ReadError> for UnitError {
             damaged @ ReadError::Damaged { .. } => {
                 Self::permanent(ErrorCode::ArchiveError, crate::words::telemetry::chain(&damaged))
             }
+        }
+    }
+}
+
+impl From<EutilsError> for UnitError {
+    /// NCBI being away is no failure of the unit; a refusal is.
+    fn from(error: EutilsError) -> Self {
+        let (code, message) = (error.code(), crate::words::telemetry::chain(&error));
+        match error.retry_after() {
+            // A list that never adds up must not go round for ever.
+            _ if matches!(error, EutilsError::Incomplete { .. }) => Self::Failed { code, message, retry: true },
+            Some(pause) => Self::Snooze { pause, why: message },
+            None => Self::permanent(code, message),
         }
     }
 }

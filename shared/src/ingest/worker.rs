@@ -210,7 +210,7 @@ impl Worker {
         let heartbeat = Heartbeat::start(
             self.engine.db.clone(),
             lease.clone(),
-            self.engine.settings,
+            &self.engine.settings,
             stop.clone(),
             progressed.clone(),
         );
@@ -279,6 +279,10 @@ impl Worker {
             }
             UnitError::Cancelled => lease.stop(&self.engine).await,
             UnitError::HandBack | UnitError::Blocked { .. } => lease.hand_back(&self.engine).await,
+            UnitError::Snooze { pause, why } => {
+                tracing::warn!(why, pause_secs = pause.as_secs(), "unit put off");
+                lease.snooze(&self.engine, *pause, why).await
+            }
             UnitError::Failed { code, message, retry } => {
                 tracing::warn!(error_code = code.as_str(), message, retry, "unit failed");
                 metrics::error(&lease.tool, *code);

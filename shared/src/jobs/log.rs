@@ -2,14 +2,43 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
+use super::state::JobState;
 use crate::db::DbError;
 use crate::words::JobId;
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// What happens anyway.
+    Info,
+    /// Goes on, but somebody may want to know.
+    Warn,
+    /// Something failed for good.
+    Error,
+}
+
+impl Level {
+    /// How much the end of a job in this state matters.
+    pub fn of(state: JobState) -> Self {
+        if state == JobState::Failed { Self::Error } else { Self::Info }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
 
 /// A line of a job's log.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
 pub struct LogLine {
+    /// Its place in the log.
+    pub id: i64,
     /// When.
     pub at: DateTime<Utc>,
     /// `info`, `warn` or `error`.
@@ -20,10 +49,28 @@ pub struct LogLine {
     pub fields: Value,
 }
 
+/// Adds a line to a job's log, in the transaction of what it tells.
+pub async fn write_log(
+    db: &mut PgConnection,
+    job: JobId,
+    level: Level,
+    message: &str,
+    fields: Value,
+) -> Result<(), DbError> {
+    sqlx::query("insert into ingestion_job_logs (job_id, level, message, fields) values ($1, $2, $3, $4)")
+        .bind(job.0)
+        .bind(level.as_str())
+        .bind(message)
+        .bind(fields)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// The last lines of a job's log, oldest first.
 pub async fn logs(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<LogLine>, DbError> {
     Ok(sqlx::query_as(
-        "select at, level, message, fields from ( \
+        "select id, at, level, message, fields from ( \
              select * from ingestion_job_logs where job_id = $1 order by id desc limit $2) last order by id",
     )
     .bind(job.0)

@@ -3,6 +3,7 @@
 //! What a job does is none of this module's business; `ingest` runs its work units.
 
 mod cancel;
+mod estimate;
 mod expire;
 mod list;
 mod log;
@@ -11,9 +12,10 @@ mod state;
 mod submit;
 
 pub use cancel::{Cancelled, cancel};
+pub use estimate::estimated_duration_secs;
 pub use expire::expire;
 pub use list::{Filter, get, list, position_in_queue};
-pub use log::{LogLine, logs};
+pub use log::{Level, LogLine, logs, write_log};
 pub use params::params_hash;
 pub use state::{Job, JobState};
 pub use submit::{FirstUnit, Limits, Submission, SubmitError, Submitted, submit};

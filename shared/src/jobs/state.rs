@@ -91,6 +91,8 @@ pub struct Job {
     pub trace_id: String,
     /// The job it retries.
     pub parent_job_id: Option<Uuid>,
+    /// The query it syncs, of an incremental sync.
+    pub query_key: Option<String>,
     /// Work units planned.
     pub units_total: i32,
     /// Work units completed.

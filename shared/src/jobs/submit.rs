@@ -28,8 +28,29 @@ pub struct Submission {
     pub trace_id: String,
     /// The job it retries.
     pub parent_job_id: Option<JobId>,
+    /// The query it syncs: only one incremental sync of it is queued or running at a time.
+    pub query_key: Option<String>,
     /// The unit that plans it.
     pub first_unit: FirstUnit,
+}
+
+impl Submission {
+    /// A submission from this machine with everything else as usual; the first phase is planned by
+    /// any worker.
+    pub fn new(tool: &str, params: Value, first_phase: &str) -> Self {
+        Self {
+            tool: tool.to_owned(),
+            params,
+            idempotency_key: None,
+            principal: "local".to_owned(),
+            priority: 0,
+            ttl_hours: 24,
+            trace_id: Uuid::new_v4().simple().to_string(),
+            parent_job_id: None,
+            query_key: None,
+            first_unit: FirstUnit { phase: first_phase.to_owned(), required_hostname: None },
+        }
+    }
 }
 
 /// The unit every job starts with: it plans the first phase.
@@ -93,7 +114,7 @@ impl From<sqlx::Error> for SubmitError {
 
 /// Submits a job with its planning unit. With an idempotency key, (principal, tool, key) is the
 /// identity while the row lives; without one, a queued or running job of the same parameters is
-/// answered instead of a second one.
+/// answered instead of a second one; so is a queued or running sync of the same query.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
     let hash = params_hash(&submission.params)?.to_hex();
     let mut tx = db.begin().await?;
@@ -110,6 +131,7 @@ pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Res
         .bind(&submission.trace_id)
         .bind(submission.parent_job_id.map(|id| id.0))
         .bind(limits.job_timeout_secs)
+        .bind(&submission.query_key)
         .fetch_optional(&mut *tx)
         .await?;
     let Some(job) = inserted else {
@@ -154,18 +176,19 @@ async fn earlier(
     submission: &Submission,
     hash: &str,
 ) -> Result<Result<Submitted, SubmitError>, DbError> {
-    let found: Option<(String, Uuid)> = sqlx::query_as(include_str!("earlier.sql"))
+    let found: Option<(bool, Uuid)> = sqlx::query_as(include_str!("earlier.sql"))
         .bind(&submission.principal)
         .bind(&submission.tool)
         .bind(&submission.idempotency_key)
         .bind(hash)
+        .bind(&submission.query_key)
         .fetch_optional(&mut **tx)
         .await?;
-    let Some((earlier_hash, id)) = found else {
+    let Some((is_same, id)) = found else {
         // It ended between the two statements: the caller's retry makes a new one.
         return Ok(Err(SubmitError::Db(DbError::Conflict(sqlx::Error::RowNotFound))));
     };
-    if earlier_hash != hash {
+    if !is_same {
         return Ok(Err(SubmitError::IdempotencyConflict));
     }
     let job = sqlx::query_as("select * from jobs where id = $1").bind(id).fetch_one(&mut **tx).await?;

@@ -1,12 +1,20 @@
 //! Layer 4: what this deployment does, on one screen.
 
+pub mod archiving;
+pub mod operator;
 pub mod pubmed_files;
+pub mod pubmed_sync;
+pub mod topics;
 
 use std::sync::Arc;
 
 use crate::ingest::Pipeline;
 
 /// Every pipeline of this deployment.
-pub fn all(limits: pubmed_files::FileLimits) -> Arc<[Arc<dyn Pipeline>]> {
-    Arc::new([Arc::new(pubmed_files::PubmedFiles::new(limits)) as Arc<dyn Pipeline>])
+pub fn all(limits: pubmed_files::FileLimits, sources: &pubmed_sync::Sources) -> Arc<[Arc<dyn Pipeline>]> {
+    Arc::new([
+        Arc::new(pubmed_files::PubmedFiles::new(limits)) as Arc<dyn Pipeline>,
+        Arc::new(pubmed_sync::PubmedSync(sources.clone())),
+        Arc::new(pubmed_sync::PubmedSyncIncremental(sources.clone())),
+    ])
 }

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// The current time, UTC.
+/// The current time, UTC, to the microsecond: as exact as the database keeps it.
 #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
 pub fn now() -> DateTime<Utc> {
-    Utc::now()
+    let now = Utc::now();
+    DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
 }
 
 /// RFC 3339 in UTC with microseconds and `Z`, e.g. `2026-11-22T12:44:51.000000Z`.

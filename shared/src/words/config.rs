@@ -1,6 +1,7 @@
 //! Configuration: the one place that reads the environment. All errors are reported at once, each
 //! with the name of its variable; values that may be secret are never shown.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -37,13 +38,69 @@ pub enum CompressionName {
     Gzip,
 }
 
+/// Where objects are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArchivePlace {
+    /// A directory.
+    Dir(PathBuf),
+    /// An S3 bucket.
+    Bucket(String),
+}
+
+impl ArchivePlace {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(dir) = text.strip_prefix("file://") {
+            return dir.starts_with('/').then(|| Self::Dir(PathBuf::from(dir)));
+        }
+        let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+        let is_bucket = (3..=63).contains(&text.len())
+            && text.bytes().all(fine)
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+        is_bucket.then(|| Self::Bucket(text.to_owned()))
+    }
+}
+
+/// A query that is synced by itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicSetting {
+    /// Its key; derived from the query if not given.
+    #[serde(default)]
+    pub query_key: Option<String>,
+    /// The query.
+    pub query: String,
+}
+
+/// NCBI: who asks, where, and how much.
+#[derive(Clone, Debug)]
+pub struct PubmedSettings {
+    /// `BIO_MCP_PUBMED_API_KEY`
+    pub api_key: Option<Secret>,
+    /// `BIO_MCP_PUBMED_EMAIL`
+    pub email: Option<String>,
+    /// `BIO_MCP_PUBMED_TOOL`
+    pub tool: String,
+    /// `BIO_MCP_PUBMED_BASE_URL`: where the E-utilities are.
+    pub base_url: String,
+    /// `BIO_MCP_PUBMED_FILES_URL`: where the folders of bulk files are.
+    pub files_url: String,
+    /// `BIO_MCP_SYNC_MAX_RECORDS`: a sync of more is refused.
+    pub max_records: i64,
+}
+
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `BIO_MCP_DATABASE_URL`; without it a private Postgres is started.
     pub database_url: Option<Secret>,
-    /// `BIO_MCP_ARCHIVE_BUCKET` as `file:///dir`; without it, `archive/` in the data directory.
-    pub archive_dir: Option<PathBuf>,
+    /// `BIO_MCP_ARCHIVE_BUCKET`; without it, `archive/` in the data directory.
+    pub archive: Option<ArchivePlace>,
+    /// `BIO_MCP_ARCHIVE_KMS_KEY_ID`: encrypts new objects in a bucket.
+    pub archive_kms_key_id: Option<String>,
+    /// `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` is set: a server of one's own, whose buckets have no
+    /// names of their own.
+    pub has_s3_endpoint: bool,
     /// `BIO_MCP_ARCHIVE_PREFIX`
     pub archive_prefix: String,
     /// `BIO_MCP_ARCHIVE_COMPRESSION`
@@ -54,6 +111,14 @@ pub struct Config {
     pub max_file_bytes: u64,
     /// `BIO_MCP_BATCH_RECORDS`
     pub batch_records: usize,
+    /// NCBI.
+    pub pubmed: PubmedSettings,
+    /// `BIO_MCP_SYNC_TOPICS`
+    pub topics: Vec<TopicSetting>,
+    /// `BIO_MCP_WORKERS`: units that one program works on at a time.
+    pub workers: usize,
+    /// `BIO_MCP_TOOL_LIMIT_PUBMED_SYNC`, `…_SYNC_INCREMENTAL`, `…_INGEST_FILES`: running jobs per tool.
+    pub tool_limits: BTreeMap<String, i32>,
     /// `BIO_MCP_MAX_QUEUED_JOBS`
     pub max_queued_jobs: i64,
     /// `BIO_MCP_JOB_UNITS`
@@ -149,15 +214,15 @@ impl Config {
         {
             env.errors.push("BIO_MCP_DATABASE_URL must start with postgres://".to_owned());
         }
-        let archive_dir = env.text("BIO_MCP_ARCHIVE_BUCKET").and_then(|text| {
-            let dir = text.strip_prefix("file://").filter(|dir| dir.starts_with('/')).map(PathBuf::from);
-            if dir.is_none() {
+        let archive = env.text("BIO_MCP_ARCHIVE_BUCKET").and_then(|text| {
+            let place = ArchivePlace::parse(&text);
+            if place.is_none() {
                 env.errors.push(
-                    "BIO_MCP_ARCHIVE_BUCKET must be file:///dir with an absolute path; this version has no S3 store"
+                    "BIO_MCP_ARCHIVE_BUCKET must be the name of a bucket, or file:///dir with an absolute path"
                         .to_owned(),
                 );
             }
-            dir
+            place
         });
         let archive_prefix = env.text("BIO_MCP_ARCHIVE_PREFIX").unwrap_or_else(|| "pubmed".to_owned());
         if !is_prefix(&archive_prefix) {
@@ -165,17 +230,41 @@ impl Config {
                 "BIO_MCP_ARCHIVE_PREFIX must be letters, digits, '-', '_' and '.', parts separated by '/'".to_owned(),
             );
         }
+        let pubmed = read_pubmed(&mut env);
+        let topics = env.text("BIO_MCP_SYNC_TOPICS").map_or_else(Vec::new, |text| {
+            serde_json::from_str(&text).unwrap_or_else(|_| {
+                env.errors.push(
+                    "BIO_MCP_SYNC_TOPICS must be a JSON list like [{\"query_key\": \"asthma\", \"query\": \"asthma\"}]"
+                        .to_owned(),
+                );
+                Vec::new()
+            })
+        });
+        let tool_limits = BTreeMap::from([
+            ("pubmed.sync".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SYNC", 8, 1, 10_000)),
+            (
+                "pubmed.sync.incremental".to_owned(),
+                env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SYNC_INCREMENTAL", 8, 1, 10_000),
+            ),
+            ("pubmed.ingest_files".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_INGEST_FILES", 8, 1, 10_000)),
+        ]);
         let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
         let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
         let compressions = [("zstd", CompressionName::Zstd), ("gzip", CompressionName::Gzip)];
         let config = Self {
             database_url: database_url.map(Secret::new),
-            archive_dir,
+            archive,
+            archive_kms_key_id: env.text("BIO_MCP_ARCHIVE_KMS_KEY_ID"),
+            has_s3_endpoint: env.text("AWS_ENDPOINT_URL_S3").or_else(|| env.text("AWS_ENDPOINT_URL")).is_some(),
             archive_prefix,
             archive_compression: env.choice("BIO_MCP_ARCHIVE_COMPRESSION", CompressionName::Zstd, &compressions),
             max_record_bytes: env.number("BIO_MCP_MAX_RECORD_BYTES", 64 << 20, 1024, 1 << 30),
             max_file_bytes: env.number("BIO_MCP_MAX_FILE_BYTES", 16 << 30, 1 << 20, 1 << 40),
             batch_records: env.number("BIO_MCP_BATCH_RECORDS", 1000, 1, 10_000),
+            pubmed,
+            topics,
+            workers: env.number("BIO_MCP_WORKERS", 4, 1, 64),
+            tool_limits,
             max_queued_jobs: env.number("BIO_MCP_MAX_QUEUED_JOBS", 1000, 1, 1_000_000),
             job_units: env.number("BIO_MCP_JOB_UNITS", 8, 1, 10_000),
             job_ttl_hours: env.number("BIO_MCP_JOB_TTL_HOURS", 24, 1, 168),
@@ -193,6 +282,34 @@ impl Config {
             env.errors.push("BIO_MCP_STALE_SECS must be at least twice BIO_MCP_HEARTBEAT_SECS".to_owned());
         }
         if env.errors.is_empty() { Ok(config) } else { Err(ConfigErrors(env.errors)) }
+    }
+}
+
+fn read_pubmed<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> PubmedSettings {
+    let mut url = |name: &str, default: &str| {
+        let text = env.text(name).unwrap_or_else(|| default.to_owned());
+        if !text.starts_with("https://") && !text.starts_with("http://") {
+            env.errors.push(format!("{name} must start with https:// or http://"));
+        }
+        text
+    };
+    let base_url = url("BIO_MCP_PUBMED_BASE_URL", "https://eutils.ncbi.nlm.nih.gov/entrez/eutils/");
+    let files_url = url("BIO_MCP_PUBMED_FILES_URL", "https://ftp.ncbi.nlm.nih.gov/pubmed/");
+    let email = env.text("BIO_MCP_PUBMED_EMAIL");
+    if email.as_deref().is_some_and(|email| !email.contains('@') || email.contains(char::is_whitespace)) {
+        env.errors.push("BIO_MCP_PUBMED_EMAIL must be an e-mail address".to_owned());
+    }
+    let tool = env.text("BIO_MCP_PUBMED_TOOL").unwrap_or_else(|| "bio-mcp".to_owned());
+    if tool.contains(char::is_whitespace) {
+        env.errors.push("BIO_MCP_PUBMED_TOOL must hold no spaces".to_owned());
+    }
+    PubmedSettings {
+        api_key: env.text("BIO_MCP_PUBMED_API_KEY").map(Secret::new),
+        email,
+        tool,
+        base_url,
+        files_url,
+        max_records: env.number("BIO_MCP_SYNC_MAX_RECORDS", 1_000_000, 1, 100_000_000),
     }
 }
 
@@ -223,20 +340,25 @@ mod tests {
     fn all_errors_are_reported_at_once_without_values() {
         let errors = read(&[
             ("BIO_MCP_DATABASE_URL", "mysql://me:hunter2@host/db"),
-            ("BIO_MCP_ARCHIVE_BUCKET", "a-bucket"),
+            ("BIO_MCP_ARCHIVE_BUCKET", "A Bucket"),
+            ("BIO_MCP_PUBMED_BASE_URL", "ftp://x"),
+            ("BIO_MCP_PUBMED_EMAIL", "nobody"),
+            ("BIO_MCP_SYNC_TOPICS", "[{\"q\": 1}]"),
             ("BIO_MCP_ARCHIVE_PREFIX", "../x"),
             ("BIO_MCP_ARCHIVE_COMPRESSION", "lzma"),
             ("BIO_MCP_HEARTBEAT_SECS", "100"),
             ("BIO_MCP_JOB_UNITS", "many"),
         ])
         .expect_err("all wrong");
-        assert_eq!(errors.0.len(), 6, "{errors}");
+        assert_eq!(errors.0.len(), 9, "{errors}");
         assert!(!errors.to_string().contains("hunter2"));
     }
 
     #[test]
     fn secrets_do_not_show() {
-        let config = read(&[("BIO_MCP_DATABASE_URL", "postgres://me:hunter2@host/db")]).expect("valid");
+        let config =
+            read(&[("BIO_MCP_DATABASE_URL", "postgres://me:hunter2@host/db"), ("BIO_MCP_PUBMED_API_KEY", "hunter2")])
+                .expect("valid");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 }

@@ -1,27 +1,28 @@
 //! `pubmed.ingest_files`: files of PubMed records into the archive, one work unit a file.
 //!
-//! The way of a unit: `reader` (a thread: inflate, split, identify) → `prepare` (threads: hash,
-//! decide, compress) → store → commit. The stages overlap; a batch's objects are on stable storage
-//! before the transaction that points at them.
+//! The way of a unit: `reader` (a thread: inflate, split, identify) → `stages` (threads: hash,
+//! decide, compress; see `archiving`) → store → commit. The stages overlap.
 
 mod local_files;
-mod prepare;
 mod reader;
+mod stages;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
 
 pub use local_files::{RegisterError, Registered, register};
 
+use super::archiving;
 use crate::ingest::{Batch, NewUnit, Pipeline, Plan, UnitContext, UnitError};
+use crate::jobs::Job;
 use crate::pubmed::bulk_file;
-use crate::records::Accepted;
-use crate::words::{ErrorCode, Outcome, SkipReason, clock};
-use prepare::Prepared;
-use reader::{End, RawBatch};
+use crate::words::ErrorCode;
+use reader::End;
+use stages::PreparedBatch;
 
 /// The tool's name.
 pub const TOOL: &str = "pubmed.ingest_files";
@@ -105,7 +106,8 @@ impl Pipeline for PubmedFiles {
             .map(|file| NewUnit { input: json!(file), required_hostname: Some(params.hostname.clone()) });
         Ok(Plan {
             units: units.collect(),
-            bytes_total: i64::try_from(bytes_total).unwrap_or(i64::MAX),
+            work_total: i64::try_from(bytes_total).unwrap_or(i64::MAX),
+            records_total: None,
             external_version,
         })
     }
@@ -122,7 +124,7 @@ impl Pipeline for PubmedFiles {
         let (prepared_sender, mut prepared) = mpsc::channel(1);
         let (committed_sender, committed) = watch::channel(0i64);
         let (used_sender, used) = std::sync::mpsc::channel();
-        let settings = context.engine.settings;
+        let settings = &context.engine.settings;
         let reading = reader::Reading {
             path,
             skip_items: cursor.items,
@@ -133,7 +135,7 @@ impl Pipeline for PubmedFiles {
             used,
         };
         let reader = tokio::task::spawn_blocking(move || reading.run(&raw_sender));
-        let preparing = prepare::Preparing {
+        let preparing = stages::Preparing {
             engine: context.engine.clone(),
             file_name: file.name.clone(),
             file_number: bulk_file::number(&file.name).unwrap_or(0),
@@ -150,6 +152,24 @@ impl Pipeline for PubmedFiles {
         outcome?;
         preparer.map_err(|e| panicked(&e))??;
         reader.map_err(|e| panicked(&e))
+    }
+
+    /// The files whose unit failed, or that had records that failed: what is archived already is
+    /// skipped.
+    async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
+        let mut params: Params = parse(&job.params)?;
+        let result = job.result.as_ref().and_then(|result| result["files"].as_array());
+        if let Some(files) = result {
+            let went_well = |file: &FileRef| {
+                files.iter().any(|one| {
+                    one["name"] == file.name.as_str()
+                        && one["status"] == "completed"
+                        && one["failed"].as_i64() == Some(0)
+                })
+            };
+            params.files.retain(|file| !went_well(file));
+        }
+        Ok((!params.files.is_empty()).then(|| json!(params)))
     }
 }
 
@@ -171,19 +191,21 @@ fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, UnitError> 
 /// The last stage: objects first, then the transaction that points at them.
 async fn store_and_commit(
     context: &mut UnitContext,
-    prepared: &mut mpsc::Receiver<Prepared>,
+    prepared: &mut mpsc::Receiver<PreparedBatch>,
     committed: &watch::Sender<i64>,
     mut cursor: Cursor,
     file_name: &str,
 ) -> Result<(), UnitError> {
-    while let Some(mut batch) = prepared.recv().await {
+    while let Some(batch) = prepared.recv().await {
         context.check().await?;
         if batch.items_done > cursor.items {
-            let batch_to_commit = store(context, &mut batch, cursor, file_name).await?;
+            let reached = Cursor { items: batch.items_done, bytes: batch.bytes_done };
+            let stored = archiving::store(context, batch.prepared).await?;
             crate::words::crash::point("after_put");
-            context.commit(batch_to_commit).await?;
+            let work = i64::try_from(reached.bytes.saturating_sub(cursor.bytes)).unwrap_or(0);
+            context.commit(Batch { cursor: json!(reached), work, ..stored }).await?;
             crate::words::crash::point("after_commit");
-            cursor = Cursor { items: batch.items_done, bytes: batch.bytes_done };
+            cursor = reached;
         }
         committed.send_replace(batch.number);
         match batch.end {
@@ -200,71 +222,4 @@ async fn store_and_commit(
     }
     // The preparer ended early; its own error says why.
     Ok(())
-}
-
-/// Stores a batch's objects and answers what is to be committed.
-async fn store(
-    context: &UnitContext,
-    prepared: &mut Prepared,
-    cursor: Cursor,
-    file_name: &str,
-) -> Result<Batch, UnitError> {
-    let engine = &context.engine;
-    let mut batch = Batch {
-        lines: std::mem::take(&mut prepared.lines),
-        cursor: json!(Cursor { items: prepared.items_done, bytes: prepared.bytes_done }),
-        bytes: i64::try_from(prepared.bytes_done.saturating_sub(cursor.bytes)).unwrap_or(0),
-        accepts: Vec::with_capacity(prepared.drafts.len()),
-    };
-    for bad in &prepared.bad {
-        let lease = &context.lease;
-        let uri = lease.quarantine(engine, bad.position, bad.pmid, file_name, &bad.reason, &bad.bytes).await?;
-        batch.lines[bad.line].uri = Some(uri);
-    }
-    crate::words::crash::point("before_put");
-    let (at, drafts): (Vec<usize>, Vec<_>) = std::mem::take(&mut prepared.drafts).into_iter().unzip();
-    let outcomes = engine.archive.put_records(&drafts).await;
-    for ((line, draft), outcome) in at.into_iter().zip(&drafts).zip(outcomes) {
-        let line = &mut batch.lines[line];
-        let accepted = match outcome? {
-            crate::archive::PutOutcome::Stored(at) => Accepted {
-                pmid: draft.pmid,
-                s3_uri: engine.archive.uri(&draft.key, &at.version),
-                object_etag: at.etag.0,
-                content_hash: draft.content_hash,
-                fetched_at: prepared.fetched_at,
-                api_etag: None,
-                order: draft.order.clone(),
-            },
-            crate::archive::PutOutcome::Adopted(envelope, at) => {
-                let newer = envelope.content_hash() != draft.content_hash
-                    || (draft.content_hash.is_none() && !envelope.order.is_same_place(&draft.order));
-                if newer {
-                    line.outcome = Outcome::Skipped;
-                    line.reason = SkipReason::Older.as_str().map(str::to_owned);
-                }
-                Accepted {
-                    pmid: draft.pmid,
-                    s3_uri: engine.archive.uri(&draft.key, &at.version),
-                    object_etag: at.etag.0,
-                    content_hash: envelope.content_hash(),
-                    fetched_at: envelope.fetched_at,
-                    api_etag: envelope.source.http_etag.clone(),
-                    order: envelope.order.clone(),
-                }
-            }
-        };
-        line.hash = accepted.content_hash;
-        line.uri = Some(accepted.s3_uri.clone());
-        batch.accepts.push(accepted);
-    }
-    Ok(batch)
-}
-
-/// What the reader hands to the preparer.
-type RawReceiver = mpsc::Receiver<RawBatch>;
-
-/// The time of a batch, written to its envelopes.
-fn fetched_at() -> DateTime<Utc> {
-    clock::now()
 }

@@ -2,24 +2,22 @@
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::ops::Range;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
-use crate::pubmed::identity::{self, Identity};
+use crate::pipelines::archiving::{Raw, RawItem, What};
+use crate::pubmed::identity;
 use crate::pubmed::read_ahead::read_ahead;
 use crate::pubmed::source::{FileError, FileSource, Progress};
 use crate::pubmed::{Item, Splitter};
 use crate::words::Pmid;
 
-/// Slices of one batch; the PMIDs that are to be archived are distinct.
+/// A batch of a file.
 pub struct RawBatch {
-    /// The slices, one after the other.
-    pub bytes: Vec<u8>,
-    /// What they are.
-    pub items: Vec<RawItem>,
+    /// The slices.
+    pub raw: Raw,
     /// Items of the file up to here.
     pub items_done: i64,
     /// Bytes of the file read up to here.
@@ -28,26 +26,6 @@ pub struct RawBatch {
     pub as_of: DateTime<Utc>,
     /// What comes after this batch.
     pub end: End,
-}
-
-/// One item of a file.
-pub struct RawItem {
-    /// Its bytes.
-    pub range: Range<usize>,
-    /// Position in the file, from 1.
-    pub position: i64,
-    /// What it is.
-    pub what: What,
-}
-
-/// What an item is.
-pub enum What {
-    /// A record.
-    Record(Identity),
-    /// A deletion of a PMID, of the version it names.
-    Deletion(Pmid, i32),
-    /// Something that cannot be archived, and why.
-    Bad(Option<Pmid>, String),
 }
 
 /// What comes after a batch.
@@ -78,7 +56,7 @@ impl Reading {
     /// Reads until the end, or until nobody listens any more.
     pub fn run(self, batches: &mpsc::Sender<RawBatch>) {
         let mut batch = RawBatch::after(self.skip_items, DateTime::default());
-        batch.bytes = self.buffer();
+        batch.raw.bytes = self.buffer();
         let source = FileSource::open(&self.path, self.max_file_bytes);
         let progress = source.as_ref().map(FileSource::progress).unwrap_or_default();
         let read = source.and_then(|source| {
@@ -130,8 +108,8 @@ impl Reading {
             }
             let (bytes, what) = describe(&item);
             let pmid = what.archivable();
-            let full = batch.items.len() >= self.batch_records
-                || (!batch.items.is_empty() && batch.bytes.len() + bytes.len() > self.batch_bytes)
+            let full = batch.raw.items.len() >= self.batch_records
+                || (!batch.raw.items.is_empty() && batch.raw.bytes.len() + bytes.len() > self.batch_bytes)
                 || pmid.is_some_and(|pmid| seen.contains(&pmid));
             if full {
                 batch.bytes_done = progress.bytes();
@@ -142,13 +120,13 @@ impl Reading {
                 // Waits until the batch before was taken: two are in memory, not three.
                 let Ok(place) = tokio::runtime::Handle::current().block_on(batches.reserve()) else { return Ok(()) };
                 drop(place);
-                batch.bytes = self.buffer();
+                batch.raw.bytes = self.buffer();
                 seen.clear();
             }
             seen.extend(pmid);
-            let start = batch.bytes.len();
-            batch.bytes.extend_from_slice(bytes);
-            batch.items.push(RawItem { range: start..batch.bytes.len(), position, what });
+            let start = batch.raw.bytes.len();
+            batch.raw.bytes.extend_from_slice(bytes);
+            batch.raw.items.push(RawItem { range: start..batch.raw.bytes.len(), n: position, what });
             batch.items_done = position;
         }
     }
@@ -156,22 +134,7 @@ impl Reading {
 
 impl RawBatch {
     fn after(items_done: i64, as_of: DateTime<Utc>) -> Self {
-        Self { bytes: Vec::new(), items: Vec::new(), items_done, bytes_done: 0, as_of, end: End::More }
-    }
-
-    /// The PMIDs that are to be archived.
-    pub fn pmids(&self) -> impl Iterator<Item = Pmid> {
-        self.items.iter().filter_map(|item| item.what.archivable())
-    }
-}
-
-impl What {
-    fn archivable(&self) -> Option<Pmid> {
-        match self {
-            Self::Record(identity) => Some(identity.pmid),
-            Self::Deletion(pmid, _) => Some(*pmid),
-            Self::Bad(..) => None,
-        }
+        Self { raw: Raw::default(), items_done, bytes_done: 0, as_of, end: End::More }
     }
 }
 

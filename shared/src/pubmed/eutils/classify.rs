@@ -270,7 +270,7 @@ mod tests {
     fn the_error_catalogue_in_its_order() {
         use Expected::{Records, Search};
         let check = |expected, status, body: &str, fault| {
-            assert_eq!(classify(expected, status, body.as_bytes()), fault, "{status} {body}")
+            assert_eq!(classify(expected, status, body.as_bytes()), fault, "{status} {body}");
         };
         check(Search, 200, r#"{"header":{},"esearchresult":{"count":"0","idlist":[]}}"#, Ok(()));
         check(Records, 200, &format!("{PROLOG}<PubmedArticleSet></PubmedArticleSet>"), Ok(()));

@@ -1,0 +1,33 @@
+//! `purge`: takes a record out.
+
+use serde_json::json;
+use shared::pipelines::operator;
+
+use crate::args::Purge;
+use crate::failure::{Exit, Failure};
+use crate::out;
+use crate::session::Session;
+
+/// The longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+/// Runs the command.
+pub async fn run(session: &Session, args: &Purge, json: bool) -> Result<Exit, Failure> {
+    let reason = args.reason.trim();
+    if reason.is_empty() || reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
+        return Err(Failure::usage(format!("--reason must be 1 to {MAX_REASON} characters on one line")));
+    }
+    let purged = operator::purge(&session.engine, args.pmid, reason, "local", args.versions).await?;
+    let purged = purged.ok_or_else(|| Failure::not_found(format!("PMID {} is not in the archive", args.pmid)))?;
+    if json {
+        out::json(&json!({ "purged": purged, "reason": reason }))?;
+        return Ok(Exit::Done);
+    }
+    out::line(&format!("PMID {} has a tombstone now: {}", purged.pmid, purged.s3_uri))?;
+    out::line(&match (args.versions, purged.versions_deleted) {
+        (true, n) => format!("{n} stored versions are deleted for ever"),
+        (false, _) => "its earlier versions stay readable (`history`); --versions deletes them".to_owned(),
+    })?;
+    out::line("a sync that still finds it upstream archives it again")?;
+    Ok(Exit::Done)
+}

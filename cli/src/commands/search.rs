@@ -1,0 +1,67 @@
+//! `search`: what PubMed finds.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+use shared::pubmed::eutils::{LocalPace, Query, SearchRequest};
+use shared::words::config::Config;
+
+use crate::args::{Search, Sort};
+use crate::data_dir::DataDir;
+use crate::failure::{Exit, Failure};
+use crate::out;
+use crate::session::{self, Session};
+
+/// Runs the command. Beside an archive it keeps the pace of all its workers; without one, its own.
+pub async fn run(args: &Search, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, Failure> {
+    let query = Query::parse(&args.term).map_err(|error| Failure::usage(error.to_string()))?;
+    let Ok(data_dir) = DataDir::of_search(data_dir, &config) else {
+        let per_second = if config.pubmed.api_key.is_some() { 10 } else { 3 };
+        let client = session::client(&config, Arc::new(LocalPace::new(per_second)));
+        return search(&client, args, &query, json).await;
+    };
+    let session = Session::open(config, data_dir).await?;
+    let result = search(&session.client, args, &query, json).await;
+    session.close().await;
+    result
+}
+
+async fn search(
+    client: &shared::pubmed::eutils::Client,
+    args: &Search,
+    query: &Query,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let sort = args.sort.map(|sort| match sort {
+        Sort::Relevance => "relevance",
+        Sort::PubDate => "pub_date",
+        Sort::Author => "Author",
+        Sort::Journal => "JournalName",
+    });
+    // A page across the last result that is handed out would be cut silently.
+    let limit = args.limit.min(client.settings().cap.saturating_sub(args.offset));
+    let page = client.search(&SearchRequest { query, slice: None, start: args.offset, limit, sort }).await?;
+    if json {
+        out::json(&json!({
+            "query": query.as_str(), "query_translation": page.query_translation, "total_count": page.count,
+            "returned_count": page.pmids.len(), "pmids": page.pmids, "warnings": page.warnings,
+            "execution_time_ms": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let count = i64::try_from(page.count).unwrap_or(i64::MAX);
+    eprintln!("{} records{}", out::count(count), if page.count == 0 { "" } else { ":" });
+    for pmid in &page.pmids {
+        out::line(&pmid.to_string())?;
+    }
+    if let Some(translation) = page.query_translation.filter(|translation| translation != query.as_str()) {
+        eprintln!("understood as: {}", out::plain(&translation));
+    }
+    for warning in &page.warnings {
+        eprintln!("warning: {}", out::plain(warning));
+    }
+    Ok(Exit::Done)
+}

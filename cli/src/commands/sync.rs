@@ -1,0 +1,182 @@
+//! `sync`: records from NCBI into the archive.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+use shared::jobs::{Submission, Submitted};
+use shared::pipelines::pubmed_sync::{
+    Estimate, IncrementalParams, SyncParams, estimate, submit_incremental, submit_sync,
+};
+use shared::pubmed::eutils::{LocalPace, Query};
+use shared::syncs::{self, RunPlan, SyncQuery, Watermarks, start_of};
+use shared::words::config::Config;
+use shared::words::{Pmid, clock};
+
+use super::work::{announce, detached, report, work};
+use crate::args::Sync;
+use crate::data_dir::DataDir;
+use crate::failure::{Exit, Failure};
+use crate::out;
+use crate::session::{self, Session};
+
+/// Runs the command.
+pub async fn run(session: &Session, args: &Sync, json: bool) -> Result<Exit, Failure> {
+    if session.config.pubmed.email.is_none() && !json {
+        eprintln!("BIO_MCP_PUBMED_EMAIL is not set: NCBI asks for an address to write to before it blocks anybody");
+    }
+    let submitted = submit(session, args).await?;
+    let job = submitted.job().clone();
+    if args.detach {
+        return detached(&job, json);
+    }
+    announce(&submitted, json);
+    let job = work(session, &job, session.config.workers).await?;
+    report(&job, json)
+}
+
+/// Submits what was asked for.
+pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure> {
+    let with = |submission: Submission| Submission {
+        idempotency_key: args.idempotency_key.clone(),
+        priority: args.priority,
+        ttl_hours: session.config.job_ttl_hours,
+        ..submission
+    };
+    if !args.pmids.is_empty() {
+        let params = SyncParams::of_pmids(pmids(&args.pmids)?, args.query_key.as_deref())?;
+        let most = session.config.pubmed.max_records;
+        if params.pmids.len() > usize::try_from(most).unwrap_or(usize::MAX) {
+            return Err(Failure::usage(format!(
+                "{} PMIDs, a sync takes at most {most} (BIO_MCP_SYNC_MAX_RECORDS): ingest baseline and update files instead",
+                params.pmids.len()
+            )));
+        }
+        return Ok(submit_sync(session.db(), &params, session.limits(), with).await?);
+    }
+    let known = known(session, args).await?;
+    let query = query_of(args, known.as_ref())?;
+    if !args.incremental {
+        let params = SyncParams::of_query(&query, args.query_key.as_deref(), args.limit)?;
+        return Ok(submit_sync(session.db(), &params, session.limits(), with).await?);
+    }
+    let params = IncrementalParams::new(&query, args.query_key.as_deref(), args.overlap_days, args.limit)?;
+    if let Some(day) = args.from {
+        if start_of(day) > clock::now() {
+            return Err(Failure::usage(format!("--from {day} lies in the future")));
+        }
+        syncs::bind(session.db(), &params.query_key, &params.query).await?;
+        if !syncs::set_watermarks_by_hand(session.db(), &params.query_key, start_of(day), "local").await? {
+            return Err(Failure::usage(format!(
+                "{} is being synced: its watermarks can be moved when that has ended",
+                params.query_key
+            )));
+        }
+    }
+    Ok(submit_incremental(session.db(), &params, session.limits(), with).await?)
+}
+
+/// What a key that was named is bound to.
+async fn known(session: &Session, args: &Sync) -> Result<Option<SyncQuery>, Failure> {
+    match &args.query_key {
+        Some(key) => Ok(syncs::one(session.db(), key).await?),
+        None => Ok(None),
+    }
+}
+
+fn query_of(args: &Sync, known: Option<&SyncQuery>) -> Result<String, Failure> {
+    match (&args.query, known) {
+        (Some(query), _) => Ok(query.clone()),
+        (None, Some(known)) => Ok(known.query.clone()),
+        (None, None) => Err(Failure::usage(format!(
+            "no query has the key {}: name the query too; `bio-mcp status` lists the keys",
+            args.query_key.as_deref().unwrap_or_default()
+        ))),
+    }
+}
+
+/// PMIDs as given; each that is none is named.
+fn pmids(given: &[String]) -> Result<Vec<Pmid>, Failure> {
+    let mut text = given.join(" ");
+    if given == ["-"] {
+        text.clear();
+        std::io::stdin().read_to_string(&mut text)?;
+    }
+    let words: Vec<&str> = text.split([',', ' ', '\n', '\r', '\t']).filter(|word| !word.is_empty()).collect();
+    let bad: Vec<&str> = words.iter().filter(|word| Pmid::parse(word).is_err()).copied().collect();
+    if !bad.is_empty() {
+        let shown = bad.iter().take(5).map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+        let more = if bad.len() > 5 { format!(" and {} more", bad.len() - 5) } else { String::new() };
+        return Err(Failure::usage(format!(
+            "a PMID is a number from 1 to 999999999 without sign or leading zeros; {shown}{more} is not"
+        )));
+    }
+    Ok(words.iter().filter_map(|word| Pmid::parse(word).ok()).collect())
+}
+
+/// `--dry-run`: what it would take. Writes nothing, and makes no archive where there is none.
+pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, Failure> {
+    if !args.pmids.is_empty() {
+        let hits = pmids(&args.pmids)?.len();
+        return Err(Failure::usage(format!(
+            "--dry-run is for queries; {hits} PMIDs are {} requests",
+            hits.div_ceil(200)
+        )));
+    }
+    let found = if let Ok(dir) = DataDir::of_search(data_dir, &config) {
+        let session = Session::open(config, dir).await?;
+        let found = with_archive(&session, args).await;
+        session.close().await;
+        found?
+    } else {
+        let query = query_of(args, None)?;
+        let per_second = if config.pubmed.api_key.is_some() { 10 } else { 3 };
+        let client = session::client(&config, Arc::new(LocalPace::new(per_second)));
+        let query = Query::parse(&query).map_err(|error| Failure::usage(error.to_string()))?;
+        let plan = RunPlan::new(query.as_str().to_owned(), Watermarks::default(), None, 0, clock::now());
+        estimate(&client, &query, &plan, args.limit).await?
+    };
+    show(&found, json)
+}
+
+async fn with_archive(session: &Session, args: &Sync) -> Result<Estimate, Failure> {
+    let known = known(session, args).await?;
+    let query = query_of(args, known.as_ref())?;
+    let params = IncrementalParams::new(&query, args.query_key.as_deref(), args.overlap_days, args.limit)?;
+    let known = syncs::one(session.db(), &params.query_key).await?.filter(|_| args.incremental);
+    let (mut watermarks, mut resume) = known.map(|known| (known.watermarks, known.resume)).unwrap_or_default();
+    if let Some(day) = args.from {
+        watermarks = Watermarks { entry: Some(start_of(day)), modification: Some(start_of(day)) };
+        resume = None;
+    }
+    let plan = RunPlan::new(params.query.clone(), watermarks, resume, params.overlap_days, clock::now());
+    let query = Query::parse(&params.query).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(estimate(&session.client, &query, &plan, args.limit).await?)
+}
+
+fn show(estimate: &Estimate, json: bool) -> Result<Exit, Failure> {
+    if json {
+        out::json(&json!({ "dry_run": true, "estimate": estimate }))?;
+        return Ok(Exit::Done);
+    }
+    let count = |n: u64| out::count(i64::try_from(n).unwrap_or(i64::MAX));
+    let megabytes = estimate.storage_bytes / 1e6;
+    for (name, value) in [
+        ("records", count(estimate.hits)),
+        ("requests", count(estimate.requests)),
+        ("time", format!("about {:.0} s at NCBI's pace", estimate.seconds.max(1.0))),
+        ("storage", format!("about {megabytes:.1} MB if all are new")),
+        (
+            "on S3",
+            format!(
+                "about ${:.2} to store, ${:.2} a month (list prices, us-east-1)",
+                estimate.put_usd, estimate.storage_usd_per_month
+            ),
+        ),
+    ] {
+        out::line(&format!("{name:<10} {value}"))?;
+    }
+    out::line("nothing was written")?;
+    Ok(Exit::Done)
+}

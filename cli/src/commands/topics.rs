@@ -1,0 +1,80 @@
+//! `topics`: queries that are synced by themselves.
+
+use serde_json::json;
+use shared::pipelines::pubmed_sync::IncrementalParams;
+use shared::syncs;
+
+use crate::args::Topics;
+use crate::failure::{Exit, Failure};
+use crate::out;
+use crate::session::Session;
+
+/// Runs the command.
+pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, Failure> {
+    match action {
+        Topics::Add { query, query_key, every, priority } => {
+            let key = add(session, &query, query_key.as_deref(), every, priority).await?;
+            if json {
+                out::json(&json!({ "query_key": key }))?;
+            } else {
+                out::line(&format!("{} is synced every {}; `bio-mcp up` does it", out::plain(&key), interval(every)))?;
+            }
+            Ok(Exit::Done)
+        }
+        Topics::List => list(session, json).await,
+        Topics::Rm { query_key } => {
+            if !syncs::remove_topic(session.db(), &query_key).await? {
+                return Err(Failure::not_found(format!("there is no topic {query_key}: see `bio-mcp topics list`")));
+            }
+            if json {
+                out::json(&json!({ "query_key": query_key, "removed": true }))?;
+            } else {
+                out::line(&format!(
+                    "{} is no longer synced by itself; what is archived stays",
+                    out::plain(&query_key)
+                ))?;
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Makes a query a topic; answers its key.
+pub async fn add(
+    session: &Session,
+    query: &str,
+    query_key: Option<&str>,
+    every_secs: i32,
+    priority: i16,
+) -> Result<String, Failure> {
+    let params = IncrementalParams::new(query, query_key, None, None)?;
+    syncs::bind(session.db(), &params.query_key, &params.query).await?;
+    syncs::add_topic(session.db(), &params.query_key, every_secs, priority).await?;
+    Ok(params.query_key)
+}
+
+async fn list(session: &Session, json: bool) -> Result<Exit, Failure> {
+    let topics = syncs::topics(session.db()).await?;
+    if json {
+        out::json(&json!({ "topics": topics }))?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = topics
+        .iter()
+        .map(|topic| {
+            let last = topic.last_slot_at.map_or("never".to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string());
+            vec![out::plain(&topic.query_key), interval(topic.every_secs), last, out::plain(&topic.query)]
+        })
+        .collect();
+    out::table(&["key", "every", "last", "query"], &rows)?;
+    Ok(Exit::Done)
+}
+
+fn interval(secs: i32) -> String {
+    match secs {
+        s if s % 86_400 == 0 => format!("{}d", s / 86_400),
+        s if s % 3600 == 0 => format!("{}h", s / 3600),
+        s if s % 60 == 0 => format!("{}m", s / 60),
+        s => format!("{s}s"),
+    }
+}

@@ -1,0 +1,57 @@
+//! `up`: everything that keeps an archive going, in one process.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use shared::ingest::Worker;
+use shared::pipelines::topics::submit_due;
+use tokio::task::JoinSet;
+
+use super::{interrupted, topics};
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+
+/// How often topics are looked at.
+const TICK: Duration = Duration::from_secs(15);
+
+/// How often a topic of the environment is synced.
+const EVERY_SECS: i32 = 86_400;
+
+/// Runs the command until it is stopped; workers end at their next batch.
+pub async fn run(session: &Session) -> Result<Exit, Failure> {
+    let _keeper = session.keep_database_alive();
+    for topic in &session.config.topics {
+        topics::add(session, &topic.query, topic.query_key.as_deref(), EVERY_SECS, 0).await?;
+    }
+    let mut working = JoinSet::new();
+    let mut shutdowns = Vec::new();
+    for _ in 0..session.config.workers {
+        // Each also sweeps, when it is time.
+        let worker = Worker::new(session.engine.clone(), Some(session.data_dir.workers()))?;
+        shutdowns.push(worker.shutdown_flag());
+        working.spawn(async move { worker.run(false).await });
+    }
+    tracing::info!(workers = session.config.workers, "up");
+    let mut ticks = tokio::time::interval(TICK);
+    let interrupted = interrupted();
+    tokio::pin!(interrupted);
+    let ended = loop {
+        tokio::select! {
+            _ = ticks.tick() => match submit_due(session.db(), session.limits(), session.config.job_ttl_hours).await {
+                Ok(jobs) => jobs.iter().for_each(|job| tracing::info!(job_id = %job, "a topic is due")),
+                // The next tick looks again.
+                Err(error) => tracing::warn!(%error, "topics could not be submitted"),
+            },
+            Some(result) = working.join_next() => {
+                let result = result.map_err(|error| Failure::internal(format!("a worker panicked: {error}")))?;
+                break result.map_err(Failure::from);
+            }
+            () = &mut interrupted => break Ok(()),
+        }
+    };
+    for flag in &shutdowns {
+        flag.store(true, Ordering::Relaxed);
+    }
+    while working.join_next().await.is_some() {}
+    ended.map(|()| Exit::Done)
+}

@@ -1,0 +1,147 @@
+//! Working on a job in the foreground, and telling how it ended.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+use shared::ingest::Worker;
+use shared::jobs::{self, Job, JobState, Submitted};
+use shared::words::ErrorCode;
+use tokio::task::JoinSet;
+
+use super::interrupted;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::{out, progress};
+
+/// Says that a job was submitted for somebody else to do.
+pub fn detached(job: &Job, json: bool) -> Result<Exit, Failure> {
+    if json {
+        out::json(&json!({ "job_id": job.id, "state": job.state }))?;
+    } else {
+        out::line(&format!(
+            "job {} is {}; `bio-mcp worker` works on it, `bio-mcp jobs watch {}` follows it",
+            job.id, job.state, job.id
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Says which job is worked on.
+pub fn announce(submitted: &Submitted, json: bool) {
+    if json {
+        return;
+    }
+    let job = submitted.job();
+    let is_old = matches!(submitted, Submitted::Replayed(_)) && !job.state.is_terminal();
+    eprintln!("job {}{}", job.id, if is_old { " (going on with it)" } else { "" });
+}
+
+/// Works on a job with so many units at a time while following it, until it has ended. Stopped by
+/// Ctrl-C at the next batch; the job is kept.
+pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, Failure> {
+    let _keeper = session.keep_database_alive();
+    let id = job.job_id();
+    let mut working = JoinSet::new();
+    let mut shutdowns = Vec::new();
+    for _ in 0..workers {
+        let worker = Worker::new(session.engine.clone(), Some(session.data_dir.workers()))?;
+        shutdowns.push(worker.shutdown_flag());
+        working.spawn(async move { worker.run_job(id).await });
+    }
+    let stop = || shutdowns.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
+    let following = progress::follow(session.db(), id);
+    tokio::pin!(following);
+    let interrupted = interrupted();
+    tokio::pin!(interrupted);
+    let followed = loop {
+        tokio::select! {
+            followed = &mut following => break followed,
+            Some(result) = working.join_next() => {
+                let result = result.map_err(|error| Failure::internal(format!("the worker panicked: {error}")));
+                if let Err(failure) = result.and_then(|ended| ended.map_err(Failure::from)) {
+                    break Err(failure);
+                }
+                if let Ok(Some(ended)) = jobs::get(session.db(), id).await && ended.state.is_terminal() {
+                    break Ok(ended);
+                }
+            }
+            () = &mut interrupted => {
+                break Err(Failure::new(
+                    Exit::Interrupted,
+                    ErrorCode::Internal,
+                    format!("stopped; nothing is lost: the same command, or `bio-mcp worker`, goes on with job {id}"),
+                ));
+            }
+        }
+    };
+    stop();
+    // They end at their next batch and hand their units back.
+    while working.join_next().await.is_some() {}
+    followed
+}
+
+/// Prints how a job ended.
+pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
+    let result = job.result.clone().unwrap_or_else(|| json!({}));
+    if json {
+        let mut answer = json!({ "job_id": job.id, "state": job.state, "error": job.error });
+        if let (Some(answer), Some(result)) = (answer.as_object_mut(), result.as_object()) {
+            answer.extend(result.clone());
+        }
+        out::json(&answer)?;
+    } else {
+        told(job, &result)?;
+    }
+    Ok(match job.state {
+        JobState::Succeeded if job.completed_with_failures() => Exit::Partial,
+        JobState::Succeeded => Exit::Done,
+        _ => failed_exit(job.error.as_ref()),
+    })
+}
+
+fn told(job: &Job, result: &Value) -> Result<(), Failure> {
+    let took = job.completed_at.zip(job.started_at).map_or(0, |(end, start)| (end - start).num_milliseconds());
+    let requested = result["requested"].as_i64().unwrap_or(0);
+    out::line(&format!(
+        "{}: {} records in {}.{} s: {}",
+        job.state,
+        out::count(requested),
+        took / 1000,
+        took % 1000 / 100,
+        progress::counts(result)
+    ))?;
+    let files = result["files"].as_array().into_iter().flatten();
+    let mut errors: Vec<&str> = files.filter_map(|file| file["error"].as_str()).collect();
+    if errors.is_empty() {
+        errors.extend(job.error.as_ref().and_then(|error| error["message"].as_str()));
+    }
+    for error in errors {
+        out::line(&format!("  {}", out::plain(error)))?;
+    }
+    if let Some(watermark) = result["watermarks"]["after"]["entry"].as_str() {
+        let key = result["query_key"].as_str().unwrap_or_default();
+        out::line(&format!("{} is up to date until {watermark}", out::plain(key)))?;
+    }
+    if result["more"] == true {
+        out::line("the limit was reached: the same command goes on behind it")?;
+    }
+    if let Some(manifest) = job.result_ref.as_deref() {
+        let path = shared::archive::uri::path_of(manifest).unwrap_or_else(|| manifest.to_owned());
+        out::line(&format!("manifest: {path}"))?;
+    }
+    if result["failed"].as_i64().unwrap_or(0) > 0 {
+        out::line(&format!("see `bio-mcp jobs failures {}` and `bio-mcp quarantine list --job {}`", job.id, job.id))?;
+    }
+    Ok(())
+}
+
+/// The exit code of a failed job, from its error.
+fn failed_exit(error: Option<&Value>) -> Exit {
+    match error.and_then(|error| error["error_code"].as_str()) {
+        Some("VALIDATION_ERROR" | "QUERY_REJECTED") => Exit::Usage,
+        Some("ARCHIVE_ERROR" | "DATABASE_ERROR" | "DATABASE_TIMEOUT" | "PUBMED_TIMEOUT" | "PUBMED_RATE_LIMIT") => {
+            Exit::Unavailable
+        }
+        _ => Exit::Failed,
+    }
+}

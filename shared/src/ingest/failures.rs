@@ -1,0 +1,63 @@
+//! Records of a job that did not end well.
+
+use serde_json::Value;
+use sqlx::{FromRow, PgPool};
+
+use crate::db::DbError;
+use crate::words::JobId;
+
+/// One record that failed or was not returned.
+#[derive(Clone, Debug, FromRow, serde::Serialize)]
+pub struct Failure {
+    /// Its place in the listing.
+    pub id: i64,
+    /// The record, if its PMID could be read.
+    pub pmid: Option<String>,
+    /// `failed` or `missing`.
+    pub outcome: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Where its bytes are, if they are in quarantine.
+    pub uri: Option<String>,
+}
+
+/// Failures of a job in the order they were met, after one of them.
+pub async fn failures(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Vec<Failure>, DbError> {
+    Ok(sqlx::query_as(
+        "select id, pmid, outcome, reason, uri from ingestion_failures where job_id = $1 and id > $2 order by id limit $3",
+    )
+    .bind(job.0)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(db)
+    .await?)
+}
+
+/// How many there are.
+pub async fn failures_count(db: &PgPool, job: JobId) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar("select count(*) from ingestion_failures where job_id = $1")
+        .bind(job.0)
+        .fetch_one(db)
+        .await?)
+}
+
+/// The first hundred PMIDs that failed, for the job's result.
+pub(super) async fn pmids_failed(db: &PgPool, job: JobId) -> Result<Vec<String>, DbError> {
+    Ok(sqlx::query_scalar(
+        "select pmid from ingestion_failures where job_id = $1 and outcome = 'failed' and pmid is not null \
+         order by id limit 100",
+    )
+    .bind(job.0)
+    .fetch_all(db)
+    .await?)
+}
+
+/// What the units of a job that did not complete were to do.
+pub async fn unfinished_inputs(db: &PgPool, job: JobId) -> Result<Vec<Value>, DbError> {
+    Ok(sqlx::query_scalar(
+        "select input from ingestion_work_units where job_id = $1 and seq > 0 and status <> 'completed' order by phase, seq",
+    )
+    .bind(job.0)
+    .fetch_all(db)
+    .await?)
+}

@@ -1,0 +1,35 @@
+//! A job again, of only what failed.
+
+use super::Engine;
+use super::unit_error::UnitError;
+use crate::jobs::{self, FirstUnit, Job, Limits, Submission, SubmitError, Submitted};
+use crate::words::{ErrorCode, telemetry};
+
+/// Submits a child of an ended job that does again what failed in it; nothing when nothing did.
+pub async fn retry(engine: &Engine, job: &Job, limits: Limits) -> Result<Option<Submitted>, UnitError> {
+    let unknown = || UnitError::permanent(ErrorCode::Internal, "this program does not know the job's tool");
+    let pipeline = engine.pipeline(&job.tool).ok_or_else(unknown)?;
+    let Some(params) = pipeline.retry(&engine.db, job).await? else { return Ok(None) };
+    let first_phase = pipeline.phases().first().copied().unwrap_or_default();
+    let submission = Submission::new(&job.tool, params, first_phase);
+    let required_hostname: Option<String> = sqlx::query_scalar(
+        "select required_hostname from ingestion_work_units where job_id = $1 and seq = 0 order by phase limit 1",
+    )
+    .bind(job.id)
+    .fetch_optional(&engine.db)
+    .await?
+    .flatten();
+    let submission = Submission {
+        principal: job.principal.clone(),
+        priority: job.priority,
+        parent_job_id: Some(job.job_id()),
+        query_key: job.query_key.clone(),
+        first_unit: FirstUnit { required_hostname, ..submission.first_unit },
+        ..submission
+    };
+    match jobs::submit(&engine.db, &submission, limits).await {
+        Ok(submitted) => Ok(Some(submitted)),
+        Err(SubmitError::Db(error)) => Err(error.into()),
+        Err(error) => Err(UnitError::permanent(ErrorCode::RateLimitExceeded, telemetry::chain(&error))),
+    }
+}

@@ -1,0 +1,5 @@
+//! Limits that all workers share.
+
+mod pace;
+
+pub use pace::PostgresPace;

@@ -1,0 +1,109 @@
+//! From slices of records to the archive, whatever they came in: decide what becomes of each, compress
+//! what is to be stored, store it, and answer the batch to commit.
+//!
+//! [`prepare`] and [`store`] are stages of their own, so that one batch is prepared while the one
+//! before is stored. Objects are on stable storage before the transaction that points at them.
+
+mod prepare;
+mod store;
+
+use std::ops::Range;
+
+use chrono::{DateTime, Utc};
+
+pub use prepare::{Prepared, prepare};
+pub use store::{put_draft, store};
+
+use crate::archive::Source;
+use crate::pubmed::Identity;
+use crate::words::{Pmid, RecordOrder};
+
+/// Where a batch of slices came from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// What stands in the envelopes.
+    pub source: Source,
+    /// What the records are as of.
+    pub as_of: DateTime<Utc>,
+    /// Number of the file, or 0 for what came from a server.
+    pub file_number: i32,
+}
+
+impl Origin {
+    /// The order of a record: its place counts only in a file.
+    fn order(
+        &self,
+        item: &RawItem,
+        version: i32,
+        date_revised: Option<chrono::NaiveDate>,
+        deleted: bool,
+    ) -> RecordOrder {
+        RecordOrder {
+            version,
+            date_revised,
+            as_of: self.as_of,
+            file_number: self.file_number,
+            position: self.position(item),
+            deleted,
+        }
+    }
+
+    fn position(&self, item: &RawItem) -> i64 {
+        if self.source.api == BULK_FILE { item.n } else { 0 }
+    }
+}
+
+/// `source.api` of what stood in a file.
+pub const BULK_FILE: &str = "bulk_file";
+
+/// `source.api` of what EFetch returned.
+pub const EFETCH: &str = "efetch";
+
+/// Slices of one batch; the PMIDs that are to be archived are distinct.
+#[derive(Clone, Debug, Default)]
+pub struct Raw {
+    /// The slices are parts of this.
+    pub bytes: Vec<u8>,
+    /// Where, and what they are.
+    pub items: Vec<RawItem>,
+}
+
+/// One slice.
+#[derive(Clone, Debug)]
+pub struct RawItem {
+    /// Its bytes.
+    pub range: Range<usize>,
+    /// Names it within its unit: the position in a file, from 1.
+    pub n: i64,
+    /// What it is.
+    pub what: What,
+}
+
+/// What a slice is.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A record.
+    Record(Identity),
+    /// A deletion of a PMID, of the version it names.
+    Deletion(Pmid, i32),
+    /// Something that cannot be archived, and why.
+    Bad(Option<Pmid>, String),
+}
+
+impl What {
+    /// The PMID whose pointer it may move.
+    pub fn archivable(&self) -> Option<Pmid> {
+        match self {
+            Self::Record(identity) => Some(identity.pmid),
+            Self::Deletion(pmid, _) => Some(*pmid),
+            Self::Bad(..) => None,
+        }
+    }
+}
+
+impl Raw {
+    /// The PMIDs that are to be archived.
+    pub fn pmids(&self) -> impl Iterator<Item = Pmid> {
+        self.items.iter().filter_map(|item| item.what.archivable())
+    }
+}

@@ -1,0 +1,79 @@
+//! What a sync would cost: asked of NCBI with a search or two, nothing is written.
+
+use serde::Serialize;
+
+use crate::pubmed::eutils::DateField;
+use crate::pubmed::eutils::{Client, EutilsError, Query, SearchRequest, Slice};
+use crate::syncs::RunPlan;
+
+/// Bytes of a stored object: the median of real records under zstd is below this.
+const OBJECT_BYTES: f64 = 3_000.0;
+
+/// List prices of S3 Standard in us-east-1: a put, and a gigabyte for a month.
+const PUT_USD: f64 = 0.005 / 1000.0;
+const GB_MONTH_USD: f64 = 0.023;
+
+/// What is to be expected.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Records to fetch; of two windows those of both, which may be the same.
+    pub hits: u64,
+    /// Requests to NCBI.
+    pub requests: u64,
+    /// How long those take at the allowed pace.
+    pub seconds: f64,
+    /// Stored bytes, if all are new.
+    pub storage_bytes: f64,
+    /// Their price for a month on S3.
+    pub storage_usd_per_month: f64,
+    /// The price of putting them there.
+    pub put_usd: f64,
+}
+
+/// Asks how many records a run walks over.
+pub async fn estimate(
+    client: &Client,
+    query: &Query,
+    plan: &RunPlan,
+    limit: Option<i64>,
+) -> Result<Estimate, EutilsError> {
+    let (mut hits, mut searches) = (0, 0);
+    for stage in &plan.stages {
+        let slices = match stage.days {
+            None => vec![Slice::all()],
+            Some(days) => vec![
+                Slice::days(DateField::Entry, days.entry_from, days.to),
+                Slice::days(DateField::Modification, days.modification_from, days.to),
+            ],
+        };
+        for slice in slices {
+            let request = SearchRequest { query, slice: Some(&slice), start: 0, limit: 0, sort: None };
+            let count = client.search(&request).await?.count;
+            hits += count;
+            // Halving takes about as many searches as there are parts; days take one each.
+            let cap = u64::from(client.settings().cap);
+            searches += if count > cap {
+                count.div_ceil(cap / 2) * 2
+            } else {
+                count.div_ceil(u64::from(client.settings().page)).max(1)
+            };
+        }
+        searches += stage.days.map_or(0, |days| {
+            let span = |from: chrono::NaiveDate| u64::try_from((days.to - from).num_days()).unwrap_or(0);
+            span(days.entry_from) + span(days.modification_from)
+        });
+    }
+    let hits = limit.and_then(|limit| u64::try_from(limit).ok()).map_or(hits, |limit| hits.min(limit));
+    let requests = searches + hits.div_ceil(200);
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let (records, asked) = (hits as f64, requests as f64);
+    let storage_bytes = records * OBJECT_BYTES;
+    Ok(Estimate {
+        hits,
+        requests,
+        seconds: asked * crate::pubmed::eutils::gap(client.settings().per_second()).as_secs_f64(),
+        storage_bytes,
+        storage_usd_per_month: storage_bytes / 1e9 * GB_MONTH_USD,
+        put_usd: records * PUT_USD,
+    })
+}

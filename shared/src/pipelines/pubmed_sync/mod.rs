@@ -1,0 +1,246 @@
+//! `pubmed.sync` and `pubmed.sync.incremental`: records from NCBI's E-utilities into the archive.
+//!
+//! Two phases. `search` lists every PMID that is due, slice by slice ([`search`]); `fetch` gets them in
+//! units of a few hundred ([`fetch`]). A watermark moves with the unit that completes the last open
+//! record before it, in the same transaction.
+
+mod estimate;
+mod fetch;
+mod params;
+mod search;
+mod submit;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+use sqlx::{PgConnection, PgPool};
+
+pub use estimate::{Estimate, estimate};
+pub use params::{IncrementalParams, ParamError, SyncParams};
+pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
+
+use crate::ingest::{Lease, Pipeline, Plan, UnitContext, UnitError};
+use crate::jobs::{Job, JobState};
+use crate::pubmed::eutils::Client;
+use crate::syncs::{self, RunPlan, Watermarks};
+use crate::words::{ErrorCode, JobId, clock};
+
+/// The tool that syncs a query or PMIDs once.
+pub const SYNC: &str = "pubmed.sync";
+
+/// The tool that keeps a query up to date.
+pub const INCREMENTAL: &str = "pubmed.sync.incremental";
+
+/// The first phase of both.
+pub const SEARCH: &str = "search";
+
+const FETCH: &str = "fetch";
+
+/// What both tools work with.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// NCBI.
+    pub client: Client,
+    /// A sync of more records is refused.
+    pub max_records: i64,
+}
+
+/// `pubmed.sync`
+pub struct PubmedSync(pub Sources);
+
+/// `pubmed.sync.incremental`
+pub struct PubmedSyncIncremental(pub Sources);
+
+fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, UnitError> {
+    serde_json::from_value(value.clone()).map_err(|error| {
+        UnitError::permanent(ErrorCode::ValidationError, format!("the job's parameters are not valid: {error}"))
+    })
+}
+
+/// Plans the only unit of the search, whose run is fixed from here on.
+async fn plan_search(context: &UnitContext, key: &str, plan: &RunPlan) -> Result<Plan, UnitError> {
+    let run = syncs::start_run(&context.engine.db, context.lease.job, key, plan).await?;
+    let external_version = run.plan.query.chars().take(200).collect();
+    Ok(Plan { units: vec![search::unit()], external_version, ..Plan::default() })
+}
+
+#[async_trait]
+impl Pipeline for PubmedSync {
+    fn tool(&self) -> &'static str {
+        SYNC
+    }
+
+    fn phases(&self) -> &'static [&'static str] {
+        &[SEARCH, FETCH]
+    }
+
+    async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
+        let params: SyncParams = parse(&context.lease.params)?;
+        let wanted = || -> Result<(&str, &str), UnitError> {
+            params
+                .query
+                .as_deref()
+                .zip(params.query_key.as_deref())
+                .ok_or_else(|| UnitError::permanent(ErrorCode::ValidationError, "a sync needs a query or PMIDs"))
+        };
+        match (context.lease.phase.as_str(), params.pmids.is_empty()) {
+            (SEARCH, true) => {
+                let (query, key) = wanted()?;
+                let plan = RunPlan::new(query.to_owned(), Watermarks::default(), None, 0, clock::now());
+                plan_search(context, key, &plan).await
+            }
+            (SEARCH, false) => Ok(Plan { external_version: "PMIDs".to_owned(), ..Plan::default() }),
+            (_, true) => {
+                wanted()?;
+                let mut pmids = syncs::take_found(&context.engine.db, context.lease.job, i64::MAX).await?;
+                // The newest, as a search shows them first.
+                pmids.sort_by_key(|found| std::cmp::Reverse(found.pmid));
+                pmids.truncate(usize::try_from(params.limit.unwrap_or(i64::MAX)).unwrap_or(usize::MAX));
+                pmids.reverse();
+                Ok(fetch::plan(&[], &pmids))
+            }
+            (_, false) => Ok(fetch::plan_pmids(&params.pmids)),
+        }
+    }
+
+    async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
+        let params: SyncParams = parse(&context.lease.params)?;
+        if context.lease.phase == SEARCH {
+            return search::run(context, &self.0, None).await;
+        }
+        fetch::run(context, &self.0.client, params.query_key.as_deref()).await
+    }
+
+    async fn ended(&self, db: &mut PgConnection, job: &Job, _: JobState) -> Result<Map<String, Value>, UnitError> {
+        syncs::forget_found(db, job.job_id()).await?;
+        let params: SyncParams = parse(&job.params)?;
+        Ok(Map::from_iter([("query_key".to_owned(), json!(params.query_key))]))
+    }
+
+    /// The records that failed, and those of units that did; if the search failed, the whole.
+    async fn retry(&self, db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
+        let params: SyncParams = parse(&job.params)?;
+        let pmids = fetch::failed_pmids(db, job.job_id()).await?;
+        if !pmids.is_empty() {
+            let again = SyncParams { query: None, limit: None, pmids, query_key: params.query_key };
+            return Ok(Some(json!(again)));
+        }
+        Ok((job.state != JobState::Succeeded).then(|| job.params.clone()))
+    }
+}
+
+#[async_trait]
+impl Pipeline for PubmedSyncIncremental {
+    fn tool(&self) -> &'static str {
+        INCREMENTAL
+    }
+
+    fn phases(&self) -> &'static [&'static str] {
+        &[SEARCH, FETCH]
+    }
+
+    async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
+        let params: IncrementalParams = parse(&context.lease.params)?;
+        let (db, job) = (&context.engine.db, context.lease.job);
+        if context.lease.phase == SEARCH {
+            let known = syncs::bind(db, &params.query_key, &params.query).await.map_err(|error| match error {
+                syncs::BindError::Db(error) => error.into(),
+                other @ syncs::BindError::OtherQuery { .. } => {
+                    UnitError::permanent(ErrorCode::ValidationError, other.to_string())
+                }
+            })?;
+            // The run starts when its job does, not when a worker comes to plan it.
+            let now = crate::jobs::get(db, job).await?.and_then(|job| job.started_at).unwrap_or_else(clock::now);
+            let plan = RunPlan::new(params.query, known.watermarks, known.resume, params.overlap_days, now);
+            return plan_search(context, &params.query_key, &plan).await;
+        }
+        let run = run_of(db, job).await?;
+        let limit = params.limit.unwrap_or(i64::MAX);
+        // One more than wanted: it says where the next run goes on.
+        let mut found = syncs::take_found(db, job, limit.saturating_add(1)).await?;
+        let left = usize::try_from(limit).ok().filter(|limit| found.len() > *limit).and_then(|_| found.pop());
+        let resume = match left {
+            Some(left) => {
+                let last = found.last().filter(|last| last.place == left.place);
+                run.plan.resume_at(left.place, last.map_or(0, |last| last.pmid.get()))
+            }
+            None => run.stopped_at.and_then(|place| run.plan.resume_at(place, 0)),
+        };
+        syncs::save_resume(db, job, resume).await?;
+        let retries = syncs::retries_of(db, &run.query_key).await?;
+        Ok(fetch::plan(&retries, &found))
+    }
+
+    async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
+        let params: IncrementalParams = parse(&context.lease.params)?;
+        if context.lease.phase == SEARCH {
+            return search::run(context, &self.0, params.limit).await;
+        }
+        fetch::run(context, &self.0.client, Some(&params.query_key)).await
+    }
+
+    async fn completed(&self, db: &mut PgConnection, lease: &Lease) -> Result<(), UnitError> {
+        if lease.phase != FETCH {
+            return Ok(());
+        }
+        let Some(run) = syncs::run(&mut *db, lease.job).await? else { return Ok(()) };
+        if let Some(open) = syncs::first_open_place(db, lease.job).await?
+            && let Some(done) = run.plan.done_before(open)
+        {
+            syncs::advance(db, &run.query_key, lease.job, done).await?;
+        }
+        Ok(())
+    }
+
+    async fn ended(&self, db: &mut PgConnection, job: &Job, state: JobState) -> Result<Map<String, Value>, UnitError> {
+        let id = job.job_id();
+        syncs::forget_found(db, id).await?;
+        let Some(run) = syncs::run(&mut *db, id).await? else { return Ok(Map::new()) };
+        let mut resume = None;
+        if state == JobState::Succeeded {
+            resume = Some(run.resume);
+            let done = match run.resume {
+                Some(_) => run.open_place().and_then(|place| run.plan.done_before(place)),
+                None => run.plan.end(),
+            };
+            if let Some(done) = done {
+                syncs::advance(db, &run.query_key, id, done).await?;
+            }
+        }
+        syncs::finish_run(db, &run.query_key, id, resume).await?;
+        let after = syncs::one(&mut *db, &run.query_key).await?.map(|known| known.watermarks);
+        Ok(Map::from_iter([
+            ("query_key".to_owned(), json!(run.query_key)),
+            ("windows".to_owned(), windows(&run.plan)),
+            ("watermarks".to_owned(), json!({ "before": run.plan.before, "after": after })),
+            ("more".to_owned(), json!(run.resume.is_some() && state == JobState::Succeeded)),
+        ]))
+    }
+
+    async fn windows(&self, db: &PgPool, job: &Job) -> Result<Value, UnitError> {
+        Ok(syncs::run(db, job.job_id()).await?.map_or(Value::Null, |run| windows(&run.plan)))
+    }
+
+    /// The same again, if something failed: its watermarks know how far it came, its list what to try
+    /// first.
+    async fn retry(&self, db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
+        let failed = !fetch::failed_pmids(db, job.job_id()).await?.is_empty();
+        Ok((failed || job.state != JobState::Succeeded).then(|| job.params.clone()))
+    }
+}
+
+async fn run_of(db: &PgPool, job: JobId) -> Result<syncs::Run, UnitError> {
+    let run = syncs::run(db, job).await?;
+    run.ok_or_else(|| UnitError::permanent(ErrorCode::Internal, "the run of this job is gone"))
+}
+
+/// The spans of days of a run, for people and manifests.
+fn windows(plan: &RunPlan) -> Value {
+    let spans = plan.stages.iter().map(|stage| match stage.days {
+        None => json!({ "whole_query": true, "end": clock::rfc3339(stage.end) }),
+        Some(days) => json!({
+            "entry": [days.entry_from, days.to], "modification": [days.modification_from, days.to],
+            "end": clock::rfc3339(stage.end),
+        }),
+    });
+    Value::Array(spans.collect())
+}

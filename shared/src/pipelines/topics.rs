@@ -1,0 +1,37 @@
+//! Topics: queries whose time has come become jobs, one for each slot however many look.
+
+use sqlx::PgPool;
+
+use super::pubmed_sync::{IncrementalParams, SubmitSyncError, submit_incremental};
+use crate::jobs::{Limits, Submission, Submitted};
+use crate::syncs;
+
+/// Submits an incremental sync for each due topic; answers the jobs that are new. A topic that cannot
+/// be submitted keeps no other waiting.
+pub async fn submit_due(db: &PgPool, limits: Limits, ttl_hours: i16) -> Result<Vec<uuid::Uuid>, SubmitSyncError> {
+    let mut made = Vec::new();
+    let due = syncs::due_topics(db).await.map_err(syncs::BindError::from)?;
+    for topic in due {
+        let params = match IncrementalParams::new(&topic.query, Some(&topic.query_key), None, None) {
+            Ok(params) => params,
+            Err(error) => {
+                tracing::error!(query_key = topic.query_key, %error, "a topic cannot be synced");
+                continue;
+            }
+        };
+        let slot = format!("topic:{}:{}", topic.query_key, topic.slot_at.timestamp());
+        let submitted = submit_incremental(db, &params, limits, |submission| Submission {
+            idempotency_key: Some(slot),
+            principal: "topics".to_owned(),
+            priority: topic.priority,
+            ttl_hours,
+            ..submission
+        })
+        .await?;
+        syncs::mark_slot(db, &topic.query_key, topic.slot_at).await.map_err(syncs::BindError::from)?;
+        if let Submitted::Created(job) = submitted {
+            made.push(job.id);
+        }
+    }
+    Ok(made)
+}

@@ -1,0 +1,69 @@
+//! PMIDs that a run's search found, in the order of their slices.
+
+use chrono::NaiveDate;
+use sqlx::{PgConnection, PgPool};
+
+use super::plan::Place;
+use crate::db::DbError;
+use crate::pubmed::eutils::DateField;
+use crate::words::{JobId, Pmid};
+
+/// A found PMID and the first slice it was found in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The record.
+    pub pmid: Pmid,
+    /// The slice.
+    pub place: Place,
+}
+
+/// Adds what a slice has; a PMID that an earlier slice had stays there.
+pub async fn insert_found(db: &mut PgConnection, job: JobId, place: Place, pmids: &[Pmid]) -> Result<(), DbError> {
+    sqlx::query(
+        "insert into sync_found (job_id, pmid, walk, day, field) \
+         select $1, pmid, $3, $4, $5 from unnest($2::integer[]) as t (pmid) on conflict do nothing",
+    )
+    .bind(job.0)
+    .bind(pmids.iter().map(|pmid| i32::try_from(pmid.get()).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+    .bind(place.stage)
+    .bind(place.day)
+    .bind(number(place.field))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// How many distinct PMIDs were found so far.
+pub async fn count_found(db: &PgPool, job: JobId) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar("select count(*) from sync_found where job_id = $1").bind(job.0).fetch_one(db).await?)
+}
+
+/// What was found, in the order of slices and PMIDs, up to a number.
+pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<Found>, DbError> {
+    let rows: Vec<(i32, i16, Option<NaiveDate>, i16)> = sqlx::query_as(
+        "select pmid, walk, day, field from sync_found where job_id = $1 order by walk, day, field, pmid limit $2",
+    )
+    .bind(job.0)
+    .bind(limit)
+    .fetch_all(db)
+    .await?;
+    let found = rows.into_iter().filter_map(|(pmid, stage, day, field)| {
+        let pmid = Pmid::new(u32::try_from(pmid).ok()?).ok()?;
+        let field = if field == number(DateField::Entry) { DateField::Entry } else { DateField::Modification };
+        Some(Found { pmid, place: Place { stage, day, field } })
+    });
+    Ok(found.collect())
+}
+
+/// Forgets what was found: it is planned into units, or the job is over.
+pub async fn forget_found(db: &mut PgConnection, job: JobId) -> Result<(), DbError> {
+    sqlx::query("delete from sync_found where job_id = $1").bind(job.0).execute(db).await?;
+    Ok(())
+}
+
+fn number(field: DateField) -> i16 {
+    match field {
+        DateField::Entry => 0,
+        DateField::Modification => 1,
+    }
+}

@@ -1,0 +1,96 @@
+//! Runs: what one job walks, fixed when it is planned.
+
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor, PgPool};
+
+use super::plan::{Place, Resume, RunPlan};
+use crate::db::DbError;
+use crate::words::JobId;
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The key of its query.
+    pub query_key: String,
+    /// What it walks.
+    pub plan: RunPlan,
+    /// Where its search stopped because of a limit.
+    pub stopped_at: Option<Place>,
+    /// What it leaves to the next one.
+    pub resume: Option<Resume>,
+}
+
+impl Run {
+    /// The slice that the next run goes on with.
+    pub fn open_place(&self) -> Option<Place> {
+        let resume = self.resume?;
+        let stage = self.plan.stages.iter().position(|stage| stage.end == resume.end)?;
+        Some(Place { stage: i16::try_from(stage).ok()?, day: resume.day, field: resume.field })
+    }
+}
+
+type Columns = (String, Value, Option<Value>, Option<Value>);
+
+/// Fixes what a job walks; planned twice, the first plan stays.
+pub async fn start_run(db: &PgPool, job: JobId, key: &str, plan: &RunPlan) -> Result<Run, DbError> {
+    sqlx::query("insert into sync_runs (job_id, query_key, plan) values ($1, $2, $3) on conflict do nothing")
+        .bind(job.0)
+        .bind(key)
+        .bind(json(plan))
+        .execute(db)
+        .await?;
+    run(db, job).await?.ok_or(DbError::Refused(sqlx::Error::RowNotFound))
+}
+
+/// The run of a job.
+pub async fn run(db: impl PgExecutor<'_>, job: JobId) -> Result<Option<Run>, DbError> {
+    let row: Option<Columns> =
+        sqlx::query_as("select query_key, plan, stopped_at, resume from sync_runs where job_id = $1")
+            .bind(job.0)
+            .fetch_optional(db)
+            .await?;
+    let Some((query_key, plan, stopped_at, resume)) = row else { return Ok(None) };
+    let unreadable = |error: serde_json::Error| DbError::Refused(sqlx::Error::Decode(error.into()));
+    Ok(Some(Run {
+        query_key,
+        plan: serde_json::from_value(plan).map_err(unreadable)?,
+        stopped_at: stopped_at.map(serde_json::from_value).transpose().map_err(unreadable)?,
+        resume: resume.map(serde_json::from_value).transpose().map_err(unreadable)?,
+    }))
+}
+
+/// Notes where the search stopped.
+pub async fn save_stop(db: &mut PgConnection, job: JobId, place: Option<Place>) -> Result<(), DbError> {
+    sqlx::query("update sync_runs set stopped_at = $2 where job_id = $1")
+        .bind(job.0)
+        .bind(place.map(|place| json(&place)))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Notes what is left to the next run.
+pub async fn save_resume(db: &PgPool, job: JobId, resume: Option<Resume>) -> Result<(), DbError> {
+    sqlx::query("update sync_runs set resume = $2 where job_id = $1")
+        .bind(job.0)
+        .bind(resume.map(|resume| json(&resume)))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// The first slice that still has records without an outcome, of a job's fetching units.
+pub async fn first_open_place(db: &mut PgConnection, job: JobId) -> Result<Option<Place>, DbError> {
+    let place: Option<Value> = sqlx::query_scalar(
+        "select input -> 'first' from ingestion_work_units where job_id = $1 and phase = 'fetch' and seq > 0 \
+         and status <> 'completed' and input -> 'first' <> 'null'::jsonb order by seq limit 1",
+    )
+    .bind(job.0)
+    .fetch_optional(db)
+    .await?;
+    place.map(serde_json::from_value).transpose().map_err(|error| DbError::Refused(sqlx::Error::Decode(error.into())))
+}
+
+fn json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).expect("plain fields are JSON")
+}

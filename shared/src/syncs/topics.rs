@@ -1,0 +1,82 @@
+//! Queries that are synced by themselves, every so often.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+
+use crate::db::DbError;
+
+/// A topic.
+#[derive(Clone, Debug, FromRow, serde::Serialize)]
+pub struct Topic {
+    /// Its key.
+    pub query_key: String,
+    /// Its query.
+    pub query: String,
+    /// How often it is synced.
+    pub every_secs: i32,
+    /// Priority of its jobs.
+    pub priority: i16,
+    /// The last slot for which there is a job.
+    pub last_slot_at: Option<DateTime<Utc>>,
+}
+
+/// A topic whose time has come.
+#[derive(Clone, Debug, FromRow)]
+pub struct DueTopic {
+    /// Its key.
+    pub query_key: String,
+    /// Its query.
+    pub query: String,
+    /// Priority of its jobs.
+    pub priority: i16,
+    /// The slot: the same for everybody who looks within it, so that it makes one job.
+    pub slot_at: DateTime<Utc>,
+}
+
+/// Makes a bound key a topic, or changes how often it is synced. Answers false when nothing changed.
+pub async fn add_topic(db: &PgPool, query_key: &str, every_secs: i32, priority: i16) -> Result<bool, DbError> {
+    let added = sqlx::query(
+        "insert into sync_topics as t (query_key, every_secs, priority) values ($1, $2, $3) \
+         on conflict (query_key) do update set every_secs = $2, priority = $3 \
+         where (t.every_secs, t.priority) is distinct from ($2, $3)",
+    )
+    .bind(query_key)
+    .bind(every_secs)
+    .bind(priority)
+    .execute(db)
+    .await?;
+    Ok(added.rows_affected() > 0)
+}
+
+/// Ends a topic; its key, watermarks and records stay. False when there is none.
+pub async fn remove_topic(db: &PgPool, query_key: &str) -> Result<bool, DbError> {
+    let removed = sqlx::query("delete from sync_topics where query_key = $1").bind(query_key).execute(db).await?;
+    Ok(removed.rows_affected() > 0)
+}
+
+/// All topics.
+pub async fn topics(db: &PgPool) -> Result<Vec<Topic>, DbError> {
+    Ok(sqlx::query_as(
+        "select t.query_key, q.query, t.every_secs, t.priority, t.last_slot_at \
+         from sync_topics t join sync_queries q using (query_key) order by t.query_key",
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Topics without a job for the slot that the database's clock is in.
+pub async fn due_topics(db: &PgPool) -> Result<Vec<DueTopic>, DbError> {
+    Ok(sqlx::query_as(include_str!("due_topics.sql")).fetch_all(db).await?)
+}
+
+/// Notes that a slot has its job.
+pub async fn mark_slot(db: &PgPool, query_key: &str, slot_at: DateTime<Utc>) -> Result<(), DbError> {
+    sqlx::query(
+        "update sync_topics set last_slot_at = $2 where query_key = $1 and (last_slot_at is null or last_slot_at < $2)",
+    )
+    .bind(query_key)
+    .bind(slot_at)
+    .execute(db)
+    .await?;
+    Ok(())
+}
