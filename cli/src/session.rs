@@ -11,7 +11,7 @@ use shared::jobs::Limits;
 use shared::limits::PostgresPace;
 use shared::pipelines::pubmed_sync::Sources;
 use shared::pipelines::{self, pubmed_files::FileLimits};
-use shared::pubmed::eutils::{Client, Pace, Settings as EutilsSettings};
+use shared::pubmed::eutils::{Client, LocalPace, Pace, Settings as EutilsSettings};
 use shared::queue::ListenOnly;
 use shared::words::config::{ArchivePlace, CompressionName, Config};
 use sqlx::PgPool;
@@ -105,8 +105,13 @@ fn url_options(url: &str) -> Result<PgConnectOptions, Failure> {
     PgConnectOptions::from_str(url).map_err(|_| Failure::usage("BIO_MCP_DATABASE_URL is not a valid Postgres URL"))
 }
 
+/// NCBI without an archive: the pace is this process's own.
+pub fn lone_client(config: &Config) -> Client {
+    client(config, Arc::new(LocalPace::new(eutils_settings(config).per_second())))
+}
+
 /// NCBI with the configured identity.
-pub fn client(config: &Config, pace: Arc<dyn Pace>) -> Client {
+fn client(config: &Config, pace: Arc<dyn Pace>) -> Client {
     Client::new(eutils_settings(config), pace)
 }
 
@@ -115,6 +120,7 @@ fn eutils_settings(config: &Config) -> EutilsSettings {
         tool: config.pubmed.tool.clone(),
         email: config.pubmed.email.clone(),
         api_key: config.pubmed.api_key.clone(),
+        requests_per_second: config.pubmed.requests_per_second,
         ..EutilsSettings::new(&config.pubmed.base_url)
     }
 }

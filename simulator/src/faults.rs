@@ -82,7 +82,8 @@ pub struct Faults {
     pub kinds: Vec<Fault>,
     /// Everything fails as when the service is down.
     pub is_down: bool,
-    requests: u64,
+    /// Requests so far.
+    pub requests: u64,
     /// How often each failure was shown.
     pub shown: std::collections::BTreeMap<String, u64>,
 }

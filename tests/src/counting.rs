@@ -27,7 +27,13 @@ fn number(value: &Value, key: &str) -> u32 {
 /// The plan of a job.
 pub fn plan(params: &Value) -> Plan {
     let units = (0..number(params, "units")).map(|n| NewUnit { input: json!({ "n": n }), required_hostname: None });
-    Plan { units: units.collect(), work_total: 100, records_total: None, external_version: params["first"].to_string() }
+    Plan {
+        units: units.collect(),
+        work_total: 100,
+        records_total: None,
+        external_version: params["first"].to_string(),
+        is_whole: true,
+    }
 }
 
 /// The next batch of a unit, or nothing when it is done.

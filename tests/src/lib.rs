@@ -4,7 +4,9 @@ pub mod counting;
 pub mod engine;
 pub mod invariants;
 pub mod program;
+pub mod random;
 pub mod store_conformance;
+pub mod sync;
 
 use std::path::PathBuf;
 

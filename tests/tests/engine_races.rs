@@ -8,19 +8,7 @@ use shared::words::{ErrorCode, JobId, WorkerId};
 use sqlx::Row;
 use tests::counting::{self, PER_BATCH};
 use tests::invariants;
-
-/// splitmix64, so that a seed is a schedule.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-}
+use tests::random::Random;
 
 /// A worker that does one thing at a time, whatever it was told before.
 struct Actor {

@@ -1,11 +1,10 @@
 //! `search`: what PubMed finds.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use shared::pubmed::eutils::{LocalPace, Query, SearchRequest};
+use shared::pubmed::eutils::{Query, SearchRequest};
 use shared::words::config::Config;
 
 use crate::args::{Search, Sort};
@@ -18,8 +17,7 @@ use crate::session::{self, Session};
 pub async fn run(args: &Search, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, Failure> {
     let query = Query::parse(&args.term).map_err(|error| Failure::usage(error.to_string()))?;
     let Ok(data_dir) = DataDir::of_search(data_dir, &config) else {
-        let per_second = if config.pubmed.api_key.is_some() { 10 } else { 3 };
-        let client = session::client(&config, Arc::new(LocalPace::new(per_second)));
+        let client = session::lone_client(&config);
         return search(&client, args, &query, json).await;
     };
     let session = Session::open(config, data_dir).await?;

@@ -2,14 +2,13 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::json;
 use shared::jobs::{Submission, Submitted};
 use shared::pipelines::pubmed_sync::{
     Estimate, IncrementalParams, SyncParams, estimate, submit_incremental, submit_sync,
 };
-use shared::pubmed::eutils::{LocalPace, Query};
+use shared::pubmed::eutils::Query;
 use shared::syncs::{self, RunPlan, SyncQuery, Watermarks, start_of};
 use shared::words::config::Config;
 use shared::words::{Pmid, clock};
@@ -131,8 +130,7 @@ pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json:
         found?
     } else {
         let query = query_of(args, None)?;
-        let per_second = if config.pubmed.api_key.is_some() { 10 } else { 3 };
-        let client = session::client(&config, Arc::new(LocalPace::new(per_second)));
+        let client = session::lone_client(&config);
         let query = Query::parse(&query).map_err(|error| Failure::usage(error.to_string()))?;
         let plan = RunPlan::new(query.as_str().to_owned(), Watermarks::default(), None, 0, clock::now());
         estimate(&client, &query, &plan, args.limit).await?

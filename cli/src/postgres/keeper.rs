@@ -20,7 +20,7 @@ impl Keeper {
             let mut ticks = tokio::time::interval(Duration::from_millis(500));
             while !ended.load(Ordering::Relaxed) {
                 ticks.tick().await;
-                if cluster.is_running() {
+                if cluster.is_running() || ended.load(Ordering::Relaxed) {
                     continue;
                 }
                 tracing::warn!("the private Postgres is gone, starting it again");

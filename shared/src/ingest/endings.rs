@@ -41,11 +41,12 @@ impl Lease {
         .execute(&mut *tx)
         .await?;
         sqlx::query(
-            "insert into ingestion_jobs (id, organization_id, job_type, external_version, status, started_at) \
-             select id, principal, tool, $2, 'parsing', now() from jobs where id = $1 on conflict (id) do nothing",
+            "insert into ingestion_jobs (id, organization_id, job_type, external_version, is_whole, status, started_at) \
+             select id, principal, tool, $2, $3, 'parsing', now() from jobs where id = $1 on conflict (id) do nothing",
         )
         .bind(self.job.0)
         .bind(&plan.external_version)
+        .bind(plan.is_whole)
         .execute(&mut *tx)
         .await?;
         let fields = json!({ "phase": self.phase, "units": plan.units.len(), "records": plan.records_total });

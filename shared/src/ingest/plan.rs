@@ -11,8 +11,10 @@ pub struct Plan {
     pub work_total: i64,
     /// How many records that is, where it is known beforehand.
     pub records_total: Option<i64>,
-    /// Version of what is ingested, for the list of ingests.
+    /// What is ingested, for the list of ingests.
     pub external_version: String,
+    /// Whether it is a release, which is ingested whole and once; syncs are neither.
+    pub is_whole: bool,
 }
 
 /// A unit to be made.

@@ -85,6 +85,8 @@ pub struct PubmedSettings {
     pub base_url: String,
     /// `BIO_MCP_PUBMED_FILES_URL`: where the folders of bulk files are.
     pub files_url: String,
+    /// `BIO_MCP_PUBMED_REQUESTS_PER_SECOND`: more than NCBI's usual limit, by arrangement.
+    pub requests_per_second: Option<u32>,
     /// `BIO_MCP_SYNC_MAX_RECORDS`: a sync of more is refused.
     pub max_records: i64,
 }
@@ -309,6 +311,10 @@ fn read_pubmed<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> PubmedSett
         tool,
         base_url,
         files_url,
+        requests_per_second: match env.number("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", 0, 0, 10_000) {
+            0 => None,
+            requests => Some(requests),
+        },
         max_records: env.number("BIO_MCP_SYNC_MAX_RECORDS", 1_000_000, 1, 100_000_000),
     }
 }

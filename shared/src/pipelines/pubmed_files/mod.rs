@@ -109,6 +109,7 @@ impl Pipeline for PubmedFiles {
             work_total: i64::try_from(bytes_total).unwrap_or(i64::MAX),
             records_total: None,
             external_version,
+            is_whole: true,
         })
     }
 

@@ -66,7 +66,7 @@ fn plan_of(inputs: &[Input]) -> Plan {
         units: inputs.iter().map(|input| NewUnit { input: json!(input), required_hostname: None }).collect(),
         work_total: total,
         records_total: Some(total),
-        external_version: String::new(),
+        ..Plan::default()
     }
 }
 

@@ -186,7 +186,7 @@ fn said(text: &str) -> Fault {
     let has = |word: &str| text.to_ascii_lowercase().contains(&word.to_ascii_lowercase());
     if has("Unable to obtain query") {
         Fault::SessionGone
-    } else if has("ID list is empty") || has("Empty ID list") {
+    } else if has("ID list is empty") || has("Empty ID list") || has("id parameter is empty") {
         Fault::NoIds
     } else if has("Invalid db name") {
         Fault::BadDatabase

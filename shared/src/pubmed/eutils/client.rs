@@ -34,6 +34,8 @@ pub struct Settings {
     pub email: Option<String>,
     /// With it, 10 requests a second instead of 3.
     pub api_key: Option<Secret>,
+    /// Requests a second by arrangement with NCBI, or of a server of one's own.
+    pub requests_per_second: Option<u32>,
     /// Results asked for in one page of a list.
     pub page: u32,
     /// The most results a search hands out.
@@ -62,6 +64,7 @@ impl Settings {
             tool: "bio-mcp".to_owned(),
             email: None,
             api_key: None,
+            requests_per_second: None,
             page: 5_000,
             cap: super::CAP,
             request_timeout: Duration::from_secs(60),
@@ -72,9 +75,9 @@ impl Settings {
         }
     }
 
-    /// Requests a second that NCBI allows: 10 with a key, 3 without.
+    /// Requests a second that are allowed: NCBI's are 10 with a key, 3 without.
     pub fn per_second(&self) -> u32 {
-        if self.api_key.is_some() { 10 } else { 3 }
+        self.requests_per_second.unwrap_or(if self.api_key.is_some() { 10 } else { 3 })
     }
 }
 

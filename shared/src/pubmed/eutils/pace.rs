@@ -72,8 +72,10 @@ impl Pace for LocalPace {
     }
 
     async fn hold(&self, pause: Duration) -> Result<(), PaceError> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = (*next).max(Instant::now() + pause);
+        if !self.gap.is_zero() {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            *next = (*next).max(Instant::now() + pause);
+        }
         Ok(())
     }
 }

@@ -1,0 +1,113 @@
+//! Syncs in tests: a simulator, a client of it, an engine that can sync.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::Value;
+use shared::archive::{Archive, Compression, Layout, MemoryStore};
+use shared::ingest::{Engine, Settings, Worker};
+use shared::jobs::{self, Job, Limits};
+use shared::pipelines;
+use shared::pipelines::pubmed_files::FileLimits;
+use shared::pipelines::pubmed_sync::{IncrementalParams, Sources, SyncParams, submit_incremental, submit_sync};
+use shared::pubmed::eutils::{Client, LocalPace, Settings as EutilsSettings};
+use shared::queue::ListenOnly;
+use shared::words::{JobId, Pmid};
+use simulator::{Corpus, Options, Simulator};
+use sqlx::PgPool;
+
+/// A day.
+pub fn day(text: &str) -> NaiveDate {
+    text.parse().expect("a date")
+}
+
+/// An instant.
+pub fn at(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a time")
+}
+
+/// A PMID.
+pub fn pmid(n: u32) -> Pmid {
+    Pmid::new(n).expect("a PMID")
+}
+
+/// A simulator on a free port.
+pub async fn simulator(corpus: Corpus, options: Options) -> Simulator {
+    Simulator::start(corpus, options).await.expect("a port is free")
+}
+
+/// How a client asks a simulator: quickly, and in pages of its own.
+pub fn settings(simulator: &Simulator) -> EutilsSettings {
+    EutilsSettings {
+        backoff: Duration::from_millis(2),
+        deadline: Duration::from_secs(60),
+        attempts: 12,
+        ..EutilsSettings::new(simulator.eutils_url())
+    }
+}
+
+/// A client without a pace.
+pub fn client(settings: EutilsSettings) -> Client {
+    Client::new(settings, Arc::new(LocalPace::unlimited()))
+}
+
+/// A plain HTTP client; making the other one first chooses the cryptography that both use.
+pub fn http(simulator: &Simulator) -> reqwest::Client {
+    drop(client(settings(simulator)));
+    reqwest::Client::new()
+}
+
+/// An engine over a database, a store in memory and a client.
+pub fn engine(db: PgPool, client: Client, settings: Settings) -> Engine {
+    let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
+    let sources = Sources { client, max_records: 1_000_000 };
+    Engine {
+        db,
+        archive: Archive::new(Arc::new(MemoryStore::new()), layout, 64 << 20),
+        queue: Arc::new(ListenOnly),
+        settings,
+        pipelines: pipelines::all(FileLimits { max_file_bytes: 1 << 30 }, &sources),
+    }
+}
+
+/// Limits on submissions that are never met.
+pub const LIMITS: Limits = Limits { max_queued_jobs: 1_000_000, job_timeout_secs: 3600.0 };
+
+/// Submits an incremental sync that starts at an instant.
+pub async fn start_incremental(engine: &Engine, params: &IncrementalParams, now: DateTime<Utc>) -> JobId {
+    let submitted = submit_incremental(&engine.db, params, LIMITS, |submission| submission).await.expect("submitted");
+    sqlx::query("update jobs set started_at = $2 where id = $1 and started_at is null")
+        .bind(submitted.job().id)
+        .bind(now)
+        .execute(&engine.db)
+        .await
+        .expect("dated");
+    submitted.job().job_id()
+}
+
+/// Runs a job to its end.
+pub async fn finish(engine: &Engine, job: JobId) -> Job {
+    let worker = Worker::new(engine.clone(), None).expect("a worker");
+    worker.run_job(job).await.expect("works");
+    jobs::get(&engine.db, job).await.expect("read").expect("there")
+}
+
+/// Runs an incremental sync to its end.
+pub async fn incremental(engine: &Engine, params: &IncrementalParams, now: DateTime<Utc>) -> Job {
+    let job = start_incremental(engine, params, now).await;
+    finish(engine, job).await
+}
+
+/// Runs a sync to its end.
+pub async fn sync(engine: &Engine, params: &SyncParams) -> Job {
+    let submitted = submit_sync(&engine.db, params, LIMITS, |submission| submission).await.expect("submitted");
+    finish(engine, submitted.job().job_id()).await
+}
+
+/// A number of a job's result.
+#[track_caller]
+pub fn number(job: &Job, key: &str) -> i64 {
+    let result = job.result.as_ref().unwrap_or(&Value::Null);
+    result[key].as_i64().unwrap_or_else(|| panic!("no {key} in {job:?}"))
+}

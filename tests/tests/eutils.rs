@@ -1,0 +1,376 @@
+//! The client of E-utilities against everything that goes wrong, and against recorded exchanges.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use shared::pubmed::eutils::{
+    Client, DateField, EutilsError, Expected, Fault as Seen, Listing, Query, Returned, SearchRequest, Settings, Slice,
+    Walk, classify,
+};
+use shared::words::Pmid;
+use shared::words::config::Secret;
+use simulator::{Corpus, Fault, Faults, Options, Simulator, Spread};
+use tests::sync::{client, day, pmid, settings, simulator};
+
+const MAX: usize = 64 << 20;
+
+async fn small(faults: Faults) -> Simulator {
+    let corpus = Corpus::generated(day("2026-03-10"), 1000, 60, 1, Spread::Even(30));
+    simulator(corpus, Options { faults, ..Options::default() }).await
+}
+
+fn all() -> Query {
+    Query::parse("all").expect("a query")
+}
+
+fn request(query: &Query, limit: u32) -> SearchRequest<'_> {
+    SearchRequest { query, slice: None, start: 0, limit, sort: None }
+}
+
+fn few_attempts(simulator: &Simulator) -> Settings {
+    Settings { attempts: 3, ..settings(simulator) }
+}
+
+/// Faults that spoil an answer whatever it is.
+fn spoiling() -> impl Iterator<Item = Fault> {
+    Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::Expired | Fault::Short | Fault::Drift))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_failure_is_ridden_out_when_it_passes() {
+    let pmids: Vec<Pmid> = (1000..1010).map(pmid).collect();
+    for fault in spoiling() {
+        let simulator = small(Faults::scripted([Some(fault), Some(fault), None, Some(fault), None])).await;
+        let client = client(settings(&simulator));
+        let page = client.search(&request(&all(), 20)).await.unwrap_or_else(|e| panic!("{fault:?}: {e}"));
+        assert_eq!((page.count, page.pmids.len()), (60, 20), "{fault:?}");
+        let set = client.fetch(&pmids, MAX).await.unwrap_or_else(|e| panic!("{fault:?}: {e}"));
+        assert_eq!((set.returned.len(), set.absent.len()), (10, 0), "{fault:?}");
+        assert_eq!(simulator.arrivals().len(), 5, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_stays_is_an_error_and_never_an_empty_answer() {
+    for fault in spoiling() {
+        let simulator = small(Faults { per_thousand: 1000, kinds: vec![fault], ..Faults::default() }).await;
+        let client = client(few_attempts(&simulator));
+        let search = client.search(&request(&all(), 20)).await.expect_err("no answer");
+        let fetch = client.fetch(&[pmid(1000)], MAX).await.expect_err("no answer");
+        for error in [&search, &fetch] {
+            match fault {
+                Fault::Throttled | Fault::ThrottledSilent | Fault::ThrottledOk => {
+                    assert!(matches!(error, EutilsError::RateLimited { .. }), "{fault:?}: {error:?}");
+                }
+                _ => assert!(matches!(error, EutilsError::Unavailable { attempts: 3, .. }), "{fault:?}: {error:?}"),
+            }
+            assert!(error.retry_after().is_some(), "later: {error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_or_set_that_is_short_is_asked_for_again() {
+    let simulator = small(Faults::scripted([Some(Fault::Short), Some(Fault::Drift), None])).await;
+    let client = client(settings(&simulator));
+    let page = client.search(&request(&all(), 100)).await.expect("an answer");
+    assert_eq!((page.pmids.len(), simulator.arrivals().len()), (60, 3));
+    simulator.faults().script.extend([Some(Fault::Short)]);
+    let pmids: Vec<Pmid> = (1000..1010).map(pmid).collect();
+    let set = client.fetch(&pmids, MAX).await.expect("an answer");
+    assert_eq!((set.returned.len(), set.absent.len()), (9, 1), "what is not returned is told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_refused_in_words_that_do_not_repeat_it() {
+    let simulator = small(Faults::default()).await;
+    let key = "a-key-that-nobody-should-see";
+    let with_key = Settings { api_key: Some(Secret::new(key)), ..settings(&simulator) };
+    let client = client(with_key);
+    let error = client.search(&request(&all(), 1)).await.expect_err("refused");
+    assert!(matches!(error, EutilsError::BadKey), "{error:?}");
+    assert_eq!(simulator.arrivals().len(), 1, "it is not asked again");
+    // A limit that is reached shows the key in NCBI's answer.
+    simulator.faults().per_thousand = 1000;
+    simulator.faults().kinds = vec![Fault::Throttled];
+    let throttled = client.search(&request(&all(), 1)).await.expect_err("refused");
+    for text in [format!("{error} {error:?}"), format!("{throttled} {throttled:?}"), format!("{client:?}")] {
+        assert!(!text.contains(key), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_fails_every_time_is_rejected() {
+    let simulator = small(Faults::default()).await;
+    let client = client(settings(&simulator));
+    let query = Query::parse("asthma AND").expect("balanced");
+    assert!(matches!(client.search(&request(&query, 1)).await, Err(EutilsError::QueryRejected)));
+    assert_eq!(simulator.arrivals().len(), 3);
+    let nothing = Query::parse("nothinglikeit").expect("a query");
+    let page = client.search(&request(&nothing, 1)).await.expect("no results are an answer");
+    assert_eq!(page.count, 0);
+    assert_eq!(page.warnings, ["phrase not found: nothinglikeit", "No items found."]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_is_left_alone_after_a_while() {
+    let simulator = small(Faults { is_down: true, ..Faults::default() }).await;
+    let client = client(few_attempts(&simulator));
+    let mut asked = 0;
+    for _ in 0..20 {
+        match client.search(&request(&all(), 1)).await {
+            Err(EutilsError::BreakerOpen { retry_after }) => assert!(retry_after > Duration::ZERO),
+            Err(EutilsError::Unavailable { .. }) => asked += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(asked <= 3, "{asked} calls went through");
+    assert!(simulator.arrivals().len() <= 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_ends_at_its_deadline_and_says_why() {
+    let options = Options { delay: Duration::from_millis(400), ..Options::default() };
+    let simulator = simulator(Corpus::new(day("2026-03-10")), options).await;
+    let hurried = Settings { deadline: Duration::from_millis(100), ..settings(&simulator) };
+    let error = client(hurried).search(&request(&all(), 1)).await.expect_err("too late");
+    assert!(matches!(error, EutilsError::Deadline { fault: Seen::Timeout, .. }), "{error:?}");
+}
+
+async fn list(client: &Client, query: &Query, cap: u32) -> Vec<Pmid> {
+    let mut walk = Walk::over([Slice::all()]);
+    let mut found = Vec::new();
+    while let Some(slice) = walk.next(cap) {
+        match client.list(query, &slice).await.expect("listed") {
+            Listing::TooMany(count) => assert!(walk.too_many(count)),
+            Listing::Complete(pmids) => {
+                walk.listed(pmids.len() as u64);
+                found.extend(pmids);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_past_the_cap_are_exact_for_adversarial_dates() {
+    for spread in [Spread::Even(700), Spread::Spike(30), Spread::OneDay] {
+        for (count, cap, page) in [(50, 50, 7), (51, 50, 50), (500, 50, 13), (2000, 99, 40)] {
+            let corpus = Corpus::generated(day("2026-03-10"), 1000, count, 7, spread);
+            let options = Options { cap: cap as usize, ..Options::default() };
+            let simulator = simulator(corpus, options).await;
+            let client = client(Settings { cap, page, ..settings(&simulator) });
+            let found = list(&client, &all(), cap).await;
+            let distinct: BTreeSet<Pmid> = found.iter().copied().collect();
+            assert_eq!(
+                (found.len(), distinct.len()),
+                (count as usize, count as usize),
+                "{spread:?} {count} {cap} {page}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_records_meet_the_real_cap() {
+    let corpus = Corpus::generated(day("2026-03-10"), 1_000_000, 1_000_000, 3, Spread::Spike(3650));
+    let simulator = simulator(corpus, Options::default()).await;
+    let client = client(Settings { page: 9_999, ..settings(&simulator) });
+    let found = list(&client, &all(), 9_999).await;
+    assert_eq!(found.len(), 1_000_000);
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>().len(), 1_000_000);
+    let requests = simulator.arrivals().len();
+    assert!(requests < 600, "{requests} requests for at least 101 parts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_expires_at_any_call_costs_nothing_but_requests() {
+    let query = all();
+    for call in 0..9 {
+        let script = (0..9).map(|n| (n == call).then_some(Fault::Expired));
+        let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
+        let simulator = simulator(corpus, Options { faults: Faults::scripted(script), ..Options::default() }).await;
+        let client = client(Settings { page: 7, ..settings(&simulator) });
+        match client.list(&query, &Slice::all()).await.expect("listed") {
+            Listing::Complete(pmids) => assert_eq!(pmids.len(), 50, "expired at call {call}"),
+            Listing::TooMany(_) => panic!("not too many"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corpus_that_changes_between_pages_does_not_change_the_list() {
+    let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
+    let simulator = simulator(corpus, Options::default()).await;
+    let client = client(Settings { page: 7, ..settings(&simulator) });
+    let adding = async {
+        for n in 0..200 {
+            simulator.corpus().add(5000 + n, "new");
+            tokio::task::yield_now().await;
+        }
+    };
+    let query = all();
+    let whole = Slice::days(DateField::Entry, day("2025-01-01"), day("2026-03-09"));
+    let (listed, ()) = tokio::join!(client.list(&query, &whole), adding);
+    assert!(matches!(listed.expect("listed"), Listing::Complete(pmids) if pmids.len() == 50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_any_kind_with_failures_at_random_are_never_wrong() {
+    let query = all();
+    for seed in 0..20 {
+        let corpus = Corpus::generated(day("2026-03-10"), 1000, 120, seed, Spread::Spike(20));
+        // All but the one that makes the client wait for a whole second.
+        let kinds = Fault::ALL.into_iter().filter(|fault| *fault != Fault::Throttled).collect();
+        let faults = Faults { kinds, ..Faults::seeded(seed, 300) };
+        let options = Options { cap: 40, faults, ..Options::default() };
+        let simulator = simulator(corpus, options).await;
+        let patient = Settings { cap: 40, page: 11, attempts: 40, ..settings(&simulator) };
+        let client = client(patient);
+        let found: BTreeSet<Pmid> = list(&client, &query, 40).await.into_iter().collect();
+        assert_eq!(found.len(), 120, "seed {seed}");
+        let some: Vec<Pmid> = found.into_iter().take(30).collect();
+        let set = client.fetch(&some, MAX).await.expect("fetched");
+        assert_eq!(set.returned.len() + set.absent.len(), 30, "seed {seed}");
+        for one in &set.returned {
+            let Returned::Record { range, identity } = one else { panic!("{one:?}") };
+            let xml = simulator.corpus().xml(identity.pmid.get()).expect("served").into_owned();
+            assert_eq!(set.bytes[range.clone()], *xml.as_bytes(), "byte for byte");
+        }
+    }
+}
+
+/// The real answers that were recorded are what the client takes them for.
+#[test]
+fn recorded_exchanges_are_understood() {
+    let Some(data) = tests::real_data() else { return };
+    let read = |path: &str| std::fs::read(data.join("eutils").join(path)).expect("readable");
+    let check = |expected, status, path: &str, outcome: Result<(), Seen>| {
+        assert_eq!(classify(expected, status, &read(path)), outcome, "{path}");
+    };
+    check(Expected::Search, 200, "errors/http200_esearch_expired_webenv.json", Err(Seen::SessionGone));
+    check(Expected::Records, 400, "errors/http400_efetch_id_list_empty.xml", Err(Seen::NoIds));
+    check(Expected::Search, 429, "errors/http429_rate_limit_no_key.json", Err(Seen::Throttled));
+    check(Expected::Records, 200, "errors/http429_rate_limit_no_key.json", Err(Seen::Throttled));
+    check(Expected::Records, 414, "esummary/error_414_uri_too_large.html", Err(Seen::UriTooLong));
+    check(Expected::Records, 200, "efetch/efetch_error_30759ee3ddab.xml", Err(Seen::NoIds));
+    let mut sets = 0;
+    for entry in std::fs::read_dir(data.join("eutils/json")).expect("readable") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if name.starts_with("esearch") {
+            check(Expected::Search, 200, &format!("json/{name}"), Ok(()));
+        }
+    }
+    for entry in std::fs::read_dir(data.join("pubmed/efetch")).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            continue;
+        }
+        let text = std::fs::read(&path).expect("readable");
+        let whole =
+            text.windows(19).any(|w| w == b"</PubmedArticleSet>") && path.extension().is_some_and(|e| e == "xml");
+        let prolog = String::from_utf8_lossy(&text[..text.len().min(200)]).into_owned();
+        if whole && prolog.contains("PubmedArticleSet") {
+            assert_eq!(classify(Expected::Records, 200, &text), Ok(()), "{}", path.display());
+            sets += 1;
+        }
+    }
+    assert!(sets > 10, "{sets} sets of records were looked at");
+}
+
+/// Element names of an XML text in order, each once.
+fn elements(xml: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for part in xml.split('<').skip(1) {
+        let name: String = part.chars().take_while(char::is_ascii_alphabetic).collect();
+        if !name.is_empty() && !names.contains(&name) && !part.starts_with('!') && !part.starts_with('?') {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The simulator answers in the shapes of the recorded exchanges.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulator_answers_in_recorded_shapes() {
+    let Some(data) = tests::real_data() else { return };
+    let read = |path: &str| std::fs::read_to_string(data.join("eutils").join(path)).expect("readable");
+    let simulator = small(Faults::default()).await;
+    let http = tests::sync::http(&simulator);
+    let ask = async |program: &str, body: &'static str| {
+        let answer = http
+            .post(format!("{}{program}", simulator.eutils_url()))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await
+            .expect("answers");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    let keys = |text: &str| -> Vec<String> {
+        let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        value["esearchresult"].as_object().expect("an object").keys().cloned().collect()
+    };
+    let (_, json) = ask("esearch.fcgi", "db=pubmed&retmode=json&term=all&retmax=3").await;
+    let recorded: BTreeSet<String> = keys(&read("json/esearch_darwin.json")).into_iter().collect();
+    assert_eq!(keys(&json).into_iter().collect::<BTreeSet<_>>(), recorded);
+    let (_, xml) = ask("esearch.fcgi", "db=pubmed&term=all&retmax=3").await;
+    assert_eq!(elements(&xml), elements(&read("esearch/esearch1.xml")));
+    let (_, xml) = ask("esearch.fcgi", "db=pubmed&term=all&rettype=count").await;
+    assert_eq!(elements(&xml), elements(&read("esearch/esearch_ea532f619e56.xml")));
+    let (_, xml) = ask("epost.fcgi", "db=pubmed&id=1000,1001").await;
+    assert_eq!(elements(&xml), elements(&read("epost/epost1.xml")));
+    let (_, xml) = ask("epost.fcgi", "db=pubmed&id=").await;
+    assert_eq!(elements(&xml), elements(&read("epost/epost3.xml")));
+    let (status, xml) = ask("efetch.fcgi", "db=pubmed&retmode=xml&id=0000").await;
+    assert_eq!(
+        (status, xml.split_whitespace().collect::<Vec<_>>()),
+        (400, read("errors/http400_efetch_id_list_empty.xml").split_whitespace().collect())
+    );
+    let (_, json) = ask("esummary.fcgi", "db=pubmed&retmode=json&id=99999999").await;
+    let mut recorded: serde_json::Value =
+        serde_json::from_str(&read("errors/http200_esummary_unknown_uid.json")).expect("JSON");
+    recorded["header"]["version"] = "0.3".into();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), recorded);
+    let (_, json) = ask("esearch.fcgi", "db=pubmed&retmode=json&term=%231&WebEnv=gone&query_key=1").await;
+    assert!(json.contains("Unable to obtain query #1"), "{json}");
+    let (status, _) = ask("efetch.fcgi", "db=pubmed&id=1000&api_key=wrong").await;
+    assert_eq!(status, 400);
+}
+
+/// What the simulator does silently, as NCBI does: clamps, and pages across the cap.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulator_clamps_silently() {
+    let corpus = Corpus::generated(day("2026-03-10"), 1000, 120, 1, Spread::Even(30));
+    let simulator = simulator(corpus, Options { cap: 100, ..Options::default() }).await;
+    let http = tests::sync::http(&simulator);
+    let ask = async |program: &str, query: &str| {
+        let answer =
+            http.get(format!("{}{program}?db=pubmed&{query}", simulator.eutils_url())).send().await.expect("answers");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    let (_, json) = ask("esearch.fcgi", "retmode=json&term=all&retmax=5000&usehistory=y").await;
+    let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let result = &value["esearchresult"];
+    assert_eq!((result["count"].as_str(), result["idlist"].as_array().map(Vec::len)), (Some("120"), Some(100)));
+    let session = format!(
+        "WebEnv={}&query_key={}",
+        result["webenv"].as_str().expect("kept"),
+        result["querykey"].as_str().expect("kept")
+    );
+    let (status, xml) = ask("efetch.fcgi", &format!("{session}&retstart=90&retmax=50")).await;
+    assert_eq!((status, xml.matches("<PubmedArticle>").count()), (200, 10), "a page across the cap is cut");
+    let (status, _) = ask("efetch.fcgi", &format!("{session}&retstart=100")).await;
+    assert_eq!(status, 400);
+    let (status, json) = ask("esearch.fcgi", "retmode=json&term=all&retstart=100").await;
+    assert_eq!(status, 200);
+    assert!(serde_json::from_str::<serde_json::Value>(&json).is_err(), "the error is not valid JSON: {json}");
+    let (status, _) = ask("esearch.fcgi", &format!("term={}", "x".repeat(5000))).await;
+    assert_eq!(status, 414);
+    let (_, json) = ask("esearch.fcgi", "retmode=json&term=all&mindate=&maxdate=").await;
+    assert!(json.contains("\"count\":\"0\""), "empty dates find nothing");
+    let (_, json) =
+        ask("esummary.fcgi", &format!("id={}", (1..=501).map(|n| n.to_string()).collect::<Vec<_>>().join(","))).await;
+    assert!(json.contains("Too many UIDs"));
+}

@@ -1,0 +1,123 @@
+//! NCBI's limit of requests a second, over all workers together: with crashes, holds, and workers on
+//! connections and clocks of their own. Takes seconds of real time, because a second is what is
+//! counted; it runs alone (`.config/nextest.toml`), so that others do not make it late.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use shared::limits::PostgresPace;
+use shared::pubmed::eutils::{Client, Pace, PaceError, Query, SearchRequest, Settings};
+use shared::words::config::Secret;
+use simulator::{Arrival, Corpus, Fault, Options, Spread};
+use tests::random::Random;
+use tests::sync::{day, settings, simulator};
+
+/// The most requests in any second, the second's both ends included.
+fn fullest_second(arrivals: &[Arrival]) -> usize {
+    let within = |first: &Arrival| {
+        arrivals.iter().filter(|other| other.at >= first.at && other.at - first.at < Duration::from_secs(1)).count()
+    };
+    arrivals.iter().map(within).max().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
+    const LIMIT: u32 = 10;
+    const SECONDS: u64 = 8;
+    let url = tests::engine::new_database().await;
+    let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
+    let simulator = simulator(corpus, Options { limit: Some((3, LIMIT)), ..Options::default() }).await;
+    let until = Instant::now() + Duration::from_secs(SECONDS);
+    let crashes = Arc::new(AtomicUsize::new(0));
+    let mut workers = Vec::new();
+    for number in 0..24u64 {
+        let with_key = Settings { api_key: Some(Secret::new("valid-key")), ..settings(&simulator) };
+        let (url, crashes) = (url.clone(), crashes.clone());
+        workers.push(tokio::spawn(async move {
+            let mut random = Random(number);
+            // A few connections for all of a process; every third worker is a process of its own.
+            let options = url.parse().expect("a URL");
+            let db = shared::db::connect(options, 1).await.expect("connects");
+            shared::db::migrate(&db).await.expect("migrates");
+            let pace = Arc::new(PostgresPace::new(db, "ncbi", with_key.per_second()));
+            let client = Client::new(with_key, pace.clone());
+            let query = Query::parse("all").expect("a query");
+            while Instant::now() < until {
+                if random.percent(1) {
+                    // Dies with a turn in its hands.
+                    let _ = pace.turn(until).await;
+                    crashes.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                let request = SearchRequest { query: &query, slice: None, start: 0, limit: 5, sort: None };
+                client.search(&request).await.expect("never over the limit");
+            }
+        }));
+    }
+    for worker in workers {
+        worker.await.expect("works");
+    }
+    let arrivals = simulator.arrivals();
+    assert!(arrivals.iter().all(|arrival| !arrival.refused), "none was refused");
+    let fullest = fullest_second(&arrivals);
+    assert!(fullest <= LIMIT as usize, "{fullest} requests in one second");
+    let first = arrivals.first().expect("some").at;
+    let whole = arrivals.iter().filter(|arrival| arrival.at - first <= Duration::from_secs(SECONDS - 1)).count();
+    let turns = whole + crashes.load(Ordering::Relaxed);
+    let allowed = usize::try_from(u64::from(LIMIT) * (SECONDS - 1)).expect("small");
+    eprintln!("{whole} of {allowed} requests, {} crashes, fullest second {fullest}", crashes.load(Ordering::Relaxed));
+    assert!(turns * 100 >= allowed * 90, "{turns} of {allowed}: at least 90 % of the allowance");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_429_holds_everybody_back() {
+    let db = tests::engine::pool(4).await;
+    let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
+    let simulator = simulator(corpus, Options::default()).await;
+    let fast = Settings { requests_per_second: Some(1000), ..settings(&simulator) };
+    let one = Client::new(fast.clone(), Arc::new(PostgresPace::new(db.clone(), "ncbi", 1000)));
+    let other = Client::new(fast, Arc::new(PostgresPace::new(db.clone(), "ncbi", 1000)));
+    let watched = db;
+    let query = Query::parse("all").expect("a query");
+    let request = SearchRequest { query: &query, slice: None, start: 0, limit: 5, sort: None };
+    other.search(&request).await.expect("goes through");
+    simulator.faults().script.push_back(Some(Fault::Throttled));
+    let told = async {
+        one.search(&request).await.expect("after a while");
+    };
+    let others = async {
+        // As soon as the first has told everybody.
+        loop {
+            let held: bool = sqlx::query_scalar("select next_at > now() + interval '0.5 s' from upstream_pace")
+                .fetch_one(&watched)
+                .await
+                .expect("read");
+            if held {
+                break;
+            }
+        }
+        other.search(&request).await.expect("after the others' pause");
+    };
+    tokio::join!(told, others);
+    let arrivals = simulator.arrivals();
+    assert_eq!(arrivals.len(), 4);
+    for later in &arrivals[2..] {
+        assert!(later.at - arrivals[1].at >= Duration::from_millis(950), "Retry-After holds for all");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_nothing_is_asked() {
+    let db = tests::engine::pool(1).await;
+    let corpus = Corpus::new(day("2026-03-10"));
+    let simulator = simulator(corpus, Options::default()).await;
+    let pace = Arc::new(PostgresPace::new(db.clone(), "ncbi", 10));
+    let client = Client::new(settings(&simulator), pace.clone());
+    db.close().await;
+    let query = Query::parse("all").expect("a query");
+    let request = SearchRequest { query: &query, slice: None, start: 0, limit: 5, sort: None };
+    assert!(client.search(&request).await.is_err());
+    assert!(matches!(pace.turn(Instant::now() + Duration::from_secs(1)).await, Err(PaceError::Unavailable(_))));
+    assert!(simulator.arrivals().is_empty(), "closed towards NCBI");
+}
