@@ -53,7 +53,7 @@ impl Session {
         db::migrate(&pool).await?;
         let per_second = eutils_settings(&config).per_second();
         let client = client(&config, Arc::new(PostgresPace::new(pool.clone(), "ncbi", per_second)));
-        let sources = Sources { client: client.clone(), max_records: config.pubmed.max_records };
+        let sources = Sources::new(client.clone(), config.pubmed.max_records);
         let engine = Engine {
             db: pool,
             archive: archive(&config, &data_dir).await?,

@@ -61,7 +61,8 @@ pub fn http(simulator: &Simulator) -> reqwest::Client {
 /// An engine over a database, a store in memory and a client.
 pub fn engine(db: PgPool, client: Client, settings: Settings) -> Engine {
     let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
-    let sources = Sources { client, max_records: 1_000_000 };
+    // Small units and requests, so that a few records have several of each.
+    let sources = Sources { unit_records: 5, request_records: 3, ..Sources::new(client, 1_000_000) };
     Engine {
         db,
         archive: Archive::new(Arc::new(MemoryStore::new()), layout, 64 << 20),

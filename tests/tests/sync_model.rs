@@ -160,6 +160,10 @@ impl History {
         }
         for _ in 0..self.random.below(3) {
             self.kill_a_worker(job).await;
+            self.check_watermark().await;
+        }
+        if self.random.percent(8) {
+            jobs::cancel(&self.engine.db, job).await.expect("cancels");
         }
         self.work(job).await;
     }
@@ -185,6 +189,7 @@ impl History {
             let worker = Worker::new(self.engine.clone(), None).expect("a worker");
             worker.run(true).await.expect("works");
             sweep(&self.engine, None).await.expect("sweeps");
+            self.check_watermark().await;
             let row = jobs::get(&self.engine.db, job).await.expect("read").expect("there");
             if row.state.is_terminal() {
                 return row;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 
-use super::parse;
+use super::{Sources, parse};
 use crate::archive::Source;
 use crate::db::DbError;
 use crate::ingest::{self, Batch, BatchRows, Line, NewUnit, Plan, UnitContext, UnitError};
@@ -18,12 +18,6 @@ use crate::pipelines::archiving::{self, EFETCH, Origin, Raw, RawItem, What};
 use crate::pubmed::eutils::{Client, EutilsError, RecordSet, Returned};
 use crate::syncs::{self, Found, Place};
 use crate::words::{JobId, Outcome, Pmid, clock};
-
-/// Records of a unit.
-const UNIT: usize = 400;
-
-/// Records of a request: what NCBI suggests, and a megabyte of XML.
-const REQUEST: usize = 200;
 
 /// What a unit is to fetch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,11 +36,11 @@ struct Cursor {
 }
 
 /// Units: first what is tried again, then what was found, in order.
-pub fn plan(retries: &[Pmid], found: &[Found]) -> Plan {
+pub fn plan(retries: &[Pmid], found: &[Found], unit_records: usize) -> Plan {
     let again: HashSet<Pmid> = retries.iter().copied().collect();
     let new: Vec<&Found> = found.iter().filter(|found| !again.contains(&found.pmid)).collect();
-    let retried = retries.chunks(UNIT).map(|pmids| Input { pmids: pmids.to_vec(), first: None, listed: true });
-    let fetched = new.chunks(UNIT).map(|chunk| Input {
+    let retried = retries.chunks(unit_records).map(|pmids| Input { pmids: pmids.to_vec(), first: None, listed: true });
+    let fetched = new.chunks(unit_records).map(|chunk| Input {
         pmids: chunk.iter().map(|found| found.pmid).collect(),
         first: Some(chunk[0].place),
         listed: true,
@@ -55,8 +49,8 @@ pub fn plan(retries: &[Pmid], found: &[Found]) -> Plan {
 }
 
 /// Units of PMIDs that somebody named.
-pub fn plan_pmids(pmids: &[Pmid]) -> Plan {
-    let inputs = pmids.chunks(UNIT).map(|pmids| Input { pmids: pmids.to_vec(), first: None, listed: false });
+pub fn plan_pmids(pmids: &[Pmid], unit_records: usize) -> Plan {
+    let inputs = pmids.chunks(unit_records).map(|pmids| Input { pmids: pmids.to_vec(), first: None, listed: false });
     plan_of(&inputs.collect::<Vec<_>>())
 }
 
@@ -71,7 +65,7 @@ fn plan_of(inputs: &[Input]) -> Plan {
 }
 
 /// Fetches and archives the records of a unit.
-pub async fn run(context: &mut UnitContext, client: &Client, query_key: Option<&str>) -> Result<(), UnitError> {
+pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option<&str>) -> Result<(), UnitError> {
     let input: Input = parse(&context.lease.input)?;
     let mut cursor: Cursor = match &context.lease.cursor {
         Some(cursor) => parse(cursor)?,
@@ -82,9 +76,9 @@ pub async fn run(context: &mut UnitContext, client: &Client, query_key: Option<&
         .map(|key| Arc::new(SyncRows { query_key: key.to_owned(), listed: input.listed }) as Arc<dyn BatchRows>);
     while cursor.done < input.pmids.len() {
         context.check().await?;
-        let wanted = &input.pmids[cursor.done..input.pmids.len().min(cursor.done + REQUEST)];
+        let wanted = &input.pmids[cursor.done..input.pmids.len().min(cursor.done + sources.request_records)];
         let max_record_bytes = context.engine.archive.max_record_bytes();
-        let answers = fetch(client, wanted, max_record_bytes).await?;
+        let answers = fetch(&sources.client, wanted, max_record_bytes).await?;
         context.check().await?;
         cursor.done += wanted.len();
         let mut batch = Batch { cursor: json!(cursor), work: count(wanted), rows: rows.clone(), ..Batch::default() };

@@ -42,6 +42,18 @@ pub struct Sources {
     pub client: Client,
     /// A sync of more records is refused.
     pub max_records: i64,
+    /// Records of a fetching unit.
+    pub unit_records: usize,
+    /// Records of one request.
+    pub request_records: usize,
+}
+
+impl Sources {
+    /// With the sizes of units and requests that suit NCBI: a request of two hundred records is what it
+    /// suggests, and about a megabyte of XML.
+    pub fn new(client: Client, max_records: i64) -> Self {
+        Self { client, max_records, unit_records: 400, request_records: 200 }
+    }
 }
 
 /// `pubmed.sync`
@@ -96,9 +108,9 @@ impl Pipeline for PubmedSync {
                 pmids.sort_by_key(|found| std::cmp::Reverse(found.pmid));
                 pmids.truncate(usize::try_from(params.limit.unwrap_or(i64::MAX)).unwrap_or(usize::MAX));
                 pmids.reverse();
-                Ok(fetch::plan(&[], &pmids))
+                Ok(fetch::plan(&[], &pmids, self.0.unit_records))
             }
-            (_, false) => Ok(fetch::plan_pmids(&params.pmids)),
+            (_, false) => Ok(fetch::plan_pmids(&params.pmids, self.0.unit_records)),
         }
     }
 
@@ -107,7 +119,7 @@ impl Pipeline for PubmedSync {
         if context.lease.phase == SEARCH {
             return search::run(context, &self.0, None).await;
         }
-        fetch::run(context, &self.0.client, params.query_key.as_deref()).await
+        fetch::run(context, &self.0, params.query_key.as_deref()).await
     }
 
     async fn ended(&self, db: &mut PgConnection, job: &Job, _: JobState) -> Result<Map<String, Value>, UnitError> {
@@ -167,7 +179,7 @@ impl Pipeline for PubmedSyncIncremental {
         };
         syncs::save_resume(db, job, resume).await?;
         let retries = syncs::retries_of(db, &run.query_key).await?;
-        Ok(fetch::plan(&retries, &found))
+        Ok(fetch::plan(&retries, &found, self.0.unit_records))
     }
 
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
@@ -175,7 +187,7 @@ impl Pipeline for PubmedSyncIncremental {
         if context.lease.phase == SEARCH {
             return search::run(context, &self.0, params.limit).await;
         }
-        fetch::run(context, &self.0.client, Some(&params.query_key)).await
+        fetch::run(context, &self.0, Some(&params.query_key)).await
     }
 
     async fn completed(&self, db: &mut PgConnection, lease: &Lease) -> Result<(), UnitError> {
