@@ -44,8 +44,8 @@ create table sync_runs (
     plan       jsonb not null,
     -- Where the search stopped because of a limit; set when it ended.
     stopped_at jsonb,
-    -- What is left for the next run; set when the fetching was planned.
-    resume     jsonb
+    -- Where the run stops because of a limit; set when the fetching was planned.
+    stop       jsonb
 );
 
 -- PMIDs a search found, in the order of their slices; goes when the fetching is planned.

@@ -105,6 +105,11 @@ impl Corpus {
         self.entries.entry(pmid).or_insert(entry)
     }
 
+    /// Puts a record there, whatever was there before.
+    pub fn put(&mut self, pmid: u32, entry: Entry) {
+        self.entries.insert(pmid, entry);
+    }
+
     /// Revises a record today.
     pub fn revise(&mut self, pmid: u32) {
         let today = self.today;

@@ -9,7 +9,7 @@ use shared::pipelines::pubmed_sync::{
     Estimate, IncrementalParams, SyncParams, estimate, submit_incremental, submit_sync,
 };
 use shared::pubmed::eutils::Query;
-use shared::syncs::{self, RunPlan, SyncQuery, Watermarks, start_of};
+use shared::syncs::{self, RunPlan, Start, SyncQuery, Watermarks, start_of};
 use shared::words::config::Config;
 use shared::words::{Pmid, clock};
 
@@ -132,7 +132,7 @@ pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json:
         let query = query_of(args, None)?;
         let client = session::lone_client(&config);
         let query = Query::parse(&query).map_err(|error| Failure::usage(error.to_string()))?;
-        let plan = RunPlan::new(query.as_str().to_owned(), Watermarks::default(), None, 0, clock::now());
+        let plan = RunPlan::new(query.as_str().to_owned(), Start::default(), 0, clock::now());
         estimate(&client, &query, &plan, args.limit).await?
     };
     show(&found, json)
@@ -148,7 +148,8 @@ async fn with_archive(session: &Session, args: &Sync) -> Result<Estimate, Failur
         watermarks = Watermarks { entry: Some(start_of(day)), modification: Some(start_of(day)) };
         resume = None;
     }
-    let plan = RunPlan::new(params.query.clone(), watermarks, resume, params.overlap_days, clock::now());
+    let start = Start { watermarks, resume, is_limited: args.limit.is_some() };
+    let plan = RunPlan::new(params.query.clone(), start, params.overlap_days, clock::now());
     let query = Query::parse(&params.query).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(estimate(&session.client, &query, &plan, args.limit).await?)
 }

@@ -3,7 +3,7 @@
 //! A run without a watermark walks the whole query. With one it walks two windows of days, entry and
 //! modification, from watermark − overlap to its end, oldest day first. A run that a limit stopped
 //! leaves a place to go on at; the next run first finishes that walk to *its* end, because what was
-//! indexed since could lie before the place, and then walks its own windows.
+//! indexed since could lie before the place, and then, unless it has a limit too, walks its own windows.
 
 use chrono::{DateTime, Days, Duration, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,26 @@ pub struct Resume {
     pub after: u32,
 }
 
+/// Where a run starts from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// How far earlier runs came.
+    pub watermarks: Watermarks,
+    /// Where a limit stopped the last one.
+    pub resume: Option<Resume>,
+    /// Whether this one has a limit.
+    pub is_limited: bool,
+}
+
+/// Where a run stops because of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The slice that is not done.
+    pub place: Place,
+    /// PMIDs of it up to this have an outcome.
+    pub after: u32,
+}
+
 /// All that a run walks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunPlan {
@@ -85,14 +105,10 @@ pub struct RunPlan {
 }
 
 impl RunPlan {
-    /// The plan of a run that starts at `now`.
-    pub fn new(
-        query: String,
-        before: Watermarks,
-        resume: Option<Resume>,
-        overlap_days: u32,
-        now: DateTime<Utc>,
-    ) -> Self {
+    /// The plan of a run that starts at `now`. With a limit it only finishes a walk that was stopped, so
+    /// that walks end however small the limit is.
+    pub fn new(query: String, start: Start, overlap_days: u32, now: DateTime<Utc>) -> Self {
+        let Start { watermarks: before, resume, is_limited } = start;
         let windows = |from: Watermarks, end: DateTime<Utc>| {
             let first = |watermark: Option<DateTime<Utc>>| {
                 ncbi_day(watermark.unwrap_or(end)) - Days::new(u64::from(overlap_days))
@@ -119,7 +135,9 @@ impl RunPlan {
                     first_field: resume.field,
                 });
                 stages.push(Stage { end: resume.end, days, after: resume.after });
-                stages.push(windows(both(resume.end), now.max(resume.end)));
+                if !is_limited {
+                    stages.push(windows(both(resume.end), now.max(resume.end)));
+                }
             }
             None if before.entry.is_none() || before.modification.is_none() => {
                 stages.push(Stage { end: now, days: None, after: 0 });
@@ -156,7 +174,8 @@ impl RunPlan {
 
     /// How far everything before a place goes: nothing when that tells nothing new.
     pub fn done_before(&self, place: Place) -> Option<DateTime<Utc>> {
-        let earlier = self.stages.get(usize::try_from(place.stage - 1).ok()?).map(|stage| stage.end);
+        let earlier =
+            usize::try_from(place.stage - 1).ok().and_then(|before| self.stages.get(before)).map(|stage| stage.end);
         let stage = self.stage(place)?;
         let within = place.day.map(|day| start_of(day).min(stage.end));
         earlier.max(within)
@@ -168,7 +187,8 @@ impl RunPlan {
     }
 
     /// Where the next run goes on when this one stops at a place.
-    pub fn resume_at(&self, place: Place, after: u32) -> Option<Resume> {
+    pub fn resume_at(&self, stop: Stop) -> Option<Resume> {
+        let Stop { place, after } = stop;
         let stage = self.stage(place)?;
         let after = after.max(self.skip(place));
         Some(Resume { end: stage.end, day: place.day, field: place.field, after })
@@ -240,7 +260,7 @@ mod tests {
 
     #[test]
     fn without_a_watermark_the_whole_query_is_walked() {
-        let plan = RunPlan::new("q".into(), Watermarks::default(), None, 5, at("2026-03-10T12:00:00Z"));
+        let plan = RunPlan::new("q".into(), Start::default(), 5, at("2026-03-10T12:00:00Z"));
         assert_eq!(places(&plan), ["0:wholee"]);
         assert_eq!(plan.end(), Some(at("2026-03-10T12:00:00Z")));
         assert_eq!(plan.done_before(plan.next(None).expect("a place")), None);
@@ -249,7 +269,8 @@ mod tests {
     #[test]
     fn with_one_both_windows_are_walked_day_by_day_oldest_first() {
         let marks = marks("2026-03-08T12:00:00Z", "2026-03-09T12:00:00Z");
-        let plan = RunPlan::new("q".into(), marks, None, 1, at("2026-03-10T12:00:00Z"));
+        let plan =
+            RunPlan::new("q".into(), Start { watermarks: marks, ..Start::default() }, 1, at("2026-03-10T12:00:00Z"));
         assert_eq!(places(&plan), ["0:07e", "0:08e", "0:08m", "0:09e", "0:09m", "0:10e", "0:10m"]);
         let ninth = Place { stage: 0, day: Some(day("2026-03-09")), field: DateField::Entry };
         assert_eq!(plan.done_before(ninth), Some(at("2026-03-09T05:00:00Z")), "the eighth is over");
@@ -269,19 +290,18 @@ mod tests {
             field: DateField::Modification,
             after: 77,
         };
-        let plan = RunPlan::new(
-            "q".into(),
-            marks("2026-03-08T12:00:00Z", "2026-03-08T12:00:00Z"),
-            Some(resume),
-            1,
-            at("2026-03-11T12:00:00Z"),
-        );
+        let watermarks = marks("2026-03-08T12:00:00Z", "2026-03-08T12:00:00Z");
+        let start = Start { watermarks, resume: Some(resume), is_limited: false };
+        let limited = Start { is_limited: true, ..start };
+        let later = at("2026-03-11T12:00:00Z");
+        assert_eq!(places(&RunPlan::new("q".into(), limited, 1, later)), ["0:09m", "0:10e", "0:10m"]);
+        let plan = RunPlan::new("q".into(), start, 1, later);
         assert_eq!(places(&plan), ["0:09m", "0:10e", "0:10m", "1:09e", "1:09m", "1:10e", "1:10m", "1:11e", "1:11m"]);
         let first = plan.next(None).expect("a place");
         assert_eq!((plan.skip(first), plan.skip(plan.next(Some(first)).expect("another"))), (77, 0));
         let second = Place { stage: 1, day: Some(day("2026-03-09")), field: DateField::Entry };
         assert_eq!(plan.done_before(second), Some(resume.end), "the first walk is over");
-        assert_eq!(plan.resume_at(first, 80).expect("resumes"), Resume { after: 80, ..resume });
-        assert_eq!(plan.resume_at(first, 0).expect("resumes"), resume, "never back");
+        assert_eq!(plan.resume_at(Stop { place: first, after: 80 }).expect("resumes"), Resume { after: 80, ..resume });
+        assert_eq!(plan.resume_at(Stop { place: first, after: 0 }).expect("resumes"), resume, "never back");
     }
 }

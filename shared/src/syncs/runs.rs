@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
-use super::plan::{Place, Resume, RunPlan};
+use super::plan::{Place, RunPlan, Stop};
 use crate::db::DbError;
 use crate::words::JobId;
 
@@ -16,17 +16,8 @@ pub struct Run {
     pub plan: RunPlan,
     /// Where its search stopped because of a limit.
     pub stopped_at: Option<Place>,
-    /// What it leaves to the next one.
-    pub resume: Option<Resume>,
-}
-
-impl Run {
-    /// The slice that the next run goes on with.
-    pub fn open_place(&self) -> Option<Place> {
-        let resume = self.resume?;
-        let stage = self.plan.stages.iter().position(|stage| stage.end == resume.end)?;
-        Some(Place { stage: i16::try_from(stage).ok()?, day: resume.day, field: resume.field })
-    }
+    /// Where it stops because of a limit, once its fetching is planned.
+    pub stop: Option<Stop>,
 }
 
 type Columns = (String, Value, Option<Value>, Option<Value>);
@@ -45,22 +36,22 @@ pub async fn start_run(db: &PgPool, job: JobId, key: &str, plan: &RunPlan) -> Re
 /// The run of a job.
 pub async fn run(db: impl PgExecutor<'_>, job: JobId) -> Result<Option<Run>, DbError> {
     let row: Option<Columns> =
-        sqlx::query_as("select query_key, plan, stopped_at, resume from sync_runs where job_id = $1")
+        sqlx::query_as("select query_key, plan, stopped_at, stop from sync_runs where job_id = $1")
             .bind(job.0)
             .fetch_optional(db)
             .await?;
-    let Some((query_key, plan, stopped_at, resume)) = row else { return Ok(None) };
+    let Some((query_key, plan, stopped_at, stop)) = row else { return Ok(None) };
     let unreadable = |error: serde_json::Error| DbError::Refused(sqlx::Error::Decode(error.into()));
     Ok(Some(Run {
         query_key,
         plan: serde_json::from_value(plan).map_err(unreadable)?,
         stopped_at: stopped_at.map(serde_json::from_value).transpose().map_err(unreadable)?,
-        resume: resume.map(serde_json::from_value).transpose().map_err(unreadable)?,
+        stop: stop.map(serde_json::from_value).transpose().map_err(unreadable)?,
     }))
 }
 
 /// Notes where the search stopped.
-pub async fn save_stop(db: &mut PgConnection, job: JobId, place: Option<Place>) -> Result<(), DbError> {
+pub async fn save_search_stop(db: &mut PgConnection, job: JobId, place: Option<Place>) -> Result<(), DbError> {
     sqlx::query("update sync_runs set stopped_at = $2 where job_id = $1")
         .bind(job.0)
         .bind(place.map(|place| json(&place)))
@@ -69,11 +60,11 @@ pub async fn save_stop(db: &mut PgConnection, job: JobId, place: Option<Place>) 
     Ok(())
 }
 
-/// Notes what is left to the next run.
-pub async fn save_resume(db: &PgPool, job: JobId, resume: Option<Resume>) -> Result<(), DbError> {
-    sqlx::query("update sync_runs set resume = $2 where job_id = $1")
+/// Notes where the run stops.
+pub async fn save_stop(db: &PgPool, job: JobId, stop: Option<Stop>) -> Result<(), DbError> {
+    sqlx::query("update sync_runs set stop = $2 where job_id = $1")
         .bind(job.0)
-        .bind(resume.map(|resume| json(&resume)))
+        .bind(stop.map(|stop| json(&stop)))
         .execute(db)
         .await?;
     Ok(())

@@ -21,7 +21,7 @@ pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
 use crate::ingest::{Lease, Pipeline, Plan, UnitContext, UnitError};
 use crate::jobs::{Job, JobState};
 use crate::pubmed::eutils::Client;
-use crate::syncs::{self, RunPlan, Watermarks};
+use crate::syncs::{self, RunPlan, Start, Stop};
 use crate::words::{ErrorCode, JobId, clock};
 
 /// The tool that syncs a query or PMIDs once.
@@ -97,7 +97,7 @@ impl Pipeline for PubmedSync {
         match (context.lease.phase.as_str(), params.pmids.is_empty()) {
             (SEARCH, true) => {
                 let (query, key) = wanted()?;
-                let plan = RunPlan::new(query.to_owned(), Watermarks::default(), None, 0, clock::now());
+                let plan = RunPlan::new(query.to_owned(), Start::default(), 0, clock::now());
                 plan_search(context, key, &plan).await
             }
             (SEARCH, false) => Ok(Plan { external_version: "PMIDs".to_owned(), ..Plan::default() }),
@@ -162,7 +162,9 @@ impl Pipeline for PubmedSyncIncremental {
             })?;
             // The run starts when its job does, not when a worker comes to plan it.
             let now = crate::jobs::get(db, job).await?.and_then(|job| job.started_at).unwrap_or_else(clock::now);
-            let plan = RunPlan::new(params.query, known.watermarks, known.resume, params.overlap_days, now);
+            let start =
+                Start { watermarks: known.watermarks, resume: known.resume, is_limited: params.limit.is_some() };
+            let plan = RunPlan::new(params.query, start, params.overlap_days, now);
             return plan_search(context, &params.query_key, &plan).await;
         }
         let run = run_of(db, job).await?;
@@ -170,14 +172,14 @@ impl Pipeline for PubmedSyncIncremental {
         // One more than wanted: it says where the next run goes on.
         let mut found = syncs::take_found(db, job, limit.saturating_add(1)).await?;
         let left = usize::try_from(limit).ok().filter(|limit| found.len() > *limit).and_then(|_| found.pop());
-        let resume = match left {
+        let stop = match left {
             Some(left) => {
                 let last = found.last().filter(|last| last.place == left.place);
-                run.plan.resume_at(left.place, last.map_or(0, |last| last.pmid.get()))
+                Some(Stop { place: left.place, after: last.map_or(0, |last| last.pmid.get()) })
             }
-            None => run.stopped_at.and_then(|place| run.plan.resume_at(place, 0)),
+            None => run.stopped_at.map(|place| Stop { place, after: 0 }),
         };
-        syncs::save_resume(db, job, resume).await?;
+        syncs::save_stop(db, job, stop).await?;
         let retries = syncs::retries_of(db, &run.query_key).await?;
         Ok(fetch::plan(&retries, &found, self.0.unit_records))
     }
@@ -209,11 +211,8 @@ impl Pipeline for PubmedSyncIncremental {
         let Some(run) = syncs::run(&mut *db, id).await? else { return Ok(Map::new()) };
         let mut resume = None;
         if state == JobState::Succeeded {
-            resume = Some(run.resume);
-            let done = match run.resume {
-                Some(_) => run.open_place().and_then(|place| run.plan.done_before(place)),
-                None => run.plan.end(),
-            };
+            resume = Some(run.stop.and_then(|stop| run.plan.resume_at(stop)));
+            let done = run.stop.map_or_else(|| run.plan.end(), |stop| run.plan.done_before(stop.place));
             if let Some(done) = done {
                 syncs::advance(db, &run.query_key, id, done).await?;
             }
@@ -224,7 +223,7 @@ impl Pipeline for PubmedSyncIncremental {
             ("query_key".to_owned(), json!(run.query_key)),
             ("windows".to_owned(), windows(&run.plan)),
             ("watermarks".to_owned(), json!({ "before": run.plan.before, "after": after })),
-            ("more".to_owned(), json!(run.resume.is_some() && state == JobState::Succeeded)),
+            ("more".to_owned(), json!(run.stop.is_some() && state == JobState::Succeeded)),
         ]))
     }
 

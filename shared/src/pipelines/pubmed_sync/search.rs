@@ -126,7 +126,7 @@ struct StopRows {
 #[async_trait]
 impl BatchRows for StopRows {
     async fn write(&self, db: &mut PgConnection, _: &[Line]) -> Result<(), DbError> {
-        syncs::save_stop(db, self.job, self.place).await?;
+        syncs::save_search_stop(db, self.job, self.place).await?;
         jobs::write_log(db, self.job, Level::Info, "searched", json!({ "found": self.found })).await
     }
 }
