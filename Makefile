@@ -26,7 +26,7 @@ lint: ## format, clippy and documentation checks
 bench: build ## measure against the Python reference (BENCH_FILE=… for a real file)
 	@scripts/bench.sh
 
-mutants: ## plant ten bugs, one at a time: the tests must catch each
+mutants: ## plant sixteen bugs, one at a time: the tests must catch each
 	@scripts/mutants.sh
 
 coverage: ## lines of jobs and ingest that the tests run

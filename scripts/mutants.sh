@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Plants ten bugs, one at a time, in a scratch copy of the committed tree: the tests named in each
+# Plants sixteen bugs, one at a time, in a scratch copy of the committed tree: the tests named in each
 # patch must fail. A mutant that builds and passes its tests has survived.
 #   mutants.sh [name…]   only those whose file name holds one of the words
 set -uo pipefail
