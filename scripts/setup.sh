@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the machine lacks into .tools/, nothing else changes:
 #   setup.sh            a PostgreSQL, if none is installed
-#   setup.sh --tests    also the Python packages of the reference programs
+#   setup.sh --tests    also the Python packages of the reference programs, and an S3 emulator
 #   setup.sh --coverage also LLVM's coverage tools of the compiler's version
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -58,13 +58,27 @@ if [ "${BIO_MCP_SETUP_POSTGRES:-}" = fetch ] && [ ! -x "$tools/postgres/bin/init
     trap - EXIT
 fi
 
-if [ "${1:-}" = --tests ] && [ ! -e "$tools/python/.complete-1" ]; then
+if [ "${1:-}" = --tests ] && [ ! -e "$tools/python/.complete-2" ]; then
     echo "setup: fetching Python packages of the reference programs into .tools/python"
     rm -rf "$tools/python" "$tools/wheels"
-    fetch "$tools/wheels" lxml==6.1.3 zstandard==0.25.0 psycopg==3.3.9 psycopg-binary==3.3.9 typing-extensions
+    fetch "$tools/wheels" lxml==6.1.3 zstandard==0.25.0 psycopg==3.3.9 psycopg-binary==3.3.9 typing-extensions \
+        httpx==0.28.1 httpcore==1.0.9 h11==0.16.0 anyio certifi idna sniffio
     unzip_wheels "$tools/wheels" "$tools/python"
-    touch "$tools/python/.complete-1"
+    touch "$tools/python/.complete-2"
     rm -rf "$tools/wheels"
+fi
+
+if [ "${1:-}" = --tests ] && [ ! -e "$tools/ministack/.complete-1" ]; then
+    echo "setup: fetching an S3 emulator (ministack) into .tools/ministack"
+    rm -rf "$tools/ministack"
+    # A package tree of its own: nothing of it is seen by the reference programs.
+    # What pip says of conflicts is about packages outside of it.
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
+        --target "$tools/ministack" "ministack==1.5.33" 2>"$tools/pip.log" || {
+        cat "$tools/pip.log" >&2
+        exit 1
+    }
+    touch "$tools/ministack/.complete-1"
 fi
 
 if [ "${1:-}" = --coverage ] && [ ! -e "$tools/llvm/.complete" ]; then

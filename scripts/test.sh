@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
-# Runs the whole test suite: builds, starts a Postgres of its own, tests in parallel, stops it.
+# Runs the whole test suite: builds, starts a Postgres and an S3 emulator of its own, tests in parallel,
+# stops them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh --tests
+. scripts/emulator.sh
 cargo build --workspace --all-targets --quiet
 
 target=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
 program="$target/debug/bio-mcp"
 data=$(mktemp -d "${TMPDIR:-/tmp}/bio-mcp-tests.XXXXXX")
 stop() {
+    stop_emulator
     "$program" --data-dir "$data" db stop >/dev/null 2>&1 || true
     rm -rf "$data"
 }
 trap stop EXIT
 BIO_MCP_TEST_DATABASE_URL=$(env -u BIO_MCP_DATABASE_URL "$program" --data-dir "$data" db start)
 export BIO_MCP_TEST_DATABASE_URL
+start_emulator "$data"
 export BIO_MCP_TEST_DATA="${BIO_MCP_TEST_DATA:-$PWD/../shared/data}"
 export PYTHONPATH="$PWD/.tools/python"
 

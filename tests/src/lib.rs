@@ -5,6 +5,7 @@ pub mod engine;
 pub mod invariants;
 pub mod program;
 pub mod random;
+pub mod s3;
 pub mod store_conformance;
 pub mod sync;
 

@@ -96,7 +96,7 @@ const PLACES: [(&str, &[&str]); 8] = [
     ("Utc::now", &["shared/src/words/clock.rs"]),
     ("tracing_subscriber", &["shared/src/words/telemetry.rs"]),
     ("unsafe ", &[]),
-    ("aws_", &["shared/src/archive/s3.rs"]),
+    ("aws_", &["shared/src/archive/s3.rs", "tests/"]),
     ("reqwest::", &["shared/src/pubmed/eutils", "shared/src/pubmed/download.rs", "tests/"]),
     ("axum::", &["simulator/src/server.rs"]),
 ];

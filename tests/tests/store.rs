@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use shared::archive::{Condition, DiskStore, Key, MemoryStore, Put, Store, StoreError};
+use shared::archive::{
+    Condition, DiskStore, ETag, Key, MemoryStore, OpenError, Put, S3Settings, S3Store, Store, StoreError,
+};
 use tests::store_conformance;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,6 +17,100 @@ async fn the_disk_store_conforms() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     store_conformance::check(Arc::new(DiskStore::new(dir.path()))).await;
     assert_eq!(DiskStore::new(dir.path()).remove_temporary_files().expect("swept"), 0, "nothing is left behind");
+}
+
+/// A new bucket on the emulator; nothing where there is none.
+async fn bucket(versioned: bool) -> Option<(String, aws_sdk_s3::Client)> {
+    let Some(endpoint) = tests::variable("BIO_MCP_TEST_S3_ENDPOINT") else {
+        eprintln!("SKIPPED: BIO_MCP_TEST_S3_ENDPOINT names no S3 emulator: run `make test`");
+        return None;
+    };
+    let client = tests::s3::client(&endpoint);
+    Some((tests::s3::new_bucket(&client, versioned).await, client))
+}
+
+async fn open(bucket: &str, kms_key_id: Option<&str>) -> Result<S3Store, OpenError> {
+    let kms_key_id = kms_key_id.map(str::to_owned);
+    let settings = S3Settings { bucket: bucket.to_owned(), kms_key_id, path_style: true };
+    let endpoint = tests::variable("BIO_MCP_TEST_S3_ENDPOINT").expect("there");
+    S3Store::open_with(settings, tests::s3::config(&endpoint)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_s3_store_conforms() {
+    let Some((name, _)) = bucket(true).await else { return };
+    store_conformance::check(Arc::new(open(&name, None).await.expect("opens"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_without_versions_or_that_is_not_there_is_refused() {
+    let Some((name, _)) = bucket(false).await else { return };
+    let refused = open(&name, None).await.expect_err("not versioned");
+    assert!(matches!(refused, OpenError::NotVersioned(_)), "{refused:?}");
+    assert!(refused.to_string().contains("put-bucket-versioning"), "{refused}");
+    let nowhere = open("there-is-no-such-bucket", None).await.expect_err("not there");
+    assert!(matches!(nowhere, OpenError::Store { .. }), "{nowhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_carries_checksum_hash_and_key() {
+    let Some((name, client)) = bucket(true).await else { return };
+    let key_id = "11111111-2222-3333-4444-555555555555";
+    let store = open(&name, Some(key_id)).await.expect("opens");
+    let bytes = b"some bytes";
+    let hash = shared::words::Sha256::of(b"a payload");
+    let one = Put { bytes, payload_hash: Some(hash), ..put("a/1.json.zst") };
+    store.put_batch(std::slice::from_ref(&one)).await.pop().expect("an answer").expect("stored");
+    assert_eq!(store.head(&one.key).await.expect("there").payload_hash, Some(hash));
+    let head = client
+        .head_object()
+        .bucket(&name)
+        .key("a/1.json.zst")
+        .checksum_mode(aws_sdk_s3::types::ChecksumMode::Enabled)
+        .send()
+        .await
+        .expect("there");
+    assert!(head.checksum_sha256().is_some(), "{head:?}");
+    assert_eq!(head.server_side_encryption().map(aws_sdk_s3::types::ServerSideEncryption::as_str), Some("aws:kms"));
+    assert!(head.ssekms_key_id().is_some_and(|id| id.contains(key_id)), "{head:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_object_goes_in_parts_and_a_refused_one_leaves_none() {
+    let Some((name, client)) = bucket(true).await else { return };
+    let store = open(&name, None).await.expect("opens");
+    let bytes: Vec<u8> = (0..20_000_000u32).map(|n| n.to_le_bytes()[1]).collect();
+    let large = Put { bytes: &bytes, ..put("large/1.json.zst") };
+    let stored = store.put_batch(std::slice::from_ref(&large)).await.pop().expect("an answer").expect("stored");
+    let back = store.get(&large.key, Some(&stored.version)).await.expect("there");
+    assert!(back.bytes == bytes && back.etag == stored.etag);
+    // No bucket to put the parts in: whatever fails, nothing is left under way.
+    client.delete_bucket().bucket(&name).send().await.expect_err("not empty");
+    let lost = store.put_batch(&[Put { condition: Condition::Matches(ETag(String::new())), ..large.clone() }]).await;
+    assert!(matches!(&lost[0], Err(StoreError::Precondition)), "{lost:?}");
+    let under_way = client.list_multipart_uploads().bucket(&name).send().await.expect("listed");
+    assert!(under_way.uploads().is_empty(), "{under_way:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_version_is_gone_and_the_others_stay() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut stores: Vec<Arc<dyn Store>> = vec![Arc::new(MemoryStore::new()), Arc::new(DiskStore::new(dir.path()))];
+    if let Some((name, _)) = bucket(true).await {
+        stores.push(Arc::new(open(&name, None).await.expect("opens")));
+    }
+    for store in stores {
+        let old = store.put_batch(&[put("a/1.json.zst")]).await.pop().expect("an answer").expect("stored");
+        let newer = Put { bytes: b"newer", condition: Condition::Matches(old.etag.clone()), ..put("a/1.json.zst") };
+        let new = store.put_batch(&[newer]).await.pop().expect("an answer").expect("stored");
+        let key = Key::parse("a/1.json.zst").expect("a key");
+        for _ in 0..2 {
+            store.delete_version(&key, &old.version).await.expect("deleted");
+        }
+        assert_eq!(store.versions(&key).await.expect("listed"), std::slice::from_ref(&new.version));
+        assert!(matches!(store.get(&key, Some(&old.version)).await, Err(StoreError::NotFound(_))));
+        assert_eq!(store.get(&key, None).await.expect("there").bytes, b"newer");
+    }
 }
 
 fn put(name: &str) -> Put<'static> {

@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
@@ -68,6 +69,11 @@ pub enum OpenError {
     },
 }
 
+/// HTTP for the SDK, on the one TLS stack of this program.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
 /// A store in a bucket.
 #[derive(Clone, Debug)]
 pub struct S3Store {
@@ -80,19 +86,21 @@ impl S3Store {
     /// Opens a bucket and makes sure that it keeps versions. Region, credentials and endpoint are those
     /// of the usual AWS variables and files.
     pub async fn open(settings: S3Settings) -> Result<Self, OpenError> {
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await;
+        Self::open_with(settings, config).await
+    }
+
+    /// The same with a configuration of the SDK.
+    pub async fn open_with(settings: S3Settings, config: SdkConfig) -> Result<Self, OpenError> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(60))
             .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+        let config = aws_sdk_s3::config::Builder::from(&config)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(6))
-            .load()
-            .await;
-        let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(settings.path_style).build();
+            .force_path_style(settings.path_style)
+            .build();
         let store =
             Self { client: Client::from_conf(config), bucket: settings.bucket, kms_key_id: settings.kms_key_id };
         store.check_versioned().await?;
