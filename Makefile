@@ -12,8 +12,8 @@ setup: ## fetch what the machine lacks into .tools/
 build: setup ## build the program into target/release
 	@scripts/build.sh
 
-demo: build ## see it work on sample files, or on FILE=…
-	@target/release/bio-mcp demo $(FILE)
+demo: build ## see it work on sample files and a simulated NCBI, on FILE=…, or LIVE=1 on the real one
+	@target/release/bio-mcp demo $(FILE) $(if $(LIVE),--live)
 
 test: ## run the whole test suite
 	@scripts/test.sh

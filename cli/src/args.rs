@@ -64,11 +64,15 @@ pub enum Command {
     Demo {
         /// A PubMed file to use instead of the sample
         file: Option<PathBuf>,
+        /// Search and sync a few records of the real NCBI instead
+        #[arg(long, conflicts_with = "file")]
+        live: bool,
     },
     /// Archive files of PubMed records (.xml, .xml.gz; baseline, update or EFetch output)
     ///
     /// Submits a job and works on it while showing its progress. Interrupted or killed at any
-    /// moment, the same command goes on where it stopped. An .md5 file next to a file is checked.
+    /// moment, the same command goes on where it stopped. An .md5 file next to a file is checked. The
+    /// name of a baseline or update file that is not here is fetched from NCBI.
     Ingest(Ingest),
     /// Search PubMed; needs no archive
     Search(Search),

@@ -64,6 +64,11 @@ impl DataDir {
         self.0.join("postgres")
     }
 
+    /// Where downloaded files are.
+    pub fn downloads(&self) -> PathBuf {
+        self.0.join("downloads")
+    }
+
     /// Where the workers of this machine hold their locks.
     pub fn workers(&self) -> PathBuf {
         self.0.join("workers")

@@ -10,6 +10,7 @@ use shared::ingest::UnitError;
 use shared::jobs::SubmitError;
 use shared::pipelines::pubmed_files::RegisterError;
 use shared::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
+use shared::pubmed::download::DownloadError;
 use shared::pubmed::eutils::EutilsError;
 use shared::syncs::BindError;
 use shared::words::config::ConfigErrors;
@@ -131,6 +132,18 @@ impl From<EutilsError> for Failure {
             _ => Exit::Unavailable,
         };
         Self::new(exit, error.code(), telemetry::chain(&error))
+    }
+}
+
+impl From<DownloadError> for Failure {
+    fn from(error: DownloadError) -> Self {
+        let (exit, code) = match &error {
+            DownloadError::Name(_) => (Exit::Usage, ErrorCode::ValidationError),
+            DownloadError::NotThere(_) => (Exit::NotFound, ErrorCode::NotFound),
+            DownloadError::Disk { .. } => (Exit::Unavailable, ErrorCode::ArchiveError),
+            _ => (Exit::Unavailable, ErrorCode::PubmedError),
+        };
+        Self::new(exit, code, telemetry::chain(&error))
     }
 }
 

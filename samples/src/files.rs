@@ -58,6 +58,11 @@ impl FileWriter {
 /// PMIDs of ordinary records in the sample files start after this one.
 pub const FIRST: u32 = 30_000_000;
 
+/// About how many bytes an ordinary record of the sample files has.
+pub fn size_of(pmid: u32) -> usize {
+    3000 + (pmid.saturating_sub(FIRST) as usize * 37) % 9000
+}
+
 /// What the sample update changes, so that a reader of the demo can check it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
@@ -93,10 +98,7 @@ pub fn write_sample(dir: &Path, ordinary: u32) -> io::Result<Sample> {
     let baseline = dir.join("pubmed26n0001.xml.gz");
     let update = dir.join("pubmed26n0002.xml.gz");
     let shapes = shapes::all();
-    let ordinary_record = |pmid: u32, revision: u32| Record {
-        bytes: 3000 + ((pmid - FIRST) as usize * 37) % 9000,
-        ..Record::new(pmid, revision)
-    };
+    let ordinary_record = |pmid: u32, revision: u32| Record { bytes: size_of(pmid), ..Record::new(pmid, revision) };
     let mut file = FileWriter::create(&baseline, 1_769_731_200)?;
     for n in 1..=ordinary {
         file.record(&ordinary_record(FIRST + n, 0).xml())?;

@@ -8,11 +8,12 @@ use samples::files::{Sample, write_sample};
 use serde_json::Value;
 use shared::jobs::Job;
 use shared::verify;
-use shared::words::config::Config;
-use shared::words::{Pmid, Tally};
+use shared::words::config::{ArchivePlace, Config};
+use shared::words::{Pmid, Tally, clock};
+use simulator::Simulator;
 
 use super::work::report;
-use super::{diff, history, ingest, verify as verify_command};
+use super::{demo_ncbi, diff, history, ingest, verify as verify_command};
 use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};
 use crate::out;
@@ -28,7 +29,12 @@ const MARK: &str = "made-by-demo";
 const ORDINARY: u32 = 2000;
 
 /// Runs the command.
-pub async fn run(data_dir: Option<&Path>, file: Option<&Path>, config: Config) -> Result<Exit, Failure> {
+pub async fn run(
+    data_dir: Option<&Path>,
+    file: Option<&Path>,
+    live: bool,
+    mut config: Config,
+) -> Result<Exit, Failure> {
     if let Some(file) = file {
         ingest::check_files(&[file.to_owned()])?;
     }
@@ -37,10 +43,23 @@ pub async fn run(data_dir: Option<&Path>, file: Option<&Path>, config: Config) -
     let began = Instant::now();
     let made = DataDir::find_or_create(Some(&dir))?;
     std::fs::write(dir.join(MARK), "")?;
+    if matches!(config.archive, Some(ArchivePlace::Bucket(_))) {
+        // What an earlier demo left in the bucket is not taken for this one's.
+        config.archive_prefix = format!("{}/demo-{}", config.archive_prefix, clock::now().format("%Y%m%dT%H%M%S"));
+    }
+    // The simulator is on this machine: it is asked as fast as it answers.
+    let upstream = if file.is_none() && !live { Some(demo_ncbi::simulator().await?) } else { None };
+    if let Some(upstream) = &upstream {
+        config.pubmed.base_url = upstream.eutils_url();
+        config.pubmed.files_url = upstream.files_url();
+        config.pubmed.api_key = None;
+        config.pubmed.requests_per_second = Some(1000);
+    }
     let session = Session::open(config, made).await?;
-    let result = match file {
-        Some(file) => with_file(&session, file).await,
-        None => with_sample(&session).await,
+    let result = match (file, &upstream) {
+        (Some(file), _) => with_file(&session, file).await,
+        (None, Some(upstream)) => with_sample(&session, upstream).await,
+        (None, None) => demo_ncbi::live(&session).await,
     };
     let outcome = match result {
         Ok(tried) => finish(&session, &dir, &tried, began),
@@ -68,27 +87,32 @@ fn prepare(dir: &Path, config: &Config) -> Result<(), Failure> {
 }
 
 /// What the demo did: its steps, and a record to look at.
-struct Tried {
-    steps: Vec<(String, Tally)>,
-    look_at: Option<u32>,
+pub(super) struct Tried {
+    pub(super) steps: Vec<(String, Tally)>,
+    pub(super) look_at: Option<u32>,
 }
 
-fn say(text: &str) -> Result<(), Failure> {
+pub(super) fn say(text: &str) -> Result<(), Failure> {
     out::line(&format!("\n{}", out::bold(text)))?;
     std::io::stdout().flush()?;
     Ok(())
 }
 
-async fn step(session: &Session, name: &str, file: &Path, steps: &mut Vec<(String, Tally)>) -> Result<Job, Failure> {
+async fn step(session: &Session, name: &str, file: &Path, steps: &mut Vec<(String, Tally)>) -> Result<(), Failure> {
     say(name)?;
     let job = ingest::one_file(session, file).await?;
-    report(&job, false)?;
-    let tally = serde_json::from_value(job.result.clone().unwrap_or(Value::Null)).unwrap_or_default();
-    steps.push((name.to_owned(), tally));
-    Ok(job)
+    note(name, &job, steps)
 }
 
-async fn with_sample(session: &Session) -> Result<Tried, Failure> {
+/// Tells how a step ended and keeps its counts.
+pub(super) fn note(name: &str, job: &Job, steps: &mut Vec<(String, Tally)>) -> Result<(), Failure> {
+    report(job, false)?;
+    let tally = serde_json::from_value(job.result.clone().unwrap_or(Value::Null)).unwrap_or_default();
+    steps.push((name.to_owned(), tally));
+    Ok(())
+}
+
+async fn with_sample(session: &Session, upstream: &Simulator) -> Result<Tried, Failure> {
     say("Writing sample files")?;
     let sample = write_sample(&session.data_dir.path().join("samples"), ORDINARY)?;
     out::line(&format!(
@@ -109,7 +133,8 @@ async fn with_sample(session: &Session) -> Result<Tried, Failure> {
     history::run(session, revised, false).await?;
     say("5. What the revision changed, field by field")?;
     diff::run(session, revised, None, None, false).await?;
-    say("6. Verify every pointer, object, hash and history row")?;
+    demo_ncbi::syncs(session, upstream, &mut steps).await?;
+    say("9. Verify every pointer, object, hash and history row")?;
     verified(session).await?;
     Ok(Tried { steps, look_at: Some(sample.changes.retracted) })
 }
@@ -124,7 +149,7 @@ async fn with_file(session: &Session, file: &Path) -> Result<Tried, Failure> {
     Ok(Tried { steps, look_at: some.first().map(|pointer| pointer.pmid.get()) })
 }
 
-async fn verified(session: &Session) -> Result<(), Failure> {
+pub(super) async fn verified(session: &Session) -> Result<(), Failure> {
     let report = verify::check(session.db(), &session.engine.archive).await?;
     verify_command::show(&report)?;
     if report.is_clean() { Ok(()) } else { Err(Failure::internal("verification found problems")) }

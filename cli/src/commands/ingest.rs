@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use shared::jobs::{self, FirstUnit, Job, Submission, Submitted};
 use shared::pipelines::pubmed_files::{self, Params};
+use shared::pubmed::bulk_file;
+use shared::pubmed::download::{Downloaded, download};
 use shared::words::host;
 
 use super::work::{announce, detached, report, work};
@@ -13,9 +15,14 @@ use crate::args::Ingest;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
+/// Whether it is the name of a bulk file that is not here: NCBI has it.
+fn is_remote(file: &Path) -> bool {
+    !file.exists() && file.to_str().is_some_and(|name| bulk_file::number(name).is_some())
+}
+
 /// Refuses what is not a file before anything is made.
 pub fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
-    for file in files {
+    for file in files.iter().filter(|file| !is_remote(file)) {
         let metadata = std::fs::metadata(file)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
         if !metadata.is_file() {
@@ -50,9 +57,12 @@ pub async fn submit(
     let hostname = host::name();
     let mut registered = Vec::new();
     for file in files {
-        let one = pubmed_files::register(session.db(), &hostname, file, session.config.max_file_bytes).await?;
-        if !registered.contains(&one.file) {
-            registered.push(one.file);
+        let fetched = if is_remote(file) { Some(fetch(session, file).await?) } else { None };
+        let path = fetched.as_ref().map_or(file.as_path(), |fetched| fetched.path.as_path());
+        let mut one = pubmed_files::register(session.db(), &hostname, path, session.config.max_file_bytes).await?.file;
+        one.as_of = fetched.and_then(|fetched| fetched.last_modified);
+        if !registered.contains(&one) {
+            registered.push(one);
         }
     }
     registered.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
@@ -66,6 +76,15 @@ pub async fn submit(
         ..submission
     };
     Ok(jobs::submit(session.db(), &submission, session.limits()).await?)
+}
+
+/// Fetches a bulk file of NCBI into the data directory.
+async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, Failure> {
+    let dir = session.data_dir.downloads();
+    std::fs::create_dir_all(&dir)?;
+    let name = name.display().to_string();
+    eprintln!("{name} is not here: fetching it from NCBI");
+    Ok(download(&session.config.pubmed.files_url, &name, &dir).await?)
 }
 
 /// Submits and works on one file; for the demo.

@@ -2,6 +2,7 @@
 
 mod db;
 mod demo;
+mod demo_ncbi;
 mod diff;
 mod export;
 mod get;
@@ -37,7 +38,7 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Search(search) => return search::run(&search, given, config, json).await,
         Command::Simulator(args) => return simulator::run(&args, json).await,
         Command::Sync(sync) if sync.dry_run => return sync::dry_run(&sync, given, config, json).await,
-        Command::Demo { file } => return demo::run(given, file.as_deref(), config).await,
+        Command::Demo { file, live } => return demo::run(given, file.as_deref(), live, config).await,
         Command::Db(action) => return db::run(action, given, config).await,
         _ => {}
     }

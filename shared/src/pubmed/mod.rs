@@ -8,6 +8,7 @@
 
 pub mod article;
 pub mod bulk_file;
+pub mod download;
 pub mod eutils;
 pub mod identity;
 pub mod markup;

@@ -96,7 +96,7 @@ pub async fn register(
     {
         return Err(RegisterError::WrongMd5 { path: shown, expected: expected.clone(), found: found.clone() });
     }
-    let file = FileRef { name, size_bytes: print.size_bytes, sha256: print.sha256 };
+    let file = FileRef { name, size_bytes: print.size_bytes, sha256: print.sha256, as_of: None };
     sqlx::query(
         "insert into local_files (hostname, sha256, name, size_bytes, path, modified_at, md5_verified) \
          values ($1, $2, $3, $4, $5, $6, $7) \

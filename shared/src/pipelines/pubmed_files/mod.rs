@@ -50,6 +50,9 @@ pub struct FileRef {
     pub size_bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: String,
+    /// What its records are as of, of a downloaded one: its Last-Modified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<DateTime<Utc>>,
 }
 
 /// Where a unit goes on after a stop.
@@ -140,7 +143,7 @@ impl Pipeline for PubmedFiles {
             engine: context.engine.clone(),
             file_name: file.name.clone(),
             file_number: bulk_file::number(&file.name).unwrap_or(0),
-            as_of: params.as_of,
+            as_of: params.as_of.or(file.as_of),
             used: used_sender,
         };
         let preparer = tokio::spawn(preparing.run(raw, prepared_sender, committed));
