@@ -82,6 +82,18 @@ async fn a_page_or_set_that_is_short_is_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_never_adds_up_is_an_error_of_its_own() {
+    for fault in [Fault::Short, Fault::Drift] {
+        let simulator = small(Faults { per_thousand: 1000, kinds: vec![fault], ..Faults::default() }).await;
+        let client = client(few_attempts(&simulator));
+        let search = client.search(&request(&all(), 100)).await;
+        assert!(matches!(search, Err(EutilsError::Incomplete)), "{fault:?}: {search:?}");
+        let listed = client.list(&all(), &Slice::all()).await;
+        assert!(matches!(listed, Err(EutilsError::Incomplete)), "{fault:?}: {listed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_refused_in_words_that_do_not_repeat_it() {
     let simulator = small(Faults::default()).await;
     let key = "a-key-that-nobody-should-see";

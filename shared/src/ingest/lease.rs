@@ -126,7 +126,7 @@ pub(super) struct JobRow {
 impl Lease {
     /// Claims one unit, if there is one.
     pub async fn claim(db: &PgPool, settings: &super::Settings, claim: Claim<'_>) -> Result<Option<Self>, DbError> {
-        let claimed: Option<Claimed> = sqlx::query_as(include_str!("sql/claim.sql"))
+        let unit: Option<Uuid> = sqlx::query_scalar(include_str!("sql/claim.sql"))
             .bind(claim.worker.as_str())
             .bind(claim.hostname)
             .bind(claim.tools)
@@ -134,6 +134,12 @@ impl Lease {
             .bind(settings.job_units)
             .bind(i32::try_from(settings.stale.as_secs()).unwrap_or(i32::MAX))
             .bind(serde_json::to_value(&settings.tool_limits).expect("numbers by name are JSON"))
+            .fetch_optional(db)
+            .await?;
+        let Some(unit) = unit else { return Ok(None) };
+        let claimed: Option<Claimed> = sqlx::query_as(include_str!("sql/claimed.sql"))
+            .bind(unit)
+            .bind(claim.worker.as_str())
             .fetch_optional(db)
             .await?;
         Ok(claimed.map(|row| Self {

@@ -99,7 +99,7 @@ impl From<EutilsError> for UnitError {
         let (code, message) = (error.code(), crate::words::telemetry::chain(&error));
         match error.retry_after() {
             // A list that never adds up must not go round for ever.
-            _ if matches!(error, EutilsError::Incomplete { .. }) => Self::Failed { code, message, retry: true },
+            _ if matches!(error, EutilsError::Incomplete) => Self::Failed { code, message, retry: true },
             Some(pause) => Self::Snooze { pause, why: message },
             None => Self::permanent(code, message),
         }

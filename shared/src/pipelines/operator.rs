@@ -88,7 +88,17 @@ pub enum Retried {
 /// it stood, and takes it off the list when it is archived.
 pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<Retried, UnitError> {
     let bytes = quarantined_bytes(engine, entry).await?;
+    if let Some(pmid) = entry.pmid.as_deref().and_then(|pmid| Pmid::parse(pmid).ok())
+        && records::one(&engine.db, pmid).await?.is_some_and(|pointer| pointer.updated_at > entry.created_at)
+    {
+        // It came again since, and was archived.
+        ingest::release(&engine.db, entry.id).await?;
+        return Ok(Retried::Archived { pmid });
+    }
     let still = |reason: String| Ok(Retried::StillBad { pmid: entry.pmid.clone(), reason });
+    if bytes.starts_with(b"<Pubmed") && !bytes.ends_with(b"Article>") {
+        return still("only its first bytes were kept".to_owned());
+    }
     let set = [b"<PubmedArticleSet>", &bytes[..], b"</PubmedArticleSet>"].concat();
     let mut splitter = Splitter::new(&set[..], engine.archive.max_record_bytes());
     let record = match splitter.next() {

@@ -1,6 +1,3 @@
--- ingest.claim
-select u.id, u.job_id, u.phase, u.seq, u.input, u.cursor, u.retry_count, u.epoch, u.tally,
-       j.tool, j.params, j.trace_id,
-       (select count(*) from ingestion_unit_outcomes o where o.unit_id = u.id) as batches
-from claim_work_unit($1, $2, $3, 1, $4, $5, $6, $7) u
-join jobs j on j.id = u.job_id
+-- ingest.claim: alone in its statement. It may wait for its turn, and what is joined to it would be
+-- read as of before that: a job submitted meanwhile would be claimed and not seen
+select id from claim_work_unit($1, $2, $3, 1, $4, $5, $6, $7)

@@ -212,7 +212,10 @@ impl Client {
                     return Err(EutilsError::RateLimited { retry_after: hold.max(Duration::from_secs(5)) });
                 }
             } else if attempts >= self.settings.attempts {
-                return Err(EutilsError::Unavailable { attempts, fault: last });
+                return Err(match last {
+                    Fault::ShortPage => EutilsError::Incomplete,
+                    fault => EutilsError::Unavailable { attempts, fault },
+                });
             }
             let pause = self.full_jitter(attempts).max(retry_after.unwrap_or_default());
             if Instant::now() + pause >= deadline {

@@ -59,13 +59,8 @@ pub enum EutilsError {
         limit_bytes: usize,
     },
     /// A search kept listing fewer results than it counted.
-    #[error("NCBI's search counted {counted} results but listed {listed}")]
-    Incomplete {
-        /// What it said it has.
-        counted: u64,
-        /// What came.
-        listed: u64,
-    },
+    #[error("NCBI's search keeps listing fewer results than it counts")]
+    Incomplete,
     /// The turns for requests are kept where nobody answers.
     #[error("requests to NCBI are paced by the database, which does not answer")]
     Pace(#[source] PaceError),
@@ -81,7 +76,7 @@ impl EutilsError {
             | Self::OverCap
             | Self::Refused { .. }
             | Self::TooLarge { .. }
-            | Self::Incomplete { .. } => ErrorCode::PubmedError,
+            | Self::Incomplete => ErrorCode::PubmedError,
             Self::RateLimited { .. } => ErrorCode::PubmedRateLimit,
             Self::Deadline { .. } => ErrorCode::PubmedTimeout,
             Self::QueryRejected => ErrorCode::QueryRejected,
@@ -93,7 +88,7 @@ impl EutilsError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::BreakerOpen { retry_after } => Some(*retry_after),
-            Self::Unavailable { .. } | Self::Deadline { .. } | Self::Incomplete { .. } => Some(Duration::from_secs(15)),
+            Self::Unavailable { .. } | Self::Deadline { .. } | Self::Incomplete => Some(Duration::from_secs(15)),
             Self::Pace(_) => Some(Duration::from_secs(1)),
             Self::BadKey | Self::QueryRejected | Self::OverCap | Self::Refused { .. } | Self::TooLarge { .. } => None,
         }

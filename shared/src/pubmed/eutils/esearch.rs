@@ -97,7 +97,6 @@ impl Client {
     /// list whose pages do not add up is begun anew.
     pub async fn list(&self, query: &Query, slice: &Slice) -> Result<Listing, EutilsError> {
         let settings = self.settings.clone();
-        let mut short = EutilsError::Incomplete { counted: 0, listed: 0 };
         'anew: for _ in 0..RESTARTS {
             let mut request = SearchRequest {
                 query,
@@ -122,7 +121,6 @@ impl Client {
                     page => page?,
                 };
                 if page.count != count {
-                    short = EutilsError::Incomplete { counted: count, listed: page.count };
                     continue 'anew;
                 }
                 pmids.extend(page.pmids);
@@ -130,9 +128,8 @@ impl Client {
             if pmids.len() as u64 == count {
                 return Ok(Listing::Complete(pmids));
             }
-            short = EutilsError::Incomplete { counted: count, listed: pmids.len() as u64 };
         }
-        Err(short)
+        Err(EutilsError::Incomplete)
     }
 
     async fn search_page(
