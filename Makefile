@@ -1,5 +1,5 @@
 # bio-mcp: `make demo` shows it, `make test` proves it.
-.PHONY: demo test setup build bench mutants coverage lint clean help
+.PHONY: demo test setup build bench mutants campaign coverage lint clean help
 
 CARGO ?= cargo
 
@@ -28,6 +28,10 @@ bench: build ## measure against the Python reference (BENCH_FILE=… for a real 
 
 mutants: ## plant sixteen bugs, one at a time: the tests must catch each
 	@scripts/mutants.sh
+
+SEEDS ?= 5000
+campaign: ## thousands of random upstream histories (SEEDS=5000)
+	@BIO_MCP_MODEL_SEEDS=$(SEEDS) scripts/test.sh -E 'binary(sync_model)'
 
 coverage: ## lines of jobs and ingest that the tests run
 	@scripts/coverage.sh

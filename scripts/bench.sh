@@ -6,5 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh --tests
 cargo build --release --locked --package bio-mcp --package bench --quiet
-PYTHONPATH="$PWD/.tools/python" python3 bench/run.py --bin target/release --runs "${BENCH_RUNS:-5}" \
+export PYTHONPATH="$PWD/.tools/python"
+python3 bench/sync.py --bin target/release --runs "${BENCH_RUNS:-5}"
+python3 bench/run.py --bin target/release --runs "${BENCH_RUNS:-5}" \
     ${BENCH_FILE:+--file "$BENCH_FILE"}

@@ -260,6 +260,9 @@ pub struct Simulator {
     /// So many of a thousand requests fail
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub faults: u64,
+    /// Writes all records beforehand, so that serving them takes no time
+    #[arg(long)]
+    pub prerender: bool,
     /// Allows any number of requests a second, instead of 3, or 10 with the key `valid-key`
     #[arg(long)]
     pub unlimited: bool,

@@ -142,6 +142,14 @@ impl Corpus {
         self.entries.keys().copied()
     }
 
+    /// Writes a record once, so that it need not be written for each request.
+    pub fn prerender(&mut self, pmid: u32) {
+        let xml = self.xml(pmid).map(|xml| Arc::from(xml.as_ref()));
+        if let Some(entry) = self.entries.get_mut(&pmid) {
+            entry.xml = xml;
+        }
+    }
+
     /// What EFetch returns for a record now; nothing for one that is not served.
     pub fn xml(&self, pmid: u32) -> Option<Cow<'_, str>> {
         let entry = self.entries.get(&pmid).filter(|entry| entry.is_served)?;

@@ -3,6 +3,8 @@
 use std::process::Command;
 
 use samples::files::write_sample;
+use simulator::{Corpus, Options};
+use tests::sync::simulator;
 
 /// Shell lines of the README's second block with `bio-mcp` commands.
 fn commands() -> Vec<String> {
@@ -20,6 +22,11 @@ async fn every_command_of_the_readme_works() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let sample = write_sample(dir.path(), 200).expect("written");
     let database = tests::engine::new_database().await;
+    let mut corpus = Corpus::new(shared::syncs::ncbi_day(shared::words::clock::now()));
+    for pmid in 31_000_000..31_000_050 {
+        corpus.add(pmid, "asthma");
+    }
+    let ncbi = simulator(corpus, Options::default()).await;
     let mut path = std::ffi::OsString::from(tests::program::path().parent().expect("a directory"));
     path.push(":/usr/bin:/bin:/usr/local/bin");
     let run = |command: &str| {
@@ -28,6 +35,8 @@ async fn every_command_of_the_readme_works() {
             .current_dir(dir.path())
             .env("PATH", &path)
             .env("BIO_MCP_DATABASE_URL", &database)
+            .env("BIO_MCP_PUBMED_BASE_URL", ncbi.eutils_url())
+            .env("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "100")
             .output()
             .expect("runs");
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -35,7 +44,7 @@ async fn every_command_of_the_readme_works() {
         text
     };
     let commands = commands();
-    assert!(commands.len() >= 8, "{commands:?}");
+    assert!(commands.len() >= 15, "{commands:?}");
     for command in &commands {
         // Tools that the README uses beside the program need not be on every machine.
         if command.starts_with("zstd ")

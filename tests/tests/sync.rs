@@ -98,6 +98,20 @@ async fn a_retry_does_again_only_what_failed() {
     assert_eq!((number(&child, "requested"), number(&child, "archived")), (1, 1));
     assert!(ingest::retry(&engine, &child, LIMITS).await.expect("asked").is_none(), "nothing failed");
     let entry = &ingest::quarantined(&engine.db, None, 10).await.expect("listed")[0];
+    let retried = operator::retry_quarantined(&engine, entry).await.expect("tried");
+    assert_eq!(retried, Retried::Archived { pmid: pmid(1004) }, "it came again");
+    assert!(ingest::quarantined(&engine.db, None, 10).await.expect("listed").is_empty(), "it is off the list");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantined_record_is_let_in_when_it_can_be_read() {
+    let (simulator, engine) = corpus(20).await;
+    simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(
+        "<PubmedArticle><MedlineCitation><PMID Version=\"1\">1004</PMID><x></MedlineCitation></PubmedArticle>",
+    ));
+    sync(&engine, &SyncParams::of_pmids(vec![pmid(1004)], None).expect("fine")).await;
+    simulator.corpus().entry(1004).expect("there").xml = None;
+    let entry = &ingest::quarantined(&engine.db, None, 10).await.expect("listed")[0];
     assert!(matches!(operator::retry_quarantined(&engine, entry).await.expect("tried"), Retried::StillBad { .. }));
     // As if a later program could read it.
     let xml = simulator.corpus().xml(1004).expect("served").into_owned();

@@ -24,6 +24,9 @@ pub async fn run(args: &args::Simulator, json: bool) -> Result<Exit, Failure> {
         if let Some(entry) = corpus.entry(pmid) {
             entry.bytes = args.bytes;
         }
+        if args.prerender {
+            corpus.prerender(pmid);
+        }
     }
     let options = Options {
         cap: usize::try_from(args.cap).unwrap_or(9_999),
