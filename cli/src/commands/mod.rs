@@ -2,7 +2,6 @@
 
 mod db;
 mod demo;
-mod demo_ncbi;
 mod diff;
 mod export;
 mod get;

@@ -1,7 +1,9 @@
 //! Cancelling: at once when nothing runs, else at the next batch of what does.
 
+use serde_json::json;
 use sqlx::PgPool;
 
+use super::log::{Level, write_log};
 use super::state::JobState;
 use crate::db::DbError;
 use crate::words::JobId;
@@ -49,6 +51,7 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     }
     let at_once = state == JobState::Queued && !running;
     sqlx::query(include_str!("cancel.sql")).bind(job.0).bind(at_once).execute(&mut *tx).await?;
+    write_log(&mut tx, job, Level::Info, "cancelling was asked for", json!({ "at_once": at_once })).await?;
     tx.commit().await?;
     let state = if at_once { JobState::Cancelled } else { state };
     Ok(Some(Cancelled { state, cancelled: true, stopping: !at_once }))

@@ -45,20 +45,21 @@ pub async fn purge(
     let key = engine.archive.layout().record_at(pmid, &pointer.s3_uri);
     let known = Some(ETag(pointer.object_etag.clone()));
     let draft = draft(engine, key, pmid, now, &source, order, None, known);
+    // Listed beforehand: a version that somebody stores meanwhile is not for this purge to delete.
+    let earlier = if versions { engine.archive.store().versions(&draft.key).await? } else { Vec::new() };
     let accepted = archiving::put_draft(engine, &draft, now).await?;
-    let mut deleted = 0;
     let mut tx = engine.db.begin().await?;
-    records::accept(&mut tx, std::slice::from_ref(&accepted)).await?;
+    let moved = records::accept(&mut tx, std::slice::from_ref(&accepted)).await?;
     tx.commit().await?;
-    // Only when the tombstone is what the pointer says: a version that is deleted must not be the newest.
-    if versions {
-        let keep = uri::version_of(&accepted.s3_uri);
-        for version in engine.archive.store().versions(&draft.key).await? {
-            if Some(&version) != keep.as_ref() {
-                engine.archive.store().delete_version(&draft.key, &version).await?;
-                deleted += 1;
-            }
-        }
+    if accepted.content_hash.is_some() || !moved.contains(&pmid) {
+        let message = format!("PMID {pmid} was changed by somebody at the same moment: nothing was purged, try again");
+        return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true });
+    }
+    let mut deleted = 0;
+    let keep = uri::version_of(&accepted.s3_uri);
+    for version in earlier.iter().filter(|version| Some(*version) != keep.as_ref()) {
+        engine.archive.store().delete_version(&draft.key, version).await?;
+        deleted += 1;
     }
     let mut tx = engine.db.begin().await?;
     records::record_purge(&mut tx, pmid, reason, principal, deleted).await?;

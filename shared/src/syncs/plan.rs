@@ -8,7 +8,6 @@
 use chrono::{DateTime, Days, Duration, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::queries::Watermarks;
 use crate::pubmed::eutils::DateField;
 
 /// NCBI's days are those of its clocks, five hours behind UTC in winter and four in summer. With five
@@ -23,6 +22,15 @@ pub fn ncbi_day(at: DateTime<Utc>) -> NaiveDate {
 /// The instant at which a day begins at NCBI.
 pub fn start_of(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(chrono::NaiveTime::MIN).and_utc() + BEHIND_UTC
+}
+
+/// Everything dated before a watermark has an outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermarks {
+    /// By entry date.
+    pub entry: Option<DateTime<Utc>>,
+    /// By modification date.
+    pub modification: Option<DateTime<Utc>>,
 }
 
 /// A walk of a run.

@@ -1,22 +1,13 @@
 //! Keys bound to queries, and their watermarks.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::plan::Resume;
+use super::plan::{Resume, Watermarks};
 use crate::db::DbError;
 use crate::words::JobId;
-
-/// Everything dated before a watermark has an outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Watermarks {
-    /// By entry date.
-    pub entry: Option<DateTime<Utc>>,
-    /// By modification date.
-    pub modification: Option<DateTime<Utc>>,
-}
 
 /// A key with its query.
 #[derive(Clone, Debug, Serialize)]

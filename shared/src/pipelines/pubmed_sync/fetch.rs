@@ -197,8 +197,11 @@ fn with_names(mut set: RecordSet) -> Set {
     Set { bytes: set.bytes, returned: set.returned, as_of: set.as_of, etag: set.etag }
 }
 
-/// The set of one PMID: what came is its, readable or not.
+/// The set of one PMID: its record if that came, else whatever came is its.
 fn named(mut set: RecordSet, asked: Pmid) -> Set {
+    if set.returned.iter().any(|one| matches!(one, Returned::Record { .. })) {
+        set.returned.retain(|one| matches!(one, Returned::Record { .. }));
+    }
     set.returned.truncate(1);
     for one in &mut set.returned {
         if let Returned::Bad { pmid, .. } = one {

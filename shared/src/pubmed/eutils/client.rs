@@ -189,7 +189,6 @@ impl Client {
                     return Err(EutilsError::TooLarge { limit_bytes: self.settings.max_body_bytes });
                 }
             };
-            metrics::upstream("eutils", "failed");
             last = failed.fault;
             if last.is_outage() {
                 self.breaker.failed(Instant::now());
@@ -279,7 +278,10 @@ impl Client {
             .body(form.to_owned())
             .send()
             .await
-            .map_err(|error| AttemptError::Failed(fault_of(&error).into()))?;
+            .map_err(|error| {
+                metrics::upstream("eutils", "none");
+                AttemptError::Failed(fault_of(&error).into())
+            })?;
         let status = response.status().as_u16();
         metrics::upstream("eutils", status_class(status));
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());

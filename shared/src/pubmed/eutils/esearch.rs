@@ -105,7 +105,11 @@ impl Client {
                 limit: settings.page.min(settings.cap),
                 sort: None,
             };
-            let first = self.search_page(&request, None, true).await?;
+            let first = match self.search_page(&request, None, true).await {
+                // The history server could not even keep it.
+                Err(EutilsError::Refused { fault: Fault::SessionGone }) => continue,
+                first => first?,
+            };
             if first.count > u64::from(settings.cap) {
                 return Ok(Listing::TooMany(first.count));
             }

@@ -1,23 +1,23 @@
-//! `demo`: the whole thing on constructed sample files, or on a file of yours.
+//! `demo`: the whole thing on constructed sample files and a simulated NCBI, on a file of yours, or on
+//! the real NCBI.
 
-use std::io::Write;
+mod ncbi;
+mod steps;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use samples::files::{Sample, write_sample};
-use serde_json::Value;
-use shared::jobs::Job;
-use shared::verify;
 use shared::words::config::{ArchivePlace, Config};
 use shared::words::{Pmid, Tally, clock};
 use simulator::Simulator;
 
-use super::work::report;
-use super::{demo_ncbi, diff, history, ingest, verify as verify_command};
+use super::{diff, history, ingest};
 use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};
 use crate::out;
 use crate::session::{Session, archive_place};
+use steps::{Tried, note, say, verified};
 
 /// Where the demo lives, unless told otherwise.
 const DIR: &str = ".bio-mcp-demo";
@@ -48,7 +48,7 @@ pub async fn run(
         config.archive_prefix = format!("{}/demo-{}", config.archive_prefix, clock::now().format("%Y%m%dT%H%M%S"));
     }
     // The simulator is on this machine: it is asked as fast as it answers.
-    let upstream = if file.is_none() && !live { Some(demo_ncbi::simulator().await?) } else { None };
+    let upstream = if file.is_none() && !live { Some(ncbi::simulator().await?) } else { None };
     if let Some(upstream) = &upstream {
         config.pubmed.base_url = upstream.eutils_url();
         config.pubmed.files_url = upstream.files_url();
@@ -59,7 +59,7 @@ pub async fn run(
     let result = match (file, &upstream) {
         (Some(file), _) => with_file(&session, file).await,
         (None, Some(upstream)) => with_sample(&session, upstream).await,
-        (None, None) => demo_ncbi::live(&session).await,
+        (None, None) => ncbi::live(&session).await,
     };
     let outcome = match result {
         Ok(tried) => finish(&session, &dir, &tried, began),
@@ -86,30 +86,10 @@ fn prepare(dir: &Path, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the demo did: its steps, and a record to look at.
-pub(super) struct Tried {
-    pub(super) steps: Vec<(String, Tally)>,
-    pub(super) look_at: Option<u32>,
-}
-
-pub(super) fn say(text: &str) -> Result<(), Failure> {
-    out::line(&format!("\n{}", out::bold(text)))?;
-    std::io::stdout().flush()?;
-    Ok(())
-}
-
 async fn step(session: &Session, name: &str, file: &Path, steps: &mut Vec<(String, Tally)>) -> Result<(), Failure> {
     say(name)?;
     let job = ingest::one_file(session, file).await?;
     note(name, &job, steps)
-}
-
-/// Tells how a step ended and keeps its counts.
-pub(super) fn note(name: &str, job: &Job, steps: &mut Vec<(String, Tally)>) -> Result<(), Failure> {
-    report(job, false)?;
-    let tally = serde_json::from_value(job.result.clone().unwrap_or(Value::Null)).unwrap_or_default();
-    steps.push((name.to_owned(), tally));
-    Ok(())
 }
 
 async fn with_sample(session: &Session, upstream: &Simulator) -> Result<Tried, Failure> {
@@ -133,7 +113,7 @@ async fn with_sample(session: &Session, upstream: &Simulator) -> Result<Tried, F
     history::run(session, revised, false).await?;
     say("5. What the revision changed, field by field")?;
     diff::run(session, revised, None, None, false).await?;
-    demo_ncbi::syncs(session, upstream, &mut steps).await?;
+    ncbi::syncs(session, upstream, &mut steps).await?;
     say("9. Verify every pointer, object, hash and history row")?;
     verified(session).await?;
     Ok(Tried { steps, look_at: Some(sample.changes.retracted) })
@@ -147,12 +127,6 @@ async fn with_file(session: &Session, file: &Path) -> Result<Tried, Failure> {
     verified(session).await?;
     let some = shared::records::page(session.db(), None, 1).await?;
     Ok(Tried { steps, look_at: some.first().map(|pointer| pointer.pmid.get()) })
-}
-
-pub(super) async fn verified(session: &Session) -> Result<(), Failure> {
-    let report = verify::check(session.db(), &session.engine.archive).await?;
-    verify_command::show(&report)?;
-    if report.is_clean() { Ok(()) } else { Err(Failure::internal("verification found problems")) }
 }
 
 fn pmid(number: u32) -> Result<Pmid, Failure> {

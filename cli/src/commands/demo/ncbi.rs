@@ -10,9 +10,9 @@ use shared::syncs::ncbi_day;
 use shared::words::{Tally, clock};
 use simulator::{Corpus, Entry, Options, Simulator};
 
-use super::demo::{Tried, note, say, verified};
-use super::ingest;
-use super::work::{report, work};
+use super::steps::{Tried, note, say, verified};
+use crate::commands::ingest;
+use crate::commands::work::{report, work};
 use crate::failure::Failure;
 use crate::out;
 use crate::session::Session;

@@ -1,0 +1,40 @@
+//! The steps of a demo: said, done, counted.
+
+use std::io::Write;
+
+use serde_json::Value;
+use shared::jobs::Job;
+use shared::verify;
+use shared::words::Tally;
+
+use crate::commands::{verify as verify_command, work};
+use crate::failure::Failure;
+use crate::out;
+use crate::session::Session;
+
+/// What the demo did: its steps, and a record to look at.
+pub struct Tried {
+    pub steps: Vec<(String, Tally)>,
+    pub look_at: Option<u32>,
+}
+
+pub fn say(text: &str) -> Result<(), Failure> {
+    out::line(&format!("\n{}", out::bold(text)))?;
+    std::io::stdout().flush()?;
+    Ok(())
+}
+
+/// Tells how a step ended and keeps its counts.
+pub fn note(name: &str, job: &Job, steps: &mut Vec<(String, Tally)>) -> Result<(), Failure> {
+    work::report(job, false)?;
+    let tally = serde_json::from_value(job.result.clone().unwrap_or(Value::Null)).unwrap_or_default();
+    steps.push((name.to_owned(), tally));
+    Ok(())
+}
+
+/// Checks the whole archive.
+pub async fn verified(session: &Session) -> Result<(), Failure> {
+    let report = verify::check(session.db(), &session.engine.archive).await?;
+    verify_command::show(&report)?;
+    if report.is_clean() { Ok(()) } else { Err(Failure::internal("verification found problems")) }
+}
