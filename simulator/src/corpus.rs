@@ -20,7 +20,7 @@ pub struct Entry {
     pub revision: u32,
     /// Whether it carries a retraction.
     pub retracted: bool,
-    /// Topics that find it, one bit each; see [`Corpus::topics`].
+    /// Topics that find it, one bit each; see [`Corpus::topic`].
     pub topics: u32,
     /// About how many bytes of XML it has.
     pub bytes: usize,
