@@ -1,7 +1,7 @@
 //! `pubmed.sync` and `pubmed.sync.incremental`: records from NCBI's E-utilities into the archive.
 //!
-//! Two phases. `search` lists every PMID that is due, slice by slice ([`search`]); `fetch` gets them in
-//! units of a few hundred ([`fetch`]). A watermark moves with the unit that completes the last open
+//! Two phases. `search` lists every PMID that is due, slice by slice; `fetch` gets them in units of a few
+//! hundred. A watermark moves with the unit that completes the last open
 //! record before it, in the same transaction.
 
 mod estimate;
