@@ -21,8 +21,18 @@ declare
 begin
     perform pg_advisory_xact_lock(hashtextextended('bio-mcp claim', 0));
     for v_job in
+        with active as materialized (
+            select o.tool, count(*) as jobs
+            from jobs o
+            where o.state = 'running'
+               or o.state = 'queued' and exists (
+                   select from ingestion_work_units c
+                   where c.job_id = o.id and c.status in ('claimed', 'processing'))
+            group by o.tool
+        )
         select j.id, p_job_units - running.units as places
         from jobs j
+        left join active a on a.tool = j.tool
         cross join lateral (
             select count(*)::integer as units from ingestion_work_units r
             where r.job_id = j.id and r.status in ('claimed', 'processing')
@@ -37,13 +47,7 @@ begin
                 and (u.required_hostname is null or u.required_hostname = p_hostname)
                 and (p_unit_id is null or u.id = p_unit_id))
           and (j.state = 'running' or running.units > 0 or p_tool_limits -> j.tool is null
-               or (select count(*) from jobs o
-                   where o.tool = j.tool
-                     and (o.state = 'running'
-                          or o.state = 'queued' and exists (
-                              select from ingestion_work_units c
-                              where c.job_id = o.id and c.status in ('claimed', 'processing')))
-                  ) < (p_tool_limits ->> j.tool)::integer)
+               or coalesce(a.jobs, 0) < (p_tool_limits ->> j.tool)::integer)
         order by j.priority desc, running.units, j.created_at, j.id
         -- More than are wanted: the units of the first may just be locked by somebody.
         limit p_n + 4

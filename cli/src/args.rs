@@ -178,7 +178,7 @@ pub struct Sync {
     #[arg(long, value_name = "KEY")]
     pub query_key: Option<String>,
     /// Moves the watermarks of the query to this day (UTC) first
-    #[arg(long, value_name = "DATE", requires = "incremental", value_parser = parse_day)]
+    #[arg(long, value_name = "DATE", requires = "incremental", conflicts_with = "idempotency_key", value_parser = parse_day)]
     pub from: Option<chrono::NaiveDate>,
     /// Days to look back behind the watermarks [default: 5]
     #[arg(long, value_name = "DAYS", requires = "incremental", value_parser = clap::value_parser!(u32).range(0..=30))]

@@ -168,7 +168,10 @@ async fn list(client: &Client, query: &Query, cap: u32) -> Vec<Pmid> {
 async fn searches_past_the_cap_are_exact_for_adversarial_dates() {
     for spread in [Spread::Even(700), Spread::Spike(30), Spread::OneDay] {
         for (count, cap, page) in [(50, 50, 7), (51, 50, 50), (500, 50, 13), (2000, 99, 40)] {
-            let corpus = Corpus::generated(day("2026-03-10"), 1000, count, 7, spread);
+            let mut corpus = Corpus::generated(day("2026-03-10"), 1000, count, 7, spread);
+            // A back issue, added long after but dated as of its publication; and one dated ahead.
+            corpus.entry(1001).expect("there").entered = day("1848-05-01");
+            corpus.entry(1002).expect("there").entered = day("2999-12-31");
             let options = Options { cap: cap as usize, ..Options::default() };
             let simulator = simulator(corpus, options).await;
             let client = client(Settings { cap, page, ..settings(&simulator) });

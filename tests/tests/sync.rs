@@ -283,6 +283,8 @@ async fn a_listed_record_that_is_never_returned_is_looked_for_a_few_times() {
     assert_eq!(number(&first, "missing"), 1);
     for run in 1..=3 {
         assert_eq!(syncs::retry_list(&engine.db, 10).await.expect("listed").1, 1, "before run {run}");
+        let aged = "update sync_retry set first_failed_at = first_failed_at - interval '1 day'";
+        sqlx::query(aged).execute(&engine.db).await.expect("aged");
         incremental(&engine, &of_all(None), at(NOW) + Days::new(60 + run)).await;
     }
     assert_eq!(syncs::retry_list(&engine.db, 10).await.expect("listed").1, 0, "withdrawn");
@@ -342,6 +344,16 @@ async fn a_limited_sync_takes_the_newest() {
     let (_simulator, engine) = corpus(20).await;
     let job = sync(&engine, &SyncParams::of_query("all", None, Some(6)).expect("fine")).await;
     assert_eq!(number(&job, "requested"), 6);
+    // Of very many too, and without listing them all.
+    let many = Corpus::generated(day("2026-03-10"), 100_000, 50_000, 1, Spread::Spike(300));
+    let many = simulator(many, Options { cap: 100, ..Options::default() }).await;
+    let narrow = EutilsSettings { cap: 100, ..settings(&many) };
+    let other = tests::sync::engine(tests::engine::pool(4).await, client(narrow), Settings::default());
+    let job = sync(&other, &SyncParams::of_query("all", None, Some(150)).expect("fine")).await;
+    assert_eq!(number(&job, "archived"), 150);
+    let first = records::page(&other.db, None, 1).await.expect("read");
+    assert_eq!(first[0].pmid.get(), 149_850, "the newest");
+    assert!(many.arrivals().len() < 120, "{} requests", many.arrivals().len());
     let archived = records::page(&engine.db, None, 100).await.expect("read");
     assert_eq!(archived.iter().map(|p| p.pmid.get()).collect::<Vec<_>>(), (1014..1020).collect::<Vec<_>>());
 }

@@ -67,10 +67,7 @@ pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure
         }
         syncs::bind(session.db(), &params.query_key, &params.query).await?;
         if !syncs::set_watermarks_by_hand(session.db(), &params.query_key, start_of(day), "local").await? {
-            return Err(Failure::usage(format!(
-                "{} is being synced: its watermarks can be moved when that has ended",
-                params.query_key
-            )));
+            eprintln!("{} is being synced: going on with that run, its watermarks are not moved", params.query_key);
         }
     }
     Ok(submit_incremental(session.db(), &params, session.limits(), with).await?)

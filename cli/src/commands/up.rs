@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::ingest::Worker;
 use shared::pipelines::topics::submit_due;
+use shared::words::config::TopicSetting;
 use tokio::task::JoinSet;
 
 use super::{interrupted, topics};
@@ -21,7 +22,11 @@ const EVERY_SECS: i32 = 86_400;
 pub async fn run(session: &Session) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
     for topic in &session.config.topics {
-        topics::add(session, &topic.query, topic.query_key.as_deref(), EVERY_SECS, 0).await?;
+        let known = shared::syncs::topics(session.db()).await?;
+        let is_known = |topic: &TopicSetting| known.iter().any(|one| one.query == topic.query.trim());
+        if !is_known(topic) {
+            topics::add(session, &topic.query, topic.query_key.as_deref(), EVERY_SECS, 0).await?;
+        }
     }
     let mut working = JoinSet::new();
     let mut shutdowns = Vec::new();

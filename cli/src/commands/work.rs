@@ -41,10 +41,13 @@ pub fn announce(submitted: &Submitted, json: bool) {
 pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, Failure> {
     let _keeper = session.keep_database_alive();
     let id = job.job_id();
+    // Who waits for this job has chosen it: jobs that nobody works on must not keep it from starting.
+    let mut engine = session.engine.clone();
+    engine.settings.tool_limits.clear();
     let mut working = JoinSet::new();
     let mut shutdowns = Vec::new();
     for _ in 0..workers {
-        let worker = Worker::new(session.engine.clone(), Some(session.data_dir.workers()))?;
+        let worker = Worker::new(engine.clone(), Some(session.data_dir.workers()))?;
         shutdowns.push(worker.shutdown_flag());
         working.spawn(async move { worker.run_job(id).await });
     }
@@ -123,7 +126,8 @@ fn told(job: &Job, result: &Value) -> Result<(), Failure> {
         out::line(&format!("{} is up to date until {watermark}", out::plain(key)))?;
     }
     if result["more"] == true {
-        out::line("the limit was reached: the same command goes on behind it")?;
+        let key = out::plain(result["query_key"].as_str().unwrap_or_default());
+        out::line(&format!("the limit was reached: `bio-mcp sync --incremental --query-key {key}` goes on behind it"))?;
     }
     if let Some(manifest) = job.result_ref.as_deref() {
         let path = shared::archive::uri::path_of(manifest).unwrap_or_else(|| manifest.to_owned());

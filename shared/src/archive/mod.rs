@@ -107,7 +107,15 @@ impl Archive {
         match self.store.put_batch(&[put]).await.pop().expect("one put, one answer") {
             Ok(stored) => Ok(self.store.uri(&uri_key, &stored.version)),
             Err(StoreError::Precondition) => {
-                let there = self.store.head(&uri_key).await?;
+                let there = self.store.head(&uri_key).await.map_err(|error| match error {
+                    // Somebody else's put of the same is still under way.
+                    StoreError::NotFound(path) => StoreError::Unavailable {
+                        action: "waiting for another put of",
+                        path,
+                        source: std::io::Error::other("it is not there yet"),
+                    },
+                    error => error,
+                })?;
                 Ok(self.store.uri(&uri_key, &there.version))
             }
             Err(error) => Err(error),

@@ -387,7 +387,7 @@ fn get_failed<E: ProvideErrorMetadata>(key: &Key, error: &SdkError<E>) -> StoreE
     match (status(error), code(error)) {
         // A version id that is none, or a delete marker, is nothing to read either.
         (Some(404 | 405), code) if code != Some("NoSuchBucket") => StoreError::NotFound(key.to_string()),
-        (Some(400), Some("InvalidArgument" | "NoSuchVersion") | None) => StoreError::NotFound(key.to_string()),
+        (Some(400), Some("InvalidArgument" | "NoSuchVersion")) => StoreError::NotFound(key.to_string()),
         _ => failed("reading", key.as_str(), error),
     }
 }

@@ -1,6 +1,6 @@
 //! What an operator does by hand to one record: take it out, or let a quarantined one in.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::archiving;
 use crate::archive::codec::{self, Encoder};
@@ -37,7 +37,8 @@ pub async fn purge(
     let order = RecordOrder {
         version: pointer.order.version,
         date_revised: None,
-        as_of: now,
+        // A payload may be dated in the future; the purge is newer all the same.
+        as_of: now.max(pointer.order.as_of + TimeDelta::microseconds(1)),
         file_number: 0,
         position: 0,
         deleted: true,
@@ -48,22 +49,22 @@ pub async fn purge(
     // Listed beforehand: a version that somebody stores meanwhile is not for this purge to delete.
     let earlier = if versions { engine.archive.store().versions(&draft.key).await? } else { Vec::new() };
     let accepted = archiving::put_draft(engine, &draft, now).await?;
+    // With the rows that point at what is about to be deleted, before it is: nothing ever dangles.
     let mut tx = engine.db.begin().await?;
     let moved = records::accept(&mut tx, std::slice::from_ref(&accepted)).await?;
-    tx.commit().await?;
     if accepted.content_hash.is_some() || !moved.contains(&pmid) {
+        tx.rollback().await?;
         let message = format!("PMID {pmid} was changed by somebody at the same moment: nothing was purged, try again");
         return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true });
     }
-    let mut deleted = 0;
     let keep = uri::version_of(&accepted.s3_uri);
-    for version in earlier.iter().filter(|version| Some(*version) != keep.as_ref()) {
-        engine.archive.store().delete_version(&draft.key, version).await?;
-        deleted += 1;
-    }
-    let mut tx = engine.db.begin().await?;
-    records::record_purge(&mut tx, pmid, reason, principal, deleted).await?;
+    let doomed: Vec<_> = earlier.iter().filter(|version| Some(*version) != keep.as_ref()).collect();
+    records::record_purge(&mut tx, pmid, reason, principal, doomed.len()).await?;
     tx.commit().await?;
+    for version in &doomed {
+        engine.archive.store().delete_version(&draft.key, version).await?;
+    }
+    let deleted = doomed.len();
     Ok(Some(Purged { pmid, s3_uri: accepted.s3_uri, versions_deleted: deleted }))
 }
 
@@ -89,28 +90,31 @@ pub enum Retried {
 /// it stood, and takes it off the list when it is archived.
 pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<Retried, UnitError> {
     let bytes = quarantined_bytes(engine, entry).await?;
-    if let Some(pmid) = entry.pmid.as_deref().and_then(|pmid| Pmid::parse(pmid).ok())
-        && records::one(&engine.db, pmid).await?.is_some_and(|pointer| pointer.updated_at > entry.created_at)
-    {
-        // It came again since, and was archived.
-        ingest::release(&engine.db, entry.id).await?;
-        return Ok(Retried::Archived { pmid });
-    }
-    let still = |reason: String| Ok(Retried::StillBad { pmid: entry.pmid.clone(), reason });
+    let still = async |reason: String| {
+        if let Some(pmid) = entry.pmid.as_deref().and_then(|pmid| Pmid::parse(pmid).ok())
+            && let Some(as_of) = entry.as_of
+            && records::one(&engine.db, pmid).await?.is_some_and(|pointer| pointer.order.as_of > as_of)
+        {
+            // A later state of it came since, and was archived.
+            ingest::release(&engine.db, entry.id).await?;
+            return Ok(Retried::Archived { pmid });
+        }
+        Ok(Retried::StillBad { pmid: entry.pmid.clone(), reason })
+    };
     if bytes.starts_with(b"<Pubmed") && !bytes.ends_with(b"Article>") {
-        return still("only its first bytes were kept".to_owned());
+        return still("only its first bytes were kept".to_owned()).await;
     }
     let set = [b"<PubmedArticleSet>", &bytes[..], b"</PubmedArticleSet>"].concat();
     let mut splitter = Splitter::new(&set[..], engine.archive.max_record_bytes());
     let record = match splitter.next() {
         Ok(Some(Item::Record { bytes, defect: None })) => bytes.to_vec(),
-        Ok(Some(Item::Record { defect: Some(defect), .. })) => return still(defect.to_string()),
-        Ok(_) => return still("no record".to_owned()),
-        Err(error) => return still(crate::words::telemetry::chain(&error)),
+        Ok(Some(Item::Record { defect: Some(defect), .. })) => return still(defect.to_string()).await,
+        Ok(_) => return still("no record".to_owned()).await,
+        Err(error) => return still(crate::words::telemetry::chain(&error)).await,
     };
     let (identity, xml) = match identity::of_record(&record) {
         Ok(found) => found,
-        Err(error) => return still(error.to_string()),
+        Err(error) => return still(error.to_string()).await,
     };
     let now = clock::now();
     let source = Source { api: entry.api.clone(), endpoint: entry.source.clone(), http_status: 0, http_etag: None };

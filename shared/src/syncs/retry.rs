@@ -6,7 +6,8 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use crate::db::DbError;
 use crate::words::Pmid;
 
-/// A record that a search listed and EFetch did not return is looked for again in so many later runs.
+/// A record that a search listed and EFetch did not return is looked for again in so many later runs, and
+/// for a day at least.
 pub const RETRIES_OF_ABSENT: i32 = 3;
 
 /// A record to try again.
@@ -18,7 +19,7 @@ pub struct RetryRow {
     pub pmid: String,
     /// Why it could not be archived.
     pub reason: String,
-    /// How often it was tried.
+    /// How often it ended so.
     pub attempts: i32,
     /// When it failed first.
     pub first_failed_at: DateTime<Utc>,
@@ -72,7 +73,8 @@ pub async fn settle_retries(
         "insert into sync_retry as r (query_key, pmid, reason) \
          select $1, pmid, reason from unnest($2::text[], $3::text[]) as t (pmid, reason) order by pmid \
          on conflict (query_key, pmid) do update \
-         set reason = excluded.reason, attempts = r.attempts + 1, last_failed_at = now()",
+         set reason = excluded.reason, last_failed_at = now(), \
+             attempts = case when r.reason = excluded.reason then r.attempts + 1 else 1 end",
     )
     .bind(query_key)
     .bind(pmids)
@@ -81,7 +83,8 @@ pub async fn settle_retries(
     .await?;
     // Withdrawn: it has the outcome `missing` and nothing more is to be had.
     sqlx::query(
-        "delete from sync_retry where query_key = $1 and pmid = any ($2) and attempts > $3 and reason = 'not_returned'",
+        "delete from sync_retry where query_key = $1 and pmid = any ($2) and attempts > $3 \
+         and reason = 'not_returned' and first_failed_at < now() - interval '1 day'",
     )
     .bind(query_key)
     .bind(text(absent))

@@ -15,7 +15,7 @@ use crate::archive::Source;
 use crate::db::DbError;
 use crate::ingest::{self, Batch, BatchRows, Line, NewUnit, Plan, UnitContext, UnitError};
 use crate::pipelines::archiving::{self, EFETCH, Origin, Raw, RawItem, What};
-use crate::pubmed::eutils::{Client, EutilsError, RecordSet, Returned};
+use crate::pubmed::eutils::{Client, EutilsError, Fault, RecordSet, Returned};
 use crate::syncs::{self, Found, Place};
 use crate::words::{JobId, Outcome, Pmid, clock};
 
@@ -134,7 +134,11 @@ fn fetch<'a>(
         match client.fetch(pmids, max_record_bytes).await {
             Ok(answer) => second_look(client, pmids, answer, max_record_bytes).await,
             // A few very large records: in smaller portions.
-            Err(EutilsError::TooLarge { .. }) if pmids.len() > 1 => {
+            Err(
+                EutilsError::TooLarge { .. }
+                | EutilsError::Unavailable { fault: Fault::Timeout | Fault::Truncated, .. }
+                | EutilsError::Deadline { fault: Fault::Timeout | Fault::Truncated, .. },
+            ) if pmids.len() > 1 => {
                 let (left, right) = pmids.split_at(pmids.len() / 2);
                 let mut answers = fetch(client, left, max_record_bytes).await?;
                 let others = fetch(client, right, max_record_bytes).await?;

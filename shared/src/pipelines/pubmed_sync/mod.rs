@@ -16,6 +16,7 @@ use sqlx::{PgConnection, PgPool};
 
 pub use estimate::{Estimate, estimate};
 pub use params::{IncrementalParams, ParamError, SyncParams};
+use search::Wanted;
 pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
 
 use crate::ingest::{Lease, Pipeline, Plan, UnitContext, UnitError};
@@ -117,7 +118,8 @@ impl Pipeline for PubmedSync {
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
         let params: SyncParams = parse(&context.lease.params)?;
         if context.lease.phase == SEARCH {
-            return search::run(context, &self.0, None).await;
+            let wanted = params.limit.map_or(Wanted::All, Wanted::Newest);
+            return search::run(context, &self.0, wanted).await;
         }
         fetch::run(context, &self.0, params.query_key.as_deref()).await
     }
@@ -187,7 +189,8 @@ impl Pipeline for PubmedSyncIncremental {
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
         let params: IncrementalParams = parse(&context.lease.params)?;
         if context.lease.phase == SEARCH {
-            return search::run(context, &self.0, params.limit).await;
+            let wanted = params.limit.map_or(Wanted::All, Wanted::Oldest);
+            return search::run(context, &self.0, wanted).await;
         }
         fetch::run(context, &self.0, Some(&params.query_key)).await
     }

@@ -14,7 +14,7 @@ use super::{Sources, parse, run_of};
 use crate::db::DbError;
 use crate::ingest::{Batch, BatchRows, Line, NewUnit, UnitContext, UnitError};
 use crate::jobs::{self, Level};
-use crate::pubmed::eutils::{Listing, Query, Slice, Walk};
+use crate::pubmed::eutils::{Listing, Query, SearchRequest, Slice, Walk};
 use crate::syncs::{self, Place};
 use crate::words::{ErrorCode, JobId, Pmid};
 
@@ -25,6 +25,9 @@ struct Cursor {
     place: Option<Place>,
     /// What is left of it, when it had to be halved.
     left: Option<Walk>,
+    /// How many results the whole query was counted to have, when that was too many to list at once.
+    #[serde(default)]
+    counted: Option<u64>,
 }
 
 /// The unit.
@@ -32,8 +35,19 @@ pub fn unit() -> NewUnit {
     NewUnit { input: json!({}), required_hostname: None }
 }
 
-/// Lists slice after slice. With a limit, windows of days are listed no further than needed.
-pub async fn run(context: &mut UnitContext, sources: &Sources, limit: Option<i64>) -> Result<(), UnitError> {
+/// Which of the results are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Every one.
+    All,
+    /// So many with the highest PMIDs.
+    Newest(i64),
+    /// So many of the oldest days; a later run goes on behind them.
+    Oldest(i64),
+}
+
+/// Lists slice after slice, no further than wanted.
+pub async fn run(context: &mut UnitContext, sources: &Sources, wanted: Wanted) -> Result<(), UnitError> {
     let job = context.lease.job;
     let run = run_of(&context.engine.db, job).await?;
     let query = Query::parse(&run.plan.query)
@@ -41,7 +55,9 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, limit: Option<i64
     let cap = sources.client.settings().cap;
     let mut cursor = match &context.lease.cursor {
         Some(cursor) => parse(cursor)?,
-        None => Cursor { place: run.plan.next(None), left: None },
+        None => {
+            Cursor { place: run.plan.next(None), left: newest(context, sources, &query, wanted).await?, counted: None }
+        }
     };
     while let Some(place) = cursor.place {
         context.check().await?;
@@ -52,7 +68,10 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, limit: Option<i64
         };
         let pmids = match sources.client.list(&query, &slice).await? {
             Listing::TooMany(count) => {
-                refuse_too_many(i64::try_from(count).unwrap_or(i64::MAX), sources.max_records)?;
+                if wanted == Wanted::All {
+                    refuse_too_many(i64::try_from(count).unwrap_or(i64::MAX), sources.max_records)?;
+                    cursor.counted = cursor.counted.or_else(|| place.day.is_none().then_some(count));
+                }
                 if !walk.too_many(count) {
                     return Err(UnitError::permanent(ErrorCode::PubmedError, "NCBI lists one PMID more than once"));
                 }
@@ -65,24 +84,60 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, limit: Option<i64
         let skip = run.plan.skip(place);
         let new: Vec<Pmid> = pmids.into_iter().filter(|pmid| pmid.get() > skip).collect();
         let is_over = walk.is_done();
-        cursor = if is_over {
-            Cursor { place: run.plan.next(Some(place)), left: None }
-        } else {
-            Cursor { place: Some(place), left: Some(walk) }
-        };
+        let (place_after, left) = if is_over { (run.plan.next(Some(place)), None) } else { (Some(place), Some(walk)) };
+        cursor = Cursor { place: place_after, left, ..cursor };
         let rows = Arc::new(FoundRows { job, place, pmids: new });
         context.commit(Batch { cursor: json!(cursor), rows: Some(rows), ..Batch::default() }).await?;
         crate::words::crash::point("after_slice");
         let found = syncs::count_found(&context.engine.db, job).await?;
         refuse_too_many(found, sources.max_records)?;
+        if is_over && skip == 0 && place.day.is_none() {
+            refuse_too_few(found, cursor.counted)?;
+        }
         // A whole query is resumed by PMID, so all of it must be known; days are resumed by day.
-        if is_over && place.day.is_some() && limit.is_some_and(|limit| found >= limit) {
+        if is_over && place.day.is_some() && matches!(wanted, Wanted::Oldest(limit) if found >= limit) {
             break;
         }
     }
     let found = syncs::count_found(&context.engine.db, job).await?;
     let rows = Arc::new(StopRows { job, place: cursor.place, found });
     context.commit(Batch { cursor: json!(cursor), rows: Some(rows), ..Batch::default() }).await
+}
+
+/// The walk over only as much of the top of a query as holds the newest records wanted: a few counts
+/// instead of a list of everything.
+async fn newest(
+    context: &UnitContext,
+    sources: &Sources,
+    query: &Query,
+    wanted: Wanted,
+) -> Result<Option<Walk>, UnitError> {
+    let Wanted::Newest(limit) = wanted else { return Ok(None) };
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    let cap = u64::from(sources.client.settings().cap);
+    let mut count = count_from(sources, query, 1).await?;
+    if count < limit {
+        return Ok(None);
+    }
+    // From `low` on there are enough, from `high` on too few.
+    let (mut low, mut high) = (1, Pmid::MAX);
+    while count > cap.max(limit.saturating_mul(2)) && high - low > 1 {
+        context.check().await?;
+        let middle = low + (high - low) / 2;
+        let above = count_from(sources, query, middle).await?;
+        if above >= limit {
+            (low, count) = (middle, above);
+        } else {
+            high = middle;
+        }
+    }
+    Ok(Some(Walk::over([Slice::from_pmid(low)])))
+}
+
+async fn count_from(sources: &Sources, query: &Query, pmid: u32) -> Result<u64, UnitError> {
+    let slice = Slice::from_pmid(pmid);
+    let request = SearchRequest { query, slice: Some(&slice), start: 0, limit: 0, sort: None };
+    Ok(sources.client.search(&request).await?.count)
 }
 
 fn slice_of(place: Place) -> Slice {
@@ -100,6 +155,17 @@ fn refuse_too_many(found: i64, max: i64) -> Result<(), UnitError> {
              the baseline and update files"
         ),
     ))
+}
+
+/// The parts of a walk must have what the whole was counted to have; a few may come and go meanwhile.
+fn refuse_too_few(found: i64, counted: Option<u64>) -> Result<(), UnitError> {
+    let counted = i64::try_from(counted.unwrap_or(0)).unwrap_or(i64::MAX);
+    if found + 10 + counted / 1000 >= counted {
+        return Ok(());
+    }
+    let message =
+        format!("NCBI counts {counted} records, but its days have only {found}: nothing is taken for complete");
+    Err(UnitError::permanent(ErrorCode::PubmedError, message))
 }
 
 /// What a slice has.

@@ -124,8 +124,10 @@ pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), Faul
     if body.is_empty() {
         return Err(Fault::Empty);
     }
-    if is_error_object(head) && (holds(head, "api-key") || holds(head, "API key invalid")) {
-        return Err(Fault::BadKey);
+    if is_error_object(head) {
+        // The gateway names the caller in its other errors too.
+        let is_key = holds(head, "API key invalid") || (holds(head, "invalid") && holds(head, "\"type\":\"api\""));
+        return Err(if is_key { Fault::BadKey } else { Fault::Backend });
     }
     if starts(head, "<!doctype html") || starts(head, "<html") {
         return Err(Fault::Html);
@@ -295,6 +297,9 @@ mod tests {
                 Err(Fault::BadKey),
             );
         }
+        let gateway = r#"{"error":"error forwarding request","api-key":"192.0.2.1","type":"ip","status":"ok"}"#;
+        check(Search, 200, gateway, Err(Fault::Backend));
+        check(Records, 400, gateway, Err(Fault::Backend));
         check(Records, 200, PROLOG, Err(Fault::PrologOnly));
         check(Records, 200, &format!("{PROLOG}<PubmedArticleSet><PubmedArticle>"), Err(Fault::Truncated));
         let error = |text: &str| format!("<?xml version=\"1.0\"?><eFetchResult><ERROR>{text}</ERROR></eFetchResult>");

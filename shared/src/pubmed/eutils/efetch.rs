@@ -61,7 +61,11 @@ impl Client {
             })
             .await;
         match fetched {
-            // Every PMID is well-formed, so this is NCBI's way to say that it has none of them.
+            // For one PMID that is an answer. For many well-formed ones it would mean that they did not
+            // arrive: unknown ones give an empty set.
+            Err(EutilsError::Refused { fault: Fault::NoIds }) if pmids.len() > 1 => {
+                Err(EutilsError::Unavailable { attempts: 1, fault: Fault::NoIds })
+            }
             Err(EutilsError::Refused { fault: Fault::NoIds }) => Ok(RecordSet {
                 bytes: Vec::new(),
                 returned: Vec::new(),

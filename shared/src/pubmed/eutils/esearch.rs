@@ -78,6 +78,8 @@ struct WireResult {
     querykey: Option<String>,
     #[serde(default)]
     webenv: Option<String>,
+    #[serde(default, rename = "ERROR", alias = "error")]
+    error: Option<Value>,
     #[serde(default)]
     errorlist: Value,
     #[serde(default)]
@@ -185,6 +187,9 @@ impl Client {
 fn parse(body: &[u8], start: u32) -> Result<SearchPage, Fault> {
     let wire: Wire = serde_json::from_slice(&without_raw_controls(body)).map_err(|_| Fault::Unexpected)?;
     let result = wire.esearchresult;
+    if result.error.is_some() {
+        return Err(Fault::Backend);
+    }
     let count = result.count.parse().map_err(|_| Fault::Unexpected)?;
     if result.retstart.is_some_and(|answered| answered != start.to_string()) {
         // Clamped to the last result that is handed out.
@@ -240,6 +245,7 @@ b"}}"#,
         check(r#"{"esearchresult":{"count":"many","idlist":[]}}"#, Err(Fault::Unexpected));
         check(r#"{"esearchresult":{"count":"1","idlist":["../1"]}}"#, Err(Fault::Unexpected));
         check(r#"{"header":{}}"#, Err(Fault::Unexpected));
+        check(r#"{"esearchresult":{"count":"0","idlist":[],"ERROR":"it failed"}}"#, Err(Fault::Backend));
         check(r#"{"esearchresult":{"count":"20000","retstart":"9998","idlist":["1"]}}"#, Err(Fault::ShortPage));
     }
 

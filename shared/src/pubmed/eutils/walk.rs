@@ -37,9 +37,10 @@ pub struct Slice {
     pmids: Option<(u32, u32)>,
 }
 
-/// Every record was added to PubMed between these.
-const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(1900, 1, 1).expect("a date");
-const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2100, 12, 31).expect("a date");
+/// Every record was added to PubMed between these. Wide, because late additions bear the date of their
+/// publication, which may be long before PubMed was; empty halves cost one request each.
+const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(1000, 1, 1).expect("a date");
+const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(3000, 12, 31).expect("a date");
 
 impl Slice {
     /// All results.
@@ -50,6 +51,11 @@ impl Slice {
     /// Those of a span of days, both included.
     pub fn days(field: DateField, from: NaiveDate, to: NaiveDate) -> Self {
         Self { field, days: Some((from, to)), pmids: None }
+    }
+
+    /// Those with a PMID from this on.
+    pub fn from_pmid(first: u32) -> Self {
+        Self { pmids: Some((first, Pmid::MAX)), ..Self::all() }
     }
 
     /// The query within the slice, apart from its dates.
