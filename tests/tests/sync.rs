@@ -353,7 +353,7 @@ async fn a_limited_sync_takes_the_newest() {
     assert_eq!(number(&job, "archived"), 150);
     let first = records::page(&other.db, None, 1).await.expect("read");
     assert_eq!(first[0].pmid.get(), 149_850, "the newest");
-    assert!(many.arrivals().len() < 120, "{} requests", many.arrivals().len());
+    assert!(many.arrivals().len() < 200, "{} requests", many.arrivals().len());
     let archived = records::page(&engine.db, None, 100).await.expect("read");
     assert_eq!(archived.iter().map(|p| p.pmid.get()).collect::<Vec<_>>(), (1014..1020).collect::<Vec<_>>());
 }
