@@ -23,6 +23,9 @@ use crate::words::sha256;
 
 const VERSIONS: &str = ".versions";
 
+/// So many objects are synced one by one.
+const FEW: usize = 2;
+
 /// A store in a directory.
 #[derive(Clone, Debug)]
 pub struct DiskStore {
@@ -182,18 +185,29 @@ impl DiskStore {
         answers
     }
 
+    /// Many objects with one sync of the file system, a few by themselves: a sync of everything would
+    /// wait for what others write.
     #[cfg(target_os = "linux")]
-    fn sync(&self, _: &[Put<'_>]) -> io::Result<()> {
+    fn sync(&self, puts: &[Put<'_>]) -> io::Result<()> {
+        if puts.len() <= FEW {
+            return self.sync_each(puts);
+        }
         Ok(rustix::fs::syncfs(File::open(&*self.root)?)?)
     }
 
     #[cfg(not(target_os = "linux"))]
     fn sync(&self, puts: &[Put<'_>]) -> io::Result<()> {
+        self.sync_each(puts)
+    }
+
+    fn sync_each(&self, puts: &[Put<'_>]) -> io::Result<()> {
         for put in puts {
-            let path = self.path(&put.key);
-            for ancestor in path.ancestors().take_while(|a| a.starts_with(&*self.root)) {
-                if ancestor.exists() {
-                    File::open(ancestor)?.sync_all()?;
+            // Also where the replaced version was linked to.
+            for path in [self.path(&put.key), self.version_dir(&put.key)] {
+                for ancestor in path.ancestors().take_while(|a| a.starts_with(&*self.root)) {
+                    if ancestor.exists() {
+                        File::open(ancestor)?.sync_all()?;
+                    }
                 }
             }
         }

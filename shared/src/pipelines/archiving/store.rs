@@ -4,46 +4,60 @@ use chrono::{DateTime, Utc};
 
 use super::Prepared;
 use crate::archive::{Draft, PutOutcome};
-use crate::ingest::{Batch, Engine, Rejected, UnitContext, UnitError};
+use crate::ingest::{Batch, Engine, Line, Rejected, UnitContext, UnitError};
 use crate::records::Accepted;
 use crate::words::{Outcome, SkipReason};
 
-/// Stores a batch's objects. The batch that is answered has neither cursor nor work yet.
-pub async fn store(context: &UnitContext, prepared: Prepared) -> Result<Batch, UnitError> {
-    let Prepared { mut lines, drafts, bad, found_again, fetched_at, origin } = prepared;
+/// Stores the objects of prepared batches (distinct PMIDs) together, and answers for each what is to be
+/// committed. What is answered has neither cursor nor work yet.
+pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec<Batch>, UnitError> {
     let engine = &context.engine;
-    for bad in &bad {
-        let rejected = Rejected {
-            n: bad.n,
-            pmid: bad.pmid,
-            api: &origin.source.api,
-            source: &origin.source.endpoint,
-            reason: &bad.reason,
-            bytes: &bad.bytes,
-            as_of: origin.as_of,
-            file_number: origin.file_number,
-            position: bad.position,
-        };
-        lines[bad.line].uri = Some(context.lease.quarantine(engine, &rejected).await?);
+    let mut drafts = Vec::new();
+    let mut batches = Vec::new();
+    for Prepared { mut lines, drafts: own, bad, found_again, fetched_at, origin } in prepared {
+        for bad in &bad {
+            let rejected = Rejected {
+                n: bad.n,
+                pmid: bad.pmid,
+                api: &origin.source.api,
+                source: &origin.source.endpoint,
+                reason: &bad.reason,
+                bytes: &bad.bytes,
+                as_of: origin.as_of,
+                file_number: origin.file_number,
+                position: bad.position,
+            };
+            lines[bad.line].uri = Some(context.lease.quarantine(engine, &rejected).await?);
+        }
+        let (at, own): (Vec<usize>, Vec<_>) = own.into_iter().unzip();
+        drafts.extend(own);
+        batches.push((at, fetched_at, origin, Batch { lines, found_again, ..Batch::default() }));
     }
     crate::words::crash::point("before_put");
-    let (at, drafts): (Vec<usize>, Vec<_>) = drafts.into_iter().unzip();
     let outcomes = engine.archive.put_records(&drafts).await;
-    let mut accepts = Vec::with_capacity(drafts.len());
-    for ((line, draft), outcome) in at.into_iter().zip(&drafts).zip(outcomes) {
-        let line = &mut lines[line];
-        let accepted = accepted(engine, draft, outcome?, fetched_at, origin.source.http_etag.as_deref());
-        let newer = accepted.content_hash != draft.content_hash
-            || (draft.content_hash.is_none() && !accepted.order.is_same_place(&draft.order));
-        if newer {
-            line.outcome = Outcome::Skipped;
-            line.reason = SkipReason::Older.as_str().map(str::to_owned);
+    let mut stored = drafts.iter().zip(outcomes);
+    let mut answered = Vec::with_capacity(batches.len());
+    for (at, fetched_at, origin, mut batch) in batches {
+        for (line, (draft, outcome)) in at.into_iter().zip(&mut stored) {
+            let accepted = accepted(engine, draft, outcome?, fetched_at, origin.source.http_etag.as_deref());
+            settle(&mut batch.lines[line], draft, &accepted);
+            batch.accepts.push(accepted);
         }
-        line.hash = accepted.content_hash;
-        line.uri = Some(accepted.s3_uri.clone());
-        accepts.push(accepted);
+        answered.push(batch);
     }
-    Ok(Batch { accepts, lines, found_again, ..Batch::default() })
+    Ok(answered)
+}
+
+/// What a record's line says once its object is stored, or another was found there.
+fn settle(line: &mut Line, draft: &Draft, accepted: &Accepted) {
+    let newer = accepted.content_hash != draft.content_hash
+        || (draft.content_hash.is_none() && !accepted.order.is_same_place(&draft.order));
+    if newer {
+        line.outcome = Outcome::Skipped;
+        line.reason = SkipReason::Older.as_str().map(str::to_owned);
+    }
+    line.hash = accepted.content_hash;
+    line.uri = Some(accepted.s3_uri.clone());
 }
 
 /// Stores one draft outside of any unit: what an operator does.

@@ -204,7 +204,7 @@ async fn store_and_commit(
         context.check().await?;
         if batch.items_done > cursor.items {
             let reached = Cursor { items: batch.items_done, bytes: batch.bytes_done };
-            let stored = archiving::store(context, batch.prepared).await?;
+            let stored = archiving::store(context, vec![batch.prepared]).await?.pop().expect("one batch, one answer");
             crate::words::crash::point("after_put");
             let work = i64::try_from(reached.bytes.saturating_sub(cursor.bytes)).unwrap_or(0);
             context.commit(Batch { cursor: json!(reached), work, ..stored }).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
@@ -74,35 +74,41 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
     let numbers: HashMap<Pmid, i64> = input.pmids.iter().copied().zip(1..).collect();
     let rows: Option<Arc<dyn BatchRows>> = query_key
         .map(|key| Arc::new(SyncRows { query_key: key.to_owned(), listed: input.listed }) as Arc<dyn BatchRows>);
-    while cursor.done < input.pmids.len() {
-        context.check().await?;
-        let wanted = &input.pmids[cursor.done..input.pmids.len().min(cursor.done + sources.request_records)];
-        let max_record_bytes = context.engine.archive.max_record_bytes();
-        let answers = fetch(&sources.client, wanted, max_record_bytes).await?;
-        context.check().await?;
-        cursor.done += wanted.len();
-        let mut batch = Batch { cursor: json!(cursor), work: count(wanted), rows: rows.clone(), ..Batch::default() };
-        for answer in answers.sets {
-            let (origin, raw) = raw_of(answer, &numbers);
-            let prepared = archiving::prepare(&context.engine, origin, &raw).await?;
-            drop(raw);
-            let stored = archiving::store(context, prepared).await?;
-            batch.accepts.extend(stored.accepts);
-            batch.lines.extend(stored.lines);
-            batch.found_again.extend(stored.found_again);
+    let wanted = &input.pmids[cursor.done.min(input.pmids.len())..];
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    context.check().await?;
+    let max_record_bytes = context.engine.archive.max_record_bytes();
+    let requests = wanted.chunks(sources.request_records).map(|pmids| fetch(&sources.client, pmids, max_record_bytes));
+    let answers = try_join_all(requests).await?;
+    context.check().await?;
+    cursor.done = input.pmids.len();
+    let mut prepared = Vec::new();
+    // One batch for the whole unit: one sync of the file system, one transaction.
+    let mut batch = Batch { cursor: json!(cursor), work: count(wanted), rows, ..Batch::default() };
+    for Answers { sets, absent } in answers {
+        for set in sets {
+            let (origin, raw) = raw_of(set, &numbers);
+            prepared.push(archiving::prepare(&context.engine, origin, &raw).await?);
         }
-        batch.lines.extend(answers.absent.iter().map(|pmid| Line {
+        batch.lines.extend(absent.iter().map(|pmid| Line {
             pmid: Some(*pmid),
             outcome: Outcome::Missing,
             hash: None,
             uri: None,
             reason: Some("not_returned".to_owned()),
         }));
-        debug_assert_eq!(batch.lines.len(), wanted.len(), "each PMID has one outcome");
-        crate::words::crash::point("after_put");
-        context.commit(batch).await?;
-        crate::words::crash::point("after_commit");
     }
+    for stored in archiving::store(context, prepared).await? {
+        batch.accepts.extend(stored.accepts);
+        batch.lines.extend(stored.lines);
+        batch.found_again.extend(stored.found_again);
+    }
+    debug_assert_eq!(batch.lines.len(), wanted.len(), "each PMID has one outcome");
+    crate::words::crash::point("after_put");
+    context.commit(batch).await?;
+    crate::words::crash::point("after_commit");
     Ok(())
 }
 

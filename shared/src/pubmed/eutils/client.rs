@@ -71,7 +71,8 @@ impl Settings {
             deadline: Duration::from_secs(180),
             attempts: 7,
             backoff: Duration::from_secs(1),
-            max_body_bytes: 256 << 20,
+            // A record of the largest size that is archived, and its neighbours.
+            max_body_bytes: 96 << 20,
         }
     }
 
