@@ -12,7 +12,8 @@ drop function claim_work_unit(text, text, text[], integer, uuid, integer, intege
 -- a queued job of a tool at its limit waits.
 create function claim_work_unit(
     p_worker_id text, p_hostname text, p_tools text[], p_n integer, p_unit_id uuid default null,
-    p_job_units integer default 8, p_lease_secs integer default 120, p_tool_limits jsonb default '{}'
+    p_job_units integer default 8, p_lease_secs integer default 120, p_tool_limits jsonb default '{}',
+    p_job_id uuid default null
 ) returns setof ingestion_work_units language plpgsql as $$
 declare
     v_job record;
@@ -40,6 +41,7 @@ begin
         where j.tool = any (p_tools)
           and j.state in ('queued', 'running')
           and j.cancel_requested_at is null
+          and (p_job_id is null or j.id = p_job_id)
           and running.units < p_job_units
           and exists (
               select from ingestion_work_units u

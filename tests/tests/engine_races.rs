@@ -31,7 +31,7 @@ impl Actor {
         let tools = engine.tools();
         match choice {
             0..3 => {
-                let claim = Claim { worker: &self.worker, hostname: "h", tools: &tools, unit: None };
+                let claim = Claim { worker: &self.worker, hostname: "h", tools: &tools, unit: None, job: None };
                 if let Some(lease) = Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims") {
                     let started = allowed(lease.start(&engine.db).await).is_some();
                     self.held.push((lease, started));
@@ -199,7 +199,7 @@ async fn the_last_units_of_a_job_end_it_exactly_once() {
         let job = counting::submit(&engine, 1 + round * 1000, 4, 1).await;
         let worker = WorkerId::new();
         let tools = engine.tools();
-        let claim = || Claim { worker: &worker, hostname: "h", tools: &tools, unit: None };
+        let claim = || Claim { worker: &worker, hostname: "h", tools: &tools, unit: None, job: None };
         let lease = Lease::claim(&engine.db, &engine.settings, claim()).await.expect("claims").expect("the plan");
         lease.start(&engine.db).await.expect("starts");
         lease.complete_plan(&engine, &counting::plan(&lease.params)).await.expect("planned");
@@ -258,7 +258,7 @@ async fn a_cancelled_job_accepts_nothing_more() {
     let job = counting::submit(&engine, 1, 1, 3).await;
     let worker = WorkerId::new();
     let tools = engine.tools();
-    let claim = || Claim { worker: &worker, hostname: "h", tools: &tools, unit: None };
+    let claim = || Claim { worker: &worker, hostname: "h", tools: &tools, unit: None, job: None };
     let plan = Lease::claim(&engine.db, &engine.settings, claim()).await.expect("claims").expect("the plan");
     plan.start(&engine.db).await.expect("starts");
     plan.complete_plan(&engine, &counting::plan(&plan.params)).await.expect("planned");
@@ -286,7 +286,7 @@ async fn a_unit_without_progress_fails_after_three_attempts_and_with_progress_do
     let job = counting::submit(&engine, 1, 1, 9).await;
     let worker = WorkerId::new();
     let tools = engine.tools();
-    let claim = || Claim { worker: &worker, hostname: "h", tools: &tools, unit: None };
+    let claim = || Claim { worker: &worker, hostname: "h", tools: &tools, unit: None, job: None };
     let plan = Lease::claim(&engine.db, &engine.settings, claim()).await.expect("claims").expect("the plan");
     plan.start(&engine.db).await.expect("starts");
     plan.complete_plan(&engine, &counting::plan(&plan.params)).await.expect("planned");
@@ -377,7 +377,7 @@ async fn a_worker_that_lost_its_lease_can_write_nothing() {
     let (dead, alive) = (WorkerId::new(), WorkerId::new());
     let tools = engine.tools();
     let claim = async |worker: &WorkerId| {
-        let claim = Claim { worker, hostname: "h", tools: &tools, unit: None };
+        let claim = Claim { worker, hostname: "h", tools: &tools, unit: None, job: None };
         let lease = Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims").expect("a unit");
         lease.start(&engine.db).await.expect("starts");
         lease

@@ -17,7 +17,7 @@ async fn engine(settings: Settings) -> Engine {
 async fn claim(engine: &Engine) -> Option<Lease> {
     let worker = WorkerId::new();
     let tools = engine.tools();
-    let claim = Claim { worker: &worker, hostname: "h", tools: &tools, unit: None };
+    let claim = Claim { worker: &worker, hostname: "h", tools: &tools, unit: None, job: None };
     Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims")
 }
 
@@ -37,7 +37,8 @@ async fn planned(engine: &Engine, first: u32, units: u32, priority: i16) -> JobI
         .fetch_one(&engine.db)
         .await
         .expect("one");
-    let only = Claim { worker: &worker, hostname: "h", tools: &tools, unit: Some(shared::words::UnitId(unit)) };
+    let only =
+        Claim { worker: &worker, hostname: "h", tools: &tools, unit: Some(shared::words::UnitId(unit)), job: None };
     let lease = Lease::claim(&engine.db, &engine.settings, only).await.expect("claims").expect("the planning unit");
     lease.start(&engine.db).await.expect("starts");
     lease.complete_plan(engine, &counting::plan(&lease.params)).await.expect("planned");

@@ -15,7 +15,7 @@ async fn the_four_monitoring_queries_tell_what_goes_on() {
     counting::submit(&engine, 1, 2, 2).await;
     let worker = WorkerId::new();
     let tools = engine.tools();
-    let claim = || Claim { worker: &worker, hostname: "here", tools: &tools, unit: None };
+    let claim = || Claim { worker: &worker, hostname: "here", tools: &tools, unit: None, job: None };
     let plan = Lease::claim(&engine.db, &engine.settings, claim()).await.expect("claims").expect("the plan");
     plan.start(&engine.db).await.expect("starts");
     plan.complete_plan(&engine, &counting::plan(&plan.params)).await.expect("planned");

@@ -127,7 +127,7 @@ async fn a_silent_workers_unit_is_taken_back_by_the_sweep_and_expired_jobs_go() 
     let job = counting::submit(&engine, 1, 1, 1).await;
     let worker = shared::words::WorkerId::new();
     let tools = engine.tools();
-    let claim = shared::ingest::Claim { worker: &worker, hostname: "h", tools: &tools, unit: None };
+    let claim = shared::ingest::Claim { worker: &worker, hostname: "h", tools: &tools, unit: None, job: None };
     shared::ingest::Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims").expect("the plan");
     sqlx::query("update ingestion_work_units set heartbeat_at = now() - interval '1 hour'")
         .execute(&engine.db)

@@ -403,7 +403,11 @@ fn failed<E: ProvideErrorMetadata>(action: &'static str, path: &str, error: &Sdk
         status => {
             let what = match error {
                 SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-                SdkError::DispatchFailure(_) => "the connection failed".to_owned(),
+                SdkError::DispatchFailure(failure) if failure.is_io() => "the connection failed".to_owned(),
+                SdkError::DispatchFailure(failure) if failure.is_timeout() => "no answer in time".to_owned(),
+                SdkError::DispatchFailure(_) => {
+                    "the request could not be sent: are AWS region and credentials set?".to_owned()
+                }
                 SdkError::ConstructionFailure(_) => {
                     "the request could not be made: are region and credentials set?".to_owned()
                 }

@@ -30,6 +30,8 @@ pub struct Claim<'a> {
     pub tools: &'a [String],
     /// Only this unit.
     pub unit: Option<UnitId>,
+    /// Only units of this job.
+    pub job: Option<JobId>,
 }
 
 /// A claimed unit.
@@ -134,6 +136,7 @@ impl Lease {
             .bind(settings.job_units)
             .bind(i32::try_from(settings.stale.as_secs()).unwrap_or(i32::MAX))
             .bind(serde_json::to_value(&settings.tool_limits).expect("numbers by name are JSON"))
+            .bind(claim.job.map(|job| job.0))
             .fetch_optional(db)
             .await?;
         let Some(unit) = unit else { return Ok(None) };

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgListener;
 use tracing::Instrument;
-use uuid::Uuid;
 
 use super::heartbeat::Heartbeat;
 use super::lease::{Claim, Lease, Settled};
 use super::pipeline::UnitContext;
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise, sweep};
-use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host, metrics};
+use crate::words::{ErrorCode, JobId, WorkerId, host, metrics};
 
 /// How long a worker waits for a notification before it looks by itself.
 const POLL: Duration = Duration::from_secs(2);
@@ -125,25 +124,12 @@ impl Worker {
         if ended.unwrap_or(true) {
             return Ok(None);
         }
-        let pending: Vec<Uuid> = sqlx::query_scalar(
-            "select id from ingestion_work_units where job_id = $1 and status = 'pending' \
-             and not_before <= now() order by phase, seq limit 16",
-        )
-        .bind(job.0)
-        .fetch_all(&self.engine.db)
-        .await?;
-        for unit in pending {
-            if self.step(Some(UnitId(unit))).await? == Ran::Unit {
-                return Ok(Some(Ran::Unit));
-            }
-        }
-        self.sweep_if_due().await?;
-        Ok(Some(Ran::Nothing))
+        self.step(Some(job)).await.map(Some)
     }
 
-    async fn step(&self, unit: Option<UnitId>) -> Result<Ran, UnitError> {
+    async fn step(&self, job: Option<JobId>) -> Result<Ran, UnitError> {
         self.sweep_if_due().await?;
-        self.run_one(unit).await
+        self.run_one(job).await
     }
 
     /// Takes over from the dead of this machine every time, sweeps everything now and then.
@@ -165,16 +151,19 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for a notification, at most [`POLL`].
+    /// Waits for a notification, at most [`POLL`]. What was notified before it listened is not missed:
+    /// the caller looks again first.
     async fn wait(&self, listener: &mut Option<PgListener>, channel: &'static str) {
         if listener.is_none() {
-            *listener = async {
+            let listening = async {
                 let mut new = PgListener::connect_with(&self.engine.db).await?;
                 new.listen(channel).await?;
                 Ok::<_, sqlx::Error>(new)
+            };
+            *listener = listening.await.ok();
+            if listener.is_some() {
+                return;
             }
-            .await
-            .ok();
         }
         let wait = async {
             match listener {
@@ -187,10 +176,10 @@ impl Worker {
         }
     }
 
-    /// Claims one unit and runs it.
-    pub async fn run_one(&self, unit: Option<UnitId>) -> Result<Ran, UnitError> {
+    /// Claims one unit, of one job or of any, and runs it.
+    pub async fn run_one(&self, job: Option<JobId>) -> Result<Ran, UnitError> {
         let tools = self.engine.tools();
-        let claim = Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit };
+        let claim = Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit: None, job };
         let Some(lease) = Lease::claim(&self.engine.db, &self.engine.settings, claim).await? else {
             return Ok(Ran::Nothing);
         };
