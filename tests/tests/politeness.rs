@@ -121,3 +121,55 @@ async fn without_the_database_nothing_is_asked() {
     assert!(matches!(pace.turn(Instant::now() + Duration::from_secs(1)).await, Err(PaceError::Unavailable(_))));
     assert!(simulator.arrivals().is_empty(), "closed towards NCBI");
 }
+
+/// Forwards connections to the test server, each byte half a distance later in either direction.
+async fn far_away(socket: std::path::PathBuf, server: std::path::PathBuf, half: Duration) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{UnixListener, UnixStream};
+    async fn carry(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, half: Duration) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(n @ 1..) = from.read(&mut buffer).await {
+            tokio::time::sleep(half).await;
+            if to.write_all(&buffer[..n]).await.is_err() {
+                break;
+            }
+        }
+    }
+    let listener = UnixListener::bind(socket).expect("binds");
+    while let Ok((near, _)) = listener.accept().await {
+        let far = UnixStream::connect(&server).await.expect("the test server answers");
+        let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+        tokio::spawn(carry(near_read, far_write, half));
+        tokio::spawn(carry(far_read, near_write, half));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_far_away_gives_turns_all_the_same() {
+    let url = tests::engine::new_database().await;
+    let Some((base, host)) = url.split_once("?host=") else {
+        eprintln!("SKIPPED: the test server listens on no socket file");
+        return;
+    };
+    let near = shared::db::connect(url.parse().expect("a URL"), 1).await.expect("connects");
+    shared::db::migrate(&near).await.expect("migrates");
+    let dir = tempfile::tempdir().expect("a directory");
+    let name = ".s.PGSQL.5432";
+    tokio::spawn(far_away(dir.path().join(name), std::path::Path::new(host).join(name), Duration::from_millis(45)));
+    while !dir.path().join(name).exists() {
+        tokio::task::yield_now().await;
+    }
+    let options = format!("{base}?host={}", dir.path().display()).parse().expect("a URL");
+    let pace = PostgresPace::new(shared::db::connect(options, 1).await.expect("connects"), "ncbi", 10);
+    let began = Instant::now();
+    for _ in 0..4 {
+        pace.turn(began + Duration::from_secs(20)).await.expect("a turn, however far");
+    }
+    // Every turn but the first few is the first that was asked for.
+    let taken: f64 =
+        sqlx::query_scalar("select extract(epoch from next_at - now())::double precision from upstream_pace")
+            .fetch_one(&near)
+            .await
+            .expect("read");
+    assert!(taken < 1.0, "{taken} s of turns were given up");
+}

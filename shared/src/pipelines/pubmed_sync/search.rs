@@ -196,3 +196,28 @@ impl BatchRows for StopRows {
         jobs::write_log(db, self.job, Level::Info, "searched", json!({ "found": self.found })).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_with_far_fewer_records_than_the_whole_are_not_taken_for_complete() {
+        let check = |found, counted, is_fine| {
+            assert_eq!(refuse_too_few(found, counted).is_ok(), is_fine, "{found} of {counted:?}");
+        };
+        check(0, None, true);
+        check(9_995, Some(10_000), true);
+        check(10_020, Some(10_000), true);
+        check(9_900, Some(10_000), false);
+        check(265_000, Some(266_421), false);
+        check(266_200, Some(266_421), true);
+    }
+
+    #[test]
+    fn a_sync_of_too_many_is_refused_with_their_number_and_the_other_way() {
+        let error = refuse_too_many(1_000_001, 1_000_000).expect_err("too many").to_string();
+        assert!(error.contains("1000001") && error.contains("baseline and update files"), "{error}");
+        assert!(refuse_too_many(1_000_000, 1_000_000).is_ok());
+    }
+}
