@@ -232,9 +232,14 @@ async fn the_last_units_of_a_job_end_it_exactly_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_takes_no_more_than_asked_whatever_the_plan() {
     let engine = counting::engine(4).await;
-    for round in 0..40u32 {
-        counting::submit(&engine, 1 + round * 1000, 1, 1).await;
-    }
+    // One job with many units: the limit is within a job, too.
+    counting::submit(&engine, 1, 40, 1).await;
+    let worker = WorkerId::new();
+    let tools = engine.tools();
+    let claim = Claim { worker: &worker, hostname: "h", tools: &tools, unit: None, job: None };
+    let plan = Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims").expect("the plan");
+    plan.start(&engine.db).await.expect("starts");
+    plan.complete_plan(&engine, &counting::plan(&plan.params)).await.expect("planned");
     let mut connection = engine.db.acquire().await.expect("a connection");
     for switch in ["hashjoin", "mergejoin", "sort", "hashagg", "material"] {
         let off = sqlx::AssertSqlSafe(format!("set enable_{switch} = off"));
