@@ -32,7 +32,8 @@ async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
     let crashes = Arc::new(AtomicUsize::new(0));
     let mut workers = Vec::new();
     for number in 0..24u64 {
-        let with_key = Settings { api_key: Some(Secret::new("valid-key")), ..settings(&simulator) };
+        // One attempt: a single refusal fails the test.
+        let with_key = Settings { api_key: Some(Secret::new("valid-key")), attempts: 1, ..settings(&simulator) };
         let (url, crashes) = (url.clone(), crashes.clone());
         workers.push(tokio::spawn(async move {
             let mut random = Random(number);
