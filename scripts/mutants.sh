@@ -36,8 +36,8 @@ for patch in "$root"/tests/mutants/*.patch; do
     start=$(date +%s)
     if scripts/test.sh -E "$filter" >"$scratch/test.log" 2>&1; then
         echo "$name: SURVIVED" && survived=$((survived + 1))
-    elif grep -qE '^ +FAIL ' "$scratch/test.log"; then
-        test=$(grep -m1 -E '^ +FAIL ' "$scratch/test.log" | sed -E 's/.*\) //')
+    elif grep -qE '^ +(TRY [0-9]+ )?FAIL ' "$scratch/test.log"; then
+        test=$(grep -m1 -E '^ +(TRY [0-9]+ )?FAIL ' "$scratch/test.log" | sed -E 's/.*\) //')
         echo "$name: caught in $(($(date +%s) - start)) s by $test" && caught=$((caught + 1))
     else
         tail -20 "$scratch/test.log"
