@@ -173,7 +173,7 @@ async fn killed_at_every_step_a_sync_ends_as_if_it_had_not_been() {
         "after_run:3",
         "after_manifest",
     ] {
-        let simulator = upstream(450, Options::default()).await;
+        let simulator = upstream(650, Options::default()).await;
         let cli = Cli::new(&simulator).await;
         // Windows of days before the first record: many slices.
         let from = (shared::syncs::ncbi_day(shared::words::clock::now()) - chrono::Days::new(33)).to_string();
@@ -189,11 +189,11 @@ async fn killed_at_every_step_a_sync_ends_as_if_it_had_not_been() {
         let ended = cli.run(&[&arguments[..], &["--from", &from]].concat()).expect(0).json();
         assert_eq!(
             (&ended["requested"], &ended["failed"], &ended["missing"]),
-            (&450.into(), &0.into(), &0.into()),
+            (&650.into(), &0.into(), &0.into()),
             "{place}: {ended}"
         );
         let status = cli.json(&["status"]);
-        assert_eq!((&status["live"], &status["events"]), (&450.into(), &450.into()), "{place}");
+        assert_eq!((&status["live"], &status["events"]), (&650.into(), &650.into()), "{place}");
         assert_eq!(cli.json(&["verify"])["report"]["problem_count"], 0, "{place}");
         assert_eq!(tests::invariants::broken(&cli.archive.database().await).await, Vec::<String>::new(), "{place}");
     }

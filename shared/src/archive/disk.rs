@@ -4,15 +4,17 @@
 //! their version id. A version id is the start of the SHA-256 of the stored bytes, so it needs no
 //! index and a damaged file never passes for its version.
 //!
-//! A put writes a hidden temporary file next to its target and renames it: a reader never sees
-//! half an object. A batch ends with one sync of the file system.
+//! A put writes a file without a name and links it, or, where that cannot be done and where an object is
+//! replaced, a hidden temporary file next to its target, and renames it: a reader never sees half an
+//! object. A batch ends with one sync of the file system.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -31,6 +33,8 @@ const FEW: usize = 2;
 pub struct DiskStore {
     root: Arc<PathBuf>,
     threads: usize,
+    /// Folders whose names are on stable storage, up to the root.
+    durable: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
@@ -39,7 +43,7 @@ impl DiskStore {
     /// A store in `root`, an absolute path; the directory is made by the first put.
     pub fn new(root: &Path) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from).min(4);
-        Self { root: Arc::new(root.to_owned()), threads }
+        Self { root: Arc::new(root.to_owned()), threads, durable: Arc::default() }
     }
 
     /// The directory.
@@ -85,6 +89,10 @@ impl DiskStore {
     fn put(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
         let path = self.path(&put.key);
         let version = version_of(put.bytes);
+        let stored = || Stored { etag: ETag(version.0.clone()), version: version.clone() };
+        if put.condition == Condition::Absent && place_unnamed(&path, put.bytes)? {
+            return Ok(stored());
+        }
         let temporary = write_temporary(&path, put.bytes)?;
         let placed = match &put.condition {
             Condition::Absent => place_new(&temporary, &path),
@@ -94,7 +102,7 @@ impl DiskStore {
             // Best effort: what is left is hidden and swept by `verify --repair`.
             let _ = fs::remove_file(&temporary);
         }
-        placed.map(|()| Stored { etag: ETag(version.0.clone()), version })
+        placed.map(|()| stored())
     }
 
     /// Moves the expected old object aside and the new one in, under a lock of the folder.
@@ -200,18 +208,38 @@ impl DiskStore {
         self.sync_each(puts)
     }
 
+    /// Each object that is there, its folder, and the folders above that were not synced before.
     fn sync_each(&self, puts: &[Put<'_>]) -> io::Result<()> {
         for put in puts {
-            // Also where the replaced version was linked to.
-            for path in [self.path(&put.key), self.version_dir(&put.key)] {
-                for ancestor in path.ancestors().take_while(|a| a.starts_with(&*self.root)) {
-                    if ancestor.exists() {
-                        File::open(ancestor)?.sync_all()?;
-                    }
-                }
+            let path = self.path(&put.key);
+            if !path.exists() {
+                continue; // its put failed
+            }
+            File::open(&path)?.sync_all()?;
+            self.sync_folder(path.parent().expect("a key has a folder below the root"))?;
+            // Where the replaced version was linked to.
+            let versions = self.version_dir(&put.key);
+            if versions.exists() {
+                self.sync_folder(&versions)?;
             }
         }
         Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()?;
+        if self.durable().contains(folder) {
+            return Ok(());
+        }
+        for above in folder.ancestors().skip(1).take_while(|above| above.starts_with(&*self.root)) {
+            File::open(above)?.sync_all()?;
+        }
+        self.durable().insert(folder.to_owned());
+        Ok(())
+    }
+
+    fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn list_keys(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
@@ -339,19 +367,55 @@ fn is_temporary(name: &str) -> bool {
     name.starts_with(".put-") && Path::new(name).extension().is_some_and(|e| e == "tmp")
 }
 
-fn write_temporary(target: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
-    let folder = target.parent().expect("a key has a folder below the root");
-    let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!(".put-{}-{number}.tmp", process_token()));
-    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path);
-    let mut file = match open() {
+/// Opens a file in a folder, which is made when it is not there.
+fn open_in<F>(folder: &Path, path: &Path, open: impl Fn() -> io::Result<F>) -> Result<F, StoreError> {
+    let opened = match open() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(folder).map_err(|e| failed("creating", folder, e))?;
             open()
         }
         opened => opened,
+    };
+    opened.map_err(|e| failed("creating", path, e))
+}
+
+/// Writes a file that has no name until it is whole: a killed process leaves nothing of it. Answers
+/// whether the file system can do that.
+#[cfg(target_os = "linux")]
+fn place_unnamed(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
+    use rustix::fs::{AtFlags, Mode, OFlags, linkat, open};
+    use std::os::fd::AsRawFd;
+
+    let folder = path.parent().expect("a key has a folder below the root");
+    let mode = Mode::from_raw_mode(0o644);
+    let unnamed = || match open(folder, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, mode) {
+        Ok(file) => Ok(Some(File::from(file))),
+        // What file systems and old kernels say that do not know of it.
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => Ok(None),
+        Err(error) => Err(error.into()),
+    };
+    let Some(mut file) = open_in(folder, path, unnamed)? else { return Ok(false) };
+    file.write_all(bytes).map_err(|e| failed("writing", path, e))?;
+    match linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), CWD, path, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::EXIST) => Err(StoreError::Precondition),
+        // No /proc here.
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(error) => Err(failed("placing", path, error.into())),
     }
-    .map_err(|e| failed("creating", &path, e))?;
+}
+
+#[cfg(not(target_os = "linux"))]
+fn place_unnamed(_: &Path, _: &[u8]) -> Result<bool, StoreError> {
+    Ok(false)
+}
+
+fn write_temporary(target: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+    let folder = target.parent().expect("a key has a folder below the root");
+    let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!(".put-{}-{number}.tmp", process_token()));
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path);
+    let mut file = open_in(folder, &path, open)?;
     match file.write_all(bytes) {
         Ok(()) => Ok(path),
         Err(e) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool};
+use sqlx::{Connection, Executor, PgPool};
 
 /// The schema this program was built for.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
@@ -60,6 +60,9 @@ impl From<sqlx::Error> for DbError {
     }
 }
 
+/// A connection idle for less is taken as alive.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// A small pool. No statement runs longer than a minute, no transaction idles.
 ///
 /// A connection given back inside a transaction (its future was dropped) is rolled back before
@@ -78,8 +81,11 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<
     let pool = PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(10))
-        .after_release(|connection, _| {
-            Box::pin(async move { connection.execute("rollback; reset all").await.map(|_| true) })
+        .after_release(|connection, _| Box::pin(async move { connection.execute("rollback").await.map(|_| true) }))
+        // It was there a moment ago: only one that lay idle is asked whether it still is.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
         })
         .connect_with(options)
         .await?;
@@ -96,7 +102,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
 
 /// Creates a database of a server where it does not exist; `options` lead to another one.
 pub async fn ensure_database(options: PgConnectOptions, name: &'static str) -> Result<(), DbError> {
-    use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+    use sqlx::{AssertSqlSafe, ConnectOptions};
     let mut connection = options.connect().await?;
     let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(name)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use sqlx::postgres::PgListener;
 use tracing::Instrument;
 
@@ -167,7 +168,12 @@ impl Worker {
         }
         let wait = async {
             match listener {
-                Some(listener) => listener.recv().await.map(|_| ()),
+                Some(listener) => {
+                    listener.recv().await?;
+                    // What came while it worked is one reason to look, not many.
+                    while listener.recv().now_or_never().transpose()?.is_some() {}
+                    Ok::<_, sqlx::Error>(())
+                }
                 None => std::future::pending().await,
             }
         };

@@ -21,7 +21,7 @@ pub struct Found {
 pub async fn insert_found(db: &mut PgConnection, job: JobId, place: Place, pmids: &[Pmid]) -> Result<(), DbError> {
     sqlx::query(
         "insert into sync_found (job_id, pmid, walk, day, field) \
-         select $1, pmid, $3, $4, $5 from unnest($2::integer[]) as t (pmid) on conflict do nothing",
+         select $1, pmid, $3, $4, $5 from unnest($2::integer[]) as t (pmid) order by pmid on conflict do nothing",
     )
     .bind(job.0)
     .bind(pmids.iter().map(|pmid| i32::try_from(pmid.get()).unwrap_or(i32::MAX)).collect::<Vec<_>>())

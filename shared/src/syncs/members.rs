@@ -13,24 +13,18 @@ pub async fn add_members(db: &mut PgConnection, query_key: &str, pmids: &[Pmid])
         return Ok(());
     }
     let pmids: Vec<String> = pmids.iter().map(ToString::to_string).collect();
-    let new: Vec<String> = sqlx::query_scalar(
-        "select pmid from unnest($2::text[]) as t (pmid) \
-         where not exists (select from query_members m where m.query_key = $1 and m.pmid = t.pmid) order by pmid",
+    sqlx::query(
+        "with new as materialized ( \
+             select pmid from unnest($2::text[]) as t (pmid) \
+             where not exists (select from query_members m where m.query_key = $1 and m.pmid = t.pmid) \
+         ), number as ( \
+             update archive_event_counter set last_seq = last_seq + 1 where exists (select from new) returning last_seq \
+         ) \
+         insert into query_members (query_key, pmid, first_seq) \
+         select $1, pmid, last_seq from new cross join number order by pmid on conflict do nothing",
     )
     .bind(query_key)
     .bind(pmids)
-    .fetch_all(&mut *db)
-    .await?;
-    if new.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "with number as (update archive_event_counter set last_seq = last_seq + 1 returning last_seq) \
-         insert into query_members (query_key, pmid, first_seq) \
-         select $1, pmid, last_seq from unnest($2::text[]) as t (pmid) cross join number on conflict do nothing",
-    )
-    .bind(query_key)
-    .bind(new)
     .execute(db)
     .await?;
     Ok(())

@@ -53,7 +53,7 @@ impl Sources {
     /// With the sizes of units and requests that suit NCBI: a request of two hundred records is what it
     /// suggests, and about a megabyte of XML.
     pub fn new(client: Client, max_records: i64) -> Self {
-        Self { client, max_records, unit_records: 400, request_records: 200 }
+        Self { client, max_records, unit_records: 600, request_records: 200 }
     }
 }
 

@@ -65,7 +65,7 @@ impl Settings {
             email: None,
             api_key: None,
             requests_per_second: None,
-            page: 5_000,
+            page: 9_999,
             cap: super::CAP,
             request_timeout: Duration::from_secs(60),
             deadline: Duration::from_secs(180),

@@ -99,8 +99,7 @@ fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Ve
             // EFetch reports no deletions.
             Item::Deletion { .. } => return Err(Fault::Unexpected),
         };
-        let start = at + memchr::memmem::find(&body[at..], bytes).ok_or(Fault::Unexpected)?;
-        let range = start..start + bytes.len();
+        let range = place(body, at, bytes).ok_or(Fault::Unexpected)?;
         at = range.end;
         let (pmid, reason) = match (defect, identity::of_record(bytes)) {
             (None, Ok((identity, _))) => {
@@ -128,6 +127,16 @@ fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Ve
         }
     }
     Ok((returned, open.into_iter().collect()))
+}
+
+/// Where a slice stands in its document, from `from` on. It is looked for by its first bytes: preparing a
+/// search for a whole record costs more than splitting it.
+fn place(body: &[u8], from: usize, slice: &[u8]) -> Option<Range<usize>> {
+    let head = &slice[..slice.len().min(32)];
+    memchr::memmem::find_iter(&body[from..], head)
+        .map(|n| from + n)
+        .find(|start| body[*start..].starts_with(slice))
+        .map(|start| start..start + slice.len())
 }
 
 #[cfg(test)]
