@@ -48,6 +48,25 @@ pub struct Args {
     pub command: Command,
 }
 
+/// Where the HTTP server listens.
+#[derive(Debug, clap::Args)]
+pub struct Listen {
+    /// Address and port; another address than loopback needs BIO_MCP_AUTH=bearer
+    #[arg(long, env = "BIO_MCP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub listen: std::net::SocketAddr,
+}
+
+/// Tokens.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token: give it to a client, and its hash to the server
+    New {
+        /// Stands for who has it in jobs
+        #[arg(long)]
+        name: Option<String>,
+    },
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -108,8 +127,13 @@ pub enum Command {
     Export(Export),
     /// Show what is in the archive and what is going on
     Status,
-    /// Run everything until stopped: workers, sweep, topics that are due
-    Up,
+    /// Run everything until stopped: the HTTP server, workers, sweep, topics that are due
+    Up(Listen),
+    /// Answer over HTTP until stopped; workers run elsewhere
+    Serve(Listen),
+    /// Tokens that the HTTP server lets in
+    #[command(subcommand)]
+    Token(Token),
     /// Work on queued jobs until stopped
     Worker(Work),
     /// List, show, follow, cancel and retry jobs

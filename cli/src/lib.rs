@@ -37,12 +37,14 @@ fn run(args: args::Args) -> Result<Exit, Failure> {
     let config = Config::from_env()?;
     // People follow a bar or read results; what the engine does is shown when asked for.
     let level = if args.verbose { "debug" } else { &config.log_level };
-    let level =
-        if config.json_logs || args.verbose || matches!(args.command, args::Command::Worker(_) | args::Command::Up) {
-            level.to_owned()
-        } else {
-            format!("warn,shared={}", if level == "info" { "error" } else { level })
-        };
+    let level = if config.json_logs
+        || args.verbose
+        || matches!(args.command, args::Command::Worker(_) | args::Command::Up(_) | args::Command::Serve(_))
+    {
+        level.to_owned()
+    } else {
+        format!("warn,shared={}", if level == "info" { "error" } else { level })
+    };
     telemetry::init("bio-mcp", &level, config.json_logs);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config_threads())

@@ -7,7 +7,8 @@
 //! | 1 adapters | [`archive`], [`pubmed`], [`db`], [`queue`] | one outside thing each |
 //! | 2 state | [`jobs`], [`records`], [`syncs`], [`limits`] | rows in Postgres |
 //! | 3 framework | [`ingest`] | work units: claim, fence, run, finish |
-//! | 4 product | [`pipelines`], [`verify`] | what this deployment does |
+//! | 4 product | [`pipelines`], [`verify`], [`readiness`] | what this deployment does |
+//! | 5 doors | [`tools`] | what it offers |
 
 pub mod archive;
 pub mod db;
@@ -17,7 +18,9 @@ pub mod limits;
 pub mod pipelines;
 pub mod pubmed;
 pub mod queue;
+pub mod readiness;
 pub mod records;
 pub mod syncs;
+pub mod tools;
 pub mod verify;
 pub mod words;

@@ -2,6 +2,7 @@
 
 pub mod counting;
 pub mod engine;
+pub mod http;
 pub mod invariants;
 pub mod program;
 pub mod random;

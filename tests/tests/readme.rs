@@ -72,7 +72,7 @@ fn every_variable_that_is_read_is_in_the_example_file() {
                 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
         })
         .collect();
-    names.extend(["BIO_MCP_DATA_DIR", "BIO_MCP_OUTPUT"]);
+    names.extend(["BIO_MCP_DATA_DIR", "BIO_MCP_OUTPUT", "BIO_MCP_LISTEN"]);
     names.sort_unstable();
     names.dedup();
     for name in &names {

@@ -92,11 +92,11 @@ async fn a_retry_does_again_only_what_failed() {
     let params = SyncParams::of_pmids((1000..1010).map(pmid).collect(), None).expect("fine");
     let first = sync(&engine, &params).await;
     simulator.corpus().entry(1004).expect("there").xml = None;
-    let child = ingest::retry(&engine, &first, LIMITS).await.expect("submitted").expect("something failed");
+    let child = ingest::retry(&engine, &first, LIMITS, |s| s).await.expect("submitted").expect("something failed");
     assert_eq!(child.job().parent_job_id, Some(first.id));
     let child = finish(&engine, child.job().job_id()).await;
     assert_eq!((number(&child, "requested"), number(&child, "archived")), (1, 1));
-    assert!(ingest::retry(&engine, &child, LIMITS).await.expect("asked").is_none(), "nothing failed");
+    assert!(ingest::retry(&engine, &child, LIMITS, |s| s).await.expect("asked").is_none(), "nothing failed");
     let entry = &ingest::quarantined(&engine.db, None, 10).await.expect("listed")[0];
     let retried = operator::retry_quarantined(&engine, entry).await.expect("tried");
     assert_eq!(retried, Retried::Archived { pmid: pmid(1004) }, "it came again");

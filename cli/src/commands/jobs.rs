@@ -153,7 +153,7 @@ async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Resul
     if !ended.state.is_terminal() {
         return Err(Failure::usage(format!("job {job} is {}: wait for its end, or cancel it", ended.state)));
     }
-    let Some(again) = ingest::retry(&session.engine, &ended, session.limits()).await? else {
+    let Some(again) = ingest::retry(&session.engine, &ended, session.limits(), |submission| submission).await? else {
         return Err(Failure::usage(format!("nothing failed in job {job}: there is nothing to retry")));
     };
     if detach {

@@ -12,9 +12,11 @@ mod parse;
 mod purge;
 mod quarantine;
 mod search;
+mod serve;
 mod simulator;
 mod status;
 mod sync;
+mod token;
 mod topics;
 mod up;
 mod verify;
@@ -39,11 +41,17 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Sync(sync) if sync.dry_run => return sync::dry_run(&sync, given, config, json).await,
         Command::Demo { file, live } => return demo::run(given, file.as_deref(), live, config).await,
         Command::Db(action) => return db::run(action, given, config).await,
+        Command::Token(token) => return token::run(&token, json),
         _ => {}
     }
     let creates = matches!(
         args.command,
-        Command::Ingest(_) | Command::Sync(_) | Command::Topics(_) | Command::Worker(_) | Command::Up
+        Command::Ingest(_)
+            | Command::Sync(_)
+            | Command::Topics(_)
+            | Command::Worker(_)
+            | Command::Up(_)
+            | Command::Serve(_)
     );
     if let Command::Ingest(ingest) = &args.command {
         ingest::check_files(&ingest.files)?;
@@ -55,7 +63,8 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Sync(args) => sync::run(&session, &args, json).await,
         Command::Topics(action) => topics::run(&session, action, json).await,
         Command::Purge(args) => purge::run(&session, &args, json).await,
-        Command::Up => up::run(&session).await,
+        Command::Up(args) => up::run(&session, &args).await,
+        Command::Serve(args) => serve::run(&session, &args).await,
         Command::Get(args) => get::run(&session, &args, json).await,
         Command::History { pmid } => history::run(&session, pmid, json).await,
         Command::Diff { pmid, from, to } => diff::run(&session, pmid, from, to, json).await,
@@ -65,7 +74,12 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Jobs(args) => jobs::run(&session, args, json).await,
         Command::Quarantine(args) => quarantine::run(&session, args, json).await,
         Command::Verify { repair } => verify::run(&session, repair, json).await,
-        Command::Parse(_) | Command::Demo { .. } | Command::Db(_) | Command::Search(_) | Command::Simulator(_) => {
+        Command::Parse(_)
+        | Command::Demo { .. }
+        | Command::Db(_)
+        | Command::Search(_)
+        | Command::Simulator(_)
+        | Command::Token(_) => {
             unreachable!("answered above")
         }
     };

@@ -6,9 +6,11 @@ use std::time::Duration;
 use shared::ingest::Worker;
 use shared::pipelines::topics::submit_due;
 use shared::words::config::TopicSetting;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{interrupted, topics};
+use super::{interrupted, serve, topics};
+use crate::args::Listen;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
@@ -19,8 +21,12 @@ const TICK: Duration = Duration::from_secs(15);
 const EVERY_SECS: i32 = 86_400;
 
 /// Runs the command until it is stopped; workers end at their next batch.
-pub async fn run(session: &Session) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
+    let listener = serve::listen(session, args).await?;
+    let (stop, mut stopped) = watch::channel(());
+    let serving = serve::serve(session, listener, async move { while stopped.changed().await.is_ok() {} });
+    tokio::pin!(serving);
     for topic in &session.config.topics {
         let known = shared::syncs::topics(session.db()).await?;
         let is_known = |topic: &TopicSetting| known.iter().any(|one| one.query == topic.query.trim());
@@ -51,12 +57,16 @@ pub async fn run(session: &Session) -> Result<Exit, Failure> {
                 let result = result.map_err(|error| Failure::internal(format!("a worker panicked: {error}")))?;
                 break result.map_err(Failure::from);
             }
+            served = &mut serving => break served,
             () = &mut interrupted => break Ok(()),
         }
     };
     for flag in &shutdowns {
         flag.store(true, Ordering::Relaxed);
     }
-    while working.join_next().await.is_some() {}
-    ended.map(|()| Exit::Done)
+    drop(stop);
+    let (served, ()) = tokio::join!(async { if ended.is_ok() { serving.await } else { Ok(()) } }, async {
+        while working.join_next().await.is_some() {}
+    });
+    ended.and(served).map(|()| Exit::Done)
 }

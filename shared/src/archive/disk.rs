@@ -286,6 +286,16 @@ impl Store for DiskStore {
         tokio::task::block_in_place(|| self.put_all(puts))
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        match fs::metadata(&*self.root) {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(failed("opening", &self.root, io::ErrorKind::NotADirectory.into())),
+            // The first put makes it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(failed("opening", &self.root, e)),
+        }
+    }
+
     async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
         self.read(key, version)
     }

@@ -84,6 +84,13 @@ impl Layout {
         Key::new(format!("{}/manifests/sync_run={run}-{job}.json", self.prefix))
     }
 
+    /// The key of a manifest from its address, if it is the one of this job.
+    pub fn manifest_at(&self, job: JobId, address: &str) -> Option<Key> {
+        let path = address.split('?').next()?;
+        let name = path.rsplit('/').next().filter(|name| name.ends_with(&format!("Z-{job}.json")))?;
+        Key::parse(&format!("{}/manifests/{name}", self.prefix))
+    }
+
     /// One part of a manifest: the records of one work unit.
     pub fn part(&self, job: JobId, unit: UnitId) -> Key {
         Key::new(format!("{}/manifests/{job}/{unit}.ndjson.zst", self.prefix))

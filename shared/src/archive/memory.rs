@@ -58,6 +58,10 @@ impl Store for MemoryStore {
             .collect()
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
         let objects = self.objects();
         let versions = objects.get(key).map_or(&[][..], Vec::as_slice);

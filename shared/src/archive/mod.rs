@@ -26,7 +26,7 @@ pub use put::{Draft, PutOutcome, StoredVersion};
 pub use s3::{OpenError, S3Settings, S3Store};
 pub use store::{Condition, ETag, Key, Put, Store, StoreError, VersionId};
 
-use crate::words::Pmid;
+use crate::words::{JobId, Pmid};
 
 /// An archive: a store, its layout and the limits on what is read back.
 #[derive(Clone)]
@@ -92,6 +92,13 @@ impl Archive {
             .and_then(|json| Envelope::from_json(&json))
             .map_err(|source| ReadError::Damaged { key: key.to_string(), source })?;
         Ok((envelope, StoredVersion { version: object.version, etag: object.etag }))
+    }
+
+    /// The bytes of a job's manifest at its address; of nothing else.
+    pub async fn manifest(&self, job: JobId, address: &str) -> Result<Vec<u8>, StoreError> {
+        let not_found = || StoreError::NotFound(format!("manifest of job {job}"));
+        let key = self.layout.manifest_at(job, address).ok_or_else(not_found)?;
+        Ok(self.store.get(&key, uri::version_of(address).as_ref()).await?.bytes)
     }
 
     /// The address of one version, as written to `s3_uri`.

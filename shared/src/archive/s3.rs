@@ -257,6 +257,16 @@ impl Store for S3Store {
         stream::iter(puts).buffered(CONCURRENCY).collect().await
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        match self.check_versioned().await {
+            Ok(()) => Ok(()),
+            Err(OpenError::Store { source, .. }) => Err(source),
+            Err(OpenError::NotVersioned(bucket)) => {
+                Err(StoreError::Denied(format!("{bucket}: it does not keep versions any more")))
+            }
+        }
+    }
+
     async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
         if version.is_some_and(|version| version.0.is_empty()) {
             return Err(StoreError::NotFound(key.to_string()));

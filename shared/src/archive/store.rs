@@ -143,6 +143,9 @@ pub trait Store: Send + Sync {
     /// is on stable storage when this returns. Keys within a batch are distinct.
     async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>>;
 
+    /// Whether it can be reached and keeps versions; writes nothing.
+    async fn check(&self) -> Result<(), StoreError>;
+
     /// Reads the newest version, or the named one.
     async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError>;
 

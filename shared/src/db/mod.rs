@@ -100,6 +100,14 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     migrator.run(pool).await.map_err(DbError::Schema)
 }
 
+/// Whether the database answers, and the schema is at least the one this program was built for.
+pub async fn check(pool: &PgPool) -> Result<bool, DbError> {
+    let built_for = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let there: Option<i64> =
+        sqlx::query_scalar("select max(version) from _sqlx_migrations where success").fetch_one(pool).await?;
+    Ok(there.is_some_and(|there| there >= built_for))
+}
+
 /// Creates a database of a server where it does not exist; `options` lead to another one.
 pub async fn ensure_database(options: PgConnectOptions, name: &'static str) -> Result<(), DbError> {
     use sqlx::{AssertSqlSafe, ConnectOptions};

@@ -40,7 +40,7 @@ pub use presence::Presence;
 pub use quarantine::{Quarantined, Rejected, quarantined, quarantined_one, release};
 pub use retry::retry;
 pub use settings::Settings;
-pub use sweep::{Swept, sweep};
+pub use sweep::{Swept, stuck_units, sweep};
 pub use unit_error::UnitError;
 pub use worker::{Ran, Worker};
 

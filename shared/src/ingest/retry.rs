@@ -6,7 +6,13 @@ use crate::jobs::{self, FirstUnit, Job, Limits, Submission, SubmitError, Submitt
 use crate::words::{ErrorCode, telemetry};
 
 /// Submits a child of an ended job that does again what failed in it; nothing when nothing did.
-pub async fn retry(engine: &Engine, job: &Job, limits: Limits) -> Result<Option<Submitted>, UnitError> {
+/// `with` says who asks.
+pub async fn retry(
+    engine: &Engine,
+    job: &Job,
+    limits: Limits,
+    with: impl FnOnce(Submission) -> Submission,
+) -> Result<Option<Submitted>, UnitError> {
     let unknown = || UnitError::permanent(ErrorCode::Internal, "this program does not know the job's tool");
     let pipeline = engine.pipeline(&job.tool).ok_or_else(unknown)?;
     let Some(params) = pipeline.retry(&engine.db, job).await? else { return Ok(None) };
@@ -27,7 +33,7 @@ pub async fn retry(engine: &Engine, job: &Job, limits: Limits) -> Result<Option<
         first_unit: FirstUnit { required_hostname, ..submission.first_unit },
         ..submission
     };
-    match jobs::submit(&engine.db, &submission, limits).await {
+    match jobs::submit(&engine.db, &with(submission), limits).await {
         Ok(submitted) => Ok(Some(submitted)),
         Err(SubmitError::Db(error)) => Err(error.into()),
         Err(error) => Err(UnitError::permanent(ErrorCode::RateLimitExceeded, telemetry::chain(&error))),

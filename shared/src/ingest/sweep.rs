@@ -90,3 +90,14 @@ async fn give_up_overdue(engine: &Engine) -> Result<u64, DbError> {
     }
     Ok(given_up)
 }
+
+/// Claimed units that have not been heard of for so long: a sweep would have taken them back.
+pub async fn stuck_units(db: &sqlx::PgPool, silent: std::time::Duration) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar(
+        "select count(*) from ingestion_work_units \
+         where status in ('claimed', 'processing') and heartbeat_at < now() - make_interval(secs => $1)",
+    )
+    .bind(silent.as_secs_f64())
+    .fetch_one(db)
+    .await?)
+}

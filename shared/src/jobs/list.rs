@@ -17,6 +17,8 @@ pub struct Filter {
     pub tool: Option<String>,
     /// Only those after this one in the listing (newest first).
     pub after: Option<(DateTime<Utc>, JobId)>,
+    /// Without the first so many.
+    pub offset: i64,
     /// At most so many.
     pub limit: i64,
 }
@@ -33,13 +35,14 @@ pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Vec<Job>, i64), DbErr
     let jobs = sqlx::query_as(
         "select * from jobs where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
          and ($3::timestamptz is null or (created_at, id) < ($3, $4)) \
-         order by created_at desc, id desc limit $5",
+         order by created_at desc, id desc limit $5 offset $6",
     )
     .bind(state)
     .bind(&filter.tool)
     .bind(after_at)
     .bind(after_id)
     .bind(filter.limit)
+    .bind(filter.offset)
     .fetch_all(db)
     .await?;
     let total = sqlx::query_scalar(

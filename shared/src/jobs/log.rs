@@ -78,3 +78,23 @@ pub async fn logs(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<LogLine>, D
     .fetch_all(db)
     .await?)
 }
+
+/// Lines of a job's log after one of them, oldest first.
+pub async fn logs_after(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Vec<LogLine>, DbError> {
+    Ok(sqlx::query_as(
+        "select id, at, level, message, fields from ingestion_job_logs where job_id = $1 and id > $2 order by id limit $3",
+    )
+    .bind(job.0)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(db)
+    .await?)
+}
+
+/// How many there are.
+pub async fn logs_count(db: &PgPool, job: JobId) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar("select count(*) from ingestion_job_logs where job_id = $1")
+        .bind(job.0)
+        .fetch_one(db)
+        .await?)
+}

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use crate::words::JobId;
 
 /// Where a job is. A terminal state never changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// No unit was started yet.
@@ -99,6 +100,8 @@ pub struct Job {
     pub units_done: i32,
     /// Work units out of attempts.
     pub units_failed: i32,
+    /// 1, or one more than that of the job it does again.
+    pub attempt: i32,
     /// Counts changes of the row.
     pub version: i64,
     /// Who submitted it.

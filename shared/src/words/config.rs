@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::sha256::Sha256;
+
 /// A value that never shows in `Debug` output, logs or errors.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -91,6 +93,50 @@ pub struct PubmedSettings {
     pub max_records: i64,
 }
 
+/// Who may ask over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthSetting {
+    /// Anybody: on loopback only.
+    None,
+    /// Who has one of these tokens.
+    Bearer(Vec<TokenHash>),
+}
+
+/// A token that is let in, by its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenHash {
+    /// Stands for who asks; without a name, the start of the hash.
+    pub id: String,
+    /// SHA-256 of the token.
+    pub hash: Sha256,
+}
+
+impl TokenHash {
+    /// `name=hash`, or a hash alone.
+    fn parse(text: &str) -> Option<Self> {
+        let (id, hash) = text.split_once('=').map_or((None, text), |(id, hash)| (Some(id.trim()), hash));
+        let hash = hash.trim();
+        let fine = |id: &str| {
+            (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b))
+        };
+        let id = id.map_or_else(|| hash.get(..8), |id| fine(id).then_some(id))?;
+        Some(Self { id: id.to_owned(), hash: Sha256::parse(hash).ok()? })
+    }
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// `BIO_MCP_AUTH`, `BIO_MCP_AUTH_TOKENS`
+    pub auth: AuthSetting,
+    /// `BIO_MCP_MAX_CONCURRENCY`: requests in flight.
+    pub max_concurrency: usize,
+    /// `BIO_MCP_TOOL_LIMIT_…` of fast tools: requests in flight per tool.
+    pub fast_limits: BTreeMap<String, usize>,
+    /// `BIO_MCP_SERVE_ABSTRACTS`
+    pub serve_abstracts: bool,
+}
+
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -115,6 +161,8 @@ pub struct Config {
     pub batch_records: usize,
     /// NCBI.
     pub pubmed: PubmedSettings,
+    /// The HTTP server.
+    pub http: HttpSettings,
     /// `BIO_MCP_SYNC_TOPICS`
     pub topics: Vec<TopicSetting>,
     /// `BIO_MCP_WORKERS`: units that one program works on at a time.
@@ -233,6 +281,7 @@ impl Config {
             );
         }
         let pubmed = read_pubmed(&mut env);
+        let http = read_http(&mut env);
         let topics = env.text("BIO_MCP_SYNC_TOPICS").map_or_else(Vec::new, |text| {
             serde_json::from_str(&text).unwrap_or_else(|_| {
                 env.errors.push(
@@ -264,6 +313,7 @@ impl Config {
             max_file_bytes: env.number("BIO_MCP_MAX_FILE_BYTES", 16 << 30, 1 << 20, 1 << 40),
             batch_records: env.number("BIO_MCP_BATCH_RECORDS", 1000, 1, 10_000),
             pubmed,
+            http,
             topics,
             workers: env.number("BIO_MCP_WORKERS", 4, 1, 64),
             tool_limits,
@@ -316,6 +366,37 @@ fn read_pubmed<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> PubmedSett
             requests => Some(requests),
         },
         max_records: env.number("BIO_MCP_SYNC_MAX_RECORDS", 1_000_000, 1, 100_000_000),
+    }
+}
+
+fn read_http<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings {
+    let tokens = env.text("BIO_MCP_AUTH_TOKENS").map_or_else(Vec::new, |text| {
+        text.split(',')
+            .filter_map(|one| {
+                let parsed = TokenHash::parse(one.trim());
+                if parsed.is_none() {
+                    env.errors.push(
+                    "BIO_MCP_AUTH_TOKENS must be hashes as `bio-mcp token new` prints them, separated by commas, each \
+                     alone or as name=hash".to_owned(),
+                );
+                }
+                parsed
+            })
+            .collect()
+    });
+    let is_bearer = env.choice("BIO_MCP_AUTH", !tokens.is_empty(), &[("none", false), ("bearer", true)]);
+    if is_bearer && tokens.is_empty() {
+        env.errors.push("BIO_MCP_AUTH=bearer needs BIO_MCP_AUTH_TOKENS: `bio-mcp token new` makes one".to_owned());
+    }
+    let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
+    HttpSettings {
+        auth: if is_bearer { AuthSetting::Bearer(tokens) } else { AuthSetting::None },
+        max_concurrency: env.number("BIO_MCP_MAX_CONCURRENCY", 200, 1, 100_000),
+        fast_limits: BTreeMap::from([
+            ("pubmed.search".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", 50, 1, 10_000)),
+            ("pubmed.get".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_GET", 100, 1, 10_000)),
+        ]),
+        serve_abstracts: env.choice("BIO_MCP_SERVE_ABSTRACTS", true, &switch),
     }
 }
 

@@ -10,10 +10,24 @@ use serde::{Deserialize, Serialize};
 pub enum ErrorCode {
     /// The request, an argument or an input file is not acceptable; trying again changes nothing.
     ValidationError,
-    /// No such record.
+    /// Nobody says who asks, or with credentials that are not valid.
+    Unauthenticated,
+    /// Who asks may not.
+    Forbidden,
+    /// No such tool.
+    ToolNotFound,
+    /// No such record, or route.
     NotFound,
     /// No such job.
     JobNotFound,
+    /// A route does not know the method.
+    MethodNotAllowed,
+    /// A request is larger than allowed.
+    PayloadTooLarge,
+    /// A request is not JSON.
+    UnsupportedMediaType,
+    /// Something of that name is there already.
+    AlreadyExists,
     /// A key was used again with other parameters.
     IdempotencyConflict,
     /// Too many jobs are queued; try later.
@@ -43,7 +57,14 @@ impl ErrorCode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ValidationError => "VALIDATION_ERROR",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::ToolNotFound => "TOOL_NOT_FOUND",
             Self::NotFound => "NOT_FOUND",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::AlreadyExists => "ALREADY_EXISTS",
             Self::JobNotFound => "JOB_NOT_FOUND",
             Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
             Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",

@@ -42,6 +42,15 @@ pub fn job_ended(tool: &str, succeeded: bool) {
     add("requests_total", vec![("tool", tool.to_owned()), ("status", status.to_owned())], 1);
 }
 
+/// Counts a call of a tool that answers at once, and how long it took.
+pub fn request(tool: &str, succeeded: bool, took: std::time::Duration) {
+    let status = if succeeded { "ok" } else { "error" };
+    add("requests_total", vec![("tool", tool.to_owned()), ("status", status.to_owned())], 1);
+    let ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+    add("latency_ms_sum", vec![("tool", tool.to_owned())], ms);
+    add("latency_ms_count", vec![("tool", tool.to_owned())], 1);
+}
+
 /// Counts a request to a server of somebody else.
 pub fn upstream(api: &'static str, status: &'static str) {
     add("upstream_requests_total", vec![("api", api.to_owned()), ("status", status.to_owned())], 1);

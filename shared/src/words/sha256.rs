@@ -38,6 +38,11 @@ impl Sha256 {
         Ok(Self(bytes))
     }
 
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Lower-case hex.
     pub fn to_hex(self) -> String {
         hex(&self.0)

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use sqlx::{PgConnection, PgPool};
 
 pub use estimate::{Estimate, estimate};
-pub use params::{IncrementalParams, ParamError, SyncParams};
+pub use params::{IncrementalParams, OVERLAP_DAYS, ParamError, SyncParams};
 use search::Wanted;
 pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
 

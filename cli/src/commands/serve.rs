@@ -1,0 +1,52 @@
+//! `serve`: the HTTP server alone.
+
+use api::Api;
+use shared::tools::Toolbox;
+use shared::words::config::AuthSetting;
+use tokio::net::TcpListener;
+
+use super::interrupted;
+use crate::args::Listen;
+use crate::failure::{Exit, Failure};
+use crate::out;
+use crate::session::Session;
+
+/// Runs the command until it is stopped; what is under way is answered.
+pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
+    let _keeper = session.keep_database_alive();
+    let listener = listen(session, args).await?;
+    serve(session, listener, interrupted()).await?;
+    Ok(Exit::Done)
+}
+
+/// Takes the port; without credentials only on loopback.
+pub async fn listen(session: &Session, args: &Listen) -> Result<TcpListener, Failure> {
+    if !args.listen.ip().is_loopback() && session.config.http.auth == AuthSetting::None {
+        return Err(Failure::usage(format!(
+            "{} can be reached from elsewhere: set BIO_MCP_AUTH_TOKENS first (`bio-mcp token new` makes one)",
+            args.listen
+        )));
+    }
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        Failure::usage(format!("cannot listen on {}: {error}; --listen takes another port", args.listen))
+    })?;
+    out::line(&format!("listening on http://{}", listener.local_addr()?))?;
+    Ok(listener)
+}
+
+/// Answers until `stop`.
+pub async fn serve(
+    session: &Session,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Failure> {
+    let toolbox = Toolbox {
+        engine: session.engine.clone(),
+        client: session.client.clone(),
+        limits: session.limits(),
+        ttl_hours: session.config.job_ttl_hours,
+        serve_abstracts: session.config.http.serve_abstracts,
+    };
+    api::serve(listener, api::router(Api::new(toolbox, &session.config.http)), stop).await?;
+    Ok(())
+}

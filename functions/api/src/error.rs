@@ -1,0 +1,125 @@
+//! The one error body, and which status each code has.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
+use shared::db::DbError;
+use shared::ingest::UnitError;
+use shared::tools::{FieldError, ToolError};
+use shared::words::ErrorCode;
+
+/// What a failed request is answered with, everywhere the same.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ErrorBody {
+    /// Always false.
+    pub ok: bool,
+    /// The stable code.
+    #[schemars(with = "String")]
+    pub error_code: ErrorCode,
+    /// One sentence for a person.
+    pub message: String,
+    /// Whether the same request may succeed later without a change.
+    pub retryable: bool,
+    /// Names this request in the log.
+    pub trace_id: String,
+    /// The tool that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// What is wrong with which field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<FieldError>,
+}
+
+/// A request that failed; [`crate::trace`] makes the body of it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What happened.
+    pub error: ToolError,
+    /// In which tool.
+    pub tool: Option<String>,
+}
+
+impl Failure {
+    /// A failure outside of any tool.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        ToolError::new(code, message).into()
+    }
+
+    /// The same in a tool.
+    #[must_use]
+    pub fn of_tool(mut self, tool: &str) -> Self {
+        self.tool = Some(tool.to_owned());
+        self
+    }
+
+    /// A `Retry-After` of so long.
+    #[must_use]
+    pub fn retry_after(mut self, pause: Duration) -> Self {
+        self.error.retry_after = Some(pause);
+        self
+    }
+
+    /// The body, of a request with this trace.
+    pub fn body(self, trace_id: String) -> ErrorBody {
+        ErrorBody {
+            ok: false,
+            error_code: self.error.code,
+            retryable: self.error.code.is_retryable(),
+            message: self.error.message,
+            trace_id,
+            tool: self.tool,
+            details: self.error.fields,
+        }
+    }
+}
+
+impl From<ToolError> for Failure {
+    fn from(error: ToolError) -> Self {
+        Self { error, tool: None }
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        ToolError::from(error).into()
+    }
+}
+
+impl From<UnitError> for Failure {
+    fn from(error: UnitError) -> Self {
+        ToolError::from(error).into()
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = status_of(self.error.code).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The status of a code.
+pub fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::ValidationError | ErrorCode::QueryRejected => StatusCode::BAD_REQUEST,
+        ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::ToolNotFound | ErrorCode::JobNotFound | ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorCode::AlreadyExists => StatusCode::CONFLICT,
+        ErrorCode::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::PubmedError | ErrorCode::ArchiveError => StatusCode::BAD_GATEWAY,
+        ErrorCode::DatabaseError | ErrorCode::PubmedRateLimit => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::PubmedTimeout | ErrorCode::DatabaseTimeout | ErrorCode::DeadlineExceeded => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,100 @@
+//! The doors: every tool and job over HTTP.
+//!
+//! The way of a request: [`trace`] (a trace id, one error body, no panic gets out) → [`auth`] → [`limits`] → a
+//! route, which decodes, calls a tool or a verb of `shared`, and encodes. The router runs in `bio-mcp serve`
+//! and `up`, and knows nothing of where it runs.
+
+pub mod auth;
+mod body;
+mod error;
+pub mod limits;
+mod query;
+mod readiness;
+mod routes;
+pub mod trace;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use shared::jobs::Changes;
+use shared::tools::{Tool, Toolbox, catalogue};
+use shared::words::config::HttpSettings;
+
+pub use auth::Auth;
+pub use error::{ErrorBody, Failure, status_of};
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct Api {
+    toolbox: Toolbox,
+    tools: Arc<[Tool]>,
+    auth: Arc<Auth>,
+    limits: Arc<limits::Limits>,
+    changes: Changes,
+    readiness: Arc<readiness::Cached>,
+}
+
+impl Api {
+    /// The doors to a toolbox.
+    pub fn new(toolbox: Toolbox, settings: &HttpSettings) -> Self {
+        Self {
+            changes: Changes::new(toolbox.engine.db.clone()),
+            tools: catalogue().into(),
+            auth: Arc::new(Auth::new(&settings.auth)),
+            limits: Arc::new(limits::Limits::new(settings)),
+            readiness: Arc::default(),
+            toolbox,
+        }
+    }
+
+    fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tools.iter().find(|tool| tool.name == name || tool.flat_name() == name)
+    }
+}
+
+/// Every route.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/healthz", get(routes::health::alive))
+        .route("/livez", get(routes::health::alive))
+        .route("/readyz", get(routes::health::ready))
+        .route("/metrics", get(routes::health::metrics))
+        .route("/v1/mcp/tools", get(routes::tools::list))
+        .route("/v1/mcp/invoke", post(routes::tools::invoke))
+        .route("/v1/jobs", get(routes::jobs::list).post(routes::jobs::submit))
+        .route("/v1/jobs/{id}", get(routes::job::get).delete(routes::job::cancel))
+        .route("/v1/jobs/{id}/retry", post(routes::job::retry))
+        .route("/v1/jobs/{id}/manifest", get(routes::job::manifest))
+        .route("/v1/jobs/{id}/failures", get(routes::job::failures))
+        .route("/v1/jobs/{id}/logs", get(routes::job::logs))
+        .route("/v1/pubmed/{pmid}", get(routes::pubmed::get))
+        .fallback(routes::nothing)
+        .layer(from_fn_with_state(api.clone(), limits::admit))
+        .layer(from_fn_with_state(api.clone(), auth::check))
+        .layer(from_fn(trace::around))
+        .with_state(api)
+}
+
+/// Answers requests until `stop`; then no new connection is taken, and what is under way is answered, for
+/// ten seconds at most.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let (told, mut tell) = tokio::sync::watch::channel(());
+    let stopped = async move {
+        stop.await;
+        drop(told);
+    };
+    let late = async move {
+        while tell.changed().await.is_ok() {}
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    };
+    tokio::select! {
+        served = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future() => served,
+        () = late => Ok(()),
+    }
+}

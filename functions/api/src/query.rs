@@ -1,0 +1,84 @@
+//! Query parameters: each known by name, every fault reported.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+use shared::tools::{FieldError, ToolError};
+
+use crate::error::Failure;
+
+/// The parameters of a request, to be taken one by one.
+pub struct Query {
+    given: BTreeMap<String, String>,
+    faults: Vec<FieldError>,
+}
+
+impl Query {
+    /// Reads what stands after the `?`.
+    pub fn read(text: Option<&str>) -> Self {
+        let mut query = Self { given: BTreeMap::new(), faults: Vec::new() };
+        for pair in text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decode = |text: &str| {
+                percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+            };
+            let Some(name) = decode(name) else {
+                query.fault("", "a name is not UTF-8");
+                continue;
+            };
+            match decode(value) {
+                None => query.fault(&name, "is not UTF-8"),
+                Some(value) if value.contains('\0') => query.fault(&name, "holds a NUL character"),
+                Some(_) if query.given.contains_key(&name) => query.fault(&name, "is given twice"),
+                Some(value) => {
+                    query.given.insert(name, value);
+                }
+            }
+        }
+        query
+    }
+
+    /// A parameter as it is.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.given.remove(name)
+    }
+
+    /// A parameter that must be read in some way.
+    pub fn parsed<T>(&mut self, name: &str, reason: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(name)?;
+        let parsed = parse(&text);
+        if parsed.is_none() {
+            self.fault(name, reason);
+        }
+        parsed
+    }
+
+    /// A number within bounds.
+    pub fn number<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
+        &mut self,
+        name: &str,
+        default: T,
+        min: T,
+        max: T,
+    ) -> T {
+        let reason = format!("must be {min} to {max}");
+        let parse = |text: &str| text.parse::<T>().ok().filter(|n| (min..=max).contains(n));
+        self.parsed(name, &reason, parse).unwrap_or(default)
+    }
+
+    /// A fault of a parameter.
+    pub fn fault(&mut self, name: &str, reason: &str) {
+        let pointer =
+            if name.is_empty() { String::new() } else { format!("/{}", name.replace('~', "~0").replace('/', "~1")) };
+        self.faults.push(FieldError { pointer, reason: reason.to_owned() });
+    }
+
+    /// Whether there was no fault, and nothing is left that nobody knows.
+    pub fn end(mut self) -> Result<(), Failure> {
+        for name in std::mem::take(&mut self.given).into_keys() {
+            self.fault(&name, "is not a parameter of this route");
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(ToolError::invalid(self.faults).into()) }
+    }
+}

@@ -1,0 +1,29 @@
+//! The readiness of this process, looked at once every few seconds however often it is asked for.
+
+use std::time::{Duration, Instant};
+
+use shared::readiness::{Readiness, look};
+use shared::tools::Toolbox;
+use tokio::sync::Mutex;
+
+/// How long an answer is good.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// The last answer.
+#[derive(Debug, Default)]
+pub struct Cached(Mutex<Option<(Instant, Readiness)>>);
+
+impl Cached {
+    /// The readiness now. While somebody looks, all others wait for what is seen.
+    pub async fn get(&self, toolbox: &Toolbox) -> Readiness {
+        let mut last = self.0.lock().await;
+        if let Some((at, readiness)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return readiness.clone();
+        }
+        let readiness = look(&toolbox.engine, &toolbox.client).await;
+        *last = Some((Instant::now(), readiness.clone()));
+        readiness
+    }
+}

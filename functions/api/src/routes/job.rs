@@ -1,0 +1,156 @@
+//! One job: looked at, waited for, cancelled, done again.
+
+use std::time::Duration;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+use shared::ingest;
+use shared::jobs::{self, Job};
+use shared::tools::{ToolError, view};
+use shared::words::{ErrorCode, JobId};
+
+use super::jobs::submitted;
+use super::tools::{known, run};
+use crate::Api;
+use crate::error::Failure;
+use crate::query::Query;
+
+/// The longest a client may wait in one request, in seconds.
+const LONGEST_WAIT_SECS: u64 = 25;
+
+fn id(text: &str) -> Result<JobId, Failure> {
+    // Only as ids are written, so that one job has one address.
+    let parsed = text.parse::<JobId>().ok().filter(|job| job.to_string() == text);
+    parsed.ok_or_else(|| not_found().into())
+}
+
+fn not_found() -> ToolError {
+    ToolError::new(ErrorCode::JobNotFound, "there is no such job; the rows of old jobs go when they expire")
+}
+
+async fn one(api: &Api, text: &str) -> Result<Job, Failure> {
+    Ok(jobs::get(&api.toolbox.engine.db, id(text)?).await?.ok_or_else(not_found)?)
+}
+
+fn etag(job: &Job) -> String {
+    format!("\"{}\"", job.version)
+}
+
+/// `GET /v1/jobs/{id}`: 304 while nothing has changed; with `wait`, as soon as something has.
+pub async fn get(
+    State(api): State<Api>,
+    Path(job): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let mut query = Query::read(query.as_deref());
+    let wait = query.number("wait", 0, 0, LONGEST_WAIT_SECS);
+    query.end()?;
+    let mut job = one(&api, &job).await?;
+    let known_tags: Vec<String> = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|tag| tag.trim().trim_start_matches("W/").to_owned())
+        .collect();
+    let is_known = |job: &Job| known_tags.iter().any(|tag| *tag == etag(job) || tag == "*");
+    // Who names another version has news already.
+    if wait > 0 && !job.state.is_terminal() && (known_tags.is_empty() || is_known(&job)) {
+        let changed = api.changes.wait(job.job_id(), job.version, Duration::from_secs(wait)).await?;
+        job = changed.ok_or_else(not_found)?;
+    }
+    let tag = HeaderValue::from_str(&etag(&job)).map_err(|_| not_found())?;
+    let mut response = if is_known(&job) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Json(view(&api.toolbox.engine.db, job).await?).into_response()
+    };
+    response.headers_mut().insert(header::ETAG, tag);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+/// `DELETE /v1/jobs/{id}`
+pub async fn cancel(State(api): State<Api>, Path(job): Path<String>) -> Result<Json<Value>, Failure> {
+    let params = json!({ "job_id": id(&job)?.0 });
+    Ok(Json(run(&api, known(&api, "job.cancel")?, params, "").await?))
+}
+
+/// `POST /v1/jobs/{id}/retry`: a new job of only what failed.
+pub async fn retry(
+    State(api): State<Api>,
+    Extension(crate::trace::TraceId(trace_id)): Extension<crate::trace::TraceId>,
+    Extension(crate::auth::Principal(principal)): Extension<crate::auth::Principal>,
+    Path(job): Path<String>,
+) -> Result<Response, Failure> {
+    let job = one(&api, &job).await?;
+    if !job.state.is_terminal() {
+        let message = format!("the job is {}: only one that has ended can be done again", job.state);
+        return Err(Failure::new(ErrorCode::ValidationError, message).of_tool(&job.tool));
+    }
+    let child = ingest::retry(&api.toolbox.engine, &job, api.toolbox.limits, |submission| jobs::Submission {
+        principal,
+        trace_id,
+        ..submission
+    });
+    match child.await? {
+        Some(child) => submitted(&api, &child).await,
+        None => {
+            Err(Failure::new(ErrorCode::ValidationError, "nothing failed in this job: there is nothing to do again")
+                .of_tool(&job.tool))
+        }
+    }
+}
+
+/// `GET /v1/jobs/{id}/manifest`
+pub async fn manifest(State(api): State<Api>, Path(job): Path<String>) -> Result<Response, Failure> {
+    let job = one(&api, &job).await?;
+    let none = || Failure::new(ErrorCode::NotFound, "the job has no manifest: it has not run to an end");
+    let address = job.result_ref.ok_or_else(none)?;
+    let bytes = api.toolbox.engine.archive.manifest(JobId(job.id), &address).await.map_err(ToolError::from)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+/// `GET /v1/jobs/{id}/failures`
+pub async fn failures(
+    State(api): State<Api>,
+    Path(job): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Failure> {
+    let (limit, after) = page(query.as_deref())?;
+    let job = one(&api, &job).await?.job_id();
+    let db = &api.toolbox.engine.db;
+    let (listed, total) = tokio::try_join!(ingest::failures(db, job, after, limit), ingest::failures_count(db, job))?;
+    let next_cursor = more(limit, listed.len()).then(|| listed.last().map(|last| last.id.to_string()));
+    Ok(Json(json!({ "failures": listed, "next_cursor": next_cursor, "total": total })))
+}
+
+/// `GET /v1/jobs/{id}/logs`
+pub async fn logs(
+    State(api): State<Api>,
+    Path(job): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Failure> {
+    let (limit, after) = page(query.as_deref())?;
+    let job = one(&api, &job).await?.job_id();
+    let db = &api.toolbox.engine.db;
+    let (listed, total) = tokio::try_join!(jobs::logs_after(db, job, after, limit), jobs::logs_count(db, job))?;
+    let next_cursor = more(limit, listed.len()).then(|| listed.last().map(|last| last.id.to_string()));
+    Ok(Json(json!({ "logs": listed, "next_cursor": next_cursor, "total": total })))
+}
+
+fn page(query: Option<&str>) -> Result<(i64, i64), Failure> {
+    let mut query = Query::read(query);
+    let limit = query.number("limit", 100, 1, 1000);
+    let after = query.number("cursor", 0, 0, i64::MAX);
+    query.end()?;
+    Ok((limit, after))
+}
+
+fn more(limit: i64, listed: usize) -> bool {
+    i64::try_from(listed).is_ok_and(|listed| listed == limit)
+}

@@ -1,0 +1,184 @@
+//! Jobs: submitted, and listed.
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::jobs::{self, Filter, JobState, Submitted};
+use shared::tools::{Action, Asked, FieldError, ToolError, view};
+use shared::words::JobId;
+
+use super::tools::known;
+use crate::Api;
+use crate::auth::Principal;
+use crate::body::Body;
+use crate::error::Failure;
+use crate::query::Query;
+use crate::trace::TraceId;
+
+/// When it is worth looking at a new job, in seconds.
+const LOOK_AFTER_SECS: u64 = 1;
+
+/// The longest idempotency key.
+const MAX_KEY_CHARS: usize = 255;
+
+/// A submission.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewJob {
+    tool: String,
+    #[serde(default)]
+    params: Option<Value>,
+    #[serde(default)]
+    idempotency_key: Option<String>,
+    #[serde(default)]
+    ttl_hours: Option<i16>,
+    #[serde(default)]
+    priority: i16,
+}
+
+/// `POST /v1/jobs`: one transaction, one job however often it is sent.
+pub async fn submit(
+    State(api): State<Api>,
+    Extension(TraceId(trace_id)): Extension<TraceId>,
+    Extension(Principal(principal)): Extension<Principal>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let new: NewJob = body.parse()?;
+    let tool = known(&api, &new.tool)?;
+    let Action::Submit(submit) = &tool.action else {
+        let reason = "answers at once and makes no job: POST it to /v1/mcp/invoke";
+        return Err(Failure::from(ToolError::of_field("tool", reason)).of_tool(tool.name));
+    };
+    let mut faults = Vec::new();
+    let ttl_hours = new.ttl_hours.unwrap_or(api.toolbox.ttl_hours);
+    for (name, value, min, max) in [("ttl_hours", ttl_hours, 1, 168), ("priority", new.priority, 0, 10)] {
+        if !(min..=max).contains(&value) {
+            faults.push(FieldError { pointer: format!("/{name}"), reason: format!("must be {min} to {max}") });
+        }
+    }
+    if !faults.is_empty() {
+        return Err(ToolError::invalid(faults).into());
+    }
+    let idempotency_key = check_key(key_of(&headers, new.idempotency_key)?)?;
+    let asked = Asked { idempotency_key, principal, priority: new.priority, ttl_hours, trace_id };
+    let params = new.params.unwrap_or_else(|| json!({}));
+    let job = submit(api.toolbox.clone(), params, asked).await;
+    let job = job.map_err(|error| Failure::from(error.below("/params")).of_tool(tool.name))?;
+    submitted(&api, &job).await
+}
+
+/// The key of the header or the body; both must be the same.
+fn key_of(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<String>, Failure> {
+    let mut in_headers = headers.get_all("idempotency-key").iter();
+    let invalid = |reason: &str| Failure::from(ToolError::of_field("idempotency_key", reason));
+    let in_header = match (in_headers.next(), in_headers.next()) {
+        (None, _) => return Ok(in_body),
+        (Some(_), Some(_)) => return Err(invalid("the header Idempotency-Key is given twice")),
+        (Some(value), None) => value.to_str().map_err(|_| invalid("the header Idempotency-Key must be plain text"))?,
+    };
+    match in_body {
+        Some(other) if other != in_header => Err(invalid("header and body say different keys")),
+        _ => Ok(Some(in_header.to_owned())),
+    }
+}
+
+/// A key as it may be kept.
+pub fn check_key(key: Option<String>) -> Result<Option<String>, Failure> {
+    let Some(key) = key else { return Ok(None) };
+    let fine = (1..=MAX_KEY_CHARS).contains(&key.chars().count()) && !key.chars().any(char::is_control);
+    if fine {
+        return Ok(Some(key));
+    }
+    let reason = format!("1 to {MAX_KEY_CHARS} characters, none of them a control character");
+    Err(ToolError::of_field("idempotency_key", reason).into())
+}
+
+/// 202 for a new job, 200 for one that was there.
+pub async fn submitted(api: &Api, submitted: &Submitted) -> Result<Response, Failure> {
+    let db = &api.toolbox.engine.db;
+    let job = submitted.job();
+    let is_replay = matches!(submitted, Submitted::Replayed(_));
+    let (position, estimate) =
+        tokio::try_join!(jobs::position_in_queue(db, job), jobs::estimated_duration_secs(db, job))?;
+    let body = Json(json!({
+        "job_id": job.id, "tool": job.tool, "state": job.state, "created_at": job.created_at,
+        "position_in_queue": position, "estimated_duration_secs": estimate,
+    }));
+    let mut response = (if is_replay { StatusCode::OK } else { StatusCode::ACCEPTED }, body).into_response();
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
+        headers.insert(header::LOCATION, location);
+    }
+    headers.insert(header::RETRY_AFTER, LOOK_AFTER_SECS.into());
+    if is_replay {
+        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// `GET /v1/jobs`: newest first.
+pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
+    let mut query = Query::read(query.as_deref());
+    let state = query.parsed("state", "must be queued, running, succeeded, failed or cancelled", JobState::parse);
+    let status =
+        query.parsed("status", "must be pending, running, completed, failed or cancelled", |text| match text {
+            "pending" => Some(JobState::Queued),
+            "completed" => Some(JobState::Succeeded),
+            "running" | "failed" | "cancelled" => JobState::parse(text),
+            _ => None,
+        });
+    if state.is_some() && status.is_some() && state != status {
+        query.fault("status", "contradicts state");
+    }
+    let tool = query.parsed("tool", "is no tool", |name| api.tool(name).map(|tool| tool.name.to_owned()));
+    let limit: i64 = query.number("limit", 50, 1, 100);
+    let offset: i64 = query.number("offset", 0, 0, 1_000_000);
+    let after = query.parsed("cursor", "is not one that a listing gave", read_cursor);
+    if after.is_some() && offset > 0 {
+        query.fault("offset", "is for listings without a cursor");
+    }
+    query.end()?;
+    let db = &api.toolbox.engine.db;
+    // One more than wanted tells whether there is more.
+    let filter = Filter { state: state.or(status), tool, after, offset, limit: limit + 1 };
+    let (mut listed, total) = jobs::list(db, &filter).await?;
+    let has_more = listed.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if has_more {
+        listed.pop();
+    }
+    let next_cursor = listed.last().filter(|_| has_more).map(|job| cursor(job.created_at, job.job_id()));
+    let views = futures_util::future::try_join_all(listed.into_iter().map(|job| view(db, job))).await?;
+    Ok(Json(json!({ "jobs": views, "next_cursor": next_cursor, "total": total })))
+}
+
+/// A place in the listing: microseconds and job.
+fn cursor(at: DateTime<Utc>, job: JobId) -> String {
+    format!("{:x}.{}", at.timestamp_micros(), job.0.simple())
+}
+
+fn read_cursor(text: &str) -> Option<(DateTime<Utc>, JobId)> {
+    let (at, job) = text.split_once('.')?;
+    let at = DateTime::from_timestamp_micros(i64::from_str_radix(at, 16).ok()?)?;
+    let job: JobId = job.parse().ok()?;
+    // Only as it was given.
+    (cursor(at, job) == text).then_some((at, job))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_given() {
+        let (at, job) = (DateTime::from_timestamp_micros(1_700_000_000_123_456).expect("a time"), JobId::new());
+        assert_eq!(read_cursor(&cursor(at, job)), Some((at, job)));
+        for bad in ["", ".", "x.y", "ffffffffffffffff.00", "1", &cursor(at, job).to_uppercase()] {
+            assert_eq!(read_cursor(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Records.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use serde_json::{Value, json};
+
+use super::tools::{known, run};
+use crate::Api;
+use crate::error::Failure;
+use crate::query::Query;
+
+/// `GET /v1/pubmed/{pmid}`: as `pubmed.get`.
+pub async fn get(
+    State(api): State<Api>,
+    Path(pmid): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Failure> {
+    let mut query = Query::read(query.as_deref());
+    let as_of = query.text("as_of");
+    query.end()?;
+    let params = match as_of {
+        None => json!({ "pmid": pmid }),
+        Some(as_of) => json!({ "pmid": pmid, "as_of": as_of }),
+    };
+    Ok(Json(run(&api, known(&api, "pubmed.get")?, params, "").await?))
+}

@@ -1,0 +1,98 @@
+//! Tools: listed, and called.
+
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::tools::{Action, Asked, Tool};
+use shared::words::{ErrorCode, metrics};
+
+use super::jobs::{check_key, submitted};
+use crate::Api;
+use crate::auth::Principal;
+use crate::body::Body;
+use crate::error::Failure;
+use crate::trace::TraceId;
+
+/// `GET /v1/mcp/tools`
+pub async fn list(State(api): State<Api>) -> Json<Value> {
+    let tools = api.tools.iter().map(|tool| {
+        json!({
+            "name": tool.name, "title": tool.title, "kind": tool.kind(), "description": tool.description,
+            "input_schema": tool.input_schema, "output_schema": tool.output_schema,
+        })
+    });
+    Json(json!({ "tools": tools.collect::<Vec<_>>() }))
+}
+
+/// A call.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    tool: String,
+    #[serde(default)]
+    params: Option<Value>,
+    #[serde(default)]
+    idempotency_key: Option<String>,
+}
+
+/// `POST /v1/mcp/invoke`: the answer of a fast tool, or the job of a job tool.
+pub async fn invoke(
+    State(api): State<Api>,
+    Extension(TraceId(trace_id)): Extension<TraceId>,
+    Extension(Principal(principal)): Extension<Principal>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let call: Call = body.parse()?;
+    let tool = known(&api, &call.tool)?;
+    let params = call.params.unwrap_or_else(|| json!({}));
+    match &tool.action {
+        Action::Run(_) if call.idempotency_key.is_some() => Err(Failure::from(shared::tools::ToolError::of_field(
+            "idempotency_key",
+            "is for tools that become jobs; this one answers at once",
+        ))
+        .of_tool(tool.name)),
+        Action::Run(_) => {
+            let result = run(&api, tool, params, "/params").await?;
+            Ok(Json(json!({ "ok": true, "tool": tool.name, "result": result, "trace_id": trace_id })).into_response())
+        }
+        Action::Submit(submit) => {
+            let asked = Asked {
+                idempotency_key: check_key(call.idempotency_key)?,
+                principal,
+                priority: 0,
+                ttl_hours: api.toolbox.ttl_hours,
+                trace_id,
+            };
+            let job = submit(api.toolbox.clone(), params, asked).await;
+            let job = job.map_err(|error| Failure::from(error.below("/params")).of_tool(tool.name))?;
+            submitted(&api, &job).await
+        }
+    }
+}
+
+/// The tool of a name, in either spelling.
+pub fn known<'a>(api: &'a Api, name: &str) -> Result<&'a Tool, Failure> {
+    api.tool(name).ok_or_else(|| {
+        // The name is the caller's: it is not repeated.
+        Failure::new(ErrorCode::ToolNotFound, "there is no tool of this name: see GET /v1/mcp/tools")
+    })
+}
+
+/// Runs a fast tool within its limit; `below` is where its parameters stood.
+pub async fn run(api: &Api, tool: &Tool, params: Value, below: &str) -> Result<Value, Failure> {
+    let Action::Run(run) = &tool.action else {
+        return Err(Failure::new(ErrorCode::Internal, "a job tool was called as a fast one").of_tool(tool.name));
+    };
+    let _place = api.limits.tool(tool.name)?;
+    let began = Instant::now();
+    let result = run(api.toolbox.clone(), params).await;
+    metrics::request(tool.name, result.is_ok(), began.elapsed());
+    result.map_err(|error| {
+        metrics::error(tool.name, error.code);
+        Failure::from(error.below(below)).of_tool(tool.name)
+    })
+}

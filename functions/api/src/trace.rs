@@ -1,0 +1,110 @@
+//! Around every request: a trace id, a line in the log, the one error body, and no panic gets out.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use shared::words::ErrorCode;
+use tracing::Instrument;
+
+use crate::error::{Failure, status_of};
+
+/// The trace a request belongs to: 32 hex digits.
+#[derive(Clone, Debug)]
+pub struct TraceId(pub String);
+
+/// Wraps a request.
+pub async fn around(mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let trace_id = given(request.headers()).unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+    request.extensions_mut().insert(TraceId(trace_id.clone()));
+    let span = tracing::info_span!("request", trace_id, method = %request.method(), route = tracing::field::Empty);
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let mut response = answered.unwrap_or_else(|_| {
+        Failure::new(ErrorCode::Internal, "something went wrong in this program; its log has the trace_id")
+            .into_response()
+    });
+    let status = response.status();
+    if let Some(failure) = response.extensions_mut().remove::<Failure>().or_else(|| unnamed(status)) {
+        response = with_body(failure, response.headers(), &trace_id);
+    }
+    if let Ok(value) = HeaderValue::from_str(&trace_id) {
+        response.headers_mut().insert("x-trace-id", value);
+    }
+    let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), latency_ms, "answered"));
+    response
+}
+
+/// What the router itself answered.
+fn unnamed(status: StatusCode) -> Option<Failure> {
+    (status == StatusCode::METHOD_NOT_ALLOWED).then(|| {
+        Failure::new(ErrorCode::MethodNotAllowed, "this route does not know the method; Allow lists those it does")
+    })
+}
+
+fn with_body(failure: Failure, said: &HeaderMap, trace_id: &str) -> Response {
+    let retry_after = failure.error.retry_after;
+    let code = failure.error.code;
+    let mut response = (status_of(code), Json(failure.body(trace_id.to_owned()))).into_response();
+    for name in [header::ALLOW, header::WWW_AUTHENTICATE] {
+        if let Some(value) = said.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    if code == ErrorCode::Unauthenticated {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(pause) = retry_after {
+        // Whole seconds, never too few.
+        let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
+    }
+    response
+}
+
+/// The trace id of a W3C `traceparent`, if there is a valid one.
+fn given(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let fine = is_hex(version, 2) && version != "ff" && is_hex(span, 16) && is_hex(flags, 2) && is_hex(trace, 32);
+    let is_there = trace.bytes().any(|b| b != b'0') && span.bytes().any(|b| b != b'0');
+    (fine && is_there && (version != "00" || parts.next().is_none())).then(|| trace.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_valid_traceparent_is_taken() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", HeaderValue::from_static(text));
+            given(&headers)
+        };
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(), Some(trace));
+        for bad in [
+            "",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "x",
+        ] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}

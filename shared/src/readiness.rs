@@ -1,0 +1,129 @@
+//! Readiness: whether everything a request needs can be used right now.
+
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::db;
+use crate::ingest::{self, Engine};
+use crate::pubmed::eutils::Client;
+
+/// How long one check may take.
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// The answer.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Readiness {
+    /// Whether requests can be served.
+    pub status: Status,
+    /// What was looked at.
+    pub checks: Checks,
+}
+
+/// What was looked at.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Checks {
+    /// Postgres answers, and its schema is new enough.
+    pub database: Check,
+    /// The archive can be reached, and keeps versions.
+    pub archive: Check,
+    /// The queue that wakes workers.
+    pub queue: Check,
+    /// The search index.
+    pub index: Check,
+    /// No unit is stuck.
+    pub jobs: Check,
+    /// Circuit breakers: an open one makes nobody unready.
+    pub breakers: Check,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Check {
+    /// How it is.
+    pub status: Status,
+    /// In words.
+    pub detail: String,
+    /// How long it took to find out.
+    pub latency_ms: u64,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// As it should be.
+    Ready,
+    /// It works, but somebody should look.
+    Degraded,
+    /// It does not work.
+    NotReady,
+    /// This deployment has none.
+    NotConfigured,
+}
+
+impl Readiness {
+    /// Whether requests can be served.
+    pub fn is_ready(&self) -> bool {
+        self.status != Status::NotReady
+    }
+}
+
+/// Looks at everything, at the same time.
+pub async fn look(engine: &Engine, client: &Client) -> Readiness {
+    let database = timed(async {
+        match db::check(&engine.db).await {
+            Ok(true) => (Status::Ready, "reachable, schema up to date".to_owned()),
+            Ok(false) => (Status::NotReady, "its schema is older than this program: run the migrations".to_owned()),
+            Err(_) => (Status::NotReady, "it does not answer".to_owned()),
+        }
+    });
+    let archive = timed(async {
+        match engine.archive.store().check().await {
+            Ok(()) => (Status::Ready, "reachable, keeps versions".to_owned()),
+            Err(crate::archive::StoreError::Denied(_)) => {
+                (Status::NotReady, "it may not be used, or keeps no versions: see the log".to_owned())
+            }
+            Err(_) => (Status::NotReady, "it cannot be reached".to_owned()),
+        }
+    });
+    let jobs = timed(async {
+        match ingest::stuck_units(&engine.db, engine.settings.stale * 2).await {
+            Ok(0) => (Status::Ready, "no unit is stuck".to_owned()),
+            Ok(n) => (Status::Degraded, format!("{n} units of dead workers wait for a sweep: does a worker run?")),
+            Err(_) => (Status::NotReady, "the database does not answer".to_owned()),
+        }
+    });
+    let (database, archive, jobs) = tokio::join!(database, archive, jobs);
+    let breakers = match client.breaker().open_for(Instant::now()) {
+        None => (Status::Ready, "ncbi closed".to_owned()),
+        Some(pause) => (Status::Degraded, format!("ncbi open, asked again in {} s", pause.as_secs().max(1))),
+    };
+    let none = |what: &str| Check { status: Status::NotConfigured, detail: what.to_owned(), latency_ms: 0 };
+    let checks = Checks {
+        database,
+        archive,
+        jobs,
+        queue: none("workers listen to the database"),
+        index: none("there is none"),
+        breakers: Check { status: breakers.0, detail: breakers.1, latency_ms: 0 },
+    };
+    let all = [&checks.database, &checks.archive, &checks.jobs, &checks.breakers];
+    let status = if all.iter().any(|check| check.status == Status::NotReady) {
+        Status::NotReady
+    } else if all.iter().any(|check| check.status == Status::Degraded) {
+        Status::Degraded
+    } else {
+        Status::Ready
+    };
+    Readiness { status, checks }
+}
+
+async fn timed(check: impl Future<Output = (Status, String)>) -> Check {
+    let began = Instant::now();
+    let (status, detail) = tokio::time::timeout(LONGEST, check)
+        .await
+        .unwrap_or_else(|_| (Status::NotReady, format!("no answer within {} s", LONGEST.as_secs())));
+    Check { status, detail, latency_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
+}

@@ -1,0 +1,150 @@
+//! How a tool fails: a stable code, one sentence for a person, and what is wrong with which parameter.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::archive::{ReadError, StoreError};
+use crate::db::DbError;
+use crate::ingest::UnitError;
+use crate::jobs::SubmitError;
+use crate::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
+use crate::pubmed::eutils::EutilsError;
+use crate::syncs::BindError;
+use crate::words::{ErrorCode, telemetry};
+
+/// A parameter that is not acceptable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FieldError {
+    /// Where it stands in what was sent, as a JSON pointer.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A tool failed. Its text holds no secret, no SQL and nothing that a server of somebody else sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ToolError {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// One sentence.
+    pub message: String,
+    /// Each parameter that is not acceptable.
+    pub fields: Vec<FieldError>,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+}
+
+impl ToolError {
+    /// A failure.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), fields: Vec::new(), retry_after: None }
+    }
+
+    /// Parameters that are not acceptable; the first is the sentence.
+    pub fn invalid(fields: Vec<FieldError>) -> Self {
+        let message = fields.first().map_or_else(String::new, |field| match field.pointer.trim_start_matches('/') {
+            "" => field.reason.clone(),
+            name => format!("{}: {}", name.replace('/', "."), field.reason),
+        });
+        Self { fields, ..Self::new(ErrorCode::ValidationError, message) }
+    }
+
+    /// One parameter that is not acceptable.
+    pub fn of_field(name: &str, reason: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { pointer: format!("/{name}"), reason: reason.into() }])
+    }
+
+    /// The same with its pointers below another: where the parameters stood in what was sent.
+    #[must_use]
+    pub fn below(mut self, parent: &str) -> Self {
+        for field in &mut self.fields {
+            field.pointer.insert_str(0, parent);
+        }
+        self
+    }
+
+    fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = telemetry::chain(error), "internal error");
+        Self::new(ErrorCode::Internal, "something went wrong in this program; its log has the trace_id")
+    }
+}
+
+impl From<DbError> for ToolError {
+    fn from(error: DbError) -> Self {
+        let (code, message) = match &error {
+            DbError::Unreachable(_) => (ErrorCode::DatabaseError, "the database cannot be reached now: try again"),
+            DbError::Conflict(_) => (ErrorCode::DatabaseTimeout, "the database took too long: try again"),
+            DbError::Full(_) => (ErrorCode::DatabaseError, "the database is full or out of connections"),
+            DbError::Refused(_) | DbError::Schema(_) => return Self::internal(&error),
+        };
+        tracing::warn!(error = telemetry::chain(&error), "database error");
+        Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(code, message) }
+    }
+}
+
+impl From<StoreError> for ToolError {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(error = telemetry::chain(&error), "archive error");
+        Self::new(ErrorCode::ArchiveError, "the archive cannot be read or written now")
+    }
+}
+
+impl From<ReadError> for ToolError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => error.into(),
+            ReadError::Damaged { .. } => {
+                tracing::error!(error = telemetry::chain(&error), "damaged object");
+                Self::new(ErrorCode::ArchiveError, "the archived object is damaged: run `bio-mcp verify`")
+            }
+        }
+    }
+}
+
+impl From<EutilsError> for ToolError {
+    fn from(error: EutilsError) -> Self {
+        Self { retry_after: error.retry_after(), ..Self::new(error.code(), error.to_string()) }
+    }
+}
+
+impl From<ParamError> for ToolError {
+    fn from(error: ParamError) -> Self {
+        Self::of_field(error.field, error.reason)
+    }
+}
+
+impl From<SubmitError> for ToolError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Db(error) => error.into(),
+            SubmitError::TooManyJobs(_) => Self {
+                retry_after: Some(Duration::from_secs(30)),
+                ..Self::new(ErrorCode::RateLimitExceeded, error.to_string())
+            },
+            SubmitError::IdempotencyConflict => Self::new(ErrorCode::IdempotencyConflict, error.to_string()),
+            SubmitError::Params(_) => Self::new(ErrorCode::ValidationError, error.to_string()),
+        }
+    }
+}
+
+impl From<SubmitSyncError> for ToolError {
+    fn from(error: SubmitSyncError) -> Self {
+        match error {
+            SubmitSyncError::Submit(error) => error.into(),
+            SubmitSyncError::Bind(BindError::Db(error)) => error.into(),
+            SubmitSyncError::Bind(error) => Self::of_field("query_key", error.to_string()),
+        }
+    }
+}
+
+impl From<UnitError> for ToolError {
+    fn from(error: UnitError) -> Self {
+        match error {
+            UnitError::Failed { code, message, .. } | UnitError::Blocked { code, message } => Self::new(code, message),
+            other => Self::internal(&other),
+        }
+    }
+}

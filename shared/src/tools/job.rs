@@ -1,0 +1,166 @@
+//! `job.get` and `job.cancel`, and how a job is shown at every door.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::error::ToolError;
+use super::tool::{FastTool, Hints, Toolbox};
+use crate::db::DbError;
+use crate::ingest::finalise;
+use crate::jobs::{self, Job, JobState};
+use crate::words::{ErrorCode, JobId};
+
+/// The tool `job.get`.
+pub struct JobGet;
+
+/// The tool `job.cancel`.
+pub struct JobCancel;
+
+/// Which job.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobParams {
+    /// Its id, as it was answered when it was submitted.
+    #[schemars(with = "String", extend("format" = "uuid"))]
+    pub job_id: Uuid,
+}
+
+/// A job.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct JobView {
+    /// Its id.
+    #[schemars(with = "String", extend("format" = "uuid"))]
+    pub job_id: Uuid,
+    /// Its tool.
+    pub tool: String,
+    /// Its parameters, defaults filled in.
+    pub params: Value,
+    /// Where it is.
+    pub state: JobState,
+    /// Whether it succeeded although records failed.
+    pub completed_with_failures: bool,
+    /// `done`, `total`, `fraction`, and how many records had which outcome.
+    pub progress: Value,
+    /// What came out, when it has ended.
+    pub result: Option<Value>,
+    /// Address of its manifest.
+    pub result_ref: Option<String>,
+    /// Why it failed: `error_code` and `message`.
+    pub error: Option<Value>,
+    /// Its trace.
+    pub trace_id: String,
+    /// 1, or more of a job that does another one again.
+    pub attempt: i32,
+    /// The job it does again.
+    #[schemars(with = "Option<String>", extend("format" = "uuid"))]
+    pub parent_job_id: Option<Uuid>,
+    /// 0 to 10, 10 first.
+    pub priority: i16,
+    /// How many queued jobs are before it.
+    pub position_in_queue: i64,
+    /// How long it will take from now on, as far as that can be known.
+    pub estimated_duration_secs: Option<f64>,
+    /// When it was submitted.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub created_at: DateTime<Utc>,
+    /// When its first unit was started.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub completed_at: Option<DateTime<Utc>>,
+    /// When its row goes.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// How long it took.
+    pub duration_ms: Option<i64>,
+}
+
+/// A job as it is shown.
+pub async fn view(db: &PgPool, job: Job) -> Result<JobView, DbError> {
+    let position_in_queue = jobs::position_in_queue(db, &job).await?;
+    let estimated_duration_secs = jobs::estimated_duration_secs(db, &job).await?;
+    let ended = job.started_at.zip(job.completed_at);
+    Ok(JobView {
+        completed_with_failures: job.completed_with_failures(),
+        job_id: job.id,
+        tool: job.tool,
+        params: job.params,
+        state: job.state,
+        progress: job.progress,
+        result: job.result,
+        result_ref: job.result_ref,
+        error: job.error,
+        trace_id: job.trace_id,
+        attempt: job.attempt,
+        parent_job_id: job.parent_job_id,
+        priority: job.priority,
+        position_in_queue,
+        estimated_duration_secs,
+        created_at: job.created_at,
+        started_at: job.started_at,
+        completed_at: job.completed_at,
+        expires_at: job.expires_at,
+        duration_ms: ended.map(|(started, completed)| (completed - started).num_milliseconds()),
+    })
+}
+
+/// What cancelling did.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct CancelOutput {
+    /// The job.
+    #[schemars(with = "String", extend("format" = "uuid"))]
+    pub job_id: Uuid,
+    /// Its state now: `running` until its units have stopped.
+    pub state: JobState,
+    /// Whether it is or will be cancelled; false when it had ended before.
+    pub cancelled: bool,
+}
+
+fn not_found(job: Uuid) -> ToolError {
+    ToolError::new(ErrorCode::JobNotFound, format!("there is no job {job}; the rows of old jobs go when they expire"))
+}
+
+#[async_trait]
+impl FastTool for JobGet {
+    const NAME: &'static str = "job.get";
+    const TITLE: &'static str = "Look at a job";
+    const DESCRIPTION: &'static str = "Answers with a job's state, progress, result and error.";
+    const HINTS: Hints = Hints::READS;
+    type Params = JobParams;
+    type Output = JobView;
+
+    async fn run(toolbox: &Toolbox, params: JobParams) -> Result<JobView, ToolError> {
+        let db = &toolbox.engine.db;
+        let job = jobs::get(db, JobId(params.job_id)).await?.ok_or_else(|| not_found(params.job_id))?;
+        Ok(view(db, job).await?)
+    }
+}
+
+#[async_trait]
+impl FastTool for JobCancel {
+    const NAME: &'static str = "job.cancel";
+    const TITLE: &'static str = "Cancel a job";
+    const DESCRIPTION: &'static str = "Cancels a job: at once when it is queued, else at the next batch of what runs. \
+                                       What was archived stays.";
+    const HINTS: Hints = Hints { read_only: false, destructive: true, idempotent: true, open_world: false };
+    type Params = JobParams;
+    type Output = CancelOutput;
+
+    async fn run(toolbox: &Toolbox, params: JobParams) -> Result<CancelOutput, ToolError> {
+        let engine = &toolbox.engine;
+        let cancelled = jobs::cancel(&engine.db, JobId(params.job_id)).await?;
+        let cancelled = cancelled.ok_or_else(|| not_found(params.job_id))?;
+        let mut state = cancelled.state;
+        // Nothing ran: it can end here.
+        if cancelled.cancelled && !state.is_terminal() && finalise(engine, JobId(params.job_id)).await? {
+            state = JobState::Cancelled;
+        }
+        Ok(CancelOutput { job_id: params.job_id, state, cancelled: cancelled.cancelled })
+    }
+}

@@ -1,0 +1,106 @@
+//! Parameters: from JSON to what a tool takes, each fault with the place where it stands.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use super::error::{FieldError, ToolError};
+
+/// Reads parameters. An unknown one is refused by its name, one of a wrong type where it stands.
+pub fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, ToolError> {
+    if let Some(pointer) = nul(params, &mut String::new()) {
+        return Err(ToolError::invalid(vec![FieldError { pointer, reason: "holds a NUL character".to_owned() }]));
+    }
+    if !params.is_object() {
+        let reason = "must be a JSON object".to_owned();
+        return Err(ToolError::invalid(vec![FieldError { pointer: String::new(), reason }]));
+    }
+    serde_path_to_error::deserialize(params).map_err(|error| {
+        let mut pointer = pointer(error.path());
+        let mut reason = error.inner().to_string();
+        // Serde reports these at the object that has, or lacks, the field.
+        for (said, ours) in [("unknown field `", "is not a parameter"), ("missing field `", "is required")] {
+            let rest = reason.strip_prefix(said).and_then(|rest| rest.split_once('`'));
+            if let Some((name, more)) = rest {
+                let name = escape(name);
+                if !pointer.ends_with(&format!("/{name}")) {
+                    pointer = format!("{pointer}/{name}");
+                }
+                reason = format!("{ours}{}", more.replace('`', ""));
+                break;
+            }
+        }
+        ToolError::invalid(vec![FieldError { pointer, reason: reason.replace('`', "") }])
+    })
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Map { key } => pointer.extend(["/", &escape(key)]),
+            Segment::Seq { index } => pointer.extend(["/", &index.to_string()]),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// Where a NUL character stands, which Postgres cannot keep.
+fn nul(value: &Value, at: &mut String) -> Option<String> {
+    let below = |key: &str, value: &Value, at: &mut String| {
+        let length = at.len();
+        at.extend(["/", &escape(key)]);
+        let found = nul(value, at);
+        at.truncate(length);
+        found
+    };
+    match value {
+        Value::String(text) if text.contains('\0') => Some(at.clone()),
+        Value::Array(items) => items.iter().enumerate().find_map(|(n, item)| below(&n.to_string(), item, at)),
+        Value::Object(fields) => fields
+            .iter()
+            .find_map(|(key, item)| if key.contains('\0') { Some(at.clone()) } else { below(key, item, at) }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Params {
+        #[allow(dead_code, reason = "only read by the parser")]
+        term: String,
+        #[allow(dead_code, reason = "only read by the parser")]
+        #[serde(default)]
+        limits: Vec<u8>,
+    }
+
+    fn fault(params: &Value) -> (String, String) {
+        let error = parse::<Params>(params).expect_err("refused");
+        (error.fields[0].pointer.clone(), error.fields[0].reason.clone())
+    }
+
+    #[test]
+    fn every_fault_is_named_where_it_stands() {
+        let (pointer, reason) = fault(&json!({"term": "a", "li/mit": 1}));
+        assert_eq!(pointer, "/li~1mit");
+        assert!(reason.starts_with("is not a parameter") && reason.contains("term"), "{reason}");
+        assert_eq!(fault(&json!({})).0, "/term");
+        assert_eq!(fault(&json!({"term": 7})).0, "/term");
+        assert_eq!(fault(&json!({"term": "a", "limits": [1, 300]})).0, "/limits/1");
+        assert_eq!(fault(&json!({"term": "a\u{0}"})), ("/term".to_owned(), "holds a NUL character".to_owned()));
+        assert_eq!(fault(&json!({"term": "a", "x": {"y": ["\u{0}"]}})).0, "/x/y/0");
+        assert_eq!(fault(&json!([1])).0, "");
+        assert_eq!(fault(&json!(null)).0, "");
+    }
+}

@@ -1,0 +1,53 @@
+//! `ping`: whether anybody is there.
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::ToolError;
+use super::tool::{FastTool, Hints, Toolbox};
+
+const MAX_MESSAGE_CHARS: usize = 1000;
+
+/// The tool.
+pub struct Ping;
+
+/// What to say.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PingParams {
+    /// What comes back.
+    #[serde(default = "pong")]
+    #[schemars(length(max = 1000))]
+    message: String,
+}
+
+/// The echo.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PingOutput {
+    /// What was sent.
+    message: String,
+    /// The version of this program.
+    version: &'static str,
+}
+
+fn pong() -> String {
+    "pong".to_owned()
+}
+
+#[async_trait]
+impl FastTool for Ping {
+    const NAME: &'static str = "ping";
+    const TITLE: &'static str = "Ping";
+    const DESCRIPTION: &'static str = "Answers with the message it was sent and the server's version.";
+    const HINTS: Hints = Hints::READS;
+    type Params = PingParams;
+    type Output = PingOutput;
+
+    async fn run(_: &Toolbox, params: PingParams) -> Result<PingOutput, ToolError> {
+        if params.message.chars().count() > MAX_MESSAGE_CHARS {
+            return Err(ToolError::of_field("message", format!("at most {MAX_MESSAGE_CHARS} characters")));
+        }
+        Ok(PingOutput { message: params.message, version: env!("CARGO_PKG_VERSION") })
+    }
+}

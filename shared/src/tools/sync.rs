@@ -1,0 +1,143 @@
+//! `pubmed.sync` and `pubmed.sync.incremental`: records from NCBI into the archive.
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::{FieldError, ToolError};
+use super::tool::{Asked, Hints, JobTool, Toolbox};
+use crate::jobs::Submitted;
+use crate::pipelines::pubmed_sync::{
+    INCREMENTAL, IncrementalParams, SYNC, SyncParams, submit_incremental, submit_sync,
+};
+use crate::words::Pmid;
+
+/// More PMIDs than this are for a file or a query.
+const MAX_PMIDS: usize = 10_000;
+
+/// The tool `pubmed.sync`.
+pub struct Sync;
+
+/// The tool `pubmed.sync.incremental`.
+pub struct SyncIncremental;
+
+/// Parameters of `pubmed.sync`: a query, or PMIDs.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncInput {
+    /// A PubMed query.
+    #[serde(default)]
+    query: Option<String>,
+    /// PMIDs, instead of a query.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>", length(max = 10_000))]
+    pmids: Option<Vec<Pmid>>,
+    /// The key that the records become members of; of a query, it is derived if not given.
+    #[serde(default)]
+    query_key: Option<String>,
+    /// At most so many records of the query, the newest.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    limit: Option<i64>,
+}
+
+/// Parameters of `pubmed.sync.incremental`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncIncrementalInput {
+    /// A PubMed query.
+    query: String,
+    /// The key that the query keeps for ever; derived from it if not given.
+    #[serde(default)]
+    query_key: Option<String>,
+    /// How many days a run looks back behind where the last one came, for what NCBI indexed late.
+    #[serde(default = "five")]
+    #[schemars(range(min = 0, max = 30))]
+    overlap_days: u32,
+    /// At most so many records; the next run goes on behind them.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    limit: Option<i64>,
+}
+
+fn five() -> u32 {
+    crate::pipelines::pubmed_sync::OVERLAP_DAYS
+}
+
+/// What came of a sync: the five outcomes sum to `requested`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SyncOutput {
+    /// Records that were asked for.
+    requested: i64,
+    /// New or changed ones.
+    archived: i64,
+    /// Unchanged or older ones.
+    skipped: i64,
+    /// Those that could not be archived.
+    failed: i64,
+    /// Those that were deleted upstream.
+    deleted: i64,
+    /// Those that were not returned.
+    missing: i64,
+    /// The first hundred that failed.
+    pmids_failed: Vec<String>,
+    /// Address of the manifest.
+    manifest: Option<String>,
+    /// More of an incremental sync: `query_key`, `windows`, `watermarks` before and after.
+    #[serde(flatten)]
+    more: serde_json::Map<String, Value>,
+}
+
+#[async_trait]
+impl JobTool for Sync {
+    const NAME: &'static str = SYNC;
+    const TITLE: &'static str = "Sync from PubMed";
+    const DESCRIPTION: &'static str = "Archives what a PubMed query finds, or the PMIDs given. A job: it is done again \
+                                       without harm, unchanged records are skipped.";
+    const HINTS: Hints = Hints::ADDS_FROM_NCBI;
+    type Params = SyncInput;
+    type Output = SyncOutput;
+
+    async fn submit(toolbox: &Toolbox, params: SyncInput, asked: Asked) -> Result<Submitted, ToolError> {
+        let key = params.query_key.as_deref();
+        let checked = match (params.query, params.pmids) {
+            (Some(query), None) => SyncParams::of_query(&query, key, params.limit)?,
+            (None, Some(_)) if params.limit.is_some() => {
+                return Err(ToolError::of_field("limit", "is for a query, not for pmids"));
+            }
+            (None, Some(pmids)) if pmids.len() > MAX_PMIDS => {
+                return Err(ToolError::of_field("pmids", format!("at most {MAX_PMIDS}: use a query, or bulk files")));
+            }
+            (None, Some(pmids)) => SyncParams::of_pmids(pmids, key)?,
+            (None, None) => {
+                return Err(ToolError::of_field("query", "is required, or pmids"));
+            }
+            (Some(_), Some(_)) => {
+                let either = |name: &str| FieldError {
+                    pointer: format!("/{name}"),
+                    reason: "give a query or pmids, not both".to_owned(),
+                };
+                return Err(ToolError::invalid(vec![either("query"), either("pmids")]));
+            }
+        };
+        Ok(submit_sync(&toolbox.engine.db, &checked, toolbox.limits, |submission| asked.of(submission)).await?)
+    }
+}
+
+#[async_trait]
+impl JobTool for SyncIncremental {
+    const NAME: &'static str = INCREMENTAL;
+    const TITLE: &'static str = "Keep a PubMed query up to date";
+    const DESCRIPTION: &'static str = "Archives what was added to or changed in a PubMed query since its last run, and \
+                                       loses nothing. A job; one of each query runs at a time.";
+    const HINTS: Hints = Hints::ADDS_FROM_NCBI;
+    type Params = SyncIncrementalInput;
+    type Output = SyncOutput;
+
+    async fn submit(toolbox: &Toolbox, params: SyncIncrementalInput, asked: Asked) -> Result<Submitted, ToolError> {
+        let SyncIncrementalInput { query, query_key, overlap_days, limit } = params;
+        let checked = IncrementalParams::new(&query, query_key.as_deref(), Some(overlap_days), limit)?;
+        Ok(submit_incremental(&toolbox.engine.db, &checked, toolbox.limits, |submission| asked.of(submission)).await?)
+    }
+}

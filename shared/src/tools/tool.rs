@@ -1,0 +1,232 @@
+//! What a tool is.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::ToolError;
+use super::params::parse;
+use crate::ingest::Engine;
+use crate::jobs::{Limits, Submission, Submitted};
+use crate::pubmed::eutils::Client;
+
+/// What tools work with.
+#[derive(Clone)]
+pub struct Toolbox {
+    /// State, objects, and what jobs can be run.
+    pub engine: Engine,
+    /// NCBI.
+    pub client: Client,
+    /// Limits on submissions.
+    pub limits: Limits,
+    /// How long a job's row stays unless its caller says so, in hours.
+    pub ttl_hours: i16,
+    /// Whether abstracts are served: their copyright is their publishers'.
+    pub serve_abstracts: bool,
+}
+
+/// Whether a tool answers at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It answers at once.
+    Fast,
+    /// It becomes a job.
+    Job,
+}
+
+/// What a caller may expect of a tool, as MCP's annotations say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "these are the four of the protocol")]
+pub struct Hints {
+    /// It changes nothing.
+    pub read_only: bool,
+    /// It may take something away.
+    pub destructive: bool,
+    /// The same call again changes nothing more.
+    pub idempotent: bool,
+    /// It asks servers of somebody else.
+    pub open_world: bool,
+}
+
+impl Hints {
+    /// Of a tool that reads what is here.
+    pub const READS: Self = Self { read_only: true, destructive: false, idempotent: true, open_world: false };
+    /// Of a tool that also reads from NCBI.
+    pub const READS_NCBI: Self = Self { open_world: true, ..Self::READS };
+    /// Of a tool that adds to the archive from NCBI.
+    pub const ADDS_FROM_NCBI: Self = Self { read_only: false, ..Self::READS_NCBI };
+}
+
+/// Who submits a job, and how.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Names the request, so that sending it again is not a second one.
+    pub idempotency_key: Option<String>,
+    /// Who asks.
+    pub principal: String,
+    /// 0 to 10, 10 first.
+    pub priority: i16,
+    /// How long the row stays after the job has ended, 1 to 168 hours.
+    pub ttl_hours: i16,
+    /// The trace it belongs to.
+    pub trace_id: String,
+}
+
+impl Asked {
+    /// Fills in who asks.
+    pub fn of(self, submission: Submission) -> Submission {
+        Submission {
+            idempotency_key: self.idempotency_key,
+            principal: self.principal,
+            priority: self.priority,
+            ttl_hours: self.ttl_hours,
+            trace_id: self.trace_id,
+            ..submission
+        }
+    }
+}
+
+/// A tool that answers at once.
+#[async_trait]
+pub trait FastTool {
+    /// Its dotted name.
+    const NAME: &'static str;
+    /// Its name for people.
+    const TITLE: &'static str;
+    /// What it does, for people and models.
+    const DESCRIPTION: &'static str;
+    /// What may be expected of it.
+    const HINTS: Hints;
+    /// What it takes.
+    type Params: DeserializeOwned + JsonSchema + Send;
+    /// What it answers.
+    type Output: Serialize + JsonSchema;
+
+    /// Runs it.
+    async fn run(toolbox: &Toolbox, params: Self::Params) -> Result<Self::Output, ToolError>;
+}
+
+/// A tool that becomes a job.
+#[async_trait]
+pub trait JobTool {
+    /// Its dotted name.
+    const NAME: &'static str;
+    /// Its name for people.
+    const TITLE: &'static str;
+    /// What it does, for people and models.
+    const DESCRIPTION: &'static str;
+    /// What may be expected of it.
+    const HINTS: Hints;
+    /// What it takes.
+    type Params: DeserializeOwned + JsonSchema + Send;
+    /// What is in the result of its job.
+    type Output: JsonSchema;
+
+    /// Checks the parameters and submits the job.
+    async fn submit(toolbox: &Toolbox, params: Self::Params, asked: Asked) -> Result<Submitted, ToolError>;
+}
+
+type Run = Arc<dyn Fn(Toolbox, Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync>;
+type Submit = Arc<dyn Fn(Toolbox, Value, Asked) -> BoxFuture<'static, Result<Submitted, ToolError>> + Send + Sync>;
+
+/// What calling a tool does.
+#[derive(Clone)]
+pub enum Action {
+    /// Answers.
+    Run(Run),
+    /// Submits a job.
+    Submit(Submit),
+}
+
+/// A tool.
+#[derive(Clone)]
+pub struct Tool {
+    /// Its dotted name.
+    pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// What it does.
+    pub description: &'static str,
+    /// What may be expected of it.
+    pub hints: Hints,
+    /// JSON Schema of its parameters.
+    pub input_schema: Value,
+    /// JSON Schema of its result, or of the result of its job.
+    pub output_schema: Value,
+    /// What calling it does; parameters are checked there.
+    pub action: Action,
+}
+
+impl Tool {
+    pub(super) fn fast<T: FastTool>() -> Self {
+        let run = |toolbox: Toolbox, params: Value| -> BoxFuture<'static, _> {
+            Box::pin(async move {
+                let output = T::run(&toolbox, parse(&params)?).await?;
+                serde_json::to_value(output).map_err(|error| {
+                    tracing::error!(tool = T::NAME, %error, "a result is not JSON");
+                    ToolError::new(crate::words::ErrorCode::Internal, "the result cannot be written as JSON")
+                })
+            })
+        };
+        Self {
+            name: T::NAME,
+            title: T::TITLE,
+            description: T::DESCRIPTION,
+            hints: T::HINTS,
+            input_schema: schema::<T::Params>(Side::Input),
+            output_schema: schema::<T::Output>(Side::Output),
+            action: Action::Run(Arc::new(run)),
+        }
+    }
+
+    pub(super) fn job<T: JobTool>() -> Self {
+        let submit = |toolbox: Toolbox, params: Value, asked: Asked| -> BoxFuture<'static, _> {
+            Box::pin(async move { T::submit(&toolbox, parse(&params)?, asked).await })
+        };
+        Self {
+            name: T::NAME,
+            title: T::TITLE,
+            description: T::DESCRIPTION,
+            hints: T::HINTS,
+            input_schema: schema::<T::Params>(Side::Input),
+            output_schema: schema::<T::Output>(Side::Output),
+            action: Action::Submit(Arc::new(submit)),
+        }
+    }
+
+    /// Whether it answers at once.
+    pub fn kind(&self) -> Kind {
+        match self.action {
+            Action::Run(_) => Kind::Fast,
+            Action::Submit(_) => Kind::Job,
+        }
+    }
+
+    /// Its name with `_` for `.`: several MCP clients refuse dots.
+    pub fn flat_name(&self) -> String {
+        self.name.replace('.', "_")
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Input,
+    Output,
+}
+
+/// A schema that refers to nothing outside of itself.
+fn schema<T: JsonSchema>(side: Side) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        if matches!(side, Side::Output) {
+            settings.contract = schemars::generate::Contract::Serialize;
+        }
+    });
+    SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value()
+}

@@ -1,0 +1,146 @@
+//! The HTTP server in tests: a real port, a real client.
+
+use std::time::Duration;
+
+use api::Api;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use shared::ingest::{Engine, Worker};
+use shared::pubmed::eutils::Client;
+use shared::tools::Toolbox;
+use shared::words::config::{Config, HttpSettings};
+use tokio::task::JoinHandle;
+
+use crate::sync::LIMITS;
+
+/// A server that ends with the test.
+pub struct Server {
+    /// Where it is.
+    pub url: String,
+    /// What is behind it.
+    pub engine: Engine,
+    http: reqwest::Client,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// An answer.
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// Its body, null where it is not JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The status and code of an error, after a look at what every error body has.
+    #[track_caller]
+    pub fn error(&self) -> (u16, &str) {
+        let body = &self.body;
+        assert_eq!(body["ok"], false, "{body}");
+        assert!(body["message"].as_str().is_some_and(|text| !text.is_empty()), "{body}");
+        assert!(body["retryable"].is_boolean(), "{body}");
+        assert_eq!(body["trace_id"].as_str(), self.header("x-trace-id"), "{body}");
+        for word in ["postgres", "select ", "/tmp", "127.0.0.1", "sqlx", "panicked"] {
+            assert!(!body.to_string().to_lowercase().contains(word), "{word} leaks: {body}");
+        }
+        (self.status.as_u16(), body["error_code"].as_str().unwrap_or_default())
+    }
+}
+
+/// The settings of a server without any in the environment, with changes.
+pub fn settings(more: &[(&str, &str)]) -> HttpSettings {
+    let lookup = |name: &str| more.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    Config::read(lookup).expect("valid settings").http
+}
+
+impl Server {
+    /// A server over an engine, without workers.
+    pub async fn start(engine: Engine, client: Client, settings: &HttpSettings) -> Self {
+        Self::with(engine, client, settings, |toolbox| toolbox).await
+    }
+
+    /// The same with a changed toolbox.
+    pub async fn with(
+        engine: Engine,
+        client: Client,
+        settings: &HttpSettings,
+        change: impl FnOnce(Toolbox) -> Toolbox,
+    ) -> Self {
+        let toolbox = change(Toolbox {
+            engine: engine.clone(),
+            client,
+            limits: LIMITS,
+            ttl_hours: 24,
+            serve_abstracts: settings.serve_abstracts,
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let router = api::router(Api::new(toolbox, settings));
+        let serving = tokio::spawn(async move {
+            api::serve(listener, router, std::future::pending()).await.expect("serves");
+        });
+        Self { url, engine, http: reqwest::Client::new(), tasks: vec![serving] }
+    }
+
+    /// Lets a worker of this process run what is submitted.
+    pub fn work(&mut self) {
+        let worker = Worker::new(self.engine.clone(), None).expect("a worker");
+        self.tasks.push(tokio::spawn(async move { worker.run(false).await.expect("works") }));
+    }
+
+    /// A request.
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        self.http.request(method, format!("{}{path}", self.url)).timeout(Duration::from_secs(60))
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = serde_json::from_slice(&response.bytes().await.expect("a body")).unwrap_or(Value::Null);
+        Answer { status, headers, body }
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path)).await
+    }
+
+    /// POST of JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = self.request("POST", path).header("content-type", "application/json").body(body.to_string());
+        self.send(request).await
+    }
+
+    /// Submits a job and answers its id.
+    pub async fn submit(&self, body: &Value) -> String {
+        let answer = self.post("/v1/jobs", body).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        answer.body["job_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The job when it has ended, by long polls.
+    pub async fn ended(&self, job: &str) -> Value {
+        loop {
+            let answer = self.get(&format!("/v1/jobs/{job}?wait=25")).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+            if ["succeeded", "failed", "cancelled"].contains(&answer.body["state"].as_str().expect("a state")) {
+                return answer.body;
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
