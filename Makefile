@@ -30,8 +30,10 @@ mutants: ## plant sixteen bugs, one at a time: the tests must catch each
 	@scripts/mutants.sh
 
 SEEDS ?= 5000
-campaign: ## thousands of random upstream histories (SEEDS=5000)
-	@BIO_MCP_MODEL_SEEDS=$(SEEDS) scripts/test.sh -E 'binary(sync_model)'
+EXAMPLES ?= 6500
+campaign: ## thousands of upstream histories (SEEDS=5000), a hundred thousand HTTP requests (EXAMPLES=6500)
+	@BIO_MCP_MODEL_SEEDS=$(SEEDS) BIO_MCP_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) \
+		scripts/test.sh -E 'binary(sync_model) | test(every_answer_is_as_the_document_says)'
 
 coverage: ## lines of jobs and ingest that the tests run
 	@scripts/coverage.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the machine lacks into .tools/, nothing else changes:
 #   setup.sh            a PostgreSQL, if none is installed
-#   setup.sh --tests    also the Python packages of the reference programs, and an S3 emulator
+#   setup.sh --tests    also the Python packages of the reference programs, an S3 emulator, and schemathesis
 #   setup.sh --coverage also LLVM's coverage tools of the compiler's version
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -79,6 +79,17 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/ministack/.complete-1" ]; then
         exit 1
     }
     touch "$tools/ministack/.complete-1"
+fi
+
+if [ "${1:-}" = --tests ] && [ ! -e "$tools/schemathesis/.complete-1" ]; then
+    echo "setup: fetching schemathesis, which tries the HTTP server out, into .tools/schemathesis"
+    rm -rf "$tools/schemathesis"
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
+        --target "$tools/schemathesis" "schemathesis==4.32.5" "openapi-spec-validator==0.9.0" 2>"$tools/pip.log" || {
+        cat "$tools/pip.log" >&2
+        exit 1
+    }
+    touch "$tools/schemathesis/.complete-1"
 fi
 
 if [ "${1:-}" = --coverage ] && [ ! -e "$tools/llvm/.complete" ]; then

@@ -19,6 +19,7 @@ pub struct Server {
     pub url: String,
     /// What is behind it.
     pub engine: Engine,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
     http: reqwest::Client,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -82,17 +83,24 @@ impl Server {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let router = api::router(Api::new(toolbox, settings));
-        let serving = tokio::spawn(async move {
-            api::serve(listener, router, std::future::pending()).await.expect("serves");
-        });
-        Self { url, engine, http: reqwest::Client::new(), tasks: vec![serving] }
+        let api = Api::new(toolbox, settings);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async move {
+            let _ = stopped.await;
+        };
+        let serving = tokio::spawn(async move { api::serve(listener, api, stopped).await.expect("serves") });
+        Self { url, engine, stop: Some(stop), http: reqwest::Client::new(), tasks: vec![serving] }
     }
 
     /// Lets a worker of this process run what is submitted.
     pub fn work(&mut self) {
         let worker = Worker::new(self.engine.clone(), None).expect("a worker");
         self.tasks.push(tokio::spawn(async move { worker.run(false).await.expect("works") }));
+    }
+
+    /// Tells it to stop, as a signal would.
+    pub fn stop(&mut self) {
+        drop(self.stop.take());
     }
 
     /// A request.

@@ -177,6 +177,9 @@ async fn jobs_are_listed_page_by_page_with_a_true_total() {
     }
     let ended = server.send(server.request("DELETE", &format!("/v1/jobs/{}", submitted[3]))).await;
     assert_eq!(ended.body, json!({ "job_id": submitted[3], "state": "succeeded", "cancelled": false }));
+    let again = server.send(server.request("DELETE", &format!("/v1/jobs/{}", submitted[0]))).await;
+    assert_eq!(again.body, json!({ "job_id": submitted[0], "state": "cancelled", "cancelled": false }));
+    assert_eq!(server.get("/v1/jobs?tool=pubmed.ingest_files").await.body["total"], 0, "the command line's tool");
     for (status, total) in [("completed", 6), ("cancelled", 1), ("failed", 0), ("running", 0)] {
         assert_eq!(server.get(&format!("/v1/jobs?status={status}")).await.body["total"], total, "{status}");
     }
@@ -231,6 +234,9 @@ async fn what_is_not_acceptable_is_refused_where_it_stands() {
         (get("/v1/pubmed/..%2F1"), "/pmid"),
         (get("/v1/pubmed/%D9%A3"), "/pmid"),
         (get("/v1/pubmed/0"), "/pmid"),
+        (get("/v1/pubmed/1?as_of=-5000-01-01T00:00:00Z"), "/as_of"),
+        (get("/v1/pubmed/1?as_of=2026-01-01"), "/as_of"),
+        (invoke("ping", Value::Null), "/params"),
         (get("/v1/jobs?limit=101"), "/limit"),
         (get("/v1/jobs?limit=0x1"), "/limit"),
         (get("/v1/jobs?state=done"), "/state"),
@@ -253,6 +259,8 @@ async fn what_is_not_acceptable_is_refused_where_it_stands() {
         assert!(!answer.body.to_string().contains("drop table"), "what was sent is not repeated");
     }
     for (answer, expected) in [
+        (server.get("/v1/jobs/%FF").await, (400, "VALIDATION_ERROR")),
+        (server.get("/v1/pubmed/%FF").await, (400, "VALIDATION_ERROR")),
         (server.post("/v1/jobs", &json!({ "tool": "pubmed.nothing" })).await, (404, "TOOL_NOT_FOUND")),
         (server.get("/v1/nothing").await, (404, "NOT_FOUND")),
         (server.get("/v1/jobs/nothing").await, (404, "JOB_NOT_FOUND")),
@@ -458,7 +466,7 @@ async fn everything_together_has_a_limit_and_waiting_for_a_job_has_its_own() {
     let search = json!({ "tool": "pubmed.search", "params": { "term": "all" } });
     let waiting = futures_util::future::join_all((0..3).map(|_| server.get(&poll)));
     let searching = futures_util::future::join_all((0..12).map(|_| server.post("/v1/mcp/invoke", &search)));
-    let alive = futures_util::future::join_all((0..12).map(|_| server.get("/healthz")));
+    let alive = futures_util::future::join_all((0..12).map(|n| server.get(["/healthz", "/readyz"][n % 2])));
     let (waited, searched, alive) = tokio::join!(waiting, searching, alive);
     assert!(waited.iter().all(|answer| answer.status == 200), "they keep nobody out and are not kept out");
     assert!(alive.iter().all(|answer| answer.status == 200), "a busy process lives");
@@ -489,8 +497,11 @@ async fn too_many_jobs_are_refused_until_some_have_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_database_is_said_at_every_door_and_nothing_leaks() {
-    let World { simulator, server } = plain().await;
+    let World { simulator, mut server } = plain().await;
     assert_eq!(server.get("/readyz").await.body["checks"]["archive"]["status"], "ready");
+    server.work();
+    let job = server.submit(&sync_of(1000..1001)).await;
+    server.ended(&job).await;
     let client = client(settings(&simulator));
     server.engine.db.close().await;
     let lost = Server::start(server.engine.clone(), client, &http_settings(&[])).await;
@@ -501,6 +512,8 @@ async fn a_lost_database_is_said_at_every_door_and_nothing_leaks() {
         lost.get("/v1/jobs").await,
         lost.post("/v1/jobs", &sync_of(1000..1001)).await,
         lost.get("/v1/pubmed/1000").await,
+        lost.send(lost.request("DELETE", &format!("/v1/jobs/{job}"))).await,
+        lost.send(lost.request("POST", &format!("/v1/jobs/{job}/retry"))).await,
         lost.get(&format!("/v1/jobs/{}?wait=5", uuid::Uuid::now_v7())).await,
     ] {
         assert_eq!(answer.error(), (503, "DATABASE_ERROR"), "{}", answer.body);
@@ -529,4 +542,34 @@ async fn a_hundred_jobs_at_once_run_to_their_end() {
     }
     assert_eq!(server.get("/v1/jobs?status=completed&limit=1").await.body["total"], 100);
     assert_eq!(invariants::broken(&server.engine.db).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_answered_when_the_server_stops() {
+    let World { simulator: _ncbi, mut server } = plain().await;
+    let job = server.submit(&sync_of(1000..1001)).await;
+    let tag = server.get(&format!("/v1/jobs/{job}")).await.header("etag").expect("a version").to_owned();
+    let began = std::time::Instant::now();
+    let poll = server.request("GET", &format!("/v1/jobs/{job}?wait=25")).header("if-none-match", &tag);
+    let waiting = tokio::spawn(poll.send());
+    // It waits when there is a connection that listens.
+    let listening = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+    while sqlx::query_scalar::<_, i64>(listening).fetch_one(&server.engine.db).await.expect("counted") == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.stop();
+    let answer = waiting.await.expect("joined").expect("an answer, not a broken connection");
+    assert_eq!(answer.status(), 304);
+    assert!(began.elapsed() < Duration::from_secs(20), "long before the wait is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_leads_its_own_name_here_is_refused() {
+    let World { simulator: _ncbi, server } =
+        World::new(5, Options::default(), &[("BIO_MCP_ALLOWED_HOSTS", "archive.lab")]).await;
+    let named = |host: &str| server.send(server.request("GET", "/v1/jobs").header("host", host));
+    assert_eq!(named("evil.example:8080").await.error(), (403, "FORBIDDEN"));
+    for own in ["localhost:8080", "127.0.0.1", "[::1]:8080", "archive.lab"] {
+        assert_eq!(named(own).await.status, 200, "{own}");
+    }
 }

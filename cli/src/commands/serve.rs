@@ -4,6 +4,7 @@ use api::Api;
 use shared::tools::Toolbox;
 use shared::words::config::AuthSetting;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use super::interrupted;
 use crate::args::Listen;
@@ -15,7 +16,7 @@ use crate::session::Session;
 pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
     let listener = listen(session, args).await?;
-    serve(session, listener, interrupted()).await?;
+    serve(session, listener, interrupted()).await.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(Exit::Done)
 }
 
@@ -34,12 +35,12 @@ pub async fn listen(session: &Session, args: &Listen) -> Result<TcpListener, Fai
     Ok(listener)
 }
 
-/// Answers until `stop`.
-pub async fn serve(
+/// Answers until `stop`, in a task of its own: whatever else this process waits for.
+pub fn serve(
     session: &Session,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Failure> {
+) -> JoinHandle<std::io::Result<()>> {
     let toolbox = Toolbox {
         engine: session.engine.clone(),
         client: session.client.clone(),
@@ -47,6 +48,5 @@ pub async fn serve(
         ttl_hours: session.config.job_ttl_hours,
         serve_abstracts: session.config.http.serve_abstracts,
     };
-    api::serve(listener, api::router(Api::new(toolbox, &session.config.http)), stop).await?;
-    Ok(())
+    tokio::spawn(api::serve(listener, Api::new(toolbox, &session.config.http), stop))
 }

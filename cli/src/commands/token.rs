@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shared::words::Sha256;
+use shared::words::config::TokenHash;
 
 use crate::args::Token;
 use crate::failure::{Exit, Failure};
@@ -10,6 +11,11 @@ use crate::out;
 /// Runs the command; nothing is kept of the token.
 pub fn run(token: &Token, json: bool) -> Result<Exit, Failure> {
     let Token::New { name } = token;
+    if let Some(name) = name.as_deref().filter(|name| !TokenHash::is_id(name)) {
+        return Err(Failure::usage(format!(
+            "{name:?} cannot be a name: 1 to 64 letters, digits, '-', '_', '.' and '@'"
+        )));
+    }
     // Two random ids: 244 bits from the system.
     let token = format!("bio-mcp_{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let hash = Sha256::of(token.as_bytes()).to_hex();

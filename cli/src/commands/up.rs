@@ -25,8 +25,7 @@ pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
     let listener = serve::listen(session, args).await?;
     let (stop, mut stopped) = watch::channel(());
-    let serving = serve::serve(session, listener, async move { while stopped.changed().await.is_ok() {} });
-    tokio::pin!(serving);
+    let mut serving = serve::serve(session, listener, async move { while stopped.changed().await.is_ok() {} });
     for topic in &session.config.topics {
         let known = shared::syncs::topics(session.db()).await?;
         let is_known = |topic: &TopicSetting| known.iter().any(|one| one.query == topic.query.trim());
@@ -57,7 +56,7 @@ pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
                 let result = result.map_err(|error| Failure::internal(format!("a worker panicked: {error}")))?;
                 break result.map_err(Failure::from);
             }
-            served = &mut serving => break served,
+            served = &mut serving => break answered(served),
             () = &mut interrupted => break Ok(()),
         }
     };
@@ -65,8 +64,14 @@ pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
         flag.store(true, Ordering::Relaxed);
     }
     drop(stop);
-    let (served, ()) = tokio::join!(async { if ended.is_ok() { serving.await } else { Ok(()) } }, async {
-        while working.join_next().await.is_some() {}
-    });
-    ended.and(served).map(|()| Exit::Done)
+    while working.join_next().await.is_some() {}
+    if !serving.is_finished() {
+        answered(serving.await)?;
+    }
+    ended.map(|()| Exit::Done)
+}
+
+/// How the server ended.
+fn answered(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), Failure> {
+    Ok(served.map_err(|error| Failure::internal(format!("the server panicked: {error}")))??)
 }

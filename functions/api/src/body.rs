@@ -1,5 +1,7 @@
 //! Bodies of requests: JSON of a bounded size, and nothing else.
 
+use std::time::Duration;
+
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
@@ -12,6 +14,9 @@ use crate::error::Failure;
 
 /// The longest body.
 pub const MAX_BYTES: usize = 256 * 1024;
+
+/// How long a body may take to arrive: who sends it holds a place.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// A JSON body.
 pub struct Body(pub Value);
@@ -42,7 +47,9 @@ impl<S: Sync> FromRequest<S> for Body {
         {
             return Err(too_large());
         }
-        let bytes = to_bytes(request.into_body(), MAX_BYTES).await.map_err(|error| {
+        let late = || Failure::new(ErrorCode::ValidationError, "the body did not arrive in time");
+        let read = tokio::time::timeout(LONGEST, to_bytes(request.into_body(), MAX_BYTES));
+        let bytes = read.await.map_err(|_| late())?.map_err(|error| {
             let is_length = std::error::Error::source(&error).is_some_and(|e| e.to_string().contains("length limit"));
             if is_length { too_large() } else { Failure::new(ErrorCode::ValidationError, "the body broke off") }
         })?;

@@ -8,6 +8,7 @@ pub mod auth;
 mod body;
 mod error;
 pub mod limits;
+pub mod openapi;
 mod query;
 mod readiness;
 mod routes;
@@ -42,7 +43,7 @@ impl Api {
         Self {
             changes: Changes::new(toolbox.engine.db.clone()),
             tools: catalogue().into(),
-            auth: Arc::new(Auth::new(&settings.auth)),
+            auth: Arc::new(Auth::new(settings)),
             limits: Arc::new(limits::Limits::new(settings)),
             readiness: Arc::default(),
             toolbox,
@@ -61,6 +62,7 @@ pub fn router(api: Api) -> Router {
         .route("/livez", get(routes::health::alive))
         .route("/readyz", get(routes::health::ready))
         .route("/metrics", get(routes::health::metrics))
+        .route("/openapi.json", get(routes::health::openapi))
         .route("/v1/mcp/tools", get(routes::tools::list))
         .route("/v1/mcp/invoke", post(routes::tools::invoke))
         .route("/v1/jobs", get(routes::jobs::list).post(routes::jobs::submit))
@@ -77,16 +79,18 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Answers requests until `stop`; then no new connection is taken, and what is under way is answered, for
-/// ten seconds at most.
+/// Answers requests until `stop`; then no new connection is taken, who waits for a job is answered at once,
+/// and what else is under way has ten seconds.
 pub async fn serve(
     listener: tokio::net::TcpListener,
-    router: Router,
+    api: Api,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let (told, mut tell) = tokio::sync::watch::channel(());
+    let changes = api.changes.clone();
     let stopped = async move {
         stop.await;
+        changes.end();
         drop(told);
     };
     let late = async move {
@@ -94,7 +98,7 @@ pub async fn serve(
         tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     };
     tokio::select! {
-        served = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future() => served,
+        served = axum::serve(listener, router(api)).with_graceful_shutdown(stopped).into_future() => served,
         () = late => Ok(()),
     }
 }

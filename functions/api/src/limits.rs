@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use shared::words::ErrorCode;
@@ -12,7 +13,9 @@ use shared::words::config::HttpSettings;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Api;
+use crate::auth::OPEN;
 use crate::error::Failure;
+use crate::query::Query;
 
 /// When to come again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -56,13 +59,18 @@ fn full(message: &str) -> Failure {
     Failure::new(ErrorCode::RateLimitExceeded, format!("{message}: try again")).retry_after(PAUSE)
 }
 
-/// Lets a request through, or answers 429. Whether the process lives can always be asked.
+/// Lets a request through, or answers 429. How the process is can always be asked.
 pub async fn admit(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
-    if matches!(request.uri().path(), "/healthz" | "/livez") {
+    if OPEN.contains(&request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    let waits = request.uri().query().is_some_and(|query| query.split('&').any(|one| one.starts_with("wait=")));
-    let limit = if waits { &api.limits.waiting } else { &api.limits.all };
+    let limit = if waits(&request) { &api.limits.waiting } else { &api.limits.all };
     let _place = take(limit).ok_or_else(|| full("too many requests are in flight"))?;
     Ok(next.run(request).await)
+}
+
+/// Whether it waits for a job.
+fn waits(request: &Request) -> bool {
+    let is_job = request.uri().path().strip_prefix("/v1/jobs/").is_some_and(|id| !id.contains('/'));
+    is_job && request.method() == Method::GET && Query::read(request.uri().query()).text("wait").is_some()
 }

@@ -26,6 +26,7 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     let span = tracing::info_span!("request", trace_id, method = %request.method(), route = tracing::field::Empty);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_| {
+        span.in_scope(|| tracing::error!("a request panicked"));
         Failure::new(ErrorCode::Internal, "something went wrong in this program; its log has the trace_id")
             .into_response()
     });
@@ -43,9 +44,11 @@ pub async fn around(mut request: Request, next: Next) -> Response {
 
 /// What the router itself answered.
 fn unnamed(status: StatusCode) -> Option<Failure> {
-    (status == StatusCode::METHOD_NOT_ALLOWED).then(|| {
-        Failure::new(ErrorCode::MethodNotAllowed, "this route does not know the method; Allow lists those it does")
-    })
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        let message = "this route does not know the method; Allow lists those it does";
+        return Some(Failure::new(ErrorCode::MethodNotAllowed, message));
+    }
+    (status == StatusCode::BAD_REQUEST).then(|| Failure::new(ErrorCode::ValidationError, "the address is not valid"))
 }
 
 fn with_body(failure: Failure, said: &HeaderMap, trace_id: &str) -> Response {

@@ -7,7 +7,7 @@ use crate::db::DbError;
 use crate::words::JobId;
 
 /// One record that failed or was not returned.
-#[derive(Clone, Debug, FromRow, serde::Serialize)]
+#[derive(Clone, Debug, FromRow, serde::Serialize, schemars::JsonSchema)]
 pub struct Failure {
     /// Its place in the listing.
     pub id: i64,

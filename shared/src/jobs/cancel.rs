@@ -28,7 +28,7 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
         .await?;
     let Some(state) = state.as_deref().and_then(JobState::parse) else { return Ok(None) };
     if state.is_terminal() {
-        return Ok(Some(Cancelled { state, cancelled: state == JobState::Cancelled, stopping: false }));
+        return Ok(Some(Cancelled { state, cancelled: false, stopping: false }));
     }
     let cancelled_units = sqlx::query(
         "update ingestion_work_units set status = 'cancelled', completed_at = now() \

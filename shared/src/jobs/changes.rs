@@ -1,11 +1,14 @@
 //! Hearing of changes of jobs: one connection for all who wait.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
-use tokio::sync::watch;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use super::list::get;
 use super::state::Job;
@@ -18,56 +21,71 @@ const POLL: Duration = Duration::from_secs(2);
 /// How long after a lost connection the next one is tried.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Who is so many changes behind looks at its job without knowing which they were.
+const BEHIND: usize = 256;
+
 /// Wakes those who wait for jobs. The connection is made when the first of them comes, and stays.
 #[derive(Clone)]
 pub struct Changes {
     db: PgPool,
-    heard: Arc<std::sync::OnceLock<watch::Receiver<u64>>>,
+    /// Ids of changed jobs; none for "any".
+    heard: broadcast::Sender<Option<Uuid>>,
+    is_listening: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Changes {
     /// Changes of the jobs in a database.
     pub fn new(db: PgPool) -> Self {
-        Self { db, heard: Arc::default() }
+        let (heard, _) = broadcast::channel(BEHIND);
+        Self { db, heard, is_listening: Arc::default(), is_over: Arc::default() }
     }
 
-    /// The job as soon as its version is another one than `version`, or it has ended, or the time is up;
-    /// nothing if it is not there.
+    /// The job as soon as its version is another one than `version`, or it has ended, or the time is up, or
+    /// nobody may wait any more; nothing if it is not there.
     pub async fn wait(&self, job: JobId, version: i64, longest: Duration) -> Result<Option<Job>, DbError> {
-        let until = tokio::time::Instant::now() + longest;
-        let mut heard = self.heard.get_or_init(|| listen(self.db.clone())).clone();
+        let until = Instant::now() + longest;
+        let mut heard = self.heard.subscribe();
+        if !self.is_listening.swap(true, Ordering::SeqCst) {
+            tokio::spawn(listen(self.db.clone(), self.heard.clone()));
+        }
         loop {
-            heard.mark_unchanged();
             let found = get(&self.db, job).await?;
             let is_news = found.as_ref().is_none_or(|job| job.version != version || job.state.is_terminal());
-            let now = tokio::time::Instant::now();
-            if is_news || now >= until {
+            if is_news || Instant::now() >= until || self.is_over.load(Ordering::SeqCst) {
                 return Ok(found);
             }
-            // What is heard may be another job: then one look more is taken.
-            let _ = tokio::time::timeout_at(until.min(now + POLL), heard.changed()).await;
+            // Only what is heard of this job is worth a look, and now and then one without.
+            let look = until.min(Instant::now() + POLL);
+            while let Ok(Ok(Some(other))) = timeout_at(look, heard.recv()).await
+                && other != job.0
+            {}
         }
+    }
+
+    /// Nobody waits any more: who does is answered now.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        let _ = self.heard.send(None);
     }
 }
 
-fn listen(db: PgPool) -> watch::Receiver<u64> {
-    let (heard, receiver) = watch::channel(0u64);
-    tokio::spawn(async move {
-        while !db.is_closed() {
-            let listening = async {
-                let mut listener = PgListener::connect_with(&db).await?;
-                listener.listen("bio_mcp_jobs").await?;
-                loop {
-                    listener.recv().await?;
-                    heard.send_modify(|n| *n = n.wrapping_add(1));
-                }
-            };
-            let ended: Result<(), sqlx::Error> = listening.await;
-            if let Err(error) = ended {
-                tracing::debug!(%error, "nobody tells of changes of jobs now");
+async fn listen(db: PgPool, heard: broadcast::Sender<Option<Uuid>>) {
+    while !db.is_closed() {
+        let listening = async {
+            let mut listener = PgListener::connect_with(&db).await?;
+            listener.listen("bio_mcp_jobs").await?;
+            // What happened before is not known.
+            let _ = heard.send(None);
+            loop {
+                let told = listener.recv().await?;
+                let _ = heard.send(told.payload().parse().ok());
             }
-            tokio::time::sleep(AGAIN).await;
+        };
+        let ended: Result<(), sqlx::Error> = listening.await;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "nobody tells of changes of jobs now");
         }
-    });
-    receiver
+        tokio::time::sleep(AGAIN).await;
+    }
 }

@@ -35,11 +35,12 @@ impl Level {
 }
 
 /// A line of a job's log.
-#[derive(Clone, Debug, FromRow, serde::Serialize)]
+#[derive(Clone, Debug, FromRow, serde::Serialize, schemars::JsonSchema)]
 pub struct LogLine {
     /// Its place in the log.
     pub id: i64,
     /// When.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: DateTime<Utc>,
     /// `info`, `warn` or `error`.
     pub level: String,

@@ -66,6 +66,26 @@ impl ToolError {
         self
     }
 
+    /// What a unit says is for its job's log and may name paths; only what is about the request is repeated.
+    fn of_unit(code: ErrorCode, message: String) -> Self {
+        let retry_after = code.is_retryable().then_some(Duration::from_secs(1));
+        let message = match code {
+            ErrorCode::ValidationError | ErrorCode::RateLimitExceeded => message,
+            other => {
+                tracing::warn!(error_code = other.as_str(), message, "error of the engine");
+                match other {
+                    ErrorCode::DatabaseError | ErrorCode::DatabaseTimeout => {
+                        "the database cannot be used now: try again"
+                    }
+                    ErrorCode::ArchiveError => "the archive cannot be read or written now",
+                    _ => "something went wrong in this program; its log has the trace_id",
+                }
+                .to_owned()
+            }
+        };
+        Self { retry_after, ..Self::new(code, message) }
+    }
+
     fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = telemetry::chain(error), "internal error");
         Self::new(ErrorCode::Internal, "something went wrong in this program; its log has the trace_id")
@@ -143,7 +163,9 @@ impl From<SubmitSyncError> for ToolError {
 impl From<UnitError> for ToolError {
     fn from(error: UnitError) -> Self {
         match error {
-            UnitError::Failed { code, message, .. } | UnitError::Blocked { code, message } => Self::new(code, message),
+            UnitError::Failed { code, message, .. } | UnitError::Blocked { code, message } => {
+                Self::of_unit(code, message)
+            }
             other => Self::internal(&other),
         }
     }

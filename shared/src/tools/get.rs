@@ -1,7 +1,7 @@
 //! `pubmed.get`: a record, from the archive or from NCBI, now or as it was.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -22,12 +22,20 @@ pub struct Get;
 #[serde(deny_unknown_fields)]
 pub struct GetParams {
     /// Its PMID.
-    #[schemars(with = "String", regex(pattern = "^[1-9][0-9]{0,8}$"))]
     pub pmid: Pmid,
     /// As the archive had it at this time (RFC 3339), instead of now.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "instant")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub as_of: Option<DateTime<Utc>>,
+}
+
+/// RFC 3339 and nothing else: what else looks like a time may be one that no database knows.
+fn instant<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let parsed = DateTime::parse_from_rfc3339(&text).ok().filter(|at| (1..=9999).contains(&at.year()));
+    parsed
+        .map(|at| Some(at.to_utc()))
+        .ok_or_else(|| serde::de::Error::custom("must be a time like 2026-03-10T17:00:00Z (RFC 3339)"))
 }
 
 /// Where a record came from.
@@ -45,7 +53,6 @@ pub enum Source {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct GetOutput {
     /// The record asked for.
-    #[schemars(with = "String")]
     pub pmid: Pmid,
     /// Whether there is one.
     pub found: bool,

@@ -158,8 +158,13 @@ impl FastTool for JobCancel {
         let cancelled = cancelled.ok_or_else(|| not_found(params.job_id))?;
         let mut state = cancelled.state;
         // Nothing ran: it can end here.
-        if cancelled.cancelled && !state.is_terminal() && finalise(engine, JobId(params.job_id)).await? {
-            state = JobState::Cancelled;
+        if cancelled.cancelled && !state.is_terminal() {
+            match finalise(engine, JobId(params.job_id)).await {
+                Ok(true) => state = JobState::Cancelled,
+                Ok(false) => {}
+                // It is cancelled all the same; the next sweep ends it.
+                Err(error) => tracing::warn!(job_id = %params.job_id, %error, "a cancelled job cannot be ended yet"),
+            }
         }
         Ok(CancelOutput { job_id: params.job_id, state, cancelled: cancelled.cancelled })
     }

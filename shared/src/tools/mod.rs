@@ -14,7 +14,7 @@ mod tool;
 
 pub use error::{FieldError, ToolError};
 pub use get::GetOutput;
-pub use job::{JobView, view};
+pub use job::{CancelOutput, JobView, view};
 pub use params::parse;
 pub use ping::Ping;
 pub use search::{SearchOutput, SearchParams, Sort};

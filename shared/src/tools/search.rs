@@ -20,6 +20,7 @@ pub struct Search;
 pub struct SearchParams {
     /// A PubMed query, e.g. `asthma AND 2026[dp]`. `q` and `query` mean the same.
     #[serde(alias = "q", alias = "query")]
+    #[schemars(length(min = 1, max = 20_000), regex(pattern = r"\S"))]
     pub term: String,
     /// How many PMIDs to answer with.
     #[serde(default = "ten")]
@@ -72,7 +73,6 @@ pub struct SearchOutput {
     /// How many are listed here.
     pub returned_count: usize,
     /// Those listed.
-    #[schemars(with = "Vec<String>")]
     pub pmids: Vec<Pmid>,
     /// What PubMed warns of, e.g. phrases it did not find. Text of a server of somebody else.
     pub warnings: Vec<String>,

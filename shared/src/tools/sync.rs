@@ -25,16 +25,23 @@ pub struct SyncIncremental;
 /// Parameters of `pubmed.sync`: a query, or PMIDs.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    { "required": ["query"], "properties": { "query": { "type": "string" }, "pmids": { "type": "null" } } },
+    { "required": ["pmids"], "properties": {
+        "pmids": { "type": "array" }, "query": { "type": "null" }, "limit": { "type": "null" } } },
+]))]
 pub struct SyncInput {
     /// A PubMed query.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 20_000), regex(pattern = r"\S"))]
     query: Option<String>,
     /// PMIDs, instead of a query.
     #[serde(default)]
-    #[schemars(with = "Option<Vec<String>>", length(max = 10_000))]
+    #[schemars(with = "Option<Vec<Pmid>>", length(min = 1, max = 10_000))]
     pmids: Option<Vec<Pmid>>,
     /// The key that the records become members of; of a query, it is derived if not given.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"\S"))]
     query_key: Option<String>,
     /// At most so many records of the query, the newest.
     #[serde(default)]
@@ -47,9 +54,11 @@ pub struct SyncInput {
 #[serde(deny_unknown_fields)]
 pub struct SyncIncrementalInput {
     /// A PubMed query.
+    #[schemars(length(min = 1, max = 20_000), regex(pattern = r"\S"))]
     query: String,
     /// The key that the query keeps for ever; derived from it if not given.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"\S"))]
     query_key: Option<String>,
     /// How many days a run looks back behind where the last one came, for what NCBI indexed late.
     #[serde(default = "five")]

@@ -112,14 +112,16 @@ pub struct TokenHash {
 }
 
 impl TokenHash {
+    /// Whether a text can stand for who has a token.
+    pub fn is_id(id: &str) -> bool {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b))
+    }
+
     /// `name=hash`, or a hash alone.
     fn parse(text: &str) -> Option<Self> {
         let (id, hash) = text.split_once('=').map_or((None, text), |(id, hash)| (Some(id.trim()), hash));
         let hash = hash.trim();
-        let fine = |id: &str| {
-            (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b))
-        };
-        let id = id.map_or_else(|| hash.get(..8), |id| fine(id).then_some(id))?;
+        let id = id.map_or_else(|| hash.get(..8), |id| Self::is_id(id).then_some(id))?;
         Some(Self { id: id.to_owned(), hash: Sha256::parse(hash).ok()? })
     }
 }
@@ -129,6 +131,8 @@ impl TokenHash {
 pub struct HttpSettings {
     /// `BIO_MCP_AUTH`, `BIO_MCP_AUTH_TOKENS`
     pub auth: AuthSetting,
+    /// `BIO_MCP_ALLOWED_HOSTS`: names of this server beside those of loopback, where nobody needs a token.
+    pub allowed_hosts: Vec<String>,
     /// `BIO_MCP_MAX_CONCURRENCY`: requests in flight.
     pub max_concurrency: usize,
     /// `BIO_MCP_TOOL_LIMIT_…` of fast tools: requests in flight per tool.
@@ -391,6 +395,9 @@ fn read_http<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings
     let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
     HttpSettings {
         auth: if is_bearer { AuthSetting::Bearer(tokens) } else { AuthSetting::None },
+        allowed_hosts: env.text("BIO_MCP_ALLOWED_HOSTS").map_or_else(Vec::new, |text| {
+            text.split(',').map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()).collect()
+        }),
         max_concurrency: env.number("BIO_MCP_MAX_CONCURRENCY", 200, 1, 100_000),
         fast_limits: BTreeMap::from([
             ("pubmed.search".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", 50, 1, 10_000)),

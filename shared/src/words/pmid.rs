@@ -67,6 +67,16 @@ impl<'de> Deserialize<'de> for Pmid {
     }
 }
 
+impl schemars::JsonSchema for Pmid {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Pmid".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[1-9][0-9]{0,8}$" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

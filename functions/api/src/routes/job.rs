@@ -6,9 +6,11 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use shared::ingest;
-use shared::jobs::{self, Job};
+use shared::jobs::{self, Job, LogLine};
 use shared::tools::{ToolError, view};
 use shared::words::{ErrorCode, JobId};
 
@@ -115,18 +117,40 @@ pub async fn manifest(State(api): State<Api>, Path(job): Path<String>) -> Result
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
+/// A page of records that did not end well.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FailurePage {
+    /// In the order they were met.
+    pub failures: Vec<ingest::Failure>,
+    /// Where the next page starts, if there is more.
+    pub next_cursor: Option<String>,
+    /// How many there are.
+    pub total: i64,
+}
+
+/// A page of a job's log.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogPage {
+    /// Oldest first.
+    pub logs: Vec<LogLine>,
+    /// Where the next page starts, if there is more.
+    pub next_cursor: Option<String>,
+    /// How many there are.
+    pub total: i64,
+}
+
 /// `GET /v1/jobs/{id}/failures`
 pub async fn failures(
     State(api): State<Api>,
     Path(job): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<FailurePage>, Failure> {
     let (limit, after) = page(query.as_deref())?;
     let job = one(&api, &job).await?.job_id();
     let db = &api.toolbox.engine.db;
     let (listed, total) = tokio::try_join!(ingest::failures(db, job, after, limit), ingest::failures_count(db, job))?;
-    let next_cursor = more(limit, listed.len()).then(|| listed.last().map(|last| last.id.to_string()));
-    Ok(Json(json!({ "failures": listed, "next_cursor": next_cursor, "total": total })))
+    let next_cursor = listed.last().filter(|_| more(limit, listed.len())).map(|last| last.id.to_string());
+    Ok(Json(FailurePage { failures: listed, next_cursor, total }))
 }
 
 /// `GET /v1/jobs/{id}/logs`
@@ -134,13 +158,13 @@ pub async fn logs(
     State(api): State<Api>,
     Path(job): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<LogPage>, Failure> {
     let (limit, after) = page(query.as_deref())?;
     let job = one(&api, &job).await?.job_id();
     let db = &api.toolbox.engine.db;
     let (listed, total) = tokio::try_join!(jobs::logs_after(db, job, after, limit), jobs::logs_count(db, job))?;
-    let next_cursor = more(limit, listed.len()).then(|| listed.last().map(|last| last.id.to_string()));
-    Ok(Json(json!({ "logs": listed, "next_cursor": next_cursor, "total": total })))
+    let next_cursor = listed.last().filter(|_| more(limit, listed.len())).map(|last| last.id.to_string());
+    Ok(Json(LogPage { logs: listed, next_cursor, total }))
 }
 
 fn page(query: Option<&str>) -> Result<(i64, i64), Failure> {

@@ -5,10 +5,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::jobs::{self, Filter, JobState, Submitted};
-use shared::tools::{Action, Asked, FieldError, ToolError, view};
+use shared::jobs::{self, Filter, JobState};
+use shared::tools::{Action, Asked, FieldError, JobView, ToolError, view};
 use shared::words::JobId;
 
 use super::tools::known;
@@ -30,14 +31,49 @@ const MAX_KEY_CHARS: usize = 255;
 #[serde(deny_unknown_fields)]
 struct NewJob {
     tool: String,
-    #[serde(default)]
-    params: Option<Value>,
+    #[serde(default = "none")]
+    params: Value,
     #[serde(default)]
     idempotency_key: Option<String>,
     #[serde(default)]
     ttl_hours: Option<i16>,
     #[serde(default)]
     priority: i16,
+}
+
+/// Parameters that are not given.
+pub fn none() -> Value {
+    json!({})
+}
+
+/// A job that was submitted.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Submitted {
+    /// Its id.
+    #[schemars(with = "String", extend("format" = "uuid"))]
+    pub job_id: uuid::Uuid,
+    /// Its tool.
+    pub tool: String,
+    /// Where it is.
+    pub state: JobState,
+    /// When it was submitted.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub created_at: DateTime<Utc>,
+    /// How many queued jobs are before it.
+    pub position_in_queue: i64,
+    /// How long it will take from now on, as far as that can be known.
+    pub estimated_duration_secs: Option<f64>,
+}
+
+/// A page of jobs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct JobPage {
+    /// Newest first.
+    pub jobs: Vec<JobView>,
+    /// Where the next page starts, if there is more.
+    pub next_cursor: Option<String>,
+    /// How many match in all.
+    pub total: i64,
 }
 
 /// `POST /v1/jobs`: one transaction, one job however often it is sent.
@@ -66,7 +102,7 @@ pub async fn submit(
     }
     let idempotency_key = check_key(key_of(&headers, new.idempotency_key)?)?;
     let asked = Asked { idempotency_key, principal, priority: new.priority, ttl_hours, trace_id };
-    let params = new.params.unwrap_or_else(|| json!({}));
+    let params = new.params;
     let job = submit(api.toolbox.clone(), params, asked).await;
     let job = job.map_err(|error| Failure::from(error.below("/params")).of_tool(tool.name))?;
     submitted(&api, &job).await
@@ -99,16 +135,20 @@ pub fn check_key(key: Option<String>) -> Result<Option<String>, Failure> {
 }
 
 /// 202 for a new job, 200 for one that was there.
-pub async fn submitted(api: &Api, submitted: &Submitted) -> Result<Response, Failure> {
+pub async fn submitted(api: &Api, submitted: &jobs::Submitted) -> Result<Response, Failure> {
     let db = &api.toolbox.engine.db;
     let job = submitted.job();
-    let is_replay = matches!(submitted, Submitted::Replayed(_));
+    let is_replay = matches!(submitted, jobs::Submitted::Replayed(_));
     let (position, estimate) =
         tokio::try_join!(jobs::position_in_queue(db, job), jobs::estimated_duration_secs(db, job))?;
-    let body = Json(json!({
-        "job_id": job.id, "tool": job.tool, "state": job.state, "created_at": job.created_at,
-        "position_in_queue": position, "estimated_duration_secs": estimate,
-    }));
+    let body = Json(self::Submitted {
+        job_id: job.id,
+        tool: job.tool.clone(),
+        state: job.state,
+        created_at: job.created_at,
+        position_in_queue: position,
+        estimated_duration_secs: estimate,
+    });
     let mut response = (if is_replay { StatusCode::OK } else { StatusCode::ACCEPTED }, body).into_response();
     let headers = response.headers_mut();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
@@ -122,7 +162,7 @@ pub async fn submitted(api: &Api, submitted: &Submitted) -> Result<Response, Fai
 }
 
 /// `GET /v1/jobs`: newest first.
-pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
+pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<JobPage>, Failure> {
     let mut query = Query::read(query.as_deref());
     let state = query.parsed("state", "must be queued, running, succeeded, failed or cancelled", JobState::parse);
     let status =
@@ -135,7 +175,12 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     if state.is_some() && status.is_some() && state != status {
         query.fault("status", "contradicts state");
     }
-    let tool = query.parsed("tool", "is no tool", |name| api.tool(name).map(|tool| tool.name.to_owned()));
+    let engine = &api.toolbox.engine;
+    let tool = query.parsed("tool", "is no tool", |name| match api.tool(name) {
+        Some(tool) => Some(tool.name.to_owned()),
+        // What only the command line submits is listed too.
+        None => engine.tools().into_iter().find(|tool| tool == name || tool.replace('.', "_") == name),
+    });
     let limit: i64 = query.number("limit", 50, 1, 100);
     let offset: i64 = query.number("offset", 0, 0, 1_000_000);
     let after = query.parsed("cursor", "is not one that a listing gave", read_cursor);
@@ -153,7 +198,7 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     }
     let next_cursor = listed.last().filter(|_| has_more).map(|job| cursor(job.created_at, job.job_id()));
     let views = futures_util::future::try_join_all(listed.into_iter().map(|job| view(db, job))).await?;
-    Ok(Json(json!({ "jobs": views, "next_cursor": next_cursor, "total": total })))
+    Ok(Json(JobPage { jobs: views, next_cursor, total }))
 }
 
 /// A place in the listing: microseconds and job.

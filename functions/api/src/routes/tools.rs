@@ -5,27 +5,67 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use shared::tools::{Action, Asked, Tool};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::tools::{Action, Asked, Kind, Tool};
 use shared::words::{ErrorCode, metrics};
 
-use super::jobs::{check_key, submitted};
+use super::jobs::{check_key, none, submitted};
 use crate::Api;
 use crate::auth::Principal;
 use crate::body::Body;
 use crate::error::Failure;
 use crate::trace::TraceId;
 
+/// Every tool.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ToolList {
+    /// In a fixed order.
+    pub tools: Vec<ToolView>,
+}
+
+/// A tool as it is listed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ToolView {
+    /// Its dotted name.
+    pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// Whether it answers at once or becomes a job.
+    pub kind: Kind,
+    /// What it does.
+    pub description: &'static str,
+    /// JSON Schema of its parameters.
+    pub input_schema: Value,
+    /// JSON Schema of its result, or of the result of its job.
+    pub output_schema: Value,
+}
+
+/// The answer of a fast tool.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Invoked {
+    /// Always true.
+    pub ok: bool,
+    /// The tool.
+    pub tool: &'static str,
+    /// What it answered.
+    pub result: Value,
+    /// Names this request in the log.
+    pub trace_id: String,
+}
+
 /// `GET /v1/mcp/tools`
-pub async fn list(State(api): State<Api>) -> Json<Value> {
-    let tools = api.tools.iter().map(|tool| {
-        json!({
-            "name": tool.name, "title": tool.title, "kind": tool.kind(), "description": tool.description,
-            "input_schema": tool.input_schema, "output_schema": tool.output_schema,
-        })
+pub async fn list(State(api): State<Api>) -> Json<ToolList> {
+    let tools = api.tools.iter().map(|tool| ToolView {
+        name: tool.name,
+        title: tool.title,
+        kind: tool.kind(),
+        description: tool.description,
+        input_schema: tool.input_schema.clone(),
+        output_schema: tool.output_schema.clone(),
     });
-    Json(json!({ "tools": tools.collect::<Vec<_>>() }))
+    Json(ToolList { tools: tools.collect() })
 }
 
 /// A call.
@@ -33,8 +73,8 @@ pub async fn list(State(api): State<Api>) -> Json<Value> {
 #[serde(deny_unknown_fields)]
 struct Call {
     tool: String,
-    #[serde(default)]
-    params: Option<Value>,
+    #[serde(default = "none")]
+    params: Value,
     #[serde(default)]
     idempotency_key: Option<String>,
 }
@@ -48,7 +88,7 @@ pub async fn invoke(
 ) -> Result<Response, Failure> {
     let call: Call = body.parse()?;
     let tool = known(&api, &call.tool)?;
-    let params = call.params.unwrap_or_else(|| json!({}));
+    let params = call.params;
     match &tool.action {
         Action::Run(_) if call.idempotency_key.is_some() => Err(Failure::from(shared::tools::ToolError::of_field(
             "idempotency_key",
@@ -57,7 +97,7 @@ pub async fn invoke(
         .of_tool(tool.name)),
         Action::Run(_) => {
             let result = run(&api, tool, params, "/params").await?;
-            Ok(Json(json!({ "ok": true, "tool": tool.name, "result": result, "trace_id": trace_id })).into_response())
+            Ok(Json(Invoked { ok: true, tool: tool.name, result, trace_id }).into_response())
         }
         Action::Submit(submit) => {
             let asked = Asked {

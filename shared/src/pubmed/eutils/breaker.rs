@@ -56,7 +56,7 @@ impl Breaker {
 
     /// For how long no request is made from now on, if it is open; changes nothing.
     pub fn open_for(&self, now: Instant) -> Option<Duration> {
-        self.state().open_until.map(|until| until.saturating_duration_since(now))
+        self.state().open_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
     /// The server gave an answer, be it a refusal.

@@ -122,6 +122,15 @@ enum AttemptError {
     TooLarge,
 }
 
+/// A request that the breaker let through and that has told nothing of the server yet.
+struct Admitted<'a>(&'a Breaker);
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.0.abandoned();
+    }
+}
+
 impl Client {
     /// A client.
     pub fn new(settings: Settings, pace: Arc<dyn Pace>) -> Self {
@@ -165,16 +174,12 @@ impl Client {
             if let BreakerState::Open(retry_after) = self.breaker.admit(Instant::now()) {
                 return Err(EutilsError::BreakerOpen { retry_after });
             }
+            // Also when this future is dropped: whoever asked may have gone.
+            let admitted = Admitted(&self.breaker);
             match self.pace.turn(deadline).await {
                 Ok(()) => {}
-                Err(PaceError::TooLong) => {
-                    self.breaker.abandoned();
-                    return Err(self.out_of_time(last));
-                }
-                Err(error) => {
-                    self.breaker.abandoned();
-                    return Err(EutilsError::Pace(error));
-                }
+                Err(PaceError::TooLong) => return Err(self.out_of_time(last)),
+                Err(error) => return Err(EutilsError::Pace(error)),
             }
             attempts += 1;
             let answer = self.attempt(endpoint, &body, expected, deadline).await;
@@ -190,6 +195,7 @@ impl Client {
                     return Err(EutilsError::TooLarge { limit_bytes: self.settings.max_body_bytes });
                 }
             };
+            drop(admitted);
             last = failed.fault;
             if last.is_outage() {
                 self.breaker.failed(Instant::now());
@@ -335,5 +341,23 @@ fn permanent(fault: Fault) -> Option<EutilsError> {
             Some(EutilsError::Refused { fault })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_goes_away_while_trying_lets_another_try() {
+        let breaker = Breaker::default();
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).expect("the machine is up for longer");
+        for _ in 0..20 {
+            breaker.failed(long_ago);
+        }
+        assert_eq!(breaker.admit(Instant::now()), BreakerState::Closed, "one may try");
+        assert_ne!(breaker.admit(Instant::now()), BreakerState::Closed, "and nobody else meanwhile");
+        drop(Admitted(&breaker));
+        assert_eq!(breaker.admit(Instant::now()), BreakerState::Closed);
     }
 }

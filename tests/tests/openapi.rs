@@ -1,0 +1,89 @@
+//! The OpenAPI document: pinned, valid by somebody else's validator, and true by somebody else's requests.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use shared::ingest::Settings;
+use shared::words::Sha256;
+use simulator::{Corpus, Options, Spread};
+use tests::http::{Server, settings as http_settings};
+use tests::sync::{client, day, engine, settings, simulator};
+
+/// Python with the packages of `.tools/schemathesis`; nothing where they were not fetched.
+fn python() -> Option<Command> {
+    let packages: PathBuf = tests::root().join(".tools/schemathesis");
+    if !packages.join(".complete-1").exists() {
+        eprintln!("SKIPPED: schemathesis is not in .tools: run `make test`");
+        return None;
+    }
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", packages).env_remove("SCHEMATHESIS_HOOKS");
+    Some(command)
+}
+
+#[test]
+fn the_document_is_the_published_one() {
+    let path = tests::root().join("docs/openapi.json");
+    let document = api::openapi::document(&shared::tools::catalogue(), true);
+    let text = serde_json::to_string_pretty(&document).expect("JSON") + "\n";
+    if tests::variable("BIO_MCP_UPDATE_OPENAPI").is_some() {
+        std::fs::write(&path, &text).expect("written");
+    }
+    let published = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        published == text,
+        "docs/openapi.json is not what the code says: look at the difference, then\n  \
+        BIO_MCP_UPDATE_OPENAPI=1 cargo nextest run -E 'binary(openapi)'"
+    );
+}
+
+#[test]
+fn somebody_else_finds_the_document_valid() {
+    let Some(mut python) = python() else { return };
+    let file = tempfile::NamedTempFile::with_suffix(".json").expect("a temporary file");
+    let document = api::openapi::document(&shared::tools::catalogue(), true);
+    std::fs::write(file.path(), document.to_string()).expect("written");
+    let checked = python.args(["-m", "openapi_spec_validator"]).arg(file.path()).output().expect("python3 runs");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+/// Requests made of the document, good and bad: no server error, no answer that the document does not
+/// know, nothing accepted that it forbids, nobody let in without a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_as_the_document_says() {
+    let Some(mut python) = python() else { return };
+    let token = "bio-mcp_a-token-of-a-test";
+    let tokens = Sha256::of(token.as_bytes()).to_hex();
+    let corpus = Corpus::generated(day("2026-03-10"), 1000, 100, 1, Spread::Even(30));
+    let ncbi = simulator(corpus, Options::default()).await;
+    let client = client(settings(&ncbi));
+    let engine = engine(tests::engine::pool(12).await, client.clone(), Settings::default());
+    let mut server = Server::start(engine, client, &http_settings(&[("BIO_MCP_AUTH_TOKENS", &tokens)])).await;
+    server.work();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    // A query needs matching parentheses and quotes, and its key belongs to one query: no schema can say so.
+    // So a request that the schema allows may be refused with 400. DELETE cancels a job and keeps its row,
+    // so that reading it afterwards is no use of what was deleted; and a new job has no manifest before it has
+    // ended.
+    std::fs::write(
+        dir.path().join("schemathesis.toml"),
+        "[checks.positive_data_acceptance]\nexpected-statuses = [\"2xx\", \"3xx\", \"400\", \"401\", \"404\", \"422\", \"429\"]\n[checks.use_after_free]\nenabled = false\n[checks.ensure_resource_availability]\nenabled = false\n",
+    )
+    .expect("written");
+    let examples = tests::variable("BIO_MCP_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|| "220".to_owned());
+    let seed = tests::variable("BIO_MCP_SCHEMATHESIS_SEED").unwrap_or_else(|| "1".to_owned());
+    python
+        .current_dir(dir.path())
+        .args(["-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"])
+        .arg(format!("{}/openapi.json", server.url))
+        .args(["--header", &format!("Authorization: Bearer {token}"), "--phases", "examples,coverage,fuzzing,stateful"])
+        .args(["--max-examples", &examples, "--seed", &seed, "--no-color", "--warnings", "off"])
+        .args(["--suppress-health-check", "all"]);
+    let ran = tokio::task::spawn_blocking(move || python.output()).await.expect("joined").expect("python3 runs");
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    println!("{}", said.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    let health: Value = server.get("/healthz").await.body;
+    assert_eq!(health["status"], "healthy");
+}
