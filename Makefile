@@ -1,10 +1,10 @@
 # bio-mcp: `make demo` shows it, `make test` proves it.
-.PHONY: demo test setup build bench mutants campaign coverage lint clean help
+.PHONY: demo test setup build bench mutants campaign coverage lint clean help run-http run-worker smoke-http invoke
 
 CARGO ?= cargo
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## fetch what the machine lacks into .tools/
 	@scripts/setup.sh
@@ -14,6 +14,23 @@ build: setup ## build the program into target/release
 
 demo: build ## see it work on sample files and a simulated NCBI, on FILE=…, or LIVE=1 on the real one
 	@target/release/bio-mcp demo $(FILE) $(if $(LIVE),--live)
+
+URL ?= http://127.0.0.1:8080
+TOOL ?= ping
+PARAMS ?= {}
+
+run-http: build ## answer over HTTP on port 8080 until stopped (workers: make run-worker)
+	@target/release/bio-mcp serve
+
+run-worker: build ## work on queued jobs until stopped
+	@target/release/bio-mcp worker
+
+smoke-http: ## ask a running server (URL=…, TOKEN=…) whether it is well, and try a job
+	@URL='$(URL)' TOKEN='$(TOKEN)' scripts/smoke-http.sh
+
+invoke: ## call a tool of a running server: TOOL=pubmed.search PARAMS='{"term":"asthma"}'
+	@printf '{"tool":"%s","params":%s}' '$(TOOL)' '$(PARAMS)' | curl -sS --fail-with-body '$(URL)/v1/mcp/invoke' \
+		$(if $(TOKEN),-H 'Authorization: Bearer $(TOKEN)') -H 'Content-Type: application/json' --data-binary @- && echo
 
 test: ## run the whole test suite
 	@scripts/test.sh

@@ -10,7 +10,7 @@ use shared::ingest::{Engine, Settings};
 use shared::jobs::Limits;
 use shared::limits::PostgresPace;
 use shared::pipelines::pubmed_sync::Sources;
-use shared::pipelines::{self, pubmed_files::FileLimits};
+use shared::pipelines::{self, pubmed_files::FileSettings};
 use shared::pubmed::eutils::{Client, LocalPace, Pace, Settings as EutilsSettings};
 use shared::queue::ListenOnly;
 use shared::words::config::{ArchivePlace, CompressionName, Config};
@@ -54,12 +54,17 @@ impl Session {
         let per_second = eutils_settings(&config).per_second();
         let client = client(&config, Arc::new(PostgresPace::new(pool.clone(), "ncbi", per_second)));
         let sources = Sources::new(client.clone(), config.pubmed.max_records);
+        let files = FileSettings {
+            max_file_bytes: config.max_file_bytes,
+            files_url: config.pubmed.files_url.clone(),
+            downloads: data_dir.downloads(),
+        };
         let engine = Engine {
             db: pool,
             archive: archive(&config, &data_dir).await?,
             queue: Arc::new(ListenOnly),
             settings: settings(&config),
-            pipelines: pipelines::all(FileLimits { max_file_bytes: config.max_file_bytes }, &sources),
+            pipelines: pipelines::all(files, &sources),
         };
         Ok(Self { config, data_dir, engine, client, postgres })
     }

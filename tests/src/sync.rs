@@ -9,7 +9,7 @@ use shared::archive::{Archive, Compression, Layout, MemoryStore};
 use shared::ingest::{Engine, Settings, Worker};
 use shared::jobs::{self, Job, Limits};
 use shared::pipelines;
-use shared::pipelines::pubmed_files::FileLimits;
+use shared::pipelines::pubmed_files::FileSettings;
 use shared::pipelines::pubmed_sync::{IncrementalParams, Sources, SyncParams, submit_incremental, submit_sync};
 use shared::pubmed::eutils::{Client, LocalPace, Settings as EutilsSettings};
 use shared::queue::ListenOnly;
@@ -58,6 +58,13 @@ pub fn http(simulator: &Simulator) -> reqwest::Client {
     reqwest::Client::new()
 }
 
+/// Files of the server that a client asks, fetched into a folder of this test run.
+pub fn files(client: &Client) -> FileSettings {
+    let files_url = client.settings().base_url.replace("entrez/eutils/", "pubmed/");
+    let downloads = std::env::temp_dir().join(format!("bio-mcp-downloads-{}", uuid::Uuid::new_v4().simple()));
+    FileSettings { max_file_bytes: 1 << 30, files_url, downloads }
+}
+
 /// An engine over a database, a store in memory and a client.
 pub fn engine(db: PgPool, client: Client, settings: Settings) -> Engine {
     let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
@@ -68,7 +75,7 @@ pub fn engine(db: PgPool, client: Client, settings: Settings) -> Engine {
         archive: Archive::new(Arc::new(MemoryStore::new()), layout, 64 << 20),
         queue: Arc::new(ListenOnly),
         settings,
-        pipelines: pipelines::all(FileLimits { max_file_bytes: 1 << 30 }, &sources),
+        pipelines: pipelines::all(files(&sources.client), &sources),
     }
 }
 

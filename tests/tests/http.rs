@@ -391,6 +391,8 @@ async fn without_a_token_only_the_state_of_the_process_is_told() {
         ("GET", "/v1/jobs/x/logs"),
         ("GET", "/v1/pubmed/1"),
         ("GET", "/metrics"),
+        ("GET", "/openapi.json"),
+        ("GET", "/llms.txt"),
         ("GET", "/nothing"),
         ("PUT", "/v1/jobs"),
     ];
@@ -572,4 +574,69 @@ async fn a_page_that_leads_its_own_name_here_is_refused() {
     for own in ["localhost:8080", "127.0.0.1", "[::1]:8080", "archive.lab"] {
         assert_eq!(named(own).await.status, 200, "{own}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_ingested_by_their_names() {
+    let World { simulator, mut server } = plain().await;
+    server.work();
+    let archived = server.submit(&sync_of(1000..1003)).await;
+    server.ended(&archived).await;
+    simulator.corpus().revise(1001);
+    // Published later than anything was fetched.
+    let later = shared::words::clock::now().timestamp() + 60;
+    simulator.publish_update("pubmed26n1400.xml.gz", &[1000, 1001, 1004], &[1002], later);
+    let of = |files: Value| json!({ "tool": "pubmed.ingest_files", "params": { "files": files } });
+    let job = server.submit(&of(json!(["pubmed26n1400.xml.gz", "pubmed26n1400.xml.gz"]))).await;
+    let ended = server.ended(&job).await;
+    assert_eq!(ended["params"]["files"], json!(["pubmed26n1400.xml.gz"]), "each once");
+    let counts = ["requested", "archived", "skipped", "deleted", "failed"].map(|key| ended["result"][key].as_i64());
+    assert_eq!(counts, [4, 2, 1, 1, 0].map(Some), "{ended}");
+    assert_eq!(ended["result"]["files"][0]["name"], "pubmed26n1400.xml.gz");
+    assert_eq!(ended["progress"]["fraction"], 1.0);
+    assert_eq!(server.get("/v1/pubmed/1002").await.body["found"], false);
+    assert!(server.get("/v1/pubmed/1002").await.body["deleted_at"].is_string());
+    let again = server.submit(&of(json!(["pubmed26n1400.xml.gz"]))).await;
+    assert_eq!(server.ended(&again).await["result"]["archived"], 0, "nothing is written twice");
+
+    let missing = server.submit(&of(json!(["pubmed26n1400.xml.gz", "pubmed26n1500.xml.gz"]))).await;
+    let failed = server.ended(&missing).await;
+    assert_eq!(failed["state"], "failed");
+    assert!(failed["error"]["message"].as_str().is_some_and(|text| text.contains("pubmed26n1500.xml.gz")), "{failed}");
+    for (files, pointer) in [
+        (json!([]), "/params/files"),
+        (json!("pubmed26n1400.xml.gz"), "/params/files"),
+        (json!(["pubmed26n1400.xml.gz", "../etc/passwd"]), "/params/files/1"),
+        (json!(["http://evil.example/pubmed26n1400.xml.gz"]), "/params/files/0"),
+    ] {
+        let refused = server.post("/v1/jobs", &of(files)).await;
+        assert_eq!(
+            (refused.error(), &refused.body["details"][0]["pointer"]),
+            ((400, "VALIDATION_ERROR"), &json!(pointer))
+        );
+    }
+    assert_eq!(invariants::broken(&server.engine.db).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_is_smoked_and_called_by_make() {
+    let World { simulator: _ncbi, mut server } = plain().await;
+    server.work();
+    let url = format!("URL={}", server.url);
+    let make = |arguments: &[&str], job: bool| {
+        let mut make = std::process::Command::new("make");
+        make.current_dir(tests::root()).arg("--no-print-directory").args(arguments).arg(&url).env("PMID", "1003");
+        make.env("SMOKE_JOB", if job { "1" } else { "" }).env_remove("MAKEFLAGS");
+        let said = make.output().expect("make runs");
+        (said.status.success(), String::from_utf8_lossy(&said.stdout).into_owned())
+    };
+    let (well, said) = tokio::task::block_in_place(|| make(&["smoke-http"], true));
+    assert!(well && said.contains("succeeded") && said.contains("healthy"), "{said}");
+    let call = ["invoke", "TOOL=pubmed.search", r#"PARAMS={"term":"all","limit":2}"#];
+    let (well, said) = tokio::task::block_in_place(|| make(&call, false));
+    assert!(well && said.contains("\"returned_count\":2"), "{said}");
+    let (well, said) = tokio::task::block_in_place(|| make(&["invoke", "TOOL=nothing"], false));
+    assert!(!well && said.contains("TOOL_NOT_FOUND"), "{said}");
+    let llms = server.send(server.request("GET", "/llms.txt")).await;
+    assert_eq!((llms.status.as_u16(), llms.header("content-type")), (200, Some("text/plain; charset=utf-8")));
 }

@@ -19,7 +19,8 @@ use shared::{ingest, pipelines, records, syncs, verify};
 use simulator::{Corpus, Entry, Fault, Faults, Options, Simulator, Spread};
 use tests::invariants;
 use tests::sync::{
-    LIMITS, at, client, day, engine, finish, incremental, number, pmid, settings, simulator, start_incremental, sync,
+    LIMITS, at, client, day, engine, files, finish, incremental, number, pmid, settings, simulator, start_incremental,
+    sync,
 };
 
 const NOW: &str = "2026-03-10T17:00:00Z";
@@ -331,8 +332,8 @@ async fn too_many_records_are_refused_with_their_number() {
     let sources = |client| Sources { max_records: 49, ..Sources::new(client, 1) };
     let simulator =
         simulator(Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30)), Options::default()).await;
-    let limits = pubmed_files::FileLimits { max_file_bytes: 1 << 30 };
-    let strict = Engine { pipelines: pipelines::all(limits, &sources(client(settings(&simulator)))), ..engine };
+    let client = client(settings(&simulator));
+    let strict = Engine { pipelines: pipelines::all(files(&client), &sources(client.clone())), ..engine };
     let failed = sync(&strict, &SyncParams::of_query("all", None, None).expect("fine")).await;
     let error = failed.error.expect("refused");
     assert_eq!(error["error_code"], "VALIDATION_ERROR");

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use crate::ingest::Pipeline;
 
 /// Every pipeline of this deployment.
-pub fn all(limits: pubmed_files::FileLimits, sources: &pubmed_sync::Sources) -> Arc<[Arc<dyn Pipeline>]> {
+pub fn all(files: pubmed_files::FileSettings, sources: &pubmed_sync::Sources) -> Arc<[Arc<dyn Pipeline>]> {
     Arc::new([
-        Arc::new(pubmed_files::PubmedFiles::new(limits)) as Arc<dyn Pipeline>,
+        Arc::new(pubmed_files::PubmedFiles::new(files)) as Arc<dyn Pipeline>,
         Arc::new(pubmed_sync::PubmedSync(sources.clone())),
         Arc::new(pubmed_sync::PubmedSyncIncremental(sources.clone())),
     ])

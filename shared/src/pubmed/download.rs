@@ -21,6 +21,17 @@ pub struct Downloaded {
     pub path: PathBuf,
     /// When the server says it was last changed: what its records are as of.
     pub last_modified: Option<DateTime<Utc>>,
+    /// Its sum, lower-case hex.
+    pub md5: String,
+}
+
+/// A file as the server has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// The sum in its `.md5` file, lower-case hex.
+    pub md5: String,
+    /// Its size, as far as the server tells.
+    pub size_bytes: u64,
 }
 
 /// A file cannot be had.
@@ -71,24 +82,9 @@ pub enum DownloadError {
 /// Fetches a bulk file into a directory, with its `.md5` file beside it. It has its name only when it is
 /// whole and its sum agrees.
 pub async fn download(files_url: &str, name: &str, dir: &Path) -> Result<Downloaded, DownloadError> {
-    if bulk_file::number(name).is_none() {
-        return Err(DownloadError::Name(name.to_owned()));
-    }
-    // Fails when it is installed already, which is as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = reqwest::Client::builder()
-        .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(Duration::from_secs(10))
-        .read_timeout(Duration::from_secs(60))
-        .build()
-        .expect("the settings of the HTTP client are constants");
-    let base = files_url.trim_end_matches('/');
-    for folder in FOLDERS {
-        let url = format!("{base}/{folder}/{name}");
-        let Some(side) = get(&http, &format!("{url}.md5"), name).await? else { continue };
-        let side = text(side, name).await?;
-        let expected = bulk_file::side_file_md5(&side, name)
-            .map_err(|source| DownloadError::SideFile { name: name.to_owned(), source })?;
+    let http = client();
+    for url in addresses(files_url, name)? {
+        let Some((side, expected)) = side_file(&http, &url, name).await? else { continue };
         let Some(response) = get(&http, &url, name).await? else { continue };
         let last_modified = response
             .headers()
@@ -98,13 +94,61 @@ pub async fn download(files_url: &str, name: &str, dir: &Path) -> Result<Downloa
         let path = store(response, name, &expected, dir).await?;
         let beside = dir.join(format!("{name}.md5"));
         tokio::fs::write(&beside, side).await.map_err(|source| disk(&beside, source))?;
-        return Ok(Downloaded { path, last_modified });
+        return Ok(Downloaded { path, last_modified, md5: expected });
     }
     Err(DownloadError::NotThere(name.to_owned()))
 }
 
+/// Looks whether the server has a bulk file, without fetching it.
+pub async fn look(files_url: &str, name: &str) -> Result<Remote, DownloadError> {
+    let http = client();
+    for url in addresses(files_url, name)? {
+        let Some((_, md5)) = side_file(&http, &url, name).await? else { continue };
+        let Some(response) = answered(http.head(&url).send().await, name)? else { continue };
+        let length = response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+        return Ok(Remote { md5, size_bytes: length.unwrap_or(0) });
+    }
+    Err(DownloadError::NotThere(name.to_owned()))
+}
+
+fn client() -> reqwest::Client {
+    // Fails when it is installed already, which is as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(Duration::from_secs(60))
+        .build()
+        .expect("the settings of the HTTP client are constants")
+}
+
+/// Where a bulk file can be.
+fn addresses(files_url: &str, name: &str) -> Result<[String; 2], DownloadError> {
+    if bulk_file::number(name).is_none() {
+        return Err(DownloadError::Name(name.to_owned()));
+    }
+    let base = files_url.trim_end_matches('/');
+    Ok(FOLDERS.map(|folder| format!("{base}/{folder}/{name}")))
+}
+
+/// The side file of an address, with the sum in it.
+async fn side_file(http: &reqwest::Client, url: &str, name: &str) -> Result<Option<(String, String)>, DownloadError> {
+    let Some(side) = get(http, &format!("{url}.md5"), name).await? else { return Ok(None) };
+    let side = text(side, name).await?;
+    let sum = bulk_file::side_file_md5(&side, name)
+        .map_err(|source| DownloadError::SideFile { name: name.to_owned(), source })?;
+    Ok(Some((side, sum)))
+}
+
 async fn get(http: &reqwest::Client, url: &str, name: &str) -> Result<Option<reqwest::Response>, DownloadError> {
-    let response = http.get(url).send().await.map_err(|error| server(name, &error))?;
+    answered(http.get(url).send().await, name)
+}
+
+fn answered(
+    answer: Result<reqwest::Response, reqwest::Error>,
+    name: &str,
+) -> Result<Option<reqwest::Response>, DownloadError> {
+    let response = answer.map_err(|error| server(name, &error))?;
     match response.status().as_u16() {
         200 => Ok(Some(response)),
         404 => Ok(None),

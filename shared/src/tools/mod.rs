@@ -5,6 +5,7 @@
 
 mod error;
 mod get;
+mod ingest_files;
 mod job;
 mod params;
 mod ping;
@@ -14,6 +15,7 @@ mod tool;
 
 pub use error::{FieldError, ToolError};
 pub use get::GetOutput;
+pub use ingest_files::{IngestFilesInput, IngestFilesOutput};
 pub use job::{CancelOutput, JobView, view};
 pub use params::parse;
 pub use ping::Ping;
@@ -29,6 +31,7 @@ pub fn catalogue() -> Vec<Tool> {
         Tool::fast::<get::Get>(),
         Tool::job::<sync::Sync>(),
         Tool::job::<sync::SyncIncremental>(),
+        Tool::job::<ingest_files::IngestFiles>(),
         Tool::fast::<job::JobGet>(),
         Tool::fast::<job::JobCancel>(),
     ]

@@ -25,11 +25,6 @@ pub async fn ready(State(api): State<Api>, headers: HeaderMap) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// `GET /openapi.json`
-pub async fn openapi(State(api): State<Api>) -> Json<Value> {
-    Json(crate::openapi::document(&api.tools, !matches!(*api.auth, crate::Auth::Anybody(_))))
-}
-
 /// `GET /metrics`
 pub async fn metrics() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::prometheus())

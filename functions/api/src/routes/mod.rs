@@ -1,5 +1,6 @@
 //! One file per kind of thing.
 
+pub mod about;
 pub mod health;
 pub mod job;
 pub mod jobs;

@@ -4,8 +4,11 @@
 //! decide, compress; see `archiving`) → store → commit. The stages overlap.
 
 mod local_files;
+mod named;
 mod reader;
 mod stages;
+
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -15,6 +18,9 @@ use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
 
 pub use local_files::{RegisterError, Registered, register};
+pub use named::{MAX_FILES, NamedParams, NamesError};
+
+use named::NamedFile;
 
 use super::archiving;
 use crate::ingest::{Batch, NewUnit, Pipeline, Plan, UnitContext, UnitError};
@@ -64,23 +70,43 @@ struct Cursor {
     bytes: u64,
 }
 
-/// Limits on what a file may hold.
-#[derive(Clone, Copy, Debug)]
-pub struct FileLimits {
+/// What a job is over: files of a machine's disk, or of NCBI's server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Wanted {
+    Local(Params),
+    Named(NamedParams),
+}
+
+/// What a unit reads.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Input {
+    Local(FileRef),
+    Named(NamedFile),
+}
+
+/// What the pipeline may do, and where.
+#[derive(Clone, Debug)]
+pub struct FileSettings {
     /// The most bytes a file may unpack to.
     pub max_file_bytes: u64,
+    /// Where the folders of bulk files are.
+    pub files_url: String,
+    /// Where fetched files are kept while they are read.
+    pub downloads: PathBuf,
 }
 
 /// The pipeline.
 #[derive(Clone, Debug)]
 pub struct PubmedFiles {
-    limits: FileLimits,
+    settings: FileSettings,
 }
 
 impl PubmedFiles {
-    /// The pipeline with its limits.
-    pub fn new(limits: FileLimits) -> Self {
-        Self { limits }
+    /// The pipeline with its settings.
+    pub fn new(settings: FileSettings) -> Self {
+        Self { settings }
     }
 }
 
@@ -95,7 +121,10 @@ impl Pipeline for PubmedFiles {
     }
 
     async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
-        let mut params: Params = parse(&context.lease.params)?;
+        let mut params = match parse(&context.lease.params)? {
+            Wanted::Local(params) => params,
+            Wanted::Named(params) => return named::plan(self, &params).await,
+        };
         // Ascending numbers, so that in the usual case nothing older meets anything newer.
         params.files.sort_by(|a, b| {
             (bulk_file::number(&a.name), &a.name, &a.sha256).cmp(&(bulk_file::number(&b.name), &b.name, &b.sha256))
@@ -117,9 +146,17 @@ impl Pipeline for PubmedFiles {
     }
 
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
-        let file: FileRef = parse(&context.lease.input)?;
-        let params: Params = parse(&context.lease.params)?;
-        let path = local_files::resolve(&context.engine.db, &params.hostname, &file).await?;
+        let (name, path, as_of, _fetched) = match parse(&context.lease.input)? {
+            Input::Local(file) => {
+                let params: Params = parse(&context.lease.params)?;
+                let path = local_files::resolve(&context.engine.db, &params.hostname, &file).await?;
+                (file.name, path, params.as_of.or(file.as_of), None)
+            }
+            Input::Named(file) => {
+                let fetched = named::fetch(self, context.lease.unit, &file).await?;
+                (file.name, fetched.file.path.clone(), fetched.file.last_modified, Some(fetched))
+            }
+        };
         let cursor: Cursor = match &context.lease.cursor {
             Some(cursor) => parse(cursor)?,
             None => Cursor::default(),
@@ -132,7 +169,7 @@ impl Pipeline for PubmedFiles {
         let reading = reader::Reading {
             path,
             skip_items: cursor.items,
-            max_file_bytes: self.limits.max_file_bytes,
+            max_file_bytes: self.settings.max_file_bytes,
             max_record_bytes: context.engine.archive.max_record_bytes(),
             batch_records: settings.batch_records,
             batch_bytes: settings.batch_bytes,
@@ -141,13 +178,13 @@ impl Pipeline for PubmedFiles {
         let reader = tokio::task::spawn_blocking(move || reading.run(&raw_sender));
         let preparing = stages::Preparing {
             engine: context.engine.clone(),
-            file_name: file.name.clone(),
-            file_number: bulk_file::number(&file.name).unwrap_or(0),
-            as_of: params.as_of.or(file.as_of),
+            file_name: name.clone(),
+            file_number: bulk_file::number(&name).unwrap_or(0),
+            as_of,
             used: used_sender,
         };
         let preparer = tokio::spawn(preparing.run(raw, prepared_sender, committed));
-        let outcome = store_and_commit(context, &mut prepared, &committed_sender, cursor, &file.name).await;
+        let outcome = store_and_commit(context, &mut prepared, &committed_sender, cursor, &name).await;
         // Nothing goes on behind the unit's back: both end when their channel is closed.
         drop(prepared);
         drop(committed_sender);
@@ -161,19 +198,23 @@ impl Pipeline for PubmedFiles {
     /// The files whose unit failed, or that had records that failed: what is archived already is
     /// skipped.
     async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
-        let mut params: Params = parse(&job.params)?;
-        let result = job.result.as_ref().and_then(|result| result["files"].as_array());
-        if let Some(files) = result {
-            let went_well = |file: &FileRef| {
-                files.iter().any(|one| {
-                    one["name"] == file.name.as_str()
-                        && one["status"] == "completed"
-                        && one["failed"].as_i64() == Some(0)
-                })
-            };
-            params.files.retain(|file| !went_well(file));
-        }
-        Ok((!params.files.is_empty()).then(|| json!(params)))
+        let ended = job.result.as_ref().and_then(|result| result["files"].as_array());
+        let went_well = |name: &str| {
+            ended
+                .into_iter()
+                .flatten()
+                .any(|one| one["name"] == name && one["status"] == "completed" && one["failed"].as_i64() == Some(0))
+        };
+        Ok(match parse(&job.params)? {
+            Wanted::Local(mut params) => {
+                params.files.retain(|file| !went_well(&file.name));
+                (!params.files.is_empty()).then(|| json!(params))
+            }
+            Wanted::Named(mut params) => {
+                params.files.retain(|name| !went_well(name));
+                (!params.files.is_empty()).then(|| json!(params))
+            }
+        })
     }
 }
 

@@ -1,0 +1,128 @@
+//! Files named by whoever submits a job: bulk files of NCBI's server, fetched by the worker that reads them.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::PubmedFiles;
+use crate::ingest::{NewUnit, Plan, UnitError};
+use crate::pubmed::bulk_file;
+use crate::pubmed::download::{self, DownloadError};
+use crate::words::{ErrorCode, UnitId};
+
+/// Files of one job, at most: more than a year has.
+pub const MAX_FILES: usize = 3000;
+
+/// Parameters of a job over files of NCBI's server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedParams {
+    /// Their names, ascending, each once.
+    pub files: Vec<String>,
+}
+
+/// What a unit is to fetch and read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamedFile {
+    pub name: String,
+    /// The sum that its side file gave when the job was planned: a unit that goes on at a cursor must read the
+    /// same bytes again.
+    pub md5: String,
+}
+
+/// A list of names is not acceptable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NamesError {
+    /// None, or too many.
+    #[error("1 to {MAX_FILES} files")]
+    Count,
+    /// Not a bulk file.
+    #[error("must be the name of a bulk file like pubmed26n0001.xml.gz")]
+    Name(usize),
+}
+
+impl NamedParams {
+    /// Checks names.
+    pub fn new(mut files: Vec<String>) -> Result<Self, NamesError> {
+        if files.is_empty() || files.len() > MAX_FILES {
+            return Err(NamesError::Count);
+        }
+        let is_other = |name: &String| bulk_file::number(name).is_none() || !name.ends_with(".xml.gz");
+        if let Some(n) = files.iter().position(is_other) {
+            return Err(NamesError::Name(n));
+        }
+        files.sort();
+        files.dedup();
+        Ok(Self { files })
+    }
+}
+
+/// One unit a file; all of them must be there.
+pub(super) async fn plan(pipeline: &PubmedFiles, params: &NamedParams) -> Result<Plan, UnitError> {
+    let (mut units, mut bytes_total) = (Vec::new(), 0);
+    for name in &params.files {
+        let found = download::look(&pipeline.settings.files_url, name).await.map_err(unit_error)?;
+        bytes_total += found.size_bytes;
+        let input = NamedFile { name: name.clone(), md5: found.md5 };
+        units.push(NewUnit { input: json!(input), required_hostname: None });
+    }
+    Ok(Plan {
+        units,
+        work_total: i64::try_from(bytes_total).unwrap_or(i64::MAX),
+        records_total: None,
+        external_version: params.files.join(",").chars().take(200).collect(),
+        is_whole: true,
+    })
+}
+
+/// A fetched file; removed when it is dropped.
+pub(super) struct Fetched {
+    dir: PathBuf,
+    pub file: download::Downloaded,
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Fetches the file of a unit into a folder of its own.
+pub(super) async fn fetch(pipeline: &PubmedFiles, unit: UnitId, file: &NamedFile) -> Result<Fetched, UnitError> {
+    let dir = pipeline.settings.downloads.join(unit.to_string());
+    let made = |dir: &Path| {
+        // What an attempt that was killed left.
+        let _ = std::fs::remove_dir_all(dir);
+        std::fs::create_dir_all(dir)
+    };
+    made(&dir)
+        .map_err(|source| unit_error(DownloadError::Disk { path: "the folder for downloads".to_owned(), source }))?;
+    match download::download(&pipeline.settings.files_url, &file.name, &dir).await {
+        Ok(downloaded) if downloaded.md5 == file.md5 => Ok(Fetched { dir, file: downloaded }),
+        Ok(_) => {
+            let _ = std::fs::remove_dir_all(&dir);
+            let message = format!("{} has changed at NCBI since the job was planned: submit it again", file.name);
+            Err(UnitError::permanent(ErrorCode::ValidationError, message))
+        }
+        Err(error) => {
+            let _ = std::fs::remove_dir_all(&dir);
+            Err(unit_error(error))
+        }
+    }
+}
+
+/// What a failed download means for its unit.
+fn unit_error(error: DownloadError) -> UnitError {
+    let message = crate::words::telemetry::chain(&error);
+    match error {
+        DownloadError::Name(_) | DownloadError::NotThere(_) => {
+            UnitError::permanent(ErrorCode::ValidationError, message)
+        }
+        DownloadError::Disk { .. } => UnitError::Blocked { code: ErrorCode::ArchiveError, message },
+        DownloadError::Server { .. } | DownloadError::WrongMd5 { .. } | DownloadError::SideFile { .. } => {
+            UnitError::Failed { code: ErrorCode::PubmedError, message, retry: true }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `pubmed.ingest_files`: bulk files of NCBI's server into the archive.
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::error::{FieldError, ToolError};
+use super::sync::SyncOutput;
+use super::tool::{Asked, Hints, JobTool, Toolbox};
+use crate::jobs::{self, Submission, Submitted};
+use crate::pipelines::pubmed_files::{NamedParams, NamesError, TOOL};
+
+/// The tool.
+pub struct IngestFiles;
+
+/// Which files.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IngestFilesInput {
+    /// Names of baseline or update files, e.g. `pubmed26n0001.xml.gz`.
+    #[schemars(length(min = 1, max = 3000), inner(regex(pattern = r"^pubmed[0-9]{2}n[0-9]{4}\.xml\.gz$")))]
+    files: Vec<String>,
+}
+
+/// What came of them: as of a sync, in all and per file.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct IngestFilesOutput {
+    /// Of all of them.
+    #[serde(flatten)]
+    all: SyncOutput,
+    /// Of each: `name`, `status`, and its counts.
+    files: Vec<Map<String, Value>>,
+}
+
+#[async_trait]
+impl JobTool for IngestFiles {
+    const NAME: &'static str = TOOL;
+    const TITLE: &'static str = "Ingest bulk files of PubMed";
+    const DESCRIPTION: &'static str = "Fetches baseline or update files from NCBI by their names, checks their MD5, and \
+        archives every record and deletion in them. A job; what is archived already is skipped.";
+    const HINTS: Hints = Hints { destructive: true, ..Hints::ADDS_FROM_NCBI };
+    type Params = IngestFilesInput;
+    type Output = IngestFilesOutput;
+
+    async fn submit(toolbox: &Toolbox, params: IngestFilesInput, asked: Asked) -> Result<Submitted, ToolError> {
+        let checked = NamedParams::new(params.files).map_err(|error| {
+            let pointer = match &error {
+                NamesError::Count => "/files".to_owned(),
+                NamesError::Name(n) => format!("/files/{n}"),
+            };
+            ToolError::invalid(vec![FieldError { pointer, reason: error.to_string() }])
+        })?;
+        let submission = asked.of(Submission::new(TOOL, json!(checked), "files"));
+        Ok(jobs::submit(&toolbox.engine.db, &submission, toolbox.limits).await?)
+    }
+}
