@@ -63,7 +63,7 @@ impl NamedParams {
 pub(super) async fn plan(pipeline: &PubmedFiles, params: &NamedParams) -> Result<Plan, UnitError> {
     let (mut units, mut bytes_total) = (Vec::new(), 0);
     for name in &params.files {
-        let found = download::look(&pipeline.settings.files_url, name).await.map_err(unit_error)?;
+        let found = download::look(&pipeline.settings.files_url, name).await.map_err(|error| unit_error(&error))?;
         bytes_total += found.size_bytes;
         let input = NamedFile { name: name.clone(), md5: found.md5 };
         units.push(NewUnit { input: json!(input), required_hostname: None });
@@ -98,7 +98,7 @@ pub(super) async fn fetch(pipeline: &PubmedFiles, unit: UnitId, file: &NamedFile
         std::fs::create_dir_all(dir)
     };
     made(&dir)
-        .map_err(|source| unit_error(DownloadError::Disk { path: "the folder for downloads".to_owned(), source }))?;
+        .map_err(|source| unit_error(&DownloadError::Disk { path: "the folder for downloads".to_owned(), source }))?;
     match download::download(&pipeline.settings.files_url, &file.name, &dir).await {
         Ok(downloaded) if downloaded.md5 == file.md5 => Ok(Fetched { dir, file: downloaded }),
         Ok(_) => {
@@ -108,14 +108,14 @@ pub(super) async fn fetch(pipeline: &PubmedFiles, unit: UnitId, file: &NamedFile
         }
         Err(error) => {
             let _ = std::fs::remove_dir_all(&dir);
-            Err(unit_error(error))
+            Err(unit_error(&error))
         }
     }
 }
 
 /// What a failed download means for its unit.
-fn unit_error(error: DownloadError) -> UnitError {
-    let message = crate::words::telemetry::chain(&error);
+fn unit_error(error: &DownloadError) -> UnitError {
+    let message = crate::words::telemetry::chain(error);
     match error {
         DownloadError::Name(_) | DownloadError::NotThere(_) => {
             UnitError::permanent(ErrorCode::ValidationError, message)
