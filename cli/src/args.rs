@@ -131,6 +131,21 @@ pub enum Command {
     Up(Listen),
     /// Answer over HTTP until stopped; workers run elsewhere
     Serve(Listen),
+    /// Answer an MCP client on standard input and output, and work on the jobs it submits
+    Mcp,
+    /// List the tools, or show one with its schemas
+    Tools {
+        /// Only this one
+        name: Option<String>,
+    },
+    /// Call a tool as HTTP and MCP do; a tool that is a job is submitted
+    Call {
+        /// Its name, e.g. corpus.checkpoint.create
+        tool: String,
+        /// Its parameters as a JSON object; - reads them from standard input
+        #[arg(default_value = "{}")]
+        params: String,
+    },
     /// Tokens that the HTTP server lets in
     #[command(subcommand)]
     Token(Token),

@@ -11,6 +11,7 @@ mod out;
 mod postgres;
 mod progress;
 mod session;
+mod workers;
 
 use std::process::ExitCode;
 

@@ -5,12 +5,13 @@
 //! |---|---|---|
 //! | 0 words | [`words`] | ids, order of payloads, outcomes, configuration, clock, telemetry; no I/O |
 //! | 1 adapters | [`archive`], [`pubmed`], [`db`], [`queue`] | one outside thing each |
-//! | 2 state | [`jobs`], [`records`], [`syncs`], [`limits`] | rows in Postgres |
+//! | 2 state | [`jobs`], [`records`], [`syncs`], [`checkpoints`], [`limits`] | rows in Postgres |
 //! | 3 framework | [`ingest`] | work units: claim, fence, run, finish |
 //! | 4 product | [`pipelines`], [`verify`], [`readiness`] | what this deployment does |
 //! | 5 doors | [`tools`] | what it offers |
 
 pub mod archive;
+pub mod checkpoints;
 pub mod db;
 pub mod ingest;
 pub mod jobs;

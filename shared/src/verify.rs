@@ -6,6 +6,7 @@ use sqlx::PgPool;
 
 use crate::archive::{Archive, Envelope, Key, ReadError, StoreError, StoredVersion, VersionId, uri};
 use crate::db::DbError;
+use crate::pubmed::is_retracted;
 use crate::records::{self, Accepted, Pointer};
 use crate::words::{Pmid, Sha256};
 
@@ -262,6 +263,7 @@ async fn readable_versions(archive: &Archive, key: &Key, pmid: Pmid) -> Result<V
         s3_uri: archive.uri(key, &at.version),
         object_etag: etag.clone(),
         content_hash: envelope.content_hash(),
+        retracted: envelope.payload.xml().is_some_and(is_retracted),
         fetched_at: envelope.fetched_at,
         api_etag: envelope.source.http_etag,
         order: envelope.order,

@@ -55,6 +55,7 @@ pub fn next_batch(lease: &Lease) -> Option<Batch> {
             s3_uri: uri.clone(),
             object_etag: "1".into(),
             content_hash: Some(hash),
+            retracted: false,
             fetched_at: DateTime::default(),
             api_etag: None,
             order: RecordOrder {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::Api;
+use futures_util::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use shared::ingest::{Engine, Worker};
@@ -74,6 +75,30 @@ impl Server {
         settings: &HttpSettings,
         change: impl FnOnce(Toolbox) -> Toolbox,
     ) -> Self {
+        Self::all(engine, client, settings, change, |api, listener, stopped| api::serve(listener, api, stopped)).await
+    }
+
+    /// A server whose `/mcp` answers with another handler.
+    pub async fn with_mcp(
+        engine: Engine,
+        client: Client,
+        settings: &HttpSettings,
+        mcp: impl rmcp::ServerHandler + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let serve = |api, listener, stopped| api::serve_with(listener, api, mcp, stopped);
+        Self::all(engine, client, settings, |toolbox| toolbox, serve).await
+    }
+
+    async fn all<F>(
+        engine: Engine,
+        client: Client,
+        settings: &HttpSettings,
+        change: impl FnOnce(Toolbox) -> Toolbox,
+        serve: impl FnOnce(Api, tokio::net::TcpListener, BoxFuture<'static, ()>) -> F,
+    ) -> Self
+    where
+        F: Future<Output = std::io::Result<()>> + Send + 'static,
+    {
         let toolbox = change(Toolbox {
             engine: engine.clone(),
             client,
@@ -88,7 +113,8 @@ impl Server {
         let stopped = async move {
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(async move { api::serve(listener, api, stopped).await.expect("serves") });
+        let served = serve(api, listener, Box::pin(stopped));
+        let serving = tokio::spawn(async move { served.await.expect("serves") });
         Self { url, engine, stop: Some(stop), http: reqwest::Client::new(), tasks: vec![serving] }
     }
 

@@ -4,6 +4,8 @@ pub mod counting;
 pub mod engine;
 pub mod http;
 pub mod invariants;
+pub mod mcp;
+pub mod mcp_fixture;
 pub mod program;
 pub mod random;
 pub mod s3;

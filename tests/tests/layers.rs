@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of `shared` by layer; a module uses only modules of lower layers.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 15] = [
     ("words", 0),
     ("archive", 1),
     ("pubmed", 1),
@@ -12,6 +12,7 @@ const LAYERS: [(&str, u8); 14] = [
     ("jobs", 2),
     ("records", 2),
     ("syncs", 2),
+    ("checkpoints", 2),
     ("limits", 2),
     ("ingest", 3),
     ("pipelines", 4),

@@ -8,6 +8,7 @@ mod get;
 mod history;
 mod ingest;
 mod jobs;
+mod mcp;
 mod parse;
 mod purge;
 mod quarantine;
@@ -17,6 +18,7 @@ mod simulator;
 mod status;
 mod sync;
 mod token;
+mod tools;
 mod topics;
 mod up;
 mod verify;
@@ -42,6 +44,7 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Demo { file, live } => return demo::run(given, file.as_deref(), live, config).await,
         Command::Db(action) => return db::run(action, given, config).await,
         Command::Token(token) => return token::run(&token, json),
+        Command::Tools { name } => return tools::list(name.as_deref(), json),
         _ => {}
     }
     let creates = matches!(
@@ -52,6 +55,8 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
             | Command::Worker(_)
             | Command::Up(_)
             | Command::Serve(_)
+            | Command::Mcp
+            | Command::Call { .. }
     );
     if let Command::Ingest(ingest) = &args.command {
         ingest::check_files(&ingest.files)?;
@@ -65,6 +70,8 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Purge(args) => purge::run(&session, &args, json).await,
         Command::Up(args) => up::run(&session, &args).await,
         Command::Serve(args) => serve::run(&session, &args).await,
+        Command::Mcp => mcp::run(&session).await,
+        Command::Call { tool, params } => tools::call(&session, &tool, &params).await,
         Command::Get(args) => get::run(&session, &args, json).await,
         Command::History { pmid } => history::run(&session, pmid, json).await,
         Command::Diff { pmid, from, to } => diff::run(&session, pmid, from, to, json).await,
@@ -79,7 +86,8 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         | Command::Db(_)
         | Command::Search(_)
         | Command::Simulator(_)
-        | Command::Token(_) => {
+        | Command::Token(_)
+        | Command::Tools { .. } => {
             unreachable!("answered above")
         }
     };

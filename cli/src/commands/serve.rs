@@ -41,12 +41,21 @@ pub fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<std::io::Result<()>> {
-    let toolbox = Toolbox {
+    tokio::spawn(api::serve(listener, api(session), stop))
+}
+
+/// The doors to what a session has open.
+pub fn api(session: &Session) -> Api {
+    Api::new(toolbox(session), &session.config.http)
+}
+
+/// What tools work with.
+pub fn toolbox(session: &Session) -> Toolbox {
+    Toolbox {
         engine: session.engine.clone(),
         client: session.client.clone(),
         limits: session.limits(),
         ttl_hours: session.config.job_ttl_hours,
         serve_abstracts: session.config.http.serve_abstracts,
-    };
-    tokio::spawn(api::serve(listener, Api::new(toolbox, &session.config.http), stop))
+    }
 }

@@ -20,7 +20,7 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
             "data_dir": session.data_dir.path(), "archive": archive,
             "queries": queries.iter().map(|query| {
                 let mut row = json!(query);
-                row["lag_secs"] = json!(lag(query).map(|lag| lag.num_seconds()));
+                row["lag_secs"] = json!(query.lag(clock::now()).map(|lag| lag.num_seconds()));
                 row
             }).collect::<Vec<_>>(),
             "retry_list": retries, "retry_total": retries_total,
@@ -54,12 +54,6 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// How far a query is behind; nothing before its first run has ended.
-fn lag(query: &SyncQuery) -> Option<chrono::TimeDelta> {
-    let watermarks = [query.watermarks.entry, query.watermarks.modification];
-    watermarks.into_iter().collect::<Option<Vec<_>>>()?.into_iter().min().map(|oldest| clock::now() - oldest)
-}
-
 fn show_queries(queries: &[SyncQuery]) -> Result<(), Failure> {
     if queries.is_empty() {
         return Ok(());
@@ -70,7 +64,7 @@ fn show_queries(queries: &[SyncQuery]) -> Result<(), Failure> {
             let at = |mark: Option<chrono::DateTime<chrono::Utc>>| {
                 mark.map_or("-".to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string())
             };
-            let lag = lag(query).map_or("never synced".to_owned(), |lag| match lag.num_hours() {
+            let lag = query.lag(clock::now()).map_or("never synced".to_owned(), |lag| match lag.num_hours() {
                 0 => format!("{} min", lag.num_minutes()),
                 hours @ 1..72 => format!("{hours} h"),
                 hours => format!("{} days", hours / 24),

@@ -1,18 +1,16 @@
 //! `up`: everything that keeps an archive going, in one process.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use shared::ingest::Worker;
 use shared::pipelines::topics::submit_due;
 use shared::words::config::TopicSetting;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::{interrupted, serve, topics};
 use crate::args::Listen;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
+use crate::workers::Workers;
 
 /// How often topics are looked at.
 const TICK: Duration = Duration::from_secs(15);
@@ -33,15 +31,7 @@ pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
             topics::add(session, &topic.query, topic.query_key.as_deref(), EVERY_SECS, 0).await?;
         }
     }
-    let mut working = JoinSet::new();
-    let mut shutdowns = Vec::new();
-    for _ in 0..session.config.workers {
-        // Each also sweeps, when it is time.
-        let worker = Worker::new(session.engine.clone(), Some(session.data_dir.workers()))?;
-        shutdowns.push(worker.shutdown_flag());
-        working.spawn(async move { worker.run(false).await });
-    }
-    tracing::info!(workers = session.config.workers, "up");
+    let mut workers = Workers::start(session)?;
     let mut ticks = tokio::time::interval(TICK);
     let interrupted = interrupted();
     tokio::pin!(interrupted);
@@ -52,19 +42,13 @@ pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
                 // The next tick looks again.
                 Err(error) => tracing::warn!(%error, "topics could not be submitted"),
             },
-            Some(result) = working.join_next() => {
-                let result = result.map_err(|error| Failure::internal(format!("a worker panicked: {error}")))?;
-                break result.map_err(Failure::from);
-            }
+            failed = workers.failed() => break failed,
             served = &mut serving => break answered(served),
             () = &mut interrupted => break Ok(()),
         }
     };
-    for flag in &shutdowns {
-        flag.store(true, Ordering::Relaxed);
-    }
     drop(stop);
-    while working.join_next().await.is_some() {}
+    workers.stop().await;
     if !serving.is_finished() {
         answered(serving.await)?;
     }

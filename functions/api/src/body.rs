@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::tools::{FieldError, ToolError, parse};
@@ -32,30 +32,33 @@ impl<S: Sync> FromRequest<S> for Body {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        let headers = request.headers();
-        let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));
-        let media = text(header::CONTENT_TYPE).map(|text| text.split(';').next().unwrap_or_default().trim());
-        if !media.is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
-            return Err(Failure::new(ErrorCode::UnsupportedMediaType, "the body must be sent as application/json"));
-        }
-        if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-            return Err(Failure::new(ErrorCode::UnsupportedMediaType, "the body must not be compressed"));
-        }
-        let too_large =
-            || Failure::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {MAX_BYTES} bytes"));
-        if text(header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok()).is_some_and(|n| n > MAX_BYTES as u64)
-        {
-            return Err(too_large());
-        }
-        let late = || Failure::new(ErrorCode::ValidationError, "the body did not arrive in time");
-        let read = tokio::time::timeout(LONGEST, to_bytes(request.into_body(), MAX_BYTES));
-        let bytes = read.await.map_err(|_| late())?.map_err(|error| {
-            let is_length = std::error::Error::source(&error).is_some_and(|e| e.to_string().contains("length limit"));
-            if is_length { too_large() } else { Failure::new(ErrorCode::ValidationError, "the body broke off") }
-        })?;
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let reason = format!("not valid JSON at line {}, column {}", error.line(), error.column());
             ToolError::invalid(vec![FieldError { pointer: String::new(), reason }]).into()
         })
     }
+}
+
+/// The bytes of a body that says it is JSON, is not too long and arrives in time.
+pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Failure> {
+    let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));
+    let media = text(header::CONTENT_TYPE).map(|text| text.split(';').next().unwrap_or_default().trim());
+    if !media.is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
+        return Err(Failure::new(ErrorCode::UnsupportedMediaType, "the body must be sent as application/json"));
+    }
+    if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Failure::new(ErrorCode::UnsupportedMediaType, "the body must not be compressed"));
+    }
+    let too_large = || Failure::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {MAX_BYTES} bytes"));
+    if text(header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok()).is_some_and(|n| n > MAX_BYTES as u64) {
+        return Err(too_large());
+    }
+    let late = || Failure::new(ErrorCode::ValidationError, "the body did not arrive in time");
+    let read = tokio::time::timeout(LONGEST, to_bytes(body, MAX_BYTES));
+    read.await.map_err(|_| late())?.map_err(|error| {
+        let is_length = std::error::Error::source(&error).is_some_and(|e| e.to_string().contains("length limit"));
+        if is_length { too_large() } else { Failure::new(ErrorCode::ValidationError, "the body broke off") }
+    })
 }

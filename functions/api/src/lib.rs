@@ -1,13 +1,17 @@
 //! The doors: every tool and job over HTTP.
 //!
-//! The way of a request: [`trace`] (a trace id, one error body, no panic gets out) → [`auth`] → [`limits`] → a
-//! route, which decodes, calls a tool or a verb of `shared`, and encodes. The router runs in `bio-mcp serve`
+//! The way of a request: [`trace`] (a trace id, one error body, no panic gets out) → `names` (own names in `Host`,
+//! known pages in `Origin`) → [`auth`] → [`limits`] → a route, which decodes, calls a tool or a verb of `shared`, and
+//! encodes. The router runs in `bio-mcp serve`
 //! and `up`, and knows nothing of where it runs.
 
 pub mod auth;
 mod body;
 mod error;
 pub mod limits;
+pub mod mcp;
+mod names;
+mod oidc;
 pub mod openapi;
 mod query;
 mod readiness;
@@ -31,6 +35,7 @@ pub use error::{ErrorBody, Failure, status_of};
 pub struct Api {
     toolbox: Toolbox,
     tools: Arc<[Tool]>,
+    names: Arc<names::Names>,
     auth: Arc<Auth>,
     limits: Arc<limits::Limits>,
     changes: Changes,
@@ -43,6 +48,7 @@ impl Api {
         Self {
             changes: Changes::new(toolbox.engine.db.clone()),
             tools: catalogue().into(),
+            names: Arc::new(names::Names::new(settings)),
             auth: Arc::new(Auth::new(settings)),
             limits: Arc::new(limits::Limits::new(settings)),
             readiness: Arc::default(),
@@ -55,8 +61,8 @@ impl Api {
     }
 }
 
-/// Every route.
-pub fn router(api: Api) -> Router {
+/// Every route; `/mcp` answers with this handler, [`mcp::Door`] where it is not a test.
+pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + Send + Sync + 'static) -> Router {
     Router::new()
         .route("/healthz", get(routes::health::alive))
         .route("/livez", get(routes::health::alive))
@@ -73,18 +79,31 @@ pub fn router(api: Api) -> Router {
         .route("/v1/jobs/{id}/failures", get(routes::job::failures))
         .route("/v1/jobs/{id}/logs", get(routes::job::logs))
         .route("/v1/pubmed/{pmid}", get(routes::pubmed::get))
+        .merge(mcp::transport::http(mcp))
         .fallback(routes::nothing)
         .layer(from_fn_with_state(api.clone(), limits::admit))
         .layer(from_fn_with_state(api.clone(), auth::check))
+        .layer(from_fn_with_state(api.clone(), names::check))
         .layer(from_fn(trace::around))
         .with_state(api)
 }
 
-/// Answers requests until `stop`; then no new connection is taken, who waits for a job is answered at once,
-/// and what else is under way has ten seconds.
+/// Answers requests until `stop`, as [`serve_with`].
 pub async fn serve(
     listener: tokio::net::TcpListener,
     api: Api,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let door = mcp::Door::new(api.clone());
+    serve_with(listener, api, door, stop).await
+}
+
+/// Answers requests, those of MCP with this handler, until `stop`; then no new connection is taken, who waits for a job is answered at once,
+/// and what else is under way has ten seconds.
+pub async fn serve_with(
+    listener: tokio::net::TcpListener,
+    api: Api,
+    mcp: impl rmcp::ServerHandler + Clone + Send + Sync + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let (told, mut tell) = tokio::sync::watch::channel(());
@@ -99,7 +118,7 @@ pub async fn serve(
         tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     };
     tokio::select! {
-        served = axum::serve(listener, router(api)).with_graceful_shutdown(stopped).into_future() => served,
+        served = axum::serve(listener, router(api, mcp)).with_graceful_shutdown(stopped).into_future() => served,
         () = late => Ok(()),
     }
 }

@@ -21,7 +21,7 @@ pub struct TraceId(pub String);
 /// Wraps a request.
 pub async fn around(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let trace_id = given(request.headers()).unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+    let trace_id = given(request.headers()).unwrap_or_else(new_id);
     request.extensions_mut().insert(TraceId(trace_id.clone()));
     let span = tracing::info_span!("request", trace_id, method = %request.method(), route = tracing::field::Empty);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
@@ -30,8 +30,7 @@ pub async fn around(mut request: Request, next: Next) -> Response {
         Failure::new(ErrorCode::Internal, "something went wrong in this program; its log has the trace_id")
             .into_response()
     });
-    let status = response.status();
-    if let Some(failure) = response.extensions_mut().remove::<Failure>().or_else(|| unnamed(status)) {
+    if let Some(failure) = response.extensions_mut().remove::<Failure>().or_else(|| unnamed(&response)) {
         response = with_body(failure, response.headers(), &trace_id);
     }
     if let Ok(value) = HeaderValue::from_str(&trace_id) {
@@ -42,13 +41,21 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// What the router itself answered.
-fn unnamed(status: StatusCode) -> Option<Failure> {
+/// What the router itself answered: of no JSON.
+fn unnamed(response: &Response) -> Option<Failure> {
+    if response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == "application/json") {
+        return None;
+    }
+    let status = response.status();
     if status == StatusCode::METHOD_NOT_ALLOWED {
         let message = "this route does not know the method; Allow lists those it does";
         return Some(Failure::new(ErrorCode::MethodNotAllowed, message));
     }
     (status == StatusCode::BAD_REQUEST).then(|| Failure::new(ErrorCode::ValidationError, "the address is not valid"))
+}
+
+fn given(headers: &HeaderMap) -> Option<String> {
+    trace_id(headers.get("traceparent")?.to_str().ok()?)
 }
 
 fn with_body(failure: Failure, said: &HeaderMap, trace_id: &str) -> Response {
@@ -71,9 +78,13 @@ fn with_body(failure: Failure, said: &HeaderMap, trace_id: &str) -> Response {
     response
 }
 
-/// The trace id of a W3C `traceparent`, if there is a valid one.
-fn given(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
+/// A trace of its own.
+pub fn new_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// The trace id of a W3C `traceparent`, if it is a valid one.
+pub fn trace_id(text: &str) -> Option<String> {
     let mut parts = text.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |text: &str, length: usize| {
@@ -90,11 +101,7 @@ mod tests {
 
     #[test]
     fn only_a_valid_traceparent_is_taken() {
-        let of = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", HeaderValue::from_static(text));
-            given(&headers)
-        };
+        let of = trace_id;
         let trace = "0af7651916cd43dd8448eb211c80319c";
         assert_eq!(of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(), Some(trace));
         for bad in [

@@ -22,6 +22,14 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// The XML; a tombstone has none.
+    pub fn xml(&self) -> Option<&str> {
+        match self {
+            Self::Xml(xml) => Some(xml),
+            Self::Tombstone => None,
+        }
+    }
+
     /// SHA-256 of the XML; a tombstone has none.
     pub fn hash(&self) -> Option<Sha256> {
         match self {

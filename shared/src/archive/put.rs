@@ -18,6 +18,8 @@ pub struct Draft {
     pub bytes: Vec<u8>,
     /// Hash of the payload, none for a tombstone.
     pub content_hash: Option<Sha256>,
+    /// Whether its payload says that the article was retracted.
+    pub retracted: bool,
     /// Its order.
     pub order: RecordOrder,
     /// The object the pointer row knows under this key, if there is a row.

@@ -118,6 +118,10 @@ pub struct Job {
     pub completed_at: Option<DateTime<Utc>>,
     /// When its row goes.
     pub expires_at: Option<DateTime<Utc>>,
+    /// How long the row stays after the job has ended.
+    pub ttl_hours: i16,
+    /// When the row last changed.
+    pub updated_at: DateTime<Utc>,
 }
 
 impl Job {

@@ -6,7 +6,7 @@ use super::archiving;
 use crate::archive::codec::{self, Encoder};
 use crate::archive::{Compression, Draft, ETag, Source, envelope, uri};
 use crate::ingest::{self, Engine, Quarantined, UnitError};
-use crate::pubmed::{Item, Splitter, identity};
+use crate::pubmed::{Item, Splitter, identity, is_retracted};
 use crate::records;
 use crate::words::{ErrorCode, JobId, Pmid, RecordOrder, Sha256, UnitId, clock};
 
@@ -170,5 +170,6 @@ fn draft(
     envelope::write_json(&mut json, pmid, fetched_at, source, &order, xml);
     let compression = Compression::of_name(key.as_str()).unwrap_or(engine.archive.layout().compression());
     let bytes = Encoder::new(compression).encode(&json);
-    Draft { pmid, key, bytes, content_hash: xml.map(|(_, hash)| hash), order, known }
+    let retracted = xml.is_some_and(|(xml, _)| is_retracted(xml));
+    Draft { pmid, key, bytes, content_hash: xml.map(|(_, hash)| hash), retracted, order, known }
 }

@@ -18,6 +18,6 @@ pub mod source;
 pub mod split;
 pub mod xml_tree;
 
-pub use article::Article;
+pub use article::{Article, is_retracted};
 pub use identity::Identity;
 pub use split::{Defect, Item, SplitError, Splitter};

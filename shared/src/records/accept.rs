@@ -19,6 +19,8 @@ pub struct Accepted {
     pub object_etag: String,
     /// Hash of its payload, none for a tombstone.
     pub content_hash: Option<Sha256>,
+    /// Whether its payload says that the article was retracted.
+    pub retracted: bool,
     /// When it came here.
     pub fetched_at: DateTime<Utc>,
     /// HTTP `ETag`, if it had one.
@@ -49,6 +51,7 @@ pub async fn accept(db: &mut PgConnection, rows: &[Accepted]) -> Result<HashSet<
         .bind(column(rows, |r| r.order.file_number))
         .bind(column(rows, |r| r.order.position))
         .bind(column(rows, |r| r.order.deleted))
+        .bind(column(rows, |r| r.retracted))
         .fetch_all(db)
         .await?;
     accepted

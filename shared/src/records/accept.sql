@@ -5,9 +5,9 @@
 with input as (
     select *
     from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::integer[],
-                $8::date[], $9::timestamptz[], $10::integer[], $11::bigint[], $12::boolean[])
+                $8::date[], $9::timestamptz[], $10::integer[], $11::bigint[], $12::boolean[], $13::boolean[])
         as t (pmid, s3_uri, content_hash, fetched_at, api_etag, object_etag, record_version, date_revised, as_of,
-              file_number, position, deleted)
+              file_number, position, deleted, retracted)
     order by pmid
 ),
 accepted as (
@@ -33,8 +33,8 @@ accepted as (
     returning a.pmid
 ),
 past as (
-    insert into pubmed_archive_history (pmid, content_hash, s3_uri, fetched_at)
-    select i.pmid, i.content_hash, i.s3_uri, i.fetched_at
+    insert into pubmed_archive_history (pmid, content_hash, s3_uri, fetched_at, retracted)
+    select i.pmid, i.content_hash, i.s3_uri, i.fetched_at, i.retracted
     from input i join accepted using (pmid)
     where i.content_hash is not null
     on conflict do nothing

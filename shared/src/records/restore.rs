@@ -32,15 +32,16 @@ pub async fn restore(db: &mut PgConnection, versions: &[Accepted]) -> Result<Res
         let hash = version.content_hash.map(Sha256::to_hex);
         if let Some(hash) = &hash {
             restored.history += sqlx::query(
-                "insert into pubmed_archive_history as h (pmid, content_hash, s3_uri, fetched_at) values ($1, $2, $3, $4) \
-                 on conflict (pmid, content_hash) do update set s3_uri = excluded.s3_uri, fetched_at = excluded.fetched_at \
-                 where h.s3_uri <> all ($5)",
+                "insert into pubmed_archive_history as h (pmid, content_hash, s3_uri, fetched_at, retracted) values ($1, $2, $3, $4, $6) \
+                 on conflict (pmid, content_hash) do update set s3_uri = excluded.s3_uri, fetched_at = excluded.fetched_at, retracted = excluded.retracted \
+                 where h.s3_uri <> all ($5) or h.retracted is null",
             )
             .bind(&pmid)
             .bind(hash)
             .bind(&version.s3_uri)
             .bind(version.fetched_at)
             .bind(versions.iter().map(|v| v.s3_uri.clone()).collect::<Vec<_>>())
+            .bind(version.retracted)
             .execute(&mut *db)
             .await?
             .rows_affected();

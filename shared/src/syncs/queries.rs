@@ -1,6 +1,6 @@
 //! Keys bound to queries, and their watermarks.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
@@ -24,6 +24,14 @@ pub struct SyncQuery {
     pub last_job_id: Option<Uuid>,
     /// When that ended.
     pub last_run_at: Option<DateTime<Utc>>,
+}
+
+impl SyncQuery {
+    /// How far it is behind `now`; nothing before its first run has ended.
+    pub fn lag(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let watermarks = [self.watermarks.entry, self.watermarks.modification];
+        watermarks.into_iter().collect::<Option<Vec<_>>>()?.into_iter().min().map(|oldest| now - oldest)
+    }
 }
 
 #[derive(FromRow)]

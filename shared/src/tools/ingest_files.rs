@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::{FieldError, ToolError};
 use super::sync::SyncOutput;
-use super::tool::{Asked, Hints, JobTool, Toolbox};
+use super::tool::{Asked, Described, Hints, JobTool, Toolbox};
 use crate::jobs::{self, Submission, Submitted};
 use crate::pipelines::pubmed_files::{NamedParams, NamesError, TOOL};
 
@@ -33,8 +33,7 @@ pub struct IngestFilesOutput {
     files: Vec<Map<String, Value>>,
 }
 
-#[async_trait]
-impl JobTool for IngestFiles {
+impl Described for IngestFiles {
     const NAME: &'static str = TOOL;
     const TITLE: &'static str = "Ingest bulk files of PubMed";
     const DESCRIPTION: &'static str = "Fetches baseline or update files from NCBI by their names, checks their MD5, and \
@@ -42,7 +41,10 @@ impl JobTool for IngestFiles {
     const HINTS: Hints = Hints { destructive: true, ..Hints::ADDS_FROM_NCBI };
     type Params = IngestFilesInput;
     type Output = IngestFilesOutput;
+}
 
+#[async_trait]
+impl JobTool for IngestFiles {
     async fn submit(toolbox: &Toolbox, params: IngestFilesInput, asked: Asked) -> Result<Submitted, ToolError> {
         let checked = NamedParams::new(params.files).map_err(|error| {
             let pointer = match &error {

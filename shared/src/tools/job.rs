@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::error::ToolError;
-use super::tool::{FastTool, Hints, Toolbox};
+use super::tool::{Described, FastTool, Hints, Toolbox};
 use crate::db::DbError;
 use crate::ingest::finalise;
 use crate::jobs::{self, Job, JobState};
@@ -126,15 +126,17 @@ fn not_found(job: Uuid) -> ToolError {
     ToolError::new(ErrorCode::JobNotFound, format!("there is no job {job}; the rows of old jobs go when they expire"))
 }
 
-#[async_trait]
-impl FastTool for JobGet {
+impl Described for JobGet {
     const NAME: &'static str = "job.get";
     const TITLE: &'static str = "Look at a job";
     const DESCRIPTION: &'static str = "Answers with a job's state, progress, result and error.";
     const HINTS: Hints = Hints::READS;
     type Params = JobParams;
     type Output = JobView;
+}
 
+#[async_trait]
+impl FastTool for JobGet {
     async fn run(toolbox: &Toolbox, params: JobParams) -> Result<JobView, ToolError> {
         let db = &toolbox.engine.db;
         let job = jobs::get(db, JobId(params.job_id)).await?.ok_or_else(|| not_found(params.job_id))?;
@@ -142,8 +144,7 @@ impl FastTool for JobGet {
     }
 }
 
-#[async_trait]
-impl FastTool for JobCancel {
+impl Described for JobCancel {
     const NAME: &'static str = "job.cancel";
     const TITLE: &'static str = "Cancel a job";
     const DESCRIPTION: &'static str = "Cancels a job: at once when it is queued, else at the next batch of what runs. \
@@ -151,7 +152,10 @@ impl FastTool for JobCancel {
     const HINTS: Hints = Hints { read_only: false, destructive: true, idempotent: true, open_world: false };
     type Params = JobParams;
     type Output = CancelOutput;
+}
 
+#[async_trait]
+impl FastTool for JobCancel {
     async fn run(toolbox: &Toolbox, params: JobParams) -> Result<CancelOutput, ToolError> {
         let engine = &toolbox.engine;
         let cancelled = jobs::cancel(&engine.db, JobId(params.job_id)).await?;

@@ -3,6 +3,7 @@
 //!
 //! A fast tool answers at once; a job tool checks its parameters and submits a job, however it is called.
 
+mod checkpoint;
 mod error;
 mod get;
 mod ingest_files;
@@ -21,7 +22,7 @@ pub use params::parse;
 pub use ping::Ping;
 pub use search::{SearchOutput, SearchParams, Sort};
 pub use sync::{SyncIncrementalInput, SyncInput, SyncOutput};
-pub use tool::{Action, Asked, FastTool, Hints, JobTool, Kind, Tool, Toolbox};
+pub use tool::{Action, Asked, Described, FastTool, Hints, JobTool, Kind, Tool, Toolbox, output_schema};
 
 /// Every tool, in the order it is listed in.
 pub fn catalogue() -> Vec<Tool> {
@@ -32,6 +33,11 @@ pub fn catalogue() -> Vec<Tool> {
         Tool::job::<sync::Sync>(),
         Tool::job::<sync::SyncIncremental>(),
         Tool::job::<ingest_files::IngestFiles>(),
+        Tool::fast::<checkpoint::Create>(),
+        Tool::fast::<checkpoint::Get>(),
+        Tool::fast::<checkpoint::List>(),
+        Tool::fast::<checkpoint::Delete>(),
+        Tool::fast::<checkpoint::Diff>(),
         Tool::fast::<job::JobGet>(),
         Tool::fast::<job::JobCancel>(),
     ]

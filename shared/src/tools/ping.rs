@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::ToolError;
-use super::tool::{FastTool, Hints, Toolbox};
+use super::tool::{Described, FastTool, Hints, Toolbox};
 
 const MAX_MESSAGE_CHARS: usize = 1000;
 
@@ -35,15 +35,17 @@ fn pong() -> String {
     "pong".to_owned()
 }
 
-#[async_trait]
-impl FastTool for Ping {
+impl Described for Ping {
     const NAME: &'static str = "ping";
     const TITLE: &'static str = "Ping";
     const DESCRIPTION: &'static str = "Answers with the message it was sent and the server's version.";
     const HINTS: Hints = Hints::READS;
     type Params = PingParams;
     type Output = PingOutput;
+}
 
+#[async_trait]
+impl FastTool for Ping {
     async fn run(_: &Toolbox, params: PingParams) -> Result<PingOutput, ToolError> {
         if params.message.chars().count() > MAX_MESSAGE_CHARS {
             return Err(ToolError::of_field("message", format!("at most {MAX_MESSAGE_CHARS} characters")));

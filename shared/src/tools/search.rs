@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{FieldError, ToolError};
-use super::tool::{FastTool, Hints, Toolbox};
+use super::tool::{Described, FastTool, Hints, Toolbox};
 use crate::pubmed::eutils::{Client, Query, SearchRequest};
 use crate::words::Pmid;
 
@@ -103,8 +103,7 @@ pub async fn search(client: &Client, params: &SearchParams) -> Result<SearchOutp
     })
 }
 
-#[async_trait]
-impl FastTool for Search {
+impl Described for Search {
     const NAME: &'static str = "pubmed.search";
     const TITLE: &'static str = "Search PubMed";
     const DESCRIPTION: &'static str = "Searches PubMed live and answers with the PMIDs found, the total count and how \
@@ -112,7 +111,10 @@ impl FastTool for Search {
     const HINTS: Hints = Hints::READS_NCBI;
     type Params = SearchParams;
     type Output = SearchOutput;
+}
 
+#[async_trait]
+impl FastTool for Search {
     async fn run(toolbox: &Toolbox, params: SearchParams) -> Result<SearchOutput, ToolError> {
         let mut fields = Vec::new();
         let mut outside = |name: &str, value: u32, min: u32, max: u32| {

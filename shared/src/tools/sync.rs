@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::{FieldError, ToolError};
-use super::tool::{Asked, Hints, JobTool, Toolbox};
+use super::tool::{Asked, Described, Hints, JobTool, Toolbox};
 use crate::jobs::Submitted;
 use crate::pipelines::pubmed_sync::{
     INCREMENTAL, IncrementalParams, SYNC, SyncParams, submit_incremental, submit_sync,
@@ -98,8 +98,7 @@ pub struct SyncOutput {
     more: serde_json::Map<String, Value>,
 }
 
-#[async_trait]
-impl JobTool for Sync {
+impl Described for Sync {
     const NAME: &'static str = SYNC;
     const TITLE: &'static str = "Sync from PubMed";
     const DESCRIPTION: &'static str = "Archives what a PubMed query finds, or the PMIDs given. A job: it is done again \
@@ -107,7 +106,10 @@ impl JobTool for Sync {
     const HINTS: Hints = Hints::ADDS_FROM_NCBI;
     type Params = SyncInput;
     type Output = SyncOutput;
+}
 
+#[async_trait]
+impl JobTool for Sync {
     async fn submit(toolbox: &Toolbox, params: SyncInput, asked: Asked) -> Result<Submitted, ToolError> {
         let key = params.query_key.as_deref();
         let checked = match (params.query, params.pmids) {
@@ -134,8 +136,7 @@ impl JobTool for Sync {
     }
 }
 
-#[async_trait]
-impl JobTool for SyncIncremental {
+impl Described for SyncIncremental {
     const NAME: &'static str = INCREMENTAL;
     const TITLE: &'static str = "Keep a PubMed query up to date";
     const DESCRIPTION: &'static str = "Archives what was added to or changed in a PubMed query since its last run, and \
@@ -143,7 +144,10 @@ impl JobTool for SyncIncremental {
     const HINTS: Hints = Hints::ADDS_FROM_NCBI;
     type Params = SyncIncrementalInput;
     type Output = SyncOutput;
+}
 
+#[async_trait]
+impl JobTool for SyncIncremental {
     async fn submit(toolbox: &Toolbox, params: SyncIncrementalInput, asked: Asked) -> Result<Submitted, ToolError> {
         let SyncIncrementalInput { query, query_key, overlap_days, limit } = params;
         let checked = IncrementalParams::new(&query, query_key.as_deref(), Some(overlap_days), limit)?;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use schemars::generate::{Contract, SchemaSettings};
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -92,9 +94,8 @@ impl Asked {
     }
 }
 
-/// A tool that answers at once.
-#[async_trait]
-pub trait FastTool {
+/// What every tool says of itself.
+pub trait Described {
     /// Its dotted name.
     const NAME: &'static str;
     /// Its name for people.
@@ -105,29 +106,20 @@ pub trait FastTool {
     const HINTS: Hints;
     /// What it takes.
     type Params: DeserializeOwned + JsonSchema + Send;
-    /// What it answers.
-    type Output: Serialize + JsonSchema;
+    /// What it answers, or what is in the result of its job.
+    type Output: JsonSchema;
+}
 
+/// A tool that answers at once.
+#[async_trait]
+pub trait FastTool: Described<Output: Serialize> {
     /// Runs it.
     async fn run(toolbox: &Toolbox, params: Self::Params) -> Result<Self::Output, ToolError>;
 }
 
 /// A tool that becomes a job.
 #[async_trait]
-pub trait JobTool {
-    /// Its dotted name.
-    const NAME: &'static str;
-    /// Its name for people.
-    const TITLE: &'static str;
-    /// What it does, for people and models.
-    const DESCRIPTION: &'static str;
-    /// What may be expected of it.
-    const HINTS: Hints;
-    /// What it takes.
-    type Params: DeserializeOwned + JsonSchema + Send;
-    /// What is in the result of its job.
-    type Output: JsonSchema;
-
+pub trait JobTool: Described {
     /// Checks the parameters and submits the job.
     async fn submit(toolbox: &Toolbox, params: Self::Params, asked: Asked) -> Result<Submitted, ToolError>;
 }
@@ -174,29 +166,25 @@ impl Tool {
                 })
             })
         };
-        Self {
-            name: T::NAME,
-            title: T::TITLE,
-            description: T::DESCRIPTION,
-            hints: T::HINTS,
-            input_schema: schema::<T::Params>(Side::Input),
-            output_schema: schema::<T::Output>(Side::Output),
-            action: Action::Run(Arc::new(run)),
-        }
+        Self::new::<T>(Action::Run(Arc::new(run)))
     }
 
     pub(super) fn job<T: JobTool>() -> Self {
         let submit = |toolbox: Toolbox, params: Value, asked: Asked| -> BoxFuture<'static, _> {
             Box::pin(async move { T::submit(&toolbox, parse(&params)?, asked).await })
         };
+        Self::new::<T>(Action::Submit(Arc::new(submit)))
+    }
+
+    fn new<T: Described>(action: Action) -> Self {
         Self {
             name: T::NAME,
             title: T::TITLE,
             description: T::DESCRIPTION,
             hints: T::HINTS,
-            input_schema: schema::<T::Params>(Side::Input),
-            output_schema: schema::<T::Output>(Side::Output),
-            action: Action::Submit(Arc::new(submit)),
+            input_schema: input_schema::<T::Params>(),
+            output_schema: output_schema::<T::Output>(),
+            action,
         }
     }
 
@@ -214,19 +202,29 @@ impl Tool {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Side {
-    Input,
-    Output,
+/// The schema of what is taken in.
+fn input_schema<T: JsonSchema>() -> Value {
+    schema::<T>(Contract::Deserialize)
+}
+
+/// The schema of what is answered.
+pub fn output_schema<T: JsonSchema>() -> Value {
+    schema::<T>(Contract::Serialize)
 }
 
 /// A schema that refers to nothing outside of itself.
-fn schema<T: JsonSchema>(side: Side) -> Value {
+fn schema<T: JsonSchema>(contract: Contract) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
-        if matches!(side, Side::Output) {
-            settings.contract = schemars::generate::Contract::Serialize;
-        }
+        settings.contract = contract;
     });
+    let settings = settings.with_transform(RecursiveTransform(without_rust_formats));
     SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value()
+}
+
+/// Validators warn about formats that only Rust knows; their bounds say the same.
+fn without_rust_formats(schema: &mut Schema) {
+    if schema.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
+        schema.remove("format");
+    }
 }

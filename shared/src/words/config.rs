@@ -100,6 +100,32 @@ pub enum AuthSetting {
     None,
     /// Who has one of these tokens.
     Bearer(Vec<TokenHash>),
+    /// Who has a token of this issuer.
+    Oidc(OidcSettings),
+}
+
+/// An OpenID Connect issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcSettings {
+    /// `BIO_MCP_OIDC_ISSUER`: its address, exactly as tokens say it in `iss`.
+    pub issuer: String,
+    /// `BIO_MCP_OIDC_AUDIENCE`: what tokens must say in `aud`.
+    pub audience: String,
+}
+
+/// Whether what is read from an address can be believed: over TLS, or from this machine.
+pub fn is_safe_url(url: &str) -> bool {
+    let authority = |rest: &str| rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned();
+    if let Some(rest) = url.strip_prefix("https://") {
+        return !authority(rest).is_empty();
+    }
+    let Some(rest) = url.strip_prefix("http://") else { return false };
+    let authority = authority(rest);
+    let name = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or_else(
+        || authority.split(':').next().unwrap_or_default().to_owned(),
+        |(name, _)| name.to_owned(),
+    );
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A token that is let in, by its hash.
@@ -133,6 +159,9 @@ pub struct HttpSettings {
     pub auth: AuthSetting,
     /// `BIO_MCP_ALLOWED_HOSTS`: names of this server beside those of loopback, where nobody needs a token.
     pub allowed_hosts: Vec<String>,
+    /// `BIO_MCP_ALLOWED_ORIGINS`: origins of pages in browsers that may call, beside those of loopback where nobody
+    /// needs a token.
+    pub allowed_origins: Vec<String>,
     /// `BIO_MCP_MAX_CONCURRENCY`: requests in flight.
     pub max_concurrency: usize,
     /// `BIO_MCP_TOOL_LIMIT_…` of fast tools: requests in flight per tool.
@@ -220,6 +249,11 @@ struct Reader<F> {
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn text(&self, name: &str) -> Option<String> {
         (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        text.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
     }
 
     fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, name: &str, default: T, min: T, max: T) -> T {
@@ -388,16 +422,46 @@ fn read_http<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings
             })
             .collect()
     });
-    let is_bearer = env.choice("BIO_MCP_AUTH", !tokens.is_empty(), &[("none", false), ("bearer", true)]);
-    if is_bearer && tokens.is_empty() {
-        env.errors.push("BIO_MCP_AUTH=bearer needs BIO_MCP_AUTH_TOKENS: `bio-mcp token new` makes one".to_owned());
+    let (issuer, audience) = (env.text("BIO_MCP_OIDC_ISSUER"), env.text("BIO_MCP_OIDC_AUDIENCE"));
+    let default = if issuer.is_some() {
+        "oidc"
+    } else if tokens.is_empty() {
+        "none"
+    } else {
+        "bearer"
+    };
+    let auth = match env.choice("BIO_MCP_AUTH", default, &["none", "bearer", "oidc"].map(|name| (name, name))) {
+        "bearer" => {
+            if tokens.is_empty() {
+                let message = "BIO_MCP_AUTH=bearer needs BIO_MCP_AUTH_TOKENS: `bio-mcp token new` makes one";
+                env.errors.push(message.to_owned());
+            }
+            AuthSetting::Bearer(tokens)
+        }
+        "oidc" => {
+            if !issuer.as_deref().is_some_and(is_safe_url) {
+                env.errors.push("BIO_MCP_OIDC_ISSUER must be the https address of an issuer".to_owned());
+            }
+            if audience.is_none() {
+                env.errors.push("BIO_MCP_AUTH=oidc needs BIO_MCP_OIDC_AUDIENCE".to_owned());
+            }
+            AuthSetting::Oidc(OidcSettings {
+                issuer: issuer.unwrap_or_default(),
+                audience: audience.unwrap_or_default(),
+            })
+        }
+        _ => AuthSetting::None,
+    };
+    let allowed_origins = env.list("BIO_MCP_ALLOWED_ORIGINS");
+    if allowed_origins.iter().any(|one| one != "null" && !one.starts_with("https://") && !one.starts_with("http://")) {
+        let message = "BIO_MCP_ALLOWED_ORIGINS must be origins such as https://app.example or http://localhost:*";
+        env.errors.push(message.to_owned());
     }
     let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
     HttpSettings {
-        auth: if is_bearer { AuthSetting::Bearer(tokens) } else { AuthSetting::None },
-        allowed_hosts: env.text("BIO_MCP_ALLOWED_HOSTS").map_or_else(Vec::new, |text| {
-            text.split(',').map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()).collect()
-        }),
+        auth,
+        allowed_hosts: env.list("BIO_MCP_ALLOWED_HOSTS"),
+        allowed_origins,
         max_concurrency: env.number("BIO_MCP_MAX_CONCURRENCY", 200, 1, 100_000),
         fast_limits: BTreeMap::from([
             ("pubmed.search".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", 50, 1, 10_000)),

@@ -18,7 +18,7 @@ pub async fn alive() -> Json<Value> {
 pub async fn ready(State(api): State<Api>, headers: HeaderMap) -> Response {
     let readiness = api.readiness.get(&api.toolbox).await;
     let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = match api.auth.principal(&headers) {
+    let body = match api.auth.principal(&headers).await {
         Some(_) => json!(readiness),
         None => json!({ "status": readiness.status }),
     };

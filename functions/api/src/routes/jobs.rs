@@ -9,10 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::jobs::{self, Filter, JobState};
-use shared::tools::{Action, Asked, FieldError, JobView, ToolError, view};
+use shared::tools::{Asked, FieldError, JobView, Kind, ToolError, view};
 use shared::words::JobId;
 
-use super::tools::known;
+use super::tools::{self, known};
 use crate::Api;
 use crate::auth::Principal;
 use crate::body::Body;
@@ -86,10 +86,10 @@ pub async fn submit(
 ) -> Result<Response, Failure> {
     let new: NewJob = body.parse()?;
     let tool = known(&api, &new.tool)?;
-    let Action::Submit(submit) = &tool.action else {
+    if tool.kind() == Kind::Fast {
         let reason = "answers at once and makes no job: POST it to /v1/mcp/invoke";
         return Err(Failure::from(ToolError::of_field("tool", reason)).of_tool(tool.name));
-    };
+    }
     let mut faults = Vec::new();
     let ttl_hours = new.ttl_hours.unwrap_or(api.toolbox.ttl_hours);
     for (name, value, min, max) in [("ttl_hours", ttl_hours, 1, 168), ("priority", new.priority, 0, 10)] {
@@ -102,10 +102,7 @@ pub async fn submit(
     }
     let idempotency_key = check_key(key_of(&headers, new.idempotency_key)?)?;
     let asked = Asked { idempotency_key, principal, priority: new.priority, ttl_hours, trace_id };
-    let params = new.params;
-    let job = submit(api.toolbox.clone(), params, asked).await;
-    let job = job.map_err(|error| Failure::from(error.below("/params")).of_tool(tool.name))?;
-    submitted(&api, &job).await
+    submitted(&api, &tools::submit(&api, tool, new.params, asked, "/params").await?).await
 }
 
 /// The key of the header or the body; both must be the same.
@@ -134,24 +131,29 @@ pub fn check_key(key: Option<String>) -> Result<Option<String>, Failure> {
     Err(ToolError::of_field("idempotency_key", reason).into())
 }
 
-/// 202 for a new job, 200 for one that was there.
-pub async fn submitted(api: &Api, submitted: &jobs::Submitted) -> Result<Response, Failure> {
+/// A job that was submitted, as it is shown.
+pub async fn shown(api: &Api, submitted: &jobs::Submitted) -> Result<Submitted, Failure> {
     let db = &api.toolbox.engine.db;
     let job = submitted.job();
-    let is_replay = matches!(submitted, jobs::Submitted::Replayed(_));
-    let (position, estimate) =
+    let (position_in_queue, estimated_duration_secs) =
         tokio::try_join!(jobs::position_in_queue(db, job), jobs::estimated_duration_secs(db, job))?;
-    let body = Json(self::Submitted {
+    Ok(Submitted {
         job_id: job.id,
         tool: job.tool.clone(),
         state: job.state,
         created_at: job.created_at,
-        position_in_queue: position,
-        estimated_duration_secs: estimate,
-    });
+        position_in_queue,
+        estimated_duration_secs,
+    })
+}
+
+/// 202 for a new job, 200 for one that was there.
+pub async fn submitted(api: &Api, submitted: &jobs::Submitted) -> Result<Response, Failure> {
+    let is_replay = matches!(submitted, jobs::Submitted::Replayed(_));
+    let body = Json(shown(api, submitted).await?);
     let mut response = (if is_replay { StatusCode::OK } else { StatusCode::ACCEPTED }, body).into_response();
     let headers = response.headers_mut();
-    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", submitted.job().id)) {
         headers.insert(header::LOCATION, location);
     }
     headers.insert(header::RETRY_AFTER, LOOK_AFTER_SECS.into());

@@ -16,11 +16,8 @@ pub async fn get(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Failure> {
     let mut query = Query::read(query.as_deref());
-    let as_of = query.text("as_of");
+    let (as_of, checkpoint_id) = (query.text("as_of"), query.text("checkpoint_id"));
     query.end()?;
-    let params = match as_of {
-        None => json!({ "pmid": pmid }),
-        Some(as_of) => json!({ "pmid": pmid, "as_of": as_of }),
-    };
+    let params = json!({ "pmid": pmid, "as_of": as_of, "checkpoint_id": checkpoint_id });
     Ok(Json(run(&api, known(&api, "pubmed.get")?, params, "").await?))
 }

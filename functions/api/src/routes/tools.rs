@@ -8,6 +8,7 @@ use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shared::jobs::Submitted;
 use shared::tools::{Action, Asked, Kind, Tool};
 use shared::words::{ErrorCode, metrics};
 
@@ -99,7 +100,7 @@ pub async fn invoke(
             let result = run(&api, tool, params, "/params").await?;
             Ok(Json(Invoked { ok: true, tool: tool.name, result, trace_id }).into_response())
         }
-        Action::Submit(submit) => {
+        Action::Submit(_) => {
             let asked = Asked {
                 idempotency_key: check_key(call.idempotency_key)?,
                 principal,
@@ -107,9 +108,7 @@ pub async fn invoke(
                 ttl_hours: api.toolbox.ttl_hours,
                 trace_id,
             };
-            let job = submit(api.toolbox.clone(), params, asked).await;
-            let job = job.map_err(|error| Failure::from(error.below("/params")).of_tool(tool.name))?;
-            submitted(&api, &job).await
+            submitted(&api, &submit(&api, tool, params, asked, "/params").await?).await
         }
     }
 }
@@ -132,6 +131,20 @@ pub async fn run(api: &Api, tool: &Tool, params: Value, below: &str) -> Result<V
     let result = run(api.toolbox.clone(), params).await;
     metrics::request(tool.name, result.is_ok(), began.elapsed());
     result.map_err(|error| {
+        metrics::error(tool.name, error.code);
+        Failure::from(error.below(below)).of_tool(tool.name)
+    })
+}
+
+/// Submits the job of a job tool; `below` is where its parameters stood.
+pub async fn submit(api: &Api, tool: &Tool, params: Value, asked: Asked, below: &str) -> Result<Submitted, Failure> {
+    let Action::Submit(submit) = &tool.action else {
+        return Err(Failure::new(ErrorCode::Internal, "a fast tool was called as a job").of_tool(tool.name));
+    };
+    let began = Instant::now();
+    let submitted = submit(api.toolbox.clone(), params, asked).await;
+    metrics::request(tool.name, submitted.is_ok(), began.elapsed());
+    submitted.map_err(|error| {
         metrics::error(tool.name, error.code);
         Failure::from(error.below(below)).of_tool(tool.name)
     })

@@ -9,7 +9,7 @@ use super::{Origin, Raw, RawItem, What};
 use crate::archive::codec::Encoder;
 use crate::archive::{Compression, Draft, ETag, Key, Payload, envelope};
 use crate::ingest::{Engine, Line, UnitError};
-use crate::pubmed::same_xml;
+use crate::pubmed::{is_retracted, same_xml};
 use crate::records::{self, Pointer};
 use crate::words::{Outcome, Pmid, RecordOrder, Sha256, SkipReason, clock};
 
@@ -130,13 +130,14 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
             json.clear();
             let xml =
                 hash.map(|hash| (std::str::from_utf8(slice(item)).expect("its identity was read as UTF-8"), hash));
+            let retracted = xml.is_some_and(|(xml, _)| is_retracted(xml));
             envelope::write_json(json, *pmid, fetched_at, &origin.source, order, xml);
             let bytes = match Compression::of_name(key.as_str()) {
                 Some(other) if other != compression => Encoder::new(other).encode(json),
                 _ => encoder.encode(json),
             };
             let (key, order, known) = (key.clone(), order.clone(), known.clone());
-            (*line, Draft { pmid: *pmid, key, bytes, content_hash: *hash, order, known })
+            (*line, Draft { pmid: *pmid, key, bytes, content_hash: *hash, retracted, order, known })
         },
     );
     Ok(Prepared { lines, drafts, bad, found_again, fetched_at, origin })

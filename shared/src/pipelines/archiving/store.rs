@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::Prepared;
 use crate::archive::{Draft, PutOutcome};
 use crate::ingest::{Batch, Engine, Line, Rejected, UnitContext, UnitError};
+use crate::pubmed::is_retracted;
 use crate::records::Accepted;
 use crate::words::{Outcome, SkipReason};
 
@@ -80,6 +81,7 @@ fn accepted(
             s3_uri: engine.archive.uri(&draft.key, &at.version),
             object_etag: at.etag.0,
             content_hash: draft.content_hash,
+            retracted: draft.retracted,
             fetched_at,
             api_etag: http_etag.map(str::to_owned),
             order: draft.order.clone(),
@@ -89,6 +91,7 @@ fn accepted(
             s3_uri: engine.archive.uri(&draft.key, &at.version),
             object_etag: at.etag.0,
             content_hash: envelope.content_hash(),
+            retracted: envelope.payload.xml().is_some_and(is_retracted),
             fetched_at: envelope.fetched_at,
             api_etag: envelope.source.http_etag.clone(),
             order: envelope.order.clone(),

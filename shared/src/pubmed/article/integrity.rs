@@ -1,7 +1,9 @@
 //! Whether a record may be relied on: corrections, concerns, retractions.
 
+use memchr::memmem;
 use serde::Serialize;
 
+use super::Article;
 use super::article_parts::Comment;
 use super::subjects::PubType;
 
@@ -13,6 +15,9 @@ pub struct Integrity<'a> {
     /// The comments that say so.
     pub notices: Vec<Comment<'a>>,
 }
+
+/// The status of a retracted article.
+const RETRACTED: &str = "retracted";
 
 /// MeSH ids of the publication types; names changed over the years, ids did not.
 const RETRACTED_PUBLICATION: &str = "D016441";
@@ -28,6 +33,13 @@ const NOTICES: [&str; 6] = [
     "CorrectedandRepublishedIn",
 ];
 
+/// Whether a record says that its article was retracted. One that cannot be read does not say so.
+pub fn is_retracted(xml: &str) -> bool {
+    // Most records hold nothing that could say it, and need no reading.
+    let may_say = ["Retract", RETRACTED_PUBLICATION].iter().any(|word| memmem::find(xml.as_bytes(), word.as_bytes()).is_some());
+    may_say && Article::parse(xml).is_ok_and(|article| article.integrity.status == RETRACTED)
+}
+
 /// Judges a record.
 pub fn judge<'a>(pub_types: &[PubType<'a>], comments: &[Comment<'a>]) -> Integrity<'a> {
     let is_type =
@@ -36,7 +48,7 @@ pub fn judge<'a>(pub_types: &[PubType<'a>], comments: &[Comment<'a>]) -> Integri
     let status = if is_type(RETRACTED_PUBLICATION, &["Retracted Publication"])
         || has(&["RetractionIn", "RetractedandRepublishedIn"])
     {
-        "retracted"
+        RETRACTED
     } else if is_type(RETRACTION_NOTICE, &["Retraction of Publication", "Retraction Notice"]) || has(&["RetractionOf"])
     {
         "retraction_notice"

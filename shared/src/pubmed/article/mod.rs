@@ -21,7 +21,7 @@ pub use article_parts::{
 };
 pub use book::Book;
 pub use dates::{PubDate, Stamp};
-pub use integrity::Integrity;
+pub use integrity::{Integrity, is_retracted};
 pub use people::{Person, PersonName, SourcedId};
 pub use references::Reference;
 pub use subjects::{Chemical, Keyword, MeshHeading, PubType, Qualifier, SupplMesh};

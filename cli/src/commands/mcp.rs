@@ -1,0 +1,21 @@
+//! `mcp`: tools for an MCP client that starts this program and speaks over its standard input and output.
+
+use api::mcp::{Door, transport};
+
+use super::{interrupted, serve};
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::workers::Workers;
+
+/// Answers until the client closes the input. Jobs that run then go on with the next program that has workers.
+pub async fn run(session: &Session) -> Result<Exit, Failure> {
+    let _keeper = session.keep_database_alive();
+    let mut workers = Workers::start(session)?;
+    let ended = tokio::select! {
+        spoken = transport::stdio(Door::new(serve::api(session))) => spoken.map_err(Failure::from),
+        failed = workers.failed() => failed,
+        () = interrupted() => Ok(()),
+    };
+    workers.stop().await;
+    ended.map(|()| Exit::Done)
+}

@@ -1,0 +1,46 @@
+//! Workers of this process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use shared::ingest::Worker;
+use tokio::task::JoinSet;
+
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Workers that run until they are told to stop; each also sweeps, when it is time.
+pub struct Workers {
+    working: JoinSet<Result<(), Failure>>,
+    shutdowns: Vec<Arc<AtomicBool>>,
+}
+
+impl Workers {
+    /// As many as configured.
+    pub fn start(session: &Session) -> Result<Self, Failure> {
+        let (mut working, mut shutdowns) = (JoinSet::new(), Vec::new());
+        for _ in 0..session.config.workers {
+            let worker = Worker::new(session.engine.clone(), Some(session.data_dir.workers()))?;
+            shutdowns.push(worker.shutdown_flag());
+            working.spawn(async move { Ok(worker.run(false).await?) });
+        }
+        tracing::info!(workers = session.config.workers, "up");
+        Ok(Self { working, shutdowns })
+    }
+
+    /// When one of them ends, which none does by itself unless it cannot go on.
+    pub async fn failed(&mut self) -> Result<(), Failure> {
+        match self.working.join_next().await {
+            Some(ended) => ended.map_err(|error| Failure::internal(format!("a worker panicked: {error}")))?,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets each come to the end of its batch.
+    pub async fn stop(mut self) {
+        for flag in &self.shutdowns {
+            flag.store(true, Ordering::Relaxed);
+        }
+        while self.working.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,12 @@
+//! MCP: the same tools, jobs as tasks, and what is worth reading as resources.
+//!
+//! [`Door`] answers; it keeps nothing between requests, so any process can answer any of them. [`transport`]
+//! brings it to HTTP (2026-07-28 and the older handshake at one address) and to stdio.
+
+mod door;
+mod resources;
+mod tasks;
+mod tools;
+pub mod transport;
+
+pub use door::Door;

@@ -1,0 +1,97 @@
+//! Jobs as tasks of MCP: a task is a job, and its id is the job's. Rows in Postgres are all there is of it.
+
+use chrono::SecondsFormat;
+use rmcp::ErrorData;
+use rmcp::model::{CallToolResult, DetailedTask, GetTaskResult, JsonObject, Task, TaskPayload, TaskStatus};
+use serde_json::{Value, json};
+use shared::jobs::{self, Job, JobState};
+use shared::tools::ToolError;
+use shared::words::{ErrorCode, JobId};
+
+use super::door::Caller;
+use crate::Api;
+use crate::routes::tools;
+
+/// How often it is worth asking, in milliseconds.
+const POLL_INTERVAL_MS: u64 = 1000;
+
+/// A job as a task.
+pub fn task(job: &Job) -> Task {
+    let at = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let status = match job.state {
+        JobState::Queued | JobState::Running => TaskStatus::Working,
+        // A tool that ran and failed has a result that says so.
+        JobState::Succeeded | JobState::Failed => TaskStatus::Completed,
+        JobState::Cancelled => TaskStatus::Cancelled,
+    };
+    let message = match job.state {
+        JobState::Running => format!("running: {:.0} %", job.progress["fraction"].as_f64().unwrap_or(0.0) * 100.0),
+        other => other.as_str().to_owned(),
+    };
+    // While it runs, the latest time at which its row can go.
+    let ends = job.expires_at.unwrap_or(job.deadline_at + chrono::TimeDelta::hours(job.ttl_hours.into()));
+    let ttl_ms = u64::try_from((ends - job.created_at).num_milliseconds()).unwrap_or(0);
+    Task::new(job.id.to_string(), status, at(job.created_at), at(job.updated_at))
+        .with_status_message(message)
+        .with_ttl_ms(ttl_ms)
+        .with_poll_interval_ms(POLL_INTERVAL_MS)
+}
+
+/// `tasks/get`
+pub async fn get(api: &Api, task_id: &str) -> Result<GetTaskResult, ErrorData> {
+    let job = find(api, task_id).await?;
+    let payload = match job.state {
+        JobState::Queued | JobState::Running => TaskPayload::Working,
+        JobState::Cancelled => TaskPayload::Cancelled,
+        JobState::Succeeded => {
+            let result = job.result.clone().unwrap_or_else(|| json!({}));
+            TaskPayload::Completed { result: object(&CallToolResult::structured(result)) }
+        }
+        JobState::Failed => TaskPayload::Completed { result: object(&CallToolResult::structured_error(failure(&job))) },
+    };
+    Ok(GetTaskResult::new(DetailedTask::new(task(&job), payload)))
+}
+
+/// `tasks/update`: no job here ever asks for anything, so whatever is sent has nothing to answer.
+pub async fn update(api: &Api, task_id: &str) -> Result<(), ErrorData> {
+    find(api, task_id).await.map(|_| ())
+}
+
+/// `tasks/cancel`
+pub async fn cancel(api: &Api, task_id: &str, caller: &Caller) -> Result<(), ErrorData> {
+    let job = find(api, task_id).await?;
+    let tool = tools::known(api, "job.cancel").map_err(|failure| internal(&failure.error, caller))?;
+    let cancelled = tools::run(api, tool, json!({ "job_id": job.id }), "").await;
+    cancelled.map(|_| ()).map_err(|failure| internal(&failure.error, caller))
+}
+
+async fn find(api: &Api, task_id: &str) -> Result<Job, ErrorData> {
+    let unknown = || ErrorData::invalid_params("there is no task of this id; the rows of old ones go when they expire", None);
+    let id: JobId = task_id.parse().map_err(|_| unknown())?;
+    let job = jobs::get(&api.toolbox.engine.db, id).await;
+    let job = job.map_err(|error| ErrorData::internal_error(ToolError::from(error).message, None))?;
+    job.ok_or_else(unknown)
+}
+
+/// The error body of a job that failed.
+fn failure(job: &Job) -> Value {
+    let said = |name: &str| job.error.as_ref().map_or(Value::Null, |error| error[name].clone());
+    let code = said("error_code");
+    let retryable = serde_json::from_value(code.clone()).is_ok_and(ErrorCode::is_retryable);
+    json!({
+        "ok": false, "error_code": code, "message": said("message"), "retryable": retryable,
+        "trace_id": job.trace_id, "tool": job.tool,
+    })
+}
+
+fn internal(error: &ToolError, caller: &Caller) -> ErrorData {
+    let data = json!({ "error_code": error.code.as_str(), "trace_id": caller.trace_id });
+    ErrorData::internal_error(error.message.clone(), Some(data))
+}
+
+fn object(result: &CallToolResult) -> JsonObject {
+    match serde_json::to_value(result) {
+        Ok(Value::Object(object)) => object,
+        _ => JsonObject::new(),
+    }
+}

@@ -1,0 +1,166 @@
+//! By which names this server may be called, and from which pages. A page in a browser can make its own name lead
+//! to this machine (DNS rebinding): then it says that name in `Host`, and its own in `Origin`.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use shared::words::ErrorCode;
+use shared::words::config::{AuthSetting, HttpSettings};
+
+use crate::Api;
+use crate::error::Failure;
+
+/// Names that are allowed.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// Nobody needs credentials: then only names of loopback are this server's own.
+    is_open: bool,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+impl Names {
+    /// As configured.
+    pub fn new(settings: &HttpSettings) -> Self {
+        Self {
+            is_open: settings.auth == AuthSetting::None,
+            hosts: settings.allowed_hosts.clone(),
+            origins: settings.allowed_origins.clone(),
+        }
+    }
+
+    /// Whether this server goes by a name. With credentials and no list, whatever leads here is fine.
+    fn is_host(&self, host: &str) -> bool {
+        let (name, _) = split(host);
+        let is_listed = self.hosts.iter().any(|one| one.eq_ignore_ascii_case(name) || one.eq_ignore_ascii_case(host));
+        is_listed || is_loopback(name) || (!self.is_open && self.hosts.is_empty())
+    }
+
+    /// Whether pages of an origin may call: those that are listed, and without credentials those of this machine.
+    fn is_origin(&self, origin: &str) -> bool {
+        if self.origins.iter().any(|one| matches(one, origin)) {
+            return true;
+        }
+        let local = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        self.is_open && local.is_some_and(|authority| is_authority(authority) && is_loopback(split(authority).0))
+    }
+}
+
+/// Name and port of `name:port`, `[::1]:port` or a name alone.
+fn split(authority: &str) -> (&str, Option<&str>) {
+    match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (name, port) = rest.split_once(']').unwrap_or((rest, ""));
+            (name, port.strip_prefix(':'))
+        }
+        None => authority.rsplit_once(':').map_or((authority, None), |(name, port)| (name, Some(port))),
+    }
+}
+
+fn is_authority(text: &str) -> bool {
+    !text.contains(['/', '@', '?', '#']) && text.parse::<axum::http::uri::Authority>().is_ok()
+}
+
+fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether an origin is the allowed one: scheme, name and port; `:*` stands for any port, none for the scheme's own.
+fn matches(allowed: &str, origin: &str) -> bool {
+    if let Some(any_port) = allowed.strip_suffix(":*") {
+        let rest = origin.get(..any_port.len()).filter(|start| start.eq_ignore_ascii_case(any_port));
+        let port = rest.and_then(|_| origin.get(any_port.len()..));
+        return port.is_some_and(|port| {
+            port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+        });
+    }
+    let own_port = |origin: &str| {
+        let lower = origin.to_ascii_lowercase();
+        let default = if lower.starts_with("https://") { ":443" } else { ":80" };
+        lower.strip_suffix(default).map_or(lower.clone(), str::to_owned)
+    };
+    own_port(allowed) == own_port(origin)
+}
+
+fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    let said = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    said.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))
+}
+
+/// Lets a request through that calls this server by a name of its own, from a page that may.
+pub async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
+    let refuse = |message: &str| Err(Failure::new(ErrorCode::Forbidden, message));
+    if !host(request.headers(), request.uri()).is_some_and(|host| api.names.is_host(host)) {
+        return refuse("this server does not go by the name in Host: see BIO_MCP_ALLOWED_HOSTS");
+    }
+    let mut origins = request.headers().get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        // No browser: those always say where a page is from when it asks for more than to be shown.
+        (None, _) => {}
+        (Some(origin), None) if origin.to_str().is_ok_and(|origin| api.names.is_origin(origin)) => {}
+        _ => return refuse("pages of this Origin may not call this server: see BIO_MCP_ALLOWED_ORIGINS"),
+    }
+    Ok(next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(is_open: bool, hosts: &[&str], origins: &[&str]) -> Names {
+        let own = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect();
+        Names { is_open, hosts: own(hosts), origins: own(origins) }
+    }
+
+    #[test]
+    fn only_own_names_are_own() {
+        let open = names(true, &["archive.lab"], &[]);
+        for own in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "archive.lab:8080"] {
+            assert!(open.is_host(own), "{own}");
+        }
+        for other in
+            ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "[::2]", "0"]
+        {
+            assert!(!open.is_host(other), "{other}");
+        }
+        assert!(names(false, &[], &[]).is_host("abc.execute-api.eu-west-1.amazonaws.com"));
+        assert!(!names(false, &["archive.lab"], &[]).is_host("evil.example"));
+    }
+
+    #[test]
+    fn only_pages_that_may_are_let_in() {
+        let open = names(true, &[], &["https://app.lab", "http://tool.lab:*", "null"]);
+        for fine in [
+            "http://localhost:6274",
+            "https://127.0.0.1",
+            "http://[::1]:3000",
+            "https://app.lab",
+            "https://APP.lab:443",
+            "http://tool.lab:8080",
+            "http://tool.lab",
+            "null",
+        ] {
+            assert!(open.is_origin(fine), "{fine}");
+        }
+        for bad in [
+            "",
+            "https://app.lab:444",
+            "http://app.lab",
+            "https://app.lab.evil.example",
+            "http://localhost.evil.example",
+            "http://localhost@evil.example",
+            "http://evil.example/localhost",
+            "http://localhost/evil",
+            "localhost",
+            "file://localhost",
+            "http://tool.lab:x",
+            "http://tool.lab.evil.example:80",
+        ] {
+            assert!(!open.is_origin(bad), "{bad}");
+        }
+        assert!(!names(false, &[], &[]).is_origin("http://localhost:6274"), "with tokens only what is listed");
+        assert!(!names(true, &[], &[]).is_origin("null"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Tokens of an OpenID Connect issuer: signed with RS256 or ES256 by a key that the issuer publishes, for this
+//! audience, valid now. Nothing that a token says about how it is to be checked is believed.
+
+mod keys;
+mod signature;
+
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use serde::Deserialize;
+use shared::words::config::OidcSettings;
+
+use keys::Keys;
+
+/// How far clocks may be apart, in seconds.
+const LEEWAY_SECS: u64 = 60;
+
+/// The longest name of who asks.
+const MAX_SUBJECT_CHARS: usize = 256;
+
+/// Checks tokens.
+#[derive(Debug)]
+pub struct Oidc {
+    settings: OidcSettings,
+    keys: Keys,
+}
+
+/// What a token must say, in these types. Everything else in it is left alone.
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    exp: f64,
+    #[serde(default)]
+    nbf: Option<f64>,
+    #[serde(default)]
+    iat: Option<f64>,
+    /// Amazon Cognito's: `id` or `access`.
+    #[serde(default)]
+    token_use: Option<String>,
+}
+
+impl Oidc {
+    /// Nothing is fetched before a token comes.
+    pub fn new(settings: &OidcSettings) -> Self {
+        signature::install();
+        Self { settings: settings.clone(), keys: Keys::new(&settings.issuer) }
+    }
+
+    /// Who a token stands for; nothing for one that is not valid.
+    pub async fn subject(&self, token: &str) -> Option<String> {
+        let header = decode_header(token).ok()?;
+        let algorithm = header.alg;
+        if !matches!(algorithm, Algorithm::RS256 | Algorithm::ES256) || header.crit.is_some() {
+            return None;
+        }
+        // The key says for which algorithm it is, not the token.
+        let key: Arc<DecodingKey> = self.keys.find(header.kid.as_deref()?, algorithm).await?;
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY_SECS;
+        validation.validate_nbf = true;
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_issuer(&[&self.settings.issuer]);
+        validation.set_audience(&[&self.settings.audience]);
+        let claims = decode::<Claims>(token, &key, &validation).ok()?.claims;
+        self.accept(claims)
+    }
+
+    fn accept(&self, claims: Claims) -> Option<String> {
+        let Claims { iss, sub, exp, nbf, iat, token_use } = claims;
+        let is_time = |time: f64| time.is_finite() && (0.0..1e12).contains(&time);
+        let now = shared::words::clock::now().timestamp();
+        #[expect(clippy::cast_precision_loss, reason = "seconds of this age")]
+        let latest = (now + i64::try_from(LEEWAY_SECS).unwrap_or(0)) as f64;
+        let times_fit = is_time(exp) && nbf.is_none_or(is_time) && iat.is_none_or(|iat| is_time(iat) && iat <= latest);
+        let subject_fits =
+            (1..=MAX_SUBJECT_CHARS).contains(&sub.chars().count()) && !sub.chars().any(char::is_control);
+        // An ID token is for the client it was made for, not for a server.
+        let is_for_servers = token_use.is_none_or(|token_use| token_use == "access");
+        (iss == self.settings.issuer && times_fit && subject_fits && is_for_servers).then_some(sub)
+    }
+}

