@@ -21,20 +21,27 @@ create function wrap_64(n numeric) returns bigint language sql immutable strict 
     select (mod(mod(n, 18446744073709551616) + 27670116110564327424, 18446744073709551616) - 9223372036854775808)::bigint
 $$;
 
-create function corpus_words(pmid text, content_hash text) returns bigint[] language sql immutable strict parallel safe as $$
-    select array[('x' || substr(h, 1, 16))::bit(64)::bigint, ('x' || substr(h, 17, 16))::bit(64)::bigint,
-                 ('x' || substr(h, 33, 16))::bit(64)::bigint, ('x' || substr(h, 49, 16))::bit(64)::bigint]
-    from encode(sha256(convert_to(pmid || ':' || content_hash, 'UTF8')), 'hex') as h
+-- Both are plain expressions, which Postgres puts in place of the calls.
+create function corpus_hash(pmid text, content_hash text) returns text language sql parallel safe as $$
+    select encode(sha256(convert_to(pmid || ':' || content_hash, 'UTF8')), 'hex')
+$$;
+
+create function corpus_word(hash text, n integer) returns bigint language sql parallel safe as $$
+    select ('x' || substr(hash, 16 * n - 15, 16))::bit(64)::bigint
 $$;
 
 -- Adds records to corpora (sign 1) or takes them out (-1).
 create function corpus_add(query_keys text[], pmids text[], hashes text[], signs bigint[]) returns void
 language sql as $$
     insert into corpus_digests as d (query_key, documents, w1, w2, w3, w4)
-    select query_key, sum(sign), wrap_64(sum(sign * w[1]::numeric)), wrap_64(sum(sign * w[2]::numeric)),
-           wrap_64(sum(sign * w[3]::numeric)), wrap_64(sum(sign * w[4]::numeric))
-    from unnest(query_keys, pmids, hashes, signs) as t (query_key, pmid, hash, sign),
-         lateral (select corpus_words(pmid, hash) as w offset 0) as words
+    select query_key, sum(sign),
+           wrap_64(sum(sign * corpus_word(h, 1)::numeric)), wrap_64(sum(sign * corpus_word(h, 2)::numeric)),
+           wrap_64(sum(sign * corpus_word(h, 3)::numeric)), wrap_64(sum(sign * corpus_word(h, 4)::numeric))
+    from (
+        select query_key, sign, corpus_hash(pmid, hash) as h
+        from unnest(query_keys, pmids, hashes, signs) as t (query_key, pmid, hash, sign)
+        offset 0 -- so that each is hashed once
+    ) as records
     group by query_key
     order by query_key
     on conflict (query_key) do update

@@ -6,14 +6,14 @@ select $1, $2, $3, $4::text[], $5, c.last_seq, s.documents,
 from archive_event_counter c
 cross join (
     select count(*) as documents,
-           coalesce(wrap_64(sum(w[1])), 0) as w1, coalesce(wrap_64(sum(w[2])), 0) as w2,
-           coalesce(wrap_64(sum(w[3])), 0) as w3, coalesce(wrap_64(sum(w[4])), 0) as w4
+           coalesce(wrap_64(sum(corpus_word(h, 1))), 0) as w1, coalesce(wrap_64(sum(corpus_word(h, 2))), 0) as w2,
+           coalesce(wrap_64(sum(corpus_word(h, 3))), 0) as w3, coalesce(wrap_64(sum(corpus_word(h, 4))), 0) as w4
     from (
-        select corpus_words(a.pmid, a.content_hash) as w
+        select corpus_hash(a.pmid, a.content_hash) as h
         from (select distinct pmid from query_members where query_key = any ($4)) m join pubmed_archive a using (pmid)
         where a.content_hash is not null
         offset 0
-    ) as words
+    ) as hashes
 ) as s
 on conflict do nothing
 returning *

@@ -84,13 +84,13 @@ impl Keys {
         {
             let known = self.known.read().await;
             let found = known.get(id, algorithm);
-            if !known.wants_fetch(found.is_some()) {
+            if !known.wants_fetch(found.is_some(), Instant::now()) {
                 return found;
             }
         }
         // One fetches, all others wait for what it found.
         let mut known = self.known.write().await;
-        if known.wants_fetch(known.get(id, algorithm).is_some()) {
+        if known.wants_fetch(known.get(id, algorithm).is_some(), Instant::now()) {
             known.tried = Some(Instant::now());
             match self.fetch().await {
                 Ok(keys) => (known.keys, known.fetched) = (keys, known.tried),
@@ -140,9 +140,9 @@ impl Known {
         self.keys.get(id).filter(|(of, _)| *of == algorithm).map(|(_, key)| key.clone())
     }
 
-    fn wants_fetch(&self, is_known: bool) -> bool {
-        let is_old = self.fetched.is_none_or(|at| at.elapsed() > FRESH);
-        (!is_known || is_old) && self.tried.is_none_or(|at| at.elapsed() > PAUSE)
+    fn wants_fetch(&self, is_known: bool, now: Instant) -> bool {
+        let is_past = |at: Option<Instant>, age: Duration| at.is_none_or(|at| now.duration_since(at) > age);
+        (!is_known || is_past(self.fetched, FRESH)) && is_past(self.tried, PAUSE)
     }
 }
 
@@ -159,4 +159,24 @@ fn usable(key: Jwk) -> Option<(String, (Algorithm, Arc<DecodingKey>))> {
         && key.common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
     let id = key.common.key_id.clone().filter(|_| fits)?;
     Some((id, (algorithm, Arc::new(DecodingKey::from_jwk(&key).ok()?))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_fetched_for_new_ids_and_when_they_are_old_but_never_often() {
+        let start = Instant::now();
+        let after = |secs: u64| start + Duration::from_secs(secs);
+        let nothing = Known::default();
+        assert!(nothing.wants_fetch(false, start), "the first token");
+        let fetched = Known { fetched: Some(start), tried: Some(start), ..Known::default() };
+        assert!(!fetched.wants_fetch(false, after(59)), "a flood of unknown ids");
+        assert!(fetched.wants_fetch(false, after(61)), "a key that is new since");
+        assert!(!fetched.wants_fetch(true, after(3599)));
+        assert!(fetched.wants_fetch(true, after(3601)), "a key may have been withdrawn");
+        let away = Known { fetched: Some(start), tried: Some(after(3601)), ..Known::default() };
+        assert!(!away.wants_fetch(true, after(3650)), "the issuer did not answer: later");
+    }
 }

@@ -1,0 +1,153 @@
+//! Tokens of an OpenID Connect issuer: who is let in, and who is not, by tokens that somebody else's library made.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde_json::{Value, json};
+use shared::ingest::Settings;
+use simulator::{Corpus, Options};
+use tests::http::{Server, settings as http_settings};
+use tests::mcp::python;
+use tests::sync::{client, day, engine, settings, simulator};
+
+const AUDIENCE: &str = "https://archive.lab/mcp";
+
+/// An issuer whose answers can be changed.
+struct Issuer {
+    url: String,
+    keys: Arc<Mutex<(StatusCode, Value)>>,
+    fetches: Arc<AtomicU64>,
+}
+
+impl Issuer {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let keys = Arc::new(Mutex::new((StatusCode::OK, json!({ "keys": [] }))));
+        let fetches = Arc::new(AtomicU64::new(0));
+        let configuration = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") }).to_string();
+        let (answer, count) = (keys.clone(), fetches.clone());
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(move || async move { configuration.into_response() }))
+            .route(
+                "/keys",
+                get(move || async move {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    let (status, keys) = answer.lock().expect("no panic").clone();
+                    (status, keys.to_string()).into_response()
+                }),
+            );
+        tokio::spawn(async move { axum::serve(listener, router).await.expect("serves") });
+        Self { url, keys, fetches }
+    }
+
+    fn publish(&self, status: StatusCode, keys: &Value) {
+        *self.keys.lock().expect("no panic") = (status, keys.clone());
+    }
+
+    fn fetches(&self) -> u64 {
+        self.fetches.load(Ordering::SeqCst)
+    }
+}
+
+async fn server(issuer: &Issuer) -> Server {
+    let ncbi = simulator(Corpus::new(day("2026-03-10")), Options::default()).await;
+    let client = client(settings(&ncbi));
+    let engine = engine(tests::engine::pool(4).await, client.clone(), Settings::default());
+    let more = [("BIO_MCP_OIDC_ISSUER", issuer.url.as_str()), ("BIO_MCP_OIDC_AUDIENCE", AUDIENCE)];
+    Server::start(engine, client, &http_settings(&more)).await
+}
+
+fn tokens(mut python: Command, issuer: &Issuer) -> Value {
+    let made = python.arg(tests::root().join("tests/src/tokens.py")).args([&issuer.url, AUDIENCE]).output();
+    let made = made.expect("python3 runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    serde_json::from_slice(&made.stdout).expect("JSON")
+}
+
+async fn status(server: &Server, token: &str) -> u16 {
+    let request = server.request("GET", "/v1/mcp/tools").header("authorization", format!("Bearer {token}"));
+    let answer = server.send(request).await;
+    if answer.status != 200 {
+        assert_eq!(answer.error().1, "UNAUTHENTICATED", "{}", answer.body);
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    }
+    answer.status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_and_odd_tokens_are_refused_and_good_ones_let_in() {
+    let issuer = Issuer::start().await;
+    let server = server(&issuer).await;
+    let Some(python) = python() else { return };
+    let tokens = tokens(python, &issuer);
+    issuer.publish(StatusCode::OK, &tokens["keys"]);
+    let of = |kind: &str| tokens[kind].as_object().expect("tokens").clone();
+    for (name, token) in of("good") {
+        assert_eq!(status(&server, token.as_str().expect("a token")).await, 200, "{name}");
+    }
+    let bad = of("bad");
+    assert!(bad.len() >= 100, "{}", bad.len());
+    for (name, token) in bad {
+        assert_eq!(status(&server, token.as_str().expect("a token")).await, 401, "{name}");
+    }
+    assert_eq!(issuer.fetches(), 1, "unknown keys are not asked for again and again");
+    let good = of("good")["plain"].as_str().expect("a token").to_owned();
+    for path in ["/v1/mcp/tools", "/v1/jobs", "/metrics", "/openapi.json", "/llms.txt", "/v1/pubmed/1"] {
+        assert_eq!(server.get(path).await.error(), (401, "UNAUTHENTICATED"), "{path}");
+        let in_query = server.get(&format!("{path}?access_token={good}&token={good}")).await;
+        assert_eq!(in_query.error(), (401, "UNAUTHENTICATED"), "{path}");
+    }
+    let job = json!({ "tool": "pubmed.sync", "params": { "pmids": ["1"] } });
+    let request = server.request("POST", "/v1/jobs").header("authorization", format!("Bearer {good}"));
+    let made = server.send(request.header("content-type", "application/json").body(job.to_string())).await;
+    assert_eq!(made.status, 202, "{}", made.body);
+    let principal: String = sqlx::query_scalar("select principal from jobs")
+        .fetch_one(&server.engine.db)
+        .await
+        .expect("a job");
+    assert_eq!(principal, "alice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_fetched_once_and_stay_good_while_the_issuer_is_away() {
+    let issuer = Issuer::start().await;
+    let server = server(&issuer).await;
+    let Some(python) = python() else { return };
+    let tokens = tokens(python, &issuer);
+    let good = tokens["good"]["plain"].as_str().expect("a token");
+    issuer.publish(StatusCode::OK, &tokens["keys"]);
+    let at_once = (0..20).map(|_| status(&server, good));
+    assert_eq!(futures_util::future::join_all(at_once).await, vec![200; 20]);
+    assert_eq!(issuer.fetches(), 1, "one fetches, the others wait");
+    issuer.publish(StatusCode::SERVICE_UNAVAILABLE, &json!({}));
+    for token in tokens["flood"].as_array().expect("tokens") {
+        assert_eq!(status(&server, token.as_str().expect("a token")).await, 401);
+    }
+    assert_eq!(status(&server, good).await, 200);
+    assert_eq!(issuer.fetches(), 1, "a flood of unknown keys does not reach the issuer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_be_checked_is_not_let_in() {
+    let issuer = Issuer::start().await;
+    let Some(python) = python() else { return };
+    let tokens = tokens(python, &issuer);
+    let good = tokens["good"]["plain"].as_str().expect("a token");
+    for (code, keys) in [
+        (StatusCode::INTERNAL_SERVER_ERROR, tokens["keys"].clone()),
+        (StatusCode::OK, json!("no keys")),
+        (StatusCode::OK, json!({ "keys": "none", "padding": "x".repeat(300_000) })),
+        (StatusCode::FOUND, tokens["keys"].clone()),
+    ] {
+        let server = server(&issuer).await;
+        issuer.publish(code, &keys);
+        assert_eq!(status(&server, good).await, 401, "{code}");
+        assert_eq!(server.get("/healthz").await.status, 200);
+    }
+}
