@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::db;
 use crate::ingest::{self, Engine};
-use crate::pubmed::eutils::Client;
 
 /// How long one check may take.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -71,7 +70,9 @@ impl Readiness {
 }
 
 /// Looks at everything, at the same time.
-pub async fn look(engine: &Engine, client: &Client) -> Readiness {
+///
+/// `breakers` are the circuit breakers by the name of what they are for, with the time for which they are open.
+pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Readiness {
     let database = timed(async {
         match db::check(&engine.db).await {
             Ok(true) => (Status::Ready, "reachable, schema up to date".to_owned()),
@@ -96,10 +97,13 @@ pub async fn look(engine: &Engine, client: &Client) -> Readiness {
         }
     });
     let (database, archive, jobs) = tokio::join!(database, archive, jobs);
-    let breakers = match client.breaker().open_for(Instant::now()) {
-        None => (Status::Ready, "ncbi closed".to_owned()),
-        Some(pause) => (Status::Degraded, format!("ncbi open, asked again in {} s", pause.as_secs().max(1))),
+    let of = |(name, pause): &(&str, Option<Duration>)| match pause {
+        None => format!("{name} closed"),
+        Some(pause) => format!("{name} open, asked again in {} s", pause.as_secs().max(1)),
     };
+    let detail = breakers.iter().map(of).collect::<Vec<_>>().join("; ");
+    let is_open = breakers.iter().any(|(_, pause)| pause.is_some());
+    let breakers = (if is_open { Status::Degraded } else { Status::Ready }, detail);
     let none = |what: &str| Check { status: Status::NotConfigured, detail: what.to_owned(), latency_ms: 0 };
     let checks = Checks {
         database,

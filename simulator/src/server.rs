@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,12 +59,37 @@ impl Default for Options {
     }
 }
 
+/// Requests that are being answered.
+#[derive(Default)]
+struct Inside {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Inside {
+    fn enter(inside: &Arc<Self>) -> Entered {
+        let now = inside.now.fetch_add(1, Ordering::Relaxed) + 1;
+        inside.most.fetch_max(now, Ordering::Relaxed);
+        Entered(inside.clone())
+    }
+}
+
+/// One of them, until it is answered or given up.
+struct Entered(Arc<Inside>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 struct Shared {
     options: Options,
     corpus: Mutex<Corpus>,
     faults: Mutex<Faults>,
     history: Mutex<History>,
     traffic: Mutex<Traffic>,
+    inside: Arc<Inside>,
     files: Mutex<Vec<BulkFile>>,
 }
 
@@ -89,6 +115,7 @@ impl Simulator {
             corpus: Mutex::new(corpus),
             history: Mutex::default(),
             traffic: Mutex::default(),
+            inside: Arc::default(),
             files: Mutex::default(),
         });
         let router = Router::new()
@@ -125,6 +152,11 @@ impl Simulator {
     /// All requests so far, in order.
     pub fn arrivals(&self) -> Vec<Arrival> {
         lock(&self.shared.traffic).arrivals().to_vec()
+    }
+
+    /// The most requests that were answered at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.inside.most.load(Ordering::Relaxed)
     }
 
     /// Publishes an update file with these records as they are now, and deletions.
@@ -176,6 +208,7 @@ async fn eutils(State(shared): State<Arc<Shared>>, Path(program): Path<String>, 
         "epost.fcgi" => "epost",
         _ => return answer(404, HTML, "<html><head><title>404 Not Found</title></head></html>"),
     };
+    let _inside = Inside::enter(&shared.inside);
     tokio::time::sleep(shared.options.delay).await;
     let key = params.get("api_key").cloned();
     let limit = shared.options.limit.map(|(without, with)| if key.is_some() { with } else { without });

@@ -5,14 +5,16 @@ use std::time::Duration;
 use api::Api;
 use futures_util::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, StatusCode};
-use serde_json::Value;
-use shared::ingest::{Engine, Worker};
+use serde_json::{Value, json};
+use shared::ingest::{Engine, Settings, Worker};
 use shared::pubmed::eutils::Client;
 use shared::tools::Toolbox;
 use shared::words::config::{Config, HttpSettings};
+use simulator::{Corpus, Options, Simulator, Spread};
 use tokio::task::JoinHandle;
 
-use crate::sync::LIMITS;
+use crate::engine::pool;
+use crate::sync::{LIMITS, client, day, engine, settings as eutils_settings, simulator};
 
 /// A server that ends with the test.
 pub struct Server {
@@ -83,7 +85,7 @@ impl Server {
         engine: Engine,
         client: Client,
         settings: &HttpSettings,
-        mcp: impl rmcp::ServerHandler + Clone + Send + Sync + 'static,
+        mcp: impl rmcp::ServerHandler + Clone + 'static,
     ) -> Self {
         let serve = |api, listener, stopped| api::serve_with(listener, api, mcp, stopped);
         Self::all(engine, client, settings, |toolbox| toolbox, serve).await
@@ -177,4 +179,34 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// A server, and the NCBI it asks.
+pub struct World {
+    /// Gone when it is dropped.
+    pub simulator: Simulator,
+    /// Without workers.
+    pub server: Server,
+}
+
+impl World {
+    /// With so many records from PMID 1000 on, and these settings.
+    pub async fn new(records: u32, options: Options, more: &[(&str, &str)]) -> Self {
+        let corpus = Corpus::generated(day("2026-03-10"), 1000, records, 1, Spread::Even(30));
+        let simulator = simulator(corpus, options).await;
+        let client: Client = client(eutils_settings(&simulator));
+        let engine = engine(pool(12).await, client.clone(), Settings::default());
+        let server = Server::start(engine, client, &settings(more)).await;
+        Self { simulator, server }
+    }
+}
+
+/// Thirty records, nothing special.
+pub async fn plain() -> World {
+    World::new(30, Options::default(), &[]).await
+}
+
+/// A sync of these records.
+pub fn sync_of(pmids: std::ops::Range<u32>) -> Value {
+    json!({ "tool": "pubmed.sync", "params": { "pmids": pmids.map(|n| n.to_string()).collect::<Vec<_>>() } })
 }

@@ -3,6 +3,7 @@
 
 #![expect(deprecated, reason = "the runner asks for what the newest revision left behind")]
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use rmcp::model::{
     GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, InputRequest, InputRequests,
     InputRequiredResult, InputResponses, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
     ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-    ServerCapabilities, ServerConfig, ServerRequest, SetLevelRequestParams, SubscribeRequestParams,
-    SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
+    ServerCapabilities, ServerConfig, ServerRequest, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::model::{RequestStateCodec, ServerNotification};
 use rmcp::service::{PeerRequestOptions, RequestContext, SubscriptionContext};
@@ -51,15 +52,16 @@ impl Default for Fixture {
     }
 }
 
-fn of<T: DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"))
+fn of<T: DeserializeOwned>(value: impl Borrow<Value>) -> T {
+    let value = value.borrow();
+    T::deserialize(value).unwrap_or_else(|error| panic!("{error}: {value}"))
 }
 
 fn text(text: &str) -> CallToolResponse {
-    content(json!([{ "type": "text", "text": text }]))
+    content(&json!([{ "type": "text", "text": text }]))
 }
 
-fn content(content: Value) -> CallToolResponse {
+fn content(content: &Value) -> CallToolResponse {
     of::<CallToolResult>(json!({ "resultType": "complete", "content": content })).into()
 }
 
@@ -69,7 +71,9 @@ fn ask(message: &str, name: &str) -> InputRequest {
 }
 
 fn elicit(message: &str, schema: &Value) -> InputRequest {
-    of(json!({ "method": "elicitation/create", "params": { "mode": "form", "message": message, "requestedSchema": schema } }))
+    of(
+        json!({ "method": "elicitation/create", "params": { "mode": "form", "message": message, "requestedSchema": schema } }),
+    )
 }
 
 fn sample(prompt: &str) -> InputRequest {
@@ -93,8 +97,8 @@ fn accepted<'a>(answers: Option<&'a InputResponses>, name: &str) -> Option<&'a V
 }
 
 impl Fixture {
-    fn sealed(&self, step: &str) -> Option<String> {
-        Some(self.state.seal_json(&step).expect("seals"))
+    fn sealed(&self, step: &str) -> String {
+        self.state.seal_json(&step).expect("seals")
     }
 
     fn opened(&self, state: Option<&str>) -> Result<String, ErrorData> {
@@ -134,7 +138,7 @@ impl Fixture {
             },
             "request_state" | "tampered_state" => match accepted(answers, "confirm") {
                 Some(_) => self.opened(state).map(|_| text("state-ok")),
-                None => required(needs(vec![("confirm", ask("Is it right?", "ok"))], self.sealed("confirm"))),
+                None => required(needs(vec![("confirm", ask("Is it right?", "ok"))], Some(self.sealed("confirm")))),
             },
             "multiple_inputs" => match answers {
                 Some(_) => self.opened(state).map(|_| text("all answered")),
@@ -144,13 +148,13 @@ impl Fixture {
                         ("greeting", sample("Greet them.")),
                         ("client_roots", roots()),
                     ],
-                    self.sealed("all"),
+                    Some(self.sealed("all")),
                 )),
             },
             "multi_round" => match answers {
-                None => required(needs(vec![("step1", ask("What is your name?", "name"))], self.sealed("step1"))),
+                None => required(needs(vec![("step1", ask("What is your name?", "name"))], Some(self.sealed("step1")))),
                 Some(_) if self.opened(state)? == "step1" => {
-                    required(needs(vec![("step2", ask("Which colour?", "color"))], self.sealed("step2")))
+                    required(needs(vec![("step2", ask("Which colour?", "color"))], Some(self.sealed("step2"))))
                 }
                 Some(_) => Ok(text("both answered")),
             },
@@ -173,7 +177,9 @@ impl Fixture {
     async fn working(&self, params: &CallToolRequestParams, context: &Context) -> Result<CallToolResponse, ErrorData> {
         let knows_tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks());
         let said = |name: &str| params.arguments.as_ref().and_then(|all| all.get(name)).cloned().unwrap_or_default();
-        let done = |said: &str| Ok(of::<CallToolResult>(json!({ "resultType": "complete", "content": [{ "type": "text", "text": said }] })));
+        let done = |said: &str| {
+            Ok(of::<CallToolResult>(json!({ "resultType": "complete", "content": [{ "type": "text", "text": said }] })))
+        };
         match &*params.name {
             "greet" => Ok(text(&format!("Hello, {}!", said("name").as_str().unwrap_or("?")))),
             "slow_compute" => {
@@ -213,7 +219,7 @@ impl Fixture {
             "test_tool_with_task" => match accepted(params.input_responses.as_ref(), "user_name") {
                 None => Ok(CallToolResponse::InputRequired(needs(
                     vec![("user_name", ask("What is your name?", "name"))],
-                    self.sealed("task"),
+                    Some(self.sealed("task")),
                 ))),
                 Some(answer) => {
                     let name = answer["name"].as_str().unwrap_or("?").to_owned();
@@ -356,7 +362,7 @@ impl ServerHandler for Fixture {
     async fn call_tool(&self, params: CallToolRequestParams, context: Context) -> Result<CallToolResponse, ErrorData> {
         let name = params.name.clone();
         if let Some(answer) = plain(&name) {
-            return Ok(content(answer));
+            return Ok(content(&answer));
         }
         match &*name {
             "test_error_handling" => Ok(of::<CallToolResult>(json!({ "resultType": "complete", "isError": true,
@@ -424,7 +430,11 @@ impl ServerHandler for Fixture {
         }
     }
 
-    async fn list_prompts(&self, _: Option<PaginatedRequestParams>, _: Context) -> Result<ListPromptsResult, ErrorData> {
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: Context,
+    ) -> Result<ListPromptsResult, ErrorData> {
         let argument = |name: &str| json!({ "name": name, "description": "An argument.", "required": true });
         Ok(of(json!({ "prompts": [
             { "name": "test_simple_prompt", "description": "A simple one." },
@@ -455,13 +465,13 @@ impl ServerHandler for Fixture {
                 { "role": "user", "content": { "type": "image", "data": PNG, "mimeType": "image/png" } },
                 text("Please analyze the image above."),
             ]),
-            "test_input_required_result_prompt" => match accepted(params.input_responses.as_ref(), "user_context") {
-                Some(answer) => json!([text(answer["context"].as_str().unwrap_or("?"))]),
-                None => {
+            "test_input_required_result_prompt" => {
+                let Some(answer) = accepted(params.input_responses.as_ref(), "user_context") else {
                     let asked = needs(vec![("user_context", ask("In which context?", "context"))], None);
                     return Ok(GetPromptResponse::InputRequired(asked));
-                }
-            },
+                };
+                json!([text(answer["context"].as_str().unwrap_or("?"))])
+            }
             _ => return Err(ErrorData::invalid_params("there is no such prompt", None)),
         };
         Ok(GetPromptResponse::Complete(of(json!({ "messages": messages, "resultType": "complete" }))))

@@ -55,7 +55,8 @@ fn digest(documents: &BTreeMap<String, String>) -> String {
             *sum = sum.wrapping_add(u64::from_be_bytes(word.try_into().expect("eight bytes")));
         }
     }
-    sums.iter().map(|sum| format!("{sum:016x}")).collect()
+    let [a, b, c, d] = sums;
+    format!("{a:016x}{b:016x}{c:016x}{d:016x}")
 }
 
 /// Everything a checkpoint holds, page by page.
@@ -96,7 +97,8 @@ async fn checkpoints_hold_what_was_there_while_others_write() {
                 records::accept(&mut tx, &rows).await.expect("accepted");
                 // As a batch does: pointers, then members.
                 if random.percent(30) {
-                    let pmids: BTreeSet<u32> = (0..5).map(|_| 1 + u32::try_from(random.below(60)).expect("small")).collect();
+                    let pmids: BTreeSet<u32> =
+                        (0..5).map(|_| 1 + u32::try_from(random.below(60)).expect("small")).collect();
                     let pmids: Vec<Pmid> = pmids.into_iter().map(|n| Pmid::new(n).expect("a PMID")).collect();
                     let key = KEYS[usize::try_from(random.below(3)).expect("small")];
                     syncs::add_members(&mut tx, key, &pmids).await.expect("added");

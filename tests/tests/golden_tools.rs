@@ -86,7 +86,9 @@ fn steady(value: &Value) -> Value {
             let fields = fields.iter().map(|(key, value)| {
                 let value = match key.as_str() {
                     "trace_id" | "version" if value.is_string() => json!(format!("<{key}>")),
-                    "execution_time_ms" | "duration_ms" | "estimated_duration_secs" | "position_in_queue" => json!("<n>"),
+                    "execution_time_ms" | "duration_ms" | "estimated_duration_secs" | "position_in_queue" => {
+                        json!("<n>")
+                    }
                     // Workers may have begun, or not.
                     "state" if value == "queued" || value == "running" => json!("<queued or running>"),
                     "manifest" | "result_ref" if value.is_string() => json!("<address>"),
@@ -99,18 +101,19 @@ fn steady(value: &Value) -> Value {
         }
         Value::Array(items) => items.iter().map(steady).collect(),
         Value::String(text) if uuid::Uuid::parse_str(text).is_ok() => json!("<id>"),
-        Value::String(text) if text.len() >= 20 && chrono::DateTime::parse_from_rfc3339(text).is_ok() => json!("<time>"),
+        Value::String(text) if text.len() >= 20 && chrono::DateTime::parse_from_rfc3339(text).is_ok() => {
+            json!("<time>")
+        }
         Value::String(text) if text.contains("there is no job ") => json!("<no such job>"),
         other => other.clone(),
     }
 }
 
-/// The story that is told at every door.
-async fn story(mut door: Door, ncbi: &Simulator) -> Vec<Value> {
-    let mut told = Vec::new();
+/// What is asked, step by step; `wait` waits for the jobs so far, `change` changes what NCBI has.
+fn steps() -> Vec<(&'static str, Value)> {
     let pmids = ["1001", "1002", "1003"];
     let corpora = |from: &str, to: &str| json!({ "from_checkpoint_id": from, "to_checkpoint_id": to });
-    let steps: Vec<(&str, Value)> = vec![
+    vec![
         ("ping", json!({})),
         ("ping", json!({ "message": "hello <b>&amp;\u{202e}" })),
         ("ping", json!({ "mesage": "hello" })),
@@ -125,7 +128,10 @@ async fn story(mut door: Door, ncbi: &Simulator) -> Vec<Value> {
         ("pubmed.sync", json!({ "pmids": pmids, "query_key": "three" })),
         ("wait", json!({})),
         ("pubmed.get", json!({ "pmid": "1001" })),
-        ("corpus.checkpoint.create", json!({ "checkpoint_id": "before", "name": "Before", "primary_queries": ["three"] })),
+        (
+            "corpus.checkpoint.create",
+            json!({ "checkpoint_id": "before", "name": "Before", "primary_queries": ["three"] }),
+        ),
         ("corpus.checkpoint.create", json!({ "checkpoint_id": "before", "name": "Again" })),
         ("corpus.checkpoint.create", json!({ "name": "", "checkpoint_id": "no spaces", "primary_queries": [] })),
         ("corpus.checkpoint.create", json!({ "name": "Unknown", "primary_queries": ["three", "four"] })),
@@ -142,7 +148,10 @@ async fn story(mut door: Door, ncbi: &Simulator) -> Vec<Value> {
             "corpus.checkpoint.create",
             json!({ "checkpoint_id": "after", "name": "After", "description": "Four", "primary_queries": ["three"], "parent_checkpoint_id": "before" }),
         ),
-        ("corpus.checkpoint.create", json!({ "checkpoint_id": "both", "name": "Both", "primary_queries": ["tenth", "three"] })),
+        (
+            "corpus.checkpoint.create",
+            json!({ "checkpoint_id": "both", "name": "Both", "primary_queries": ["tenth", "three"] }),
+        ),
         ("corpus.checkpoint.get", json!({ "checkpoint_id": "before", "documents": 2 })),
         ("corpus.checkpoint.get", json!({ "checkpoint_id": "before", "documents": 2, "after": "1002" })),
         ("corpus.checkpoint.get", json!({ "checkpoint_id": "nobody" })),
@@ -164,9 +173,14 @@ async fn story(mut door: Door, ncbi: &Simulator) -> Vec<Value> {
         ("job.cancel", json!({ "job_id": "<last>" })),
         ("job.get", json!({ "job_id": "01a20fbf-0000-7000-8000-000000000000" })),
         ("job.cancel", json!({ "job_id": "not an id" })),
-    ];
+    ]
+}
+
+/// The story that is told at every door.
+async fn story(mut door: Door, ncbi: &Simulator) -> Vec<Value> {
+    let mut told = Vec::new();
     let mut jobs: Vec<Value> = Vec::new();
-    for (tool, mut params) in steps {
+    for (tool, mut params) in steps() {
         match tool {
             "change" => {
                 let mut corpus = ncbi.corpus();

@@ -118,7 +118,9 @@ async fn the_inspector_lists_and_calls_over_http_and_stdio() {
             ("tools/call", &["--tool-name", "ping", "--tool-arg", "message=hello there"][..], "hello there"),
             ("resources/read", &["--uri", "bio-mcp://corpus/status"][..], "total_documents"),
         ] {
-            let Some(mut inspector) = node("@modelcontextprotocol/inspector/clients/launcher/build/index.js") else { return };
+            let Some(mut inspector) = node("@modelcontextprotocol/inspector/clients/launcher/build/index.js") else {
+                return;
+            };
             for (name, value) in archive.command(&[]).get_envs() {
                 match value {
                     Some(value) => inspector.env(name, value),

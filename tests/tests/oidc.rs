@@ -107,10 +107,8 @@ async fn forged_and_odd_tokens_are_refused_and_good_ones_let_in() {
     let request = server.request("POST", "/v1/jobs").header("authorization", format!("Bearer {good}"));
     let made = server.send(request.header("content-type", "application/json").body(job.to_string())).await;
     assert_eq!(made.status, 202, "{}", made.body);
-    let principal: String = sqlx::query_scalar("select principal from jobs")
-        .fetch_one(&server.engine.db)
-        .await
-        .expect("a job");
+    let principal: String =
+        sqlx::query_scalar("select principal from jobs").fetch_one(&server.engine.db).await.expect("a job");
     assert_eq!(principal, "alice");
 }
 

@@ -27,7 +27,9 @@ pub fn list(name: Option<&str>, json: bool) -> Result<Exit, Failure> {
         None => {
             let rows: Vec<_> = all
                 .iter()
-                .map(|tool| vec![tool.name.to_owned(), format!("{:?}", tool.kind()).to_lowercase(), tool.title.to_owned()])
+                .map(|tool| {
+                    vec![tool.name.to_owned(), format!("{:?}", tool.kind()).to_lowercase(), tool.title.to_owned()]
+                })
                 .collect();
             out::table(&["tool", "kind", "what it does"], &rows)?;
         }

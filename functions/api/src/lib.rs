@@ -7,6 +7,7 @@
 
 pub mod auth;
 mod body;
+mod database;
 mod error;
 pub mod limits;
 pub mod mcp;
@@ -38,6 +39,7 @@ pub struct Api {
     names: Arc<names::Names>,
     auth: Arc<Auth>,
     limits: Arc<limits::Limits>,
+    database: Arc<database::Gate>,
     changes: Changes,
     readiness: Arc<readiness::Cached>,
 }
@@ -46,6 +48,7 @@ impl Api {
     /// The doors to a toolbox.
     pub fn new(toolbox: Toolbox, settings: &HttpSettings) -> Self {
         Self {
+            database: Arc::new(database::Gate::new(toolbox.engine.db.clone())),
             changes: Changes::new(toolbox.engine.db.clone()),
             tools: catalogue().into(),
             names: Arc::new(names::Names::new(settings)),
@@ -62,8 +65,9 @@ impl Api {
 }
 
 /// Every route; `/mcp` answers with this handler, [`mcp::Door`] where it is not a test.
-pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + Send + Sync + 'static) -> Router {
+pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Router {
     Router::new()
+        .merge(jobs(&api))
         .route("/healthz", get(routes::health::alive))
         .route("/livez", get(routes::health::alive))
         .route("/readyz", get(routes::health::ready))
@@ -72,12 +76,6 @@ pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + Send + Sync + 's
         .route("/llms.txt", get(routes::about::llms))
         .route("/v1/mcp/tools", get(routes::tools::list))
         .route("/v1/mcp/invoke", post(routes::tools::invoke))
-        .route("/v1/jobs", get(routes::jobs::list).post(routes::jobs::submit))
-        .route("/v1/jobs/{id}", get(routes::job::get).delete(routes::job::cancel))
-        .route("/v1/jobs/{id}/retry", post(routes::job::retry))
-        .route("/v1/jobs/{id}/manifest", get(routes::job::manifest))
-        .route("/v1/jobs/{id}/failures", get(routes::job::failures))
-        .route("/v1/jobs/{id}/logs", get(routes::job::logs))
         .route("/v1/pubmed/{pmid}", get(routes::pubmed::get))
         .merge(mcp::transport::http(mcp))
         .fallback(routes::nothing)
@@ -86,6 +84,18 @@ pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + Send + Sync + 's
         .layer(from_fn_with_state(api.clone(), names::check))
         .layer(from_fn(trace::around))
         .with_state(api)
+}
+
+/// Jobs are rows, and nothing else.
+fn jobs(api: &Api) -> Router<Api> {
+    Router::new()
+        .route("/v1/jobs", get(routes::jobs::list).post(routes::jobs::submit))
+        .route("/v1/jobs/{id}", get(routes::job::get).delete(routes::job::cancel))
+        .route("/v1/jobs/{id}/retry", post(routes::job::retry))
+        .route("/v1/jobs/{id}/manifest", get(routes::job::manifest))
+        .route("/v1/jobs/{id}/failures", get(routes::job::failures))
+        .route("/v1/jobs/{id}/logs", get(routes::job::logs))
+        .route_layer(from_fn_with_state(api.clone(), database::around))
 }
 
 /// Answers requests until `stop`, as [`serve_with`].
@@ -103,7 +113,7 @@ pub async fn serve(
 pub async fn serve_with(
     listener: tokio::net::TcpListener,
     api: Api,
-    mcp: impl rmcp::ServerHandler + Clone + Send + Sync + 'static,
+    mcp: impl rmcp::ServerHandler + Clone + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let (told, mut tell) = tokio::sync::watch::channel(());

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use shared::readiness::{Readiness, look};
-use shared::tools::Toolbox;
 use tokio::sync::Mutex;
+
+use crate::Api;
 
 /// How long an answer is good.
 const FRESH: Duration = Duration::from_secs(5);
@@ -15,14 +16,16 @@ pub struct Cached(Mutex<Option<(Instant, Readiness)>>);
 
 impl Cached {
     /// The readiness now. While somebody looks, all others wait for what is seen.
-    pub async fn get(&self, toolbox: &Toolbox) -> Readiness {
+    pub async fn get(&self, api: &Api) -> Readiness {
         let mut last = self.0.lock().await;
         if let Some((at, readiness)) = &*last
             && at.elapsed() < FRESH
         {
             return readiness.clone();
         }
-        let readiness = look(&toolbox.engine, &toolbox.client).await;
+        let ncbi = api.toolbox.client.breaker().open_for(Instant::now());
+        let breakers = [("database", api.database.closed_for()), ("ncbi", ncbi)];
+        let readiness = look(&api.toolbox.engine, &breakers).await;
         *last = Some((Instant::now(), readiness.clone()));
         readiness
     }

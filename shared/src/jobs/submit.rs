@@ -65,7 +65,8 @@ pub struct FirstUnit {
 /// Limits on submissions.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Jobs that may be queued or running.
+    /// Jobs that may be queued or running; those submitted at the same moment do not see each other, so it may be
+    /// passed by a few.
     pub max_queued_jobs: i64,
     /// After this many seconds a job is given up.
     pub job_timeout_secs: f64,

@@ -235,8 +235,8 @@ pub struct DiffOutput {
 }
 
 fn check_id(name: &str, id: &str) -> Result<(), FieldError> {
-    let fine = (1..=MAX_ID_CHARS).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let fine =
+        (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     let reason = || format!("1 to {MAX_ID_CHARS} letters, digits, `.`, `_` or `-`");
     if fine { Ok(()) } else { Err(FieldError { pointer: format!("/{name}"), reason: reason() }) }
 }

@@ -40,6 +40,7 @@ impl Described for Ping {
     const TITLE: &'static str = "Ping";
     const DESCRIPTION: &'static str = "Answers with the message it was sent and the server's version.";
     const HINTS: Hints = Hints::READS;
+    const NEEDS_DATABASE: bool = false;
     type Params = PingParams;
     type Output = PingOutput;
 }

@@ -104,6 +104,8 @@ pub trait Described {
     const DESCRIPTION: &'static str;
     /// What may be expected of it.
     const HINTS: Hints;
+    /// Whether it is of no use while the database is away.
+    const NEEDS_DATABASE: bool = true;
     /// What it takes.
     type Params: DeserializeOwned + JsonSchema + Send;
     /// What it answers, or what is in the result of its job.
@@ -147,6 +149,8 @@ pub struct Tool {
     pub description: &'static str,
     /// What may be expected of it.
     pub hints: Hints,
+    /// Whether it is of no use while the database is away.
+    pub needs_database: bool,
     /// JSON Schema of its parameters.
     pub input_schema: Value,
     /// JSON Schema of its result, or of the result of its job.
@@ -182,6 +186,7 @@ impl Tool {
             title: T::TITLE,
             description: T::DESCRIPTION,
             hints: T::HINTS,
+            needs_database: T::NEEDS_DATABASE,
             input_schema: input_schema::<T::Params>(),
             output_schema: output_schema::<T::Output>(),
             action,

@@ -121,10 +121,10 @@ pub fn is_safe_url(url: &str) -> bool {
     }
     let Some(rest) = url.strip_prefix("http://") else { return false };
     let authority = authority(rest);
-    let name = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or_else(
-        || authority.split(':').next().unwrap_or_default().to_owned(),
-        |(name, _)| name.to_owned(),
-    );
+    let name = authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map_or_else(|| authority.split(':').next().unwrap_or_default().to_owned(), |(name, _)| name.to_owned());
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

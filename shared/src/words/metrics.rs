@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::clock;
 use super::outcome::{Outcome, Tally};
 
-type Label = (&'static str, String);
+/// A name and a value of a bounded set.
+pub type Label = (&'static str, String);
 type Key = (&'static str, Vec<Label>);
 
 static COUNTERS: Mutex<BTreeMap<Key, f64>> = Mutex::new(BTreeMap::new());
@@ -61,8 +62,11 @@ pub fn error(tool: &str, code: super::ErrorCode) {
     add("errors_total", vec![("tool", tool.to_owned()), ("error_code", code.as_str().to_owned())], 1);
 }
 
-/// All counters in the Prometheus text format.
-pub fn prometheus() -> String {
+/// A value of this moment.
+pub type Gauge = (&'static str, Vec<Label>, f64);
+
+/// All counters, and these values, in the Prometheus text format.
+pub fn prometheus(gauges: &[Gauge]) -> String {
     let counters = COUNTERS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut text = String::new();
     let mut last = "";
@@ -71,11 +75,21 @@ pub fn prometheus() -> String {
             let _ = writeln!(text, "# TYPE {name} counter");
             last = name;
         }
-        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(text, "{name}{labels} {value}");
+        let _ = writeln!(text, "{name}{} {value}", written(labels));
+    }
+    for (name, labels, value) in gauges {
+        if *name != last {
+            let _ = writeln!(text, "# TYPE {name} gauge");
+            last = name;
+        }
+        let _ = writeln!(text, "{name}{} {value}", written(labels));
     }
     text
+}
+
+fn written(labels: &[Label]) -> String {
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+    if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) }
 }
 
 /// All counters as CloudWatch embedded metric format, one line per set of labels.
@@ -116,7 +130,8 @@ mod tests {
         records(&Tally { archived: 2, ..Tally::default() });
         job_ended("pubmed.ingest_files", true);
         error("pubmed.ingest_files", super::super::ErrorCode::ArchiveError);
-        let text = prometheus();
+        let text = prometheus(&[("breaker_open", vec![("dependency", "ncbi".to_owned())], 1.0)]);
+        assert!(text.ends_with("# TYPE breaker_open gauge\nbreaker_open{dependency=\"ncbi\"} 1\n"), "{text}");
         assert!(text.contains("# TYPE records_total counter\n"), "{text}");
         assert!(text.contains("records_total{outcome=\"archived\"} 2"), "{text}");
         assert!(text.contains("errors_total{tool=\"pubmed.ingest_files\",error_code=\"ARCHIVE_ERROR\"} 1"), "{text}");

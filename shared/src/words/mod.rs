@@ -1,5 +1,6 @@
 //! Layer 0: the words every other module speaks. No I/O.
 
+pub mod breaker;
 pub mod clock;
 pub mod config;
 pub mod crash;

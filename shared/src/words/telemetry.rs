@@ -22,8 +22,9 @@ const MAX_VALUE_BYTES: usize = 4096;
 /// Starts logging to standard error. A second call changes nothing.
 pub fn init(service: &'static str, level: &str, json: bool) {
     // Libraries below say nothing about requests: their lines could hold addresses and keys.
-    let filter = EnvFilter::try_new(format!("{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=warn,rmcp=warn"))
-        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter =
+        EnvFilter::try_new(format!("{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=warn,rmcp=warn"))
+            .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Fails only when a subscriber is there already, as in tests.
     let _ = if json {

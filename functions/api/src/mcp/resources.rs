@@ -1,13 +1,11 @@
 //! What is worth reading without a tool.
 
-use chrono::Utc;
 use rmcp::ErrorData;
-use rmcp::model::{
-    CacheScope, ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
-};
+use rmcp::model::{CacheScope, ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 use serde_json::{Value, json};
 use shared::jobs::{self, Filter};
 use shared::tools::view;
+use shared::words::clock;
 use shared::{checkpoints, syncs};
 
 use super::door::Caller;
@@ -62,7 +60,7 @@ pub async fn read(api: &Api, uri: &str, caller: &Caller) -> Result<ReadResourceR
             tools::run(api, tool, json!({ "limit": SHOWN }), "").await
         }
         "bio-mcp://sync/recent" => recent_syncs(api).await,
-        "bio-mcp://system/health" => Ok(json!(api.readiness.get(&api.toolbox).await)),
+        "bio-mcp://system/health" => Ok(json!(api.readiness.get(api).await)),
         _ => {
             let pmid = PAPERS.iter().find_map(|prefix| uri.strip_prefix(prefix)).ok_or_else(unknown)?;
             let tool = tools::known(api, "pubmed.get").map_err(|failure| internal(failure, caller))?;
@@ -82,12 +80,13 @@ pub async fn read(api: &Api, uri: &str, caller: &Caller) -> Result<ReadResourceR
 }
 
 async fn corpus_status(api: &Api) -> Result<Value, Failure> {
+    api.database.pass().await?;
     let db = &api.toolbox.engine.db;
     let (corpus, queries) = tokio::try_join!(checkpoints::now(db), syncs::queries(db))?;
     let (_, to_retry) = syncs::retry_list(db, 0).await?;
     let queries = queries.iter().map(|query| {
         let mut shown = json!(query);
-        shown["lag_secs"] = json!(query.lag(Utc::now()).map(|lag| lag.num_seconds()));
+        shown["lag_secs"] = json!(query.lag(clock::now()).map(|lag| lag.num_seconds()));
         shown
     });
     let mut status = json!(corpus);
@@ -97,6 +96,7 @@ async fn corpus_status(api: &Api) -> Result<Value, Failure> {
 }
 
 async fn recent_syncs(api: &Api) -> Result<Value, Failure> {
+    api.database.pass().await?;
     let db = &api.toolbox.engine.db;
     let mut all = Vec::new();
     for tool in ["pubmed.sync", "pubmed.sync.incremental"] {

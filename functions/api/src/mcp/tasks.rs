@@ -10,6 +10,7 @@ use shared::words::{ErrorCode, JobId};
 
 use super::door::Caller;
 use crate::Api;
+use crate::error::Failure;
 use crate::routes::tools;
 
 /// How often it is worth asking, in milliseconds.
@@ -66,10 +67,16 @@ pub async fn cancel(api: &Api, task_id: &str, caller: &Caller) -> Result<(), Err
 }
 
 async fn find(api: &Api, task_id: &str) -> Result<Job, ErrorData> {
-    let unknown = || ErrorData::invalid_params("there is no task of this id; the rows of old ones go when they expire", None);
+    let unknown =
+        || ErrorData::invalid_params("there is no task of this id; the rows of old ones go when they expire", None);
     let id: JobId = task_id.parse().map_err(|_| unknown())?;
-    let job = jobs::get(&api.toolbox.engine.db, id).await;
-    let job = job.map_err(|error| ErrorData::internal_error(ToolError::from(error).message, None))?;
+    let read = async {
+        api.database.pass().await?;
+        let job = jobs::get(&api.toolbox.engine.db, id).await.map_err(Failure::from);
+        api.database.learn(job.as_ref().err());
+        job
+    };
+    let job = read.await.map_err(|failure| ErrorData::internal_error(failure.error.message, None))?;
     job.ok_or_else(unknown)
 }
 

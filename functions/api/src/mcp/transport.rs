@@ -24,7 +24,7 @@ const INVALID_REQUEST: i32 = -32600;
 pub fn http<S, H>(handler: H) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
-    H: ServerHandler + Clone + Send + Sync + 'static,
+    H: ServerHandler + Clone + 'static,
 {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
@@ -32,7 +32,8 @@ where
         .with_max_request_body_bytes(body::MAX_BYTES)
         .disable_allowed_hosts()
         .disable_allowed_origins();
-    let service = StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(NeverSessionManager::default()), config);
+    let service =
+        StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(NeverSessionManager::default()), config);
     Router::new().route_service("/mcp", service).layer(from_fn(speak_json_rpc))
 }
 

@@ -115,7 +115,7 @@ impl Keys {
         }
         let set: KeySet = self.get(&configuration.jwks_uri).await?;
         // A key of a kind that is not known here is none of ours.
-        Ok(set.keys.into_iter().filter_map(|key| usable(serde_json::from_value(key).ok()?)).collect())
+        Ok(set.keys.into_iter().filter_map(|key| usable(&serde_json::from_value(key).ok()?)).collect())
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, FetchError> {
@@ -147,7 +147,7 @@ impl Known {
 }
 
 /// A key for signatures of one of the two algorithms, with its id.
-fn usable(key: Jwk) -> Option<(String, (Algorithm, Arc<DecodingKey>))> {
+fn usable(key: &Jwk) -> Option<(String, (Algorithm, Arc<DecodingKey>))> {
     let (algorithm, name) = match &key.algorithm {
         AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
         AlgorithmParameters::EllipticCurve(parameters) if parameters.curve == EllipticCurve::P256 => {
@@ -158,7 +158,7 @@ fn usable(key: Jwk) -> Option<(String, (Algorithm, Arc<DecodingKey>))> {
     let fits = key.common.key_algorithm.is_none_or(|said| said == name)
         && key.common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
     let id = key.common.key_id.clone().filter(|_| fits)?;
-    Some((id, (algorithm, Arc::new(DecodingKey::from_jwk(&key).ok()?))))
+    Some((id, (algorithm, Arc::new(DecodingKey::from_jwk(key).ok()?))))
 }
 
 #[cfg(test)]

@@ -73,8 +73,7 @@ impl Oidc {
         #[expect(clippy::cast_precision_loss, reason = "seconds of this age")]
         let latest = (now + i64::try_from(LEEWAY_SECS).unwrap_or(0)) as f64;
         let times_fit = is_time(exp) && nbf.is_none_or(is_time) && iat.is_none_or(|iat| is_time(iat) && iat <= latest);
-        let subject_fits =
-            (1..=MAX_SUBJECT_CHARS).contains(&sub.chars().count()) && !sub.chars().any(char::is_control);
+        let subject_fits = (1..=MAX_SUBJECT_CHARS).contains(&sub.chars().count()) && !sub.chars().any(char::is_control);
         // An ID token is for the client it was made for, not for a server.
         let is_for_servers = token_use.is_none_or(|token_use| token_use == "access");
         (iss == self.settings.issuer && times_fit && subject_fits && is_for_servers).then_some(sub)

@@ -1,10 +1,13 @@
 //! Whether the process lives, and whether it can serve.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use shared::jobs::going_on;
 use shared::words::metrics;
 
 use crate::Api;
@@ -16,7 +19,7 @@ pub async fn alive() -> Json<Value> {
 
 /// `GET /readyz`; without credentials, the status alone.
 pub async fn ready(State(api): State<Api>, headers: HeaderMap) -> Response {
-    let readiness = api.readiness.get(&api.toolbox).await;
+    let readiness = api.readiness.get(&api).await;
     let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = match api.auth.principal(&headers).await {
         Some(_) => json!(readiness),
@@ -25,7 +28,23 @@ pub async fn ready(State(api): State<Api>, headers: HeaderMap) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// `GET /metrics`
-pub async fn metrics() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::prometheus())
+/// `GET /metrics`: counters of this process, and what is going on; without the database the counters alone.
+pub async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    let is_open = |pause: Option<Duration>| if pause.is_some() { 1.0 } else { 0.0 };
+    let of = |key: &'static str, value: &str| vec![(key, value.to_owned())];
+    let mut gauges = vec![
+        ("breaker_open", of("dependency", "database"), is_open(api.database.closed_for())),
+        ("breaker_open", of("dependency", "ncbi"), is_open(api.toolbox.client.breaker().open_for(Instant::now()))),
+    ];
+    if api.database.pass().await.is_ok()
+        && let Ok(mut jobs) = going_on(&api.toolbox.engine.db).await
+    {
+        jobs.sort_by(|a, b| a.tool.cmp(&b.tool));
+        let count = |n: i64| i32::try_from(n).map_or(f64::INFINITY, f64::from);
+        gauges.push(("jobs_running", vec![], jobs.iter().map(|job| count(job.running)).sum()));
+        gauges.push(("queue_age_seconds", vec![], jobs.iter().map(|job| job.oldest_secs).fold(0.0, f64::max)));
+        let running = jobs.iter().filter(|job| job.running > 0);
+        gauges.extend(running.map(|job| ("progress_pct", of("tool", &job.tool), job.fraction * 100.0)));
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::prometheus(&gauges))
 }

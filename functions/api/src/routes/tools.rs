@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::jobs::Submitted;
-use shared::tools::{Action, Asked, Kind, Tool};
+use shared::tools::{Action, Asked, Kind, Tool, ToolError};
 use shared::words::{ErrorCode, metrics};
 
 use super::jobs::{check_key, none, submitted};
@@ -127,12 +127,32 @@ pub async fn run(api: &Api, tool: &Tool, params: Value, below: &str) -> Result<V
         return Err(Failure::new(ErrorCode::Internal, "a job tool was called as a fast one").of_tool(tool.name));
     };
     let _place = api.limits.tool(tool.name)?;
+    counted(api, tool, below, run(api.toolbox.clone(), params)).await
+}
+
+/// Counts a call, and does not begin it while the database is away.
+async fn counted<T>(
+    api: &Api,
+    tool: &Tool,
+    below: &str,
+    call: impl Future<Output = Result<T, ToolError>>,
+) -> Result<T, Failure> {
     let began = Instant::now();
-    let result = run(api.toolbox.clone(), params).await;
+    let called = async {
+        if tool.needs_database {
+            api.database.pass().await?;
+        }
+        let result = call.await.map_err(|error| Failure::from(error.below(below)));
+        if tool.needs_database {
+            api.database.learn(result.as_ref().err());
+        }
+        result
+    };
+    let result = called.await;
     metrics::request(tool.name, result.is_ok(), began.elapsed());
-    result.map_err(|error| {
-        metrics::error(tool.name, error.code);
-        Failure::from(error.below(below)).of_tool(tool.name)
+    result.map_err(|failure| {
+        metrics::error(tool.name, failure.error.code);
+        failure.of_tool(tool.name)
     })
 }
 
@@ -141,11 +161,5 @@ pub async fn submit(api: &Api, tool: &Tool, params: Value, asked: Asked, below: 
     let Action::Submit(submit) = &tool.action else {
         return Err(Failure::new(ErrorCode::Internal, "a fast tool was called as a job").of_tool(tool.name));
     };
-    let began = Instant::now();
-    let submitted = submit(api.toolbox.clone(), params, asked).await;
-    metrics::request(tool.name, submitted.is_ok(), began.elapsed());
-    submitted.map_err(|error| {
-        metrics::error(tool.name, error.code);
-        Failure::from(error.below(below)).of_tool(tool.name)
-    })
+    counted(api, tool, below, submit(api.toolbox.clone(), params, asked)).await
 }

@@ -36,7 +36,8 @@ const NOTICES: [&str; 6] = [
 /// Whether a record says that its article was retracted. One that cannot be read does not say so.
 pub fn is_retracted(xml: &str) -> bool {
     // Most records hold nothing that could say it, and need no reading.
-    let may_say = ["Retract", RETRACTED_PUBLICATION].iter().any(|word| memmem::find(xml.as_bytes(), word.as_bytes()).is_some());
+    let may_say =
+        ["Retract", RETRACTED_PUBLICATION].iter().any(|word| memmem::find(xml.as_bytes(), word.as_bytes()).is_some());
     may_say && Article::parse(xml).is_ok_and(|article| article.integrity.status == RETRACTED)
 }
 

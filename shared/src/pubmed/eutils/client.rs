@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::breaker::{Breaker, BreakerState};
 use super::classify::{Expected, Fault, classify};
 use super::error::EutilsError;
 use super::pace::{Pace, PaceError};
+use crate::words::breaker::{Breaker, BreakerState, Patience};
 use crate::words::config::Secret;
 use crate::words::{clock, metrics};
 
@@ -144,7 +144,7 @@ impl Client {
             .timeout(settings.request_timeout)
             .build()
             .expect("the settings of the HTTP client are constants");
-        Self { http, settings: Arc::new(settings), pace, breaker: Arc::default() }
+        Self { http, settings: Arc::new(settings), pace, breaker: Arc::new(Breaker::new(Patience::NCBI)) }
     }
 
     /// How it asks.
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn whoever_goes_away_while_trying_lets_another_try() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new(Patience::NCBI);
         let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).expect("the machine is up for longer");
         for _ in 0..20 {
             breaker.failed(long_ago);

@@ -11,7 +11,6 @@
 //! whatever cannot be proved to be an answer is an [`EutilsError`]. No text that NCBI sent stands in
 //! an error: it may hold the caller's key or address.
 
-mod breaker;
 mod classify;
 mod client;
 mod efetch;
@@ -21,7 +20,6 @@ mod pace;
 mod query;
 mod walk;
 
-pub use breaker::{Breaker, BreakerState};
 pub use classify::{Expected, Fault, classify};
 pub use client::{Client, Settings};
 pub use efetch::{RecordSet, Returned};

@@ -3,16 +3,28 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Failures in a row that open it.
-const FAILURES: u32 = 8;
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// How long it is open first; twice as long each time after.
+    pub shortest: Duration,
+    /// The longest it is open.
+    pub longest: Duration,
+}
 
-/// How long it is open first; twice as long each time after, up to [`LONGEST`].
-const SHORTEST: Duration = Duration::from_secs(15);
-const LONGEST: Duration = Duration::from_secs(300);
+impl Patience {
+    /// With NCBI, which answers again when it likes.
+    pub const NCBI: Self = Self { failures: 8, shortest: Duration::from_secs(15), longest: Duration::from_secs(300) };
+    /// With a database of one's own, which is back in seconds.
+    pub const DATABASE: Self = Self { failures: 3, shortest: Duration::from_secs(1), longest: Duration::from_secs(15) };
+}
 
 /// Shared by all users of one server in this process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Breaker {
+    patience: Patience,
     state: Mutex<State>,
 }
 
@@ -36,6 +48,11 @@ pub enum BreakerState {
 }
 
 impl Breaker {
+    /// A closed one.
+    pub fn new(patience: Patience) -> Self {
+        Self { patience, state: Mutex::default() }
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,6 +71,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it has opened and nothing has succeeded since.
+    pub fn is_open(&self) -> bool {
+        self.state().open_until.is_some()
+    }
+
     /// For how long no request is made from now on, if it is open; changes nothing.
     pub fn open_for(&self, now: Instant) -> Option<Duration> {
         self.state().open_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
@@ -69,8 +91,8 @@ impl Breaker {
         let mut state = self.state();
         state.failures += 1;
         let probed = std::mem::take(&mut state.probing);
-        if probed || (state.open_until.is_none() && state.failures >= FAILURES) {
-            let pause = SHORTEST.saturating_mul(1 << state.opened.min(8)).min(LONGEST);
+        if probed || (state.open_until.is_none() && state.failures >= self.patience.failures) {
+            let pause = self.patience.shortest.saturating_mul(1 << state.opened.min(8)).min(self.patience.longest);
             state.open_until = Some(now + pause);
             state.opened += 1;
         }
@@ -88,24 +110,24 @@ mod tests {
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_lets_one_try() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new(Patience::NCBI);
         let start = Instant::now();
-        for _ in 0..FAILURES - 1 {
+        for _ in 0..Patience::NCBI.failures - 1 {
             breaker.failed(start);
         }
         assert_eq!(breaker.admit(start), BreakerState::Closed);
         breaker.succeeded();
-        for _ in 0..FAILURES {
+        for _ in 0..Patience::NCBI.failures {
             assert_eq!(breaker.admit(start), BreakerState::Closed, "a success forgets what was before");
             breaker.failed(start);
         }
-        assert_eq!(breaker.admit(start), BreakerState::Open(SHORTEST));
-        let later = start + SHORTEST;
+        assert_eq!(breaker.admit(start), BreakerState::Open(Patience::NCBI.shortest));
+        let later = start + Patience::NCBI.shortest;
         assert_eq!(breaker.admit(later), BreakerState::Closed, "one may try");
         assert!(matches!(breaker.admit(later), BreakerState::Open(_)), "only one");
         breaker.failed(later);
-        assert_eq!(breaker.admit(later), BreakerState::Open(SHORTEST * 2), "longer than before");
-        let much_later = later + SHORTEST * 2;
+        assert_eq!(breaker.admit(later), BreakerState::Open(Patience::NCBI.shortest * 2), "longer than before");
+        let much_later = later + Patience::NCBI.shortest * 2;
         assert_eq!(breaker.admit(much_later), BreakerState::Closed);
         breaker.succeeded();
         assert_eq!(breaker.admit(much_later), BreakerState::Closed);
