@@ -93,6 +93,19 @@ async fn a_hundred_jobs_at_once_run_to_their_end() {
     assert_eq!(invariants::broken(&server.engine.db).await, Vec::<String>::new());
 }
 
+/// Notes how many connections a server has at most, until it is dropped.
+async fn watch(server: &Server, most: &AtomicI64) {
+    let options = server.engine.db.connect_options();
+    let mut watcher = sqlx::PgConnection::connect_with(&options).await.expect("connects");
+    let sql = "select count(*) from pg_stat_activity where datname = current_database() \
+               and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    loop {
+        let now: i64 = sqlx::query_scalar(sql).fetch_one(&mut watcher).await.expect("counted");
+        most.fetch_max(now, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Everything at once, far beyond every limit: answers are good or 429 with a time to come again, nothing breaks,
 /// and neither the database nor NCBI sees more than its share.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -152,21 +165,10 @@ async fn a_flood_beyond_every_limit_breaks_nothing() {
         answers.extend(futures_util::future::join_all(jobs).await);
         answers
     };
-    let watch = async {
-        let mut most = 0_i64;
-        let mut watcher =
-            sqlx::PgConnection::connect_with(&server.engine.db.connect_options()).await.expect("connects");
-        loop {
-            let sql = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
-            most = most.max(sqlx::query_scalar(sql).fetch_one(&mut watcher).await.expect("counted"));
-            tokio::task::yield_now().await;
-            MOST.store(most, Ordering::Relaxed);
-        }
-    };
-    static MOST: AtomicI64 = AtomicI64::new(0);
+    let most = AtomicI64::new(0);
     let answers = tokio::select! {
         answers = flood => answers,
-        () = watch => unreachable!("it never ends"),
+        () = watch(&server, &most) => unreachable!("it never ends"),
     };
     let mut refused = BTreeMap::new();
     for answer in &answers {
@@ -193,7 +195,7 @@ async fn a_flood_beyond_every_limit_breaks_nothing() {
     for limit in ["too many requests", "pubmed.search", "pubmed.get", "jobs are queued"] {
         assert!(refused.keys().any(|message| message.contains(limit)), "{limit}: {refused:?}");
     }
-    assert!(MOST.load(Ordering::Relaxed) <= i64::from(POOL), "{MOST:?} connections");
+    assert!(most.load(Ordering::Relaxed) <= i64::from(POOL), "{most:?} connections");
     assert!(ncbi.most_at_once() <= 3 + 5, "{} requests to NCBI at once", ncbi.most_at_once());
     let jobs: i64 =
         sqlx::query_scalar("select count(*) from jobs").fetch_one(&server.engine.db).await.expect("counted");
