@@ -121,12 +121,56 @@ create trigger corpus_pointers_deleted after delete on pubmed_archive
 create trigger corpus_members_added after insert on query_members
     referencing new table as added for each statement execute function corpus_members_added();
 
+-- All digests as they should be, counted anew.
+create function corpus_counted() returns setof corpus_digests language sql stable as $$
+    select query_key, count(h), coalesce(wrap_64(sum(corpus_word(h, 1))), 0), coalesce(wrap_64(sum(corpus_word(h, 2))), 0),
+           coalesce(wrap_64(sum(corpus_word(h, 3))), 0), coalesce(wrap_64(sum(corpus_word(h, 4))), 0)
+    from (
+        select '' as query_key, null as h
+        union all
+        select '', corpus_hash(pmid, content_hash) from pubmed_archive where content_hash is not null
+        union all
+        select query_key, corpus_hash(pmid, content_hash)
+        from query_members join pubmed_archive using (pmid) where content_hash is not null
+    ) as records
+    group by query_key
+$$;
+
+-- Puts all digests right; answers how many were wrong.
+create function corpus_recount() returns bigint language plpgsql as $$
+declare
+    wrong bigint;
+begin
+    perform from archive_event_counter for update;
+    create temporary table corpus_right on commit drop as select * from corpus_counted();
+    with gone as (
+        delete from corpus_digests d where not exists (select from corpus_right r where r.query_key = d.query_key)
+            and (d.documents, d.w1, d.w2, d.w3, d.w4) is distinct from (0, 0, 0, 0, 0)
+        returning 1
+    ),
+    put as (
+        insert into corpus_digests as d select * from corpus_right
+        on conflict (query_key) do update
+        set documents = excluded.documents, w1 = excluded.w1, w2 = excluded.w2, w3 = excluded.w3, w4 = excluded.w4
+        where (d.documents, d.w1, d.w2, d.w3, d.w4)
+              is distinct from (excluded.documents, excluded.w1, excluded.w2, excluded.w3, excluded.w4)
+        returning 1
+    )
+    select (select count(*) from gone) + (select count(*) from put) into wrong;
+    return wrong;
+end
+$$;
+
+create function corpus_emptied() returns trigger language plpgsql as $$
+begin
+    update corpus_digests set documents = 0, w1 = 0, w2 = 0, w3 = 0, w4 = 0;
+    return null;
+end
+$$;
+create trigger corpus_emptied after truncate on pubmed_archive for each statement execute function corpus_emptied();
+
 -- What is there already.
-insert into corpus_digests (query_key, documents, w1, w2, w3, w4) values ('', 0, 0, 0, 0, 0);
-select corpus_add(array_agg(''::text), array_agg(pmid), array_agg(content_hash), array_agg(1::bigint))
-from pubmed_archive where content_hash is not null having count(*) > 0;
-select corpus_add(array_agg(query_key), array_agg(pmid), array_agg(content_hash), array_agg(1::bigint))
-from query_members join pubmed_archive using (pmid) where content_hash is not null having count(*) > 0;
+insert into corpus_digests select * from corpus_counted();
 
 -- A checkpoint copies nothing: it is a place in the event log and the queries whose records count.
 create table corpus_checkpoints (

@@ -7,6 +7,14 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh --tests
 cargo build --release --locked --package bio-mcp --package bench --quiet
 export PYTHONPATH="$PWD/.tools/python"
+packages=$PWD/.tools/bench
+if [ ! -e "$packages/.complete-1" ]; then
+    rm -rf "$packages"
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
+        --target "$packages" fastapi==0.165.0 "uvicorn[standard]==0.54.0" asyncpg==0.32.0
+    touch "$packages/.complete-1"
+fi
+python3 bench/api.py --bin target/release --packages "$packages" --runs "${BENCH_RUNS:-5}"
 python3 bench/sync.py --bin target/release --runs "${BENCH_RUNS:-5}"
 python3 bench/run.py --bin target/release --runs "${BENCH_RUNS:-5}" \
     ${BENCH_FILE:+--file "$BENCH_FILE"}

@@ -4,7 +4,11 @@
 //! bench generate FILE RECORDS BYTES   writes a record file (about BYTES a record)
 //! bench pipeline FILE THREADS         (a) split + hash + envelope + zstd, output discarded
 //! bench floor FILE                    inflate, SHA-256 and zstd of the same data, one thread, each alone
+//! bench submit ADDRESS CONNECTIONS REQUESTS FIRST   POST /v1/jobs, each a new job of one PMID from FIRST on
+//! bench read ADDRESS CONNECTIONS REQUESTS JOB       GET /v1/jobs/JOB
 //! ```
+
+mod http;
 
 use std::hint::black_box;
 use std::io::Read;
@@ -34,7 +38,14 @@ fn main() -> anyhow::Result<()> {
         }
         ["pipeline", file, threads] => pipeline(Path::new(file), threads.parse()?)?,
         ["floor", file] => floor(Path::new(file))?,
-        _ => bail!("usage: bench generate FILE RECORDS BYTES | pipeline FILE THREADS | floor FILE"),
+        ["submit", address, connections, requests, first] => {
+            let first: u64 = first.parse()?;
+            http::load(address, connections.parse()?, requests.parse()?, |n| http::submit(first + n))?;
+        }
+        ["read", address, connections, requests, job] => {
+            http::load(address, connections.parse()?, requests.parse()?, |_| http::read(job))?;
+        }
+        _ => bail!("usage: bench generate FILE RECORDS BYTES | pipeline FILE THREADS | floor FILE | submit … | read …"),
     }
     Ok(())
 }

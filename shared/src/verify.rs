@@ -5,6 +5,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::archive::{Archive, Envelope, Key, ReadError, StoreError, StoredVersion, VersionId, uri};
+use crate::checkpoints;
 use crate::db::DbError;
 use crate::pubmed::is_retracted;
 use crate::records::{self, Accepted, Pointer};
@@ -78,6 +79,8 @@ pub struct Repaired {
     pub history: u64,
     /// Events written.
     pub events: u64,
+    /// Digests of the corpus that were counted anew and had been wrong.
+    pub digests: i64,
     /// Records without any readable object: they come back when their files are ingested again.
     pub lost: u64,
 }
@@ -89,6 +92,10 @@ pub async fn check(db: &PgPool, archive: &Archive) -> Result<Report, VerifyError
     check_history(db, archive, &mut report).await?;
     for (pmid, what) in records::inconsistent(db, PAGE).await? {
         report.add("rows_disagree", Some(&pmid.to_string()), what);
+    }
+    for key in checkpoints::wrong_digests(db).await? {
+        let whose = if key.is_empty() { "the archive".to_owned() } else { format!("the query {key}") };
+        report.add("digest_mismatch", None, format!("the digest of {whose} is not that of its records"));
     }
     check_objects(db, archive, &mut report).await?;
     Ok(report)
@@ -210,6 +217,7 @@ pub async fn repair(db: &PgPool, archive: &Archive) -> Result<Repaired, VerifyEr
         tx.commit().await.map_err(DbError::from)?;
     }
     repaired.lost = mark_lost(db, archive).await?;
+    repaired.digests = checkpoints::recount(db).await?;
     Ok(repaired)
 }
 

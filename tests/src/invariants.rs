@@ -22,15 +22,7 @@ const QUERIES: [(&str, &str); 11] = [
     ("I8 a pointer is not its last event", "select a.pmid from pubmed_archive a left join lateral (
             select s3_uri from archive_events e where e.pmid = a.pmid order by seq desc limit 1) e on true
         where e.s3_uri is distinct from a.s3_uri"),
-    ("I9 a digest is not that of its records", "with records as (
-            select '' as query_key, pmid, content_hash from pubmed_archive where content_hash is not null
-            union all select query_key, pmid, content_hash from query_members join pubmed_archive using (pmid) where content_hash is not null),
-        hashes as (select query_key, corpus_hash(pmid, content_hash) h from records),
-        sums as (select query_key, count(*) n, sum(corpus_word(h, 1)) a, sum(corpus_word(h, 2)) b,
-            sum(corpus_word(h, 3)) c, sum(corpus_word(h, 4)) d from hashes group by query_key)
-        select coalesce(d.query_key, s.query_key) from corpus_digests d full join sums s using (query_key)
-        where (d.documents, d.w1, d.w2, d.w3, d.w4) is distinct from (coalesce(s.n, 0), coalesce(wrap_64(s.a), 0),
-            coalesce(wrap_64(s.b), 0), coalesce(wrap_64(s.c), 0), coalesce(wrap_64(s.d), 0))"),
+    ("I9 a digest is not that of its records", include_str!("../../shared/src/checkpoints/wrong.sql")),
     ("I13 attempts are not bounded or a failed unit has no code", "select id::text from ingestion_work_units
         where retry_count > max_retries or (status = 'failed' and error_code is null)"),
     ("I16 a succeeded job has no manifest", "select id::text from jobs where state = 'succeeded' and result_ref is null"),

@@ -152,13 +152,13 @@ async fn a_job_past_its_deadline_fails_and_one_that_ran_tells_how_long_the_next_
         ..Submission::new(counting::TOOL, serde_json::json!({"first": 500, "units": 1, "batches": 1}), "count")
     };
     let limits = Limits { max_queued_jobs: 10, job_timeout_secs: 0.0 };
-    let late = jobs::submit(&engine.db, &submission, limits).await.expect("submitted").job().clone();
-    let estimate = jobs::estimated_duration_secs(&engine.db, &late).await.expect("asked");
-    assert_eq!(estimate, Some(90.0));
+    let late = jobs::submit(&engine.db, &submission, limits).await.expect("submitted").standing().clone();
+    assert_eq!(late.estimated_duration_secs, Some(90.0));
     assert_eq!(sweep(&engine, None).await.expect("sweeps").overdue, 1);
-    let failed = jobs::get(&engine.db, late.job_id()).await.expect("read").expect("there");
+    let failed = jobs::standing(&engine.db, late.job.job_id()).await.expect("read").expect("there");
+    assert_eq!(failed.estimated_duration_secs, Some(0.0));
+    let failed = failed.job;
     assert_eq!(failed.error.as_ref().expect("an error")["error_code"], "DEADLINE_EXCEEDED");
-    assert_eq!(jobs::estimated_duration_secs(&engine.db, &failed).await.expect("asked"), Some(0.0));
     let logs = jobs::logs(&engine.db, failed.job_id(), 10).await.expect("read");
     assert_eq!(logs.last().expect("a line").level, "error");
 }

@@ -378,7 +378,7 @@ async fn ingest_file(engine: &Engine, dir: &std::path::Path, records: &[String],
     let Submitted::Created(job) = jobs::submit(&engine.db, &submission, LIMITS).await.expect("submitted") else {
         panic!("new")
     };
-    finish(engine, job.job_id()).await
+    finish(engine, job.job.job_id()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,7 +164,7 @@ async fn a_key_names_a_job_and_the_queue_has_an_end() {
         async |params: serde_json::Value, key| jobs::submit(&engine.db, &submission(params, key), limits).await;
     let first = submit(serde_json::json!({ "a": 1 }), Some("k")).await.expect("submitted");
     let again = submit(serde_json::json!({ "a": 1 }), Some("k")).await.expect("replayed");
-    assert!(matches!(&again, Submitted::Replayed(job) if job.id == first.job().id));
+    assert!(matches!(&again, Submitted::Replayed(job) if job.job.id == first.job().id));
     let other = submit(serde_json::json!({ "a": 2 }), Some("k")).await;
     assert!(matches!(other, Err(SubmitError::IdempotencyConflict)), "{other:?}");
     submit(serde_json::json!({ "a": 3 }), None).await.expect("submitted");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::ingest::{self, finalise, sweep};
-use shared::jobs::{self, Filter, Job, JobState};
+use shared::jobs::{self, Filter, Job, JobState, Standing};
 use shared::pipelines::pubmed_files::TOOL;
 use shared::words::{ErrorCode, JobId};
 
@@ -29,8 +29,8 @@ pub async fn run(session: &Session, action: Jobs, json: bool) -> Result<Exit, Fa
     }
 }
 
-async fn one(session: &Session, job: JobId) -> Result<Job, Failure> {
-    let found = jobs::get(session.db(), job).await?;
+async fn one(session: &Session, job: JobId) -> Result<Standing, Failure> {
+    let found = jobs::standing(session.db(), job).await?;
     found.ok_or_else(|| {
         Failure::new(Exit::NotFound, ErrorCode::JobNotFound, format!("there is no job {job}: see `bio-mcp jobs list`"))
     })
@@ -45,6 +45,7 @@ async fn list(session: &Session, state: Option<&str>, limit: i64, json: bool) ->
         ),
     };
     let (listed, total) = jobs::list(session.db(), &Filter { state, limit, ..Filter::default() }).await?;
+    let listed: Vec<Job> = listed.into_iter().map(|standing| standing.job).collect();
     if json {
         out::json(&json!({ "jobs": listed, "total": total }))?;
         return Ok(Exit::Done);
@@ -69,10 +70,8 @@ async fn list(session: &Session, state: Option<&str>, limit: i64, json: bool) ->
 }
 
 async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
-    let job = one(session, job).await?;
-    let position = jobs::position_in_queue(session.db(), &job).await?;
+    let Standing { job, position_in_queue: position, estimated_duration_secs: estimate } = one(session, job).await?;
     let logs = jobs::logs(session.db(), job.job_id(), 20).await?;
-    let estimate = jobs::estimated_duration_secs(session.db(), &job).await?;
     if json {
         let mut answer = serde_json::to_value(&job).map_err(|error| Failure::internal(error.to_string()))?;
         answer["completed_with_failures"] = json!(job.completed_with_failures());
@@ -149,7 +148,7 @@ async fn failures(session: &Session, job: JobId, limit: i64, json: bool) -> Resu
 }
 
 async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Result<Exit, Failure> {
-    let ended = one(session, job).await?;
+    let ended = one(session, job).await?.job;
     if !ended.state.is_terminal() {
         return Err(Failure::usage(format!("job {job} is {}: wait for its end, or cancel it", ended.state)));
     }
@@ -166,7 +165,7 @@ async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Resul
 }
 
 async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
-    let state = one(session, job).await?.state;
+    let state = one(session, job).await?.job.state;
     // A worker that was killed holds nothing up.
     sweep(&session.engine, Some(&session.data_dir.workers())).await?;
     let answer = jobs::cancel(session.db(), job).await?;

@@ -29,6 +29,9 @@ pub async fn run(session: &Session, repair: bool, json: bool) -> Result<Exit, Fa
                 "repaired: {} pointers, {} history rows and {} events written from {} objects; {swept} temporary files removed",
                 repaired.pointers, repaired.history, repaired.events, repaired.objects
             ))?;
+            if repaired.digests > 0 {
+                out::line(&format!("{} digests of the corpus put right", repaired.digests))?;
+            }
             if repaired.lost > 0 {
                 out::line(&format!(
                     "{} records have no readable object left: ingest their files again",

@@ -214,6 +214,6 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
                 query("as_of", "As the archive had it at this time.", &json!({ "type": "string", "format": "date-time" })),
                 query("checkpoint_id", "As this checkpoint has it.", &json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$" })),
             ],
-            "responses": answers(&[(200, "The record, or that there is none.", schemas.of::<GetOutput>())], &[502]) } },
+            "responses": answers(&[(200, "The record, or that there is none.", schemas.of::<GetOutput>())], &[404, 502]) } },
     })
 }

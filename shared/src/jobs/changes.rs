@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::list::get;
+use super::standing::{Standing, standing};
 use super::state::Job;
 use crate::db::DbError;
 use crate::words::JobId;
@@ -43,15 +43,16 @@ impl Changes {
 
     /// The job as soon as its version is another one than `version`, or it has ended, or the time is up, or
     /// nobody may wait any more; nothing if it is not there.
-    pub async fn wait(&self, job: JobId, version: i64, longest: Duration) -> Result<Option<Job>, DbError> {
+    pub async fn wait(&self, job: JobId, version: i64, longest: Duration) -> Result<Option<Standing>, DbError> {
         let until = Instant::now() + longest;
         let mut heard = self.heard.subscribe();
         if !self.is_listening.swap(true, Ordering::SeqCst) {
             tokio::spawn(listen(self.db.clone(), self.heard.clone()));
         }
         loop {
-            let found = get(&self.db, job).await?;
-            let is_news = found.as_ref().is_none_or(|job| job.version != version || job.state.is_terminal());
+            let found = standing(&self.db, job).await?;
+            let is_news = |job: &Job| job.version != version || job.state.is_terminal();
+            let is_news = found.as_ref().is_none_or(|found| is_news(&found.job));
             if is_news || Instant::now() >= until || self.is_over.load(Ordering::SeqCst) {
                 return Ok(found);
             }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::standing::Standing;
 use super::state::{Job, JobState};
 use crate::db::DbError;
 use crate::words::JobId;
@@ -28,12 +29,13 @@ pub async fn get(db: &PgPool, job: JobId) -> Result<Option<Job>, DbError> {
     Ok(sqlx::query_as("select * from jobs where id = $1").bind(job.0).fetch_optional(db).await?)
 }
 
-/// Jobs, newest first, and how many match in all.
-pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Vec<Job>, i64), DbError> {
+/// Jobs with where they stand, newest first, and how many match in all.
+pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Vec<Standing>, i64), DbError> {
     let state = filter.state.map(JobState::as_str);
     let (after_at, after_id): (Option<DateTime<Utc>>, Option<Uuid>) = filter.after.map(|(at, id)| (at, id.0)).unzip();
     let jobs = sqlx::query_as(
-        "select * from jobs where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
+        "select j.*, job_position(j) as position_in_queue, job_estimate(j) as estimated_duration_secs from jobs j \
+         where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
          and ($3::timestamptz is null or (created_at, id) < ($3, $4)) \
          order by created_at desc, id desc limit $5 offset $6",
     )
@@ -53,20 +55,4 @@ pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Vec<Job>, i64), DbErr
     .fetch_one(db)
     .await?;
     Ok((jobs, total))
-}
-
-/// How many queued jobs are claimed before this one; 0 when it is next or no longer queued.
-pub async fn position_in_queue(db: &PgPool, job: &Job) -> Result<i64, DbError> {
-    if job.state != JobState::Queued {
-        return Ok(0);
-    }
-    Ok(sqlx::query_scalar(
-        "select count(*) from jobs where state = 'queued' and id <> $1 \
-         and (priority > $2 or (priority = $2 and created_at < $3))",
-    )
-    .bind(job.id)
-    .bind(job.priority)
-    .bind(job.created_at)
-    .fetch_one(db)
-    .await?)
 }

@@ -1,10 +1,11 @@
 //! Submitting a job: one transaction, one job however often it is sent.
 
 use serde_json::Value;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::params::params_hash;
+use super::standing::{Standing, standing};
 use super::state::Job;
 use crate::db::DbError;
 use crate::words::{JobId, UnitId};
@@ -76,16 +77,21 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub enum Submitted {
     /// A new job.
-    Created(Box<Job>),
+    Created(Box<Standing>),
     /// The job of an earlier identical request.
-    Replayed(Box<Job>),
+    Replayed(Box<Standing>),
 }
 
 impl Submitted {
     /// The job.
     pub fn job(&self) -> &Job {
+        &self.standing().job
+    }
+
+    /// The job and where it stands.
+    pub fn standing(&self) -> &Standing {
         match self {
-            Self::Created(job) | Self::Replayed(job) => job,
+            Self::Created(standing) | Self::Replayed(standing) => standing,
         }
     }
 }
@@ -118,9 +124,8 @@ impl From<sqlx::Error> for SubmitError {
 /// answered instead of a second one; so is a queued or running sync of the same query.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
     let hash = params_hash(&submission.params)?.to_hex();
-    let mut tx = db.begin().await?;
-    // Insert first: the unique indexes decide between concurrent submissions.
-    let inserted: Option<Job> = sqlx::query_as(include_str!("submit.sql"))
+    // Inserting decides between concurrent submissions: by the unique indexes.
+    let inserted: Option<Standing> = sqlx::query_as(include_str!("submit.sql"))
         .bind(JobId::new().0)
         .bind(&submission.tool)
         .bind(&submission.params)
@@ -133,65 +138,41 @@ pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Res
         .bind(submission.parent_job_id.map(|id| id.0))
         .bind(limits.job_timeout_secs)
         .bind(&submission.query_key)
-        .fetch_optional(&mut *tx)
+        .bind(limits.max_queued_jobs)
+        .bind(UnitId::new().0)
+        .bind(&submission.first_unit.phase)
+        .bind(&submission.first_unit.required_hostname)
+        .fetch_optional(db)
         .await?;
-    let Some(job) = inserted else {
-        let earlier = earlier(&mut tx, submission, &hash).await?;
-        tx.rollback().await?;
-        return earlier;
-    };
-    let unfinished: i64 = sqlx::query_scalar("select count(*) from jobs where state in ('queued', 'running')")
-        .fetch_one(&mut *tx)
-        .await?;
-    if unfinished > limits.max_queued_jobs {
-        tx.rollback().await?;
-        return Err(SubmitError::TooManyJobs(limits.max_queued_jobs));
+    match inserted {
+        Some(standing) => Ok(Submitted::Created(Box::new(standing))),
+        None => earlier(db, submission, &hash, limits).await,
     }
-    insert_planning_unit(&mut tx, job.id, job.priority, &submission.first_unit).await?;
-    tx.commit().await?;
-    Ok(Submitted::Created(Box::new(job)))
 }
 
-async fn insert_planning_unit(
-    tx: &mut Transaction<'_, Postgres>,
-    job: Uuid,
-    priority: i16,
-    first: &FirstUnit,
-) -> Result<(), DbError> {
-    sqlx::query(
-        "insert into ingestion_work_units (id, job_id, phase, seq, input, priority, required_hostname) \
-         values ($1, $2, $3, 0, '{}', $4, $5)",
-    )
-    .bind(UnitId::new().0)
-    .bind(job)
-    .bind(&first.phase)
-    .bind(priority)
-    .bind(&first.required_hostname)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-async fn earlier(
-    tx: &mut Transaction<'_, Postgres>,
-    submission: &Submission,
-    hash: &str,
-) -> Result<Result<Submitted, SubmitError>, DbError> {
+/// The job that was there before, or why there is none.
+async fn earlier(db: &PgPool, submission: &Submission, hash: &str, limits: Limits) -> Result<Submitted, SubmitError> {
     let found: Option<(bool, Uuid)> = sqlx::query_as(include_str!("earlier.sql"))
         .bind(&submission.principal)
         .bind(&submission.tool)
         .bind(&submission.idempotency_key)
         .bind(hash)
         .bind(&submission.query_key)
-        .fetch_optional(&mut **tx)
+        .fetch_optional(db)
         .await?;
     let Some((is_same, id)) = found else {
+        let sql = "select count(*) from (select from jobs where state in ('queued', 'running') limit $1) as few";
+        let unfinished: i64 = sqlx::query_scalar(sql).bind(limits.max_queued_jobs).fetch_one(db).await?;
+        if unfinished >= limits.max_queued_jobs {
+            return Err(SubmitError::TooManyJobs(limits.max_queued_jobs));
+        }
         // It ended between the two statements: the caller's retry makes a new one.
-        return Ok(Err(SubmitError::Db(DbError::Conflict(sqlx::Error::RowNotFound))));
+        return Err(SubmitError::Db(DbError::Conflict(sqlx::Error::RowNotFound)));
     };
     if !is_same {
-        return Ok(Err(SubmitError::IdempotencyConflict));
+        return Err(SubmitError::IdempotencyConflict);
     }
-    let job = sqlx::query_as("select * from jobs where id = $1").bind(id).fetch_one(&mut **tx).await?;
-    Ok(Ok(Submitted::Replayed(Box::new(job))))
+    let job = standing(db, JobId(id)).await?;
+    // Its row may have gone since.
+    Ok(Submitted::Replayed(Box::new(job.ok_or(DbError::Conflict(sqlx::Error::RowNotFound))?)))
 }

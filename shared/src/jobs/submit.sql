@@ -1,7 +1,20 @@
--- jobs.submit
-insert into jobs (id, tool, params, params_hash, idempotency_key, principal, priority, ttl_hours, trace_id,
-                  parent_job_id, deadline_at, query_key, units_total, attempt)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12, 1,
-        coalesce((select parent.attempt + 1 from jobs parent where parent.id = $10), 1))
-on conflict do nothing
-returning *
+-- jobs.submit: the job, the unit that plans it, and where it stands, unless there are too many or the like of it
+-- is there already
+with unfinished as (
+    select count(*) as jobs from (select from jobs where state in ('queued', 'running') limit $13) as few
+),
+job as (
+    insert into jobs (id, tool, params, params_hash, idempotency_key, principal, priority, ttl_hours, trace_id,
+                      parent_job_id, deadline_at, query_key, units_total, attempt)
+    select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12, 1,
+           coalesce((select parent.attempt + 1 from jobs parent where parent.id = $10), 1)
+    from unfinished
+    where unfinished.jobs < $13
+    on conflict do nothing
+    returning jobs as row
+),
+unit as (
+    insert into ingestion_work_units (id, job_id, phase, seq, input, priority, required_hostname)
+    select $14, (row).id, $15, 0, '{}', $7, $16 from job
+)
+select (row).*, job_position(row) as position_in_queue, job_estimate(row) as estimated_duration_secs from job

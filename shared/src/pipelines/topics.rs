@@ -44,7 +44,7 @@ pub async fn submit_due(db: &PgPool, limits: Limits, ttl_hours: i16) -> Result<V
             syncs::mark_slot(db, &topic.query_key, topic.slot_at).await?;
         }
         if let Submitted::Created(job) = submitted {
-            made.push(job.id);
+            made.push(job.job.id);
         }
     }
     Ok(made)

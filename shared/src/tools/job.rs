@@ -5,14 +5,12 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::error::ToolError;
 use super::tool::{Described, FastTool, Hints, Toolbox};
-use crate::db::DbError;
 use crate::ingest::finalise;
-use crate::jobs::{self, Job, JobState};
+use crate::jobs::{self, JobState, Standing};
 use crate::words::{ErrorCode, JobId};
 
 /// The tool `job.get`.
@@ -82,11 +80,10 @@ pub struct JobView {
 }
 
 /// A job as it is shown.
-pub async fn view(db: &PgPool, job: Job) -> Result<JobView, DbError> {
-    let position_in_queue = jobs::position_in_queue(db, &job).await?;
-    let estimated_duration_secs = jobs::estimated_duration_secs(db, &job).await?;
+pub fn view(standing: Standing) -> JobView {
+    let Standing { job, position_in_queue, estimated_duration_secs } = standing;
     let ended = job.started_at.zip(job.completed_at);
-    Ok(JobView {
+    JobView {
         completed_with_failures: job.completed_with_failures(),
         job_id: job.id,
         tool: job.tool,
@@ -107,7 +104,7 @@ pub async fn view(db: &PgPool, job: Job) -> Result<JobView, DbError> {
         completed_at: job.completed_at,
         expires_at: job.expires_at,
         duration_ms: ended.map(|(started, completed)| (completed - started).num_milliseconds()),
-    })
+    }
 }
 
 /// What cancelling did.
@@ -139,8 +136,8 @@ impl Described for JobGet {
 impl FastTool for JobGet {
     async fn run(toolbox: &Toolbox, params: JobParams) -> Result<JobView, ToolError> {
         let db = &toolbox.engine.db;
-        let job = jobs::get(db, JobId(params.job_id)).await?.ok_or_else(|| not_found(params.job_id))?;
-        Ok(view(db, job).await?)
+        let job = jobs::standing(db, JobId(params.job_id)).await?;
+        Ok(view(job.ok_or_else(|| not_found(params.job_id))?))
     }
 }
 

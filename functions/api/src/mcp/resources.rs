@@ -103,10 +103,9 @@ async fn recent_syncs(api: &Api) -> Result<Value, Failure> {
         let filter = Filter { tool: Some(tool.to_owned()), limit: SHOWN, ..Filter::default() };
         all.extend(jobs::list(db, &filter).await?.0);
     }
-    all.sort_by_key(|job| std::cmp::Reverse(job.created_at));
+    all.sort_by_key(|standing| std::cmp::Reverse(standing.job.created_at));
     all.truncate(SHOWN.try_into().unwrap_or(0));
-    let views = futures_util::future::try_join_all(all.into_iter().map(|job| view(db, job))).await?;
-    Ok(json!({ "syncs": views }))
+    Ok(json!({ "syncs": all.into_iter().map(view).collect::<Vec<_>>() }))
 }
 
 fn internal(failure: Failure, caller: &Caller) -> ErrorData {

@@ -96,6 +96,6 @@ async fn submit(
     Ok(if knows_tasks {
         CallToolResponse::Task(CreateTaskResult::new(tasks::task(submitted.job())))
     } else {
-        CallToolResult::structured(json!(jobs::shown(api, &submitted).await?)).into()
+        CallToolResult::structured(json!(jobs::shown(&submitted))).into()
     })
 }

@@ -51,7 +51,8 @@ pub async fn get(
     let mut query = Query::read(query.as_deref());
     let wait = query.number("wait", 0, 0, LONGEST_WAIT_SECS);
     query.end()?;
-    let mut job = one(&api, &job).await?;
+    let db = &api.toolbox.engine.db;
+    let mut standing = jobs::standing(db, id(&job)?).await?.ok_or_else(not_found)?;
     let known_tags: Vec<String> = headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -61,15 +62,16 @@ pub async fn get(
         .collect();
     let is_known = |job: &Job| known_tags.iter().any(|tag| *tag == etag(job) || tag == "*");
     // Who names another version has news already.
-    if wait > 0 && !job.state.is_terminal() && (known_tags.is_empty() || is_known(&job)) {
+    let job = &standing.job;
+    if wait > 0 && !job.state.is_terminal() && (known_tags.is_empty() || is_known(job)) {
         let changed = api.changes.wait(job.job_id(), job.version, Duration::from_secs(wait)).await?;
-        job = changed.ok_or_else(not_found)?;
+        standing = changed.ok_or_else(not_found)?;
     }
-    let tag = HeaderValue::from_str(&etag(&job)).map_err(|_| not_found())?;
-    let mut response = if is_known(&job) {
+    let tag = HeaderValue::from_str(&etag(&standing.job)).map_err(|_| not_found())?;
+    let mut response = if is_known(&standing.job) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        Json(view(&api.toolbox.engine.db, job).await?).into_response()
+        Json(view(standing)).into_response()
     };
     response.headers_mut().insert(header::ETAG, tag);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -100,7 +102,7 @@ pub async fn retry(
         ..submission
     });
     match child.await? {
-        Some(child) => submitted(&api, &child).await,
+        Some(child) => Ok(submitted(&child)),
         None => {
             Err(Failure::new(ErrorCode::ValidationError, "nothing failed in this job: there is nothing to do again")
                 .of_tool(&job.tool))

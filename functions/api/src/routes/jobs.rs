@@ -102,7 +102,7 @@ pub async fn submit(
     }
     let idempotency_key = check_key(key_of(&headers, new.idempotency_key)?)?;
     let asked = Asked { idempotency_key, principal, priority: new.priority, ttl_hours, trace_id };
-    submitted(&api, &tools::submit(&api, tool, new.params, asked, "/params").await?).await
+    Ok(submitted(&tools::submit(&api, tool, new.params, asked, "/params").await?))
 }
 
 /// The key of the header or the body; both must be the same.
@@ -132,25 +132,22 @@ pub fn check_key(key: Option<String>) -> Result<Option<String>, Failure> {
 }
 
 /// A job that was submitted, as it is shown.
-pub async fn shown(api: &Api, submitted: &jobs::Submitted) -> Result<Submitted, Failure> {
-    let db = &api.toolbox.engine.db;
-    let job = submitted.job();
-    let (position_in_queue, estimated_duration_secs) =
-        tokio::try_join!(jobs::position_in_queue(db, job), jobs::estimated_duration_secs(db, job))?;
-    Ok(Submitted {
-        job_id: job.id,
-        tool: job.tool.clone(),
-        state: job.state,
-        created_at: job.created_at,
-        position_in_queue,
-        estimated_duration_secs,
-    })
+pub fn shown(submitted: &jobs::Submitted) -> Submitted {
+    let standing = submitted.standing();
+    Submitted {
+        job_id: standing.job.id,
+        tool: standing.job.tool.clone(),
+        state: standing.job.state,
+        created_at: standing.job.created_at,
+        position_in_queue: standing.position_in_queue,
+        estimated_duration_secs: standing.estimated_duration_secs,
+    }
 }
 
 /// 202 for a new job, 200 for one that was there.
-pub async fn submitted(api: &Api, submitted: &jobs::Submitted) -> Result<Response, Failure> {
+pub fn submitted(submitted: &jobs::Submitted) -> Response {
     let is_replay = matches!(submitted, jobs::Submitted::Replayed(_));
-    let body = Json(shown(api, submitted).await?);
+    let body = Json(shown(submitted));
     let mut response = (if is_replay { StatusCode::OK } else { StatusCode::ACCEPTED }, body).into_response();
     let headers = response.headers_mut();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", submitted.job().id)) {
@@ -160,7 +157,7 @@ pub async fn submitted(api: &Api, submitted: &jobs::Submitted) -> Result<Respons
     if is_replay {
         headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }
 
 /// `GET /v1/jobs`: newest first.
@@ -198,9 +195,8 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     if has_more {
         listed.pop();
     }
-    let next_cursor = listed.last().filter(|_| has_more).map(|job| cursor(job.created_at, job.job_id()));
-    let views = futures_util::future::try_join_all(listed.into_iter().map(|job| view(db, job))).await?;
-    Ok(Json(JobPage { jobs: views, next_cursor, total }))
+    let next_cursor = listed.last().filter(|_| has_more).map(|last| cursor(last.job.created_at, last.job.job_id()));
+    Ok(Json(JobPage { jobs: listed.into_iter().map(view).collect(), next_cursor, total }))
 }
 
 /// A place in the listing: microseconds and job.

@@ -108,7 +108,7 @@ pub async fn invoke(
                 ttl_hours: api.toolbox.ttl_hours,
                 trace_id,
             };
-            submitted(&api, &submit(&api, tool, params, asked, "/params").await?).await
+            Ok(submitted(&submit(&api, tool, params, asked, "/params").await?))
         }
     }
 }
