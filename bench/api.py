@@ -48,7 +48,7 @@ class Server:
 
     def __enter__(self):
         self.log = open(os.path.join(work, f"log{self.port}"), "w+")
-        self.child = subprocess.Popen(self.command, env=environment | self.more, cwd=here, stdout=subprocess.DEVNULL, stderr=self.log)
+        self.child = subprocess.Popen(self.command, env=environment | self.more, cwd=work, stdout=subprocess.DEVNULL, stderr=self.log)
         for _ in range(200):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/jobs/00000000-0000-7000-8000-000000000000").read()
@@ -72,12 +72,11 @@ def ours(url):
     return Server(18180, [program, "--data-dir", data, "serve", "--listen", "127.0.0.1:18180"], **more)
 
 
-def reference(url):
-    workers = os.cpu_count()
+def reference(url, port, workers):
     url = url.replace("postgres://postgres@localhost/", "postgresql://postgres@/")
     more = {"PYTHONPATH": f"{args.packages}:{here}/reference", "DATABASE_URL": url, "POOL": str(POOL // workers)}
-    command = [sys.executable, "-m", "uvicorn", "api:app", "--port", "18181", "--workers", str(workers), "--log-level", "warning", "--no-access-log"]
-    return Server(18181, command, **more)
+    command = [sys.executable, "-m", "uvicorn", "jobs_api:app", "--port", str(port), "--workers", str(workers), "--log-level", "warning", "--no-access-log"]
+    return Server(port, command, **more)
 
 
 def empty(db):
@@ -108,21 +107,22 @@ def statements(db, act):
     act()
     rows = db.execute("select calls, left(regexp_replace(query, '\\s+', ' ', 'g'), 60) from pg_stat_statements s "
                       "join pg_database d on d.oid = s.dbid and d.datname = current_database() "
-                      "where query ~ 'jobs' and query !~ 'truncate|pg_stat' order by calls desc, 2").fetchall()
+                      "where query ~ 'jobs|pg_notify' and query !~ 'truncate|pg_stat' order by calls desc, 2").fetchall()
     return [f"{calls} x {query}" for calls, query in rows]
 
 
 def bare_insert(url):
-    """Milliseconds of one client that inserts a row and nothing else, by pgbench."""
+    """Milliseconds of one client that inserts a row into `jobs` and nothing else, by pgbench."""
     script = os.path.join(work, "insert.sql")
     with open(script, "w") as file:
-        file.write("insert into bare (id, params) values (gen_random_uuid(), '{\"pmids\": [\"1\"]}');\n")
+        file.write("insert into jobs (id, tool, params, params_hash, principal, trace_id, deadline_at) values "
+                   "(gen_random_uuid(), 'pubmed.sync', '{\"pmids\": [\"1\"]}', md5(random()::text), 'local', 'abc', now());\n")
     pgbench = os.path.join(output("pg_config", "--bindir").strip(), "pgbench") if shutil.which("pg_config") else None
     pgbench = os.environ.get("PGBENCH") or shutil.which("pgbench") or pgbench
     if pgbench is None:
         return None
     log = os.path.join(work, "pgbench")
-    output(pgbench, "-n", "-M", "prepared", "-c", "1", "-t", "2000", "-f", script, "-l", f"--log-prefix={log}", url)
+    output(pgbench, "-n", "-M", "prepared", "-c", "1", "-t", str(BATCH), "-f", script, "-l", f"--log-prefix={log}", url)
     took = []
     for name in os.listdir(work):
         if name.startswith("pgbench."):
@@ -141,40 +141,39 @@ try:
     url = database()
     db = psycopg.connect(url, autocommit=True)
     db.execute("create extension if not exists pg_stat_statements")
-    db.execute("create table bare (id uuid primary key, params jsonb not null)")
-    measured = {"ours": [], "reference": []}
-    bare, single = [], {"ours": [], "reference": []}
-    asked = {}
-    with ours(url) as a, reference(url) as b:
+    measured, bare, alone, asked = {}, [], {}, {}
+    several = os.cpu_count()
+    with ours(url) as mine, reference(url, 18181, 1) as one, reference(url, 18183, several) as many:
+        servers = {"ours": mine, "one": one, "many": many}
         for run in range(args.runs + 1):  # the first warms up
-            for name, server in (("ours", a), ("reference", b)):
+            for name, server in servers.items():
                 posted = submitting(db, server.port, CONNECTIONS, BATCH, BATCHES)
                 got = reading(db, server.port, CONNECTIONS, READS)
-                alone = submitting(db, server.port, 1, BATCH, 1)
+                single = submitting(db, server.port, 1, BATCH, 1)
                 if run:
-                    measured[name].append(posted + got)
-                    single[name].append(alone[1])
+                    measured.setdefault(name, []).append(posted + got)
+                    alone.setdefault(name, []).append(single[1])
             if run:
+                empty(db)
                 bare.append(bare_insert(url))
-        for name, server in (("ours", a), ("reference", b)):
+        for name in ("ours", "one"):
             empty(db)
-            asked[name] = statements(db, lambda: load("submit", server.port, 4, 100, next(numbers)))
+            asked[name] = statements(db, lambda: load("submit", servers[name].port, 4, 100, next(numbers)))
             job = db.execute("select id from jobs limit 1").fetchone()[0]
-            asked[name] += statements(db, lambda: load("read", server.port, 4, 100, job))
+            asked[name] += statements(db, lambda: load("read", servers[name].port, 4, 100, job))
     mid = {name: [statistics.median(column) for column in zip(*rows)] for name, rows in measured.items()}
-    print(f"\n{CONNECTIONS} connections, {args.runs} runs, medians, {os.cpu_count()} cores; both services and the load on this machine\n")
-    print("| what | bio-mcp | reference | ratio | goal |\n|---|---:|---:|---:|---:|")
-    row = lambda name, mine, theirs, ratio, goal: print(f"| {name} | {mine:.1f} | {theirs:.1f} | {ratio:.2f}x | {goal} |")
-    o, r = mid["ours"], mid["reference"]
-    row("POST /v1/jobs, requests a second", o[0], r[0], o[0] / r[0], "3x")
-    row("POST p99, ms", o[2], r[2], o[2] / r[2], "0.5x")
-    row("GET /v1/jobs/{id}, requests a second", o[3], r[3], o[3] / r[3], "5x")
-    row("GET p99, ms (100 jobs queued)", o[5], r[5], o[5] / r[5], "")
-    mine, theirs = (statistics.median(single[name]) for name in ("ours", "reference"))
-    row("one client alone: POST p50, ms", mine, theirs, mine / theirs, "")
+    print(f"\n{CONNECTIONS} connections, {args.runs} runs, medians, {os.cpu_count()} cores; the services and the load on this machine\n")
+    print(f"| what | bio-mcp | FastAPI | ratio | goal | FastAPI, {several} processes | ratio |\n|---|---:|---:|---:|---:|---:|---:|")
+    rows = [("POST /v1/jobs, requests a second", 0, "3x"), ("POST p99, ms", 2, "0.5x"), ("GET /v1/jobs/{id}, requests a second", 3, "5x"),
+            ("GET p99, ms (100 jobs queued)", 5, "")]
+    for name, n, goal in rows:
+        o, r, m = mid["ours"][n], mid["one"][n], mid["many"][n]
+        print(f"| {name} | {o:.1f} | {r:.1f} | {o / r:.2f}x | {goal} | {m:.1f} | {o / m:.2f}x |")
+    mine = statistics.median(alone["ours"])
+    print(f"| one client alone: POST p50, ms | {mine:.2f} | {statistics.median(alone['one']):.2f} | | | {statistics.median(alone['many']):.2f} | |")
     if None not in bare:
         plain = statistics.median(bare)
-        print(f"\none client alone: POST p50 {mine:.2f} ms, a bare INSERT by pgbench {plain:.2f} ms: {mine / plain:.2f}x (goal 2x)")
+        print(f"\none client alone: POST p50 {mine:.2f} ms, a bare INSERT of a job by pgbench {plain:.2f} ms: {mine / plain:.2f}x (goal 2x)")
     for name, lines in asked.items():
         print(f"\nstatements of {name} for 100 POST and 100 GET:")
         for line in lines:

@@ -1,5 +1,9 @@
 -- Checkpoints: a corpus as it was at a place in the event log, with a digest that tells two corpora apart.
 
+-- On a large archive this takes longer than any other statement may.
+set local statement_timeout = 0;
+set local lock_timeout = 0;
+
 -- Whether a payload says that its article was retracted; null for payloads archived before this column.
 alter table pubmed_archive_history add column retracted boolean;
 

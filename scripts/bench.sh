@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the program beside a straightforward Python reference, in one run:
+# Measures the program beside straightforward Python references, in one run:
 #   BENCH_FILE=pubmed26n0001.xml.gz   a real file instead of a generated one
 #   BENCH_RUNS=5                      runs of each measurement
 set -euo pipefail
@@ -15,6 +15,7 @@ if [ ! -e "$packages/.complete-1" ]; then
     touch "$packages/.complete-1"
 fi
 python3 bench/api.py --bin target/release --packages "$packages" --runs "${BENCH_RUNS:-5}"
+python3 bench/checkpoints.py --bin target/release --runs "${BENCH_RUNS:-5}"
 python3 bench/sync.py --bin target/release --runs "${BENCH_RUNS:-5}"
 python3 bench/run.py --bin target/release --runs "${BENCH_RUNS:-5}" \
     ${BENCH_FILE:+--file "$BENCH_FILE"}

@@ -79,7 +79,11 @@ impl Drop for Look<'_> {
 /// Around routes that read rows.
 pub async fn around(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
     api.database.pass().await?;
+    // What else is done to jobs is done by tools, which learn by themselves.
+    let learns = request.method() == axum::http::Method::GET;
     let response = next.run(request).await;
-    api.database.learn(response.extensions().get::<Failure>());
+    if learns {
+        api.database.learn(response.extensions().get::<Failure>());
+    }
     Ok(response)
 }

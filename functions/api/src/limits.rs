@@ -26,6 +26,8 @@ pub struct Limits {
     all: Arc<Semaphore>,
     /// Who waits for a job holds nothing but memory, so it counts apart.
     waiting: Arc<Semaphore>,
+    /// What an MCP client asked for goes on when it hangs up, so it counts until it has ended.
+    mcp: Arc<Semaphore>,
     tools: BTreeMap<String, Arc<Semaphore>>,
 }
 
@@ -40,8 +42,14 @@ impl Limits {
         Self {
             all: of(settings.max_concurrency),
             waiting: of(settings.max_concurrency),
+            mcp: of(settings.max_concurrency),
             tools: settings.fast_limits.iter().map(|(tool, limit)| (tool.clone(), of(*limit))).collect(),
         }
+    }
+
+    /// A place for a request of MCP that does some work.
+    pub fn mcp(&self) -> Result<Place, Failure> {
+        take(&self.mcp).ok_or_else(|| full("too many requests are in flight"))
     }
 
     /// A place for a call of a fast tool.

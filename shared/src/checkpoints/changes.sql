@@ -1,5 +1,5 @@
 compared as (
-    select c.pmid, a.content_hash as old, b.content_hash as new, coalesce(ah.retracted, false) as was, bh.retracted as is_now
+    select c.pmid, a.content_hash as old, b.content_hash as new, ah.retracted as was, bh.retracted as is_now
     from candidates c
     left join lateral (
         select outcome, content_hash from archive_events where pmid = c.pmid and seq <= $1 order by seq desc limit 1
@@ -20,10 +20,15 @@ compared as (
 named as (
     select pmid, case when old is null then 'added' when new is null then 'deleted' else 'revised' end as change from compared
     union all
-    select pmid, 'retracted' from compared where new is not null and is_now and not was
+    select pmid, 'retracted' from compared where new is not null and is_now and (old is null or not was)
     union all
-    select pmid, 'unknown' from compared where new is not null and is_now is null
+    select pmid, 'unknown' from compared
+    where new is not null and (is_now is null or (is_now and old is not null and was is null))
+),
+numbered as (
+    select change, pmid, row_number() over (partition by change order by length(pmid), pmid) as n from named
 )
-select change, count(*) as total, (array_agg(pmid order by length(pmid), pmid))[1:$5] as pmids
-from named
+select change, count(*) as total,
+       coalesce(array_agg(pmid order by n) filter (where n <= $5), '{}') as pmids
+from numbered
 group by change

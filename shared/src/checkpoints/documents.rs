@@ -24,7 +24,12 @@ pub async fn documents(
     after: Option<Pmid>,
     limit: i64,
 ) -> Result<Vec<Document>, DbError> {
-    Ok(sqlx::query_as(include_str!("documents.sql"))
+    let sql = if checkpoint.primary_queries.is_empty() {
+        include_str!("documents.sql")
+    } else {
+        include_str!("documents_of_queries.sql")
+    };
+    Ok(sqlx::query_as(sql)
         .bind(checkpoint.seq)
         .bind(&checkpoint.primary_queries)
         .bind(after.map_or_else(String::new, |pmid| pmid.to_string()))

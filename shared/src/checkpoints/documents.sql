@@ -1,14 +1,11 @@
--- checkpoints.documents
+-- checkpoints.documents of the whole archive ($2 is empty)
 select e.pmid, e.content_hash, e.s3_uri
 from (
     select distinct on (pmid) pmid, outcome, content_hash, s3_uri
     from archive_events
-    where seq <= $1 and pmid > $3
+    where seq <= $1 and pmid > $3 and cardinality($2::text[]) = 0
     order by pmid, seq desc
 ) as e
 where e.outcome = 'archived'
-  and (cardinality($2::text[]) = 0
-       or exists (select from query_members m
-                  where m.pmid = e.pmid and m.query_key = any ($2) and m.first_seq <= $1))
 order by e.pmid
 limit $4

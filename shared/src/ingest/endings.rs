@@ -53,6 +53,7 @@ impl Lease {
         jobs::write_log(&mut tx, self.job, Level::Info, "planned", fields).await?;
         let settled = self.settle(&mut tx, engine).await?;
         tx.commit().await?;
+        jobs::wake_soon(&engine.db);
         Ok(settled)
     }
 
@@ -201,6 +202,8 @@ impl Lease {
             .bind(self.job.0)
             .execute(&mut **tx)
             .await?;
+        // Once a phase: by the commit itself.
+        jobs::wake_at_commit(tx).await?;
         Ok(Settled::UnitsLeft)
     }
 }

@@ -33,12 +33,13 @@ pub async fn get(db: &PgPool, job: JobId) -> Result<Option<Job>, DbError> {
 pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Vec<Standing>, i64), DbError> {
     let state = filter.state.map(JobState::as_str);
     let (after_at, after_id): (Option<DateTime<Utc>>, Option<Uuid>) = filter.after.map(|(at, id)| (at, id.0)).unzip();
-    let jobs = sqlx::query_as(
-        "select j.*, job_position(j) as position_in_queue, job_estimate(j) as estimated_duration_secs from jobs j \
-         where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
-         and ($3::timestamptz is null or (created_at, id) < ($3, $4)) \
-         order by created_at desc, id desc limit $5 offset $6",
-    )
+    let jobs = sqlx::query_as(concat!(
+        "select j.*, standing.* from jobs as j ",
+        include_str!("standing.sql"),
+        " where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
+              and ($3::timestamptz is null or (created_at, id) < ($3, $4)) \
+              order by created_at desc, id desc limit $5 offset $6"
+    ))
     .bind(state)
     .bind(&filter.tool)
     .bind(after_at)

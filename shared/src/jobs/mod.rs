@@ -12,6 +12,7 @@ mod params;
 mod standing;
 mod state;
 mod submit;
+mod wake;
 
 pub use cancel::{Cancelled, cancel};
 pub use changes::Changes;
@@ -23,3 +24,4 @@ pub use params::params_hash;
 pub use standing::{Standing, standing};
 pub use state::{Job, JobState};
 pub use submit::{FirstUnit, Limits, Submission, SubmitError, Submitted, submit};
+pub use wake::{wake_at_commit, wake_soon};

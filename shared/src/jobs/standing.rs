@@ -21,7 +21,6 @@ pub struct Standing {
 
 /// One job with where it stands.
 pub async fn standing(db: &PgPool, job: JobId) -> Result<Option<Standing>, DbError> {
-    let sql = "select j.*, job_position(j) as position_in_queue, job_estimate(j) as estimated_duration_secs \
-               from jobs j where j.id = $1";
+    let sql = concat!("select j.*, standing.* from jobs as j ", include_str!("standing.sql"), " where j.id = $1");
     Ok(sqlx::query_as(sql).bind(job.0).fetch_optional(db).await?)
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::params::params_hash;
 use super::standing::{Standing, standing};
 use super::state::Job;
+use super::wake::wake_soon;
 use crate::db::DbError;
 use crate::words::{JobId, UnitId};
 
@@ -124,12 +125,26 @@ impl From<sqlx::Error> for SubmitError {
 /// answered instead of a second one; so is a queued or running sync of the same query.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
     let hash = params_hash(&submission.params)?.to_hex();
-    // Inserting decides between concurrent submissions: by the unique indexes.
-    let inserted: Option<Standing> = sqlx::query_as(include_str!("submit.sql"))
+    for _ in 0..2 {
+        if let Some(standing) = insert(db, submission, &hash, limits).await? {
+            wake_soon(db);
+            return Ok(Submitted::Created(Box::new(standing)));
+        }
+        if let Some(earlier) = earlier(db, submission, &hash).await? {
+            return Ok(earlier);
+        }
+        // There are too many, or what was in the way has just ended: then the second time will do.
+    }
+    Err(SubmitError::TooManyJobs(limits.max_queued_jobs))
+}
+
+/// Inserting decides between concurrent submissions: by the unique indexes.
+async fn insert(db: &PgPool, submission: &Submission, hash: &str, limits: Limits) -> Result<Option<Standing>, DbError> {
+    Ok(sqlx::query_as(concat!(include_str!("submit.sql"), include_str!("standing.sql")))
         .bind(JobId::new().0)
         .bind(&submission.tool)
         .bind(&submission.params)
-        .bind(&hash)
+        .bind(hash)
         .bind(&submission.idempotency_key)
         .bind(&submission.principal)
         .bind(submission.priority)
@@ -143,15 +158,11 @@ pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Res
         .bind(&submission.first_unit.phase)
         .bind(&submission.first_unit.required_hostname)
         .fetch_optional(db)
-        .await?;
-    match inserted {
-        Some(standing) => Ok(Submitted::Created(Box::new(standing))),
-        None => earlier(db, submission, &hash, limits).await,
-    }
+        .await?)
 }
 
-/// The job that was there before, or why there is none.
-async fn earlier(db: &PgPool, submission: &Submission, hash: &str, limits: Limits) -> Result<Submitted, SubmitError> {
+/// The job that was there before.
+async fn earlier(db: &PgPool, submission: &Submission, hash: &str) -> Result<Option<Submitted>, SubmitError> {
     let found: Option<(bool, Uuid)> = sqlx::query_as(include_str!("earlier.sql"))
         .bind(&submission.principal)
         .bind(&submission.tool)
@@ -160,19 +171,10 @@ async fn earlier(db: &PgPool, submission: &Submission, hash: &str, limits: Limit
         .bind(&submission.query_key)
         .fetch_optional(db)
         .await?;
-    let Some((is_same, id)) = found else {
-        let sql = "select count(*) from (select from jobs where state in ('queued', 'running') limit $1) as few";
-        let unfinished: i64 = sqlx::query_scalar(sql).bind(limits.max_queued_jobs).fetch_one(db).await?;
-        if unfinished >= limits.max_queued_jobs {
-            return Err(SubmitError::TooManyJobs(limits.max_queued_jobs));
-        }
-        // It ended between the two statements: the caller's retry makes a new one.
-        return Err(SubmitError::Db(DbError::Conflict(sqlx::Error::RowNotFound)));
-    };
+    let Some((is_same, id)) = found else { return Ok(None) };
     if !is_same {
         return Err(SubmitError::IdempotencyConflict);
     }
     let job = standing(db, JobId(id)).await?;
-    // Its row may have gone since.
-    Ok(Submitted::Replayed(Box::new(job.ok_or(DbError::Conflict(sqlx::Error::RowNotFound))?)))
+    Ok(job.map(|job| Submitted::Replayed(Box::new(job))))
 }

@@ -1,7 +1,8 @@
 -- jobs.submit: the job, the unit that plans it, and where it stands, unless there are too many or the like of it
 -- is there already
 with unfinished as (
-    select count(*) as jobs from (select from jobs where state in ('queued', 'running') limit $13) as few
+    select count(*) as jobs, count(*) filter (where state = 'queued' and priority >= $7) as before
+    from (select state, priority from jobs where state in ('queued', 'running') limit $13) as few
 ),
 job as (
     insert into jobs (id, tool, params, params_hash, idempotency_key, principal, priority, ttl_hours, trace_id,
@@ -11,10 +12,11 @@ job as (
     from unfinished
     where unfinished.jobs < $13
     on conflict do nothing
-    returning jobs as row
+    returning *
 ),
 unit as (
     insert into ingestion_work_units (id, job_id, phase, seq, input, priority, required_hostname)
-    select $14, (row).id, $15, 0, '{}', $7, $16 from job
+    select $14, id, $15, 0, '{}', $7, $16 from job
 )
-select (row).*, job_position(row) as position_in_queue, job_estimate(row) as estimated_duration_secs from job
+select j.*, unfinished.before as position_in_queue, standing.estimated_duration_secs
+from job as j cross join unfinished

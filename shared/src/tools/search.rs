@@ -109,7 +109,6 @@ impl Described for Search {
     const DESCRIPTION: &'static str = "Searches PubMed live and answers with the PMIDs found, the total count and how \
                                        PubMed understood the query. Read a record with pubmed.get.";
     const HINTS: Hints = Hints::READS_NCBI;
-    const NEEDS_DATABASE: bool = false;
     type Params = SearchParams;
     type Output = SearchOutput;
 }

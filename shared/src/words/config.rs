@@ -116,6 +116,9 @@ pub struct OidcSettings {
 /// Whether what is read from an address can be believed: over TLS, or from this machine.
 pub fn is_safe_url(url: &str) -> bool {
     let authority = |rest: &str| rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned();
+    if url.contains(['@', '\\']) {
+        return false;
+    }
     if let Some(rest) = url.strip_prefix("https://") {
         return !authority(rest).is_empty();
     }
@@ -430,6 +433,10 @@ fn read_http<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings
     } else {
         "bearer"
     };
+    if issuer.is_some() && !tokens.is_empty() && env.text("BIO_MCP_AUTH").is_none() {
+        let message = "BIO_MCP_AUTH must say which counts: bearer (BIO_MCP_AUTH_TOKENS) or oidc (BIO_MCP_OIDC_ISSUER)";
+        env.errors.push(message.to_owned());
+    }
     let auth = match env.choice("BIO_MCP_AUTH", default, &["none", "bearer", "oidc"].map(|name| (name, name))) {
         "bearer" => {
             if tokens.is_empty() {
@@ -453,10 +460,17 @@ fn read_http<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings
         _ => AuthSetting::None,
     };
     let allowed_origins = env.list("BIO_MCP_ALLOWED_ORIGINS");
-    if allowed_origins.iter().any(|one| one != "null" && !one.starts_with("https://") && !one.starts_with("http://")) {
+    let is_origin = |one: &str| {
+        let authority = one.strip_prefix("https://").or_else(|| one.strip_prefix("http://"));
+        one == "null"
+            || authority.is_some_and(|authority| !authority.is_empty() && !authority.contains(['/', '@', '?', '#']))
+    };
+    if allowed_origins.iter().any(|one| !is_origin(one)) {
         let message = "BIO_MCP_ALLOWED_ORIGINS must be origins such as https://app.example or http://localhost:*";
         env.errors.push(message.to_owned());
     }
+    // They can keep a connection busy for long.
+    let checkpoint = |verb: &str, limit: usize| (format!("corpus.checkpoint.{verb}"), limit);
     let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
     HttpSettings {
         auth,
@@ -466,6 +480,9 @@ fn read_http<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings
         fast_limits: BTreeMap::from([
             ("pubmed.search".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", 50, 1, 10_000)),
             ("pubmed.get".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_GET", 100, 1, 10_000)),
+            checkpoint("create", env.number("BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_CREATE", 3, 1, 10_000)),
+            checkpoint("get", env.number("BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_GET", 3, 1, 10_000)),
+            checkpoint("diff", env.number("BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_DIFF", 3, 1, 10_000)),
         ]),
         serve_abstracts: env.choice("BIO_MCP_SERVE_ABSTRACTS", true, &switch),
     }

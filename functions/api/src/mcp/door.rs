@@ -1,8 +1,10 @@
 //! Who answers MCP requests.
 
 use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
 
 use axum::http::request::Parts;
+use futures_util::FutureExt;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, DiscoverResult, GetTaskParams,
     GetTaskResult, Implementation, InitializeRequestParams, InitializeResult, ListResourceTemplatesResult,
@@ -55,6 +57,14 @@ impl Caller {
             trace_id: trace_id.unwrap_or_else(trace::new_id),
         }
     }
+}
+
+/// A panic is an answer too: nobody else would give one.
+async fn guarded<T>(work: impl Future<Output = Result<T, ErrorData>>) -> Result<T, ErrorData> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("a request of MCP panicked");
+        Err(ErrorData::internal_error("something went wrong in this program; its log has the trace_id", None))
+    })
 }
 
 impl Door {
@@ -111,7 +121,7 @@ impl ServerHandler for Door {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let knows_tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks());
-        tools::call(&self.api, request, Caller::of(&context), knows_tasks).await
+        guarded(tools::call(&self.api, request, Caller::of(&context), knows_tasks)).await
     }
 
     async fn list_resources(
@@ -139,19 +149,23 @@ impl ServerHandler for Door {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        resources::read(&self.api, &request.uri, &Caller::of(&context)).await
+        guarded(resources::read(&self.api, &request.uri, &Caller::of(&context))).await
     }
 
     async fn get_task(
         &self,
         request: GetTaskParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
-        tasks::get(&self.api, &request.task_id).await
+        tasks::get(&self.api, &request.task_id, &Caller::of(&context)).await
     }
 
-    async fn update_task(&self, request: UpdateTaskParams, _: RequestContext<RoleServer>) -> Result<(), ErrorData> {
-        tasks::update(&self.api, &request.task_id).await
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::update(&self.api, &request.task_id, &Caller::of(&context)).await
     }
 
     async fn cancel_task(

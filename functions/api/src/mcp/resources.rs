@@ -53,6 +53,7 @@ pub fn templates() -> Vec<ResourceTemplate> {
 /// `resources/read`
 pub async fn read(api: &Api, uri: &str, caller: &Caller) -> Result<ReadResourceResponse, ErrorData> {
     let unknown = || ErrorData::resource_not_found("there is no such resource", Some(json!({ "uri": uri })));
+    let _place = api.limits.mcp().map_err(|failure| internal(failure, caller))?;
     let value = match uri {
         "bio-mcp://corpus/status" => corpus_status(api).await,
         "bio-mcp://corpus/checkpoints" => {

@@ -39,8 +39,8 @@ pub fn task(job: &Job) -> Task {
 }
 
 /// `tasks/get`
-pub async fn get(api: &Api, task_id: &str) -> Result<GetTaskResult, ErrorData> {
-    let job = find(api, task_id).await?;
+pub async fn get(api: &Api, task_id: &str, caller: &Caller) -> Result<GetTaskResult, ErrorData> {
+    let job = find(api, task_id, caller).await?;
     let payload = match job.state {
         JobState::Queued | JobState::Running => TaskPayload::Working,
         JobState::Cancelled => TaskPayload::Cancelled,
@@ -54,19 +54,19 @@ pub async fn get(api: &Api, task_id: &str) -> Result<GetTaskResult, ErrorData> {
 }
 
 /// `tasks/update`: no job here ever asks for anything, so whatever is sent has nothing to answer.
-pub async fn update(api: &Api, task_id: &str) -> Result<(), ErrorData> {
-    find(api, task_id).await.map(|_| ())
+pub async fn update(api: &Api, task_id: &str, caller: &Caller) -> Result<(), ErrorData> {
+    find(api, task_id, caller).await.map(|_| ())
 }
 
 /// `tasks/cancel`
 pub async fn cancel(api: &Api, task_id: &str, caller: &Caller) -> Result<(), ErrorData> {
-    let job = find(api, task_id).await?;
+    let job = find(api, task_id, caller).await?;
     let tool = tools::known(api, "job.cancel").map_err(|failure| internal(&failure.error, caller))?;
     let cancelled = tools::run(api, tool, json!({ "job_id": job.id }), "").await;
     cancelled.map(|_| ()).map_err(|failure| internal(&failure.error, caller))
 }
 
-async fn find(api: &Api, task_id: &str) -> Result<Job, ErrorData> {
+async fn find(api: &Api, task_id: &str, caller: &Caller) -> Result<Job, ErrorData> {
     let unknown =
         || ErrorData::invalid_params("there is no task of this id; the rows of old ones go when they expire", None);
     let id: JobId = task_id.parse().map_err(|_| unknown())?;
@@ -76,7 +76,7 @@ async fn find(api: &Api, task_id: &str) -> Result<Job, ErrorData> {
         api.database.learn(job.as_ref().err());
         job
     };
-    let job = read.await.map_err(|failure| ErrorData::internal_error(failure.error.message, None))?;
+    let job = read.await.map_err(|failure| internal(&failure.error, caller))?;
     job.ok_or_else(unknown)
 }
 

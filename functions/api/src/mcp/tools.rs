@@ -64,11 +64,12 @@ pub async fn call(
     };
     let params = Value::Object(given(tool, request.arguments.unwrap_or_default()));
     let trace_id = caller.trace_id.clone();
-    let answered = match &tool.action {
-        Action::Run(_) => {
+    let answered = match (api.limits.mcp(), &tool.action) {
+        (Err(failure), _) => Err(failure),
+        (Ok(_place), Action::Run(_)) => {
             tools::run(api, tool, params, "").await.map(|result| CallToolResult::structured(result).into())
         }
-        Action::Submit(_) => submit(api, tool, params, caller, knows_tasks).await,
+        (Ok(_place), Action::Submit(_)) => submit(api, tool, params, caller, knows_tasks).await,
     };
     Ok(answered.unwrap_or_else(|failure| {
         CallToolResult::structured_error(json!(failure.of_tool(tool.name).body(trace_id))).into()

@@ -8,10 +8,13 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, P
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 
 /// Not more often than this are keys fetched, whatever tokens name.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// The same while none was ever read: nobody can be let in.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// After so long they are fetched again, so that a key that was withdrawn is forgotten.
 const FRESH: Duration = Duration::from_secs(3600);
@@ -28,6 +31,7 @@ pub struct Keys {
     issuer: String,
     http: reqwest::Client,
     known: RwLock<Known>,
+    fetching: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -76,32 +80,52 @@ impl Keys {
                 reqwest::Client::new()
             }),
             known: RwLock::default(),
+            fetching: Mutex::default(),
         }
     }
 
-    /// The key of an id, if it is one for this algorithm.
-    pub async fn find(&self, id: &str, algorithm: Algorithm) -> Option<Arc<DecodingKey>> {
-        {
+    /// The key of an id, if it is one for this algorithm. One that is known is answered at once, however old.
+    pub async fn find(self: &Arc<Self>, id: &str, algorithm: Algorithm) -> Option<Arc<DecodingKey>> {
+        let (found, wants_fetch) = {
             let known = self.known.read().await;
-            let found = known.get(id, algorithm);
-            if !known.wants_fetch(found.is_some(), Instant::now()) {
-                return found;
-            }
+            (known.get(id, algorithm), known.wants_fetch(known.has(id), Instant::now()))
+        };
+        if !wants_fetch {
+            return found;
         }
-        // One fetches, all others wait for what it found.
+        // In a task of its own: who asked may hang up, all others wait for the same answer.
+        let (keys, wanted) = (self.clone(), id.to_owned());
+        let refreshed = tokio::spawn(async move { keys.refresh(&wanted).await });
+        if found.is_some() {
+            return found;
+        }
+        // A panic there leaves what was known.
+        let _ = refreshed.await;
+        self.known.read().await.get(id, algorithm)
+    }
+
+    /// Fetches all keys, unless somebody has just done so.
+    async fn refresh(&self, wanted: &str) {
+        let _one = self.fetching.lock().await;
+        let wants_fetch = {
+            let known = self.known.read().await;
+            known.wants_fetch(known.has(wanted), Instant::now())
+        };
+        if !wants_fetch {
+            return;
+        }
+        let fetched = self.fetch().await;
+        let now = Instant::now();
         let mut known = self.known.write().await;
-        if known.wants_fetch(known.get(id, algorithm).is_some(), Instant::now()) {
-            known.tried = Some(Instant::now());
-            match self.fetch().await {
-                Ok(keys) => (known.keys, known.fetched) = (keys, known.tried),
-                // Keys that are known stay good while the issuer is away.
-                Err(error) => {
-                    let error = shared::words::telemetry::chain(&error);
-                    tracing::warn!(error, "the keys of the issuer cannot be read");
-                }
+        known.tried = Some(now);
+        match fetched {
+            Ok(keys) => (known.keys, known.fetched) = (keys, Some(now)),
+            // Keys that are known stay good while the issuer is away.
+            Err(error) => {
+                let error = shared::words::telemetry::chain(&error);
+                tracing::warn!(error, "the keys of the issuer cannot be read");
             }
         }
-        known.get(id, algorithm)
     }
 
     async fn fetch(&self) -> Result<HashMap<String, (Algorithm, Arc<DecodingKey>)>, FetchError> {
@@ -140,9 +164,14 @@ impl Known {
         self.keys.get(id).filter(|(of, _)| *of == algorithm).map(|(_, key)| key.clone())
     }
 
+    fn has(&self, id: &str) -> bool {
+        self.keys.contains_key(id)
+    }
+
     fn wants_fetch(&self, is_known: bool, now: Instant) -> bool {
         let is_past = |at: Option<Instant>, age: Duration| at.is_none_or(|at| now.duration_since(at) > age);
-        (!is_known || is_past(self.fetched, FRESH)) && is_past(self.tried, PAUSE)
+        let pause = if self.fetched.is_some() { PAUSE } else { FIRST_PAUSE };
+        (!is_known || is_past(self.fetched, FRESH)) && is_past(self.tried, pause)
     }
 }
 
@@ -176,6 +205,8 @@ mod tests {
         assert!(fetched.wants_fetch(false, after(61)), "a key that is new since");
         assert!(!fetched.wants_fetch(true, after(3599)));
         assert!(fetched.wants_fetch(true, after(3601)), "a key may have been withdrawn");
+        let never = Known { tried: Some(start), ..Known::default() };
+        assert!(!never.wants_fetch(false, after(4)) && never.wants_fetch(false, after(6)), "nobody can be let in");
         let away = Known { fetched: Some(start), tried: Some(after(3601)), ..Known::default() };
         assert!(!away.wants_fetch(true, after(3650)), "the issuer did not answer: later");
     }

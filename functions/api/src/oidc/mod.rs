@@ -22,7 +22,7 @@ const MAX_SUBJECT_CHARS: usize = 256;
 #[derive(Debug)]
 pub struct Oidc {
     settings: OidcSettings,
-    keys: Keys,
+    keys: Arc<Keys>,
 }
 
 /// What a token must say, in these types. Everything else in it is left alone.
@@ -44,7 +44,7 @@ impl Oidc {
     /// Nothing is fetched before a token comes.
     pub fn new(settings: &OidcSettings) -> Self {
         signature::install();
-        Self { settings: settings.clone(), keys: Keys::new(&settings.issuer) }
+        Self { settings: settings.clone(), keys: Arc::new(Keys::new(&settings.issuer)) }
     }
 
     /// Who a token stands for; nothing for one that is not valid.

@@ -1,4 +1,5 @@
 """The jobs API as a plain FastAPI service over asyncpg: the same routes, statements and transactions."""
+import asyncio
 import hashlib
 import json
 import os
@@ -11,9 +12,10 @@ import asyncpg
 from fastapi import FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-SUBMIT = (pathlib.Path(__file__).parents[2] / "shared/src/jobs/submit.sql").read_text()
-READ = ("select j.*, job_position(j) as position_in_queue, job_estimate(j) as estimated_duration_secs "
-        "from jobs j where j.id = $1")
+SQL = pathlib.Path(__file__).parents[2] / "shared/src/jobs"
+STANDING = (SQL / "standing.sql").read_text()
+SUBMIT = (SQL / "submit.sql").read_text() + STANDING
+READ = f"select j.*, standing.* from jobs as j {STANDING} where j.id = $1"
 SHOWN = ("tool", "state", "result_ref", "trace_id", "attempt", "parent_job_id", "priority", "position_in_queue",
          "estimated_duration_secs", "created_at", "started_at", "completed_at", "expires_at")
 
@@ -39,11 +41,19 @@ class NewJob(BaseModel):
 async def lifespan(app):
     size = int(os.environ["POOL"])
     app.state.pool = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=size, max_size=size)
+    app.state.waking = None
     yield
     await app.state.pool.close()
 
 
 app = FastAPI(lifespan=lifespan)
+
+
+async def wake(app):
+    """Tells workers of all jobs of the last ten milliseconds."""
+    await asyncio.sleep(0.01)
+    app.state.waking = None
+    await app.state.pool.execute("select set_config('synchronous_commit', 'off', true), pg_notify('bio_mcp_work', '')")
 
 
 def decoded(value):
@@ -60,6 +70,8 @@ async def submit(job: NewJob, request: Request, response: Response):
         "local", job.priority, job.ttl_hours, trace_id, None, 21600.0, None, 1000, uuid.uuid4(), "search", None)
     if row is None:
         raise HTTPException(429, "too many jobs, or one like it")
+    if request.app.state.waking is None:
+        request.app.state.waking = asyncio.create_task(wake(request.app))
     response.headers["Location"] = f"/v1/jobs/{row['id']}"
     response.headers["Retry-After"] = "1"
     response.headers["X-Trace-Id"] = trace_id
