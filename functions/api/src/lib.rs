@@ -7,6 +7,7 @@
 
 pub mod auth;
 mod body;
+mod call;
 mod database;
 mod error;
 pub mod limits;

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 
-use axum::http::request::Parts;
 use futures_util::FutureExt;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, DiscoverResult, GetTaskParams,
@@ -14,10 +13,9 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 
+use super::caller::Caller;
 use super::{resources, tasks, tools};
 use crate::Api;
-use crate::auth::Principal;
-use crate::trace::{self, TraceId};
 
 /// The revisions of MCP that are spoken.
 const VERSIONS: [ProtocolVersion; 3] =
@@ -35,28 +33,6 @@ const INSTRUCTIONS: &str = "A verifiable archive of PubMed. Search with pubmed_s
 #[derive(Clone)]
 pub struct Door {
     api: Api,
-}
-
-/// Who asks, and in which trace.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Who.
-    pub principal: Principal,
-    /// 32 hex digits.
-    pub trace_id: String,
-}
-
-impl Caller {
-    /// What HTTP or the request's own metadata say; over stdio it is whoever started the program.
-    fn of(context: &RequestContext<RoleServer>) -> Self {
-        let http = context.extensions.get::<Parts>().map(|parts| &parts.extensions);
-        let said = context.meta.get("traceparent").and_then(|text| trace::trace_id(text.as_str()?));
-        let trace_id = said.or_else(|| Some(http?.get::<TraceId>()?.0.clone()));
-        Self {
-            principal: http.and_then(|http| http.get().cloned()).unwrap_or_else(|| Principal("local".to_owned())),
-            trace_id: trace_id.unwrap_or_else(trace::new_id),
-        }
-    }
 }
 
 /// A panic is an answer too: nobody else would give one.

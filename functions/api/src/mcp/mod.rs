@@ -3,6 +3,7 @@
 //! [`Door`] answers; it keeps nothing between requests, so any process can answer any of them. [`transport`]
 //! brings it to HTTP (2026-07-28 and the older handshake at one address) and to stdio.
 
+mod caller;
 mod door;
 mod resources;
 mod tasks;

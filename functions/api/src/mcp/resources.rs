@@ -8,10 +8,10 @@ use shared::tools::view;
 use shared::words::clock;
 use shared::{checkpoints, syncs};
 
-use super::door::Caller;
+use super::caller::Caller;
 use crate::Api;
+use crate::call;
 use crate::error::Failure;
-use crate::routes::tools;
 
 const JSON: &str = "application/json";
 
@@ -57,15 +57,15 @@ pub async fn read(api: &Api, uri: &str, caller: &Caller) -> Result<ReadResourceR
     let value = match uri {
         "bio-mcp://corpus/status" => corpus_status(api).await,
         "bio-mcp://corpus/checkpoints" => {
-            let tool = tools::known(api, "corpus.checkpoint.list").map_err(|failure| internal(failure, caller))?;
-            tools::run(api, tool, json!({ "limit": SHOWN }), "").await
+            let tool = call::known(api, "corpus.checkpoint.list").map_err(|failure| internal(failure, caller))?;
+            call::run(api, tool, json!({ "limit": SHOWN }), "").await
         }
         "bio-mcp://sync/recent" => recent_syncs(api).await,
         "bio-mcp://system/health" => Ok(json!(api.readiness.get(api).await)),
         _ => {
             let pmid = PAPERS.iter().find_map(|prefix| uri.strip_prefix(prefix)).ok_or_else(unknown)?;
-            let tool = tools::known(api, "pubmed.get").map_err(|failure| internal(failure, caller))?;
-            match tools::run(api, tool, json!({ "pmid": pmid }), "").await {
+            let tool = call::known(api, "pubmed.get").map_err(|failure| internal(failure, caller))?;
+            match call::run(api, tool, json!({ "pmid": pmid }), "").await {
                 Ok(record) if record["found"] == true => Ok(record),
                 Ok(_) => return Err(unknown()),
                 Err(failure) if !failure.error.fields.is_empty() => return Err(unknown()),

@@ -8,10 +8,10 @@ use shared::jobs::{self, Job, JobState};
 use shared::tools::ToolError;
 use shared::words::{ErrorCode, JobId};
 
-use super::door::Caller;
+use super::caller::Caller;
 use crate::Api;
+use crate::call;
 use crate::error::Failure;
-use crate::routes::tools;
 
 /// How often it is worth asking, in milliseconds.
 const POLL_INTERVAL_MS: u64 = 1000;
@@ -61,8 +61,8 @@ pub async fn update(api: &Api, task_id: &str, caller: &Caller) -> Result<(), Err
 /// `tasks/cancel`
 pub async fn cancel(api: &Api, task_id: &str, caller: &Caller) -> Result<(), ErrorData> {
     let job = find(api, task_id, caller).await?;
-    let tool = tools::known(api, "job.cancel").map_err(|failure| internal(&failure.error, caller))?;
-    let cancelled = tools::run(api, tool, json!({ "job_id": job.id }), "").await;
+    let tool = call::known(api, "job.cancel").map_err(|failure| internal(&failure.error, caller))?;
+    let cancelled = call::run(api, tool, json!({ "job_id": job.id }), "").await;
     cancelled.map(|_| ()).map_err(|failure| internal(&failure.error, caller))
 }
 

@@ -10,11 +10,12 @@ use rmcp::model::{
 use serde_json::{Value, json};
 use shared::tools::{Action, Asked, Kind, Tool, output_schema};
 
-use super::door::Caller;
+use super::caller::Caller;
 use super::tasks;
 use crate::Api;
+use crate::call;
 use crate::error::Failure;
-use crate::routes::{jobs, tools};
+use crate::routes::jobs;
 
 /// A tool as it is listed.
 pub fn described(tool: &Tool) -> McpTool {
@@ -67,7 +68,7 @@ pub async fn call(
     let answered = match (api.limits.mcp(), &tool.action) {
         (Err(failure), _) => Err(failure),
         (Ok(_place), Action::Run(_)) => {
-            tools::run(api, tool, params, "").await.map(|result| CallToolResult::structured(result).into())
+            call::run(api, tool, params, "").await.map(|result| CallToolResult::structured(result).into())
         }
         (Ok(_place), Action::Submit(_)) => submit(api, tool, params, caller, knows_tasks).await,
     };
@@ -93,7 +94,7 @@ async fn submit(
     let Caller { principal, trace_id } = caller;
     let ttl_hours = api.toolbox.ttl_hours;
     let asked = Asked { idempotency_key: None, principal: principal.0, priority: 0, ttl_hours, trace_id };
-    let submitted = tools::submit(api, tool, params, asked, "").await?;
+    let submitted = call::submit(api, tool, params, asked, "").await?;
     Ok(if knows_tasks {
         CallToolResponse::Task(CreateTaskResult::new(tasks::task(submitted.job())))
     } else {

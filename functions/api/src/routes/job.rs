@@ -15,8 +15,8 @@ use shared::tools::{ToolError, view};
 use shared::words::{ErrorCode, JobId};
 
 use super::jobs::submitted;
-use super::tools::{known, run};
 use crate::Api;
+use crate::call::{known, run};
 use crate::error::Failure;
 use crate::query::Query;
 

@@ -12,10 +12,10 @@ use shared::jobs::{self, Filter, JobState};
 use shared::tools::{Asked, FieldError, JobView, Kind, ToolError, view};
 use shared::words::JobId;
 
-use super::tools::{self, known};
 use crate::Api;
 use crate::auth::Principal;
 use crate::body::Body;
+use crate::call;
 use crate::error::Failure;
 use crate::query::Query;
 use crate::trace::TraceId;
@@ -85,7 +85,7 @@ pub async fn submit(
     body: Body,
 ) -> Result<Response, Failure> {
     let new: NewJob = body.parse()?;
-    let tool = known(&api, &new.tool)?;
+    let tool = call::known(&api, &new.tool)?;
     if tool.kind() == Kind::Fast {
         let reason = "answers at once and makes no job: POST it to /v1/mcp/invoke";
         return Err(Failure::from(ToolError::of_field("tool", reason)).of_tool(tool.name));
@@ -102,7 +102,7 @@ pub async fn submit(
     }
     let idempotency_key = check_key(key_of(&headers, new.idempotency_key)?)?;
     let asked = Asked { idempotency_key, principal, priority: new.priority, ttl_hours, trace_id };
-    Ok(submitted(&tools::submit(&api, tool, new.params, asked, "/params").await?))
+    Ok(submitted(&call::submit(&api, tool, new.params, asked, "/params").await?))
 }
 
 /// The key of the header or the body; both must be the same.

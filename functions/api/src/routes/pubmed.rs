@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use serde_json::{Value, json};
 
-use super::tools::{known, run};
 use crate::Api;
+use crate::call::{known, run};
 use crate::error::Failure;
 use crate::query::Query;
 
