@@ -46,7 +46,7 @@ impl DataDir {
     /// For what only reads NCBI: the one that is there, or a new one when there is a database, because
     /// all who share it keep one pace.
     pub fn of_search(given: Option<&Path>, config: &Config) -> Result<Self, Failure> {
-        if config.database_url.is_some() { Self::find_or_create(given) } else { Self::find(given) }
+        if config.database.is_given() { Self::find_or_create(given) } else { Self::find(given) }
     }
 
     /// The directory itself.

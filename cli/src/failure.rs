@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use serde_json::json;
 use shared::archive::{OpenError, ReadError, StoreError};
 use shared::db::DbError;
+use shared::deployment::StartError;
 use shared::ingest::UnitError;
 use shared::jobs::SubmitError;
 use shared::pipelines::pubmed_files::RegisterError;
 use shared::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
+use shared::pipelines::topics::TopicError;
 use shared::pubmed::download::DownloadError;
 use shared::pubmed::eutils::EutilsError;
 use shared::syncs::BindError;
@@ -97,6 +99,25 @@ impl Failure {
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
         Self::usage(errors.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Secret(error) => Self::new(Exit::Unavailable, ErrorCode::Internal, telemetry::chain(&error)),
+            error => Self::usage(error.to_string()),
+        }
+    }
+}
+
+impl From<TopicError> for Failure {
+    fn from(error: TopicError) -> Self {
+        match error {
+            TopicError::Params(error) => error.into(),
+            TopicError::Bind(error) => error.into(),
+            TopicError::Db(error) => error.into(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ mod workers;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shared::words::config::Config;
+use shared::deployment;
 use shared::words::telemetry;
 
 pub use failure::{Exit, Failure};
@@ -35,7 +35,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: args::Args) -> Result<Exit, Failure> {
-    let config = Config::from_env()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config_threads())
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(format!("cannot start: {error}")))?;
+    let config = runtime.block_on(deployment::config())?;
     // People follow a bar or read results; what the engine does is shown when asked for.
     let level = if args.verbose { "debug" } else { &config.log_level };
     let level = if config.json_logs
@@ -46,12 +51,7 @@ fn run(args: args::Args) -> Result<Exit, Failure> {
     } else {
         format!("warn,shared={}", if level == "info" { "error" } else { level })
     };
-    telemetry::init("bio-mcp", &level, config.json_logs);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config_threads())
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal(format!("cannot start: {error}")))?;
+    telemetry::init("bio-mcp", &level, config.json_logs, telemetry::Output::Stderr);
     let result = runtime.block_on(commands::run(args, config));
     // Blocking work that is left over (a worker that was told to stop has ended already) is not waited for.
     runtime.shutdown_background();

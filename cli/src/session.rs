@@ -1,21 +1,18 @@
 //! What a command works with: opened lazily, closed in order.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use shared::archive::{Archive, Compression, DiskStore, Layout, S3Settings, S3Store, Store};
+use shared::archive::{Archive, DiskStore, S3Store, Store};
 use shared::db;
-use shared::ingest::{Engine, Settings};
+use shared::deployment::{self, StartError};
+use shared::ingest::Engine;
 use shared::jobs::Limits;
-use shared::limits::PostgresPace;
-use shared::pipelines::pubmed_sync::Sources;
-use shared::pipelines::{self, pubmed_files::FileSettings};
-use shared::pubmed::eutils::{Client, LocalPace, Pace, Settings as EutilsSettings};
-use shared::queue::ListenOnly;
-use shared::words::config::{ArchivePlace, CompressionName, Config};
+use shared::limits::dynamodb::LimitsTable;
+use shared::pipelines;
+use shared::pubmed::eutils::{Client, LocalPace};
+use shared::words::config::{ArchivePlace, Config};
 use sqlx::PgPool;
-use sqlx::postgres::PgConnectOptions;
 
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
@@ -40,8 +37,8 @@ pub struct Session {
 impl Session {
     /// Opens the database, brings its schema up to date, and opens the archive.
     pub async fn open(config: Config, data_dir: DataDir) -> Result<Self, Failure> {
-        let (postgres, options) = if let Some(url) = &config.database_url {
-            (None, url_options(url.expose())?)
+        let (postgres, options) = if config.database.is_given() {
+            (None, db::options(&config.database).map_err(StartError::from)?)
         } else {
             let postgres = tokio::task::block_in_place(|| Postgres::open(&data_dir.postgres(), &config))?;
             let options = postgres.options();
@@ -51,27 +48,22 @@ impl Session {
         let workers = u32::try_from(config.workers).unwrap_or(1);
         let pool = db::connect(options, CONNECTIONS + 3 * workers).await?;
         db::migrate(&pool).await?;
-        let per_second = eutils_settings(&config).per_second();
-        let client = client(&config, Arc::new(PostgresPace::new(pool.clone(), "ncbi", per_second)));
-        let sources = Sources::new(client.clone(), config.pubmed.max_records);
-        let files = FileSettings {
-            max_file_bytes: config.max_file_bytes,
-            files_url: config.pubmed.files_url.clone(),
-            downloads: data_dir.downloads(),
-        };
+        let table = config.limits_table.as_deref().map(LimitsTable::new);
+        let client = deployment::client(&config, &pool, table.as_ref());
+        let files = deployment::file_settings(&config, data_dir.downloads());
         let engine = Engine {
             db: pool,
             archive: archive(&config, &data_dir).await?,
-            queue: Arc::new(ListenOnly),
-            settings: settings(&config),
-            pipelines: pipelines::all(files, &sources),
+            queue: deployment::queue(&config),
+            settings: deployment::engine_settings(&config),
+            pipelines: pipelines::all(files, &deployment::sources(&config, &client)),
         };
         Ok(Self { config, data_dir, engine, client, postgres })
     }
 
     /// Limits on submissions.
     pub fn limits(&self) -> Limits {
-        Limits { max_queued_jobs: self.config.max_queued_jobs, job_timeout_secs: self.config.job_timeout.as_secs_f64() }
+        deployment::limits(&self.config)
     }
 
     /// The database.
@@ -91,7 +83,7 @@ impl Session {
 
     /// The database's address.
     pub fn database_url(&self) -> String {
-        match (&self.postgres, &self.config.database_url) {
+        match (&self.postgres, &self.config.database.url) {
             (Some(postgres), _) => postgres.url(),
             (None, Some(url)) => url.expose().to_owned(),
             (None, None) => String::new(),
@@ -105,50 +97,22 @@ impl Session {
     }
 }
 
-fn url_options(url: &str) -> Result<PgConnectOptions, Failure> {
-    // The parser's error could repeat the URL, which may hold a password.
-    PgConnectOptions::from_str(url).map_err(|_| Failure::usage("BIO_MCP_DATABASE_URL is not a valid Postgres URL"))
-}
-
 /// NCBI without an archive: the pace is this process's own.
 pub fn lone_client(config: &Config) -> Client {
-    client(config, Arc::new(LocalPace::new(eutils_settings(config).per_second())))
-}
-
-/// NCBI with the configured identity.
-fn client(config: &Config, pace: Arc<dyn Pace>) -> Client {
-    Client::new(eutils_settings(config), pace)
-}
-
-fn eutils_settings(config: &Config) -> EutilsSettings {
-    EutilsSettings {
-        tool: config.pubmed.tool.clone(),
-        email: config.pubmed.email.clone(),
-        api_key: config.pubmed.api_key.clone(),
-        requests_per_second: config.pubmed.requests_per_second,
-        ..EutilsSettings::new(&config.pubmed.base_url)
-    }
+    let settings = deployment::eutils_settings(config);
+    let pace = LocalPace::new(settings.per_second());
+    Client::new(settings, Arc::new(pace))
 }
 
 /// The archive: a bucket, a directory, or the one in the data directory.
 async fn archive(config: &Config, data_dir: &DataDir) -> Result<Archive, Failure> {
-    let compression = match config.archive_compression {
-        CompressionName::Zstd => Compression::Zstd,
-        CompressionName::Gzip => Compression::Gzip,
-    };
-    let layout = Layout::new(&config.archive_prefix, compression).map_err(|error| Failure::usage(error.to_string()))?;
     let store: Arc<dyn Store> = match (&config.archive, archive_dir(config, data_dir)) {
         (Some(ArchivePlace::Bucket(bucket)), _) => {
-            let settings = S3Settings {
-                bucket: bucket.clone(),
-                kms_key_id: config.archive_kms_key_id.clone(),
-                path_style: config.has_s3_endpoint,
-            };
-            Arc::new(S3Store::open(settings).await?)
+            Arc::new(S3Store::open(deployment::s3_settings(config, bucket)).await?)
         }
         (_, dir) => Arc::new(DiskStore::new(&dir.unwrap_or_default())),
     };
-    Ok(Archive::new(store, layout, config.max_record_bytes))
+    Ok(deployment::archive(config, store)?)
 }
 
 /// The archive's directory; nothing when it is in a bucket.
@@ -165,18 +129,5 @@ pub fn archive_place(config: &Config, data_dir: &DataDir) -> String {
     match (&config.archive, archive_dir(config, data_dir)) {
         (Some(ArchivePlace::Bucket(bucket)), _) => format!("s3://{bucket}"),
         (_, dir) => dir.unwrap_or_default().display().to_string(),
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        job_units: config.job_units,
-        tool_limits: config.tool_limits.clone(),
-        heartbeat: config.heartbeat,
-        stale: config.stale,
-        sweep: config.sweep,
-        unit_timeout: config.unit_timeout,
-        batch_records: config.batch_records,
-        ..Settings::default()
     }
 }

@@ -3,16 +3,20 @@
 //!
 //! | layer | modules | knows |
 //! |---|---|---|
-//! | 0 words | [`words`] | ids, order of payloads, outcomes, configuration, clock, telemetry; no I/O |
-//! | 1 adapters | [`archive`], [`pubmed`], [`db`], [`queue`] | one outside thing each |
-//! | 2 state | [`jobs`], [`records`], [`syncs`], [`checkpoints`], [`limits`] | rows in Postgres |
+//! | 0 words | [`words`], [`aws`] | ids, order of payloads, outcomes, configuration, clock, telemetry; no I/O |
+//! | 1 adapters | [`archive`], [`pubmed`], [`db`], [`queue`], [`secrets`] | one outside thing each |
+//! | 2 state | [`jobs`], [`records`], [`syncs`], [`checkpoints`], [`limits`] | rows in Postgres, limits of a fleet |
 //! | 3 framework | [`ingest`] | work units: claim, fence, run, finish |
-//! | 4 product | [`pipelines`], [`verify`], [`readiness`] | what this deployment does |
+//! | 4 product | [`pipelines`], [`verify`], [`readiness`], [`gauges`] | what this deployment does |
 //! | 5 doors | [`tools`] | what it offers |
+//! | 6 edges | [`deployment`] | all of it, from the environment |
 
 pub mod archive;
+pub mod aws;
 pub mod checkpoints;
 pub mod db;
+pub mod deployment;
+pub mod gauges;
 pub mod ingest;
 pub mod jobs;
 pub mod limits;
@@ -21,6 +25,7 @@ pub mod pubmed;
 pub mod queue;
 pub mod readiness;
 pub mod records;
+pub mod secrets;
 pub mod syncs;
 pub mod tools;
 pub mod verify;

@@ -96,7 +96,16 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
             Err(_) => (Status::NotReady, "the database does not answer".to_owned()),
         }
     });
-    let (database, archive, jobs) = tokio::join!(database, archive, jobs);
+    let queue = timed(async {
+        if !engine.queue.carries_messages() {
+            return (Status::NotConfigured, "workers listen to the database".to_owned());
+        }
+        match engine.queue.check().await {
+            Ok(()) => (Status::Ready, "reachable".to_owned()),
+            Err(_) => (Status::Degraded, "it does not answer: workers are woken by the sweep alone".to_owned()),
+        }
+    });
+    let (database, archive, jobs, queue) = tokio::join!(database, archive, jobs, queue);
     let of = |(name, pause): &(&str, Option<Duration>)| match pause {
         None => format!("{name} closed"),
         Some(pause) => format!("{name} open, asked again in {} s", pause.as_secs().max(1)),
@@ -109,11 +118,11 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
         database,
         archive,
         jobs,
-        queue: none("workers listen to the database"),
+        queue,
         index: none("there is none"),
         breakers: Check { status: breakers.0, detail: breakers.1, latency_ms: 0 },
     };
-    let all = [&checks.database, &checks.archive, &checks.jobs, &checks.breakers];
+    let all = [&checks.database, &checks.archive, &checks.jobs, &checks.queue, &checks.breakers];
     let status = if all.iter().any(|check| check.status == Status::NotReady) {
         Status::NotReady
     } else if all.iter().any(|check| check.status == Status::Degraded) {

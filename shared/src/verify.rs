@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::archive::{Archive, Envelope, Key, ReadError, StoreError, StoredVersion, VersionId, uri};
 use crate::checkpoints;
-use crate::db::DbError;
+use crate::db::{self, DbError};
 use crate::pubmed::is_retracted;
 use crate::records::{self, Accepted, Pointer};
 use crate::words::{Pmid, Sha256};
@@ -206,7 +206,7 @@ pub async fn repair(db: &PgPool, archive: &Archive) -> Result<Repaired, VerifyEr
             }
         }
         // One transaction a page, no reading of objects inside.
-        let mut tx = db.begin().await.map_err(DbError::from)?;
+        let mut tx = db::begin(db).await?;
         for versions in &records {
             repaired.objects += 1;
             let restored = records::restore(&mut tx, versions).await?;

@@ -12,7 +12,7 @@ pub fn config(endpoint: &str) -> SdkConfig {
         .region(Region::new("us-east-1"))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
-        .http_client(shared::archive::s3::http_client())
+        .http_client(shared::aws::http_client())
         .build()
 }
 

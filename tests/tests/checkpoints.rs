@@ -90,7 +90,7 @@ async fn checkpoints_hold_what_was_there_while_others_write() {
         writers.spawn(async move {
             let mut random = Random(writer);
             for step in 0..60 {
-                let mut tx = db.begin().await.expect("begins");
+                let mut tx = shared::db::begin(&db).await.expect("begins");
                 let distinct: BTreeSet<u64> = (0..8).map(|_| 1 + random.below(60)).collect();
                 let place = 1 + writer + 4 * step;
                 let rows: Vec<_> = distinct.iter().map(|n| version(*n, random.below(20), place * 1000 + n)).collect();

@@ -491,15 +491,12 @@ async fn topics_make_one_job_for_each_slot() {
     assert!(syncs::add_topic(&engine.db, "all", 3600, 5).await.expect("added"));
     assert!(!syncs::add_topic(&engine.db, "all", 3600, 5).await.expect("added"), "the same again changes nothing");
     let (one, other) = tokio::join!(
-        pipelines::topics::submit_due(&engine.db, LIMITS, 24),
-        pipelines::topics::submit_due(&engine.db, LIMITS, 24)
+        pipelines::topics::submit_due(&engine, LIMITS, 24),
+        pipelines::topics::submit_due(&engine, LIMITS, 24)
     );
     let made: Vec<_> = one.expect("ticks").into_iter().chain(other.expect("ticks")).collect();
     assert_eq!(made.len(), 1, "however many look");
-    assert!(
-        pipelines::topics::submit_due(&engine.db, LIMITS, 24).await.expect("ticks").is_empty(),
-        "until the next slot"
-    );
+    assert!(pipelines::topics::submit_due(&engine, LIMITS, 24).await.expect("ticks").is_empty(), "until the next slot");
     let job = jobs::get(&engine.db, shared::words::JobId(made[0])).await.expect("read").expect("there");
     assert_eq!((job.priority, job.principal.as_str()), (5, "topics"));
     sqlx::query("update sync_topics set last_slot_at = last_slot_at - interval '1 hour'")
@@ -507,7 +504,7 @@ async fn topics_make_one_job_for_each_slot() {
         .await
         .expect("aged");
     assert!(
-        pipelines::topics::submit_due(&engine.db, LIMITS, 24).await.expect("ticks").is_empty(),
+        pipelines::topics::submit_due(&engine, LIMITS, 24).await.expect("ticks").is_empty(),
         "the slot has its job"
     );
     finish(&engine, job.job_id()).await;

@@ -13,7 +13,7 @@ use crate::session::Session;
 
 /// Runs the command.
 pub async fn run(action: Db, data_dir: Option<&Path>, config: Config) -> Result<Exit, Failure> {
-    if config.database_url.is_some() {
+    if config.database.is_given() {
         return Err(Failure::usage(
             "BIO_MCP_DATABASE_URL is set: there is no private Postgres, use that server's own tools",
         ));

@@ -36,6 +36,7 @@ pub fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
 pub async fn run(session: &Session, args: &Ingest, json: bool) -> Result<Exit, Failure> {
     let key = args.idempotency_key.clone();
     let submitted = submit(session, &args.files, args.as_of, args.priority, key).await?;
+    session.engine.wake_after_commit().await;
     let job = submitted.job().clone();
     if args.detach {
         return detached(&job, json);

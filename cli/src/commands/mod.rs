@@ -70,7 +70,7 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Purge(args) => purge::run(&session, &args, json).await,
         Command::Up(args) => up::run(&session, &args).await,
         Command::Serve(args) => serve::run(&session, &args).await,
-        Command::Mcp => mcp::run(&session).await,
+        Command::Mcp => Box::pin(mcp::run(&session)).await,
         Command::Call { tool, params } => tools::call(&session, &tool, &params).await,
         Command::Get(args) => get::run(&session, &args, json).await,
         Command::History { pmid } => history::run(&session, pmid, json).await,

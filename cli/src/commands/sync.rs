@@ -26,6 +26,7 @@ pub async fn run(session: &Session, args: &Sync, json: bool) -> Result<Exit, Fai
         eprintln!("BIO_MCP_PUBMED_EMAIL is not set: NCBI asks for an address to write to before it blocks anybody");
     }
     let submitted = submit(session, args).await?;
+    session.engine.wake_after_commit().await;
     let job = submitted.job().clone();
     if args.detach {
         return detached(&job, json);

@@ -1,7 +1,7 @@
 //! `topics`: queries that are synced by themselves.
 
 use serde_json::json;
-use shared::pipelines::pubmed_sync::IncrementalParams;
+use shared::pipelines::topics;
 use shared::syncs;
 
 use crate::args::Topics;
@@ -13,7 +13,7 @@ use crate::session::Session;
 pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, Failure> {
     match action {
         Topics::Add { query, query_key, every, priority } => {
-            let key = add(session, &query, query_key.as_deref(), every, priority).await?;
+            let key = topics::add(session.db(), &query, query_key.as_deref(), every, priority).await?;
             if json {
                 out::json(&json!({ "query_key": key }))?;
             } else {
@@ -37,20 +37,6 @@ pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, 
             Ok(Exit::Done)
         }
     }
-}
-
-/// Makes a query a topic; answers its key.
-pub async fn add(
-    session: &Session,
-    query: &str,
-    query_key: Option<&str>,
-    every_secs: i32,
-    priority: i16,
-) -> Result<String, Failure> {
-    let params = IncrementalParams::new(query, query_key, None, None)?;
-    syncs::bind(session.db(), &params.query_key, &params.query).await?;
-    syncs::add_topic(session.db(), &params.query_key, every_secs, priority).await?;
-    Ok(params.query_key)
 }
 
 async fn list(session: &Session, json: bool) -> Result<Exit, Failure> {

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use shared::pipelines::topics::submit_due;
-use shared::words::config::TopicSetting;
+use shared::pipelines::topics::{self, submit_due};
 use tokio::sync::watch;
 
-use super::{interrupted, serve, topics};
+use super::{interrupted, serve};
 use crate::args::Listen;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -15,29 +14,20 @@ use crate::workers::Workers;
 /// How often topics are looked at.
 const TICK: Duration = Duration::from_secs(15);
 
-/// How often a topic of the environment is synced.
-const EVERY_SECS: i32 = 86_400;
-
 /// Runs the command until it is stopped; workers end at their next batch.
 pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
     let listener = serve::listen(session, args).await?;
     let (stop, mut stopped) = watch::channel(());
     let mut serving = serve::serve(session, listener, async move { while stopped.changed().await.is_ok() {} });
-    for topic in &session.config.topics {
-        let known = shared::syncs::topics(session.db()).await?;
-        let is_known = |topic: &TopicSetting| known.iter().any(|one| one.query == topic.query.trim());
-        if !is_known(topic) {
-            topics::add(session, &topic.query, topic.query_key.as_deref(), EVERY_SECS, 0).await?;
-        }
-    }
+    topics::add_configured(session.db(), &session.config.topics).await?;
     let mut workers = Workers::start(session)?;
     let mut ticks = tokio::time::interval(TICK);
     let interrupted = interrupted();
     tokio::pin!(interrupted);
     let ended = loop {
         tokio::select! {
-            _ = ticks.tick() => match submit_due(session.db(), session.limits(), session.config.job_ttl_hours).await {
+            _ = ticks.tick() => match submit_due(&session.engine, session.limits(), session.config.job_ttl_hours).await {
                 Ok(jobs) => jobs.iter().for_each(|job| tracing::info!(job_id = %job, "a topic is due")),
                 // The next tick looks again.
                 Err(error) => tracing::warn!(%error, "topics could not be submitted"),

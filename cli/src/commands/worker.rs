@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use shared::ingest::Worker;
-use shared::words::metrics;
+use shared::words::telemetry;
 
 use super::interrupted;
 use crate::failure::{Exit, Failure};
@@ -26,9 +26,7 @@ pub async fn run(session: &Session, once: bool) -> Result<Exit, Failure> {
         working.await
     };
     if session.config.json_logs {
-        for line in metrics::emf("bio-mcp") {
-            eprintln!("{line}");
-        }
+        telemetry::write_metrics(telemetry::Output::Stderr, "bio-mcp", &[]);
     }
     result.map_err(|error| Failure::internal(format!("the worker panicked: {error}")))??;
     Ok(Exit::Done)

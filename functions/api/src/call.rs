@@ -24,7 +24,10 @@ pub async fn run(api: &Api, tool: &Tool, params: Value, below: &str) -> Result<V
         return Err(Failure::new(ErrorCode::Internal, "a job tool was called as a fast one").of_tool(tool.name));
     };
     let _place = api.limits.tool(tool.name)?;
-    counted(api, tool, below, run(api.toolbox.clone(), params)).await
+    let slot = Box::pin(api.fleet.take(tool)).await?;
+    let result = counted(api, tool, below, run(api.toolbox.clone(), params)).await;
+    Box::pin(api.fleet.give_back(slot)).await;
+    result
 }
 
 /// Counts a call, and does not begin it while the database is away.

@@ -1,12 +1,14 @@
 //! Fast answers while the database is away: after a few failures in a row nobody waits for it, and one request a
 //! second looks whether it is back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use shared::db;
+use shared::db::{self, Access};
+use shared::tools::ToolError;
 use shared::words::ErrorCode;
 use shared::words::breaker::{Breaker, BreakerState, Patience};
 use sqlx::PgPool;
@@ -18,16 +20,22 @@ use crate::error::Failure;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What stands before the database.
-#[derive(Debug)]
 pub struct Gate {
     breaker: Breaker,
     db: PgPool,
+    access: Option<Arc<Access>>,
 }
 
 impl Gate {
     /// An open one.
     pub fn new(db: PgPool) -> Self {
-        Self { breaker: Breaker::new(Patience::DATABASE), db }
+        Self { breaker: Breaker::new(Patience::DATABASE), db, access: None }
+    }
+
+    /// One that leads to a connection first.
+    pub fn of_function(access: Arc<Access>) -> Self {
+        let db = access.pool().clone();
+        Self { access: Some(access), ..Self::new(db) }
     }
 
     /// For how long nobody is let through from now on.
@@ -53,7 +61,9 @@ impl Gate {
             }
             self.breaker.succeeded();
         }
-        Ok(())
+        let Some(access) = &self.access else { return Ok(()) };
+        let ready = access.ready().await.map_err(|error| Failure::from(ToolError::from(error)));
+        ready.inspect_err(|failure| self.learn(Some(failure)))
     }
 
     /// Learns from how a request ended.

@@ -10,6 +10,7 @@ mod body;
 mod call;
 mod database;
 mod error;
+mod fleet;
 pub mod limits;
 pub mod mcp;
 mod names;
@@ -25,9 +26,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use shared::deployment::{Deployment, StartError};
 use shared::jobs::Changes;
 use shared::tools::{Tool, Toolbox, catalogue};
-use shared::words::config::HttpSettings;
+use shared::words::config::{AuthSetting, HttpSettings};
 
 pub use auth::Auth;
 pub use error::{ErrorBody, Failure, status_of};
@@ -43,6 +45,7 @@ pub struct Api {
     database: Arc<database::Gate>,
     changes: Changes,
     readiness: Arc<readiness::Cached>,
+    fleet: fleet::Fleet,
 }
 
 impl Api {
@@ -56,8 +59,24 @@ impl Api {
             auth: Arc::new(Auth::new(settings)),
             limits: Arc::new(limits::Limits::new(settings)),
             readiness: Arc::default(),
+            fleet: fleet::Fleet::default(),
             toolbox,
         }
+    }
+
+    /// The doors of a function: it leads to its database by itself, hears of no changes while it is frozen, and
+    /// shares limits with the whole fleet.
+    pub fn of_function(deployment: &Deployment) -> Result<Self, StartError> {
+        let settings = &deployment.config.http;
+        if settings.auth == AuthSetting::None && !settings.allow_anonymous {
+            return Err(StartError::Anonymous);
+        }
+        Ok(Self {
+            database: Arc::new(database::Gate::of_function(deployment.access.clone())),
+            changes: Changes::by_looking(deployment.engine.db.clone()),
+            fleet: fleet::Fleet::new(deployment.table.clone(), settings),
+            ..Self::new(deployment.toolbox(), settings)
+        })
     }
 
     fn tool(&self, name: &str) -> Option<&Tool> {

@@ -63,7 +63,8 @@ fn take(limit: &Arc<Semaphore>) -> Option<Place> {
     limit.clone().try_acquire_owned().ok().map(Place)
 }
 
-fn full(message: &str) -> Failure {
+/// The answer to one too many.
+pub fn full(message: &str) -> Failure {
     Failure::new(ErrorCode::RateLimitExceeded, format!("{message}: try again")).retry_after(PAUSE)
 }
 

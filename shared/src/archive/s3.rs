@@ -7,9 +7,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
@@ -17,7 +16,6 @@ use aws_sdk_s3::types::{
     BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart,
     ServerSideEncryption,
 };
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
@@ -69,11 +67,6 @@ pub enum OpenError {
     },
 }
 
-/// HTTP for the SDK, on the one TLS stack of this program.
-pub fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
-}
-
 /// A store in a bucket.
 #[derive(Clone, Debug)]
 pub struct S3Store {
@@ -86,17 +79,16 @@ impl S3Store {
     /// Opens a bucket and makes sure that it keeps versions. Region, credentials and endpoint are those
     /// of the usual AWS variables and files.
     pub async fn open(settings: S3Settings) -> Result<Self, OpenError> {
-        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await;
-        Self::open_with(settings, config).await
+        Self::open_with(settings, crate::aws::config().await).await
     }
 
     /// The same with a configuration of the SDK.
-    pub async fn open_with(settings: S3Settings, config: SdkConfig) -> Result<Self, OpenError> {
+    pub async fn open_with(settings: S3Settings, config: &SdkConfig) -> Result<Self, OpenError> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(60))
             .build();
-        let config = aws_sdk_s3::config::Builder::from(&config)
+        let config = aws_sdk_s3::config::Builder::from(config)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(6))
             .force_path_style(settings.path_style)
@@ -375,7 +367,7 @@ impl Store for S3Store {
     }
 
     fn uri(&self, key: &Key, version: &VersionId) -> String {
-        format!("s3://{}/{key}?versionId={}", self.bucket, version.0)
+        super::uri::s3(&self.bucket, key, version)
     }
 }
 

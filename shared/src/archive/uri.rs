@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::store::VersionId;
+use super::store::{Key, VersionId};
 
 /// What a path may not hold as it is inside a URI.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
@@ -10,6 +10,11 @@ const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'
 /// `file://` address of a version under an absolute path.
 pub fn file(path: &str, version: &VersionId) -> String {
     format!("file://{}?versionId={}", utf8_percent_encode(path, PATH), version.0)
+}
+
+/// `s3://` address of a version in a bucket.
+pub fn s3(bucket: &str, key: &Key, version: &VersionId) -> String {
+    format!("s3://{bucket}/{key}?versionId={}", version.0)
 }
 
 /// The version an address names, whatever its scheme.

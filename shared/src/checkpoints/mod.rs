@@ -12,7 +12,7 @@ use sqlx::{FromRow, PgPool};
 pub use changes::{Change, Changes, changes};
 pub use documents::{Document, document, documents};
 
-use crate::db::DbError;
+use crate::db::{self, DbError};
 
 /// A corpus at a place in the log.
 #[derive(Clone, Debug, FromRow)]
@@ -150,7 +150,7 @@ pub async fn now(db: &PgPool) -> Result<Corpus, DbError> {
 /// Keys of queries, and `""` of the whole archive, whose kept digest is not that of their records.
 pub async fn wrong_digests(db: &PgPool) -> Result<Vec<String>, DbError> {
     // Reads every row: on a large archive that takes longer than any other statement may.
-    let mut tx = db.begin().await?;
+    let mut tx = db::begin(db).await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
     let keys = sqlx::query_scalar(include_str!("wrong.sql")).fetch_all(&mut *tx).await?;
     tx.rollback().await?;
@@ -159,7 +159,7 @@ pub async fn wrong_digests(db: &PgPool) -> Result<Vec<String>, DbError> {
 
 /// Counts all digests anew; answers how many were wrong.
 pub async fn recount(db: &PgPool) -> Result<i64, DbError> {
-    let mut tx = db.begin().await?;
+    let mut tx = db::begin(db).await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
     let wrong = sqlx::query_scalar("select corpus_recount()").fetch_one(&mut *tx).await?;
     tx.commit().await?;

@@ -1,9 +1,15 @@
 //! Postgres: the pool, the schema, and what its errors mean.
 
+mod access;
+mod options;
+
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgPool};
+use sqlx::{Connection, PgPool, Postgres, Transaction};
+
+pub use access::{Access, Renew};
+pub use options::{OptionsError, options};
 
 /// The schema this program was built for.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
@@ -24,6 +30,12 @@ pub enum DbError {
     /// The schema is not the one this program needs.
     #[error("the database schema cannot be brought up to date")]
     Schema(#[source] sqlx::migrate::MigrateError),
+    /// The schema is older than this program: the migrations are to be run first.
+    #[error("the database schema is older than this program: run the migrations (the function migrate does)")]
+    Behind,
+    /// The server does not know the user, or not with this password.
+    #[error("the database refused the user or the password")]
+    Denied(#[source] sqlx::Error),
     /// A statement was refused: a bug, or a database changed by hand.
     #[error("the database refused a statement")]
     Refused(#[source] sqlx::Error),
@@ -53,6 +65,7 @@ impl From<sqlx::Error> for DbError {
                 // Also out of memory, a statement or an idle transaction that took too long.
                 Some("40001" | "40P01" | "55P03" | "57014" | "25P03" | "53200") => Self::Conflict(error),
                 Some(code) if code.starts_with("53") => Self::Full(error),
+                Some("28P01" | "28000") => Self::Denied(error),
                 _ => Self::Refused(error),
             },
             _ => Self::Refused(error),
@@ -63,33 +76,60 @@ impl From<sqlx::Error> for DbError {
 /// A connection idle for less is taken as alive.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// A small pool. No statement runs longer than a minute, no transaction idles.
-///
-/// A connection given back inside a transaction (its future was dropped) is rolled back before
-/// anyone else gets it.
+/// What every session is set to: no statement runs longer than a minute, no transaction idles.
+const SESSION: [(&str, &str); 5] = [
+    ("statement_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "120s"),
+    ("lock_timeout", "30s"),
+    ("timezone", "UTC"),
+    // The statements are small: compiling them takes longer than running them.
+    ("jit", "off"),
+];
+
+/// A small pool, connected.
 pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<PgPool, DbError> {
-    let options = options.application_name("bio-mcp").options([
-        ("statement_timeout", "60s"),
-        ("idle_in_transaction_session_timeout", "120s"),
-        ("lock_timeout", "30s"),
-        ("timezone", "UTC"),
-        // The statements are small: compiling them takes longer than running them.
-        ("jit", "off"),
-        // Rolling back a connection that is in no transaction is worth no notice.
-        ("client_min_messages", "error"),
-    ]);
-    let pool = PgPoolOptions::new()
+    Ok(pool(max_connections).connect_with(options.application_name("bio-mcp").options(SESSION)).await?)
+}
+
+/// A small pool that connects when it is first used. Its role has the session's settings, see [`set_role`]: proxies
+/// accept none at the start of a connection.
+pub fn connect_lazily(options: PgConnectOptions, max_connections: u32) -> PgPool {
+    pool(max_connections).connect_lazy_with(options.application_name("bio-mcp"))
+}
+
+/// Gives the settings of a session to the role that asks, for this database.
+pub async fn set_role(pool: &PgPool) -> Result<(), DbError> {
+    for (name, value) in SESSION {
+        // Neither can be a bind parameter; both are constants of the program.
+        let sql = format!(
+            "do $$ begin execute format('alter role %I in database %I set {name} = ''{value}''', current_user, \
+             current_database()); end $$"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(pool).await?;
+    }
+    Ok(())
+}
+
+fn pool(max_connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(10))
-        .after_release(|connection, _| Box::pin(async move { connection.execute("rollback").await.map(|_| true) }))
         // It was there a moment ago: only one that lay idle is asked whether it still is.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
         })
-        .connect_with(options)
-        .await?;
-    Ok(pool)
+}
+
+/// Begins a transaction, which is rolled back unless it is committed; the only way to begin one here.
+///
+/// It begins in a task of its own: a caller that goes away between the server's `BEGIN` and sqlx's taking note of
+/// it would leave the pool a connection in a transaction that nobody knows of.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, DbError> {
+    let pool = pool.clone();
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    Ok(begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
 }
 
 /// Brings the schema up to date; a newer schema than this program's is accepted, because
@@ -100,12 +140,20 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     migrator.run(pool).await.map_err(DbError::Schema)
 }
 
+/// The version of the schema that is there; 0 when there is none.
+pub async fn version(pool: &PgPool) -> Result<i64, DbError> {
+    let there: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(pool).await?;
+    if !there {
+        return Ok(0);
+    }
+    let version = "select coalesce(max(version), 0) from _sqlx_migrations where success";
+    Ok(sqlx::query_scalar(version).fetch_one(pool).await?)
+}
+
 /// Whether the database answers, and the schema is at least the one this program was built for.
 pub async fn check(pool: &PgPool) -> Result<bool, DbError> {
     let built_for = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let there: Option<i64> =
-        sqlx::query_scalar("select max(version) from _sqlx_migrations where success").fetch_one(pool).await?;
-    Ok(there.is_some_and(|there| there >= built_for))
+    Ok(version(pool).await? >= built_for)
 }
 
 /// Creates a database of a server where it does not exist; `options` lead to another one.

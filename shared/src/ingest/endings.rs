@@ -13,14 +13,14 @@ use super::lease::{Lease, Settled, fenced};
 use super::outcomes;
 use super::plan::{NewUnit, Plan};
 use super::unit_error::UnitError;
-use crate::db::DbError;
+use crate::db::{self, DbError};
 use crate::jobs::{self, Level};
 use crate::words::{ErrorCode, JobId, UnitId};
 
 impl Lease {
     /// Completes a planning unit: its phase's units are there in the same commit.
     pub async fn complete_plan(&self, engine: &Engine, plan: &Plan) -> Result<Settled, UnitError> {
-        let mut tx = engine.db.begin().await?;
+        let mut tx = db::begin(&engine.db).await?;
         let job = self.lock_job(&mut tx).await?;
         self.finish(&mut tx, "completed", None).await?;
         for (n, unit) in (1..).zip(&plan.units) {
@@ -61,7 +61,7 @@ impl Lease {
     pub async fn complete(&self, engine: &Engine) -> Result<Settled, UnitError> {
         let part = outcomes::write_part(engine, self.job, self.unit).await?;
         crate::words::crash::point("after_part");
-        let mut tx = engine.db.begin().await?;
+        let mut tx = db::begin(&engine.db).await?;
         self.lock_job(&mut tx).await?;
         self.finish(&mut tx, "completed", part.as_deref()).await?;
         sqlx::query("update jobs set units_done = units_done + 1 where id = $1")
@@ -84,7 +84,7 @@ impl Lease {
         message: &str,
         retry: bool,
     ) -> Result<Settled, UnitError> {
-        let mut tx = engine.db.begin().await?;
+        let mut tx = db::begin(&engine.db).await?;
         if self.is_cancelled(&mut tx).await? {
             tx.rollback().await?;
             return self.stop(engine).await;
@@ -124,7 +124,7 @@ impl Lease {
     }
 
     async fn give_back(&self, engine: &Engine, pause: Duration, why: Option<&str>) -> Result<Settled, UnitError> {
-        let mut tx = engine.db.begin().await?;
+        let mut tx = db::begin(&engine.db).await?;
         if self.is_cancelled(&mut tx).await? {
             tx.rollback().await?;
             return self.stop(engine).await;
@@ -152,7 +152,7 @@ impl Lease {
 
     /// Ends a unit of a cancelled job.
     pub async fn stop(&self, engine: &Engine) -> Result<Settled, UnitError> {
-        let mut tx = engine.db.begin().await?;
+        let mut tx = db::begin(&engine.db).await?;
         sqlx::query("select 1 from jobs where id = $1 for update").bind(self.job.0).execute(&mut *tx).await?;
         self.finish(&mut tx, "cancelled", None).await?;
         let settled = self.settle(&mut tx, engine).await?;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::unit_error::UnitError;
 use super::{Engine, failures, outcomes};
+use crate::db;
 use crate::jobs::{self, JobState, Level};
 use crate::words::{JobId, Tally, UnitId, clock, metrics};
 
@@ -70,7 +71,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     let mut result = result(&engine.db, job_id, &units, &counts, &manifest_uri).await?;
     let error = failure.map(|unit| json!({ "error_code": unit.error_code, "message": unit.error_message }));
     let done = json!({ "done": counts.requested, "total": counts.requested, "fraction": 1.0 });
-    let mut tx = engine.db.begin().await?;
+    let mut tx = db::begin(&engine.db).await?;
     let live: Option<bool> =
         sqlx::query_scalar("select state in ('queued', 'running') from jobs where id = $1 for update")
             .bind(job.id)

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::Engine;
 use super::outcomes::{self, Line};
 use super::unit_error::UnitError;
-use crate::db::DbError;
+use crate::db::{self, DbError};
 use crate::records::{self, Accepted};
 use crate::words::{ErrorCode, JobId, Outcome, Pmid, SkipReason, Tally, UnitId, WorkerId};
 
@@ -170,7 +170,7 @@ impl Lease {
 
     /// Claimed → processing; the job runs from here on.
     pub async fn start(&self, db: &PgPool) -> Result<(), UnitError> {
-        let mut tx = db.begin().await?;
+        let mut tx = db::begin(db).await?;
         self.lock_job(&mut tx).await?;
         fenced(
             &sqlx::query(
@@ -266,7 +266,7 @@ impl Lease {
     }
 
     async fn try_commit(&self, db: &PgPool, batch: &mut Batch) -> Result<(), CommitError> {
-        let mut tx = db.begin().await?;
+        let mut tx = db::begin(db).await?;
         let job = self.lock_job(&mut tx).await?;
         fenced(
             &sqlx::query(include_str!("sql/fence.sql")).bind(self.unit.0).bind(self.epoch).execute(&mut *tx).await?,

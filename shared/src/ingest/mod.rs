@@ -24,6 +24,7 @@ mod retry;
 mod settings;
 mod sweep;
 mod unit_error;
+mod wake;
 mod worker;
 
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub use retry::retry;
 pub use settings::Settings;
 pub use sweep::{Swept, stuck_units, sweep};
 pub use unit_error::UnitError;
-pub use worker::{Ran, Worker};
+pub use worker::{Ran, Woken, Worker};
 
 use crate::archive::Archive;
 

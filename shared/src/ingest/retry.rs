@@ -34,7 +34,10 @@ pub async fn retry(
         ..submission
     };
     match jobs::submit(&engine.db, &with(submission), limits).await {
-        Ok(submitted) => Ok(Some(submitted)),
+        Ok(submitted) => {
+            engine.wake_after_commit().await;
+            Ok(Some(submitted))
+        }
         Err(SubmitError::Db(error)) => Err(error.into()),
         Err(error) => Err(UnitError::permanent(ErrorCode::RateLimitExceeded, telemetry::chain(&error))),
     }

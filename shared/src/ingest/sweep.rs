@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise};
-use crate::db::DbError;
+use crate::db::{self, DbError};
 use crate::jobs;
 use crate::words::JobId;
 
@@ -69,7 +69,7 @@ async fn give_up_overdue(engine: &Engine) -> Result<u64, DbError> {
             .await?;
     let mut given_up = 0;
     for job in overdue {
-        let mut tx = engine.db.begin().await?;
+        let mut tx = db::begin(&engine.db).await?;
         sqlx::query("select 1 from jobs where id = $1 for update").bind(job).execute(&mut *tx).await?;
         let failed = sqlx::query(
             "update ingestion_work_units set status = 'failed', completed_at = now(), \

@@ -14,7 +14,7 @@ use super::lease::{Claim, Lease, Settled};
 use super::pipeline::UnitContext;
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise, sweep};
-use crate::words::{ErrorCode, JobId, WorkerId, host, metrics};
+use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host, metrics};
 
 /// How long a worker waits for a notification before it looks by itself.
 const POLL: Duration = Duration::from_secs(2);
@@ -32,6 +32,17 @@ pub struct Worker {
     _presence: Option<Presence>,
     shutdown: Arc<AtomicBool>,
     swept: Mutex<Option<Instant>>,
+}
+
+/// What became of a wake-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// There was nothing to do for it: its unit has ended, is somebody else's, or cannot be claimed now.
+    Nothing,
+    /// A unit ran: to its end, or until it was handed back without blame.
+    Ran,
+    /// A unit failed, and is to be tried again after this time.
+    Again(Duration),
 }
 
 /// What a call of [`Worker::run_one`] did.
@@ -189,16 +200,52 @@ impl Worker {
         let Some(lease) = Lease::claim(&self.engine.db, &self.engine.settings, claim).await? else {
             return Ok(Ran::Nothing);
         };
+        self.run_lease(lease).await?;
+        Ok(Ran::Unit)
+    }
+
+    /// Answers a wake-up: claims its unit, or another one of the same tool when that one is not to be had, and runs
+    /// it; then wakes others for what became claimable.
+    pub async fn woken_for(&self, unit: UnitId) -> Result<Woken, UnitError> {
+        let Some(lease) = self.claim_for(unit).await? else { return Ok(Woken::Nothing) };
+        let claimed = lease.unit;
+        let failed = self.run_lease(lease).await?;
+        self.engine.wake_after_commit().await;
+        if !failed {
+            return Ok(Woken::Ran);
+        }
+        let again: Option<f64> =
+            sqlx::query_scalar(include_str!("sql/again.sql")).bind(claimed.0).fetch_optional(&self.engine.db).await?;
+        Ok(again.map_or(Woken::Ran, |secs| Woken::Again(Duration::from_secs_f64(secs.max(0.0)))))
+    }
+
+    async fn claim_for(&self, unit: UnitId) -> Result<Option<Lease>, UnitError> {
+        let (db, settings) = (&self.engine.db, &self.engine.settings);
+        let tool: Option<String> =
+            sqlx::query_scalar(include_str!("sql/tool_of_unit.sql")).bind(unit.0).fetch_optional(db).await?;
+        // Its unit has ended, or is being worked on: whoever does wakes others.
+        let Some(tool) = tool else { return Ok(None) };
+        let tools = [tool];
+        let mut claim =
+            Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit: Some(unit), job: None };
+        if let Some(lease) = Lease::claim(db, settings, claim.clone()).await? {
+            return Ok(Some(lease));
+        }
+        claim.unit = None;
+        Ok(Lease::claim(db, settings, claim).await?)
+    }
+
+    /// Runs a claimed unit; answers whether it failed in a way that another attempt may mend.
+    async fn run_lease(&self, lease: Lease) -> Result<bool, UnitError> {
         crate::words::crash::point("after_claim");
         let span = tracing::info_span!(
             "unit", job_id = %lease.job, unit_id = %lease.unit, tool = lease.tool, trace_id = lease.trace_id,
             attempt = lease.attempt
         );
-        self.run_claimed(lease).instrument(span).await?;
-        Ok(Ran::Unit)
+        self.run_claimed(lease).instrument(span).await
     }
 
-    async fn run_claimed(&self, lease: Lease) -> Result<(), UnitError> {
+    async fn run_claimed(&self, lease: Lease) -> Result<bool, UnitError> {
         let job = lease.job;
         let stop = Arc::new(AtomicBool::new(false));
         let progressed = Arc::new(Mutex::new(Instant::now()));
@@ -231,10 +278,12 @@ impl Worker {
         };
         heartbeat.end().await;
         crate::words::crash::point("after_run");
+        let failed = matches!(outcome, Err(UnitError::Failed { retry: true, .. }));
         let settled = self.end(&lease, outcome).await;
         match settled {
-            Ok(Settled::JobOver) => finalise(&self.engine, job).await.map(|_| ()),
-            Ok(Settled::UnitsLeft) | Err(UnitError::LeaseLost) => Ok(()),
+            Ok(Settled::JobOver) => finalise(&self.engine, job).await.map(|_| failed),
+            Ok(Settled::UnitsLeft) => Ok(failed),
+            Err(UnitError::LeaseLost) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 
 use super::log::{Level, write_log};
 use super::state::JobState;
-use crate::db::DbError;
+use crate::db::{self, DbError};
 use crate::words::JobId;
 
 /// What cancelling did.
@@ -21,7 +21,7 @@ pub struct Cancelled {
 
 /// Cancels a job; nothing if there is no such job. Nothing new is planned or claimed from here on.
 pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbError> {
-    let mut tx = db.begin().await?;
+    let mut tx = db::begin(db).await?;
     let state: Option<String> = sqlx::query_scalar("select state from jobs where id = $1 for update")
         .bind(job.0)
         .fetch_optional(&mut *tx)

@@ -18,6 +18,9 @@ use crate::words::JobId;
 /// How long nobody looks at a job that nothing is heard of.
 const POLL: Duration = Duration::from_secs(2);
 
+/// How often somebody looks where nothing can be heard.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// How long after a lost connection the next one is tried.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -32,13 +35,19 @@ pub struct Changes {
     heard: broadcast::Sender<Option<Uuid>>,
     is_listening: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
+    poll: Duration,
 }
 
 impl Changes {
     /// Changes of the jobs in a database.
     pub fn new(db: PgPool) -> Self {
         let (heard, _) = broadcast::channel(BEHIND);
-        Self { db, heard, is_listening: Arc::default(), is_over: Arc::default() }
+        Self { db, heard, is_listening: Arc::default(), is_over: Arc::default(), poll: POLL }
+    }
+
+    /// The same by looking now and then: a function that is frozen between requests hears nothing.
+    pub fn by_looking(db: PgPool) -> Self {
+        Self { is_listening: Arc::new(AtomicBool::new(true)), poll: LOOK, ..Self::new(db) }
     }
 
     /// The job as soon as its version is another one than `version`, or it has ended, or the time is up, or
@@ -57,7 +66,7 @@ impl Changes {
                 return Ok(found);
             }
             // Only what is heard of this job is worth a look, and now and then one without.
-            let look = until.min(Instant::now() + POLL);
+            let look = until.min(Instant::now() + self.poll);
             while let Ok(Ok(Some(other))) = timeout_at(look, heard.recv()).await
                 && other != job.0
             {}

@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::params::params_hash;
 use super::standing::{Standing, standing};
 use super::state::Job;
-use super::wake::wake_soon;
 use crate::db::DbError;
 use crate::words::{JobId, UnitId};
 
@@ -122,12 +121,12 @@ impl From<sqlx::Error> for SubmitError {
 
 /// Submits a job with its planning unit. With an idempotency key, (principal, tool, key) is the
 /// identity while the row lives; without one, a queued or running job of the same parameters is
-/// answered instead of a second one; so is a queued or running sync of the same query.
+/// answered instead of a second one; so is a queued or running sync of the same query. Whoever submits wakes workers
+/// afterwards.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
     let hash = params_hash(&submission.params)?.to_hex();
     for _ in 0..2 {
         if let Some(standing) = insert(db, submission, &hash, limits).await? {
-            wake_soon(db);
             return Ok(Submitted::Created(Box::new(standing)));
         }
         if let Some(earlier) = earlier(db, submission, &hash).await? {

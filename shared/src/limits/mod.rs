@@ -1,5 +1,9 @@
-//! Limits that all workers share.
+//! Limits that all workers share: in Postgres, or in a DynamoDB table that hundreds of functions can ask without a
+//! connection each.
 
+pub mod dynamodb;
 mod pace;
+mod postgres_pace;
 
-pub use pace::PostgresPace;
+pub use pace::{SharedPace, Turn, Turns};
+pub use postgres_pace::PostgresPace;

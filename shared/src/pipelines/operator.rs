@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::archiving;
 use crate::archive::codec::{self, Encoder};
 use crate::archive::{Compression, Draft, ETag, Source, envelope, uri};
+use crate::db;
 use crate::ingest::{self, Engine, Quarantined, UnitError};
 use crate::pubmed::{Item, Splitter, identity, is_retracted};
 use crate::records;
@@ -50,7 +51,7 @@ pub async fn purge(
     let earlier = if versions { engine.archive.store().versions(&draft.key).await? } else { Vec::new() };
     let accepted = archiving::put_draft(engine, &draft, now).await?;
     // With the rows that point at what is about to be deleted, before it is: nothing ever dangles.
-    let mut tx = engine.db.begin().await?;
+    let mut tx = db::begin(&engine.db).await?;
     let moved = records::accept(&mut tx, std::slice::from_ref(&accepted)).await?;
     if accepted.content_hash.is_some() || !moved.contains(&pmid) {
         tx.rollback().await?;
@@ -139,7 +140,7 @@ pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<R
         let known = pointer.map(|pointer| ETag(pointer.object_etag));
         let draft = draft(engine, key, pmid, now, &source, order, Some((xml, hash)), known);
         let accepted = archiving::put_draft(engine, &draft, now).await?;
-        let mut tx = engine.db.begin().await?;
+        let mut tx = db::begin(&engine.db).await?;
         records::accept(&mut tx, std::slice::from_ref(&accepted)).await?;
         tx.commit().await?;
     }

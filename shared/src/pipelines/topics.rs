@@ -2,17 +2,65 @@
 
 use sqlx::PgPool;
 
-use super::pubmed_sync::{IncrementalParams, submit_incremental};
+use super::pubmed_sync::{IncrementalParams, ParamError, submit_incremental};
 use crate::db::DbError;
+use crate::ingest::Engine;
 use crate::jobs::{Limits, Submission, Submitted};
-use crate::syncs;
+use crate::syncs::{self, BindError};
+use crate::words::config::TopicSetting;
 
 /// Who submits them.
 const PRINCIPAL: &str = "topics";
 
+/// How often a topic of the environment is synced: once a day.
+const EVERY_SECS: i32 = 86_400;
+
+/// A query cannot be made a topic.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    /// The query or its key is none.
+    #[error(transparent)]
+    Params(#[from] ParamError),
+    /// The key belongs to another query.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Makes a query a topic, synced every so many seconds; answers its key.
+pub async fn add(
+    db: &PgPool,
+    query: &str,
+    query_key: Option<&str>,
+    every_secs: i32,
+    priority: i16,
+) -> Result<String, TopicError> {
+    let params = IncrementalParams::new(query, query_key, None, None)?;
+    syncs::bind(db, &params.query_key, &params.query).await?;
+    syncs::add_topic(db, &params.query_key, every_secs, priority).await?;
+    Ok(params.query_key)
+}
+
+/// Makes topics of those that are configured and not known yet.
+pub async fn add_configured(db: &PgPool, configured: &[TopicSetting]) -> Result<(), TopicError> {
+    if configured.is_empty() {
+        return Ok(());
+    }
+    let known = syncs::topics(db).await?;
+    for topic in configured {
+        if !known.iter().any(|one| one.query == topic.query.trim()) {
+            add(db, &topic.query, topic.query_key.as_deref(), EVERY_SECS, 0).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Submits an incremental sync for each due topic; answers the jobs that are new. A topic that cannot
 /// be submitted keeps no other waiting.
-pub async fn submit_due(db: &PgPool, limits: Limits, ttl_hours: i16) -> Result<Vec<uuid::Uuid>, DbError> {
+pub async fn submit_due(engine: &Engine, limits: Limits, ttl_hours: i16) -> Result<Vec<uuid::Uuid>, DbError> {
+    let db = &engine.db;
     let mut made = Vec::new();
     let due = syncs::due_topics(db).await?;
     for topic in due {
@@ -46,6 +94,9 @@ pub async fn submit_due(db: &PgPool, limits: Limits, ttl_hours: i16) -> Result<V
         if let Submitted::Created(job) = submitted {
             made.push(job.job.id);
         }
+    }
+    if !made.is_empty() {
+        engine.wake_after_commit().await;
     }
     Ok(made)
 }

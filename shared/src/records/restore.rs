@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgPool};
 
 use super::Accepted;
-use crate::db::DbError;
+use crate::db::{self, DbError};
 use crate::words::{Pmid, Sha256};
 
 /// Rows that were written.
@@ -83,7 +83,7 @@ pub async fn restore(db: &mut PgConnection, versions: &[Accepted]) -> Result<Res
 /// Marks a record whose object is gone or damaged, with no readable version left: the next time its
 /// payload arrives it is stored again instead of being taken for unchanged.
 pub async fn mark_lost(db: &PgPool, pmid: Pmid, s3_uri: &str) -> Result<(), DbError> {
-    let mut tx = db.begin().await?;
+    let mut tx = db::begin(db).await?;
     sqlx::query("update pubmed_archive set object_etag = '' where pmid = $1 and s3_uri = $2")
         .bind(pmid.to_string())
         .bind(s3_uri)
@@ -101,7 +101,7 @@ pub async fn mark_lost(db: &PgPool, pmid: Pmid, s3_uri: &str) -> Result<(), DbEr
 /// without an event, or that is not the last event.
 pub async fn inconsistent(db: &PgPool, limit: i64) -> Result<Vec<(Pmid, String)>, DbError> {
     // Looks at every row: on a large archive that takes longer than any other statement may.
-    let mut tx = db.begin().await?;
+    let mut tx = db::begin(db).await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
     let rows: Vec<(String, String)> =
         sqlx::query_as(include_str!("inconsistent.sql")).bind(limit).fetch_all(&mut *tx).await?;

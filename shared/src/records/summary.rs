@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
-use crate::db::DbError;
+use crate::db::{self, DbError};
 
 /// Numbers for `status`.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
@@ -31,7 +31,7 @@ pub struct Summary {
 /// Counts what there is.
 pub async fn summary(db: &PgPool) -> Result<Summary, DbError> {
     // Counts whole tables.
-    let mut tx = db.begin().await?;
+    let mut tx = db::begin(db).await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
     let summary = sqlx::query_as(include_str!("summary.sql")).fetch_one(&mut *tx).await?;
     tx.rollback().await?;

@@ -80,3 +80,8 @@ pub async fn mark_slot(db: &PgPool, query_key: &str, slot_at: DateTime<Utc>) -> 
     .await?;
     Ok(())
 }
+
+/// Seconds since the topic that was synced longest ago ended a run; nothing without topics.
+pub async fn oldest_topic_secs(db: &PgPool) -> Result<Option<f64>, DbError> {
+    Ok(sqlx::query_scalar(include_str!("oldest_topic.sql")).fetch_one(db).await?)
+}

@@ -98,6 +98,10 @@ impl From<DbError> for ToolError {
             DbError::Unreachable(_) => (ErrorCode::DatabaseError, "the database cannot be reached now: try again"),
             DbError::Conflict(_) => (ErrorCode::DatabaseTimeout, "the database took too long: try again"),
             DbError::Full(_) => (ErrorCode::DatabaseError, "the database is full or out of connections"),
+            DbError::Behind => {
+                (ErrorCode::DatabaseError, "the database is older than this program: run its migrations")
+            }
+            DbError::Denied(_) => (ErrorCode::DatabaseError, "the database does not let this program in"),
             DbError::Refused(_) | DbError::Schema(_) => return Self::internal(&error),
         };
         tracing::warn!(error = telemetry::chain(&error), "database error");

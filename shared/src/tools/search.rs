@@ -109,6 +109,7 @@ impl Described for Search {
     const DESCRIPTION: &'static str = "Searches PubMed live and answers with the PMIDs found, the total count and how \
                                        PubMed understood the query. Read a record with pubmed.get.";
     const HINTS: Hints = Hints::READS_NCBI;
+    const IS_SCARCE: bool = true;
     type Params = SearchParams;
     type Output = SearchOutput;
 }

@@ -106,6 +106,8 @@ pub trait Described {
     const HINTS: Hints;
     /// Whether it is of no use while the database is away.
     const NEEDS_DATABASE: bool = true;
+    /// Whether every call asks a server of somebody else that gives little.
+    const IS_SCARCE: bool = false;
     /// What it takes.
     type Params: DeserializeOwned + JsonSchema + Send;
     /// What it answers, or what is in the result of its job.
@@ -151,6 +153,8 @@ pub struct Tool {
     pub hints: Hints,
     /// Whether it is of no use while the database is away.
     pub needs_database: bool,
+    /// Whether every call asks a server of somebody else that gives little.
+    pub is_scarce: bool,
     /// JSON Schema of its parameters.
     pub input_schema: Value,
     /// JSON Schema of its result, or of the result of its job.
@@ -175,7 +179,13 @@ impl Tool {
 
     pub(super) fn job<T: JobTool>() -> Self {
         let submit = |toolbox: Toolbox, params: Value, asked: Asked| -> BoxFuture<'static, _> {
-            Box::pin(async move { T::submit(&toolbox, parse(&params)?, asked).await })
+            Box::pin(async move {
+                let submitted = T::submit(&toolbox, parse(&params)?, asked).await?;
+                if let Submitted::Created(_) = submitted {
+                    toolbox.engine.wake_after_commit().await;
+                }
+                Ok(submitted)
+            })
         };
         Self::new::<T>(Action::Submit(Arc::new(submit)))
     }
@@ -187,6 +197,7 @@ impl Tool {
             description: T::DESCRIPTION,
             hints: T::HINTS,
             needs_database: T::NEEDS_DATABASE,
+            is_scarce: T::IS_SCARCE,
             input_schema: input_schema::<T::Params>(),
             output_schema: output_schema::<T::Output>(),
             action,

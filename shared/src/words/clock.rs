@@ -9,6 +9,11 @@ pub fn now() -> DateTime<Utc> {
     DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
 }
 
+/// Milliseconds since 1970, as Lambda counts them.
+pub fn unix_ms() -> u64 {
+    u64::try_from(now().timestamp_millis()).unwrap_or_default()
+}
+
 /// RFC 3339 in UTC with microseconds and `Z`, e.g. `2026-11-22T12:44:51.000000Z`.
 pub fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)

@@ -57,6 +57,16 @@ pub fn upstream(api: &'static str, status: &'static str) {
     add("upstream_requests_total", vec![("api", api.to_owned()), ("status", status.to_owned())], 1);
 }
 
+/// Counts wake-ups that the queue took, and those it did not.
+pub fn wake_ups(sent: usize, lost: usize) {
+    for (status, n) in [("ok", sent), ("error", lost)] {
+        if n > 0 {
+            let n = i64::try_from(n).unwrap_or(i64::MAX);
+            add("wake_ups_total", vec![("status", status.to_owned())], n);
+        }
+    }
+}
+
 /// Counts an error of a tool.
 pub fn error(tool: &str, code: super::ErrorCode) {
     add("errors_total", vec![("tool", tool.to_owned()), ("error_code", code.as_str().to_owned())], 1);
@@ -92,33 +102,50 @@ fn written(labels: &[Label]) -> String {
     if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) }
 }
 
-/// All counters as CloudWatch embedded metric format, one line per set of labels.
-pub fn emf(service: &str) -> Vec<Value> {
-    let counters = COUNTERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut by_labels: BTreeMap<&[Label], Vec<(&'static str, f64)>> = BTreeMap::new();
-    for ((name, labels), value) in counters.iter() {
-        by_labels.entry(labels).or_default().push((name, *value));
-    }
-    let lines = by_labels.into_iter().map(|(labels, metrics)| {
-        let mut line = Map::new();
-        line.insert("service".into(), json!(service));
-        let mut dimensions = vec![json!("service")];
-        for (key, value) in labels {
-            line.insert((*key).into(), json!(value));
-            dimensions.push(json!(key));
+/// What CloudWatch was told so far.
+static TOLD: Mutex<BTreeMap<Key, f64>> = Mutex::new(BTreeMap::new());
+
+/// What was counted since the last call, and these values, in CloudWatch's embedded metric format: one line per set of
+/// labels. Each metric stands under its labels with and without `service`, so that an alarm needs no function's name.
+pub fn take_emf(service: &str, gauges: &[Gauge]) -> Vec<Value> {
+    let mut by_labels: BTreeMap<Vec<Label>, Vec<(&'static str, f64, &'static str)>> = BTreeMap::new();
+    {
+        let counters = COUNTERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((name, labels), value) in counters.iter() {
+            let before = told.insert((name, labels.clone()), *value).unwrap_or_default();
+            if *value > before {
+                by_labels.entry(labels.clone()).or_default().push((name, value - before, "Count"));
+            }
         }
-        let names: Vec<Value> = metrics.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
-        line.extend(metrics.into_iter().map(|(name, value)| (name.to_owned(), json!(value))));
-        line.insert(
-            "_aws".into(),
-            json!({
-                "Timestamp": clock::now().timestamp_millis(),
-                "CloudWatchMetrics": [{"Namespace": "bio-mcp", "Dimensions": [dimensions], "Metrics": names}],
-            }),
-        );
-        Value::Object(line)
-    });
-    lines.collect()
+    }
+    for (name, labels, value) in gauges {
+        let unit = if name.ends_with("_seconds") { "Seconds" } else { "None" };
+        by_labels.entry(labels.clone()).or_default().push((name, *value, unit));
+    }
+    by_labels.into_iter().map(|(labels, metrics)| emf_line(service, &labels, &metrics)).collect()
+}
+
+fn emf_line(service: &str, labels: &[Label], metrics: &[(&'static str, f64, &'static str)]) -> Value {
+    let mut line = Map::new();
+    line.insert("service".into(), json!(service));
+    line.extend(labels.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+    line.extend(metrics.iter().map(|(name, value, _)| ((*name).to_owned(), json!(value))));
+    let keys: Vec<&str> = labels.iter().map(|(key, _)| *key).collect();
+    let with_service: Vec<&str> = std::iter::once("service").chain(keys.iter().copied()).collect();
+    let names: Vec<Value> = metrics.iter().map(|(name, _, unit)| json!({"Name": name, "Unit": unit})).collect();
+    let mut dimensions = vec![json!(with_service), json!(keys)];
+    if keys.len() > 1 && keys.contains(&"error_code") {
+        dimensions.push(json!(["error_code"]));
+    }
+    line.insert(
+        "_aws".into(),
+        json!({
+            "Timestamp": clock::now().timestamp_millis(),
+            "CloudWatchMetrics": [{"Namespace": "bio-mcp", "Dimensions": dimensions, "Metrics": names}],
+        }),
+    );
+    Value::Object(line)
 }
 
 #[cfg(test)]
@@ -135,9 +162,19 @@ mod tests {
         assert!(text.contains("# TYPE records_total counter\n"), "{text}");
         assert!(text.contains("records_total{outcome=\"archived\"} 2"), "{text}");
         assert!(text.contains("errors_total{tool=\"pubmed.ingest_files\",error_code=\"ARCHIVE_ERROR\"} 1"), "{text}");
-        let lines = emf("test");
+        let ready = ("ready", vec![], 1.0);
+        let lines = take_emf("test", std::slice::from_ref(&ready));
         let archived = lines.iter().find(|line| line["outcome"] == "archived").expect("a line per label set");
         assert_eq!(archived["records_total"], 2.0);
-        assert_eq!(archived["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0], json!(["service", "outcome"]));
+        let dimensions = &archived["_aws"]["CloudWatchMetrics"][0]["Dimensions"];
+        assert_eq!(*dimensions, json!([["service", "outcome"], ["outcome"]]));
+        let failed = lines.iter().find(|line| line["error_code"] == "ARCHIVE_ERROR").expect("a line per label set");
+        let dimensions = &failed["_aws"]["CloudWatchMetrics"][0]["Dimensions"];
+        assert_eq!(dimensions[2], json!(["error_code"]));
+        let ready = lines.iter().find(|line| line["ready"] == 1.0).expect("a line without labels");
+        assert_eq!(ready["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["service"], []]));
+        records(&Tally { archived: 3, ..Tally::default() });
+        let lines = take_emf("test", &[]);
+        assert!(lines.iter().any(|line| line["records_total"] == 3.0), "only what is new: {lines:?}");
     }
 }

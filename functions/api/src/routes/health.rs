@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use shared::jobs::going_on;
+use shared::gauges::gauges;
 use shared::words::metrics;
 
 use crate::Api;
@@ -32,19 +32,14 @@ pub async fn ready(State(api): State<Api>, headers: HeaderMap) -> Response {
 pub async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     let is_open = |pause: Option<Duration>| if pause.is_some() { 1.0 } else { 0.0 };
     let of = |key: &'static str, value: &str| vec![(key, value.to_owned())];
-    let mut gauges = vec![
+    let mut gauges_now = vec![
         ("breaker_open", of("dependency", "database"), is_open(api.database.closed_for())),
         ("breaker_open", of("dependency", "ncbi"), is_open(api.toolbox.client.breaker().open_for(Instant::now()))),
     ];
     if api.database.pass().await.is_ok()
-        && let Ok(mut jobs) = going_on(&api.toolbox.engine.db).await
+        && let Ok(seen) = gauges(&api.toolbox.engine.db).await
     {
-        jobs.sort_by(|a, b| a.tool.cmp(&b.tool));
-        let count = |n: i64| i32::try_from(n).map_or(f64::INFINITY, f64::from);
-        gauges.push(("jobs_running", vec![], jobs.iter().map(|job| count(job.running)).sum()));
-        gauges.push(("queue_age_seconds", vec![], jobs.iter().map(|job| job.oldest_secs).fold(0.0, f64::max)));
-        let running = jobs.iter().filter(|job| job.running > 0);
-        gauges.extend(running.map(|job| ("progress_pct", of("tool", &job.tool), job.fraction * 100.0)));
+        gauges_now.extend(seen);
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::prometheus(&gauges))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::prometheus(&gauges_now))
 }

@@ -1,0 +1,54 @@
+//! Limits of the whole fleet, for tools whose upstream is scarce: each function alone cannot know how many others ask.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::limits::dynamodb::{LimitsTable, Slot};
+use shared::tools::Tool;
+use shared::words::config::HttpSettings;
+use shared::words::telemetry;
+
+use crate::error::Failure;
+use crate::limits::full;
+
+/// A call that has not ended by then does not count any more; API Gateway gave it up before.
+const LONGEST: Duration = Duration::from_secs(35);
+
+/// Slots in the table of limits, where there is one.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    table: Option<LimitsTable>,
+    limits: BTreeMap<String, usize>,
+}
+
+impl Fleet {
+    /// The limits of one process hold for all together.
+    pub fn new(table: Option<LimitsTable>, settings: &HttpSettings) -> Self {
+        Self { table, limits: settings.fast_limits.clone() }
+    }
+
+    /// A slot for a call of a tool that asks NCBI each time. A table that is away keeps nobody from reading: NCBI is
+    /// then protected by its pace, without which no request starts.
+    pub async fn take(&self, tool: &Tool) -> Result<Option<Slot>, Failure> {
+        let (Some(table), Some(limit)) = (&self.table, self.limits.get(tool.name)) else { return Ok(None) };
+        if !tool.is_scarce {
+            return Ok(None);
+        }
+        match table.take_slot(tool.name, *limit, LONGEST).await {
+            Ok(Some(slot)) => Ok(Some(slot)),
+            Ok(None) => Err(full(&format!("too many calls of {} are in flight", tool.name)).of_tool(tool.name)),
+            Err(error) => {
+                tracing::warn!(error = telemetry::chain(&error), "going on without a slot");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Gives it back.
+    pub async fn give_back(&self, slot: Option<Slot>) {
+        let (Some(table), Some(slot)) = (&self.table, slot) else { return };
+        if let Err(error) = table.give_back(&slot).await {
+            tracing::warn!(error = telemetry::chain(&error), "a slot is left to run out");
+        }
+    }
+}

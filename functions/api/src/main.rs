@@ -1,0 +1,22 @@
+//! The function `api`: API Gateway's HTTP API in front of the router; see the library.
+
+use api::Api;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use lambda_http::Error;
+use shared::deployment::Deployment;
+use shared::words::telemetry;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let deployment = Deployment::of_function("api").await?;
+    let api = Api::of_function(&deployment).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let door = api::mcp::Door::new(api.clone());
+    // Before the answer: afterwards a function is frozen.
+    let router = api::router(api, door).layer(from_fn(async |request: Request, next: Next| {
+        let response = next.run(request).await;
+        telemetry::write_metrics(telemetry::Output::Stdout, "api", &[]);
+        response
+    }));
+    lambda_http::run(router).await
+}

@@ -1,0 +1,100 @@
+//! Brings the schema up to date before the other functions are deployed: called by Terraform, by CloudFormation as a
+//! custom resource, or by hand.
+//!
+//! Migrations expand first and contract in a later release, so functions of the release before go on serving
+//! meanwhile; functions of this one refuse an older schema.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::db::{self, Access, DbError};
+use shared::words::telemetry;
+
+/// An event: anything, or a request of CloudFormation.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Request {
+    /// `Create`, `Update` or `Delete`.
+    pub request_type: Option<String>,
+    /// Where CloudFormation waits for the answer: an address that is itself the permission.
+    #[serde(rename = "ResponseURL")]
+    pub response_url: Option<String>,
+    /// Sent back.
+    pub stack_id: String,
+    /// Sent back.
+    pub request_id: String,
+    /// Sent back.
+    pub logical_resource_id: String,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Migrated {
+    /// The version of the schema before; 0 when there was none.
+    pub from: i64,
+    /// The version of the schema now.
+    pub to: i64,
+}
+
+/// It was not done, or nobody could be told.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The schema is as it was.
+    #[error("the schema was not brought up to date")]
+    Db(#[from] DbError),
+    /// CloudFormation does not know, and gives up after an hour.
+    #[error("CloudFormation could not be told")]
+    Tell(#[source] reqwest::Error),
+}
+
+/// The function.
+pub struct Function(pub Arc<Access>);
+
+impl Function {
+    /// Migrates, and tells CloudFormation where it asked.
+    pub async fn handle(&self, request: Request) -> Result<Option<Migrated>, MigrateError> {
+        // A stack that goes takes no schema with it: the archive outlives its functions.
+        let migrated = match request.request_type.as_deref() {
+            Some("Delete") => Ok(None),
+            _ => self.migrate().await.map(Some),
+        };
+        if let Some(url) = &request.response_url {
+            tell(url, &answer(&request, &migrated)).await.map_err(MigrateError::Tell)?;
+        }
+        Ok(migrated?)
+    }
+
+    async fn migrate(&self) -> Result<Migrated, DbError> {
+        self.0.connected().await?;
+        let pool = self.0.pool();
+        let from = db::version(pool).await?;
+        db::migrate(pool).await?;
+        db::set_role(pool).await?;
+        Ok(Migrated { from, to: db::version(pool).await? })
+    }
+}
+
+fn answer(request: &Request, migrated: &Result<Option<Migrated>, DbError>) -> Value {
+    let mut answer = json!({
+        "Status": if migrated.is_ok() { "SUCCESS" } else { "FAILED" },
+        "PhysicalResourceId": "bio-mcp-schema", "StackId": request.stack_id, "RequestId": request.request_id,
+        "LogicalResourceId": request.logical_resource_id,
+    });
+    match migrated {
+        Ok(Some(migrated)) => answer["Data"] = json!(migrated),
+        Ok(None) => {}
+        Err(error) => answer["Reason"] = json!(telemetry::chain(error)),
+    }
+    answer
+}
+
+async fn tell(url: &str, answer: &Value) -> Result<(), reqwest::Error> {
+    // Fails only when there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
+    let told = client.put(url).header("content-type", "").body(answer.to_string()).send().await;
+    // The address is a permission: it is not shown.
+    told.and_then(reqwest::Response::error_for_status).map(|_| ()).map_err(reqwest::Error::without_url)
+}

@@ -1,0 +1,157 @@
+//! What is done by the clock: jobs of topics whose time has come, and the sweep.
+//!
+//! Doing either twice changes nothing: a topic's slot makes one job, and the sweep finds nothing the second time. The
+//! lease only saves the work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::db::{Access, DbError};
+use shared::deployment::{Deployment, limits};
+use shared::gauges::gauges;
+use shared::ingest::{self, Engine, UnitError};
+use shared::jobs::Limits;
+use shared::limits::dynamodb::{Lease, LimitsTable};
+use shared::pipelines::topics::{self, TopicError};
+use shared::readiness;
+use shared::words::config::TopicSetting;
+use shared::words::metrics::Gauge;
+use shared::words::telemetry;
+
+/// Somebody who does the same may be taken as dead after this time.
+const LONGEST: Duration = Duration::from_secs(55);
+
+/// What the clock asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Jobs for topics that are due.
+    Topics,
+    /// Take back what dead workers held, wake for what waits, finish what is stranded, forget what expired; and say how
+    /// everything is.
+    Sweep,
+}
+
+/// An event of EventBridge Scheduler: the input of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Tick {
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Done {
+    /// Somebody else did it at the same moment.
+    pub left_to_another: bool,
+    /// Jobs that are new.
+    pub jobs: usize,
+    /// Units taken back.
+    pub reclaimed: i32,
+    /// Jobs that had no end and have one now.
+    pub finished: u64,
+    /// Jobs whose rows went.
+    pub expired: u64,
+    /// Wake-ups sent.
+    pub wake_ups: usize,
+}
+
+/// It could not be done; the next tick tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum TickError {
+    /// The database failed.
+    #[error("the database failed")]
+    Db(#[from] DbError),
+    /// A configured topic cannot be one.
+    #[error("a topic of BIO_MCP_SYNC_TOPICS cannot be synced")]
+    Topic(#[from] TopicError),
+    /// Sweeping failed.
+    #[error("sweeping failed")]
+    Sweep(#[from] UnitError),
+}
+
+/// The function.
+pub struct Function {
+    engine: Engine,
+    access: Arc<Access>,
+    table: Option<LimitsTable>,
+    limits: Limits,
+    ttl_hours: i16,
+    topics: Vec<TopicSetting>,
+}
+
+impl Function {
+    /// The function of a deployment.
+    pub fn new(deployment: Deployment) -> Self {
+        Self {
+            limits: limits(&deployment.config),
+            ttl_hours: deployment.config.job_ttl_hours,
+            topics: deployment.config.topics,
+            engine: deployment.engine,
+            access: deployment.access,
+            table: deployment.table,
+        }
+    }
+
+    /// Does what the clock asks for; answers what was done, and what goes on.
+    pub async fn handle(&self, tick: Tick) -> Result<(Done, Vec<Gauge>), TickError> {
+        let done = match self.access.ready().await {
+            Ok(()) => self.act(tick.action).await,
+            Err(error) => Err(error.into()),
+        };
+        let mut seen = Vec::new();
+        if tick.action == Action::Sweep {
+            let readiness = readiness::look(&self.engine, &[]).await;
+            seen.push(("ready", vec![], if readiness.is_ready() { 1.0 } else { 0.0 }));
+            seen.extend(gauges(&self.engine.db).await.unwrap_or_default());
+        }
+        match done {
+            Ok(done) => Ok((done, seen)),
+            Err(error) => {
+                // An alarm hears of it, though the tick failed.
+                telemetry::write_metrics(telemetry::Output::Stdout, "scheduler", &seen);
+                Err(error)
+            }
+        }
+    }
+
+    async fn act(&self, action: Action) -> Result<Done, TickError> {
+        let name = format!("{action:?}").to_lowercase();
+        let lease = match self.lease(&name).await {
+            Ok(None) if self.table.is_some() => return Ok(Done { left_to_another: true, ..Done::default() }),
+            Ok(lease) => lease,
+            Err(()) => None,
+        };
+        let done = match action {
+            Action::Topics => self.submit_topics().await,
+            Action::Sweep => self.sweep().await,
+        };
+        if let (Some(table), Some(lease)) = (&self.table, lease)
+            && let Err(error) = table.end_lease(&lease).await
+        {
+            tracing::warn!(error = telemetry::chain(&error), "a lease is left to run out");
+        }
+        done
+    }
+
+    /// Without the table the work is done all the same: doing it twice is harmless.
+    async fn lease(&self, name: &str) -> Result<Option<Lease>, ()> {
+        let Some(table) = &self.table else { return Ok(None) };
+        let taken = table.take_lease(name, "scheduler", LONGEST).await;
+        taken.map_err(|error| tracing::warn!(error = telemetry::chain(&error), "going on without a lease"))
+    }
+
+    async fn submit_topics(&self) -> Result<Done, TickError> {
+        topics::add_configured(&self.engine.db, &self.topics).await?;
+        let jobs = topics::submit_due(&self.engine, self.limits, self.ttl_hours).await?;
+        Ok(Done { jobs: jobs.len(), ..Done::default() })
+    }
+
+    async fn sweep(&self) -> Result<Done, TickError> {
+        let swept = ingest::sweep(&self.engine, None).await?;
+        let wake_ups = self.engine.wake_workers().await?;
+        let finished = swept.finalised;
+        Ok(Done { reclaimed: swept.reclaimed, finished, expired: swept.expired, wake_ups, ..Done::default() })
+    }
+}

@@ -1,0 +1,22 @@
+//! The function `scheduler`: see the library.
+
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use scheduler::{Function, Tick};
+use shared::deployment::Deployment;
+use shared::words::telemetry;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let function = Function::new(Deployment::of_function("scheduler").await?);
+    let function = &function;
+    run(service_fn(move |event: LambdaEvent<Tick>| async move {
+        let done = function.handle(event.payload).await;
+        let (done, gauges) = done.inspect_err(|error| {
+            tracing::error!(error = telemetry::chain(error), "the tick failed");
+        })?;
+        tracing::info!(?done, "ticked");
+        telemetry::write_metrics(telemetry::Output::Stdout, "scheduler", &gauges);
+        Ok::<_, Error>(done)
+    }))
+    .await
+}

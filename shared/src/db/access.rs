@@ -1,0 +1,62 @@
+//! The way of a function to its database: nothing is asked before it is needed, and a password that was changed is
+//! read anew.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::BoxFuture;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+
+use super::{DbError, check, connect_lazily};
+
+/// Reads anew how the database is reached; nothing when it cannot be read.
+pub type Renew = Box<dyn Fn() -> BoxFuture<'static, Option<PgConnectOptions>> + Send + Sync>;
+
+/// A pool and the way to it.
+pub struct Access {
+    pool: PgPool,
+    renew: Option<Renew>,
+    is_fitting: AtomicBool,
+}
+
+impl Access {
+    /// A pool that connects when it is first used; `renew` is asked when the database refuses the password.
+    pub fn new(options: PgConnectOptions, max_connections: u32, renew: Option<Renew>) -> Self {
+        Self { pool: connect_lazily(options, max_connections), renew, is_fitting: AtomicBool::new(false) }
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// To be awaited before the database is used: there is a connection then, and the schema is at least this
+    /// program's. Asks nothing while that is known.
+    pub async fn ready(&self) -> Result<(), DbError> {
+        if self.pool.size() > 0 && self.is_fitting.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.connected().await?;
+        if !check(&self.pool).await? {
+            return Err(DbError::Behind);
+        }
+        self.is_fitting.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The same whatever the schema is.
+    pub async fn connected(&self) -> Result<(), DbError> {
+        if let Err(error) = self.touch().await {
+            let (DbError::Denied(_), Some(renew)) = (&error, &self.renew) else { return Err(error) };
+            tracing::warn!("the database refused the password: reading the secret again");
+            let Some(options) = renew().await else { return Err(error) };
+            self.pool.set_connect_options(options.application_name("bio-mcp"));
+            self.touch().await?;
+        }
+        Ok(())
+    }
+
+    async fn touch(&self) -> Result<(), DbError> {
+        Ok(self.pool.acquire().await.map(drop)?)
+    }
+}

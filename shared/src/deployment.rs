@@ -1,0 +1,219 @@
+//! What a program of this deployment stands on, made from the environment: settings, database, archive, queue, NCBI.
+//!
+//! [`Deployment`] is that of a function: nothing in it asks anything before its first use, so that a cold start pays
+//! only for what the first request needs. The command line makes its own of the same parts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::try_join_all;
+use sqlx::PgPool;
+
+use crate::archive::{Archive, Compression, DiskStore, Layout, OpenedLater, S3Settings, Store};
+use crate::db::{self, Access, OptionsError};
+use crate::ingest::{Engine, Settings};
+use crate::jobs::Limits;
+use crate::limits::PostgresPace;
+use crate::limits::dynamodb::{DynamoPace, LimitsTable};
+use crate::pipelines;
+use crate::pipelines::pubmed_files::FileSettings;
+use crate::pipelines::pubmed_sync::Sources;
+use crate::pubmed::eutils::{Client, Pace, Settings as EutilsSettings};
+use crate::queue::{ListenOnly, Queue, SqsQueue};
+use crate::secrets::{self, SecretError};
+use crate::tools::Toolbox;
+use crate::words::config::{
+    ArchivePlace, CompressionName, Config, ConfigErrors, DatabaseSettings, Secret, secret_arns,
+};
+use crate::words::telemetry;
+
+/// A program cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The environment is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// A secret cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// No database is named.
+    #[error(transparent)]
+    Database(#[from] OptionsError),
+    /// No archive is named.
+    #[error("no archive is configured: set BIO_MCP_ARCHIVE_BUCKET to the name of a versioned bucket")]
+    NoArchive,
+    /// The prefix is none.
+    #[error("BIO_MCP_ARCHIVE_PREFIX is not valid")]
+    Prefix,
+    /// A function would answer anybody.
+    #[error(
+        "anybody could ask this function: set BIO_MCP_AUTH_TOKENS (`bio-mcp token new` makes one) or \
+         BIO_MCP_OIDC_ISSUER, or say BIO_MCP_ALLOW_ANONYMOUS=true"
+    )]
+    Anonymous,
+}
+
+/// The settings of this process's environment, with the secrets that it names by ARN.
+pub async fn config() -> Result<Config, StartError> {
+    let read = secret_arns().into_iter().map(|(name, arn)| async move { Ok((name, secrets::read(name, &arn).await?)) });
+    let secrets: Vec<(&'static str, Secret)> = try_join_all(read).await.map_err(|error: SecretError| error)?;
+    Ok(Config::from_env(&secrets.into_iter().collect::<BTreeMap<_, _>>())?)
+}
+
+/// What a function works with.
+pub struct Deployment {
+    /// Settings.
+    pub config: Config,
+    /// State, objects, queue, and what jobs can be run.
+    pub engine: Engine,
+    /// NCBI.
+    pub client: Client,
+    /// The way to the database: to be awaited before it is used.
+    pub access: Arc<Access>,
+    /// Limits of the whole fleet, where a table is configured.
+    pub table: Option<LimitsTable>,
+}
+
+impl Deployment {
+    /// The deployment that the environment names; asks nothing but for secrets.
+    pub async fn from_env() -> Result<Self, StartError> {
+        Self::new(config().await?)
+    }
+
+    /// The same for a function of this name, which logs to standard output from here on; what keeps it from starting
+    /// is logged.
+    pub async fn of_function(service: &'static str) -> Result<Self, StartError> {
+        let made = Self::from_env().await;
+        let level = made.as_ref().map_or("info", |made| &made.config.log_level);
+        telemetry::init(service, level, true, telemetry::Output::Stdout);
+        made.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "cannot start"))
+    }
+
+    /// The deployment of these settings; asks nothing.
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let options = db::options(&config.database)?;
+        let access = Arc::new(Access::new(options, config.database.pool, renew(&config)));
+        let table = config.limits_table.as_deref().map(LimitsTable::new);
+        let client = client(&config, access.pool(), table.as_ref());
+        let store: Arc<dyn Store> = match &config.archive {
+            None => return Err(StartError::NoArchive),
+            Some(ArchivePlace::Dir(dir)) => Arc::new(DiskStore::new(dir)),
+            Some(ArchivePlace::Bucket(bucket)) => Arc::new(OpenedLater::new(s3_settings(&config, bucket))),
+        };
+        let downloads = std::env::temp_dir().join("bio-mcp-downloads");
+        let engine = Engine {
+            db: access.pool().clone(),
+            archive: archive(&config, store)?,
+            queue: queue(&config),
+            settings: engine_settings(&config),
+            pipelines: pipelines::all(file_settings(&config, downloads), &sources(&config, &client)),
+        };
+        Ok(Self { config, engine, client, access, table })
+    }
+
+    /// What tools work with.
+    pub fn toolbox(&self) -> Toolbox {
+        Toolbox {
+            engine: self.engine.clone(),
+            client: self.client.clone(),
+            limits: limits(&self.config),
+            ttl_hours: self.config.job_ttl_hours,
+            serve_abstracts: self.config.http.serve_abstracts,
+        }
+    }
+}
+
+/// How a changed password is read, where the database's secret is one by ARN.
+fn renew(config: &Config) -> Option<db::Renew> {
+    let (name, arn) = secret_arns().into_iter().find(|(name, _)| *name == "BIO_MCP_DATABASE_URL")?;
+    let settings = config.database.clone();
+    Some(Box::new(move || {
+        let (settings, arn) = (settings.clone(), arn.clone());
+        async move {
+            let secret =
+                secrets::read(name, &arn).await.inspect_err(|error| tracing::error!(%error, "no new password"));
+            db::options(&DatabaseSettings { secret: secret.ok(), ..settings }).ok()
+        }
+        .boxed()
+    }))
+}
+
+/// Limits on submissions.
+pub fn limits(config: &Config) -> Limits {
+    Limits { max_queued_jobs: config.max_queued_jobs, job_timeout_secs: config.job_timeout.as_secs_f64() }
+}
+
+/// NCBI at the pace of all who share the table, or the database.
+pub fn client(config: &Config, db: &PgPool, table: Option<&LimitsTable>) -> Client {
+    let settings = eutils_settings(config);
+    let per_second = settings.per_second();
+    let pace: Arc<dyn Pace> = match table {
+        Some(table) => Arc::new(DynamoPace::new(table.clone(), "ncbi", per_second)),
+        None => Arc::new(PostgresPace::new(db.clone(), "ncbi", per_second)),
+    };
+    Client::new(settings, pace)
+}
+
+/// Who asks NCBI, and where.
+pub fn eutils_settings(config: &Config) -> EutilsSettings {
+    EutilsSettings {
+        tool: config.pubmed.tool.clone(),
+        email: config.pubmed.email.clone(),
+        api_key: config.pubmed.api_key.clone(),
+        requests_per_second: config.pubmed.requests_per_second,
+        ..EutilsSettings::new(&config.pubmed.base_url)
+    }
+}
+
+/// What syncs ask.
+pub fn sources(config: &Config, client: &Client) -> Sources {
+    Sources::new(client.clone(), config.pubmed.max_records)
+}
+
+/// How bulk files are read.
+pub fn file_settings(config: &Config, downloads: PathBuf) -> FileSettings {
+    FileSettings { max_file_bytes: config.max_file_bytes, files_url: config.pubmed.files_url.clone(), downloads }
+}
+
+/// What wakes workers.
+pub fn queue(config: &Config) -> Arc<dyn Queue> {
+    match &config.jobs_queue_url {
+        Some(url) => Arc::new(SqsQueue::new(url)),
+        None => Arc::new(ListenOnly),
+    }
+}
+
+/// How a bucket is used.
+pub fn s3_settings(config: &Config, bucket: &str) -> S3Settings {
+    S3Settings {
+        bucket: bucket.to_owned(),
+        kms_key_id: config.archive_kms_key_id.clone(),
+        path_style: config.has_s3_endpoint,
+    }
+}
+
+/// The archive in a store.
+pub fn archive(config: &Config, store: Arc<dyn Store>) -> Result<Archive, StartError> {
+    let compression = match config.archive_compression {
+        CompressionName::Zstd => Compression::Zstd,
+        CompressionName::Gzip => Compression::Gzip,
+    };
+    let layout = Layout::new(&config.archive_prefix, compression).map_err(|_| StartError::Prefix)?;
+    Ok(Archive::new(store, layout, config.max_record_bytes))
+}
+
+/// How units are leased and batched.
+pub fn engine_settings(config: &Config) -> Settings {
+    Settings {
+        job_units: config.job_units,
+        tool_limits: config.tool_limits.clone(),
+        heartbeat: config.heartbeat,
+        stale: config.stale,
+        sweep: config.sweep,
+        unit_timeout: config.unit_timeout,
+        batch_records: config.batch_records,
+        ..Settings::default()
+    }
+}

@@ -1,0 +1,23 @@
+//! What goes on, in numbers of this moment: for a scraper, and for CloudWatch.
+
+use sqlx::PgPool;
+
+use crate::db::DbError;
+use crate::jobs::going_on;
+use crate::syncs;
+use crate::words::metrics::Gauge;
+
+/// `jobs_running`, `queue_age_seconds`, `progress_pct{tool}`, and `sync_age_seconds` where there are topics.
+pub async fn gauges(db: &PgPool) -> Result<Vec<Gauge>, DbError> {
+    let mut jobs = going_on(db).await?;
+    jobs.sort_by(|a, b| a.tool.cmp(&b.tool));
+    let count = |n: i64| i32::try_from(n).map_or(f64::INFINITY, f64::from);
+    let mut gauges = vec![
+        ("jobs_running", vec![], jobs.iter().map(|job| count(job.running)).sum()),
+        ("queue_age_seconds", vec![], jobs.iter().map(|job| job.oldest_secs).fold(0.0, f64::max)),
+    ];
+    let running = jobs.iter().filter(|job| job.running > 0);
+    gauges.extend(running.map(|job| ("progress_pct", vec![("tool", job.tool.clone())], job.fraction * 100.0)));
+    gauges.extend(syncs::oldest_topic_secs(db).await?.map(|secs| ("sync_age_seconds", vec![], secs)));
+    Ok(gauges)
+}

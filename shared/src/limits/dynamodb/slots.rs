@@ -1,0 +1,93 @@
+//! Slots of a tool with a scarce upstream: so many calls at a time in the whole fleet.
+//!
+//! A holder that dies frees its slot when its time is up: expiry is looked at here, never left to the table's TTL,
+//! which deletes days later.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+
+use super::{Item, LimitsTable, TableError, Updated, now_ms, number, send};
+
+/// How often a slot is tried for while others change the item at the same moment.
+const TRIES: u32 = 20;
+
+/// A held slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    tool: String,
+    holder: String,
+}
+
+impl LimitsTable {
+    /// A slot among `limit` of a tool, held for `longest` unless it is given back before; nothing when all are held.
+    pub async fn take_slot(&self, tool: &str, limit: usize, longest: Duration) -> Result<Option<Slot>, TableError> {
+        let holder = uuid::Uuid::new_v4().simple().to_string();
+        for _ in 0..TRIES {
+            let now = now_ms();
+            let expires = now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX));
+            match self.add_holder(tool, &holder, limit, expires).await? {
+                Updated::Done(_) => return Ok(Some(Slot { tool: tool.to_owned(), holder })),
+                // The first of all.
+                Updated::Refused(None) => self.begin_slots(tool).await?,
+                Updated::Refused(Some(item)) => match expired(&item, now) {
+                    Some(dead) => self.drop_holder(tool, &dead.0, Some(dead.1)).await?,
+                    None if holders(&item).is_none() => self.begin_slots(tool).await?,
+                    None => return Ok(None),
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives a slot back.
+    pub async fn give_back(&self, slot: &Slot) -> Result<(), TableError> {
+        self.drop_holder(&slot.tool, &slot.holder, None).await
+    }
+
+    async fn add_holder(&self, tool: &str, holder: &str, limit: usize, expires: i64) -> Result<Updated, TableError> {
+        let update = self.update("slots", tool).await;
+        let update = update
+            .update_expression("SET holders.#holder = :expires")
+            .condition_expression("attribute_exists(holders) AND size(holders) < :limit")
+            .expression_attribute_names("#holder", holder)
+            .expression_attribute_values(":expires", number(expires))
+            .expression_attribute_values(":limit", number(i64::try_from(limit).unwrap_or(i64::MAX)))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        send(update).await
+    }
+
+    async fn begin_slots(&self, tool: &str) -> Result<(), TableError> {
+        let update = self.update("slots", tool).await;
+        let update = update
+            .update_expression("SET holders = :none")
+            .condition_expression("attribute_not_exists(holders)")
+            .expression_attribute_values(":none", AttributeValue::M(Item::new()));
+        send(update).await.map(|_| ())
+    }
+
+    /// Removes a holder; with `expires`, only while it is that holding.
+    async fn drop_holder(&self, tool: &str, holder: &str, expires: Option<i64>) -> Result<(), TableError> {
+        let update = self.update("slots", tool).await;
+        let update = update.update_expression("REMOVE holders.#holder").expression_attribute_names("#holder", holder);
+        let update = match expires {
+            Some(expires) => update
+                .condition_expression("holders.#holder = :expires")
+                .expression_attribute_values(":expires", number(expires)),
+            None => update.condition_expression("attribute_exists(holders.#holder)"),
+        };
+        send(update).await.map(|_| ())
+    }
+}
+
+fn holders(item: &Item) -> Option<&Item> {
+    item.get("holders")?.as_m().ok()
+}
+
+/// A holder whose time is up.
+fn expired(item: &Item, now: i64) -> Option<(String, i64)> {
+    holders(item)?.iter().find_map(|(holder, expires)| {
+        let expires = expires.as_n().ok()?.parse().ok()?;
+        (expires < now).then(|| (holder.clone(), expires))
+    })
+}

@@ -1,0 +1,50 @@
+//! The database.
+
+use std::collections::BTreeMap;
+
+use super::DATABASE_URL;
+use super::reader::Reader;
+use super::secret::Secret;
+
+/// Where the database is, and who asks.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseSettings {
+    /// `BIO_MCP_DATABASE_URL`
+    pub url: Option<Secret>,
+    /// `BIO_MCP_DATABASE_URL_SECRET_ARN`: a URL, or the JSON of a secret that AWS manages. Beside a URL, only its
+    /// `username` and `password` count.
+    pub secret: Option<Secret>,
+    /// `BIO_MCP_DATABASE_CA_PEM`: certificates of the server's authority, where the system does not know it.
+    pub ca_pem: Option<String>,
+    /// `BIO_MCP_DATABASE_POOL`: connections of one function.
+    pub pool: u32,
+}
+
+impl DatabaseSettings {
+    /// Whether there is one.
+    pub fn is_given(&self) -> bool {
+        self.url.is_some() || self.secret.is_some()
+    }
+}
+
+pub(super) fn read<F: Fn(&str) -> Option<String>>(
+    env: &mut Reader<F>,
+    secrets: &BTreeMap<&'static str, Secret>,
+) -> DatabaseSettings {
+    let url = env.text(DATABASE_URL);
+    let is_url = |text: &str| text.starts_with("postgres://") || text.starts_with("postgresql://");
+    // A managed secret may be handed over as text, too.
+    if url.as_deref().is_some_and(|url| !is_url(url) && !url.starts_with('{')) {
+        env.errors.push(format!("{DATABASE_URL} must start with postgres://, or be the JSON of a managed secret"));
+    }
+    let (url, as_secret) = match url {
+        Some(json) if json.starts_with('{') => (None, Some(json)),
+        url => (url, None),
+    };
+    DatabaseSettings {
+        url: url.map(Secret::new),
+        secret: secrets.get(DATABASE_URL).cloned().or(as_secret.map(Secret::new)),
+        ca_pem: env.text("BIO_MCP_DATABASE_CA_PEM"),
+        pool: env.number("BIO_MCP_DATABASE_POOL", 2, 1, 100),
+    }
+}

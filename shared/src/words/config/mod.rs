@@ -1,0 +1,293 @@
+//! Configuration: the one place that reads the environment. All errors are reported at once, each
+//! with the name of its variable; values that may be secret are never shown.
+
+mod database;
+mod http;
+mod pubmed;
+mod reader;
+mod secret;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use database::DatabaseSettings;
+pub use http::{AuthSetting, HttpSettings, OidcSettings, TokenHash, is_safe_url};
+pub use pubmed::PubmedSettings;
+pub use reader::ConfigErrors;
+use reader::Reader;
+pub use secret::Secret;
+
+/// How objects are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionName {
+    /// `zstd`
+    Zstd,
+    /// `gzip`
+    Gzip,
+}
+
+/// Where objects are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArchivePlace {
+    /// A directory.
+    Dir(PathBuf),
+    /// An S3 bucket.
+    Bucket(String),
+}
+
+impl ArchivePlace {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(dir) = text.strip_prefix("file://") {
+            return dir.starts_with('/').then(|| Self::Dir(PathBuf::from(dir)));
+        }
+        let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+        let is_bucket = (3..=63).contains(&text.len())
+            && text.bytes().all(fine)
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+        is_bucket.then(|| Self::Bucket(text.to_owned()))
+    }
+}
+
+/// A query that is synced by itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicSetting {
+    /// Its key; derived from the query if not given.
+    #[serde(default)]
+    pub query_key: Option<String>,
+    /// The query.
+    pub query: String,
+}
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The database; without one a private Postgres is started.
+    pub database: DatabaseSettings,
+    /// `BIO_MCP_JOBS_QUEUE_URL`: the SQS queue that wakes workers; without it they listen to the database.
+    pub jobs_queue_url: Option<String>,
+    /// `BIO_MCP_LIMITS_TABLE`: the DynamoDB table of limits that all share; without it they are rows in Postgres.
+    pub limits_table: Option<String>,
+    /// `BIO_MCP_ARCHIVE_BUCKET`; without it, `archive/` in the data directory.
+    pub archive: Option<ArchivePlace>,
+    /// `BIO_MCP_ARCHIVE_KMS_KEY_ID`: encrypts new objects in a bucket.
+    pub archive_kms_key_id: Option<String>,
+    /// `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` is set: a server of one's own, whose buckets have no
+    /// names of their own.
+    pub has_s3_endpoint: bool,
+    /// `BIO_MCP_ARCHIVE_PREFIX`
+    pub archive_prefix: String,
+    /// `BIO_MCP_ARCHIVE_COMPRESSION`
+    pub archive_compression: CompressionName,
+    /// `BIO_MCP_MAX_RECORD_BYTES`
+    pub max_record_bytes: usize,
+    /// `BIO_MCP_MAX_FILE_BYTES`: the most bytes one file may unpack to.
+    pub max_file_bytes: u64,
+    /// `BIO_MCP_BATCH_RECORDS`
+    pub batch_records: usize,
+    /// NCBI.
+    pub pubmed: PubmedSettings,
+    /// The HTTP server.
+    pub http: HttpSettings,
+    /// `BIO_MCP_SYNC_TOPICS`
+    pub topics: Vec<TopicSetting>,
+    /// `BIO_MCP_WORKERS`: units that one program works on at a time.
+    pub workers: usize,
+    /// `BIO_MCP_TOOL_LIMIT_PUBMED_SYNC`, `…_SYNC_INCREMENTAL`, `…_INGEST_FILES`: running jobs per tool.
+    pub tool_limits: BTreeMap<String, i32>,
+    /// `BIO_MCP_MAX_QUEUED_JOBS`
+    pub max_queued_jobs: i64,
+    /// `BIO_MCP_JOB_UNITS`
+    pub job_units: i32,
+    /// `BIO_MCP_JOB_TTL_HOURS`
+    pub job_ttl_hours: i16,
+    /// `BIO_MCP_JOB_TIMEOUT_SECS`
+    pub job_timeout: Duration,
+    /// `BIO_MCP_UNIT_TIMEOUT_SECS`
+    pub unit_timeout: Duration,
+    /// `BIO_MCP_HEARTBEAT_SECS`
+    pub heartbeat: Duration,
+    /// `BIO_MCP_STALE_SECS`
+    pub stale: Duration,
+    /// `BIO_MCP_SWEEP_SECS`
+    pub sweep: Duration,
+    /// `BIO_MCP_LOG_LEVEL`
+    pub log_level: String,
+    /// `BIO_MCP_JSON_LOGS`
+    pub json_logs: bool,
+    /// `BIO_MCP_POSTGRES_BIN`: where initdb, `pg_ctl` and postgres are.
+    pub postgres_bin: Option<PathBuf>,
+    /// `PATH`, to find Postgres when nothing else says where it is.
+    pub path: Option<std::ffi::OsString>,
+}
+
+/// The variable of the database.
+const DATABASE_URL: &str = "BIO_MCP_DATABASE_URL";
+
+/// Variables that may be given as the ARN of a secret, in `…_SECRET_ARN`.
+const SECRETS: [&str; 3] = [DATABASE_URL, "BIO_MCP_PUBMED_API_KEY", "BIO_MCP_AUTH_TOKENS"];
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The secrets that this process's environment names by ARN: variable and ARN.
+pub fn secret_arns() -> Vec<(&'static str, String)> {
+    let arn = |name: &str| env(&format!("{name}_SECRET_ARN")).filter(|arn| !arn.trim().is_empty());
+    SECRETS.into_iter().filter_map(|name| Some((name, arn(name)?))).collect()
+}
+
+impl Config {
+    /// Reads this process's environment; `secrets` are those that [`secret_arns`] named, by variable.
+    pub fn from_env(secrets: &BTreeMap<&'static str, Secret>) -> Result<Self, ConfigErrors> {
+        Self::read_with(env, secrets)
+    }
+
+    /// Reads settings from anywhere, e.g. a map in a test.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        Self::read_with(lookup, &BTreeMap::new())
+    }
+
+    fn read_with(
+        lookup: impl Fn(&str) -> Option<String>,
+        secrets: &BTreeMap<&'static str, Secret>,
+    ) -> Result<Self, ConfigErrors> {
+        let beside = SECRETS.iter().filter(|name| **name != DATABASE_URL && secrets.contains_key(**name));
+        let twice = beside.filter(|name| lookup(name).is_some_and(|value| !value.trim().is_empty()));
+        let errors = twice.map(|name| format!("{name} and {name}_SECRET_ARN are both set: one must go")).collect();
+        let from_secrets = |name: &str| secrets.get(name).map(|secret| secret.expose().to_owned());
+        let lookup =
+            |name: &str| if name == DATABASE_URL { lookup(name) } else { from_secrets(name).or_else(|| lookup(name)) };
+        let mut env = Reader { lookup, errors };
+        let database = database::read(&mut env, secrets);
+        let jobs_queue_url = env.text("BIO_MCP_JOBS_QUEUE_URL");
+        if jobs_queue_url.as_deref().is_some_and(|url| !is_safe_url(url)) {
+            env.errors.push("BIO_MCP_JOBS_QUEUE_URL must be the https address of an SQS queue".to_owned());
+        }
+        let archive = env.text("BIO_MCP_ARCHIVE_BUCKET").and_then(|text| {
+            let place = ArchivePlace::parse(&text);
+            if place.is_none() {
+                env.errors.push(
+                    "BIO_MCP_ARCHIVE_BUCKET must be the name of a bucket, or file:///dir with an absolute path"
+                        .to_owned(),
+                );
+            }
+            place
+        });
+        let archive_prefix = env.text("BIO_MCP_ARCHIVE_PREFIX").unwrap_or_else(|| "pubmed".to_owned());
+        if !is_prefix(&archive_prefix) {
+            env.errors.push(
+                "BIO_MCP_ARCHIVE_PREFIX must be letters, digits, '-', '_' and '.', parts separated by '/'".to_owned(),
+            );
+        }
+        let pubmed = pubmed::read(&mut env);
+        let http = http::read(&mut env);
+        let topics = env.text("BIO_MCP_SYNC_TOPICS").map_or_else(Vec::new, |text| {
+            serde_json::from_str(&text).unwrap_or_else(|_| {
+                env.errors.push(
+                    "BIO_MCP_SYNC_TOPICS must be a JSON list like [{\"query_key\": \"asthma\", \"query\": \"asthma\"}]"
+                        .to_owned(),
+                );
+                Vec::new()
+            })
+        });
+        let tool_limits = BTreeMap::from([
+            ("pubmed.sync".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SYNC", 8, 1, 10_000)),
+            (
+                "pubmed.sync.incremental".to_owned(),
+                env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SYNC_INCREMENTAL", 8, 1, 10_000),
+            ),
+            ("pubmed.ingest_files".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_INGEST_FILES", 8, 1, 10_000)),
+        ]);
+        let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+        let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
+        let compressions = [("zstd", CompressionName::Zstd), ("gzip", CompressionName::Gzip)];
+        let config = Self {
+            database,
+            jobs_queue_url,
+            limits_table: env.text("BIO_MCP_LIMITS_TABLE"),
+            archive,
+            archive_kms_key_id: env.text("BIO_MCP_ARCHIVE_KMS_KEY_ID"),
+            has_s3_endpoint: env.text("AWS_ENDPOINT_URL_S3").or_else(|| env.text("AWS_ENDPOINT_URL")).is_some(),
+            archive_prefix,
+            archive_compression: env.choice("BIO_MCP_ARCHIVE_COMPRESSION", CompressionName::Zstd, &compressions),
+            max_record_bytes: env.number("BIO_MCP_MAX_RECORD_BYTES", 64 << 20, 1024, 1 << 30),
+            max_file_bytes: env.number("BIO_MCP_MAX_FILE_BYTES", 16 << 30, 1 << 20, 1 << 40),
+            batch_records: env.number("BIO_MCP_BATCH_RECORDS", 1000, 1, 10_000),
+            pubmed,
+            http,
+            topics,
+            workers: env.number("BIO_MCP_WORKERS", 4, 1, 64),
+            tool_limits,
+            max_queued_jobs: env.number("BIO_MCP_MAX_QUEUED_JOBS", 1000, 1, 1_000_000),
+            job_units: env.number("BIO_MCP_JOB_UNITS", 8, 1, 10_000),
+            job_ttl_hours: env.number("BIO_MCP_JOB_TTL_HOURS", 24, 1, 168),
+            job_timeout: env.secs("BIO_MCP_JOB_TIMEOUT_SECS", 21_600, 1, 604_800),
+            unit_timeout: env.secs("BIO_MCP_UNIT_TIMEOUT_SECS", 840, 1, 86_400),
+            heartbeat: env.secs("BIO_MCP_HEARTBEAT_SECS", 30, 1, 3600),
+            stale: env.secs("BIO_MCP_STALE_SECS", 120, 2, 86_400),
+            sweep: env.secs("BIO_MCP_SWEEP_SECS", 60, 1, 3600),
+            log_level: env.choice("BIO_MCP_LOG_LEVEL", "info", &levels).to_owned(),
+            json_logs: env.choice("BIO_MCP_JSON_LOGS", false, &switch),
+            postgres_bin: env.text("BIO_MCP_POSTGRES_BIN").map(PathBuf::from),
+            path: env.text("PATH").map(Into::into),
+        };
+        if config.heartbeat * 2 > config.stale {
+            env.errors.push("BIO_MCP_STALE_SECS must be at least twice BIO_MCP_HEARTBEAT_SECS".to_owned());
+        }
+        if env.errors.is_empty() { Ok(config) } else { Err(ConfigErrors(env.errors)) }
+    }
+}
+
+fn is_prefix(text: &str) -> bool {
+    text.split('/').all(|part| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+        Config::read(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn an_empty_environment_is_fine() {
+        let config = read(&[]).expect("defaults");
+        assert_eq!(config.archive_prefix, "pubmed");
+        assert_eq!(config.heartbeat, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn all_errors_are_reported_at_once_without_values() {
+        let errors = read(&[
+            ("BIO_MCP_DATABASE_URL", "mysql://me:hunter2@host/db"),
+            ("BIO_MCP_ARCHIVE_BUCKET", "A Bucket"),
+            ("BIO_MCP_PUBMED_BASE_URL", "ftp://x"),
+            ("BIO_MCP_PUBMED_EMAIL", "nobody"),
+            ("BIO_MCP_SYNC_TOPICS", "[{\"q\": 1}]"),
+            ("BIO_MCP_ARCHIVE_PREFIX", "../x"),
+            ("BIO_MCP_ARCHIVE_COMPRESSION", "lzma"),
+            ("BIO_MCP_HEARTBEAT_SECS", "100"),
+            ("BIO_MCP_JOB_UNITS", "many"),
+        ])
+        .expect_err("all wrong");
+        assert_eq!(errors.0.len(), 9, "{errors}");
+        assert!(!errors.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let config =
+            read(&[("BIO_MCP_DATABASE_URL", "postgres://me:hunter2@host/db"), ("BIO_MCP_PUBMED_API_KEY", "hunter2")])
+                .expect("valid");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}
