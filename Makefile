@@ -47,8 +47,8 @@ mutants: ## plant sixteen bugs, one at a time: the tests must catch each
 	@scripts/mutants.sh
 
 SEEDS ?= 5000
-EXAMPLES ?= 6500
-campaign: ## thousands of upstream histories (SEEDS=5000), a hundred thousand HTTP requests (EXAMPLES=6500)
+EXAMPLES ?= 11500
+campaign: ## thousands of upstream histories (SEEDS=5000), a hundred thousand HTTP requests (EXAMPLES=11500)
 	@BIO_MCP_MODEL_SEEDS=$(SEEDS) BIO_MCP_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) \
 		scripts/test.sh -E 'binary(sync_model) | test(every_answer_is_as_the_document_says)'
 

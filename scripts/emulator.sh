@@ -1,5 +1,5 @@
-# Sourced: starts the S3 emulator on a free loopback port, waits for it, and exports
-# BIO_MCP_TEST_S3_ENDPOINT and what the AWS SDK needs. `stop_emulator` ends it.
+# Sourced: starts the AWS emulator on a free loopback port, waits for it, and exports
+# BIO_MCP_TEST_AWS_ENDPOINT and what the AWS SDK needs. `stop_emulator` ends it.
 start_emulator() { # directory for its log
     local port tools="$PWD/.tools/ministack"
     # Below the ephemeral ports, so that nobody else is given it in between.
@@ -16,10 +16,10 @@ while True:
         break
 PY
     )
-    env -i PATH="$PATH" HOME="$1" PYTHONPATH="$tools" BIND_HOST=127.0.0.1 GATEWAY_PORT="$port" SERVICES=s3 \
+    env -i PATH="$PATH" HOME="$1" PYTHONPATH="$tools" BIND_HOST=127.0.0.1 GATEWAY_PORT="$port" SERVICES=s3,sqs,dynamodb,secretsmanager \
         IOT_MTLS_ENABLED=false LOG_LEVEL=ERROR python3 -m ministack >"$1/emulator.log" 2>&1 &
     EMULATOR_PID=$!
-    export BIO_MCP_TEST_S3_ENDPOINT="http://127.0.0.1:$port"
+    export BIO_MCP_TEST_AWS_ENDPOINT="http://127.0.0.1:$port"
     python3 - "$port" <<'PY'
 import socket, sys, time
 for _ in range(300):
@@ -29,7 +29,7 @@ for _ in range(300):
     except OSError:
         time.sleep(0.1)
 else:
-    sys.exit("the S3 emulator does not answer")
+    sys.exit("the AWS emulator does not answer")
 PY
 }
 

@@ -58,7 +58,7 @@ impl<E: ProvideErrorMetadata> From<&SdkError<E, Response>> for AwsError {
             (SdkError::DispatchFailure(failure), ..) if failure.is_timeout() => "no answer in time".to_owned(),
             (SdkError::DispatchFailure(failure), ..) if failure.is_io() => "the connection failed".to_owned(),
             (SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_), ..) => {
-                "the request could not be made: are AWS region and credentials set?".to_owned()
+                "the request could not be sent: is the server there, and are AWS region and credentials set?".to_owned()
             }
             (_, Some(status), Some(code)) => format!("{code} (HTTP {status})"),
             (_, Some(status), None) => format!("HTTP {status}"),

@@ -212,6 +212,7 @@ pub fn engine_settings(config: &Config) -> Settings {
         heartbeat: config.heartbeat,
         stale: config.stale,
         sweep: config.sweep,
+        wake_again: config.wake_again,
         unit_timeout: config.unit_timeout,
         batch_records: config.batch_records,
         ..Settings::default()

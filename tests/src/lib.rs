@@ -1,9 +1,13 @@
 //! What the tests share: databases, archives, the program itself, invariants.
 
+pub mod aws;
+pub mod cloud;
 pub mod counting;
 pub mod engine;
+pub mod event_source;
 pub mod http;
 pub mod invariants;
+pub mod lambda;
 pub mod mcp;
 pub mod mcp_fixture;
 pub mod program;

@@ -286,16 +286,19 @@ async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
     assert_eq!(metric(&metrics().await).as_deref(), Some("breaker_open{dependency=\"database\"} 0"));
 
     shutter.is_shut.store(true, Ordering::Relaxed);
-    loop {
-        let answer = server.get("/v1/jobs").await;
-        if answer.status == 200 {
-            continue; // The door is not quite shut yet.
+    let opened = async {
+        loop {
+            let answer = server.get("/v1/jobs").await;
+            if answer.status == 200 {
+                continue; // The door is not quite shut yet.
+            }
+            assert_eq!(answer.error(), (503, "DATABASE_ERROR"));
+            if metric(&metrics().await).as_deref() == Some("breaker_open{dependency=\"database\"} 1") {
+                break;
+            }
         }
-        assert_eq!(answer.error(), (503, "DATABASE_ERROR"));
-        if metric(&metrics().await).as_deref() == Some("breaker_open{dependency=\"database\"} 1") {
-            break;
-        }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(60), opened).await.expect("the breaker opens");
     let refused = mcp::send(&server, "tools/call", json!({ "name": "corpus_checkpoint_list" }), false).await;
     let (error, is_error) = mcp::answered(&refused.body);
     assert!(is_error && error["error_code"] == "DATABASE_ERROR" && error["retryable"] == true, "{error}");

@@ -21,8 +21,8 @@ async fn the_disk_store_conforms() {
 
 /// A new bucket on the emulator; nothing where there is none.
 async fn bucket(versioned: bool) -> Option<(String, aws_sdk_s3::Client)> {
-    let Some(endpoint) = tests::variable("BIO_MCP_TEST_S3_ENDPOINT") else {
-        eprintln!("SKIPPED: BIO_MCP_TEST_S3_ENDPOINT names no S3 emulator: run `make test`");
+    let Some(endpoint) = tests::variable("BIO_MCP_TEST_AWS_ENDPOINT") else {
+        eprintln!("SKIPPED: BIO_MCP_TEST_AWS_ENDPOINT names no S3 emulator: run `make test`");
         return None;
     };
     let client = tests::s3::client(&endpoint);
@@ -32,7 +32,7 @@ async fn bucket(versioned: bool) -> Option<(String, aws_sdk_s3::Client)> {
 async fn open(bucket: &str, kms_key_id: Option<&str>) -> Result<S3Store, OpenError> {
     let kms_key_id = kms_key_id.map(str::to_owned);
     let settings = S3Settings { bucket: bucket.to_owned(), kms_key_id, path_style: true };
-    let endpoint = tests::variable("BIO_MCP_TEST_S3_ENDPOINT").expect("there");
+    let endpoint = tests::variable("BIO_MCP_TEST_AWS_ENDPOINT").expect("there");
     S3Store::open_with(settings, &tests::s3::config(&endpoint)).await
 }
 

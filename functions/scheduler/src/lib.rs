@@ -138,7 +138,7 @@ impl Function {
     /// Without the table the work is done all the same: doing it twice is harmless.
     async fn lease(&self, name: &str) -> Result<Option<Lease>, ()> {
         let Some(table) = &self.table else { return Ok(None) };
-        let taken = table.take_lease(name, "scheduler", LONGEST).await;
+        let taken = table.take_lease(name, LONGEST).await;
         taken.map_err(|error| tracing::warn!(error = telemetry::chain(&error), "going on without a lease"))
     }
 

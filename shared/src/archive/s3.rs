@@ -16,6 +16,7 @@ use aws_sdk_s3::types::{
     BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart,
     ServerSideEncryption,
 };
+use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
@@ -91,6 +92,8 @@ impl S3Store {
         let config = aws_sdk_s3::config::Builder::from(config)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(6))
+            // A burst of failures fails all that is under way at once: each may be tried again, not only some.
+            .retry_partition(RetryPartition::custom("archive").token_bucket(TokenBucket::unlimited()).build())
             .force_path_style(settings.path_style)
             .build();
         let store =
@@ -408,7 +411,8 @@ fn failed<E: ProvideErrorMetadata>(action: &'static str, path: &str, error: &Sdk
                 SdkError::DispatchFailure(failure) if failure.is_io() => "the connection failed".to_owned(),
                 SdkError::DispatchFailure(failure) if failure.is_timeout() => "no answer in time".to_owned(),
                 SdkError::DispatchFailure(_) => {
-                    "the request could not be sent: are AWS region and credentials set?".to_owned()
+                    "the request could not be sent: is the server there, and are AWS region and credentials set?"
+                        .to_owned()
                 }
                 SdkError::ConstructionFailure(_) => {
                     "the request could not be made: are region and credentials set?".to_owned()

@@ -94,7 +94,8 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<
 /// A small pool that connects when it is first used. Its role has the session's settings, see [`set_role`]: proxies
 /// accept none at the start of a connection.
 pub fn connect_lazily(options: PgConnectOptions, max_connections: u32) -> PgPool {
-    pool(max_connections).connect_lazy_with(options.application_name("bio-mcp"))
+    // A function that waits is paid for, and API Gateway waits half a minute.
+    pool(max_connections).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options.application_name("bio-mcp"))
 }
 
 /// Gives the settings of a session to the role that asks, for this database.

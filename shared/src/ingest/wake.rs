@@ -1,9 +1,7 @@
 //! Waking workers: right after a commit that leaves something to claim, and by the sweep what slipped.
 //!
 //! The rows are the outbox. A unit is marked before its message is sent; one whose message was lost is marked again
-//! after [`AGAIN`].
-
-use std::time::Duration;
+//! after a while.
 
 use uuid::Uuid;
 
@@ -12,9 +10,6 @@ use crate::db::DbError;
 use crate::jobs;
 use crate::queue::WakeUp;
 use crate::words::{JobId, UnitId, metrics};
-
-/// Nobody is woken twice for a unit within this time.
-const AGAIN: Duration = Duration::from_secs(30);
 
 /// Units marked by one statement.
 const AT_ONCE: i64 = 200;
@@ -69,7 +64,7 @@ impl Engine {
     async fn due(&self) -> Result<Vec<WakeUp>, DbError> {
         let due: Vec<(Uuid, Uuid, String)> = sqlx::query_as(include_str!("sql/dispatch.sql"))
             .bind(i64::from(self.settings.job_units))
-            .bind(AGAIN.as_secs_f64())
+            .bind(self.settings.wake_again.as_secs_f64())
             .bind(serde_json::to_value(&self.settings.tool_limits).expect("numbers by name are JSON"))
             .bind(self.tools())
             .bind(AT_ONCE)

@@ -20,13 +20,15 @@ fn until(longest: Duration) -> i64 {
 
 impl LimitsTable {
     /// The lease of a name for so long; nothing while somebody else holds it.
-    pub async fn take_lease(&self, name: &str, owner: &str, longest: Duration) -> Result<Option<Lease>, TableError> {
+    pub async fn take_lease(&self, name: &str, longest: Duration) -> Result<Option<Lease>, TableError> {
+        // Its own: when the answer is lost, the SDK asks again, and must not find itself in the way.
+        let owner = uuid::Uuid::new_v4().simple().to_string();
         let update = self.update("lease", name).await;
         let update = update
             .update_expression("SET #owner = :owner, expires_ms = :until ADD version :one")
-            .condition_expression("attribute_not_exists(expires_ms) OR expires_ms < :now")
+            .condition_expression("attribute_not_exists(expires_ms) OR expires_ms < :now OR #owner = :owner")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", AttributeValue::S(owner.to_owned()))
+            .expression_attribute_values(":owner", AttributeValue::S(owner))
             .expression_attribute_values(":until", number(until(longest)))
             .expression_attribute_values(":now", number(now_ms()))
             .expression_attribute_values(":one", number(1))

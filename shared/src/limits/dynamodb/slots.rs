@@ -49,7 +49,9 @@ impl LimitsTable {
         let update = self.update("slots", tool).await;
         let update = update
             .update_expression("SET holders.#holder = :expires")
-            .condition_expression("attribute_exists(holders) AND size(holders) < :limit")
+            .condition_expression(
+                "attribute_exists(holders.#holder) OR attribute_exists(holders) AND size(holders) < :limit",
+            )
             .expression_attribute_names("#holder", holder)
             .expression_attribute_values(":expires", number(expires))
             .expression_attribute_values(":limit", number(i64::try_from(limit).unwrap_or(i64::MAX)))

@@ -113,6 +113,8 @@ pub struct Config {
     pub stale: Duration,
     /// `BIO_MCP_SWEEP_SECS`
     pub sweep: Duration,
+    /// `BIO_MCP_WAKE_AGAIN_SECS`: a wake-up by the queue that led to nothing is sent again after this time.
+    pub wake_again: Duration,
     /// `BIO_MCP_LOG_LEVEL`
     pub log_level: String,
     /// `BIO_MCP_JSON_LOGS`
@@ -230,6 +232,7 @@ impl Config {
             heartbeat: env.secs("BIO_MCP_HEARTBEAT_SECS", 30, 1, 3600),
             stale: env.secs("BIO_MCP_STALE_SECS", 120, 2, 86_400),
             sweep: env.secs("BIO_MCP_SWEEP_SECS", 60, 1, 3600),
+            wake_again: env.secs("BIO_MCP_WAKE_AGAIN_SECS", 30, 1, 3600),
             log_level: env.choice("BIO_MCP_LOG_LEVEL", "info", &levels).to_owned(),
             json_logs: env.choice("BIO_MCP_JSON_LOGS", false, &switch),
             postgres_bin: env.text("BIO_MCP_POSTGRES_BIN").map(PathBuf::from),

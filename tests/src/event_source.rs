@@ -1,0 +1,110 @@
+//! What stands between a queue of SQS and a function in AWS: the event source mapping, as documented.
+//!
+//! It receives a batch, invokes the function with it, and deletes what the function did not name as failed. An answer
+//! that is none, an empty or unknown id, an error: then nothing is deleted, and all of it comes back when its
+//! visibility ends. The keys of an event are not those of the API: `stringValue`, not `StringValue`.
+
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use serde_json::{Map, Value, json};
+
+use crate::aws::Queues;
+use crate::lambda::Crashed;
+
+/// A mapping of a queue to a function.
+#[derive(Clone, Debug)]
+pub struct EventSource {
+    queues: Queues,
+    batch: i32,
+}
+
+impl EventSource {
+    /// Batches of so many messages.
+    pub fn new(queues: &Queues, batch: i32) -> Self {
+        Self { queues: queues.clone(), batch }
+    }
+
+    /// Receives what is there; waits a second for it.
+    pub async fn receive(&self) -> Vec<Message> {
+        let received = self
+            .queues
+            .client
+            .receive_message()
+            .queue_url(&self.queues.url)
+            .max_number_of_messages(self.batch)
+            .wait_time_seconds(1)
+            .message_attribute_names("All")
+            .message_system_attribute_names(MessageSystemAttributeName::All);
+        received.send().await.expect("the queue answers").messages.unwrap_or_default()
+    }
+
+    /// One round: receive, invoke, delete. Answers how many messages there were and how many are done with.
+    pub async fn poll(&self, invoke: impl AsyncFnOnce(Value) -> Result<Value, Crashed>) -> (usize, usize) {
+        let messages = self.receive().await;
+        if messages.is_empty() {
+            return (0, 0);
+        }
+        let answer = invoke(event(&messages)).await;
+        let done = acknowledged(&messages, answer.ok().as_ref());
+        for message in &done {
+            self.delete(message).await;
+        }
+        (messages.len(), done.len())
+    }
+
+    /// Deletes a message, if it is still the same receipt's.
+    pub async fn delete(&self, message: &Message) {
+        let receipt = message.receipt_handle.as_deref().unwrap_or_default();
+        let delete = self.queues.client.delete_message().queue_url(&self.queues.url).receipt_handle(receipt);
+        delete.send().await.expect("deleted");
+    }
+}
+
+/// The messages that a function's answer is done with; `None` stands for an error.
+pub fn acknowledged<'a>(messages: &'a [Message], answer: Option<&Value>) -> Vec<&'a Message> {
+    let Some(answer) = answer else { return Vec::new() };
+    let failures = match answer {
+        Value::Null => return messages.iter().collect(),
+        Value::Object(answer) => match answer.get("batchItemFailures") {
+            None | Some(Value::Null) => return messages.iter().collect(),
+            Some(Value::Array(failures)) => failures,
+            Some(_) => return Vec::new(),
+        },
+        _ => return Vec::new(),
+    };
+    let mut failed = Vec::new();
+    for failure in failures {
+        let id = failure.get("itemIdentifier").and_then(Value::as_str).unwrap_or_default();
+        if !messages.iter().any(|message| message.message_id.as_deref() == Some(id)) {
+            return Vec::new();
+        }
+        failed.push(id);
+    }
+    messages.iter().filter(|message| !failed.contains(&message.message_id.as_deref().unwrap_or_default())).collect()
+}
+
+/// The event that a function gets for messages.
+pub fn event(messages: &[Message]) -> Value {
+    let record = |message: &Message| {
+        let attributes: Map<String, Value> =
+            message.attributes.iter().flatten().map(|(name, value)| (name.as_str().to_owned(), json!(value))).collect();
+        let message_attributes: Map<String, Value> = message
+            .message_attributes
+            .iter()
+            .flatten()
+            .map(|(name, value)| {
+                let value = json!({
+                    "stringValue": value.string_value, "dataType": value.data_type, "stringListValues": [],
+                    "binaryListValues": [],
+                });
+                (name.clone(), value)
+            })
+            .collect();
+        json!({
+            "messageId": message.message_id, "receiptHandle": message.receipt_handle, "body": message.body,
+            "attributes": attributes, "messageAttributes": message_attributes, "md5OfBody": message.md5_of_body,
+            "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:jobs",
+            "awsRegion": "us-east-1",
+        })
+    };
+    json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() })
+}

@@ -1,0 +1,125 @@
+//! Limits of a fleet in a DynamoDB table: turns for NCBI, slots, leases.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::limits::Turns;
+use shared::limits::dynamodb::{DynamoPace, LimitsTable};
+use shared::pubmed::eutils::{Pace, PaceError, gap};
+use tests::{aws, s3};
+
+async fn table(endpoint: &str) -> LimitsTable {
+    let config = s3::config(endpoint);
+    LimitsTable::with_config(&aws::new_table(&config).await, &config)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_of_many_workers_are_spaced_evenly() {
+    let Some(endpoint) = aws::endpoint() else { return };
+    let table = table(&endpoint).await;
+    // Each worker has a pace of its own, as each function has; they share the item.
+    let workers = (0..16).map(|_| {
+        let pace = DynamoPace::new(table.clone(), "ncbi", 10);
+        tokio::spawn(async move {
+            let mut turns = Vec::new();
+            for _ in 0..2 {
+                let turn = pace.0.take(Duration::from_secs(60)).await.expect("the table answers");
+                turns.push(turn.expect("within a minute").at);
+            }
+            turns
+        })
+    });
+    let mut starts = Vec::new();
+    for worker in workers.collect::<Vec<_>>() {
+        starts.extend(worker.await.expect("no panic"));
+    }
+    starts.sort();
+    assert_eq!(starts.len(), 32);
+    let gap = gap(10);
+    for pair in starts.windows(2) {
+        let between = pair[1].duration_since(pair[0]);
+        // Starts are kept in whole milliseconds; each worker reads its own clock twice.
+        assert!(between + Duration::from_millis(15) >= gap, "{between:?} after another start, {gap:?} wanted");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_too_far_ahead_is_not_taken_and_a_hold_holds_everybody() {
+    let Some(endpoint) = aws::endpoint() else { return };
+    let table = table(&endpoint).await;
+    let (one, other) = (DynamoPace::new(table.clone(), "ncbi", 1), DynamoPace::new(table.clone(), "ncbi", 1));
+    let soon = || Instant::now() + Duration::from_millis(400);
+    one.turn(soon()).await.expect("the first");
+    assert!(matches!(other.turn(soon()).await, Err(PaceError::TooLong)), "a second later than that");
+    one.hold(Duration::from_secs(60)).await.expect("held");
+    one.hold(Duration::from_millis(1)).await.expect("a shorter hold changes nothing");
+    let late = Instant::now() + Duration::from_secs(10);
+    assert!(matches!(other.turn(late).await, Err(PaceError::TooLong)));
+    let another = DynamoPace::new(table, "other", 1);
+    another.turn(soon()).await.expect("another server's turns are its own");
+}
+
+#[tokio::test]
+async fn without_the_table_nobody_asks_ncbi_and_everybody_reads() {
+    let Some(endpoint) = aws::endpoint() else { return };
+    let config = s3::config(&endpoint);
+    let nowhere = LimitsTable::with_config("no-such-table", &config);
+    let pace = DynamoPace::new(nowhere.clone(), "ncbi", 10);
+    let turn = pace.turn(Instant::now() + Duration::from_secs(5)).await;
+    assert!(matches!(turn, Err(PaceError::Unavailable(_))), "{turn:?}");
+    nowhere.take_slot("pubmed.search", 1, Duration::from_secs(5)).await.expect_err("the caller decides: it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_are_never_more_than_there_are() {
+    let Some(endpoint) = aws::endpoint() else { return };
+    let table = table(&endpoint).await;
+    let takers = (0..12).map(|_| {
+        let table = table.clone();
+        tokio::spawn(
+            async move { table.take_slot("pubmed.search", 5, Duration::from_secs(60)).await.expect("answers") },
+        )
+    });
+    let mut slots = Vec::new();
+    for taker in takers.collect::<Vec<_>>() {
+        slots.extend(taker.await.expect("no panic"));
+    }
+    assert_eq!(slots.len(), 5);
+    let take = |longest| table.take_slot("pubmed.search", 5, longest);
+    assert_eq!(take(Duration::from_secs(60)).await.expect("answers"), None);
+    table.give_back(&slots[0]).await.expect("given back");
+    table.give_back(&slots[0]).await.expect("giving it back twice changes nothing");
+    // Its holder dies at once.
+    take(Duration::ZERO).await.expect("answers").expect("the one that was given back");
+    take(Duration::from_secs(60)).await.expect("answers").expect("that of the dead one");
+    assert_eq!(take(Duration::from_secs(60)).await.expect("answers"), None);
+    assert!(table.take_slot("another", 1, Duration::from_secs(1)).await.expect("answers").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_has_one_holder_and_a_version_that_grows() {
+    let Some(endpoint) = aws::endpoint() else { return };
+    let table = Arc::new(table(&endpoint).await);
+    let takers = (0..8).map(|_| {
+        let table = table.clone();
+        tokio::spawn(async move { table.take_lease("sweep", Duration::from_secs(60)).await.expect("answers") })
+    });
+    let mut held = Vec::new();
+    for taker in takers.collect::<Vec<_>>() {
+        held.extend(taker.await.expect("no panic"));
+    }
+    let [first] = &held[..] else { panic!("one holder: {held:?}") };
+    assert!(table.renew_lease(first, Duration::ZERO).await.expect("answers"), "it is still its own");
+    // Its time is up: somebody else has it, and the first can do nothing to it any more.
+    let second = table.take_lease("sweep", Duration::from_secs(60)).await.expect("answers");
+    let second = second.expect("free");
+    assert!(second.version > first.version);
+    assert!(!table.renew_lease(first, Duration::from_secs(60)).await.expect("answers"));
+    table.end_lease(first).await.expect("answers");
+    assert_eq!(table.take_lease("sweep", Duration::from_secs(1)).await.expect("answers"), None);
+    table.end_lease(&second).await.expect("answers");
+    let third = table.take_lease("sweep", Duration::from_secs(60)).await.expect("answers").expect("free");
+    let versions = BTreeSet::from([first.version, second.version, third.version]);
+    assert_eq!(versions.len(), 3);
+}

@@ -1,0 +1,193 @@
+//! Each function as Lambda runs it: its own sample event, bad events, bad environments.
+
+use serde_json::{Value, json};
+use tests::aws;
+use tests::cloud::{Cloud, ask};
+use tests::lambda::{self, Function};
+
+fn sample(name: &str) -> Value {
+    let text = std::fs::read_to_string(tests::root().join("events").join(name)).expect("a sample event");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_function_answers_its_sample_event() {
+    let Some(cloud) = Cloud::new(5, None).await else { return };
+    let api = cloud.function("api", &[]);
+    let healthy = api.invoke(&sample("api-healthz.json")).await.expect("answers");
+    assert_eq!(healthy["statusCode"], 200, "without a schema it answers what needs none");
+    let mut stranger = sample("api-submit.json");
+    stranger["headers"]["authorization"] = json!("Bearer another");
+    assert_eq!(api.invoke(&stranger).await.expect("answers")["statusCode"], 401);
+    let early = api.invoke(&sample("api-submit.json")).await.expect("answers");
+    assert_eq!(early["statusCode"], 503, "{early}");
+    assert!(early["body"].as_str().expect("text").contains("run its migrations"), "{early}");
+
+    let migrate = cloud.function("migrate", &[]);
+    let first = migrate.invoke(&sample("migrate.json")).await.expect("answers");
+    assert!(first["from"] == 0 && first["to"].as_i64() >= Some(12), "{first}");
+    let again = migrate.invoke(&sample("migrate.json")).await.expect("answers");
+    assert_eq!(again["from"], first["to"], "done again, nothing changes");
+
+    let submitted = api.invoke(&sample("api-submit.json")).await.expect("answers");
+    assert_eq!(submitted["statusCode"], 202, "the function that ran before the migration goes on: {submitted}");
+    assert_eq!(submitted["headers"]["x-trace-id"], "0af7651916cd43dd8448eb211c80319c");
+
+    let worker = cloud.function("worker", &[]);
+    let unknown = worker.invoke(&sample("worker.json")).await.expect("answers");
+    assert_eq!(unknown, json!({ "batchItemFailures": [] }), "a unit that is no more is done with");
+
+    let scheduler = cloud.function("scheduler", &[]);
+    let swept = scheduler.invoke(&sample("scheduler-sweep.json")).await.expect("answers");
+    assert_eq!(swept["left_to_another"], false);
+    let ticked = scheduler.invoke(&sample("scheduler-topics.json")).await.expect("answers");
+    assert_eq!(ticked["jobs"], 0);
+    let lines = scheduler.log_lines();
+    let metric = |name: &str| lines.iter().find(|line| line.get(name).is_some_and(Value::is_number));
+    assert_eq!(metric("ready").expect("a metric")["ready"], 1.0, "{}", scheduler.log());
+    assert_eq!(metric("jobs_running").expect("a metric")["_aws"]["CloudWatchMetrics"][0]["Namespace"], "bio-mcp");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_are_none_hurt_only_themselves() {
+    let Some(cloud) = Cloud::new(5, None).await else { return };
+    cloud.migrate().await;
+    let worker = cloud.function("worker", &[]);
+    let good = sample("worker.json")["Records"][0].clone();
+    let of = |id: &str, body: Value| {
+        let mut record = good.clone();
+        record["messageId"] = json!(id);
+        record["body"] = body;
+        record
+    };
+    let records = json!([
+        of("good", good["body"].clone()),
+        of("empty", json!("")),
+        of("null", Value::Null),
+        of("list", json!("[1]")),
+        of("half", json!("{\"job_id\": \"019ae000-0000-7000-8000-000000000001\"}")),
+        of("long", json!("x".repeat(200_000))),
+        of("sql", json!("{\"job_id\": \"' or 1=1\", \"unit_id\": \"\", \"trace_id\": \"\"}")),
+    ]);
+    let answer = worker.invoke(&json!({ "Records": records })).await.expect("answers");
+    let failed: Vec<&str> = answer["batchItemFailures"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|failure| failure["itemIdentifier"].as_str())
+        .collect();
+    assert_eq!(failed, ["empty", "null", "list", "half", "long", "sql"]);
+    assert!(!worker.log().contains("xxxx"), "what a foreign message holds is not logged");
+    let none = worker.invoke(&json!({ "Records": [] })).await.expect("answers");
+    assert_eq!(none, json!({ "batchItemFailures": [] }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_database_away_messages_come_back_and_reads_say_so() {
+    let Some(cloud) = Cloud::new(5, None).await else { return };
+    let away = [("BIO_MCP_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none")];
+    let worker = cloud.function("worker", &away);
+    let answer = worker.invoke(&sample("worker.json")).await.expect("answers");
+    let id = &sample("worker.json")["Records"][0]["messageId"];
+    assert_eq!(answer["batchItemFailures"], json!([{ "itemIdentifier": id }]), "{answer}");
+    let api = cloud.function("api", &away);
+    assert_eq!(ask(&api, "GET", "/livez", None).await.expect("answers").0, 200);
+    let (status, body) = ask(&api, "GET", "/v1/jobs", None).await.expect("answers");
+    assert_eq!((status, body["error_code"].as_str()), (503, Some("DATABASE_ERROR")), "{body}");
+    let (status, body) = ask(&api, "GET", "/readyz", None).await.expect("answers");
+    assert_eq!((status, body["status"].as_str()), (503, Some("not_ready")), "{body}");
+    let scheduler = cloud.function("scheduler", &away);
+    let failed = scheduler.invoke(&sample("scheduler-sweep.json")).await.expect_err("it cannot sweep");
+    assert!(failed.0.contains("errorType"), "{failed:?}");
+    let not_ready = scheduler.log_lines().into_iter().find(|line| line.get("ready").is_some());
+    assert_eq!(not_ready.expect("the alarm's metric")["ready"], 0.0);
+}
+
+#[tokio::test]
+async fn a_bad_environment_is_said_in_the_log_and_nothing_starts() {
+    let Some(emulator) = lambda::emulator() else { return };
+    for (name, environment, said) in [
+        ("worker", vec![], "BIO_MCP_DATABASE_URL"),
+        ("api", vec![("BIO_MCP_DATABASE_URL", "mysql://me:hunter2@host/db")], "must start with postgres://"),
+        ("worker", vec![("BIO_MCP_DATABASE_URL", "postgres://u@127.0.0.1/x")], "BIO_MCP_ARCHIVE_BUCKET"),
+        (
+            "api",
+            vec![("BIO_MCP_DATABASE_URL", "postgres://u@127.0.0.1/x"), ("BIO_MCP_ARCHIVE_BUCKET", "bucket")],
+            "BIO_MCP_ALLOW_ANONYMOUS",
+        ),
+    ] {
+        let environment: Vec<(&'static str, String)> =
+            environment.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        let function = Function::start(&emulator, &lambda::bootstrap(name), 10, &environment);
+        let answer = function.invoke(&json!({})).await;
+        assert!(answer.is_err(), "{answer:?}");
+        let log = function.log();
+        assert!(log.contains("cannot start") && log.contains(said), "{said} is missing:\n{log}");
+        assert!(!log.contains("hunter2"), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_are_read_by_arn_and_again_when_the_password_changed() {
+    let Some(cloud) = Cloud::new(5, None).await else { return };
+    let config = tests::s3::config(&aws::endpoint().expect("there"));
+    cloud.migrate().await;
+    let admin = cloud.database().await;
+    // The test server lets everybody in: only a role that does not exist is refused, as a changed password is.
+    let role = format!("r_{}", uuid::Uuid::new_v4().simple());
+    let create = format!("create role {role} login superuser");
+    sqlx::query(sqlx::AssertSqlSafe(create)).execute(&admin).await.expect("created");
+    let as_role = |role: &str| json!({ "username": role, "password": "hunter2" }).to_string();
+    let arn = aws::new_secret(&config, &as_role("nobody_yet")).await;
+    let worker = cloud.function("worker", &[("BIO_MCP_DATABASE_URL_SECRET_ARN", arn.as_str())]);
+    let refused = worker.invoke(&sample("worker.json")).await.expect("answers");
+    assert_eq!(refused["batchItemFailures"].as_array().map(Vec::len), Some(1), "{refused}");
+    aws::change_secret(&config, &arn, &as_role(&role)).await;
+    let answered = worker.invoke(&sample("worker.json")).await.expect("answers");
+    assert_eq!(answered, json!({ "batchItemFailures": [] }), "{}", worker.log());
+    assert!(worker.log().contains("reading the secret again"));
+    assert!(!worker.log().contains("hunter2"));
+
+    let missing =
+        cloud.function("api", &[("BIO_MCP_AUTH_TOKENS_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:0:secret:no")]);
+    missing.invoke(&sample("api-healthz.json")).await.expect_err("it does not start");
+    assert!(missing.log().contains("the secret of BIO_MCP_AUTH_TOKENS cannot be read"), "{}", missing.log());
+}
+
+/// CloudFormation waits for an answer at an address; a stack that goes takes nothing with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cloudformation_is_told_how_a_migration_ended() {
+    let Some(cloud) = Cloud::new(5, None).await else { return };
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel::<Value>();
+    let put = axum::routing::put(move |body: String| {
+        let told = told.clone();
+        async move { told.send(serde_json::from_str(&body).expect("JSON")).expect("somebody listens") }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let url = format!("http://{}/answer?signature=hunter2", listener.local_addr().expect("bound"));
+    let server = tokio::spawn(async move {
+        axum::serve(listener, axum::Router::new().route("/answer", put)).await.expect("serves");
+    });
+    let mut event = sample("migrate-cloudformation.json");
+    event["ResponseURL"] = json!(url);
+    let migrate = cloud.function("migrate", &[]);
+    migrate.invoke(&event).await.expect("answers");
+    let answer = heard.recv().await.expect("told");
+    assert_eq!(answer["Status"], "SUCCESS");
+    for field in ["StackId", "RequestId", "LogicalResourceId"] {
+        assert_eq!(answer[field], event[field]);
+    }
+    event["RequestType"] = json!("Delete");
+    migrate.invoke(&event).await.expect("answers");
+    assert_eq!(heard.recv().await.expect("told")["Status"], "SUCCESS");
+    let version = shared::db::version(&cloud.database().await).await.expect("read");
+    assert!(version >= 12, "the schema stays");
+    let away = cloud.function("migrate", &[("BIO_MCP_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none")]);
+    event["RequestType"] = json!("Update");
+    away.invoke(&event).await.expect_err("it could not");
+    let answer = heard.recv().await.expect("told");
+    assert_eq!(answer["Status"], "FAILED");
+    assert!(answer["Reason"].as_str().expect("a reason").contains("cannot be reached"), "{answer}");
+    assert!(!migrate.log().contains("hunter2") && !away.log().contains("hunter2"), "an address is a permission");
+    server.abort();
+}
