@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Fetches what the machine lacks into .tools/, nothing else changes:
 #   setup.sh            a PostgreSQL, if none is installed
-#   setup.sh --tests    also the Python packages of the reference programs, an S3 emulator, and schemathesis
+#   setup.sh --tests    also the Python packages of the reference programs, emulators of AWS and of Lambda, schemathesis,
+#                       clients of MCP
 #   setup.sh --coverage also LLVM's coverage tools of the compiler's version
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -69,7 +70,7 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/python/.complete-2" ]; then
 fi
 
 if [ "${1:-}" = --tests ] && [ ! -e "$tools/ministack/.complete-1" ]; then
-    echo "setup: fetching an S3 emulator (ministack) into .tools/ministack"
+    echo "setup: fetching an AWS emulator (ministack) into .tools/ministack"
     rm -rf "$tools/ministack"
     # A package tree of its own: nothing of it is seen by the reference programs.
     # What pip says of conflicts is about packages outside of it.
@@ -79,6 +80,17 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/ministack/.complete-1" ]; then
         exit 1
     }
     touch "$tools/ministack/.complete-1"
+fi
+
+if [ "${1:-}" = --tests ] && [ ! -x "$tools/rie/aws-lambda-rie" ]; then
+    echo "setup: fetching the Lambda runtime interface emulator into .tools/rie"
+    # AWS ships it inside of its SAM command line.
+    rm -rf "$tools/rie" "$tools/wheels"
+    fetch "$tools/wheels" aws-sam-cli==1.170.0
+    unzip_wheels "$tools/wheels" "$tools/wheels/out"
+    mkdir -p "$tools/rie"
+    install -m 755 "$tools/wheels/out/samcli/local/rapid/aws-lambda-rie-$(uname -m | sed s/aarch64/arm64/)" "$tools/rie/aws-lambda-rie"
+    rm -rf "$tools/wheels"
 fi
 
 if [ "${1:-}" = --tests ] && [ ! -e "$tools/schemathesis/.complete-1" ]; then

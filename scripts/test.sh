@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the whole test suite: builds, starts a Postgres and an S3 emulator of its own, tests in parallel,
+# Runs the whole test suite: builds, starts a Postgres and an AWS emulator of its own, tests in parallel,
 # stops them.
 set -euo pipefail
 cd "$(dirname "$0")/.."

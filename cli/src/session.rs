@@ -108,7 +108,7 @@ pub fn lone_client(config: &Config) -> Client {
 async fn archive(config: &Config, data_dir: &DataDir) -> Result<Archive, Failure> {
     let store: Arc<dyn Store> = match (&config.archive, archive_dir(config, data_dir)) {
         (Some(ArchivePlace::Bucket(bucket)), _) => {
-            Arc::new(S3Store::open(deployment::s3_settings(config, bucket)).await?)
+            Arc::new(Box::pin(S3Store::open(deployment::s3_settings(config, bucket))).await?)
         }
         (_, dir) => Arc::new(DiskStore::new(&dir.unwrap_or_default())),
     };

@@ -8,7 +8,7 @@ use tests::sync::{day, simulator};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_works_in_a_bucket_by_environment_variables_alone() {
     let Some(endpoint) = tests::variable("BIO_MCP_TEST_AWS_ENDPOINT") else {
-        eprintln!("SKIPPED: BIO_MCP_TEST_AWS_ENDPOINT names no S3 emulator: run `make test`");
+        eprintln!("SKIPPED: BIO_MCP_TEST_AWS_ENDPOINT names no AWS emulator: run `make test`");
         return;
     };
     let client = tests::s3::client(&endpoint);

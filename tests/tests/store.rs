@@ -22,7 +22,7 @@ async fn the_disk_store_conforms() {
 /// A new bucket on the emulator; nothing where there is none.
 async fn bucket(versioned: bool) -> Option<(String, aws_sdk_s3::Client)> {
     let Some(endpoint) = tests::variable("BIO_MCP_TEST_AWS_ENDPOINT") else {
-        eprintln!("SKIPPED: BIO_MCP_TEST_AWS_ENDPOINT names no S3 emulator: run `make test`");
+        eprintln!("SKIPPED: BIO_MCP_TEST_AWS_ENDPOINT names no AWS emulator: run `make test`");
         return None;
     };
     let client = tests::s3::client(&endpoint);
