@@ -82,15 +82,27 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/ministack/.complete-1" ]; then
     touch "$tools/ministack/.complete-1"
 fi
 
-if [ "${1:-}" = --tests ] && [ ! -x "$tools/rie/aws-lambda-rie" ]; then
-    echo "setup: fetching the Lambda runtime interface emulator into .tools/rie"
-    # AWS ships it inside of its SAM command line.
-    rm -rf "$tools/rie" "$tools/wheels"
-    fetch "$tools/wheels" aws-sam-cli==1.170.0
-    unzip_wheels "$tools/wheels" "$tools/wheels/out"
-    mkdir -p "$tools/rie"
-    install -m 755 "$tools/wheels/out/samcli/local/rapid/aws-lambda-rie-$(uname -m | sed s/aarch64/arm64/)" "$tools/rie/aws-lambda-rie"
-    rm -rf "$tools/wheels"
+if [ "${1:-}" = --tests ] && [ ! -e "$tools/sam/.complete-1" ]; then
+    echo "setup: fetching SAM, with it the Lambda runtime interface emulator, and cfn-lint into .tools/sam"
+    rm -rf "$tools/sam"
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
+        --target "$tools/sam" "aws-sam-cli==1.170.0" "cfn-lint==1.58.0" 2>"$tools/pip.log" || {
+        cat "$tools/pip.log" >&2
+        exit 1
+    }
+    touch "$tools/sam/.complete-1"
+fi
+
+if [ "${1:-}" = --tests ] && [ ! -e "$tools/checkov/.complete-1" ]; then
+    echo "setup: fetching checkov into .tools/checkov"
+    # Its packages and those of SAM do not go together.
+    rm -rf "$tools/checkov"
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
+        --target "$tools/checkov" "checkov==3.3.30" 2>"$tools/pip.log" || {
+        cat "$tools/pip.log" >&2
+        exit 1
+    }
+    touch "$tools/checkov/.complete-1"
 fi
 
 if [ "${1:-}" = --tests ] && [ ! -e "$tools/schemathesis/.complete-1" ]; then

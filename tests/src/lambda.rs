@@ -9,7 +9,8 @@ use serde_json::Value;
 
 /// The emulator, out of the package of the SAM command line; nothing, and a word about it, where it was not fetched.
 pub fn emulator() -> Option<PathBuf> {
-    let path = crate::root().join(".tools/rie/aws-lambda-rie");
+    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let path = crate::root().join(format!(".tools/sam/samcli/local/rapid/aws-lambda-rie-{machine}"));
     if !path.exists() {
         eprintln!("SKIPPED: the Lambda runtime interface emulator is not in .tools: run `make test`");
         return None;
