@@ -1,7 +1,7 @@
 //! One request after the other until there is an answer: breaker, turn, POST, classify, retry.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -85,7 +85,8 @@ impl Settings {
 /// The client. Cheap to clone; clones share connections, breaker and pace.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    /// Made when it is first used: it reads every root certificate of the system.
+    http: Arc<OnceLock<reqwest::Client>>,
     pub(super) settings: Arc<Settings>,
     pace: Arc<dyn Pace>,
     breaker: Arc<Breaker>,
@@ -136,15 +137,21 @@ impl Client {
     pub fn new(settings: Settings, pace: Arc<dyn Pace>) -> Self {
         // Fails when it is installed already, which is as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
-            // A redirect would carry the key to wherever it leads.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(settings.request_timeout)
-            .build()
-            .expect("the settings of the HTTP client are constants");
-        Self { http, settings: Arc::new(settings), pace, breaker: Arc::new(Breaker::new(Patience::NCBI)) }
+        let breaker = Arc::new(Breaker::new(Patience::NCBI));
+        Self { http: Arc::default(), settings: Arc::new(settings), pace, breaker }
+    }
+
+    fn http(&self) -> &reqwest::Client {
+        self.http.get_or_init(|| {
+            reqwest::Client::builder()
+                .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
+                // A redirect would carry the key to wherever it leads.
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(Duration::from_secs(10))
+                .timeout(self.settings.request_timeout)
+                .build()
+                .expect("the settings of the HTTP client are constants")
+        })
     }
 
     /// How it asks.
@@ -278,7 +285,7 @@ impl Client {
         let asked_at = clock::now();
         let left = deadline.saturating_duration_since(Instant::now()).min(self.settings.request_timeout);
         let response = self
-            .http
+            .http()
             .post(format!("{}{endpoint}", self.settings.base_url))
             .header("content-type", "application/x-www-form-urlencoded")
             .timeout(left)
