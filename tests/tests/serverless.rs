@@ -30,15 +30,24 @@ async fn submit(api: &Function) -> String {
     job["job_id"].as_str().expect("an id").to_owned()
 }
 
-/// The job when it has ended.
-async fn ended(api: &Function, job: &str) -> Value {
+/// The job when it has ended; `is_over` is set then.
+async fn ended(api: &Function, job: &str, is_over: &AtomicBool) -> Value {
     loop {
         // While the archive or the database is away the answer says so: asked again.
         if let Ok((200, job)) = ask(api, "GET", &format!("/v1/jobs/{job}?wait=2"), None).await
             && ["succeeded", "failed", "cancelled"].contains(&job["state"].as_str().expect("a state"))
         {
+            is_over.store(true, Ordering::Relaxed);
             return job;
         }
+    }
+}
+
+/// Sweeps until then. The lease may be out of reach; the sweep goes on without it.
+async fn sweep(scheduler: &Function, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        scheduler.invoke(&json!({ "action": "sweep" })).await.expect("sweeps");
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
 
@@ -102,11 +111,7 @@ async fn a_job_goes_through_every_function_and_comes_out_whole() {
             }
         }
     });
-    let wait = async {
-        let job = ended(&api, &job).await;
-        is_over.store(true, Ordering::Relaxed);
-        job
-    };
+    let wait = ended(&api, &job, &is_over);
     // Nothing was lost, so nobody needs the sweep.
     let (job, _) = tokio::join!(wait, join_all(work));
     all_is_well(&cloud, &job).await;
@@ -170,17 +175,8 @@ async fn messages_doubled_shuffled_and_lost_change_nothing() {
         }
         received
     };
-    let sweep = async {
-        while !is_over.load(Ordering::Relaxed) {
-            scheduler.invoke(&json!({ "action": "sweep" })).await.expect("sweeps");
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    };
-    let wait = async {
-        let job = ended(&api, &job).await;
-        is_over.store(true, Ordering::Relaxed);
-        job
-    };
+    let sweep = sweep(&scheduler, &is_over);
+    let wait = ended(&api, &job, &is_over);
     let (job, received, ()) = tokio::join!(wait, deliver, sweep);
     assert!(received > 0);
     all_is_well(&cloud, &job).await;
@@ -259,18 +255,8 @@ async fn killed_workers_and_an_aws_that_is_away_in_bursts_change_nothing() {
             is_shut.store(false, Ordering::Relaxed);
         }
     };
-    let sweep = async {
-        while !is_over.load(Ordering::Relaxed) {
-            // The lease may be out of reach; the sweep goes on without it.
-            scheduler.invoke(&json!({ "action": "sweep" })).await.expect("sweeps");
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    };
-    let wait = async {
-        let job = ended(&api, &job).await;
-        is_over.store(true, Ordering::Relaxed);
-        job
-    };
+    let sweep = sweep(&scheduler, &is_over);
+    let wait = ended(&api, &job, &is_over);
     let (job, _, (), ()) = tokio::join!(wait, join_all(work), bursts, sweep);
     let db = cloud.database().await;
     assert_eq!(job["state"], "succeeded", "{}", job["error"]);
