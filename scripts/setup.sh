@@ -103,6 +103,17 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/checkov/.complete-1" ]; then
     touch "$tools/checkov/.complete-1"
 fi
 
+if [ "${1:-}" = --tests ] && [ ! -e "$tools/terraform/.complete-1" ]; then
+    echo "setup: fetching a parser of Terraform and the AWS provider's schema (59 MB) into .tools/terraform"
+    rm -rf "$tools/terraform"
+    install_tree "$tools/terraform" "python-hcl2==8.1.4"
+    fetch "$tools/wheels" "cdktf-cdktf-provider-aws==21.22.1"
+    # Read where it is: unpacked it would be half a gigabyte.
+    mv "$tools"/wheels/cdktf_*.whl "$tools/terraform/provider-aws.whl"
+    rm -rf "$tools/wheels"
+    touch "$tools/terraform/.complete-1"
+fi
+
 if [ "${1:-}" = --tests ] && [ ! -e "$tools/schemathesis/.complete-1" ]; then
     echo "setup: fetching schemathesis, which tries the HTTP server out, into .tools/schemathesis"
     rm -rf "$tools/schemathesis"

@@ -24,7 +24,7 @@ pub fn bootstrap(name: &str) -> PathBuf {
 }
 
 /// A free port that nobody is given by chance: below those of outgoing connections.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(20_000..32_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
@@ -117,7 +117,7 @@ impl Function {
 }
 
 /// The processes that a process started.
-fn children_of(parent: u32) -> Vec<u32> {
+pub fn children_of(parent: u32) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Ok(id) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };

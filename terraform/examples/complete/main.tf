@@ -1,0 +1,52 @@
+# Everything: Aurora in a VPC that reaches NCBI over IPv6, tokens of an issuer, daily syncs, spans, a cold tier.
+provider "aws" {
+  region = "eu-central-1"
+}
+
+variable "email" {
+  description = "Yours: for NCBI, and for alarms"
+  type        = string
+}
+
+variable "pubmed_api_key_secret_arn" {
+  description = "A secret with your key of NCBI"
+  type        = string
+}
+
+variable "database_ca_pem_file" {
+  description = "The region's certificate of RDS, one of those in its bundle"
+  type        = string
+}
+
+module "bio_mcp" {
+  source = "../.."
+
+  name            = "literature"
+  functions_dir   = "../../../target/lambda"
+  architecture    = "arm64"
+  database        = "aurora"
+  database_ca_pem = file(var.database_ca_pem_file)
+  network         = "ipv6"
+
+  oidc = {
+    issuer         = "https://login.example.org/"
+    audience       = "bio-mcp"
+    jwt_authorizer = true
+  }
+
+  pubmed_email              = var.email
+  pubmed_api_key_secret_arn = var.pubmed_api_key_secret_arn
+  sync_topics               = [{ query_key = "asthma", query = "asthma[mesh]" }]
+
+  otlp_endpoint      = "https://collector.example.org:4318"
+  cold_tier          = true
+  alarm_email        = var.email
+  monthly_budget_usd = 200
+  environment        = { BIO_MCP_LOG_LEVEL = "info" }
+  tags               = { project = "literature" }
+}
+
+output "url" {
+  description = "Where the API is"
+  value       = module.bio_mcp.url
+}

@@ -1,0 +1,85 @@
+# Aurora Serverless v2: pauses when nobody asks, its password kept and changed by AWS.
+resource "aws_security_group" "this" {
+  name        = "${var.name}-database"
+  description = "The database of ${var.name}"
+  vpc_id      = var.vpc_id
+  tags        = var.tags
+
+  ingress {
+    description     = "The functions"
+    protocol        = "tcp"
+    from_port       = 5432
+    to_port         = 5432
+    security_groups = [var.functions_group_id]
+  }
+}
+
+resource "aws_db_subnet_group" "this" {
+  name       = var.name
+  subnet_ids = var.subnet_ids
+  tags       = var.tags
+}
+
+resource "aws_rds_cluster_parameter_group" "this" {
+  name        = var.name
+  family      = "aurora-postgresql${split(".", var.numbers.engine_version)[0]}"
+  description = "Only over TLS"
+  tags        = var.tags
+
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
+
+  parameter {
+    name  = "log_min_duration_statement"
+    value = "1000"
+  }
+}
+
+resource "aws_rds_cluster" "this" {
+  #checkov:skip=CKV_AWS_324: logs are exported; what they hold is set by the parameter group
+  #checkov:skip=CKV2_AWS_8: backups are kept by the cluster itself; a plan of AWS Backup is the account's decision
+  #checkov:skip=CKV2_AWS_27: statements hold no secrets but are many; slow ones are logged by the parameter group
+
+  cluster_identifier                  = var.name
+  engine                              = "aurora-postgresql"
+  engine_version                      = var.numbers.engine_version
+  database_name                       = "biomcp"
+  master_username                     = "biomcp"
+  manage_master_user_password         = true
+  db_subnet_group_name                = aws_db_subnet_group.this.name
+  db_cluster_parameter_group_name     = aws_rds_cluster_parameter_group.this.name
+  vpc_security_group_ids              = [aws_security_group.this.id]
+  storage_encrypted                   = true
+  kms_key_id                          = var.kms_key_arn
+  backup_retention_period             = var.numbers.backup_days
+  copy_tags_to_snapshot               = true
+  deletion_protection                 = var.deletion_protection
+  skip_final_snapshot                 = false
+  final_snapshot_identifier           = "${var.name}-final"
+  iam_database_authentication_enabled = true
+  enabled_cloudwatch_logs_exports     = ["postgresql"]
+  tags                                = var.tags
+
+  serverlessv2_scaling_configuration {
+    min_capacity             = var.numbers.min_acu
+    max_capacity             = var.numbers.max_acu
+    seconds_until_auto_pause = var.numbers.pause_secs
+  }
+}
+
+resource "aws_rds_cluster_instance" "this" {
+  #checkov:skip=CKV_AWS_118: a cluster that pauses has nothing to watch a second long; Performance Insights keeps a week
+
+  identifier                      = "${var.name}-writer"
+  cluster_identifier              = aws_rds_cluster.this.id
+  instance_class                  = "db.serverless"
+  engine                          = aws_rds_cluster.this.engine
+  engine_version                  = aws_rds_cluster.this.engine_version
+  auto_minor_version_upgrade      = true
+  publicly_accessible             = false
+  performance_insights_enabled    = true
+  performance_insights_kms_key_id = var.kms_key_arn
+  tags                            = var.tags
+}

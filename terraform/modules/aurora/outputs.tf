@@ -1,0 +1,10 @@
+output "url" {
+  description = "How it is reached: without user and password, which are in the secret"
+  value       = "postgres://${aws_rds_cluster.this.endpoint}/${aws_rds_cluster.this.database_name}"
+}
+
+output "secret_arn" {
+  description = "The secret with user and password"
+  value       = aws_rds_cluster.this.master_user_secret[0].secret_arn
+}
+

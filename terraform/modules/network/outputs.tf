@@ -1,0 +1,26 @@
+output "vpc_id" {
+  description = "The VPC"
+  value       = aws_vpc.this.id
+}
+
+output "subnet_ids" {
+  description = "The subnets of functions and database"
+  value       = aws_subnet.private[*].id
+}
+
+output "functions_group_id" {
+  description = "The security group of the functions"
+  value       = aws_security_group.functions.id
+}
+
+output "of_functions" {
+  description = "What a function needs to be in it"
+  value = {
+    subnet_ids = aws_subnet.private[*].id
+    group_ids  = [aws_security_group.functions.id]
+    ipv6       = var.out == "ipv6"
+  }
+
+  # A function that starts before the way out is there cannot reach anything.
+  depends_on = [aws_route.ipv6, aws_route.nat, aws_route_table_association.private, aws_vpc_endpoint.this]
+}

@@ -1,0 +1,39 @@
+output "url" {
+  description = "Where the API is"
+  value       = module.http_api.url
+}
+
+output "archive_bucket" {
+  description = "The bucket of the archive"
+  value       = module.archive.name
+}
+
+output "jobs_queue_url" {
+  description = "The queue that wakes workers"
+  value       = module.queue.url
+}
+
+output "dead_letters_url" {
+  description = "The queue of what was given up"
+  value       = module.queue.dead_url
+}
+
+output "function_names" {
+  description = "The functions by their concern"
+  value       = merge({ for name, function in module.functions : name => function.name }, { migrate = module.migrate.name })
+}
+
+output "schema" {
+  description = "What the last migration did: the schema's version before and after"
+  value       = jsondecode(aws_lambda_invocation.schema.result)
+}
+
+output "kms_key_arn" {
+  description = "The key that encrypts everything"
+  value       = aws_kms_key.this.arn
+}
+
+output "dashboard" {
+  description = "The dashboard of CloudWatch"
+  value       = module.watch.dashboard
+}

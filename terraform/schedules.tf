@@ -1,0 +1,50 @@
+# The clock: ticks of the function scheduler. The next tick does what one did not.
+resource "aws_scheduler_schedule" "this" {
+  for_each = local.stack.schedules
+
+  name                = "${var.name}-${each.key}"
+  schedule_expression = each.value.expression
+  kms_key_arn         = aws_kms_key.this.arn
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = module.functions["scheduler"].arn
+    role_arn = aws_iam_role.clock.arn
+    input    = jsonencode(each.value.input)
+
+    retry_policy {
+      maximum_retry_attempts = 0
+    }
+  }
+}
+
+resource "aws_iam_role" "clock" {
+  name = "${var.name}-clock"
+  tags = var.tags
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "scheduler.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "clock" {
+  name = "clock"
+  role = aws_iam_role.clock.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = module.functions["scheduler"].arn },
+      { Effect = "Allow", Action = ["kms:Decrypt"], Resource = aws_kms_key.this.arn },
+    ]
+  })
+}

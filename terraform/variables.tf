@@ -1,0 +1,173 @@
+variable "name" {
+  description = "What everything is called, or begins with: lower-case letters, digits and dashes"
+  type        = string
+  default     = "bio-mcp"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,24}$", var.name))
+    error_message = "name is 2 to 25 lower-case letters, digits and dashes, and begins with a letter."
+  }
+}
+
+variable "functions_dir" {
+  description = "Directory with api.zip, worker.zip, scheduler.zip and migrate.zip, as `make functions` leaves them in target/lambda"
+  type        = string
+}
+
+variable "architecture" {
+  description = "What the programs were built for: arm64 or x86_64"
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture is arm64 or x86_64."
+  }
+}
+
+variable "database" {
+  description = "url: a Postgres of yours, reached over TLS; aurora: Aurora Serverless v2, which needs a network"
+  type        = string
+  default     = "url"
+
+  validation {
+    condition     = contains(["url", "aurora"], var.database)
+    error_message = "database is url or aurora."
+  }
+
+  validation {
+    condition     = var.database != "aurora" || var.network != "none"
+    error_message = "Aurora is reached in a VPC: set network to ipv6 or nat."
+  }
+}
+
+variable "database_secret_arn" {
+  description = "ARN of a secret with a Postgres URL, or with the JSON of one that AWS manages; not with aurora, which makes its own"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = (var.database_secret_arn == null) == (var.database == "aurora")
+    error_message = "database_secret_arn is needed with database = \"url\", and not allowed with aurora."
+  }
+}
+
+variable "database_url" {
+  description = "Beside a managed secret without a host: postgres://host/database"
+  type        = string
+  default     = null
+}
+
+variable "database_ca_pem" {
+  description = "One certificate (PEM) of the database's authority, where the system does not know it, as for RDS and Aurora"
+  type        = string
+  default     = null
+
+  validation {
+    # The environment of a function holds 4 KB in all.
+    condition     = length(coalesce(var.database_ca_pem, "-")) <= 2500
+    error_message = "database_ca_pem is one certificate of at most 2500 characters, not the whole bundle."
+  }
+}
+
+variable "secrets_key_arn" {
+  description = "ARN of the KMS key that encrypts the secrets, where it is not the one that AWS manages"
+  type        = string
+  default     = null
+}
+
+variable "network" {
+  description = "none: functions outside of a VPC; ipv6: in one, out over an egress-only gateway (free); nat: out over one NAT gateway"
+  type        = string
+  default     = "none"
+
+  validation {
+    condition     = contains(["none", "ipv6", "nat"], var.network)
+    error_message = "network is none, ipv6 or nat."
+  }
+}
+
+variable "vpc_cidr" {
+  description = "Addresses of the VPC, a /16 to /20"
+  type        = string
+  default     = "10.71.0.0/16"
+}
+
+variable "auth_tokens_secret_arn" {
+  description = "ARN of a secret with hashes of tokens, as `bio-mcp token new` prints them; or oidc"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = (var.auth_tokens_secret_arn == null) != (var.oidc == null)
+    error_message = "Who is let in? Set auth_tokens_secret_arn or oidc, not both."
+  }
+}
+
+variable "oidc" {
+  description = "An OpenID Connect issuer whose tokens are let in; jwt_authorizer: API Gateway checks them too (RSA only)"
+  type = object({
+    issuer         = string
+    audience       = string
+    jwt_authorizer = optional(bool, false)
+  })
+  default = null
+}
+
+variable "pubmed_email" {
+  description = "Whom NCBI writes to before it blocks anybody"
+  type        = string
+}
+
+variable "pubmed_api_key_secret_arn" {
+  description = "ARN of a secret with a key of NCBI, for ten requests a second instead of three"
+  type        = string
+  default     = null
+}
+
+variable "sync_topics" {
+  description = "Queries that are synced every day"
+  type        = list(object({ query_key = string, query = string }))
+  default     = []
+}
+
+variable "otlp_endpoint" {
+  description = "Address of an OpenTelemetry collector (OTLP over HTTP) that gets the spans"
+  type        = string
+  default     = null
+}
+
+variable "cold_tier" {
+  description = "Objects over 128 KB go to Glacier Instant Retrieval after 90 days; docs/cost.md says when that pays"
+  type        = bool
+  default     = false
+}
+
+variable "alarm_email" {
+  description = "Who hears of alarms and of the budget"
+  type        = string
+}
+
+variable "monthly_budget_usd" {
+  description = "The budget's limit; 0 for none"
+  type        = number
+  default     = 50
+}
+
+variable "deletion_protection" {
+  description = "Whether the database of aurora can be deleted only after this was set to false"
+  type        = bool
+  default     = true
+}
+
+variable "environment" {
+  description = "More settings for every function, as in .env.example"
+  type        = map(string)
+  default     = {}
+}
+
+variable "tags" {
+  description = "Tags of everything"
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,75 @@
+//! The stack as it is deployed: template.yaml (SAM) and terraform/, checked by the tools there are, against each other,
+//! against deploy/stack.json and against the program; and the template deployed into an emulator of AWS.
+
+mod deployed;
+mod parity;
+mod template;
+mod terraform;
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Python with packages of `.tools`; nothing, and a word about it, where they were not fetched.
+fn python(packages: &str) -> Option<Command> {
+    let packages = tests::root().join(".tools").join(packages);
+    if !packages.join(".complete-1").exists() {
+        eprintln!("SKIPPED: {} is not there: run `make test`", packages.display());
+        return None;
+    }
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", packages).env("SAM_CLI_TELEMETRY", "0").env("AWS_DEFAULT_REGION", "us-east-1");
+    // Nothing is written beside the sources.
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    Some(python)
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What a program that must succeed writes, as JSON.
+fn json_of(command: &mut Command) -> Value {
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// Numbers, permissions and alarms of both descriptions.
+fn stack() -> Value {
+    let text = std::fs::read_to_string(tests::root().join("deploy/stack.json")).expect("read");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// The template of SAM.
+fn template() -> PathBuf {
+    tests::root().join("template.yaml")
+}
+
+/// What CloudFormation would get of a template.
+fn translated(template: &std::path::Path) -> Option<Value> {
+    Some(json_of(python("sam")?.arg(tests::root().join("tests/src/template.py")).arg(template)))
+}
+
+/// checkov finds nothing in files of this framework that is not mended, or has a reason in the file.
+fn checkov_finds_nothing_unexplained(framework: &str, at_least: u64, arguments: &[&std::ffi::OsStr]) {
+    let Some(mut python) = python("checkov") else { return };
+    let checked = python
+        .args(["-m", "checkov.main", "--framework", framework, "--skip-download", "-o", "json"])
+        .args(arguments)
+        .current_dir(tests::root())
+        .output()
+        .expect("python3 runs");
+    let report: Value = serde_json::from_slice(&checked.stdout).unwrap_or_else(|_| panic!("{}", said(&checked)));
+    let summary = &report["summary"];
+    assert!(summary["parsing_errors"] == 0 && summary["resource_count"].as_u64() >= Some(at_least), "{summary}");
+    let failed = report["results"]["failed_checks"].as_array().expect("a list");
+    let failed: Vec<String> =
+        failed.iter().map(|check| format!("{} {}", check["check_id"], check["resource"])).collect();
+    assert_eq!(failed, Vec::<String>::new());
+    for skipped in report["results"]["skipped_checks"].as_array().expect("a list") {
+        let reason = skipped["check_result"]["suppress_comment"].as_str().unwrap_or_default();
+        assert!(reason.len() > 20, "no reason: {skipped}");
+    }
+}

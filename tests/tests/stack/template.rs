@@ -1,0 +1,71 @@
+//! template.yaml is valid for everybody's tools, and packs the programs.
+
+use std::path::Path;
+
+use crate::{checkov_finds_nothing_unexplained, python, said, template, translated};
+
+/// Whether SAM and cfn-lint, the latter before and after SAM's transformation, find a template valid.
+fn is_valid(template: &Path, dir: &Path) -> Option<Result<(), String>> {
+    let sam = python("sam")?.args(["-m", "samcli", "validate", "--lint", "-t"]).arg(template).output();
+    let sam = sam.expect("python3 runs");
+    if !sam.status.success() {
+        return Some(Err(said(&sam)));
+    }
+    let plain = dir.join("translated.json");
+    std::fs::write(&plain, translated(template)?.to_string()).expect("written");
+    let lint = tests::root().join(".tools/sam/bin/cfn-lint");
+    let lint = python("sam")?.arg(lint).arg(template).arg(&plain).output().expect("python3 runs");
+    if !lint.status.success() {
+        return Some(Err(said(&lint)));
+    }
+    Some(Ok(()))
+}
+
+#[test]
+fn the_template_is_valid_and_faults_in_it_are_found() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let Some(valid) = is_valid(&template(), dir.path()) else { return };
+    valid.expect("valid");
+    let text = std::fs::read_to_string(template()).expect("read");
+    for (right, wrong) in [
+        ("VisibilityTimeout:", "VisibiltyTimeout:"),
+        ("FunctionResponseTypes:", "FunctionResponseType:"),
+        ("[ReportBatchItemFailures]", "[ReportBatchItemFailure]"),
+        ("!GetAtt DeadLetters.Arn", "!GetAtt DeadLetter.Arn"),
+    ] {
+        assert!(text.contains(right), "{right}");
+        let planted = dir.path().join("planted.yaml");
+        std::fs::write(&planted, text.replacen(right, wrong, 1)).expect("written");
+        let found = is_valid(&planted, dir.path()).expect("the tools are there");
+        assert!(found.is_err(), "{wrong} is not found");
+    }
+}
+
+#[test]
+fn every_finding_of_checkov_is_mended_or_has_a_reason() {
+    checkov_finds_nothing_unexplained("cloudformation", 60, &["-f".as_ref(), template().as_os_str()]);
+}
+
+/// `sam build` packs programs that are there; it compiles nothing.
+#[test]
+fn sam_packs_the_programs() {
+    let Some(mut python) = python("sam") else { return };
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let programs = tests::lambda::bootstrap("api").parent().expect("a directory").to_owned();
+    let built = python
+        .args(["-m", "samcli", "build", "--build-dir"])
+        .arg(dir.path().join("build"))
+        .arg("--template")
+        .arg(template())
+        .env("BOOTSTRAP_DIR", &programs)
+        .current_dir(dir.path())
+        .output()
+        .expect("python3 runs");
+    assert!(built.status.success(), "{}", said(&built));
+    for (function, program) in
+        [("Api", "api"), ("Worker", "worker"), ("Scheduler", "scheduler"), ("Migrate", "migrate")]
+    {
+        let packed = std::fs::metadata(dir.path().join("build").join(function).join("bootstrap")).expect("packed");
+        assert_eq!(packed.len(), std::fs::metadata(programs.join(program)).expect("there").len());
+    }
+}
