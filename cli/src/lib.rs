@@ -51,8 +51,14 @@ fn run(args: args::Args) -> Result<Exit, Failure> {
     } else {
         format!("warn,shared={}", if level == "info" { "error" } else { level })
     };
-    telemetry::init("bio-mcp", &level, config.json_logs, telemetry::Output::Stderr);
-    let result = runtime.block_on(commands::run(args, config));
+    telemetry::init(&telemetry::Telling {
+        service: "bio-mcp",
+        level: &level,
+        json: config.json_logs,
+        output: telemetry::Output::Stderr,
+        otlp_endpoint: config.otlp_endpoint.as_deref(),
+    });
+    let result = runtime.block_on(telemetry::keep_exporting(commands::run(args, config)));
     // Blocking work that is left over (a worker that was told to stop has ended already) is not waited for.
     runtime.shutdown_background();
     result

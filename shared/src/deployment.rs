@@ -22,7 +22,7 @@ use crate::pipelines::pubmed_files::FileSettings;
 use crate::pipelines::pubmed_sync::Sources;
 use crate::pubmed::eutils::{Client, Pace, Settings as EutilsSettings};
 use crate::queue::{ListenOnly, Queue, SqsQueue};
-use crate::secrets::{self, SecretError};
+use crate::secrets::{self, Renewal, SecretError};
 use crate::tools::Toolbox;
 use crate::words::config::{
     ArchivePlace, CompressionName, Config, ConfigErrors, DatabaseSettings, Secret, secret_arns,
@@ -86,8 +86,14 @@ impl Deployment {
     /// is logged.
     pub async fn of_function(service: &'static str) -> Result<Self, StartError> {
         let made = Self::from_env().await;
-        let level = made.as_ref().map_or("info", |made| &made.config.log_level);
-        telemetry::init(service, level, true, telemetry::Output::Stdout);
+        let config = made.as_ref().ok().map(|made| &made.config);
+        telemetry::init(&telemetry::Telling {
+            service,
+            level: config.map_or("info", |config| &config.log_level),
+            json: true,
+            output: telemetry::Output::Stdout,
+            otlp_endpoint: config.and_then(|config| config.otlp_endpoint.as_deref()),
+        });
         made.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "cannot start"))
     }
 
@@ -127,14 +133,13 @@ impl Deployment {
 
 /// How a changed password is read, where the database's secret is one by ARN.
 fn renew(config: &Config) -> Option<db::Renew> {
-    let (name, arn) = secret_arns().into_iter().find(|(name, _)| *name == "BIO_MCP_DATABASE_URL")?;
+    let renewal = Arc::new(Renewal::of("BIO_MCP_DATABASE_URL")?);
     let settings = config.database.clone();
     Some(Box::new(move || {
-        let (settings, arn) = (settings.clone(), arn.clone());
+        let (settings, renewal) = (settings.clone(), renewal.clone());
         async move {
-            let secret =
-                secrets::read(name, &arn).await.inspect_err(|error| tracing::error!(%error, "no new password"));
-            db::options(&DatabaseSettings { secret: secret.ok(), ..settings }).ok()
+            let secret = renewal.read().await?;
+            db::options(&DatabaseSettings { secret: Some(secret), ..settings }).ok()
         }
         .boxed()
     }))
@@ -153,7 +158,14 @@ pub fn client(config: &Config, db: &PgPool, table: Option<&LimitsTable>) -> Clie
         Some(table) => Arc::new(DynamoPace::new(table.clone(), "ncbi", per_second)),
         None => Arc::new(PostgresPace::new(db.clone(), "ncbi", per_second)),
     };
-    Client::new(settings, pace)
+    let client = Client::new(settings, pace);
+    match Renewal::of("BIO_MCP_PUBMED_API_KEY").map(Arc::new) {
+        None => client,
+        Some(renewal) => client.renewing_key(Arc::new(move || {
+            let renewal = renewal.clone();
+            async move { renewal.read().await }.boxed()
+        })),
+    }
 }
 
 /// Who asks NCBI, and where.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::routing::any;
 use chrono::{DateTime, NaiveDate};
 use percent_encoding::percent_decode_str;
@@ -194,7 +194,13 @@ const XML: &str = "text/xml; charset=UTF-8";
 const JSON: &str = "application/json; charset=UTF-8";
 const HTML: &str = "text/html";
 
-async fn eutils(State(shared): State<Arc<Shared>>, Path(program): Path<String>, uri: Uri, form: Bytes) -> Answer {
+async fn eutils(
+    State(shared): State<Arc<Shared>>,
+    Path(program): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Bytes,
+) -> Answer {
     if uri.to_string().len() > MAX_URI_BYTES {
         return answer(414, HTML, "<!DOCTYPE HTML><html><head><title>414 Request-URI Too Large</title></head></html>");
     }
@@ -212,7 +218,8 @@ async fn eutils(State(shared): State<Arc<Shared>>, Path(program): Path<String>, 
     tokio::time::sleep(shared.options.delay).await;
     let key = params.get("api_key").cloned();
     let limit = shared.options.limit.map(|(without, with)| if key.is_some() { with } else { without });
-    if let Some(count) = lock(&shared.traffic).arrive(endpoint, limit) {
+    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    if let Some(count) = lock(&shared.traffic).arrive(endpoint, traceparent, limit) {
         return throttled(429, key.as_deref(), count, limit.unwrap_or(3));
     }
     if let Some(key) = key.as_deref().filter(|key| !shared.options.keys.iter().any(|valid| valid == key)) {

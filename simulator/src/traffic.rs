@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// One request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
     /// When it came.
     pub at: Instant,
@@ -12,6 +12,8 @@ pub struct Arrival {
     pub refused: bool,
     /// Which program was called: `esearch`, `efetch` …
     pub endpoint: &'static str,
+    /// The header `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 /// All requests so far.
@@ -24,14 +26,14 @@ pub struct Traffic {
 impl Traffic {
     /// Counts a request; answers how many came within the last second when that is over the limit.
     /// A refused one counts too: coming back at once keeps the window full.
-    pub fn arrive(&mut self, endpoint: &'static str, limit: Option<u32>) -> Option<usize> {
+    pub fn arrive(&mut self, endpoint: &'static str, traceparent: Option<String>, limit: Option<u32>) -> Option<usize> {
         let at = Instant::now();
         while self.window.front().is_some_and(|first| at - *first >= Duration::from_secs(1)) {
             self.window.pop_front();
         }
         self.window.push_back(at);
         let over = limit.filter(|limit| self.window.len() > *limit as usize).map(|_| self.window.len());
-        self.arrivals.push(Arrival { at, refused: over.is_some(), endpoint });
+        self.arrivals.push(Arrival { at, refused: over.is_some(), endpoint, traceparent });
         over
     }
 

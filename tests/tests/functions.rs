@@ -1,6 +1,7 @@
 //! Each function as Lambda runs it: its own sample event, bad events, bad environments.
 
 use serde_json::{Value, json};
+use shared::words::Sha256;
 use tests::aws;
 use tests::cloud::{Cloud, ask};
 use tests::lambda::{self, Function};
@@ -128,7 +129,7 @@ async fn a_bad_environment_is_said_in_the_log_and_nothing_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn secrets_are_read_by_arn_and_again_when_the_password_changed() {
+async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     let config = tests::s3::config(&aws::endpoint().expect("there"));
     cloud.migrate().await;
@@ -147,6 +148,39 @@ async fn secrets_are_read_by_arn_and_again_when_the_password_changed() {
     assert_eq!(answered, json!({ "batchItemFailures": [] }), "{}", worker.log());
     assert!(worker.log().contains("reading the secret again"));
     assert!(!worker.log().contains("hunter2"));
+
+    // Hashes of tokens: one that is not known may have been added since.
+    let hash = |token: &str| Sha256::of(token.as_bytes()).to_hex();
+    let tokens = aws::new_secret(&config, &hash("bio-mcp_old")).await;
+    let environment = [("BIO_MCP_AUTH_TOKENS_SECRET_ARN", tokens.as_str()), ("BIO_MCP_AUTH_TOKENS", "")];
+    let api = cloud.function("api", &environment);
+    let mut asked = tests::cloud::request("GET", "/v1/jobs", None);
+    asked["headers"]["authorization"] = json!("Bearer bio-mcp_old");
+    assert_eq!(api.invoke(&asked).await.expect("answers")["statusCode"], 200, "{}", api.log());
+    aws::change_secret(&config, &tokens, &format!("new={}", hash("bio-mcp_new"))).await;
+    asked["headers"]["authorization"] = json!("Bearer bio-mcp_new");
+    assert_eq!(api.invoke(&asked).await.expect("answers")["statusCode"], 200, "{}", api.log());
+    for refused in ["bio-mcp_old", "bio-mcp_another"] {
+        asked["headers"]["authorization"] = json!(format!("Bearer {refused}"));
+        assert_eq!(api.invoke(&asked).await.expect("answers")["statusCode"], 401, "{refused}");
+    }
+    assert_eq!(
+        api.log().matches("reading the secret again").count(),
+        1,
+        "strangers do not make it read: {}",
+        api.log()
+    );
+
+    // NCBI's key: refused, read again, and the same request goes on.
+    let key = aws::new_secret(&config, "revoked-key").await;
+    let api = cloud.function("api", &[("BIO_MCP_PUBMED_API_KEY_SECRET_ARN", key.as_str())]);
+    let search = json!({ "tool": "pubmed.search", "params": { "term": "all[sb]" } });
+    let (status, answer) = ask(&api, "POST", "/v1/mcp/invoke", Some(&search)).await.expect("answers");
+    assert_eq!((status, &answer["error_code"]), (502, &json!("PUBMED_ERROR")), "{answer}");
+    aws::change_secret(&config, &key, "valid-key").await;
+    let (status, answer) = ask(&api, "POST", "/v1/mcp/invoke", Some(&search)).await.expect("answers");
+    assert_eq!(status, 200, "{answer}\n{}", api.log());
+    assert!(!api.log().contains("valid-key") && !api.log().contains("revoked-key"), "{}", api.log());
 
     let missing =
         cloud.function("api", &[("BIO_MCP_AUTH_TOKENS_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:0:secret:no")]);
@@ -190,4 +224,51 @@ async fn cloudformation_is_told_how_a_migration_ended() {
     assert!(answer["Reason"].as_str().expect("a reason").contains("cannot be reached"), "{answer}");
     assert!(!migrate.log().contains("hunter2") && !away.log().contains("hunter2"), "an address is a permission");
     server.abort();
+}
+
+/// One trace from the request through the queue to NCBI; spans of it at a collector, also when the collector fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_reaches_ncbi_and_its_spans_a_collector() {
+    let Some(cloud) = Cloud::new(5, None).await else { return };
+    cloud.migrate().await;
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
+    let post = axum::routing::post(move |body: axum::body::Bytes| {
+        let told = told.clone();
+        async move { told.send(body.to_vec()).expect("somebody listens") }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let collector = format!("http://{}", listener.local_addr().expect("bound"));
+    let server = tokio::spawn(async move {
+        axum::serve(listener, axum::Router::new().route("/v1/traces", post)).await.expect("serves");
+    });
+    let holds = |spans: &[u8], text: &[u8]| spans.windows(text.len()).any(|window| window == text);
+    let trace_id = "0af7651916cd43dd8448eb211c80319c";
+    // As OTLP writes an id.
+    let id: Vec<u8> =
+        (0..32).step_by(2).map(|at| u8::from_str_radix(&trace_id[at..at + 2], 16).expect("hex")).collect();
+    let to_collector = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str())];
+
+    let api = cloud.function("api", &to_collector);
+    let submitted = api.invoke(&sample("api-submit.json")).await.expect("answers");
+    assert_eq!(submitted["statusCode"], 202, "{submitted}");
+    let spans = heard.recv().await.expect("told before the answer");
+    for text in [&id[..], b"request", b"/v1/jobs", b"service.name", b"api"] {
+        assert!(holds(&spans, text), "{}", String::from_utf8_lossy(text));
+    }
+    let worker = cloud.function("worker", &to_collector);
+    let source = cloud.event_source(1);
+    while cloud.ncbi.arrivals().is_empty() {
+        source.poll(async |event| worker.invoke(&event).await).await;
+    }
+    for arrival in cloud.ncbi.arrivals() {
+        assert_eq!(arrival.traceparent.as_deref(), Some("00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-01"));
+    }
+    let spans = heard.recv().await.expect("told before the answer");
+    assert!(holds(&spans, &id) && holds(&spans, b"unit") && holds(&spans, b"pubmed.sync"));
+
+    server.abort();
+    let _ = server.await;
+    let again = api.invoke(&sample("api-healthz.json")).await.expect("answers");
+    assert_eq!(again["statusCode"], 200, "the work is done all the same");
+    assert!(api.log().contains("the collector did not take the spans"), "{}", api.log());
 }

@@ -4,13 +4,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use shared::words::config::{AuthSetting, HttpSettings, TokenHash};
-use shared::words::{ErrorCode, Sha256};
-use subtle::ConstantTimeEq;
+use shared::words::ErrorCode;
+use shared::words::config::{AuthSetting, HttpSettings};
 
 use crate::Api;
 use crate::error::Failure;
 use crate::oidc::Oidc;
+use crate::tokens::Tokens;
 
 /// Routes that answer anybody; what is not here needs credentials.
 pub const OPEN: [&str; 3] = ["/healthz", "/livez", "/readyz"];
@@ -28,7 +28,7 @@ pub enum Auth {
     /// Anybody who can reach it: it listens on loopback only.
     Anybody,
     /// Who has a token.
-    Bearer(Vec<TokenHash>),
+    Bearer(Tokens),
     /// Who has a token of an issuer.
     Oidc(Oidc),
 }
@@ -38,7 +38,7 @@ impl Auth {
     pub fn new(settings: &HttpSettings) -> Self {
         match &settings.auth {
             AuthSetting::None => Self::Anybody,
-            AuthSetting::Bearer(tokens) => Self::Bearer(tokens.clone()),
+            AuthSetting::Bearer(tokens) => Self::Bearer(Tokens::new(tokens.clone())),
             AuthSetting::Oidc(settings) => Self::Oidc(Oidc::new(settings)),
         }
     }
@@ -47,7 +47,7 @@ impl Auth {
     pub async fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
         match self {
             Self::Anybody => Some(Principal("local".to_owned())),
-            Self::Bearer(tokens) => known(tokens, token(headers)?),
+            Self::Bearer(tokens) => tokens.holder(token(headers)?).await,
             Self::Oidc(oidc) => oidc.subject(token(headers)?).await.map(Principal),
         }
     }
@@ -60,18 +60,6 @@ fn token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let fine = scheme.eq_ignore_ascii_case("bearer") && (1..=MAX_TOKEN_BYTES).contains(&token.len());
     fine.then_some(token)
-}
-
-fn known(tokens: &[TokenHash], token: &str) -> Option<Principal> {
-    let hash = Sha256::of(token.as_bytes());
-    // All are compared, whichever it is, and hashes tell nothing of the tokens.
-    let mut found = None;
-    for one in tokens {
-        if bool::from(one.hash.as_bytes().ct_eq(hash.as_bytes())) {
-            found = Some(Principal(one.id.clone()));
-        }
-    }
-    found
 }
 
 /// Lets a request in, with its principal, or answers 401.

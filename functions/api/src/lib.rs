@@ -19,6 +19,7 @@ pub mod openapi;
 mod query;
 mod readiness;
 mod routes;
+mod tokens;
 pub mod trace;
 
 use std::sync::Arc;

@@ -4,12 +4,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use shared::words::ErrorCode;
+use shared::words::{ErrorCode, telemetry, trace};
 use tracing::Instrument;
 
 use crate::error::{Failure, status_of};
@@ -21,10 +21,14 @@ pub struct TraceId(pub String);
 /// Wraps a request.
 pub async fn around(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let trace_id = given(request.headers()).unwrap_or_else(new_id);
+    let trace_id = given(request.headers()).unwrap_or_else(trace::new_id);
     request.extensions_mut().insert(TraceId(trace_id.clone()));
-    let span = tracing::info_span!("request", trace_id, method = %request.method(), route = tracing::field::Empty);
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    // The route as it is declared: an address may hold anything.
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", trace_id, method = %request.method(), route);
+    telemetry::continue_trace(&span, &trace_id);
+    let answer = trace::within(trace_id.clone(), next.run(request));
+    let answered = AssertUnwindSafe(answer).catch_unwind().instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_| {
         span.in_scope(|| tracing::error!("a request panicked"));
         Failure::new(ErrorCode::Internal, "something went wrong in this program; its log has the trace_id")
@@ -55,7 +59,7 @@ fn unnamed(response: &Response) -> Option<Failure> {
 }
 
 fn given(headers: &HeaderMap) -> Option<String> {
-    trace_id(headers.get("traceparent")?.to_str().ok()?)
+    trace::parse(headers.get("traceparent")?.to_str().ok()?)
 }
 
 fn with_body(failure: Failure, said: &HeaderMap, trace_id: &str) -> Response {
@@ -76,45 +80,4 @@ fn with_body(failure: Failure, said: &HeaderMap, trace_id: &str) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
     }
     response
-}
-
-/// A trace of its own.
-pub fn new_id() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
-}
-
-/// The trace id of a W3C `traceparent`, if it is a valid one.
-pub fn trace_id(text: &str) -> Option<String> {
-    let mut parts = text.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |text: &str, length: usize| {
-        text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let fine = is_hex(version, 2) && version != "ff" && is_hex(span, 16) && is_hex(flags, 2) && is_hex(trace, 32);
-    let is_there = trace.bytes().any(|b| b != b'0') && span.bytes().any(|b| b != b'0');
-    (fine && is_there && (version != "00" || parts.next().is_none())).then(|| trace.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_valid_traceparent_is_taken() {
-        let of = trace_id;
-        let trace = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(), Some(trace));
-        for bad in [
-            "",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
-            "x",
-        ] {
-            assert_eq!(of(bad), None, "{bad}");
-        }
-    }
 }

@@ -16,6 +16,7 @@ async fn main() -> Result<(), Error> {
         let left = event.context.deadline.saturating_sub(clock::unix_ms());
         let response = function.handle(event.payload, Instant::now() + Duration::from_millis(left)).await;
         telemetry::write_metrics(telemetry::Output::Stdout, "worker", &[]);
+        telemetry::send_spans().await;
         Ok::<_, Error>(response)
     }))
     .await

@@ -14,7 +14,7 @@ use super::lease::{Claim, Lease, Settled};
 use super::pipeline::UnitContext;
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise, sweep};
-use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host, metrics};
+use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host, metrics, telemetry, trace};
 
 /// How long a worker waits for a notification before it looks by itself.
 const POLL: Duration = Duration::from_secs(2);
@@ -242,6 +242,7 @@ impl Worker {
             "unit", job_id = %lease.job, unit_id = %lease.unit, tool = lease.tool, trace_id = lease.trace_id,
             attempt = lease.attempt
         );
+        telemetry::continue_trace(&span, &lease.trace_id);
         self.run_claimed(lease).instrument(span).await
     }
 
@@ -267,7 +268,8 @@ impl Worker {
         };
         // In a task of its own, so that a panic in a pipeline is that unit's failure alone.
         let lease = context.lease.clone();
-        let running = tokio::spawn(run_unit(context).in_current_span());
+        let unit = trace::within(lease.trace_id.clone(), run_unit(context));
+        let running = tokio::spawn(unit.in_current_span());
         let (lease, outcome) = match running.await {
             Ok(ran) => ran,
             Err(panic) => {

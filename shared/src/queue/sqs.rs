@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::{Queue, QueueError, WakeUp};
 use crate::aws::{self, AwsError};
+use crate::words::trace;
 
 /// The most entries of one batch.
 const BATCH: usize = 10;
@@ -74,9 +75,9 @@ fn failed(error: AwsError) -> QueueError {
 
 fn entry(at: usize, wake_up: &WakeUp) -> SendMessageBatchRequestEntry {
     let body = serde_json::to_string(wake_up).expect("ids are JSON");
-    let trace = &wake_up.trace_id;
+    let trace_id = &wake_up.trace_id;
     let entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(body);
-    let entry = match (traceparent(trace), xray_header(trace)) {
+    let entry = match (trace::traceparent(trace_id), xray_header(trace_id)) {
         (Some(traceparent), Some(xray)) => {
             let attribute = MessageAttributeValue::builder().data_type("String").string_value(traceparent);
             let system = MessageSystemAttributeValue::builder().data_type("String").string_value(xray);
@@ -90,19 +91,9 @@ fn entry(at: usize, wake_up: &WakeUp) -> SendMessageBatchRequestEntry {
     entry.build().expect("an entry has an id and a body")
 }
 
-/// W3C: whoever reads it continues the trace; the parent is the start of the trace itself.
-fn traceparent(trace: &str) -> Option<String> {
-    is_trace(trace).then(|| format!("00-{trace}-{}-01", &trace[16..]))
-}
-
 /// X-Ray's spelling of the same id: `Root=1-{8 digits}-{24 digits}`.
-fn xray_header(trace: &str) -> Option<String> {
-    is_trace(trace).then(|| format!("Root=1-{}-{};Sampled=1", &trace[..8], &trace[8..]))
-}
-
-fn is_trace(trace: &str) -> bool {
-    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    trace.len() == 32 && trace.bytes().all(is_hex) && trace[16..].bytes().any(|b| b != b'0')
+fn xray_header(trace_id: &str) -> Option<String> {
+    trace::is_trace(trace_id).then(|| format!("Root=1-{}-{};Sampled=1", &trace_id[..8], &trace_id[8..]))
 }
 
 #[async_trait]
@@ -140,11 +131,14 @@ mod tests {
 
     #[test]
     fn a_trace_is_written_in_both_spellings() {
-        let trace = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(traceparent(trace).as_deref(), Some("00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-01"));
-        assert_eq!(xray_header(trace).as_deref(), Some("Root=1-0af76519-16cd43dd8448eb211c80319c;Sampled=1"));
+        let trace_id = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(
+            trace::traceparent(trace_id).as_deref(),
+            Some("00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-01")
+        );
+        assert_eq!(xray_header(trace_id).as_deref(), Some("Root=1-0af76519-16cd43dd8448eb211c80319c;Sampled=1"));
         for bad in ["", "abc", "0AF7651916cd43dd8448eb211c80319c", "0af7651916cd43dd0000000000000000"] {
-            assert_eq!((traceparent(bad), xray_header(bad)), (None, None), "{bad}");
+            assert_eq!((trace::traceparent(bad), xray_header(bad)), (None, None), "{bad}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Secrets kept by AWS Secrets Manager, named by ARN in the environment.
 
+use aws_sdk_secretsmanager::Client;
 use tokio::sync::OnceCell;
 
-use aws_sdk_secretsmanager::Client;
-
 use crate::aws::{self, AwsError};
-use crate::words::config::Secret;
+use crate::words::config::{Secret, secret_arns};
+use crate::words::telemetry;
 
 /// A secret could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -35,4 +35,26 @@ pub async fn read(name: &str, arn: &str) -> Result<Secret, SecretError> {
     let answer = answer.map_err(|error| failed(AwsError::from(&error)))?;
     let text = answer.secret_string().ok_or_else(|| failed(AwsError::of("it is not text")))?;
     Ok(Secret::new(text))
+}
+
+/// Reads a secret again after what it said was refused: it may have been changed since this program started.
+#[derive(Debug)]
+pub struct Renewal {
+    name: &'static str,
+    arn: String,
+}
+
+impl Renewal {
+    /// That of a variable, where the environment names its secret by ARN.
+    pub fn of(name: &'static str) -> Option<Self> {
+        let (name, arn) = secret_arns().into_iter().find(|(one, _)| *one == name)?;
+        Some(Self { name, arn })
+    }
+
+    /// The secret as it is now; nothing when it cannot be read, which is logged.
+    pub async fn read(&self) -> Option<Secret> {
+        tracing::warn!(secret = self.name, "refused: reading the secret again");
+        let secret = read(self.name, &self.arn).await;
+        secret.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "no new secret")).ok()
+    }
 }

@@ -1,4 +1,4 @@
-//! Layer 0: the words every other module speaks. No I/O.
+//! Layer 0: the words every other module speaks. No I/O, but for what telemetry tells.
 
 pub mod breaker;
 pub mod clock;
@@ -13,6 +13,7 @@ pub mod pmid;
 pub mod record_order;
 pub mod sha256;
 pub mod telemetry;
+pub mod trace;
 
 pub use error_code::ErrorCode;
 pub use ids::{JobId, UnitId, WorkerId};

@@ -4,8 +4,10 @@ use axum::http::request::Parts;
 use rmcp::RoleServer;
 use rmcp::service::RequestContext;
 
+use shared::words::trace;
+
 use crate::auth::Principal;
-use crate::trace::{self, TraceId};
+use crate::trace::TraceId;
 
 /// Who asks, and in which trace.
 #[derive(Clone, Debug)]
@@ -20,7 +22,7 @@ impl Caller {
     /// What HTTP or the request's own metadata say; over stdio it is whoever started the program.
     pub fn of(context: &RequestContext<RoleServer>) -> Self {
         let http = context.extensions.get::<Parts>().map(|parts| &parts.extensions);
-        let said = context.meta.get("traceparent").and_then(|text| trace::trace_id(text.as_str()?));
+        let said = context.meta.get("traceparent").and_then(|text| trace::parse(text.as_str()?));
         let trace_id = said.or_else(|| Some(http?.get::<TraceId>()?.0.clone()));
         Self {
             principal: http.and_then(|http| http.get().cloned()).unwrap_or_else(|| Principal("local".to_owned())),

@@ -9,6 +9,7 @@ use rmcp::model::{
 };
 use serde_json::{Value, json};
 use shared::tools::{Action, Asked, Kind, Tool, output_schema};
+use shared::words::trace;
 
 use super::caller::Caller;
 use super::tasks;
@@ -68,7 +69,8 @@ pub async fn call(
     let answered = match (api.limits.mcp(), &tool.action) {
         (Err(failure), _) => Err(failure),
         (Ok(_place), Action::Run(_)) => {
-            call::run(api, tool, params, "").await.map(|result| CallToolResult::structured(result).into())
+            let running = Box::pin(call::run(api, tool, params, ""));
+            trace::within(trace_id.clone(), running).await.map(|result| CallToolResult::structured(result).into())
         }
         (Ok(_place), Action::Submit(_)) => submit(api, tool, params, caller, knows_tasks).await,
     };

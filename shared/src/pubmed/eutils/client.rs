@@ -1,10 +1,11 @@
 //! One request after the other until there is an answer: breaker, turn, POST, classify, retry.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::classify::{Expected, Fault, classify};
@@ -12,7 +13,7 @@ use super::error::EutilsError;
 use super::pace::{Pace, PaceError};
 use crate::words::breaker::{Breaker, BreakerState, Patience};
 use crate::words::config::Secret;
-use crate::words::{clock, metrics};
+use crate::words::{clock, metrics, trace};
 
 /// How long nobody starts after a 429 that does not say how long.
 const HOLD: Duration = Duration::from_secs(1);
@@ -88,6 +89,9 @@ pub struct Client {
     /// Made when it is first used: it reads every root certificate of the system.
     http: Arc<OnceLock<reqwest::Client>>,
     pub(super) settings: Arc<Settings>,
+    /// The key in use: the settings' own until it was refused and another one read.
+    key: Arc<RwLock<Option<Secret>>>,
+    renew_key: Option<RenewKey>,
     pace: Arc<dyn Pace>,
     breaker: Arc<Breaker>,
 }
@@ -97,6 +101,9 @@ impl fmt::Debug for Client {
         f.debug_struct("Client").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
+
+/// Reads the key anew; nothing when it cannot be read.
+pub type RenewKey = Arc<dyn Fn() -> BoxFuture<'static, Option<Secret>> + Send + Sync>;
 
 /// A whole answer of the kind asked for.
 pub(super) struct Answer {
@@ -138,7 +145,29 @@ impl Client {
         // Fails when it is installed already, which is as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let breaker = Arc::new(Breaker::new(Patience::NCBI));
-        Self { http: Arc::default(), settings: Arc::new(settings), pace, breaker }
+        let key = Arc::new(RwLock::new(settings.api_key.clone()));
+        Self { http: Arc::default(), settings: Arc::new(settings), key, renew_key: None, pace, breaker }
+    }
+
+    /// The client that asks for another key when NCBI refuses the one it has.
+    #[must_use]
+    pub fn renewing_key(self, renew: RenewKey) -> Self {
+        Self { renew_key: Some(renew), ..self }
+    }
+
+    fn key(&self) -> Option<Secret> {
+        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether there is another key than this one, which was refused.
+    async fn has_another_key(&self, refused: Option<&Secret>) -> bool {
+        if self.key().as_ref() != refused {
+            return true;
+        }
+        let Some(renew) = &self.renew_key else { return false };
+        let Some(key) = renew().await.filter(|key| Some(key) != refused) else { return false };
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        true
     }
 
     fn http(&self) -> &reqwest::Client {
@@ -173,7 +202,8 @@ impl Client {
         expected: Expected,
         accept: impl Fn(Answer) -> Result<T, Fault>,
     ) -> Result<T, EutilsError> {
-        let body = self.form(params);
+        let mut key = self.key();
+        let mut body = self.form(params, key.as_ref());
         let deadline = Instant::now() + self.settings.deadline;
         let mut last = Fault::Timeout;
         let (mut attempts, mut search_failures) = (0, 0);
@@ -214,6 +244,11 @@ impl Client {
             if search_failures >= SEARCH_TRIES {
                 return Err(EutilsError::QueryRejected);
             }
+            if last == Fault::BadKey && attempts < self.settings.attempts && self.has_another_key(key.as_ref()).await {
+                key = self.key();
+                body = self.form(params, key.as_ref());
+                continue;
+            }
             if let Some(error) = permanent(last) {
                 return Err(error);
             }
@@ -251,7 +286,7 @@ impl Client {
 
     /// The parameters with who is asking, as a form. The key travels in the body only, never in an
     /// address that a log could show.
-    fn form(&self, params: &[(&str, &str)]) -> String {
+    fn form(&self, params: &[(&str, &str)], key: Option<&Secret>) -> String {
         let mut form = String::new();
         let mut put = |name: &str, value: &str| {
             if !form.is_empty() {
@@ -266,7 +301,7 @@ impl Client {
         if let Some(email) = &self.settings.email {
             put("email", email);
         }
-        if let Some(key) = &self.settings.api_key {
+        if let Some(key) = key {
             put("api_key", key.expose());
         }
         for (name, value) in params {
@@ -284,18 +319,19 @@ impl Client {
     ) -> Result<Answer, AttemptError> {
         let asked_at = clock::now();
         let left = deadline.saturating_duration_since(Instant::now()).min(self.settings.request_timeout);
-        let response = self
+        let mut request = self
             .http()
             .post(format!("{}{endpoint}", self.settings.base_url))
             .header("content-type", "application/x-www-form-urlencoded")
             .timeout(left)
-            .body(form.to_owned())
-            .send()
-            .await
-            .map_err(|error| {
-                metrics::upstream("eutils", "none");
-                AttemptError::Failed(fault_of(&error).into())
-            })?;
+            .body(form.to_owned());
+        if let Some(traceparent) = trace::current().and_then(|trace_id| trace::traceparent(&trace_id)) {
+            request = request.header("traceparent", traceparent);
+        }
+        let response = request.send().await.map_err(|error| {
+            metrics::upstream("eutils", "none");
+            AttemptError::Failed(fault_of(&error).into())
+        })?;
         let status = response.status().as_u16();
         metrics::upstream("eutils", status_class(status));
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());

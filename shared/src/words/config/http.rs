@@ -58,6 +58,11 @@ impl TokenHash {
         (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b))
     }
 
+    /// Hashes separated by commas, each alone or as `name=hash`; nothing where one is none.
+    pub fn parse_all(text: &str) -> Option<Vec<Self>> {
+        text.split(',').map(|one| Self::parse(one.trim())).collect()
+    }
+
     /// `name=hash`, or a hash alone.
     fn parse(text: &str) -> Option<Self> {
         let (id, hash) = text.split_once('=').map_or((None, text), |(id, hash)| (Some(id.trim()), hash));
@@ -89,18 +94,12 @@ pub struct HttpSettings {
 
 pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings {
     let tokens = env.text("BIO_MCP_AUTH_TOKENS").map_or_else(Vec::new, |text| {
-        text.split(',')
-            .filter_map(|one| {
-                let parsed = TokenHash::parse(one.trim());
-                if parsed.is_none() {
-                    env.errors.push(
-                    "BIO_MCP_AUTH_TOKENS must be hashes as `bio-mcp token new` prints them, separated by commas, each \
-                     alone or as name=hash".to_owned(),
-                );
-                }
-                parsed
-            })
-            .collect()
+        TokenHash::parse_all(&text).unwrap_or_else(|| {
+            let message = "BIO_MCP_AUTH_TOKENS must be hashes as `bio-mcp token new` prints them, separated by commas, \
+                           each alone or as name=hash";
+            env.errors.push(message.to_owned());
+            Vec::new()
+        })
     });
     let (issuer, audience) = (env.text("BIO_MCP_OIDC_ISSUER"), env.text("BIO_MCP_OIDC_AUDIENCE"));
     let default = if issuer.is_some() {

@@ -119,6 +119,8 @@ pub struct Config {
     pub log_level: String,
     /// `BIO_MCP_JSON_LOGS`
     pub json_logs: bool,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: a collector that gets spans, as OTLP over HTTP.
+    pub otlp_endpoint: Option<String>,
     /// `BIO_MCP_POSTGRES_BIN`: where initdb, `pg_ctl` and postgres are.
     pub postgres_bin: Option<PathBuf>,
     /// `PATH`, to find Postgres when nothing else says where it is.
@@ -168,6 +170,11 @@ impl Config {
         let jobs_queue_url = env.text("BIO_MCP_JOBS_QUEUE_URL");
         if jobs_queue_url.as_deref().is_some_and(|url| !is_safe_url(url)) {
             env.errors.push("BIO_MCP_JOBS_QUEUE_URL must be the https address of an SQS queue".to_owned());
+        }
+        let otlp_endpoint = env.text("OTEL_EXPORTER_OTLP_ENDPOINT");
+        let is_http = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+        if otlp_endpoint.as_deref().is_some_and(|url| !is_http(url)) {
+            env.errors.push("OTEL_EXPORTER_OTLP_ENDPOINT must be the http address of a collector".to_owned());
         }
         let archive = env.text("BIO_MCP_ARCHIVE_BUCKET").and_then(|text| {
             let place = ArchivePlace::parse(&text);
@@ -235,6 +242,7 @@ impl Config {
             wake_again: env.secs("BIO_MCP_WAKE_AGAIN_SECS", 30, 1, 3600),
             log_level: env.choice("BIO_MCP_LOG_LEVEL", "info", &levels).to_owned(),
             json_logs: env.choice("BIO_MCP_JSON_LOGS", false, &switch),
+            otlp_endpoint,
             postgres_bin: env.text("BIO_MCP_POSTGRES_BIN").map(PathBuf::from),
             path: env.text("PATH").map(Into::into),
         };
@@ -280,9 +288,10 @@ mod tests {
             ("BIO_MCP_ARCHIVE_COMPRESSION", "lzma"),
             ("BIO_MCP_HEARTBEAT_SECS", "100"),
             ("BIO_MCP_JOB_UNITS", "many"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
         ])
         .expect_err("all wrong");
-        assert_eq!(errors.0.len(), 9, "{errors}");
+        assert_eq!(errors.0.len(), 10, "{errors}");
         assert!(!errors.to_string().contains("hunter2"));
     }
 

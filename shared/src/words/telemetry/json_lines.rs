@@ -1,78 +1,22 @@
-//! Logs: one line an event; JSON for machines, short text for people.
+//! Lines of the log: JSON for machines.
 //!
 //! Fields of the enclosing spans stand beside those of the event, the names fixed by contract:
 //! ts, level, service, `trace_id`, `job_id`, `unit_id`, tool, pmid, `s3_uri`, status, `latency_ms`,
 //! attempt, message. Text from outside is a field, never a format; long values are cut.
 
-use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::fmt;
 
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::clock;
+use super::super::clock;
 
 /// The longest value of a field, in bytes.
 const MAX_VALUE_BYTES: usize = 4096;
-
-/// Where logs go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Standard error: standard output is for results.
-    Stderr,
-    /// Standard output: a function has no other.
-    Stdout,
-}
-
-impl Output {
-    fn writer(self) -> Box<dyn std::io::Write> {
-        match self {
-            Self::Stderr => Box::new(std::io::stderr()),
-            Self::Stdout => Box::new(std::io::stdout()),
-        }
-    }
-}
-
-/// Starts logging. A second call changes nothing.
-pub fn init(service: &'static str, level: &str, json: bool, output: Output) {
-    // Libraries below say nothing about requests: their lines could hold addresses and keys.
-    let filter =
-        EnvFilter::try_new(format!("{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=warn,rmcp=warn"))
-            .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || output.writer());
-    // Fails only when a subscriber is there already, as in tests.
-    let _ = if json {
-        builder.fmt_fields(JsonFields).event_format(JsonLines { service }).try_init()
-    } else {
-        builder.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
-    };
-}
-
-/// Writes what was counted since the last time, and these values, as CloudWatch metrics: lines of the log of a
-/// function.
-pub fn write_metrics(output: Output, service: &str, gauges: &[super::metrics::Gauge]) {
-    let mut out = output.writer();
-    for line in super::metrics::take_emf(service, gauges) {
-        // Whoever cannot write its log has nobody to tell.
-        let _ = writeln!(out, "{line}");
-    }
-}
-
-/// An error with its causes, in one line: `a: b: c`.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
-}
 
 #[derive(Default)]
 struct Fields(Map<String, Value>);
@@ -112,7 +56,7 @@ impl Visit for Fields {
 }
 
 /// Fields of a span, kept as JSON so that events can take them in.
-struct JsonFields;
+pub(super) struct JsonFields;
 
 impl<'w> FormatFields<'w> for JsonFields {
     fn format_fields<R: tracing_subscriber::field::RecordFields>(
@@ -126,8 +70,9 @@ impl<'w> FormatFields<'w> for JsonFields {
     }
 }
 
-struct JsonLines {
-    service: &'static str,
+/// Events as lines.
+pub(super) struct JsonLines {
+    pub(super) service: &'static str,
 }
 
 impl<S, N> FormatEvent<S, N> for JsonLines

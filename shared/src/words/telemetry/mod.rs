@@ -1,0 +1,88 @@
+//! What the program tells of itself: lines of the log, metrics of CloudWatch, spans for a collector.
+
+mod export;
+mod json_lines;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt};
+
+pub use export::{continue_trace, keep_exporting, send_spans};
+
+/// Where logs go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard error: standard output is for results.
+    Stderr,
+    /// Standard output: a function has no other.
+    Stdout,
+}
+
+impl Output {
+    fn writer(self) -> Box<dyn std::io::Write> {
+        match self {
+            Self::Stderr => Box::new(std::io::stderr()),
+            Self::Stdout => Box::new(std::io::stdout()),
+        }
+    }
+}
+
+/// How a program tells of itself.
+#[derive(Clone, Debug)]
+pub struct Telling<'a> {
+    /// Its name.
+    pub service: &'static str,
+    /// What is worth a line: error, warn, info, debug or trace.
+    pub level: &'a str,
+    /// One JSON object a line, for machines; else short text for people.
+    pub json: bool,
+    /// Where lines go.
+    pub output: Output,
+    /// A collector that gets spans.
+    pub otlp_endpoint: Option<&'a str>,
+}
+
+/// Starts telling. A second call changes nothing.
+pub fn init(telling: &Telling<'_>) {
+    let &Telling { service, level, json, output, otlp_endpoint } = telling;
+    // Libraries below say nothing about requests: their lines could hold addresses and keys.
+    let filter = EnvFilter::try_new(format!(
+        "{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=warn,rmcp=warn,opentelemetry=warn"
+    ))
+    .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let lines = fmt::layer().with_writer(move || output.writer());
+    let lines = if json {
+        lines.fmt_fields(json_lines::JsonFields).event_format(json_lines::JsonLines { service }).boxed()
+    } else {
+        lines.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed()
+    };
+    let spans = otlp_endpoint.map(|endpoint| export::layer::<Registry>(service, endpoint));
+    // Spans are told at the level of the log: what is not worth a line is not worth a span.
+    let subscriber = Registry::default().with(spans).with(lines).with(filter);
+    // Fails only when a subscriber is there already, as in tests.
+    let _ = subscriber.try_init();
+}
+
+/// Writes what was counted since the last time, and these values, as CloudWatch metrics: lines of the log of a
+/// function.
+pub fn write_metrics(output: Output, service: &str, gauges: &[super::metrics::Gauge]) {
+    let mut out = output.writer();
+    for line in super::metrics::take_emf(service, gauges) {
+        // Whoever cannot write its log has nobody to tell.
+        let _ = writeln!(out, "{line}");
+    }
+}
+
+/// An error with its causes, in one line: `a: b: c`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
