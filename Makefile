@@ -1,5 +1,5 @@
 # bio-mcp: `make demo` shows it, `make test` proves it.
-.PHONY: demo test setup build bench mutants campaign coverage lint clean help run-http run-worker smoke-http invoke
+.PHONY: demo test setup build bench mutants campaign coverage lint clean help run-http run-worker smoke-http invoke functions
 
 CARGO ?= cargo
 
@@ -31,6 +31,9 @@ smoke-http: ## ask a running server (URL=…, TOKEN=…) whether it is well, and
 invoke: ## call a tool of a running server: TOOL=pubmed.search PARAMS='{"term":"asthma"}'
 	@printf '{"tool":"%s","params":%s}' '$(TOOL)' '$(PARAMS)' | curl -sS --fail-with-body '$(URL)/v1/mcp/invoke' \
 		$(if $(TOKEN),-H 'Authorization: Bearer $(TOKEN)') -H 'Content-Type: application/json' --data-binary @- && echo
+
+functions: ## build the Lambda functions into target/lambda (docs/deploying.md)
+	@scripts/package.sh
 
 test: ## run the whole test suite
 	@scripts/test.sh

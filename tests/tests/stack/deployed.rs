@@ -10,7 +10,7 @@ use simulator::{Corpus, Options, Spread};
 use tests::lambda::free_port;
 use tests::{aws, s3};
 
-use crate::{json_of, python, said, template};
+use crate::{json_of, packages, python, said, template};
 
 const TOKEN: &str = "bio-mcp_deployed";
 const RECORDS: u32 = 30;
@@ -77,12 +77,13 @@ async fn a_deployed_stack_runs_a_job() {
     let config = s3::config(&emulator.endpoint);
     let database = aws::new_secret(&config, &tests::engine::new_database().await).await;
     let tokens = aws::new_secret(&config, &Sha256::of(TOKEN.as_bytes()).to_hex()).await;
-    let packages = s3::new_bucket(&s3::client(&emulator.endpoint), false).await;
+    let bucket = s3::new_bucket(&s3::client(&emulator.endpoint), false).await;
 
+    let packages = packages(dir.path());
     let sam = |arguments: &[&str]| {
         let mut python = python("sam").expect("it is there");
         python.args(["-m", "samcli"]).args(arguments).current_dir(dir.path()).env("HOME", dir.path());
-        python.env("BOOTSTRAP_DIR", tests::lambda::bootstrap("api").parent().expect("a directory"));
+        python.env("PACKAGES", &packages);
         python.envs(aws::environment(&emulator.endpoint));
         python
     };
@@ -100,7 +101,7 @@ async fn a_deployed_stack_runs_a_job() {
     let built = built.expect("python3 runs");
     assert!(built.status.success(), "{}", said(&built));
     let mut deploy = sam(&["deploy", "--template-file", "build/template.yaml", "--stack-name", "bio-mcp"]);
-    deploy.args(["--s3-bucket", &packages, "--capabilities", "CAPABILITY_IAM", "--no-progressbar"]);
+    deploy.args(["--s3-bucket", &bucket, "--capabilities", "CAPABILITY_IAM", "--no-progressbar"]);
     let deployed = deploy.arg("--parameter-overrides").args(&parameters).output().expect("python3 runs");
     let log = || std::fs::read_to_string(dir.path().join("emulator.log")).unwrap_or_default();
     assert!(deployed.status.success(), "{}\n{}", said(&deployed), log());

@@ -6,7 +6,7 @@ mod parity;
 mod template;
 mod terraform;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -47,8 +47,19 @@ fn template() -> PathBuf {
     tests::root().join("template.yaml")
 }
 
+/// The built programs as `make functions` lays them out; nothing is copied.
+fn packages(dir: &Path) -> PathBuf {
+    let packages = dir.join("packages");
+    for function in ["api", "worker", "scheduler", "migrate"] {
+        std::fs::create_dir_all(packages.join(function)).expect("made");
+        let program = tests::lambda::bootstrap(function);
+        std::os::unix::fs::symlink(program, packages.join(function).join("bootstrap")).expect("linked");
+    }
+    packages
+}
+
 /// What CloudFormation would get of a template.
-fn translated(template: &std::path::Path) -> Option<Value> {
+fn translated(template: &Path) -> Option<Value> {
     Some(json_of(python("sam")?.arg(tests::root().join("tests/src/template.py")).arg(template)))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{checkov_finds_nothing_unexplained, python, said, template, translated};
+use crate::{checkov_finds_nothing_unexplained, packages, python, said, template, translated};
 
 /// Whether SAM and cfn-lint, the latter before and after SAM's transformation, find a template valid.
 fn is_valid(template: &Path, dir: &Path) -> Option<Result<(), String>> {
@@ -51,13 +51,13 @@ fn every_finding_of_checkov_is_mended_or_has_a_reason() {
 fn sam_packs_the_programs() {
     let Some(mut python) = python("sam") else { return };
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let programs = tests::lambda::bootstrap("api").parent().expect("a directory").to_owned();
+    let packages = packages(dir.path());
     let built = python
         .args(["-m", "samcli", "build", "--build-dir"])
         .arg(dir.path().join("build"))
         .arg("--template")
         .arg(template())
-        .env("BOOTSTRAP_DIR", &programs)
+        .env("PACKAGES", &packages)
         .current_dir(dir.path())
         .output()
         .expect("python3 runs");
@@ -66,6 +66,6 @@ fn sam_packs_the_programs() {
         [("Api", "api"), ("Worker", "worker"), ("Scheduler", "scheduler"), ("Migrate", "migrate")]
     {
         let packed = std::fs::metadata(dir.path().join("build").join(function).join("bootstrap")).expect("packed");
-        assert_eq!(packed.len(), std::fs::metadata(programs.join(program)).expect("there").len());
+        assert_eq!(packed.len(), std::fs::metadata(tests::lambda::bootstrap(program)).expect("there").len());
     }
 }
