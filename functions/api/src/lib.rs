@@ -27,6 +27,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use shared::db::Kept;
 use shared::deployment::{Deployment, StartError};
 use shared::jobs::Changes;
 use shared::tools::{Tool, Toolbox, catalogue};
@@ -45,6 +46,7 @@ pub struct Api {
     limits: Arc<limits::Limits>,
     database: Arc<database::Gate>,
     changes: Changes,
+    kept: Arc<Kept>,
     readiness: Arc<readiness::Cached>,
     fleet: fleet::Fleet,
 }
@@ -55,6 +57,7 @@ impl Api {
         Self {
             database: Arc::new(database::Gate::new(toolbox.engine.db.clone())),
             changes: Changes::new(toolbox.engine.db.clone()),
+            kept: Arc::new(Kept::new(toolbox.engine.db.clone())),
             tools: catalogue().into(),
             names: Arc::new(names::Names::new(settings)),
             auth: Arc::new(Auth::new(settings)),
@@ -138,10 +141,11 @@ pub async fn serve_with(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let (told, mut tell) = tokio::sync::watch::channel(());
-    let changes = api.changes.clone();
+    let (changes, kept) = (api.changes.clone(), api.kept.clone());
     let stopped = async move {
         stop.await;
         changes.end();
+        kept.end();
         drop(told);
     };
     let late = async move {

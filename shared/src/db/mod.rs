@@ -1,6 +1,7 @@
 //! Postgres: the pool, the schema, and what its errors mean.
 
 mod access;
+mod kept;
 mod options;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool, Postgres, Transaction};
 
 pub use access::{Access, Renew};
+pub use kept::Kept;
 pub use options::{OptionsError, options};
 
 /// The schema this program was built for.

@@ -1,6 +1,6 @@
 //! Where a job stands: how many are before it, and how long it will take.
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgExecutor};
 
 use super::state::Job;
 use crate::db::DbError;
@@ -20,7 +20,7 @@ pub struct Standing {
 }
 
 /// One job with where it stands.
-pub async fn standing(db: &PgPool, job: JobId) -> Result<Option<Standing>, DbError> {
+pub async fn standing(db: impl PgExecutor<'_>, job: JobId) -> Result<Option<Standing>, DbError> {
     let sql = concat!("select j.*, standing.* from jobs as j ", include_str!("standing.sql"), " where j.id = $1");
     Ok(sqlx::query_as(sql).bind(job.0).fetch_optional(db).await?)
 }

@@ -51,8 +51,9 @@ pub async fn get(
     let mut query = Query::read(query.as_deref());
     let wait = query.number("wait", 0, 0, LONGEST_WAIT_SECS);
     query.end()?;
-    let db = &api.toolbox.engine.db;
-    let mut standing = jobs::standing(db, id(&job)?).await?.ok_or_else(not_found)?;
+    let job = id(&job)?;
+    let found = api.kept.run(async move |connection| jobs::standing(connection, job).await).await?;
+    let mut standing = found.ok_or_else(not_found)?;
     let known_tags: Vec<String> = headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
