@@ -93,6 +93,7 @@ module "aurora" {
   functions_group_id  = module.network[0].functions_group_id
   kms_key_arn         = aws_kms_key.this.arn
   numbers             = local.stack.aurora
+  log_retention       = local.stack.log_retention_days
   deletion_protection = var.deletion_protection
   tags                = var.tags
 }
@@ -109,6 +110,7 @@ module "migrate" {
   secret_arns     = [for secret in local.stack.functions.migrate.secrets : local.secrets[secret]]
   secrets_key_arn = var.secrets_key_arn
   permissions     = { for on, actions in local.stack.functions.migrate.may : local.resources[on] => actions }
+  partition       = local.partition
   kms_key_arn     = aws_kms_key.this.arn
   network         = one(module.network[*].of_functions)
   log_retention   = local.stack.log_retention_days
@@ -139,6 +141,7 @@ module "functions" {
   secret_arns     = [for secret in each.value.secrets : local.secrets[secret]]
   secrets_key_arn = var.secrets_key_arn
   permissions     = { for on, actions in each.value.may : local.resources[on] => actions }
+  partition       = local.partition
   kms_key_arn     = aws_kms_key.this.arn
   network         = one(module.network[*].of_functions)
   log_retention   = local.stack.log_retention_days

@@ -21,6 +21,13 @@ resource "aws_scheduler_schedule" "this" {
   }
 }
 
+# Calls of the clock are asynchronous: Lambda would try one that failed twice more, hours later.
+resource "aws_lambda_function_event_invoke_config" "scheduler" {
+  function_name                = module.functions["scheduler"].name
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = 60
+}
+
 resource "aws_iam_role" "clock" {
   name = "${var.name}-clock"
   tags = var.tags

@@ -64,6 +64,11 @@ variable "database_ca_pem" {
   default     = null
 
   validation {
+    condition     = var.database != "aurora" || var.database_ca_pem != null
+    error_message = "Aurora needs database_ca_pem, a certificate of its authority."
+  }
+
+  validation {
     # The environment of a function holds 4 KB in all.
     condition     = length(coalesce(var.database_ca_pem, "-")) <= 2500
     error_message = "database_ca_pem is one certificate of at most 2500 characters, not the whole bundle."
@@ -149,7 +154,7 @@ variable "alarm_email" {
 }
 
 variable "monthly_budget_usd" {
-  description = "The budget's limit; 0 for none"
+  description = "What the account may spend before an e-mail says so; 0 for no budget"
   type        = number
   default     = 50
 }

@@ -85,6 +85,7 @@ run "aurora_over_ipv6" {
   variables {
     database            = "aurora"
     database_secret_arn = null
+    database_ca_pem     = "-----BEGIN CERTIFICATE-----"
     network             = "ipv6"
   }
 
@@ -151,8 +152,19 @@ run "aurora_needs_a_network" {
   variables {
     database            = "aurora"
     database_secret_arn = null
+    database_ca_pem     = "-----BEGIN CERTIFICATE-----"
   }
   expect_failures = [var.database]
+}
+
+run "aurora_needs_a_certificate" {
+  command = plan
+  variables {
+    database            = "aurora"
+    database_secret_arn = null
+    network             = "nat"
+  }
+  expect_failures = [var.database_ca_pem]
 }
 
 run "some_database" {
@@ -207,6 +219,7 @@ run "a_role_may_do_what_it_is_given" {
     numbers       = { timeout_secs = 900, memory_mb = 512, storage_mb = 512, concurrency = 2 }
     package       = "./modules/function/main.tf"
     architecture  = "arm64"
+    partition     = "aws"
     environment   = { SET = "1", NOT_SET = null }
     secret_arns   = ["arn:aws:secretsmanager:us-east-1:111122223333:secret:database", null]
     permissions   = { "arn:aws:s3:::archive/*" = ["s3:GetObject"] }

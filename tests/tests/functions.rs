@@ -218,11 +218,23 @@ async fn cloudformation_is_told_how_a_migration_ended() {
     assert!(version >= 12, "the schema stays");
     let away = cloud.function("migrate", &[("BIO_MCP_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none")]);
     event["RequestType"] = json!("Update");
-    away.invoke(&event).await.expect_err("it could not");
+    let told = away.invoke(&event).await.expect("who asked was told: nobody is to try again");
+    assert_eq!(told, Value::Null);
     let answer = heard.recv().await.expect("told");
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["Reason"].as_str().expect("a reason").contains("cannot be reached"), "{answer}");
     assert!(!migrate.log().contains("hunter2") && !away.log().contains("hunter2"), "an address is a permission");
+    away.invoke(&json!({})).await.expect_err("Terraform hears of it by the failure");
+    // What keeps the function from starting: a secret that cannot be read. A stack that goes needs none.
+    let arn = "arn:aws:secretsmanager:us-east-1:0:secret:no";
+    let lost = cloud.function("migrate", &[("BIO_MCP_DATABASE_URL_SECRET_ARN", arn), ("BIO_MCP_LOG_LEVEL", "trace")]);
+    lost.invoke(&event).await.expect("who asked was told");
+    let answer = heard.recv().await.expect("told");
+    assert!(answer["Status"] == "FAILED" && answer["Reason"].to_string().contains("BIO_MCP_DATABASE_URL"), "{answer}");
+    event["RequestType"] = json!("Delete");
+    lost.invoke(&event).await.expect("answers");
+    assert_eq!(heard.recv().await.expect("told")["Status"], "SUCCESS");
+    assert!(!lost.log().contains("hunter2"), "at any level: {}", lost.log());
     server.abort();
 }
 

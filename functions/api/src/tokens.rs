@@ -1,60 +1,108 @@
 //! Tokens that are let in, known by their hashes.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use shared::secrets::Renewal;
 use shared::words::Sha256;
-use shared::words::config::TokenHash;
+use shared::words::config::{Secret, TokenHash};
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
 
 use crate::auth::Principal;
 
-/// The secret is read again at most once in this time: strangers may ask as often as they like.
+/// A token that is not known makes the secret be read again, at most once in this time: strangers may ask as often as
+/// they like.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Hashes of tokens. Where they are a secret by ARN, a token that is not among them makes it be read again: it may be
-/// new. One that was taken out of the secret goes with that, or when the function starts anew.
-#[derive(Debug)]
+/// Whatever is asked, the secret is read again after this time: a token that was taken out of it goes.
+const TRUST: Duration = Duration::from_secs(600);
+
+/// Reads the secret; nothing when it cannot be read.
+type Read = Box<dyn Fn() -> BoxFuture<'static, Option<Secret>> + Send + Sync>;
+
+/// Hashes of tokens. Where they are a secret by ARN, tokens that were added to it work at once, and those that were
+/// taken out end after ten minutes.
 pub struct Tokens {
     known: RwLock<Arc<[TokenHash]>>,
-    renewal: Option<Renewal>,
-    last_read: Mutex<Option<Instant>>,
+    read: Option<Read>,
+    read_at: Mutex<Instant>,
+    /// When a token that was not known made the secret be read.
+    asked_at: Mutex<Option<Instant>>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").field("known", &self.known).finish_non_exhaustive()
+    }
 }
 
 impl Tokens {
     /// These, and what the environment's secret says later.
     pub fn new(known: Vec<TokenHash>) -> Self {
-        Self {
-            known: RwLock::new(known.into()),
-            renewal: Renewal::of("BIO_MCP_AUTH_TOKENS"),
-            last_read: Mutex::new(None),
-        }
+        let renewal = Renewal::of("BIO_MCP_AUTH_TOKENS").map(Arc::new);
+        Self::renewed(
+            known,
+            renewal.map(|renewal| -> Read {
+                Box::new(move || {
+                    let renewal = renewal.clone();
+                    async move { renewal.read().await }.boxed()
+                })
+            }),
+        )
+    }
+
+    fn renewed(known: Vec<TokenHash>, read: Option<Read>) -> Self {
+        Self { known: RwLock::new(known.into()), read, read_at: Mutex::new(Instant::now()), asked_at: Mutex::new(None) }
     }
 
     /// Who has a token.
     pub async fn holder(&self, token: &str) -> Option<Principal> {
         let hash = Sha256::of(token.as_bytes());
+        if self.is_old() {
+            self.renew().await;
+        }
         if let Some(principal) = self.find(&hash) {
             return Some(principal);
         }
-        let renewal = self.renewal.as_ref().filter(|_| self.may_read())?;
-        let secret = renewal.read().await?;
-        let Some(known) = TokenHash::parse_all(secret.expose()) else {
-            tracing::error!("the secret of BIO_MCP_AUTH_TOKENS holds no hashes: those known before count");
+        if self.read.is_none() || !self.may_ask() {
             return None;
-        };
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.into();
+        }
+        self.renew().await;
         self.find(&hash)
     }
 
-    fn may_read(&self) -> bool {
-        let mut last = self.last_read.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = last.is_none_or(|last| last.elapsed() >= PAUSE);
+    /// Whether somebody is to read the secret again; the others go on with what is known meanwhile.
+    fn is_old(&self) -> bool {
+        let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = self.read.is_some() && read_at.elapsed() >= TRUST;
+        if is_old {
+            *read_at = Instant::now();
+        }
+        is_old
+    }
+
+    fn may_ask(&self) -> bool {
+        let mut asked_at = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = asked_at.is_none_or(|at| at.elapsed() >= PAUSE);
         if may {
-            *last = Some(Instant::now());
+            *asked_at = Some(Instant::now());
         }
         may
+    }
+
+    /// What cannot be read, or holds no hashes, changes nothing.
+    async fn renew(&self) {
+        let Some(read) = &self.read else { return };
+        let Some(secret) = read().await else { return };
+        let Some(known) = TokenHash::parse_all(secret.expose()) else {
+            tracing::error!("the secret of BIO_MCP_AUTH_TOKENS holds no hashes: those known before count");
+            return;
+        };
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.into();
+        *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     fn find(&self, hash: &Sha256) -> Option<Principal> {
@@ -67,5 +115,52 @@ impl Tokens {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str, token: &str) -> String {
+        format!("{name}={}", Sha256::of(token.as_bytes()).to_hex())
+    }
+
+    /// Tokens with a secret that says what is put into it; with how often it was read.
+    fn tokens(secret: &Arc<Mutex<(Option<String>, u32)>>) -> Tokens {
+        let secret = secret.clone();
+        let known = TokenHash::parse_all(&named("old", "a")).expect("hashes");
+        Tokens::renewed(
+            known,
+            Some(Box::new(move || {
+                let mut secret = secret.lock().expect("no panic");
+                secret.1 += 1;
+                let text = secret.0.clone();
+                async move { text.map(Secret::new) }.boxed()
+            })),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_taken_out_ends_and_strangers_do_not_make_it_read() {
+        let secret = Arc::new(Mutex::new((Some(named("new", "b")), 0)));
+        let tokens = tokens(&secret);
+        let old = Some(Principal("old".to_owned()));
+        assert_eq!(tokens.holder("a").await, old);
+        tokio::time::advance(Duration::from_secs(599)).await;
+        assert_eq!(tokens.holder("a").await, old);
+        assert_eq!(secret.lock().expect("no panic").1, 0, "not read while all is well");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(tokens.holder("a").await, None, "taken out ten minutes ago");
+        for _ in 0..100 {
+            assert_eq!(tokens.holder("stranger").await, None);
+        }
+        assert_eq!(secret.lock().expect("no panic").1, 2);
+        assert_eq!(tokens.holder("b").await, Some(Principal("new".to_owned())));
+        for broken in [None, Some("no hash".to_owned())] {
+            secret.lock().expect("no panic").0 = broken;
+            tokio::time::advance(TRUST).await;
+            assert_eq!(tokens.holder("b").await, Some(Principal("new".to_owned())), "what is known counts");
+        }
     }
 }

@@ -4,12 +4,12 @@
 //! Migrations expand first and contract in a later release, so functions of the release before go on serving
 //! meanwhile; functions of this one refuse an older schema.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::db::{self, Access, DbError};
+use shared::db::{self, DbError};
+use shared::deployment::{Deployment, StartError};
 use shared::words::telemetry;
 
 /// An event: anything, or a request of CloudFormation.
@@ -41,6 +41,9 @@ pub struct Migrated {
 /// It was not done, or nobody could be told.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
+    /// It could not begin.
+    #[error("the function cannot start")]
+    Start(#[from] StartError),
     /// The schema is as it was.
     #[error("the schema was not brought up to date")]
     Db(#[from] DbError),
@@ -49,34 +52,36 @@ pub enum MigrateError {
     Tell(#[source] reqwest::Error),
 }
 
-/// The function.
-pub struct Function(pub Arc<Access>);
-
-impl Function {
-    /// Migrates, and tells CloudFormation where it asked.
-    pub async fn handle(&self, request: Request) -> Result<Option<Migrated>, MigrateError> {
-        // A stack that goes takes no schema with it: the archive outlives its functions.
-        let migrated = match request.request_type.as_deref() {
-            Some("Delete") => Ok(None),
-            _ => self.migrate().await.map(Some),
-        };
-        if let Some(url) = &request.response_url {
-            tell(url, &answer(&request, &migrated)).await.map_err(MigrateError::Tell)?;
-        }
-        Ok(migrated?)
-    }
-
-    async fn migrate(&self) -> Result<Migrated, DbError> {
-        self.0.connected().await?;
-        let pool = self.0.pool();
-        let from = db::version(pool).await?;
-        db::migrate(pool).await?;
-        db::set_role(pool).await?;
-        Ok(Migrated { from, to: db::version(pool).await? })
-    }
+/// Migrates, and tells CloudFormation where it asked: whatever happens, also when `deployment` cannot be made, because
+/// else it would wait for long. What it was told is no failure of this function: nobody is to try again.
+pub async fn handle(
+    request: Request,
+    deployment: impl Future<Output = Result<Deployment, StartError>>,
+) -> Result<Option<Migrated>, MigrateError> {
+    // A stack that goes takes no schema with it: the archive outlives its functions.
+    let migrated = match request.request_type.as_deref() {
+        Some("Delete") => Ok(None),
+        _ => migrate(deployment).await.map(Some),
+    };
+    let Some(url) = &request.response_url else { return migrated };
+    tell(url, &answer(&request, &migrated)).await.map_err(MigrateError::Tell)?;
+    Ok(migrated.unwrap_or_else(|error| {
+        tracing::error!(error = telemetry::chain(&error), "not migrated: CloudFormation was told");
+        None
+    }))
 }
 
-fn answer(request: &Request, migrated: &Result<Option<Migrated>, DbError>) -> Value {
+async fn migrate(deployment: impl Future<Output = Result<Deployment, StartError>>) -> Result<Migrated, MigrateError> {
+    let access = deployment.await?.access;
+    access.connected().await?;
+    let pool = access.pool();
+    let from = db::version(pool).await?;
+    db::migrate(pool).await?;
+    db::set_role(pool).await?;
+    Ok(Migrated { from, to: db::version(pool).await? })
+}
+
+fn answer(request: &Request, migrated: &Result<Option<Migrated>, MigrateError>) -> Value {
     let mut answer = json!({
         "Status": if migrated.is_ok() { "SUCCESS" } else { "FAILED" },
         "PhysicalResourceId": "bio-mcp-schema", "StackId": request.stack_id, "RequestId": request.request_id,

@@ -1,4 +1,4 @@
-# Aurora Serverless v2: pauses when nobody asks, its password kept and changed by AWS.
+# Aurora Serverless v2: its password is kept and changed by AWS.
 resource "aws_security_group" "this" {
   name        = "${var.name}-database"
   description = "The database of ${var.name}"
@@ -37,6 +37,14 @@ resource "aws_rds_cluster_parameter_group" "this" {
   }
 }
 
+# Made first: RDS would make it without a key and without an end.
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/aws/rds/cluster/${var.name}/postgresql"
+  retention_in_days = var.log_retention
+  kms_key_id        = var.kms_key_arn
+  tags              = var.tags
+}
+
 resource "aws_rds_cluster" "this" {
   #checkov:skip=CKV_AWS_324: logs are exported; what they hold is set by the parameter group
   #checkov:skip=CKV2_AWS_8: backups are kept by the cluster itself; a plan of AWS Backup is the account's decision
@@ -48,6 +56,7 @@ resource "aws_rds_cluster" "this" {
   database_name                       = "biomcp"
   master_username                     = "biomcp"
   manage_master_user_password         = true
+  master_user_secret_kms_key_id       = var.kms_key_arn
   db_subnet_group_name                = aws_db_subnet_group.this.name
   db_cluster_parameter_group_name     = aws_rds_cluster_parameter_group.this.name
   vpc_security_group_ids              = [aws_security_group.this.id]
@@ -61,23 +70,24 @@ resource "aws_rds_cluster" "this" {
   iam_database_authentication_enabled = true
   enabled_cloudwatch_logs_exports     = ["postgresql"]
   tags                                = var.tags
+  depends_on                          = [aws_cloudwatch_log_group.this]
 
   serverlessv2_scaling_configuration {
-    min_capacity             = var.numbers.min_acu
-    max_capacity             = var.numbers.max_acu
-    seconds_until_auto_pause = var.numbers.pause_secs
+    min_capacity = var.numbers.min_acu
+    max_capacity = var.numbers.max_acu
   }
 }
 
 resource "aws_rds_cluster_instance" "this" {
-  #checkov:skip=CKV_AWS_118: a cluster that pauses has nothing to watch a second long; Performance Insights keeps a week
+  #checkov:skip=CKV_AWS_118: Performance Insights keeps a week of what is asked; the machine below is AWS' own
+  #checkov:skip=CKV_AWS_226: an upgrade is a change of deploy/stack.json: else the next plan would ask for the older version
 
   identifier                      = "${var.name}-writer"
   cluster_identifier              = aws_rds_cluster.this.id
   instance_class                  = "db.serverless"
   engine                          = aws_rds_cluster.this.engine
   engine_version                  = aws_rds_cluster.this.engine_version
-  auto_minor_version_upgrade      = true
+  auto_minor_version_upgrade      = false
   publicly_accessible             = false
   performance_insights_enabled    = true
   performance_insights_kms_key_id = var.kms_key_arn

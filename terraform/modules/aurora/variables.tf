@@ -29,9 +29,13 @@ variable "numbers" {
     engine_version = string
     min_acu        = number
     max_acu        = number
-    pause_secs     = number
     backup_days    = number
   })
+}
+
+variable "log_retention" {
+  description = "Days that its log is kept"
+  type        = number
 }
 
 variable "deletion_protection" {

@@ -1,6 +1,4 @@
 # One program as a function, its log, and a role that may do what it needs and nothing else.
-data "aws_partition" "this" {}
-
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention
@@ -37,14 +35,14 @@ resource "aws_iam_role_policy" "this" {
 
 resource "aws_iam_role_policy_attachment" "traces" {
   role       = aws_iam_role.this.name
-  policy_arn = "arn:${data.aws_partition.this.partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"
+  policy_arn = "arn:${var.partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"
 }
 
 resource "aws_iam_role_policy_attachment" "network" {
   count = var.network == null ? 0 : 1
 
   role       = aws_iam_role.this.name
-  policy_arn = "arn:${data.aws_partition.this.partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+  policy_arn = "arn:${var.partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
 }
 
 resource "aws_lambda_function" "this" {

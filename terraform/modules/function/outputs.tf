@@ -17,9 +17,3 @@ output "code_hash" {
   description = "The hash of its program"
   value       = aws_lambda_function.this.source_code_hash
 }
-
-output "role_name" {
-  description = "The name of its role"
-  value       = aws_iam_role.this.name
-}
-

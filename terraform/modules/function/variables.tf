@@ -44,6 +44,11 @@ variable "permissions" {
   type        = map(list(string))
 }
 
+variable "partition" {
+  description = "aws, or that of another part of the world"
+  type        = string
+}
+
 variable "kms_key_arn" {
   description = "The key that encrypts environment and log"
   type        = string

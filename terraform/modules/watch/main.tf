@@ -55,6 +55,15 @@ resource "aws_budgets_budget" "this" {
   limit_unit   = "USD"
   tags         = var.tags
 
+  # A forecast needs weeks of the past.
+  notification {
+    notification_type          = "ACTUAL"
+    comparison_operator        = "GREATER_THAN"
+    threshold                  = 100
+    threshold_type             = "PERCENTAGE"
+    subscriber_email_addresses = [var.email]
+  }
+
   notification {
     notification_type          = "FORECASTED"
     comparison_operator        = "GREATER_THAN"

@@ -1,8 +1,3 @@
-output "topic_arn" {
-  description = "Where alarms go"
-  value       = aws_sns_topic.alarms.arn
-}
-
 output "dashboard" {
   description = "The name of the dashboard"
   value       = aws_cloudwatch_dashboard.this.dashboard_name

@@ -2,7 +2,9 @@
 //! against deploy/stack.json and against the program; and the template deployed into an emulator of AWS.
 
 mod deployed;
+mod numbers;
 mod parity;
+mod permissions;
 mod template;
 mod terraform;
 

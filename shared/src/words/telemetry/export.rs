@@ -4,13 +4,13 @@
 //! afterwards; by a program that stays every few seconds. A collector that is away costs spans, never work.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::{ExporterBuildError, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{ExporterBuildError, RetryPolicy, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span as SdkSpan, SpanData, SpanExporter as _, SpanProcessor};
@@ -28,6 +28,9 @@ const MAX_WAITING: usize = 4096;
 /// How long a collector may take: a function's caller waits for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// After a failure nothing is sent for this time: else every answer of a function would wait for a collector that is away.
+const QUIET: Duration = Duration::from_secs(30);
+
 /// How often a program that stays sends its spans.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -42,6 +45,7 @@ struct Collector {
     endpoint: String,
     resource: Resource,
     exporter: tokio::sync::OnceCell<opentelemetry_otlp::SpanExporter>,
+    failed_at: Mutex<Option<Instant>>,
 }
 
 /// Keeps what ended until it is sent.
@@ -79,7 +83,13 @@ where
     let tracer = provider.tracer("bio-mcp");
     let endpoint = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
     // Fails only for a second call, which changes nothing.
-    let _ = COLLECTOR.set(Collector { waiting, endpoint, resource, exporter: tokio::sync::OnceCell::new() });
+    let _ = COLLECTOR.set(Collector {
+        waiting,
+        endpoint,
+        resource,
+        exporter: tokio::sync::OnceCell::new(),
+        failed_at: Mutex::new(None),
+    });
     // Spans of libraries have no trace of ours.
     let is_ours = |metadata: &Metadata<'_>| metadata.is_span() && SPANS.contains(&metadata.name());
     OpenTelemetryLayer::new(tracer).with_threads(false).with_location(false).with_filter(filter_fn(is_ours))
@@ -99,6 +109,7 @@ impl Collector {
             let exporter = opentelemetry_otlp::SpanExporter::builder()
                 .with_http()
                 .with_http_client(http)
+                .with_retry_policy(RetryPolicy::disabled())
                 .with_endpoint(&self.endpoint)
                 .with_timeout(PATIENCE);
             let mut exporter = exporter.build()?;
@@ -110,7 +121,8 @@ impl Collector {
 
     async fn send(&self) {
         let spans = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        if spans.is_empty() {
+        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if spans.is_empty() || failed_at.is_some_and(|at| at.elapsed() < QUIET) {
             return;
         }
         let count = spans.len();
@@ -119,8 +131,13 @@ impl Collector {
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = sent {
+            *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             // The work is done all the same.
-            tracing::warn!(spans = count, error, "the collector did not take the spans");
+            tracing::warn!(
+                spans = count,
+                error,
+                "the collector did not take the spans: none are sent for half a minute"
+            );
         }
     }
 }

@@ -48,9 +48,10 @@ pub struct Telling<'a> {
 /// Starts telling. A second call changes nothing.
 pub fn init(telling: &Telling<'_>) {
     let &Telling { service, level, json, output, otlp_endpoint } = telling;
-    // Libraries below say nothing about requests: their lines could hold addresses and keys.
+    // Libraries below say nothing about requests: their lines could hold addresses, tokens and keys.
     let filter = EnvFilter::try_new(format!(
-        "{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=warn,rmcp=warn,opentelemetry=warn"
+        "{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=warn,rmcp=warn,opentelemetry=warn,lambda_runtime=warn,\
+         lambda_http=warn"
     ))
     .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let lines = fmt::layer().with_writer(move || output.writer());
