@@ -18,7 +18,14 @@ use super::{DbError, FRESH};
 pub struct Kept {
     pool: PgPool,
     /// Nothing once it has ended.
-    idle: Mutex<Option<Vec<(PoolConnection<Postgres>, Instant)>>>,
+    idle: Mutex<Option<Vec<Idle>>>,
+}
+
+/// One that waits for the next statement.
+#[derive(Debug)]
+struct Idle {
+    connection: PoolConnection<Postgres>,
+    since: Instant,
 }
 
 impl Kept {
@@ -37,7 +44,7 @@ impl Kept {
         if let Some(idle) = &mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner)
             && idle.len() < self.most()
         {
-            idle.push((connection, Instant::now()));
+            idle.push(Idle { connection, since: Instant::now() });
         }
         Ok(answer)
     }
@@ -54,7 +61,7 @@ impl Kept {
 
     async fn connection(&self) -> Result<PoolConnection<Postgres>, DbError> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(Vec::pop);
-        if let Some((mut connection, since)) = kept
+        if let Some(Idle { mut connection, since }) = kept
             && (since.elapsed() < FRESH || connection.ping().await.is_ok())
         {
             return Ok(connection);
