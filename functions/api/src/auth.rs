@@ -47,7 +47,7 @@ impl Auth {
     pub async fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
         match self {
             Self::Anybody => Some(Principal("local".to_owned())),
-            Self::Bearer(tokens) => tokens.holder(token(headers)?).await,
+            Self::Bearer(tokens) => tokens.holder(token(headers)?).await.map(Principal),
             Self::Oidc(oidc) => oidc.subject(token(headers)?).await.map(Principal),
         }
     }

@@ -11,8 +11,6 @@ use shared::words::config::{Secret, TokenHash};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-use crate::auth::Principal;
-
 /// A token that is not known makes the secret be read again, at most once in this time: strangers may ask as often as
 /// they like.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -58,14 +56,14 @@ impl Tokens {
         Self { known: RwLock::new(known.into()), read, read_at: Mutex::new(Instant::now()), asked_at: Mutex::new(None) }
     }
 
-    /// Who has a token.
-    pub async fn holder(&self, token: &str) -> Option<Principal> {
+    /// The id of who has a token.
+    pub async fn holder(&self, token: &str) -> Option<String> {
         let hash = Sha256::of(token.as_bytes());
         if self.is_old() {
             self.renew().await;
         }
-        if let Some(principal) = self.find(&hash) {
-            return Some(principal);
+        if let Some(holder) = self.find(&hash) {
+            return Some(holder);
         }
         if self.read.is_none() || !self.may_ask() {
             return None;
@@ -105,13 +103,13 @@ impl Tokens {
         *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    fn find(&self, hash: &Sha256) -> Option<Principal> {
+    fn find(&self, hash: &Sha256) -> Option<String> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
         // All are compared, whichever it is, and hashes tell nothing of the tokens.
         let mut found = None;
         for one in known.iter() {
             if bool::from(one.hash.as_bytes().ct_eq(hash.as_bytes())) {
-                found = Some(Principal(one.id.clone()));
+                found = Some(one.id.clone());
             }
         }
         found
@@ -145,7 +143,7 @@ mod tests {
     async fn a_token_that_is_taken_out_ends_and_strangers_do_not_make_it_read() {
         let secret = Arc::new(Mutex::new((Some(named("new", "b")), 0)));
         let tokens = tokens(&secret);
-        let old = Some(Principal("old".to_owned()));
+        let old = Some("old".to_owned());
         assert_eq!(tokens.holder("a").await, old);
         tokio::time::advance(Duration::from_secs(599)).await;
         assert_eq!(tokens.holder("a").await, old);
@@ -156,11 +154,11 @@ mod tests {
             assert_eq!(tokens.holder("stranger").await, None);
         }
         assert_eq!(secret.lock().expect("no panic").1, 2);
-        assert_eq!(tokens.holder("b").await, Some(Principal("new".to_owned())));
+        assert_eq!(tokens.holder("b").await, Some("new".to_owned()));
         for broken in [None, Some("no hash".to_owned())] {
             secret.lock().expect("no panic").0 = broken;
             tokio::time::advance(TRUST).await;
-            assert_eq!(tokens.holder("b").await, Some(Principal("new".to_owned())), "what is known counts");
+            assert_eq!(tokens.holder("b").await, Some("new".to_owned()), "what is known counts");
         }
     }
 }
