@@ -115,5 +115,5 @@ fn terraform_itself_is_content_where_it_is() {
     }
     let dir = format!("functions_dir={}", packages.display());
     let planned = terraform(&copy, &["test", "-var", &dir]).expect("it is there");
-    assert!(planned.status.success() && said(&planned).contains("13 passed, 0 failed"), "{}", said(&planned));
+    assert!(planned.status.success() && said(&planned).contains("15 passed, 0 failed"), "{}", said(&planned));
 }
