@@ -22,9 +22,9 @@ async fn a_connection_is_used_again_and_the_pool_has_its_half() {
     let of_the_pool = (pool.acquire().await, pool.acquire().await);
     assert!(of_the_pool.0.is_ok() && of_the_pool.1.is_ok());
     drop(of_the_pool);
-    kept.end();
-    kept.run(backend).await.expect("it goes on without keeping any");
     pool.close().await;
+    let closed = kept.run(backend).await;
+    assert!(matches!(closed, Err(DbError::Unreachable(_))), "{closed:?}");
 }
 
 #[tokio::test]
@@ -50,6 +50,5 @@ async fn a_statement_that_fails_or_is_left_spoils_nothing() {
     // One statement may meet what the server did; the next has a connection.
     let _ = kept.run(backend).await;
     assert_ne!(kept.run(backend).await.expect("answers"), mine);
-    kept.end();
     pool.close().await;
 }

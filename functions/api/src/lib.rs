@@ -141,11 +141,10 @@ pub async fn serve_with(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let (told, mut tell) = tokio::sync::watch::channel(());
-    let (changes, kept) = (api.changes.clone(), api.kept.clone());
+    let changes = api.changes.clone();
     let stopped = async move {
         stop.await;
         changes.end();
-        kept.end();
         drop(told);
     };
     let late = async move {

@@ -5,20 +5,25 @@
 //! here, up to half of the pool's; one whose statement failed, or whose caller went away, goes back to the pool, which
 //! finds out what it is still good for.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, Postgres};
+use tokio::time::timeout;
 
 use super::{DbError, FRESH};
+
+/// How long one that lay idle may take to say that it lives.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Connections of a pool, kept.
 #[derive(Debug)]
 pub struct Kept {
     pool: PgPool,
-    /// Nothing once it has ended.
-    idle: Mutex<Option<Vec<Idle>>>,
+    /// Nothing once the pool is being closed.
+    idle: Arc<Mutex<Option<Vec<Idle>>>>,
+    watched: Once,
 }
 
 /// One that waits for the next statement.
@@ -31,7 +36,7 @@ struct Idle {
 impl Kept {
     /// Keeps connections of this pool.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, idle: Mutex::new(Some(Vec::new())) }
+        Self { pool, idle: Arc::new(Mutex::new(Some(Vec::new()))), watched: Once::new() }
     }
 
     /// Runs a statement that begins no transaction and changes no setting.
@@ -39,6 +44,7 @@ impl Kept {
         &self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
+        self.watched.call_once(|| self.give_back_when_closed());
         let mut connection = self.connection().await?;
         let answer = statement(&mut connection).await?;
         if let Some(idle) = &mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner)
@@ -49,10 +55,16 @@ impl Kept {
         Ok(answer)
     }
 
-    /// Gives all back, and keeps none from here on: who closes the pool waits for them.
-    pub fn end(&self) {
-        let ended = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(ended);
+    /// Who closes the pool waits for every connection of it.
+    fn give_back_when_closed(&self) {
+        let closed = self.pool.close_event();
+        let idle = Arc::downgrade(&self.idle);
+        tokio::spawn(async move {
+            closed.await;
+            if let Some(idle) = idle.upgrade() {
+                idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+            }
+        });
     }
 
     fn most(&self) -> usize {
@@ -61,10 +73,12 @@ impl Kept {
 
     async fn connection(&self) -> Result<PoolConnection<Postgres>, DbError> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(Vec::pop);
-        if let Some(Idle { mut connection, since }) = kept
-            && (since.elapsed() < FRESH || connection.ping().await.is_ok())
-        {
-            return Ok(connection);
+        if let Some(Idle { mut connection, since }) = kept {
+            if since.elapsed() < FRESH || matches!(timeout(LOOK, connection.ping()).await, Ok(Ok(()))) {
+                return Ok(connection);
+            }
+            // It is of no more use to anybody.
+            connection.close_on_drop();
         }
         Ok(self.pool.acquire().await?)
     }
