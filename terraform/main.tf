@@ -121,10 +121,11 @@ resource "aws_lambda_invocation" "schema" {
   function_name = module.migrate.name
   input         = "{}"
 
-  # Another program or another number runs the migrations again. A database that is being made is waited for.
+  # Another program, number or database runs the migrations again. A database that is being made is waited for.
   triggers = {
-    schema  = local.stack.schema
-    program = module.migrate.code_hash
+    schema   = local.stack.schema
+    program  = module.migrate.code_hash
+    database = jsonencode([var.database, var.database_secret_arn, var.database_url])
   }
   depends_on = [module.aurora]
 }

@@ -149,6 +149,20 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     assert!(worker.log().contains("reading the secret again"));
     assert!(!worker.log().contains("hunter2"));
 
+    // The api keeps a connection while the password changes: what needs another one has it after one failure.
+    let api = cloud.function("api", &[("BIO_MCP_DATABASE_URL_SECRET_ARN", arn.as_str())]);
+    let (status, answer) = ask(&api, "GET", "/v1/jobs/019ae000-0000-7000-8000-000000000001", None).await.expect("asks");
+    assert_eq!(status, 404, "{answer}");
+    let next = format!("{role}_next");
+    // Sessions of the old name go on; new ones are refused.
+    for sql in [format!("create role {next} login superuser"), format!("alter role {role} rename to {role}_before")] {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&admin).await.expect("done");
+    }
+    aws::change_secret(&config, &arn, &as_role(&next)).await;
+    let first = ask(&api, "GET", "/v1/jobs", None).await.expect("answers").0;
+    let second = ask(&api, "GET", "/v1/jobs", None).await.expect("answers");
+    assert!([200, 503].contains(&first) && second.0 == 200, "{first}, then {second:?}\n{}", api.log());
+
     // Hashes of tokens: one that is not known may have been added since.
     let hash = |token: &str| Sha256::of(token.as_bytes()).to_hex();
     let tokens = aws::new_secret(&config, &hash("bio-mcp_old")).await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use shared::db::{self, Access};
+use shared::db::{self, Access, DbError};
 use shared::tools::ToolError;
 use shared::words::ErrorCode;
 use shared::words::breaker::{Breaker, BreakerState, Patience};
@@ -54,8 +54,7 @@ impl Gate {
         }
         if self.breaker.is_open() {
             let _look = Look(&self.breaker);
-            let looked = tokio::time::timeout(LOOK, db::check(&self.db)).await;
-            if !matches!(looked, Ok(Ok(_))) {
+            if !matches!(tokio::time::timeout(LOOK, self.look()).await, Ok(Ok(_))) {
                 self.breaker.failed(Instant::now());
                 return away(Duration::from_secs(1));
             }
@@ -66,10 +65,23 @@ impl Gate {
         ready.inspect_err(|failure| self.learn(Some(failure)))
     }
 
+    /// By the way that a request would go: a password that was changed is read again.
+    async fn look(&self) -> Result<bool, DbError> {
+        if let Some(access) = &self.access {
+            access.connected().await?;
+        }
+        db::check(&self.db).await
+    }
+
     /// Learns from how a request ended.
     pub fn learn(&self, failure: Option<&Failure>) {
         match failure.map(|failure| failure.error.code) {
-            Some(ErrorCode::DatabaseError) => self.breaker.failed(Instant::now()),
+            Some(ErrorCode::DatabaseError) => {
+                self.breaker.failed(Instant::now());
+                if let Some(access) = &self.access {
+                    access.doubt();
+                }
+            }
             None => self.breaker.succeeded(),
             // It was refused for what it is.
             Some(_) => {}

@@ -162,7 +162,7 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
                 (200, "The answer of a fast tool, or the job that an earlier request made.",
                  json!({ "anyOf": [schemas.of::<tools::Invoked>(), new_job] })),
                 (202, "The job of a job tool.", new_job.clone()),
-            ], &[404, 413, 415, 422, 502]) } },
+            ], &[404, 409, 413, 415, 422, 502]) } },
         "/v1/jobs": {
             "get": { "operationId": "list_jobs", "summary": "Jobs, newest first",
                 "parameters": [

@@ -23,17 +23,21 @@ type Read = Box<dyn Fn() -> BoxFuture<'static, Option<Secret>> + Send + Sync>;
 
 /// Hashes of tokens. Where they are a secret by ARN, tokens that were added to it work at once, and those that were
 /// taken out end after ten minutes.
-pub struct Tokens {
+#[derive(Clone, Debug)]
+pub struct Tokens(Arc<Shared>);
+
+struct Shared {
     known: RwLock<Arc<[TokenHash]>>,
     read: Option<Read>,
-    read_at: Mutex<Instant>,
+    /// When the secret is to be read whatever is asked.
+    next: Mutex<Instant>,
     /// When a token that was not known made the secret be read.
     asked_at: Mutex<Option<Instant>>,
 }
 
-impl std::fmt::Debug for Tokens {
+impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokens").field("known", &self.known).finish_non_exhaustive()
+        f.debug_struct("Shared").field("known", &self.known).finish_non_exhaustive()
     }
 }
 
@@ -53,33 +57,47 @@ impl Tokens {
     }
 
     fn renewed(known: Vec<TokenHash>, read: Option<Read>) -> Self {
-        Self { known: RwLock::new(known.into()), read, read_at: Mutex::new(Instant::now()), asked_at: Mutex::new(None) }
+        Self(Arc::new(Shared {
+            known: RwLock::new(known.into()),
+            read,
+            next: Mutex::new(Instant::now() + TRUST),
+            asked_at: Mutex::new(None),
+        }))
     }
 
     /// The id of who has a token.
     pub async fn holder(&self, token: &str) -> Option<String> {
         let hash = Sha256::of(token.as_bytes());
-        if self.is_old() {
+        if self.0.is_due() {
             self.renew().await;
         }
-        if let Some(holder) = self.find(&hash) {
+        if let Some(holder) = self.0.find(&hash) {
             return Some(holder);
         }
-        if self.read.is_none() || !self.may_ask() {
+        if self.0.read.is_none() || !self.0.may_ask() {
             return None;
         }
         self.renew().await;
-        self.find(&hash)
+        self.0.find(&hash)
     }
 
+    /// In a task of its own: who asks may go away.
+    async fn renew(&self) {
+        let shared = self.0.clone();
+        let _ = tokio::spawn(async move { shared.renew().await }).await;
+    }
+}
+
+impl Shared {
     /// Whether somebody is to read the secret again; the others go on with what is known meanwhile.
-    fn is_old(&self) -> bool {
-        let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_old = self.read.is_some() && read_at.elapsed() >= TRUST;
-        if is_old {
-            *read_at = Instant::now();
+    fn is_due(&self) -> bool {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = self.read.is_some() && Instant::now() >= *next;
+        if is_due {
+            // Should it fail.
+            *next = Instant::now() + PAUSE;
         }
-        is_old
+        is_due
     }
 
     fn may_ask(&self) -> bool {
@@ -100,7 +118,7 @@ impl Tokens {
             return;
         };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.into();
-        *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + TRUST;
     }
 
     fn find(&self, hash: &Sha256) -> Option<String> {

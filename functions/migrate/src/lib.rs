@@ -47,7 +47,7 @@ pub enum MigrateError {
     /// The schema is as it was.
     #[error("the schema was not brought up to date")]
     Db(#[from] DbError),
-    /// CloudFormation does not know, and gives up after an hour.
+    /// CloudFormation does not know, and waits until the time of the custom resource is over.
     #[error("CloudFormation could not be told")]
     Tell(#[source] reqwest::Error),
 }
@@ -95,11 +95,23 @@ fn answer(request: &Request, migrated: &Result<Option<Migrated>, MigrateError>) 
     answer
 }
 
+/// How often it is tried to tell CloudFormation.
+const TRIES: u32 = 4;
+
 async fn tell(url: &str, answer: &Value) -> Result<(), reqwest::Error> {
     // Fails only when there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
-    let told = client.put(url).header("content-type", "").body(answer.to_string()).send().await;
-    // The address is a permission: it is not shown.
-    told.and_then(reqwest::Response::error_for_status).map(|_| ()).map_err(reqwest::Error::without_url)
+    let mut tried = 0;
+    loop {
+        let told = client.put(url).header("content-type", "").body(answer.to_string()).send().await;
+        // The address is a permission: it is not shown.
+        match told.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url) {
+            Ok(_) => return Ok(()),
+            Err(error) if tried + 1 == TRIES => return Err(error),
+            Err(error) => tracing::warn!(%error, "CloudFormation could not be told: trying again"),
+        }
+        tokio::time::sleep(Duration::from_secs(1 << tried)).await;
+        tried += 1;
+    }
 }

@@ -44,6 +44,12 @@ impl Access {
         Ok(())
     }
 
+    /// What was known of the database may be wrong: the next [`Self::ready`] looks, and reads the password again where
+    /// it is refused.
+    pub fn doubt(&self) {
+        self.is_fitting.store(false, Ordering::Relaxed);
+    }
+
     /// The same whatever the schema is.
     pub async fn connected(&self) -> Result<(), DbError> {
         if let Err(error) = self.touch().await {

@@ -26,10 +26,15 @@ pub struct Kept {
     watched: Once,
 }
 
+/// One is kept for no longer, as by the pool: a server elsewhere may want to be rid of it.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
+
 /// One that waits for the next statement.
 #[derive(Debug)]
 struct Idle {
     connection: PoolConnection<Postgres>,
+    /// When it was first kept.
+    taken: Instant,
     since: Instant,
 }
 
@@ -45,12 +50,13 @@ impl Kept {
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
         self.watched.call_once(|| self.give_back_when_closed());
-        let mut connection = self.connection().await?;
+        let (mut connection, taken) = self.connection().await?;
         let answer = statement(&mut connection).await?;
         if let Some(idle) = &mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner)
             && idle.len() < self.most()
+            && taken.elapsed() < LONGEST
         {
-            idle.push(Idle { connection, since: Instant::now() });
+            idle.push(Idle { connection, taken, since: Instant::now() });
         }
         Ok(answer)
     }
@@ -71,15 +77,16 @@ impl Kept {
         usize::try_from(self.pool.options().get_max_connections() / 2).unwrap_or(0)
     }
 
-    async fn connection(&self) -> Result<PoolConnection<Postgres>, DbError> {
+    /// A connection, and when it was taken from the pool.
+    async fn connection(&self) -> Result<(PoolConnection<Postgres>, Instant), DbError> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(Vec::pop);
-        if let Some(Idle { mut connection, since }) = kept {
+        if let Some(Idle { mut connection, taken, since }) = kept {
             if since.elapsed() < FRESH || matches!(timeout(LOOK, connection.ping()).await, Ok(Ok(()))) {
-                return Ok(connection);
+                return Ok((connection, taken));
             }
             // It is of no more use to anybody.
             connection.close_on_drop();
         }
-        Ok(self.pool.acquire().await?)
+        Ok((self.pool.acquire().await?, Instant::now()))
     }
 }

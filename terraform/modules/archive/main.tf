@@ -123,6 +123,14 @@ resource "aws_s3_bucket_policy" "this" {
           StringNotEquals = { "s3:x-amz-server-side-encryption" = "aws:kms" }
         }
       },
+      {
+        Sid       = "NotWithAKeyOfTheWriter"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:PutObject"
+        Resource  = "${aws_s3_bucket.this.arn}/*"
+        Condition = { Null = { "s3:x-amz-server-side-encryption-customer-algorithm" = "false" } }
+      },
       # Asked for a key but for none by name, S3 takes its own.
       {
         Sid       = "OnlyWithAKeyByName"

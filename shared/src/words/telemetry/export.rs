@@ -46,6 +46,8 @@ struct Collector {
     resource: Resource,
     exporter: tokio::sync::OnceCell<opentelemetry_otlp::SpanExporter>,
     failed_at: Mutex<Option<Instant>>,
+    /// One sends at a time.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// Keeps what ended until it is sent.
@@ -89,6 +91,7 @@ where
         resource,
         exporter: tokio::sync::OnceCell::new(),
         failed_at: Mutex::new(None),
+        turn: tokio::sync::Mutex::const_new(()),
     });
     // Spans of libraries have no trace of ours.
     let is_ours = |metadata: &Metadata<'_>| metadata.is_span() && SPANS.contains(&metadata.name());
@@ -120,6 +123,7 @@ impl Collector {
     }
 
     async fn send(&self) {
+        let _turn = self.turn.lock().await;
         let spans = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
         if spans.is_empty() || failed_at.is_some_and(|at| at.elapsed() < QUIET) {
@@ -157,7 +161,8 @@ pub async fn keep_exporting<F: Future>(program: F) -> F::Output {
     let sending = async {
         loop {
             tokio::time::sleep(EVERY).await;
-            send_spans().await;
+            // In a task of its own: the program may end meanwhile, and then waits for it below.
+            let _ = tokio::spawn(send_spans()).await;
         }
     };
     let ended = tokio::select! {
