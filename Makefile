@@ -50,8 +50,8 @@ mutants: ## plant sixteen bugs, one at a time: the tests must catch each
 	@scripts/mutants.sh
 
 SEEDS ?= 5000
-EXAMPLES ?= 11500
-campaign: ## thousands of upstream histories (SEEDS=5000), a hundred thousand HTTP requests (EXAMPLES=11500)
+EXAMPLES ?= 12500
+campaign: ## thousands of upstream histories (SEEDS=5000), a hundred thousand HTTP requests (EXAMPLES=12500)
 	@BIO_MCP_MODEL_SEEDS=$(SEEDS) BIO_MCP_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) \
 		scripts/test.sh -E 'binary(sync_model) | test(every_answer_is_as_the_document_says)'
 
