@@ -49,12 +49,13 @@ pub fn of_record(slice: &[u8]) -> Result<(Identity, &str), IdentityError> {
     find(slice, inner, last).map(|identity| (identity, text))
 }
 
-/// Finds the PMID and Version of a `PMID` element of a `DeleteCitation`.
-pub fn of_deletion(element: &[u8]) -> Result<(Pmid, i32), IdentityError> {
+/// Finds the PMID and Version of a `PMID` element of a `DeleteCitation`; without a Version, every version is deleted.
+pub fn of_deletion(element: &[u8]) -> Result<(Pmid, Option<i32>), IdentityError> {
     let Scan::Found(Markup::Open(name), end) = markup::scan(element, 0) else {
         return Err(IdentityError::NoPmid);
     };
-    let version = version(element, name.end)?;
+    let named = markup::attribute_value(element, name.end, b"Version").is_some();
+    let version = named.then(|| version(element, name.end)).transpose()?;
     pmid(&text_until_close(element, end)).map(|pmid| (pmid, version))
 }
 

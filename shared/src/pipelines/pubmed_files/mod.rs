@@ -146,15 +146,15 @@ impl Pipeline for PubmedFiles {
     }
 
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
-        let (name, path, as_of, _fetched) = match parse(&context.lease.input)? {
+        let (name, path, as_of, sha256, _fetched) = match parse(&context.lease.input)? {
             Input::Local(file) => {
                 let params: Params = parse(&context.lease.params)?;
                 let path = local_files::resolve(&context.engine.db, &params.hostname, &file).await?;
-                (file.name, path, params.as_of.or(file.as_of), None)
+                (file.name, path, params.as_of.or(file.as_of), Some(file.sha256), None)
             }
             Input::Named(file) => {
                 let fetched = named::fetch(self, context.lease.unit, &file).await?;
-                (file.name, fetched.file.path.clone(), fetched.file.last_modified, Some(fetched))
+                (file.name, fetched.file.path.clone(), fetched.file.last_modified, None, Some(fetched))
             }
         };
         let cursor: Cursor = match &context.lease.cursor {
@@ -180,6 +180,7 @@ impl Pipeline for PubmedFiles {
             engine: context.engine.clone(),
             file_name: name.clone(),
             file_number: bulk_file::number(&name).unwrap_or(0),
+            file_id: sha256.filter(|_| bulk_file::number(&name).is_none()).map(|sum| sum.chars().take(16).collect()),
             as_of,
             used: used_sender,
         };
