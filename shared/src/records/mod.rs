@@ -15,5 +15,5 @@ pub use past::{Event, HistoryRow, event_as_of, events, history};
 pub use pointer::{Pointer, PointerStamp, lookup, one, page};
 pub use purge::record_purge;
 pub use restore::{Found, Restored, inconsistent, mark_lost, repair_cursor, restore, save_repair_cursor};
-pub use summary::{Summary, summary};
+pub use summary::{Summary, recount, summary, wrong_counts};
 pub use versions::{VersionChange, VersionEvent, VersionState, Versions, accept_versions, versions_of};

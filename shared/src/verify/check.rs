@@ -24,6 +24,10 @@ pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Repo
         let detail = format!("the digest of {whose} is not that of its records");
         report.add(Problem { kind: "digest_mismatch", pmid: None, detail });
     }
+    if records::wrong_counts(db).await? {
+        let detail = "the kept counts of deleted records and payloads are not those of the rows".to_owned();
+        report.add(Problem { kind: "count_mismatch", pmid: None, detail });
+    }
     check_objects(db, archive, run, &mut report).await?;
     Ok(report)
 }

@@ -74,6 +74,7 @@ pub async fn repair(db: &PgPool, archive: &Archive, run: &mut Run<'_>) -> Result
     }
     repaired.lost = mark_lost(db, archive, &run.verified).await?;
     repaired.digests = checkpoints::recount(db).await?;
+    records::recount(db).await?;
     let mut tx = db::begin(db).await?;
     records::save_repair_cursor(&mut tx, None).await?;
     tx.commit().await.map_err(DbError::from)?;
