@@ -1,13 +1,20 @@
 //! What must not grow with the archive or with the number of files.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use shared::ingest::{Settings, Worker};
+use shared::archive::{Archive, Source};
+use shared::ingest::{Engine, Settings, Worker};
 use shared::jobs::{self, Submission};
+use shared::pipelines::archiving::{self, Origin, Raw, RawItem, What};
 use shared::pipelines::pubmed_files::{self, NamedParams};
+use shared::pubmed::identity;
+use shared::records;
+use shared::verify::{self, Progress, Run};
 use simulator::{Corpus, Options};
 use tests::http::plain;
+use tests::slow_store::SlowStore;
 use tests::sync::{LIMITS, client, engine, settings, simulator};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,6 +44,92 @@ async fn many_files_are_planned_with_a_few_requests() {
     worker.run_job(job).await.expect("ended");
     let job = jobs::get(&engine.db, job).await.expect("read").expect("there");
     assert!(job.error.expect("it failed")["message"].as_str().expect("text").contains("pubmed26n9999.xml.gz"));
+}
+
+/// Records `first` to `first + n`, archived through a store; in batches as a file has them.
+async fn archive_records(engine: &Engine, n: u32) {
+    for first in (1..=n).step_by(1000) {
+        let mut raw = Raw::default();
+        for n in first..(first + 1000).min(n + 1) {
+            let xml = format!(
+                "<PubmedArticle><MedlineCitation><PMID Version=\"1\">{n}</PMID><Article><ArticleTitle>Title \
+                 {n}</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
+            );
+            let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
+            let start = raw.bytes.len();
+            raw.bytes.extend_from_slice(xml.as_bytes());
+            let what = What::Record(identity);
+            raw.items.push(RawItem { range: start..raw.bytes.len(), n: n.into(), what, newest_revision: None });
+        }
+        let source =
+            Source { api: "bulk_file".into(), endpoint: "pubmed26n0001.xml".into(), http_status: 0, http_etag: None };
+        let origin = Origin { source, as_of: chrono::DateTime::default(), file_number: 260_001, file_id: None };
+        let prepared = archiving::prepare(engine, origin, &raw).await.expect("prepared");
+        let batch = archiving::store_records(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
+        let mut tx = shared::db::begin(&engine.db).await.expect("begun");
+        records::accept(&mut tx, &batch.accepts).await.expect("accepted");
+        tx.commit().await.expect("committed");
+    }
+}
+
+/// `BIO_MCP_SCALE_RECORDS` for a longer measurement; what it took is printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_object_is_read_once_and_many_at_a_time() {
+    let n: u32 = tests::variable("BIO_MCP_SCALE_RECORDS").and_then(|text| text.parse().ok()).unwrap_or(3000);
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    let (store, requests) = SlowStore::new(Duration::from_millis(20));
+    let layout = engine.archive.layout().clone();
+    let engine = Engine { archive: Archive::new(Arc::new(store), layout, 64 << 20), ..engine };
+    archive_records(&engine, n).await;
+    requests.take();
+    let bound = |read: &str, requests: usize| {
+        // One read per record, and a listing of each thousand in two ways.
+        let most = n as usize + n.div_ceil(1000) as usize * 4 + 8;
+        assert!(requests <= most, "{read}: {requests} requests for {n} records");
+    };
+    let began = Instant::now();
+    let report = verify::check(&engine.db, &engine.archive, &Run::default()).await.expect("checked");
+    assert!(report.is_clean(), "{:?}", report.problems);
+    println!("{n} records verified in {:?}", began.elapsed());
+    bound("verify", requests.take());
+    assert_eq!(requests.most_at_once(), 64, "reads at the same time");
+
+    sqlx::raw_sql("truncate pubmed_archive, pubmed_archive_history, archive_events")
+        .execute(&engine.db)
+        .await
+        .expect("lost");
+    let began = Instant::now();
+    let mut run = Run::default();
+    let repaired = verify::repair(&engine.db, &engine.archive, &mut run).await.expect("repaired");
+    assert_eq!(repaired.pointers, u64::from(n));
+    let report = verify::check(&engine.db, &engine.archive, &run).await.expect("checked");
+    assert!(report.is_clean(), "{:?}", report.problems);
+    println!("{n} records repaired and verified in {:?}", began.elapsed());
+    bound("repair and verify", requests.take());
+    assert_eq!(tests::invariants::broken(&engine.db).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_that_was_stopped_resumes() {
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    archive_records(&engine, 2500).await;
+    sqlx::raw_sql("truncate pubmed_archive, pubmed_archive_history, archive_events")
+        .execute(&engine.db)
+        .await
+        .expect("lost");
+    // Stopped after its first page: dropped in the middle, as a kill would.
+    let (told, mut page) = tokio::sync::mpsc::unbounded_channel();
+    let on_progress = move |progress: Progress| told.send(progress.done).unwrap_or_default();
+    let mut run = Run { on_progress: &on_progress, ..Run::default() };
+    tokio::select! {
+        biased;
+        _ = page.recv() => {}
+        done = verify::repair(&engine.db, &engine.archive, &mut run) => panic!("it was not stopped: {done:?}"),
+    }
+    let again = verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    assert!(again.objects < 2500, "{again:?}");
+    let report = verify::check(&engine.db, &engine.archive, &Run::default()).await.expect("checked");
+    assert!(report.is_clean(), "{:?}", report.problems);
 }
 
 /// Rows as an archive of that many records has them, without objects.
