@@ -5,23 +5,25 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use shared::jobs::{self, FirstUnit, Job, Submission, Submitted};
-use shared::pipelines::pubmed_files::{self, Params};
+use shared::pipelines::pubmed_files::{self, Params, RegisterError, Registered};
 use shared::pubmed::bulk_file;
 use shared::pubmed::download::{Downloaded, download};
-use shared::words::host;
+use shared::words::{host, telemetry};
 
 use super::work::{announce, detached, report, work};
 use crate::args::Ingest;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
+use crate::{input_files, out};
 
 /// Whether it is the name of a bulk file that is not here: NCBI has it.
 fn is_remote(file: &Path) -> bool {
     !file.exists() && file.to_str().is_some_and(|name| bulk_file::number(name).is_some())
 }
 
-/// Refuses what is not a file before anything is made.
-pub fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
+/// The files of records that arguments name. Refuses what is not a file before anything is made.
+pub fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let files = input_files::expand(given)?;
     for file in files.iter().filter(|file| !is_remote(file)) {
         let metadata = std::fs::metadata(file)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
@@ -29,7 +31,7 @@ pub fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
             return Err(Failure::usage(format!("{} is not a file", file.display())));
         }
     }
-    Ok(())
+    Ok(files)
 }
 
 /// Runs the command.
@@ -56,15 +58,24 @@ pub async fn submit(
     idempotency_key: Option<String>,
 ) -> Result<Submitted, Failure> {
     let hostname = host::name();
-    let mut registered = Vec::new();
+    let (mut registered, mut refused) = (Vec::new(), Vec::new());
     for file in files {
         let fetched = if is_remote(file) { Some(fetch(session, file).await?) } else { None };
         let path = fetched.as_ref().map_or(file.as_path(), |fetched| fetched.path.as_path());
-        let mut one = pubmed_files::register(session.db(), &hostname, path, session.config.max_file_bytes).await?.file;
-        one.as_of = fetched.and_then(|fetched| fetched.last_modified);
-        if !registered.contains(&one) {
-            registered.push(one);
+        match pubmed_files::register(session.db(), &hostname, path, session.config.max_file_bytes).await {
+            Ok(Registered { mut file, .. }) => {
+                file.as_of = fetched.and_then(|fetched| fetched.last_modified);
+                if !registered.contains(&file) {
+                    registered.push(file);
+                }
+            }
+            Err(RegisterError::Db(error)) => return Err(error.into()),
+            // All of them are named at once.
+            Err(error) => refused.push(telemetry::chain(&error)),
         }
+    }
+    if !refused.is_empty() {
+        return Err(Failure::usage(refused.join("; ")));
     }
     registered.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
     let params = Params { files: registered, hostname: hostname.clone(), as_of };
@@ -84,7 +95,7 @@ async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, Failure> {
     let dir = session.data_dir.downloads();
     std::fs::create_dir_all(&dir)?;
     let name = name.display().to_string();
-    eprintln!("{name} is not here: fetching it from NCBI");
+    out::note(format_args!("{name} is not here: fetching it from NCBI"));
     Ok(download(&session.config.pubmed.files_url, &name, &dir).await?)
 }
 

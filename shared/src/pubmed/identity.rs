@@ -49,12 +49,12 @@ pub fn of_record(slice: &[u8]) -> Result<(Identity, &str), IdentityError> {
     find(slice, inner, last).map(|identity| (identity, text))
 }
 
-/// Finds the PMID and Version of a `PMID` element of a `DeleteCitation`.
-pub fn of_deletion(element: &[u8]) -> Result<(Pmid, i32), IdentityError> {
+/// Finds the PMID of a `PMID` element of a `DeleteCitation`, and the Version if it names one.
+pub fn of_deletion(element: &[u8]) -> Result<(Pmid, Option<i32>), IdentityError> {
     let Scan::Found(Markup::Open(name), end) = markup::scan(element, 0) else {
         return Err(IdentityError::NoPmid);
     };
-    let version = version(element, name.end)?;
+    let version = named_version(element, name.end)?;
     pmid(&text_until_close(element, end)).map(|pmid| (pmid, version))
 }
 
@@ -72,15 +72,19 @@ fn pmid(text: &str) -> Result<Pmid, IdentityError> {
     Pmid::parse(text.trim()).map_err(|_| IdentityError::BadPmid)
 }
 
+/// A record without a Version is the first.
 fn version(tag: &[u8], name_end: usize) -> Result<i32, IdentityError> {
-    match markup::attribute_value(tag, name_end, b"Version") {
-        None => Ok(1),
-        Some(value) => std::str::from_utf8(value)
-            .ok()
-            .and_then(|value| value.trim().parse().ok())
-            .filter(|version| *version >= 1)
-            .ok_or(IdentityError::BadVersion),
-    }
+    named_version(tag, name_end).map(|version| version.unwrap_or(1))
+}
+
+fn named_version(tag: &[u8], name_end: usize) -> Result<Option<i32>, IdentityError> {
+    let Some(value) = markup::attribute_value(tag, name_end, b"Version") else { return Ok(None) };
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|value| value.trim().parse().ok())
+        .filter(|version| *version >= 1)
+        .map(Some)
+        .ok_or(IdentityError::BadVersion)
 }
 
 fn find(slice: &[u8], inner: &[u8], last: Option<&[u8]>) -> Result<Identity, IdentityError> {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::pipelines::archiving::{Raw, RawItem, What};
 use crate::pubmed::identity;
 use crate::pubmed::read_ahead::read_ahead;
-use crate::pubmed::source::{FileError, FileSource, Progress};
+use crate::pubmed::source::{FileError, FileSource, IgnoredBytes, Progress};
 use crate::pubmed::{Item, Splitter};
 use crate::words::Pmid;
 
@@ -33,8 +33,8 @@ pub struct RawBatch {
 pub enum End {
     /// Another batch.
     More,
-    /// Nothing: the document is complete.
-    Finished,
+    /// Nothing: the document is complete; what came after its gzip data is ignored.
+    Finished(Option<IgnoredBytes>),
     /// Nothing: the rest of the file cannot be read.
     Failed(FileError),
 }
@@ -96,7 +96,7 @@ impl Reading {
         let mut position = 0;
         loop {
             let Some(item) = splitter.next()? else {
-                batch.end = End::Finished;
+                batch.end = End::Finished(progress.ignored());
                 batch.bytes_done = progress.bytes();
                 let last = std::mem::replace(batch, RawBatch::after(position, as_of));
                 let _ = batches.blocking_send(last);
@@ -151,7 +151,7 @@ fn describe<'a>(item: &Item<'a>) -> (&'a [u8], What) {
         }
         Item::Deletion { bytes } => {
             let what = match identity::of_deletion(bytes) {
-                Ok((pmid, version)) => What::Deletion(pmid, version),
+                Ok((pmid, version)) => What::Deletion(pmid, version.unwrap_or(1)),
                 Err(error) => What::Bad(None, format!("deletion: {error}")),
             };
             (bytes, what)
