@@ -10,6 +10,7 @@ mod sink;
 
 use serde_json::json;
 use shared::checkpoints;
+use shared::words::crash;
 
 use crate::args::Export;
 use crate::failure::{Exit, Failure};
@@ -33,7 +34,9 @@ pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, F
         let written = records::write(session, args.format, &page.records, &mut frame, &mut progress).await;
         written.and(frame.finish().map_err(|error| sink::failed(args.out.as_deref(), &error)))?;
         progress.cursor = page.next;
+        crash::point("after_frame");
         sink.commit(&plan, &mut progress)?;
+        crash::point("after_page");
     }
     sink.finish()?;
     report(args, &plan, &progress, json)?;
