@@ -95,7 +95,8 @@ pub enum Command {
     /// Submits a job and works on it while showing its progress. Interrupted or killed at any moment,
     /// rerun the same command to resume. Of a folder its .xml and .xml.gz files are taken, not those in
     /// folders below. An .md5 file next to a file is checked; .md5 files that are named are not records
-    /// and are passed over. The name of a baseline or update file that is not here is fetched from NCBI.
+    /// and are passed over. A file that cannot be read or has another sum is named, the others are
+    /// archived, and the exit code is 2. The name of a baseline or update file that is not here is fetched from NCBI.
     Ingest(Ingest),
     /// Search PubMed; needs no archive
     Search(Search),

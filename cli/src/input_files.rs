@@ -31,11 +31,12 @@ fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         if !has_ending(&path, &[".xml", ".xml.gz"]) {
             continue;
         }
-        // Follows links; opening a pipe would wait for its writer.
+        // Opening a pipe would wait for its writer. What cannot be read is found out when it is.
         match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => files.push(path),
-            Ok(_) => out::note(format_args!("left out: {} is not a file", path.display())),
-            Err(error) => out::note(format_args!("left out: cannot read {}: {error}", path.display())),
+            Ok(metadata) if !metadata.is_file() => {
+                out::note(format_args!("left out: {} is not a file", path.display()));
+            }
+            _ => files.push(path),
         }
     }
     if files.is_empty() {

@@ -23,40 +23,51 @@ fn is_remote(file: &Path) -> bool {
 
 /// The files of records that arguments name. Refuses what is not a file before anything is made.
 pub fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let files = input_files::expand(given)?;
-    for file in files.iter().filter(|file| !is_remote(file)) {
+    for file in given.iter().filter(|file| !is_remote(file) && !file.is_dir()) {
         let metadata = std::fs::metadata(file)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
         if !metadata.is_file() {
             return Err(Failure::usage(format!("{} is not a file", file.display())));
         }
     }
-    Ok(files)
+    input_files::expand(given)
 }
 
 /// Runs the command.
 pub async fn run(session: &Session, args: &Ingest, json: bool) -> Result<Exit, Failure> {
     let key = args.idempotency_key.clone();
-    let submitted = submit(session, &args.files, args.as_of, args.priority, key).await?;
+    let Registration { submitted, refused } = submit(session, &args.files, args.as_of, args.priority, key).await?;
+    refused.iter().for_each(|failure| failure.show(json));
+    // The others are archived all the same.
+    let exit =
+        |exit| if refused.is_empty() || !matches!(exit, Exit::Done | Exit::Partial) { exit } else { Exit::Usage };
     session.engine.wake_after_commit().await;
     let job = submitted.job().clone();
     if args.detach {
-        return detached(&job, json);
+        return detached(&job, json).map(exit);
     }
     announce(&submitted, json);
     // One unit a file, and its stages use every core.
     let job = work(session, &job, 1).await?;
-    report(&job, json)
+    report(&job, json).map(exit)
 }
 
-/// Registers files and submits a job over them.
+/// A job over files, and those that are not part of it.
+pub struct Registration {
+    /// The job.
+    pub submitted: Submitted,
+    /// Why files were refused, each with its name.
+    pub refused: Vec<Failure>,
+}
+
+/// Registers files and submits a job over those that can be read; it fails when none can.
 pub async fn submit(
     session: &Session,
     files: &[PathBuf],
     as_of: Option<DateTime<Utc>>,
     priority: i16,
     idempotency_key: Option<String>,
-) -> Result<Submitted, Failure> {
+) -> Result<Registration, Failure> {
     let hostname = host::name();
     let (mut registered, mut refused) = (Vec::new(), Vec::new());
     for file in files {
@@ -70,12 +81,12 @@ pub async fn submit(
                 }
             }
             Err(RegisterError::Db(error)) => return Err(error.into()),
-            // All of them are named at once.
-            Err(error) => refused.push(telemetry::chain(&error)),
+            Err(error) => refused.push(Failure::usage(telemetry::chain(&error))),
         }
     }
-    if !refused.is_empty() {
-        return Err(Failure::usage(refused.join("; ")));
+    if registered.is_empty() {
+        let messages: Vec<String> = refused.into_iter().map(|failure| failure.message).collect();
+        return Err(Failure::usage(messages.join("; ")));
     }
     registered.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
     let params = Params { files: registered, hostname: hostname.clone(), as_of };
@@ -87,7 +98,8 @@ pub async fn submit(
         first_unit: FirstUnit { required_hostname: Some(hostname), ..submission.first_unit },
         ..submission
     };
-    Ok(jobs::submit(session.db(), &submission, session.limits()).await?)
+    let submitted = jobs::submit(session.db(), &submission, session.limits()).await?;
+    Ok(Registration { submitted, refused })
 }
 
 /// Fetches a bulk file of NCBI into the data directory.
@@ -101,6 +113,6 @@ async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, Failure> {
 
 /// Submits and works on one file; for the demo.
 pub async fn one_file(session: &Session, file: &Path) -> Result<Job, Failure> {
-    let submitted = submit(session, &[file.to_owned()], None, 0, None).await?;
-    work(session, submitted.job(), 1).await
+    let registration = submit(session, &[file.to_owned()], None, 0, None).await?;
+    work(session, registration.submitted.job(), 1).await
 }

@@ -100,7 +100,7 @@ pub struct FileSource {
 
 enum Inner {
     Plain(Input),
-    Gzip(Box<Members>),
+    Gzip(Members),
 }
 
 /// How far a file has been read, readable while it is.
@@ -167,7 +167,7 @@ impl FileSource {
         let counted =
             Counted { reader: Box::new(reader), pending: head[..filled].to_vec(), progress: progress.clone() };
         let input = BufReader::with_capacity(64 * 1024, counted);
-        let inner = if is_gzip { Inner::Gzip(Box::new(Members::new(input))) } else { Inner::Plain(input) };
+        let inner = if is_gzip { Inner::Gzip(Members::new(input)) } else { Inner::Plain(input) };
         let as_of = DateTime::from_timestamp(i64::from(mtime), 0).unwrap_or_default();
         Ok(Self { inner, as_of, progress, unpacked: 0, limit_bytes })
     }

@@ -252,17 +252,17 @@ impl<R: Read> Splitter<R> {
                     self.state = State::Prolog;
                 }
                 (Markup::InternalSubset, _) => return Err(SplitError::InternalSubset),
-                (Markup::Open(name), State::Prolog | State::Epilog)
+                (Markup::Open(name), State::Prolog | State::Epilog | State::Set)
                     if &self.buffer[name.clone()] == b"DeleteCitation" =>
                 {
                     self.at = end;
                     self.state = State::Deletions;
                 }
-                (Markup::Empty(name), State::Prolog | State::Epilog)
+                (Markup::Empty(name), State::Prolog | State::Epilog | State::Set)
                     if &self.buffer[name.clone()] == b"DeleteCitation" =>
                 {
                     self.at = end;
-                    self.state = State::Epilog;
+                    self.state = self.after_deletions();
                 }
                 (Markup::Open(name) | Markup::Empty(name), State::Prolog | State::Epilog) => {
                     let name = self.buffer[name].to_vec();
@@ -282,20 +282,13 @@ impl<R: Read> Splitter<R> {
                         self.state = State::Set;
                     }
                 }
-                (Markup::Open(name), State::Set) if &self.buffer[name.clone()] == b"DeleteCitation" => {
-                    self.at = end;
-                    self.state = State::Deletions;
-                }
-                (Markup::Empty(name), State::Set) if &self.buffer[name.clone()] == b"DeleteCitation" => {
-                    self.at = end;
-                }
                 (Markup::Open(_) | Markup::Empty(_), State::Set) => return Ok(Next::Record),
                 (Markup::Open(name), State::Deletions) if &self.buffer[name.clone()] == b"PMID" => {
                     return Ok(Next::Deletion);
                 }
                 (Markup::Close(name), State::Deletions) if &self.buffer[name.clone()] == b"DeleteCitation" => {
                     self.at = end;
-                    self.state = if self.root.is_empty() { State::Epilog } else { State::Set };
+                    self.state = self.after_deletions();
                 }
                 (Markup::Close(name), State::Set) if self.buffer[name.clone()] == self.root[..] => {
                     self.at = end;
@@ -307,6 +300,11 @@ impl<R: Read> Splitter<R> {
                 _ => return Err(self.malformed(start, "an element where none belongs")),
             }
         }
+    }
+
+    /// Deletions are in a set, or bare.
+    fn after_deletions(&self) -> State {
+        if self.root.is_empty() { State::Epilog } else { State::Set }
     }
 
     /// Passes over a byte order mark, which a concatenated document may start with.

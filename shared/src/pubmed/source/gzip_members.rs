@@ -39,7 +39,7 @@ impl Read for Counted {
 pub struct Members(State);
 
 enum State {
-    Member(GzDecoder<Input>),
+    Member(Box<GzDecoder<Input>>),
     /// Between two members.
     Between(Input),
     End,
@@ -48,7 +48,7 @@ enum State {
 impl Members {
     /// Reads from `input`, which starts with a member.
     pub fn new(input: Input) -> Self {
-        Self(State::Member(GzDecoder::new(input)))
+        Self(State::Member(Box::new(GzDecoder::new(input))))
     }
 }
 
@@ -61,7 +61,7 @@ impl Read for Members {
             self.0 = match std::mem::replace(&mut self.0, State::End) {
                 State::End => return Ok(0),
                 State::Between(mut input) => match finds_member(&mut input) {
-                    Ok(true) => State::Member(GzDecoder::new(input)),
+                    Ok(true) => State::Member(Box::new(GzDecoder::new(input))),
                     Ok(false) => State::End,
                     Err(error) => {
                         self.0 = State::Between(input);
