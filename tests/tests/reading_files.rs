@@ -16,9 +16,8 @@ fn record(pmid: u32) -> String {
 
 fn set(records: &[u32], deletions: &str) -> String {
     let records: String = records.iter().map(|pmid| record(*pmid)).collect();
-    format!(
-        "<?xml version=\"1.0\"?>\n<!DOCTYPE PubmedArticleSet>\n<PubmedArticleSet>{records}{deletions}</PubmedArticleSet>\n"
-    )
+    let head = "<?xml version=\"1.0\"?>\n<!DOCTYPE PubmedArticleSet>\n";
+    format!("{head}<PubmedArticleSet>{records}{deletions}</PubmedArticleSet>\n")
 }
 
 fn gzip(text: &str) -> Vec<u8> {
