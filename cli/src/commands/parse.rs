@@ -54,7 +54,7 @@ pub fn run(args: &Parse, config: &Config, as_json: bool) -> Result<Exit, Failure
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let (mut any_bad, mut any_unreadable) = (false, false);
     for file in input_files::expand(&args.files)? {
-        let name = file.display();
+        let name = shown(&file);
         let report = tokio::task::block_in_place(|| parse_file(&file, threads, args.deletions, config))?;
         if report.deletions > 0 {
             let left_out = if args.deletions { "" } else { ", left out" };
@@ -77,8 +77,17 @@ pub fn run(args: &Parse, config: &Config, as_json: bool) -> Result<Exit, Failure
     })
 }
 
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// A file in messages.
+fn shown(path: &Path) -> String {
+    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 fn parse_file(path: &Path, threads: usize, deletions: bool, config: &Config) -> Result<Report, Failure> {
-    let source = if path == Path::new("-") {
+    let source = if is_stdin(path) {
         FileSource::new(std::io::stdin(), config.max_file_bytes)
     } else {
         FileSource::open(path, config.max_file_bytes)
@@ -88,7 +97,7 @@ fn parse_file(path: &Path, threads: usize, deletions: bool, config: &Config) -> 
         Err(error) => return Ok(Report { unreadable: Some(error), ..Report::default() }),
     };
     let progress = source.progress();
-    let name = path.display();
+    let name = shown(path);
     let max_record_bytes = config.max_record_bytes;
     std::thread::scope(|scope| {
         // Chunk n goes to parser n mod threads and comes back from it: in order, bounded memory.
