@@ -233,38 +233,44 @@ async fn a_mirror_takes_queries_lists_checkpoints_and_what_changed_since() {
 async fn an_interrupted_export_is_resumed_with_the_same_result() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
-    let records: Vec<(u32, u32)> = (1..=3500).map(|pmid| (pmid, 0)).collect();
+    let records: Vec<(u32, u32)> = (1..=2200).map(|pmid| (pmid, 0)).collect();
     archive.ingest(&bulk(dir, "pubmed26n0001.xml.gz", 9, &records, &[]));
     std::fs::remove_file(object(&archive, 1)).expect("removed");
-    let undisturbed: Vec<PathBuf> = ["ndjson", "gz", "zst"].iter().map(|e| dir.join(format!("whole.{e}"))).collect();
-    for path in &undisturbed {
-        archive.run(&["export", "-o", text(path)]).expect(5);
+    let export = |name: &str| archive.run(&["export", "--format", "xml", "-o", text(&dir.join(name))]).expect(5);
+    let kill = |name: &str, point: &str| {
+        let out = dir.join(name);
+        let arguments = ["export", "--format", "xml", "-o", text(&out)];
+        let status = archive.start(&arguments, &[("BIO_MCP_CRASH_AT", point)]).wait().expect("ends");
+        assert_eq!(status.signal(), Some(9), "{point} is passed");
+        assert!(!out.exists(), "it has its name when it is complete");
+    };
+    for name in ["whole.gz", "whole.zst"] {
+        export(name);
     }
-    let resumed: Vec<PathBuf> = ["ndjson", "gz", "zst"].iter().map(|e| dir.join(format!("killed.{e}"))).collect();
-    for (path, point) in resumed.iter().zip(["after_frame:1", "after_frame:2", "after_page:2"]) {
-        let mut child = archive.start(&["export", "-o", text(path)], &[("BIO_MCP_CRASH_AT", point)]);
-        assert_eq!(child.wait().expect("ends").signal(), Some(9), "{point} is passed");
-        assert!(!path.exists(), "it has its name when it is complete");
-    }
+    // Killed with a page that is written and not counted, and between two pages.
+    kill("killed.gz", "after_frame:2");
+    kill("killed.zst", "after_page:1");
     // What is archived meanwhile belongs to the next export.
-    archive.ingest(&bulk(dir, "pubmed26n0002.xml.gz", 10, &[(2, 1), (2500, 1), (9999, 0)], &[3400]));
-    for (path, whole) in resumed.iter().zip(&undisturbed) {
-        let again = archive.run(&["export", "-o", text(path)]).expect(5);
-        let is_known = !path.ends_with("killed.ndjson");
-        assert_eq!(again.err.contains("resuming the export"), is_known, "{again:?}");
+    archive.ingest(&bulk(dir, "pubmed26n0002.xml.gz", 10, &[(2, 1), (2100, 1), (9999, 0)], &[2150]));
+    for ending in ["gz", "zst"] {
+        let again = export(&format!("killed.{ending}"));
+        assert!(again.err.contains("resuming the export of event 2200 behind 999 records"), "{again:?}");
         assert!(again.err.contains("1 records were left out"), "{again:?}");
-        if is_known {
-            assert!(std::fs::read(path).expect("there") == std::fs::read(whole).expect("there"), "{}", path.display());
-        }
+        let read = |name: &str| std::fs::read(dir.join(format!("{name}.{ending}"))).expect("there");
+        assert!(read("killed") == read("whole"), "{ending}");
     }
-    // Another selection, or --restart, does not continue what something else began.
+    // What is not the same selection, or begins again, or has nothing that is counted, starts at the beginning.
     let path = dir.join("other.ndjson");
-    for arguments in [&["--format", "xml"][..], &["--restart"]] {
-        let mut child = archive.start(&["export", "-o", text(&path)], &[("BIO_MCP_CRASH_AT", "after_page:1")]);
-        assert_eq!(child.wait().expect("ends").signal(), Some(9));
-        let run = archive.run(&[&["export", "-o", text(&path)], arguments].concat()).expect(5);
+    for (point, arguments, code, count) in [
+        ("after_page:1", &["--pmids", "7"][..], 0, 1),
+        ("after_page:1", &["--format", "xml", "--restart"], 5, 2199),
+        ("after_frame:1", &["--format", "xml"], 5, 2199),
+    ] {
+        kill("other.ndjson", point);
+        let run = archive.run(&[&["export", "-o", text(&path)], arguments].concat()).expect(code);
         assert!(!run.err.contains("resuming"), "{run:?}");
-        assert_eq!(lines(&path).len(), 3499);
+        assert_eq!(lines(&path).len(), count, "{arguments:?}");
+        std::fs::remove_file(&path).expect("removed");
     }
 }
 

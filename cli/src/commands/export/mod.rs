@@ -24,6 +24,7 @@ pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, F
     let now = checkpoints::now(session.db()).await?.last_seq;
     let selection = Selection::of(session, args, now).await?;
     let plan = Plan { format: args.format, selection: selection.description(), seq: selection.seq(now) };
+    let failed = |error: &std::io::Error| sink::failed(args.out.as_deref(), error);
     let (mut sink, plan, mut progress) = Sink::open(args.out.as_deref(), plan, args.restart)?;
     while let Some(page) = selection.page(session.db(), plan.seq, &progress.cursor).await? {
         for pmid in &page.unknown {
@@ -31,8 +32,8 @@ pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, F
             progress.left_out += 1;
         }
         let mut frame = sink.frame()?;
-        let written = records::write(session, args.format, &page.records, &mut frame, &mut progress).await;
-        written.and(frame.finish().map_err(|error| sink::failed(args.out.as_deref(), &error)))?;
+        let written = records::write(session, args.format, &page.records, &mut frame, &mut progress, failed).await;
+        written.and(frame.finish().map_err(|error| failed(&error)))?;
         progress.cursor = page.next;
         crash::point("after_frame");
         sink.commit(&plan, &mut progress)?;

@@ -24,14 +24,15 @@ pub fn leave_out(pmid: Pmid, why: impl std::fmt::Display) {
     out::note(format_args!("bio-mcp: left out: PMID {pmid}: {why}"));
 }
 
-/// Writes records, and counts them. What is wrong with one object does not keep the others from being written; it
-/// fails only when the archive or the output is unavailable.
+/// Writes records, and counts them. What is wrong with one object does not keep the others from being written; only an
+/// unavailable archive or output ends it. `failed` names the output.
 pub async fn write(
     session: &Session,
     format: ExportFormat,
     records: &[Selected],
     out: &mut impl Write,
     progress: &mut Progress,
+    failed: impl Fn(&std::io::Error) -> Failure,
 ) -> Result<(), Failure> {
     let mut lines =
         stream::iter(records).map(async |record| (record, line(session, format, record).await)).buffered(READS);
@@ -39,7 +40,7 @@ pub async fn write(
         match line? {
             Line::Text(mut text) => {
                 text.push(b'\n');
-                out.write_all(&text)?;
+                out.write_all(&text).map_err(|error| failed(&error))?;
                 match record.content_hash {
                     Some(_) => progress.records += 1,
                     None => progress.deletions += 1,
