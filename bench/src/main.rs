@@ -74,6 +74,7 @@ impl Stage {
             as_of: chrono::DateTime::default(),
             file_number: 0,
             position: 1,
+            file_id: None,
             deleted: false,
         };
         self.json.clear();

@@ -84,8 +84,24 @@ pub fn summary(job: &Job) -> String {
 pub fn counts(counts: &Value) -> String {
     let parts = ["archived", "skipped", "deleted", "failed", "missing"].iter().filter_map(|name| {
         let n = counts[*name].as_i64().unwrap_or(0);
-        (n > 0).then(|| format!("{} {name}", out::count(n)))
+        let why = if *name == "skipped" { reasons(counts) } else { String::new() };
+        (n > 0).then(|| format!("{} {name}{why}", out::count(n)))
     });
     let text = parts.collect::<Vec<_>>().join(", ");
     if text.is_empty() { "nothing yet".to_owned() } else { text }
+}
+
+/// Why records were skipped, where it is not only that they were unchanged.
+fn reasons(counts: &Value) -> String {
+    let count = |name: &str| counts[name].as_i64().unwrap_or(0);
+    if count("format_only") + count("older") == 0 {
+        return String::new();
+    }
+    let named = [("unchanged", "unchanged"), ("format_only", "same XML in another spelling"), ("older", "older")];
+    let parts: Vec<String> = named
+        .iter()
+        .filter(|(name, _)| count(name) > 0)
+        .map(|(name, text)| format!("{} {text}", out::count(count(name))))
+        .collect();
+    format!(" ({})", parts.join(", "))
 }

@@ -91,6 +91,7 @@ struct Shared {
     traffic: Mutex<Traffic>,
     inside: Arc<Inside>,
     files: Mutex<Vec<BulkFile>>,
+    file_requests: AtomicUsize,
 }
 
 /// A running server; it stops when this is dropped.
@@ -117,9 +118,11 @@ impl Simulator {
             traffic: Mutex::default(),
             inside: Arc::default(),
             files: Mutex::default(),
+            file_requests: AtomicUsize::new(0),
         });
         let router = Router::new()
             .route("/entrez/eutils/{program}", any(eutils))
+            .route("/pubmed/{folder}/", any(bulk_listing))
             .route("/pubmed/{folder}/{name}", any(bulk))
             .with_state(shared.clone());
         let task = tokio::spawn(async move {
@@ -157,6 +160,11 @@ impl Simulator {
     /// The most requests that were answered at the same time.
     pub fn most_at_once(&self) -> usize {
         self.shared.inside.most.load(Ordering::Relaxed)
+    }
+
+    /// Requests for bulk files and their folders so far.
+    pub fn file_requests(&self) -> usize {
+        self.shared.file_requests.load(Ordering::Relaxed)
     }
 
     /// Publishes an update file with these records as they are now, and deletions.
@@ -488,7 +496,22 @@ fn epost(shared: &Shared, params: &Params) -> Answer {
     answer(200, XML, answers::posted(&web_env, key))
 }
 
+/// A folder as NCBI lists it: HTML with dates and rounded sizes.
+async fn bulk_listing(State(shared): State<Arc<Shared>>, Path(folder): Path<String>) -> Answer {
+    shared.file_requests.fetch_add(1, Ordering::Relaxed);
+    let mut html = format!("<html><head><title>Index of /pubmed/{folder}</title></head><body><pre>\n");
+    for file in lock(&shared.files).iter().filter(|file| file.folder == folder) {
+        let size = format!("{}K", file.bytes.len().div_ceil(1024));
+        for (name, size) in [(file.name.clone(), size), (format!("{}.md5", file.name), "60".to_owned())] {
+            html.push_str(&format!("<a href=\"{name}\">{name}</a>  2026-01-02 10:00  {size:>5}\n"));
+        }
+    }
+    html.push_str("</pre></body></html>\n");
+    answer(200, HTML, html)
+}
+
 async fn bulk(State(shared): State<Arc<Shared>>, Path((folder, name)): Path<(String, String)>) -> Answer {
+    shared.file_requests.fetch_add(1, Ordering::Relaxed);
     let side_file = name.strip_suffix(".md5");
     let wanted = side_file.unwrap_or(&name);
     let files = lock(&shared.files);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::ingest::{Batch, Engine, Lease, Line, NewUnit, Pipeline, Plan, Settings, UnitContext, UnitError};
 use shared::jobs::{self, FirstUnit, Limits, Submission};
 use shared::records::Accepted;
-use shared::words::{JobId, Outcome, Pmid, RecordOrder, Sha256};
+use shared::words::{FileRank, JobId, Outcome, Pmid, RecordOrder, Sha256};
 
 /// The tool.
 pub const TOOL: &str = "test.count";
@@ -64,8 +64,11 @@ pub fn next_batch(lease: &Lease) -> Option<Batch> {
                 as_of: DateTime::default(),
                 file_number: 0,
                 position: 1,
+                file_id: None,
                 deleted: false,
             },
+            seen: FileRank::NONE,
+            expected: None,
         });
         batch.lines.push(Line {
             pmid: Some(pmid),

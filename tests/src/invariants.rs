@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgPool, Row};
 
-const QUERIES: [(&str, &str); 11] = [
+const QUERIES: [(&str, &str); 12] = [
     ("I1 a terminal job has a live unit", "select j.id::text from jobs j join ingestion_work_units u on u.job_id = j.id
         where j.state in ('succeeded', 'failed', 'cancelled') and u.status in ('pending', 'claimed', 'processing')"),
     ("I2 a job is stranded", "select j.id::text from jobs j where j.state not in ('succeeded', 'failed', 'cancelled')
@@ -23,6 +23,8 @@ const QUERIES: [(&str, &str); 11] = [
             select s3_uri from archive_events e where e.pmid = a.pmid order by seq desc limit 1) e on true
         where e.s3_uri is distinct from a.s3_uri"),
     ("I9 a digest is not that of its records", include_str!("../../shared/src/checkpoints/wrong.sql")),
+    ("I10 a kept count is not that of the rows", "select 'counts' from archive_counts c cross join archive_counted r
+        where (c.deleted, c.payloads) <> (r.deleted, r.payloads)"),
     ("I13 attempts are not bounded or a failed unit has no code", "select id::text from ingestion_work_units
         where retry_count > max_retries or (status = 'failed' and error_code is null)"),
     ("I16 a succeeded job has no manifest", "select id::text from jobs where state = 'succeeded' and result_ref is null"),

@@ -7,7 +7,7 @@ use shared::checkpoints::{self, Checkpoint, New};
 use shared::db;
 use shared::records::{self, Accepted};
 use shared::syncs;
-use shared::words::{Pmid, RecordOrder, Sha256};
+use shared::words::{FileRank, Pmid, RecordOrder, Sha256};
 use sqlx::PgPool;
 use tests::invariants;
 use tests::random::Random;
@@ -31,8 +31,11 @@ fn version(n: u64, revision: u64, place: u64) -> Accepted {
             as_of: DateTime::<Utc>::from_timestamp(i64::try_from(place).expect("small"), 0).expect("a time"),
             file_number: 0,
             position: 0,
+            file_id: None,
             deleted,
         },
+        seen: FileRank::NONE,
+        expected: None,
     }
 }
 

@@ -20,6 +20,7 @@ fn envelope(payload: Payload) -> Envelope {
             as_of: DateTime::from_timestamp(1_769_644_800, 0).expect("in range"),
             file_number: 260_001,
             position: 17,
+            file_id: None,
             deleted: payload == Payload::Tombstone,
         },
         payload,

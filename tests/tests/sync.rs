@@ -81,7 +81,7 @@ async fn each_pmid_has_one_outcome_and_they_sum_to_what_was_asked() {
     let failures = ingest::failures(&engine.db, first.job_id(), 0, 100).await.expect("listed");
     assert_eq!(failures.len(), 5);
     assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new());
-    assert!(verify::check(&engine.db, &engine.archive).await.expect("checked").is_clean());
+    assert!(verify::check(&engine.db, &engine.archive, &verify::Run::default()).await.expect("checked").is_clean());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -440,7 +440,7 @@ async fn the_same_records_by_file_and_by_efetch_are_stored_once_in_either_order(
             Some(shared::words::Sha256::of(current.as_bytes())),
             "the newer is the pointer"
         );
-        assert!(verify::check(&engine.db, &engine.archive).await.expect("checked").is_clean());
+        assert!(verify::check(&engine.db, &engine.archive, &verify::Run::default()).await.expect("checked").is_clean());
     }
 }
 
@@ -479,7 +479,7 @@ async fn a_purge_leaves_a_tombstone_and_takes_versions_only_when_told() {
     }
     let noted: i64 = sqlx::query_scalar("select count(*) from purges").fetch_one(&engine.db).await.expect("counted");
     assert_eq!(noted, 2);
-    let report = verify::check(&engine.db, &engine.archive).await.expect("checked");
+    let report = verify::check(&engine.db, &engine.archive, &verify::Run::default()).await.expect("checked");
     assert!(report.is_clean(), "{report:?}");
 }
 

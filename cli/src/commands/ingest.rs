@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::jobs::{self, FirstUnit, Job, Submission, Submitted};
 use shared::pipelines::pubmed_files::{self, Params, RegisterError, Registered};
 use shared::pubmed::bulk_file;
-use shared::pubmed::download::{Downloaded, download};
+use shared::pubmed::download::{Downloaded, FilesServer};
 use shared::words::{host, telemetry};
 
 use super::work::{announce, detached, report, work};
@@ -108,7 +108,7 @@ async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, Failure> {
     std::fs::create_dir_all(&dir)?;
     let name = name.display().to_string();
     out::note(format_args!("{name} is not here: fetching it from NCBI"));
-    Ok(download(&session.config.pubmed.files_url, &name, &dir).await?)
+    Ok(FilesServer::new(&session.config.pubmed.files_url).download(&name, &dir).await?)
 }
 
 /// Submits and works on one file; for the demo.

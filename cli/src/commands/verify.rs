@@ -1,9 +1,14 @@
 //! `verify`: every pointer, object, hash and history row.
 
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
 use serde_json::json;
 use shared::archive::DiskStore;
 use shared::records::summary;
-use shared::verify::{self, Report};
+use shared::verify::{self, Progress, Report, Run};
 
 use crate::failure::{Exit, Failure};
 use crate::out;
@@ -14,20 +19,28 @@ const SHOWN: usize = 20;
 
 /// Runs the command.
 pub async fn run(session: &Session, repair: bool, json: bool) -> Result<Exit, Failure> {
-    let mut report = verify::check(session.db(), &session.engine.archive).await?;
-    if repair && summary(session.db()).await?.workers > 0 {
-        return Err(Failure::usage("workers are running: stop them before a repair"));
-    }
+    let reporter = Reporter::new();
+    let on_progress = |progress: Progress| reporter.show(progress);
+    let mut run = Run { on_progress: &on_progress, ..Run::default() };
     if repair {
-        let repaired = verify::repair(session.db(), &session.engine.archive).await?;
+        if summary(session.db()).await?.workers > 0 {
+            return Err(Failure::usage("workers are running: stop them before a repair"));
+        }
+        let repaired = verify::repair(session.db(), &session.engine.archive, &mut run).await?;
         let swept = match archive_dir(&session.config, &session.data_dir) {
             Some(dir) => DiskStore::new(&dir).remove_temporary_files()?,
             None => 0,
         };
         if !json {
             out::line(&format!(
-                "repaired: {} pointers, {} history rows and {} events written from {} objects; {swept} temporary files removed",
-                repaired.pointers, repaired.history, repaired.events, repaired.objects
+                "repaired: {} pointers, {} versions, {} history rows and {} events written from {} records; \
+                 {} objects stored again; {swept} temporary files removed",
+                repaired.pointers,
+                repaired.versions,
+                repaired.history,
+                repaired.events,
+                repaired.objects,
+                repaired.objects_written
             ))?;
             if repaired.digests > 0 {
                 out::line(&format!("{} digests of the corpus put right", repaired.digests))?;
@@ -39,14 +52,48 @@ pub async fn run(session: &Session, repair: bool, json: bool) -> Result<Exit, Fa
                 ))?;
             }
         }
-        report = verify::check(session.db(), &session.engine.archive).await?;
     }
+    let report = verify::check(session.db(), &session.engine.archive, &run).await?;
+    reporter.clear();
     if json {
         out::json(&json!({ "ok": report.is_clean(), "report": report }))?;
     } else {
         show(&report)?;
     }
     Ok(if report.is_clean() { Exit::Done } else { Exit::Failed })
+}
+
+/// How often a line of progress is printed where no bar can be shown.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shows progress on standard error: a line that is replaced on a terminal, else a line now and then.
+struct Reporter {
+    bar: ProgressBar,
+    is_terminal: bool,
+    last: Mutex<Instant>,
+}
+
+impl Reporter {
+    fn new() -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        let bar = if is_terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        Self { bar, is_terminal, last: Mutex::new(Instant::now()) }
+    }
+
+    fn show(&self, progress: Progress) {
+        let text = format!("{}: {}", progress.phase, out::count(i64::try_from(progress.done).unwrap_or(i64::MAX)));
+        self.bar.set_message(text.clone());
+        self.bar.tick();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_terminal && last.elapsed() >= PROGRESS_INTERVAL {
+            *last = Instant::now();
+            out::note(text);
+        }
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// Prints a report for a person.

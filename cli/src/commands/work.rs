@@ -88,6 +88,15 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, F
 /// Prints how a job ended.
 pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
     let result = job.result.clone().unwrap_or_else(|| json!({}));
+    let older = result["older"].as_i64().unwrap_or(0);
+    if older > 0 {
+        let (records, are) = if older == 1 { ("record", "is") } else { ("records", "are") };
+        out::note(format_args!(
+            "warning: {} {records} {are} older than what the archive has, and skipped: a later file or fetch was \
+             archived before",
+            out::count(older)
+        ));
+    }
     if json {
         let mut answer = json!({ "job_id": job.id, "state": job.state, "error": job.error });
         if let (Some(answer), Some(result)) = (answer.as_object_mut(), result.as_object()) {

@@ -249,6 +249,21 @@ impl DiskStore {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn versions_on_disk(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
+        let mut versions = match self.read(key, None) {
+            Ok(object) => vec![object.version],
+            Err(StoreError::NotFound(_)) => vec![],
+            Err(error) => return Err(error),
+        };
+        for entry in read_dir(&self.version_dir(key))? {
+            let name = entry.name.split('.').next().unwrap_or_default().to_owned();
+            if !name.is_empty() && !versions.iter().any(|v| v.0 == name) {
+                versions.push(VersionId(name));
+            }
+        }
+        Ok(versions)
+    }
+
     fn list_keys(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
         let mut keys = Vec::new();
         let after = after.map_or("", Key::as_str);
@@ -313,18 +328,24 @@ impl Store for DiskStore {
     }
 
     async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
-        let mut versions = match self.read(key, None) {
-            Ok(object) => vec![object.version],
-            Err(StoreError::NotFound(_)) => vec![],
-            Err(error) => return Err(error),
-        };
-        for entry in read_dir(&self.version_dir(key))? {
-            let name = entry.name.split('.').next().unwrap_or_default().to_owned();
-            if !name.is_empty() && !versions.iter().any(|v| v.0 == name) {
-                versions.push(VersionId(name));
-            }
-        }
-        Ok(versions)
+        self.versions_on_disk(key)
+    }
+
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError> {
+        let keys = self.list(prefix, after, limit).await?;
+        tokio::task::block_in_place(|| {
+            keys.into_iter()
+                .map(|key| {
+                    let versions = self.versions_on_disk(&key)?;
+                    Ok((key, versions))
+                })
+                .collect()
+        })
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {

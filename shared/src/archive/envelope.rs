@@ -121,6 +121,8 @@ struct Params {
     as_of: DateTime<Utc>,
     file_number: i32,
     position: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_id: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -175,6 +177,7 @@ pub fn write_json(
                 as_of: order.as_of,
                 file_number: order.file_number,
                 position: order.position,
+                file_id: order.file_id.clone(),
             },
         },
         http: WireHttp { status: source.http_status, etag: source.http_etag.clone() },
@@ -238,6 +241,7 @@ impl Envelope {
                 as_of: params.as_of,
                 file_number: params.file_number,
                 position: params.position,
+                file_id: params.file_id,
                 deleted: payload == Payload::Tombstone,
             },
             source: Source {

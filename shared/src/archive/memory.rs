@@ -86,7 +86,23 @@ impl Store for MemoryStore {
         let objects = self.objects();
         let versions = objects.get(key).map_or(&[][..], Vec::as_slice);
         let there = (1..).zip(versions).filter(|(_, version)| version.bytes.is_some());
-        Ok(there.map(|(n, _)| VersionId(id(n))).collect())
+        let mut there: Vec<VersionId> = there.map(|(n, _)| VersionId(id(n))).collect();
+        there.reverse();
+        Ok(there)
+    }
+
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError> {
+        let mut all = Vec::new();
+        for key in self.list(prefix, after, limit).await? {
+            let versions = self.versions(&key).await?;
+            all.push((key, versions));
+        }
+        Ok(all)
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {

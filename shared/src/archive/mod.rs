@@ -112,11 +112,15 @@ impl Archive {
             Err(StoreError::Damaged(key)) => return Err(ReadError::Damaged { key, source: EnvelopeError::OtherBytes }),
             read => read?,
         };
-        let envelope = codec::decode(&object.bytes, envelope::max_bytes(self.max_record_bytes))
+        let envelope = self.decode(key, &object.bytes)?;
+        Ok((envelope, StoredVersion { version: object.version, etag: object.etag }))
+    }
+
+    fn decode(&self, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
+        codec::decode(bytes, envelope::max_bytes(self.max_record_bytes))
             .map_err(EnvelopeError::from)
             .and_then(|json| Envelope::from_json(&json))
-            .map_err(|source| ReadError::Damaged { key: key.to_string(), source })?;
-        Ok((envelope, StoredVersion { version: object.version, etag: object.etag }))
+            .map_err(|source| ReadError::Damaged { key: key.to_string(), source })
     }
 
     /// The bytes of a job's manifest at its address; of nothing else.

@@ -65,6 +65,15 @@ impl Store for OpenedLater {
         self.open().await?.versions(key).await
     }
 
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError> {
+        self.open().await?.list_versions(prefix, after, limit).await
+    }
+
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
         self.open().await?.list(prefix, after, limit).await
     }

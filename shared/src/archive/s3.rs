@@ -337,6 +337,50 @@ impl Store for S3Store {
         }
     }
 
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError> {
+        let mut found: Vec<(Key, Vec<VersionId>)> = Vec::new();
+        let mut key_marker = after.map(|key| key.as_str().to_owned());
+        let mut version_marker = None;
+        loop {
+            let page = self
+                .client
+                .list_object_versions()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .max_keys(i32::try_from(limit.clamp(2, 1000)).unwrap_or(1000))
+                .set_key_marker(key_marker)
+                .set_version_id_marker(version_marker)
+                .send()
+                .await
+                .map_err(|error| failed("listing versions of", prefix, &error))?;
+            for version in page.versions() {
+                let (Some(key), Some(id)) = (version.key().and_then(Key::parse), version.version_id()) else {
+                    continue;
+                };
+                let id = VersionId(id.to_owned());
+                match found.last_mut() {
+                    Some((last, versions)) if *last == key => versions.push(id),
+                    _ => found.push((key, vec![id])),
+                }
+            }
+            if page.is_truncated() != Some(true) {
+                return Ok(found);
+            }
+            // More versions of the last key may follow: it comes again with the next call.
+            if found.len() > 1 {
+                found.pop();
+                return Ok(found);
+            }
+            key_marker = page.next_key_marker;
+            version_marker = page.next_version_id_marker;
+        }
+    }
+
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
         let mut keys = Vec::new();
         let mut after = after.map(|key| key.as_str().to_owned());

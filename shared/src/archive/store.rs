@@ -155,8 +155,17 @@ pub trait Store: Send + Sync {
     /// What the plain key holds.
     async fn head(&self, key: &Key) -> Result<Head, StoreError>;
 
-    /// All versions of a key, in no particular order; empty if there are none.
+    /// All versions of a key, the newest first where the store knows it; empty if there are none.
     async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError>;
+
+    /// All versions of up to `limit` keys that start with `prefix`, in ascending order of keys, after `after`.
+    /// Versions of a key as [`Store::versions`] has them.
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError>;
 
     /// Up to `limit` keys that start with `prefix`, in ascending order, after `after`.
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError>;

@@ -85,6 +85,10 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     }
     let fields = json!({ "counts": counts, "error": error });
     jobs::write_log(&mut tx, job_id, Level::of(state), state.as_str(), fields).await?;
+    if counts.older > 0 {
+        let text = format!("{} records are older than what the archive has, and were skipped", counts.older);
+        jobs::write_log(&mut tx, job_id, Level::Warn, &text, json!({ "older": counts.older })).await?;
+    }
     let ended = sqlx::query(include_str!("sql/finalise.sql"))
         .bind(job.id)
         .bind(state.as_str())

@@ -16,8 +16,8 @@ use super::Engine;
 use super::outcomes::{self, Line};
 use super::unit_error::UnitError;
 use crate::db::{self, DbError};
-use crate::records::{self, Accepted};
-use crate::words::{ErrorCode, JobId, Outcome, Pmid, SkipReason, Tally, UnitId, WorkerId};
+use crate::records::{self, Accepted, Advance, VersionChange};
+use crate::words::{ErrorCode, JobId, Outcome, Pmid, Reason, SkipReason, Tally, UnitId, WorkerId};
 
 /// Which units to claim.
 #[derive(Clone, Debug)]
@@ -72,6 +72,10 @@ pub struct Batch {
     pub accepts: Vec<Accepted>,
     /// One line per record of the batch.
     pub lines: Vec<Line>,
+    /// Held payloads that arrived again with a newer order.
+    pub advances: Vec<Advance>,
+    /// Records with versions.
+    pub versions: Vec<VersionChange>,
     /// Records that were missing upstream and are there again, unchanged.
     pub found_again: Vec<Pmid>,
     /// Where the unit goes on.
@@ -245,7 +249,7 @@ impl Lease {
             }
         }
         for line in &batch.lines {
-            self.tally.add(line.outcome);
+            self.tally.add(line.outcome, line.reason.as_ref());
         }
         self.batches += 1;
         self.cursor = Some(batch.cursor);
@@ -273,25 +277,35 @@ impl Lease {
         )?;
         let missing: Vec<Pmid> =
             batch.lines.iter().filter(|line| line.outcome == Outcome::Missing).filter_map(|line| line.pmid).collect();
+        let touched = missing.iter().chain(&batch.found_again).chain(batch.advances.iter().map(|one| &one.pmid));
+        let touched: Vec<Pmid> = touched.copied().collect();
+        if !touched.is_empty() {
+            // More than one statement changes pointers: all are locked first, in order.
+            let known = batch.accepts.iter().filter(|one| one.expected.is_some()).map(|one| one.pmid);
+            let versions = batch.versions.iter().map(|one| one.pmid);
+            let all: Vec<Pmid> = touched.into_iter().chain(known).chain(versions).collect();
+            records::lock_pointers(&mut tx, &all).await?;
+        }
         records::mark_missing(&mut tx, &missing).await?;
         records::clear_missing(&mut tx, &batch.found_again).await?;
-        let accepted = records::accept(&mut tx, &batch.accepts).await?;
-        let mut refused: Vec<_> = batch.accepts.iter().filter(|a| !accepted.contains(&a.pmid)).collect();
-        if !refused.is_empty() {
-            // Another worker that adopted the very same version was faster: it is in the archive.
-            let pmids: Vec<_> = refused.iter().map(|a| a.pmid).collect();
-            let now = records::lookup(&mut *tx, &pmids).await?;
-            refused.retain(|a| now.get(&a.pmid).is_none_or(|pointer| pointer.s3_uri != a.s3_uri));
+        records::advance(&mut tx, &batch.advances).await?;
+        let accepts = records::accept(&mut tx, &batch.accepts).await?;
+        let mut undecided = accepts.undecided;
+        undecided.extend(records::accept_versions(&mut tx, &batch.versions).await?);
+        if let Some(pmid) = undecided.first() {
+            let message = format!("PMID {pmid} was changed by another worker at the same moment");
+            return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true }.into());
         }
-        for pmid in refused.iter().map(|a| a.pmid).collect::<Vec<_>>() {
+        let overtaken = |line: &&mut Line| {
+            line.outcome != Outcome::Failed && line.pmid.is_some_and(|pmid| accepts.older.contains(&pmid))
+        };
+        for line in batch.lines.iter_mut().filter(overtaken) {
             // Another worker was faster with a newer payload.
-            for line in batch.lines.iter_mut().filter(|l| l.pmid == Some(pmid) && l.outcome != Outcome::Failed) {
-                line.outcome = Outcome::Skipped;
-                line.reason = SkipReason::Older.as_str().map(str::to_owned);
-            }
+            line.outcome = Outcome::Skipped;
+            line.reason = Some(Reason::Skip(SkipReason::Older));
         }
         let mut counted = Tally::default();
-        batch.lines.iter().for_each(|line| counted.add(line.outcome));
+        batch.lines.iter().for_each(|line| counted.add(line.outcome, line.reason.as_ref()));
         sqlx::query("insert into ingestion_unit_outcomes (unit_id, batch, outcomes) values ($1, $2, $3)")
             .bind(self.unit.0)
             .bind(self.batches)

@@ -7,7 +7,7 @@ use super::Engine;
 use super::unit_error::UnitError;
 use crate::archive::codec::encode_zstd;
 use crate::db::DbError;
-use crate::words::{JobId, Outcome, Pmid, Sha256, UnitId};
+use crate::words::{JobId, Outcome, Pmid, Reason, Sha256, UnitId};
 
 /// One line of a manifest part: what became of one record.
 #[derive(Clone, Debug, Serialize)]
@@ -21,7 +21,7 @@ pub struct Line {
     /// Where it is: the archived version, the version that made it a skip, or the quarantine.
     pub uri: Option<String>,
     /// Why, for skipped and failed ones.
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
 }
 
 /// Lines as a compressed frame; frames of a unit joined are one readable `.ndjson.zst`.
@@ -54,7 +54,12 @@ pub(super) async fn insert_failures(
         .bind(unit.0)
         .bind(failures.iter().map(|line| line.pmid.map(|pmid| pmid.to_string())).collect::<Vec<_>>())
         .bind(failures.iter().map(|line| line.outcome.as_str()).collect::<Vec<_>>())
-        .bind(failures.iter().map(|line| line.reason.clone()).collect::<Vec<_>>())
+        .bind(
+            failures
+                .iter()
+                .map(|line| line.reason.as_ref().and_then(Reason::as_str).map(str::to_owned))
+                .collect::<Vec<_>>(),
+        )
         .bind(failures.iter().map(|line| line.uri.clone()).collect::<Vec<_>>())
         .execute(db)
         .await?;

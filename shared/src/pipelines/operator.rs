@@ -1,15 +1,14 @@
 //! What an operator does by hand to one record: take it out, or let a quarantined one in.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
-use super::archiving;
-use crate::archive::codec::{self, Encoder};
-use crate::archive::{Compression, Draft, ETag, Source, envelope, uri};
+use super::archiving::{self, Arrival, Origin, Raw, RawItem, What};
+use crate::archive::{Source, codec, uri};
 use crate::db;
-use crate::ingest::{self, Engine, Quarantined, UnitError};
-use crate::pubmed::{Item, Splitter, identity, is_retracted};
+use crate::ingest::{self, Batch, Engine, Line, Quarantined, UnitError};
+use crate::pubmed::{Item, Splitter, identity};
 use crate::records;
-use crate::words::{ErrorCode, JobId, Pmid, RecordOrder, Sha256, UnitId, clock};
+use crate::words::{EVERY_VERSION, ErrorCode, JobId, Outcome, Pmid, RecordOrder, Sha256, UnitId, clock};
 
 /// What a purge did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -36,37 +35,40 @@ pub async fn purge(
     let now = clock::now();
     let source = Source { api: "operator".to_owned(), endpoint: reason.to_owned(), http_status: 0, http_etag: None };
     let order = RecordOrder {
-        version: pointer.order.version,
+        version: EVERY_VERSION,
         date_revised: None,
         // A payload may be dated in the future; the purge is newer all the same.
         as_of: now.max(pointer.order.as_of + TimeDelta::microseconds(1)),
         file_number: 0,
         position: 0,
+        file_id: None,
         deleted: true,
     };
     let key = engine.archive.layout().record_at(pmid, &pointer.s3_uri);
-    let known = Some(ETag(pointer.object_etag.clone()));
-    let draft = draft(engine, key, pmid, now, &source, order, None, known);
-    // Listed beforehand: a version that somebody stores meanwhile is not for this purge to delete.
-    let earlier = if versions { engine.archive.store().versions(&draft.key).await? } else { Vec::new() };
-    let accepted = archiving::put_draft(engine, &draft, now).await?;
+    // Listed beforehand: a version that another worker stores meanwhile is not for this purge to delete.
+    let earlier = if versions { engine.archive.store().versions(&key).await? } else { Vec::new() };
+    let mut batch = Batch { lines: vec![line(pmid, None)], ..Batch::default() };
+    let arrival = Arrival { pmid, order, hash: None, xml: None };
+    archiving::apply(engine, &source, now, arrival).await?.settle(&mut batch, 0);
+    let tombstone = batch.lines[0].uri.clone().unwrap_or_default();
+    let is_live = batch.versions.iter().any(|change| change.versions.newest().is_some());
     // With the rows that point at what is about to be deleted, before it is: nothing ever dangles.
     let mut tx = db::begin(&engine.db).await?;
-    let moved = records::accept(&mut tx, std::slice::from_ref(&accepted)).await?;
-    if accepted.content_hash.is_some() || !moved.contains(&pmid) {
+    let undecided = records::accept_versions(&mut tx, &batch.versions).await?;
+    if is_live || !undecided.is_empty() {
         tx.rollback().await?;
-        let message = format!("PMID {pmid} was changed by somebody at the same moment: nothing was purged, try again");
+        let message = format!("PMID {pmid} was changed at the same moment: nothing was purged, try again");
         return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true });
     }
-    let keep = uri::version_of(&accepted.s3_uri);
+    let keep = uri::version_of(&tombstone);
     let doomed: Vec<_> = earlier.iter().filter(|version| Some(*version) != keep.as_ref()).collect();
     records::record_purge(&mut tx, pmid, reason, principal, doomed.len()).await?;
     tx.commit().await?;
     for version in &doomed {
-        engine.archive.store().delete_version(&draft.key, version).await?;
+        engine.archive.store().delete_version(&key, version).await?;
     }
     let deleted = doomed.len();
-    Ok(Some(Purged { pmid, s3_uri: accepted.s3_uri, versions_deleted: deleted }))
+    Ok(Some(Purged { pmid, s3_uri: tombstone, versions_deleted: deleted }))
 }
 
 /// What became of a quarantined record.
@@ -117,35 +119,29 @@ pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<R
         Ok(found) => found,
         Err(error) => return still(error.to_string()).await,
     };
-    let now = clock::now();
-    let source = Source { api: entry.api.clone(), endpoint: entry.source.clone(), http_status: 0, http_etag: None };
-    let order = RecordOrder {
-        version: identity.version,
-        date_revised: identity.date_revised,
-        as_of: entry.as_of.unwrap_or(entry.created_at),
-        file_number: entry.file_number,
-        position: entry.position,
-        deleted: false,
-    };
     let pmid = identity.pmid;
-    let pointer = records::one(&engine.db, pmid).await?;
-    let hash = Sha256::of(xml.as_bytes());
-    let is_settled = pointer
-        .as_ref()
-        .is_some_and(|pointer| pointer.content_hash == Some(hash) || order.is_older_than(&pointer.order));
-    if !is_settled {
-        let layout = engine.archive.layout();
-        let key =
-            pointer.as_ref().map_or_else(|| layout.record(pmid), |pointer| layout.record_at(pmid, &pointer.s3_uri));
-        let known = pointer.map(|pointer| ETag(pointer.object_etag));
-        let draft = draft(engine, key, pmid, now, &source, order, Some((xml, hash)), known);
-        let accepted = archiving::put_draft(engine, &draft, now).await?;
-        let mut tx = db::begin(&engine.db).await?;
-        records::accept(&mut tx, std::slice::from_ref(&accepted)).await?;
-        tx.commit().await?;
+    let source = Source { api: entry.api.clone(), endpoint: entry.source.clone(), http_status: 0, http_etag: None };
+    let as_of = entry.as_of.unwrap_or(entry.created_at);
+    let origin = Origin { source, as_of, file_number: entry.file_number, file_id: None };
+    let item = RawItem { range: 0..xml.len(), n: entry.position, what: What::Record(identity), newest_revision: None };
+    let raw = Raw { bytes: xml.as_bytes().to_vec(), items: vec![item] };
+    let prepared = archiving::prepare(engine, origin, &raw).await?;
+    let batch = archiving::store_records(engine, vec![prepared]).await?.pop().expect("one batch, one answer");
+    let mut tx = db::begin(&engine.db).await?;
+    let mut undecided = records::accept(&mut tx, &batch.accepts).await?.undecided;
+    undecided.extend(records::accept_versions(&mut tx, &batch.versions).await?);
+    if !undecided.is_empty() {
+        tx.rollback().await?;
+        let message = format!("PMID {pmid} was changed at the same moment: try again");
+        return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true });
     }
+    tx.commit().await?;
     ingest::release(&engine.db, entry.id).await?;
     Ok(Retried::Archived { pmid })
+}
+
+fn line(pmid: Pmid, hash: Option<Sha256>) -> Line {
+    Line { pmid: Some(pmid), outcome: Outcome::Skipped, hash, uri: None, reason: None }
 }
 
 /// The bytes of a quarantined record.
@@ -154,23 +150,4 @@ pub async fn quarantined_bytes(engine: &Engine, entry: &Quarantined) -> Result<V
     let object = engine.archive.store().get(&key, None).await?;
     codec::decode(&object.bytes, engine.archive.max_record_bytes().saturating_add(1 << 20))
         .map_err(|error| UnitError::permanent(ErrorCode::ArchiveError, error.to_string()))
-}
-
-#[expect(clippy::too_many_arguments, reason = "a draft has that many parts")]
-fn draft(
-    engine: &Engine,
-    key: crate::archive::Key,
-    pmid: Pmid,
-    fetched_at: DateTime<Utc>,
-    source: &Source,
-    order: RecordOrder,
-    xml: Option<(&str, Sha256)>,
-    known: Option<ETag>,
-) -> Draft {
-    let mut json = Vec::new();
-    envelope::write_json(&mut json, pmid, fetched_at, source, &order, xml);
-    let compression = Compression::of_name(key.as_str()).unwrap_or(engine.archive.layout().compression());
-    let bytes = Encoder::new(compression).encode(&json);
-    let retracted = xml.is_some_and(|(xml, _)| is_retracted(xml));
-    Draft { pmid, key, bytes, content_hash: xml.map(|(_, hash)| hash), retracted, order, known }
 }

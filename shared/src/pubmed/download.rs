@@ -1,7 +1,9 @@
 //! Bulk files from NCBI's server, checked against their `.md5` file before anybody reads them.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::io::AsyncWriteExt;
@@ -14,6 +16,12 @@ const FOLDERS: [&str; 2] = ["updatefiles", "baseline"];
 /// The largest `.md5` file.
 const MAX_SIDE_BYTES: usize = 4096;
 
+/// How long a listing serves the next jobs: those over many files are planned one after the other.
+const LISTING_MAX_AGE: Duration = Duration::from_secs(60);
+
+/// The largest listing of a folder: 3,000 files have about one megabyte.
+const MAX_LISTING_BYTES: usize = 16 << 20;
+
 /// A file that came whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downloaded {
@@ -23,15 +31,6 @@ pub struct Downloaded {
     pub last_modified: Option<DateTime<Utc>>,
     /// Its sum, lower-case hex.
     pub md5: String,
-}
-
-/// A file as the server has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remote {
-    /// The sum in its `.md5` file, lower-case hex.
-    pub md5: String,
-    /// Its size, as far as the server tells.
-    pub size_bytes: u64,
 }
 
 /// A file cannot be had.
@@ -79,36 +78,108 @@ pub enum DownloadError {
     },
 }
 
-/// Fetches a bulk file into a directory, with its `.md5` file beside it. It has its name only when it is
-/// whole and its sum agrees.
-pub async fn download(files_url: &str, name: &str, dir: &Path) -> Result<Downloaded, DownloadError> {
-    let http = client();
-    for url in addresses(files_url, name)? {
-        let Some((side, expected)) = side_file(&http, &url, name).await? else { continue };
-        let Some(response) = get(&http, &url, name).await? else { continue };
-        let last_modified = response
-            .headers()
-            .get("last-modified")
-            .and_then(|value| DateTime::parse_from_rfc2822(value.to_str().ok()?).ok())
-            .map(|at| at.to_utc());
-        let path = store(response, name, &expected, dir).await?;
-        let beside = dir.join(format!("{name}.md5"));
-        tokio::fs::write(&beside, side).await.map_err(|source| disk(&beside, source))?;
-        return Ok(Downloaded { path, last_modified, md5: expected });
-    }
-    Err(DownloadError::NotThere(name.to_owned()))
+/// A server of bulk files. Its HTTP client is made once, when it is first used.
+#[derive(Clone, Debug)]
+pub struct FilesServer {
+    base: String,
+    http: Arc<OnceLock<reqwest::Client>>,
+    listed: Arc<tokio::sync::Mutex<Option<(Instant, Arc<Listing>)>>>,
 }
 
-/// Looks whether the server has a bulk file, without fetching it.
-pub async fn look(files_url: &str, name: &str) -> Result<Remote, DownloadError> {
-    let http = client();
-    for url in addresses(files_url, name)? {
-        let Some((_, md5)) = side_file(&http, &url, name).await? else { continue };
-        let Some(response) = answered(http.head(&url).send().await, name)? else { continue };
-        let length = response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
-        return Ok(Remote { md5, size_bytes: length.unwrap_or(0) });
+impl FilesServer {
+    /// The server whose folders `baseline` and `updatefiles` are under `files_url`.
+    pub fn new(files_url: &str) -> Self {
+        Self { base: files_url.trim_end_matches('/').to_owned(), http: Arc::default(), listed: Arc::default() }
     }
-    Err(DownloadError::NotThere(name.to_owned()))
+
+    fn http(&self) -> &reqwest::Client {
+        self.http.get_or_init(client)
+    }
+
+    /// The files that the server has, with their `.md5` file: one request per folder, and none while a listing is young
+    /// and has all of `names`. Nothing for a server that lists no folder, such as a bucket.
+    pub async fn list(&self, names: &[String]) -> Result<Option<Arc<Listing>>, DownloadError> {
+        let mut listed = self.listed.lock().await;
+        if let Some((at, listing)) = &*listed
+            && at.elapsed() < LISTING_MAX_AGE
+            && names.iter().all(|name| listing.size_of(name).is_some())
+        {
+            return Ok(Some(listing.clone()));
+        }
+        let mut listing = Listing::default();
+        let mut is_listed = false;
+        for folder in FOLDERS {
+            let url = format!("{}/{folder}/", self.base);
+            let Some(response) = get(self.http(), &url, folder).await? else { continue };
+            is_listed = true;
+            listing.read(&text(response, folder, MAX_LISTING_BYTES).await?);
+        }
+        if !is_listed || listing.0.is_empty() {
+            return Ok(None);
+        }
+        let listing = Arc::new(listing);
+        *listed = Some((Instant::now(), listing.clone()));
+        Ok(Some(listing))
+    }
+
+    /// Fetches a bulk file into a directory, with its `.md5` file beside it. It has its name only when it is
+    /// whole and its sum agrees.
+    pub async fn download(&self, name: &str, dir: &Path) -> Result<Downloaded, DownloadError> {
+        let http = self.http();
+        for url in addresses(&self.base, name)? {
+            let Some((side, expected)) = side_file(http, &url, name).await? else { continue };
+            let Some(response) = get(http, &url, name).await? else { continue };
+            let last_modified = response
+                .headers()
+                .get("last-modified")
+                .and_then(|value| DateTime::parse_from_rfc2822(value.to_str().ok()?).ok())
+                .map(|at| at.to_utc());
+            let path = store(response, name, &expected, dir).await?;
+            let beside = dir.join(format!("{name}.md5"));
+            tokio::fs::write(&beside, side).await.map_err(|source| disk(&beside, source))?;
+            return Ok(Downloaded { path, last_modified, md5: expected });
+        }
+        Err(DownloadError::NotThere(name.to_owned()))
+    }
+}
+
+/// Names of bulk files with their size in bytes, as far as the listing tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing(HashMap<String, u64>);
+
+impl Listing {
+    /// The size of a file that is listed beside its `.md5` file.
+    pub fn size_of(&self, name: &str) -> Option<u64> {
+        self.0.get(&format!("{name}.md5"))?;
+        self.0.get(name).copied()
+    }
+
+    /// Reads the HTML of a folder: links, each with date and size behind it.
+    fn read(&mut self, html: &str) {
+        for part in html.split("href=\"").skip(1) {
+            let Some((name, rest)) = part.split_once('"') else { continue };
+            if bulk_file::number(name.strip_suffix(".md5").unwrap_or(name)).is_none() {
+                continue;
+            }
+            let behind = rest.split_once("</a>").map_or("", |(_, behind)| behind);
+            let line = behind.split(['\n', '<']).next().unwrap_or_default();
+            let size = line.split_whitespace().last().and_then(size_in_bytes).unwrap_or(0);
+            self.0.insert(name.to_owned(), size);
+        }
+    }
+}
+
+/// A size as servers list it: `19M`, `1.2K` or `18923412`.
+fn size_in_bytes(text: &str) -> Option<u64> {
+    let unit = match text.chars().last()? {
+        'K' => 1 << 10,
+        'M' => 1 << 20,
+        'G' => 1 << 30,
+        _ => return text.parse().ok(),
+    };
+    let number: f64 = text[..text.len() - 1].parse().ok().filter(|n| (0.0..1e6).contains(n))?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above; an estimate")]
+    Some((number * f64::from(unit)) as u64)
 }
 
 fn client() -> reqwest::Client {
@@ -123,18 +194,17 @@ fn client() -> reqwest::Client {
 }
 
 /// Where a bulk file can be.
-fn addresses(files_url: &str, name: &str) -> Result<[String; 2], DownloadError> {
+fn addresses(base: &str, name: &str) -> Result<[String; 2], DownloadError> {
     if bulk_file::number(name).is_none() {
         return Err(DownloadError::Name(name.to_owned()));
     }
-    let base = files_url.trim_end_matches('/');
     Ok(FOLDERS.map(|folder| format!("{base}/{folder}/{name}")))
 }
 
 /// The side file of an address, with the sum in it.
 async fn side_file(http: &reqwest::Client, url: &str, name: &str) -> Result<Option<(String, String)>, DownloadError> {
     let Some(side) = get(http, &format!("{url}.md5"), name).await? else { return Ok(None) };
-    let side = text(side, name).await?;
+    let side = text(side, name, MAX_SIDE_BYTES).await?;
     let sum = bulk_file::side_file_md5(&side, name)
         .map_err(|source| DownloadError::SideFile { name: name.to_owned(), source })?;
     Ok(Some((side, sum)))
@@ -156,12 +226,12 @@ fn answered(
     }
 }
 
-async fn text(mut response: reqwest::Response, name: &str) -> Result<String, DownloadError> {
+async fn text(mut response: reqwest::Response, name: &str, max_bytes: usize) -> Result<String, DownloadError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| server(name, &error))? {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_SIDE_BYTES {
-            let what = "its .md5 file is far too long".to_owned();
+        if bytes.len() > max_bytes {
+            let what = format!("the response is longer than {max_bytes} bytes");
             return Err(DownloadError::Server { name: name.to_owned(), what });
         }
     }
@@ -199,4 +269,27 @@ fn server(name: &str, error: &reqwest::Error) -> DownloadError {
 
 fn disk(path: &Path, source: std::io::Error) -> DownloadError {
     DownloadError::Disk { path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_has_files_with_their_sums_and_about_their_sizes() {
+        let mut listing = Listing::default();
+        listing.read(
+            "<a href=\"/pubmed/\">Parent</a>  -\n\
+             <a href=\"README.txt\">README.txt</a>  2026-01-02 10:00  5.0K\n\
+             <a href=\"pubmed26n0001.xml.gz\">pubmed26n0001.xml.gz</a>  2026-01-02 10:00   19M  \n\
+             <a href=\"pubmed26n0001.xml.gz.md5\">pubmed26n0001.xml.gz.md5</a> 2026-01-02 10:00   60 \n\
+             <a href=\"pubmed26n0002.xml.gz\">pubmed26n0002.xml.gz</a>  2026-01-02 10:00  1.5K\n",
+        );
+        assert_eq!(listing.size_of("pubmed26n0001.xml.gz"), Some(19 << 20));
+        assert_eq!(listing.size_of("pubmed26n0002.xml.gz"), None, "its .md5 file is not there yet");
+        assert_eq!(listing.size_of("pubmed26n0003.xml.gz"), None);
+        assert_eq!(size_in_bytes("1.5K"), Some(1536));
+        assert_eq!(size_in_bytes("18923412"), Some(18_923_412));
+        assert_eq!(size_in_bytes("-"), None);
+    }
 }

@@ -49,7 +49,7 @@ pub fn of_record(slice: &[u8]) -> Result<(Identity, &str), IdentityError> {
     find(slice, inner, last).map(|identity| (identity, text))
 }
 
-/// Finds the PMID of a `PMID` element of a `DeleteCitation`, and the Version if it names one.
+/// Finds the PMID and Version of a `PMID` element of a `DeleteCitation`; without a Version, every version is deleted.
 pub fn of_deletion(element: &[u8]) -> Result<(Pmid, Option<i32>), IdentityError> {
     let Scan::Found(Markup::Open(name), end) = markup::scan(element, 0) else {
         return Err(IdentityError::NoPmid);

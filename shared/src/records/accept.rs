@@ -1,12 +1,17 @@
 //! Moving pointers: the rows of a batch of stored objects.
+//!
+//! Whether a payload is newer is decided in one place, [`RecordOrder::compare`]. The statements here change a pointer
+//! only while it is still the row that was compared; one that moved meanwhile is read again under its lock and compared
+//! again. So a pointer never moves back, also when two workers race.
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{PgConnection, Row};
 
+use super::pointer::{self, PointerStamp};
 use crate::db::DbError;
-use crate::words::{Pmid, RecordOrder, Sha256};
+use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
 /// A stored version that is to become the pointer of its PMID.
 #[derive(Clone, Debug)]
@@ -27,17 +32,82 @@ pub struct Accepted {
     pub api_etag: Option<String>,
     /// Its order.
     pub order: RecordOrder,
+    /// The highest rank that arrived for its version, its own included.
+    pub seen: FileRank,
+    /// The pointer that it was compared with; none when there was no pointer.
+    pub expected: Option<PointerStamp>,
 }
 
-/// Writes pointer, history and event of each row (distinct PMIDs) and answers the PMIDs that were
-/// accepted; the others have a newer pointer by now.
+/// What became of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Accepts {
+    /// These became pointers.
+    pub accepted: HashSet<Pmid>,
+    /// Of these a newer payload arrived meanwhile.
+    pub older: HashSet<Pmid>,
+    /// Another worker made the very same object their pointer.
+    pub same: HashSet<Pmid>,
+    /// These got versions of their own meanwhile: nothing was written for them, decide again.
+    pub undecided: Vec<Pmid>,
+}
+
+/// How often pointers that move while they are compared are compared again. Each is locked by then, so only rows that
+/// appeared in between come a second time.
+const ROUNDS: usize = 4;
+
+/// Locks pointers in the order that every transaction uses. To be called before a transaction changes pointers in more
+/// than one statement.
+pub async fn lock_pointers(db: &mut PgConnection, pmids: &[Pmid]) -> Result<(), DbError> {
+    pointer::lookup_locked(db, pmids).await.map(|_| ())
+}
+
+/// Writes pointer, history and event of each row (distinct PMIDs, records without versions of their own).
 ///
 /// Must be the last rows written before the counters of the unit: from here to the commit the
 /// numbering of events is locked.
-pub async fn accept(db: &mut PgConnection, rows: &[Accepted]) -> Result<HashSet<Pmid>, DbError> {
-    if rows.is_empty() {
-        return Ok(HashSet::new());
+pub async fn accept(db: &mut PgConnection, rows: &[Accepted]) -> Result<Accepts, DbError> {
+    let mut accepts = Accepts::default();
+    let mut open: Vec<Accepted> = rows.to_vec();
+    for _ in 0..ROUNDS {
+        if open.is_empty() {
+            return Ok(accepts);
+        }
+        let written = write(db, &open).await?;
+        open.retain(|row| !written.contains(&row.pmid));
+        accepts.accepted.extend(written);
+        if open.is_empty() {
+            return Ok(accepts);
+        }
+        let pmids: Vec<Pmid> = open.iter().map(|row| row.pmid).collect();
+        let now = pointer::lookup_locked(db, &pmids).await?;
+        open.retain_mut(|row| {
+            let Some(pointer) = now.get(&row.pmid) else {
+                row.expected = None;
+                return true;
+            };
+            if pointer.s3_uri == row.s3_uri {
+                accepts.same.insert(row.pmid);
+                return false;
+            }
+            if pointer.versioned || pointer.order.version != row.order.version {
+                accepts.undecided.push(row.pmid);
+                return false;
+            }
+            if row.order.compare(&pointer.order, pointer.seen) != Precedence::Newer {
+                accepts.older.insert(row.pmid);
+                return false;
+            }
+            row.seen = row.seen.max(pointer.seen);
+            row.expected = Some(pointer.stamp());
+            true
+        });
     }
+    accepts.undecided.extend(open.iter().map(|row| row.pmid));
+    Ok(accepts)
+}
+
+async fn write(db: &mut PgConnection, rows: &[Accepted]) -> Result<HashSet<Pmid>, DbError> {
+    let expected = |row: &Accepted| row.expected.clone();
     let accepted = sqlx::query(include_str!("accept.sql"))
         .bind(column(rows, |r| r.pmid.to_string()))
         .bind(column(rows, |r| r.s3_uri.clone()))
@@ -46,16 +116,83 @@ pub async fn accept(db: &mut PgConnection, rows: &[Accepted]) -> Result<HashSet<
         .bind(column(rows, |r| r.api_etag.clone()))
         .bind(column(rows, |r| r.object_etag.clone()))
         .bind(column(rows, |r| r.order.version))
-        .bind(column::<Option<NaiveDate>>(rows, |r| r.order.date_revised))
+        .bind(column::<_, Option<NaiveDate>>(rows, |r| r.order.date_revised))
         .bind(column(rows, |r| r.order.as_of))
         .bind(column(rows, |r| r.order.file_number))
         .bind(column(rows, |r| r.order.position))
+        .bind(column(rows, |r| r.order.file_id.clone()))
+        .bind(column(rows, |r| r.seen.file_number))
+        .bind(column(rows, |r| r.seen.position))
         .bind(column(rows, |r| r.order.deleted))
         .bind(column(rows, |r| r.retracted))
+        .bind(column(rows, |r| expected(r).map(|stamp| stamp.s3_uri)))
+        .bind(column(rows, |r| expected(r).map(|stamp| stamp.as_of)))
         .fetch_all(db)
         .await?;
-    accepted
+    pmids(&accepted)
+}
+
+/// A held payload that arrived again: only its order and the highest rank move forward.
+#[derive(Clone, Debug)]
+pub struct Advance {
+    /// The record.
+    pub pmid: Pmid,
+    /// The order that arrived.
+    pub order: RecordOrder,
+    /// Whether the payload is the held one in this or another spelling; else only the rank may advance.
+    pub same_payload: bool,
+}
+
+impl Advance {
+    /// The order and rank that a pointer with this order and rank gets; nothing when they stay.
+    pub fn of(&self, held: &RecordOrder, seen: FileRank) -> Option<(RecordOrder, FileRank)> {
+        if self.order.version != held.version {
+            return None;
+        }
+        let advances = self.same_payload
+            && self.order.deleted == held.deleted
+            && self.order.compare(held, seen) == Precedence::Newer;
+        let order = if advances { self.order.clone() } else { held.clone() };
+        let rank = seen.max(self.order.rank());
+        (order != *held || rank != seen).then_some((order, rank))
+    }
+}
+
+/// Moves the order columns of pointers (distinct PMIDs) forward; no object, history or event is written. A pointer that
+/// changed meanwhile is compared as it is now.
+pub async fn advance(db: &mut PgConnection, rows: &[Advance]) -> Result<(), DbError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<Pmid> = rows.iter().map(|row| row.pmid).collect();
+    let now = pointer::lookup_locked(db, &all).await?;
+    let moved: Vec<(Pmid, RecordOrder, FileRank)> = rows
         .iter()
+        .filter_map(|row| {
+            let pointer = now.get(&row.pmid).filter(|pointer| !pointer.versioned)?;
+            let (order, seen) = row.of(&pointer.order, pointer.seen)?;
+            Some((row.pmid, order, seen))
+        })
+        .collect();
+    if moved.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(include_str!("advance.sql"))
+        .bind(column(&moved, |r| r.0.to_string()))
+        .bind(column::<_, Option<NaiveDate>>(&moved, |r| r.1.date_revised))
+        .bind(column(&moved, |r| r.1.as_of))
+        .bind(column(&moved, |r| r.1.file_number))
+        .bind(column(&moved, |r| r.1.position))
+        .bind(column(&moved, |r| r.1.file_id.clone()))
+        .bind(column(&moved, |r| r.2.file_number))
+        .bind(column(&moved, |r| r.2.position))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+fn pmids(rows: &[sqlx::postgres::PgRow]) -> Result<HashSet<Pmid>, DbError> {
+    rows.iter()
         .map(|row| {
             let pmid: &str = row.try_get(0)?;
             Pmid::parse(pmid).map_err(|e| DbError::Refused(sqlx::Error::Decode(e.into())))
@@ -63,6 +200,6 @@ pub async fn accept(db: &mut PgConnection, rows: &[Accepted]) -> Result<HashSet<
         .collect()
 }
 
-fn column<T>(rows: &[Accepted], get: impl Fn(&Accepted) -> T) -> Vec<T> {
+fn column<R, T>(rows: &[R], get: impl Fn(&R) -> T) -> Vec<T> {
     rows.iter().map(get).collect()
 }

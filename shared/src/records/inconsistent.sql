@@ -13,4 +13,10 @@ select distinct h.pmid, 'a history row has no pointer'
 from pubmed_archive_history h
 left join pubmed_archive a on a.pmid = h.pmid
 where a.pmid is null
+union all
+select a.pmid, 'the pointer is not the highest version that is not deleted'
+from pubmed_archive a
+left join lateral (select content_hash from pubmed_archive_versions v
+                   where v.pmid = a.pmid and v.deleted_at is null order by v.version desc limit 1) v on true
+where a.versioned and v.content_hash is distinct from a.content_hash
 limit $1

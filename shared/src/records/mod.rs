@@ -7,11 +7,13 @@ mod pointer;
 mod purge;
 mod restore;
 mod summary;
+mod versions;
 
-pub use accept::{Accepted, accept};
+pub use accept::{Accepted, Accepts, Advance, accept, advance, lock_pointers};
 pub use missing::{clear_missing, mark_missing};
 pub use past::{Event, HistoryRow, event_as_of, events, history};
-pub use pointer::{Pointer, lookup, one, page};
+pub use pointer::{Pointer, PointerStamp, lookup, one, page};
 pub use purge::record_purge;
-pub use restore::{Restored, inconsistent, mark_lost, restore};
-pub use summary::{Summary, summary};
+pub use restore::{Found, Restored, inconsistent, mark_lost, repair_cursor, restore, save_repair_cursor};
+pub use summary::{Summary, recount, summary, wrong_counts};
+pub use versions::{VersionChange, VersionEvent, VersionState, Versions, accept_versions, versions_of};

@@ -13,6 +13,8 @@ pub struct Event {
     pub seq: i64,
     /// `archived` or `deleted`.
     pub outcome: String,
+    /// Version of the record that it was of, 0 for all of them; unknown for changes of earlier programs.
+    pub record_version: Option<i32>,
     /// Hash of the payload, none for a deletion.
     pub content_hash: Option<String>,
     /// Address of the version.
@@ -30,24 +32,28 @@ pub struct HistoryRow {
     pub content_hash: String,
     /// Address of the version that first held it.
     pub s3_uri: String,
+    /// Whether the record's pointer names the same object with the same payload.
+    pub is_pointer: bool,
 }
 
 /// All accepted changes of a record, oldest first.
 pub async fn events(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Vec<Event>, DbError> {
-    let sql = "select seq, outcome, content_hash, s3_uri, accepted_at from archive_events where pmid = $1 order by seq";
+    let sql = "select seq, outcome, record_version, content_hash, s3_uri, accepted_at from archive_events where pmid = $1 order by seq";
     Ok(sqlx::query_as(sql).bind(pmid.to_string()).fetch_all(db).await?)
 }
 
 /// What was the newest accepted change of a record at a time.
 pub async fn event_as_of(db: impl PgExecutor<'_>, pmid: Pmid, as_of: DateTime<Utc>) -> Result<Option<Event>, DbError> {
-    let sql = "select seq, outcome, content_hash, s3_uri, accepted_at from archive_events \
+    let sql = "select seq, outcome, record_version, content_hash, s3_uri, accepted_at from archive_events \
                where pmid = $1 and accepted_at <= $2 order by seq desc limit 1";
     Ok(sqlx::query_as(sql).bind(pmid.to_string()).bind(as_of).fetch_optional(db).await?)
 }
 
 /// Distinct payloads of records, in the order of PMIDs as text.
 pub async fn history(db: impl PgExecutor<'_>, after: (&str, &str), limit: i64) -> Result<Vec<HistoryRow>, DbError> {
-    let sql = "select pmid, content_hash, s3_uri from pubmed_archive_history \
-               where (pmid, content_hash) > ($1, $2) order by pmid, content_hash limit $3";
+    let sql = "select h.pmid, h.content_hash, h.s3_uri, \
+               coalesce(a.s3_uri = h.s3_uri and a.content_hash = h.content_hash, false) as is_pointer \
+               from pubmed_archive_history h left join pubmed_archive a on a.pmid = h.pmid \
+               where (h.pmid, h.content_hash) > ($1, $2) order by h.pmid, h.content_hash limit $3";
     Ok(sqlx::query_as(sql).bind(after.0).bind(after.1).bind(limit).fetch_all(db).await?)
 }

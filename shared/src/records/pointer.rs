@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{FromRow, PgExecutor, Row, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, PgExecutor, Row, postgres::PgRow};
 
 use crate::db::DbError;
-use crate::words::{Pmid, RecordOrder, Sha256};
+use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
 /// The pointer row of one PMID.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +25,52 @@ pub struct Pointer {
     pub object_etag: String,
     /// Order of the payload.
     pub order: RecordOrder,
+    /// The highest position in NLM's sequence of files that arrived for its version.
+    pub seen: FileRank,
+    /// Whether its versions have rows of their own.
+    pub versioned: bool,
     /// When the record was deleted.
     pub deleted_at: Option<DateTime<Utc>>,
     /// Since when it is no longer returned upstream.
     pub missing_since: Option<DateTime<Utc>>,
     /// When this row last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// What a pointer row was when a decision was made about it: the row is changed only while it is still that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointerStamp {
+    /// Address of the object version.
+    pub s3_uri: String,
+    /// As-of time of the payload.
+    pub as_of: DateTime<Utc>,
+    /// The highest rank that arrived.
+    pub seen: FileRank,
+    /// Whether its versions have rows of their own.
+    pub versioned: bool,
+}
+
+impl Pointer {
+    /// Whether its order is neither that of its object nor one that the same payload had when it arrived again.
+    pub fn is_behind(&self, object: &RecordOrder) -> bool {
+        let held = &self.order;
+        let is_same_payload =
+            (held.version, held.date_revised, held.deleted) == (object.version, object.date_revised, object.deleted);
+        if held == object {
+            return false;
+        }
+        !is_same_payload || self.seen < object.rank() || held.compare(object, object.rank()) == Precedence::Older
+    }
+
+    /// What this row is now.
+    pub fn stamp(&self) -> PointerStamp {
+        PointerStamp {
+            s3_uri: self.s3_uri.clone(),
+            as_of: self.order.as_of,
+            seen: self.seen,
+            versioned: self.versioned,
+        }
+    }
 }
 
 impl FromRow<'_, PgRow> for Pointer {
@@ -41,6 +81,16 @@ impl FromRow<'_, PgRow> for Pointer {
         };
         let deleted_at: Option<DateTime<Utc>> = row.try_get("deleted_at")?;
         let hash: Option<&str> = row.try_get("content_hash")?;
+        let order = RecordOrder {
+            version: row.try_get("record_version")?,
+            date_revised: row.try_get::<Option<NaiveDate>, _>("date_revised")?,
+            as_of: row.try_get("as_of")?,
+            file_number: row.try_get("file_number")?,
+            position: row.try_get("position")?,
+            file_id: row.try_get("file_id")?,
+            deleted: deleted_at.is_some(),
+        };
+        let seen = FileRank { file_number: row.try_get("rank_file")?, position: row.try_get("rank_position")? };
         Ok(Self {
             pmid: Pmid::parse(row.try_get("pmid")?).map_err(|e| bad("pmid", e.into()))?,
             s3_uri: row.try_get("s3_uri")?,
@@ -48,14 +98,9 @@ impl FromRow<'_, PgRow> for Pointer {
             fetched_at: row.try_get("fetched_at")?,
             api_etag: row.try_get("api_etag")?,
             object_etag: row.try_get("object_etag")?,
-            order: RecordOrder {
-                version: row.try_get("record_version")?,
-                date_revised: row.try_get::<Option<NaiveDate>, _>("date_revised")?,
-                as_of: row.try_get("as_of")?,
-                file_number: row.try_get("file_number")?,
-                position: row.try_get("position")?,
-                deleted: deleted_at.is_some(),
-            },
+            seen: seen.max(order.rank()),
+            order,
+            versioned: row.try_get("versioned")?,
             deleted_at,
             missing_since: row.try_get("missing_since")?,
             updated_at: row.try_get("updated_at")?,
@@ -74,6 +119,14 @@ pub async fn lookup(db: impl PgExecutor<'_>, pmids: &[Pmid]) -> Result<HashMap<P
 /// The pointer of one PMID.
 pub async fn one(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Option<Pointer>, DbError> {
     Ok(sqlx::query_as("select * from pubmed_archive where pmid = $1").bind(pmid.to_string()).fetch_optional(db).await?)
+}
+
+/// The pointers of those of `pmids` that have one, locked in order until the transaction ends.
+pub(super) async fn lookup_locked(db: &mut PgConnection, pmids: &[Pmid]) -> Result<HashMap<Pmid, Pointer>, DbError> {
+    let texts: Vec<String> = pmids.iter().map(ToString::to_string).collect();
+    let sql = "select * from pubmed_archive where pmid = any ($1) order by pmid for update";
+    let rows: Vec<Pointer> = sqlx::query_as(sql).bind(texts).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|pointer| (pointer.pmid, pointer)).collect())
 }
 
 /// Up to `limit` pointers in the order of their PMIDs as text, after `after`.

@@ -2,7 +2,8 @@
 
 use sqlx::{PgConnection, PgPool};
 
-use super::Accepted;
+use super::versions::put_versions;
+use super::{Pointer, VersionState, Versions};
 use crate::db::{self, DbError};
 use crate::words::{Pmid, Sha256};
 
@@ -15,69 +16,130 @@ pub struct Restored {
     pub history: u64,
     /// Events.
     pub events: u64,
+    /// Rows of versions.
+    pub versions: u64,
 }
 
-/// Makes the rows of one record agree with its readable versions, given from oldest to newest: the
-/// pointer is the newest, each payload has a history row, and the newest is the last event. A record
-/// without any event gets one for each version, accepted when that was fetched.
-pub async fn restore(db: &mut PgConnection, versions: &[Accepted]) -> Result<Restored, DbError> {
+/// A record as its readable objects are.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The record.
+    pub pmid: Pmid,
+    /// Every readable object, in the order in which they came.
+    pub states: Vec<VersionState>,
+    /// What they lead to.
+    pub versions: Versions,
+    /// `ETag` of the newest object.
+    pub object_etag: String,
+}
+
+impl Found {
+    /// What the pointer is to be: the highest version that is not deleted, else the last tombstone.
+    pub fn pointer(&self) -> Option<&VersionState> {
+        let tombstones = || self.states.iter().rev().filter(|state| state.order.deleted);
+        let held = |state: &&VersionState| self.versions.iter().any(|(_, held)| held.s3_uri == state.s3_uri);
+        self.versions.newest().or_else(|| tombstones().find(held))
+    }
+
+    /// An object was stored again: its new address.
+    pub fn moved(&mut self, state: &VersionState, s3_uri: &str, etag: &str) {
+        self.versions.moved(state.order.version, s3_uri);
+        self.states.push(VersionState { s3_uri: s3_uri.to_owned(), ..state.clone() });
+        etag.clone_into(&mut self.object_etag);
+    }
+}
+
+/// Makes the rows of one record agree with its readable objects: the pointer is what they lead to, each payload has a
+/// history row, each version its row where there are several, and the pointer is the last event. A record
+/// without any event gets one for each object, accepted when that was fetched.
+pub async fn restore(db: &mut PgConnection, existing: Option<&Pointer>, found: &Found) -> Result<Restored, DbError> {
     let mut restored = Restored::default();
-    let Some(newest) = versions.last() else { return Ok(restored) };
-    let pmid = newest.pmid.to_string();
+    let Some(newest) = found.pointer().cloned() else { return Ok(restored) };
+    let pmid = found.pmid.to_string();
     let known: bool = sqlx::query_scalar("select exists (select from archive_events where pmid = $1)")
         .bind(&pmid)
         .fetch_one(&mut *db)
         .await?;
-    for version in versions {
-        let hash = version.content_hash.map(Sha256::to_hex);
+    let addresses: Vec<String> = found.states.iter().map(|state| state.s3_uri.clone()).collect();
+    let others = found.states.iter().filter(|state| state.s3_uri != newest.s3_uri);
+    for state in others.chain([&newest]) {
+        let hash = state.content_hash.map(Sha256::to_hex);
         if let Some(hash) = &hash {
-            restored.history += sqlx::query(
-                "insert into pubmed_archive_history as h (pmid, content_hash, s3_uri, fetched_at, retracted) values ($1, $2, $3, $4, $6) \
-                 on conflict (pmid, content_hash) do update set s3_uri = excluded.s3_uri, fetched_at = excluded.fetched_at, retracted = excluded.retracted \
-                 where h.s3_uri <> all ($5) or h.retracted is null",
-            )
-            .bind(&pmid)
-            .bind(hash)
-            .bind(&version.s3_uri)
-            .bind(version.fetched_at)
-            .bind(versions.iter().map(|v| v.s3_uri.clone()).collect::<Vec<_>>())
-            .bind(version.retracted)
-            .execute(&mut *db)
-            .await?
-            .rows_affected();
+            restored.history += sqlx::query(include_str!("restore_history.sql"))
+                .bind(&pmid)
+                .bind(hash)
+                .bind(&state.s3_uri)
+                .bind(state.fetched_at)
+                .bind(&addresses)
+                .bind(state.retracted)
+                .execute(&mut *db)
+                .await?
+                .rows_affected();
         }
         // Beside recorded events only the newest may be missing: an older version without one was never
         // accepted, and must not seem to be the last change now.
-        if known && version.s3_uri != newest.s3_uri {
+        if known && state.s3_uri != newest.s3_uri {
             continue;
         }
         restored.events += sqlx::query(include_str!("restore_event.sql"))
             .bind(&pmid)
-            .bind(if version.order.deleted { "deleted" } else { "archived" })
+            .bind(if state.order.deleted { "deleted" } else { "archived" })
             .bind(&hash)
-            .bind(&version.s3_uri)
-            .bind(version.fetched_at)
+            .bind(&state.s3_uri)
+            .bind(state.fetched_at)
+            .bind(state.order.version)
             .execute(&mut *db)
             .await?
             .rows_affected();
     }
-    restored.pointers += sqlx::query(include_str!("restore_pointer.sql"))
-        .bind(&pmid)
-        .bind(&newest.s3_uri)
-        .bind(newest.content_hash.map(Sha256::to_hex))
-        .bind(newest.fetched_at)
-        .bind(&newest.api_etag)
-        .bind(&newest.object_etag)
-        .bind(newest.order.version)
-        .bind(newest.order.date_revised)
-        .bind(newest.order.as_of)
-        .bind(newest.order.file_number)
-        .bind(newest.order.position)
-        .bind(newest.order.deleted)
-        .execute(db)
-        .await?
-        .rows_affected();
+    let is_right = existing.is_some_and(|pointer| {
+        (&pointer.s3_uri, pointer.content_hash, &pointer.object_etag)
+            == (&newest.s3_uri, newest.content_hash, &found.object_etag)
+            && !pointer.is_behind(&newest.order)
+    });
+    if !is_right {
+        restored.pointers += sqlx::query(include_str!("restore_pointer.sql"))
+            .bind(&pmid)
+            .bind(&newest.s3_uri)
+            .bind(newest.content_hash.map(Sha256::to_hex))
+            .bind(newest.fetched_at)
+            .bind(&newest.api_etag)
+            .bind(&found.object_etag)
+            .bind(newest.order.version)
+            .bind(newest.order.date_revised)
+            .bind(newest.order.as_of)
+            .bind(newest.order.file_number)
+            .bind(newest.order.position)
+            .bind(&newest.order.file_id)
+            .bind(newest.seen.file_number)
+            .bind(newest.seen.position)
+            .bind(newest.order.deleted)
+            .execute(&mut *db)
+            .await?
+            .rows_affected();
+    }
+    if found.versions.is_needed() {
+        restored.versions += put_versions(db, found.pmid, &found.versions).await?;
+    }
     Ok(restored)
+}
+
+/// Where a repair that was stopped goes on: the last key whose record is done.
+pub async fn repair_cursor(db: &PgPool) -> Result<Option<String>, DbError> {
+    Ok(sqlx::query_scalar("select cursor from maintenance where name = 'repair'").fetch_optional(db).await?)
+}
+
+/// Notes how far a repair is, or that it is over.
+pub async fn save_repair_cursor(db: &mut PgConnection, key: Option<&str>) -> Result<(), DbError> {
+    let sql = match key {
+        Some(_) => {
+            "insert into maintenance (name, cursor) values ('repair', $1) \
+             on conflict (name) do update set cursor = excluded.cursor, updated_at = now()"
+        }
+        None => "delete from maintenance where name = 'repair' and $1::text is null",
+    };
+    sqlx::query(sql).bind(key).execute(db).await?;
+    Ok(())
 }
 
 /// Marks a record whose object is gone or damaged, with no readable version left: the next time its

@@ -8,5 +8,5 @@ with missing as (
 number as (
     update archive_event_counter set last_seq = last_seq + 1 where exists (select from missing) returning last_seq
 )
-insert into archive_events (seq, pmid, outcome, content_hash, s3_uri, accepted_at)
-select last_seq, $1, $2, $3, $4, $5 from number
+insert into archive_events (seq, pmid, outcome, content_hash, s3_uri, accepted_at, record_version)
+select last_seq, $1, $2, $3, $4, $5, $6 from number

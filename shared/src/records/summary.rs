@@ -24,16 +24,33 @@ pub struct Summary {
     pub jobs_running: i64,
     /// Workers with a unit.
     pub workers: i64,
-    /// Records in quarantine.
+    /// Records in quarantine, counted up to 100,000.
     pub quarantined: i64,
 }
 
-/// Counts what there is.
+/// The numbers of now; none of them is counted over the archive's rows.
 pub async fn summary(db: &PgPool) -> Result<Summary, DbError> {
-    // Counts whole tables.
+    Ok(sqlx::query_as(include_str!("summary.sql")).fetch_one(db).await?)
+}
+
+/// Whether the kept counts are those of the rows; counts every row.
+pub async fn wrong_counts(db: &PgPool) -> Result<bool, DbError> {
     let mut tx = db::begin(db).await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
-    let summary = sqlx::query_as(include_str!("summary.sql")).fetch_one(&mut *tx).await?;
+    let sql =
+        "select (c.deleted, c.payloads) <> (r.deleted, r.payloads) from archive_counts c cross join archive_counted r";
+    let wrong = sqlx::query_scalar(sql).fetch_one(&mut *tx).await?;
     tx.rollback().await?;
-    Ok(summary)
+    Ok(wrong)
+}
+
+/// Counts again and writes what was wrong.
+pub async fn recount(db: &PgPool) -> Result<(), DbError> {
+    let mut tx = db::begin(db).await?;
+    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+    sqlx::query("select from archive_event_counter for update").execute(&mut *tx).await?;
+    let sql = "update archive_counts c set deleted = r.deleted, payloads = r.payloads from archive_counted r \
+               where (c.deleted, c.payloads) <> (r.deleted, r.payloads)";
+    sqlx::query(sql).execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
 }

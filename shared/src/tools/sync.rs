@@ -89,6 +89,12 @@ pub struct SyncOutput {
     deleted: i64,
     /// Those that were not returned.
     missing: i64,
+    /// Skipped ones whose payload is archived already.
+    unchanged: i64,
+    /// Skipped ones that are the archived XML in another spelling.
+    format_only: i64,
+    /// Skipped ones of which the archive has a newer payload.
+    older: i64,
     /// The first hundred that failed.
     pmids_failed: Vec<String>,
     /// Address of the manifest.

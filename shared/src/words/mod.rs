@@ -10,6 +10,7 @@ pub mod ids;
 pub mod metrics;
 pub mod outcome;
 pub mod pmid;
+pub mod pmid_set;
 pub mod record_order;
 pub mod sha256;
 pub mod telemetry;
@@ -17,7 +18,8 @@ pub mod trace;
 
 pub use error_code::ErrorCode;
 pub use ids::{JobId, UnitId, WorkerId};
-pub use outcome::{Outcome, SkipReason, Tally};
+pub use outcome::{Outcome, Reason, SkipReason, Tally};
 pub use pmid::Pmid;
-pub use record_order::RecordOrder;
+pub use pmid_set::PmidSet;
+pub use record_order::{EVERY_VERSION, FileRank, Precedence, RecordOrder};
 pub use sha256::Sha256;

@@ -61,7 +61,33 @@ impl SkipReason {
     }
 }
 
-/// Records by outcome. `archived + skipped + failed + deleted + missing = requested`, always.
+/// Why a record has its outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Why it was skipped.
+    Skip(SkipReason),
+    /// What is wrong with it.
+    Fault(String),
+}
+
+impl Reason {
+    /// The reason as written to manifests and lists.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Skip(skip) => skip.as_str(),
+            Self::Fault(text) => Some(text),
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_str().serialize(serializer)
+    }
+}
+
+/// Records by outcome. `archived + skipped + failed + deleted + missing = requested` and
+/// `unchanged + format_only + older = skipped`, always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tally {
@@ -77,15 +103,28 @@ pub struct Tally {
     pub deleted: i64,
     /// Asked for, not returned.
     pub missing: i64,
+    /// Skipped: the same payload is there.
+    pub unchanged: i64,
+    /// Skipped: the same XML in another spelling is there.
+    pub format_only: i64,
+    /// Skipped: a newer payload is there.
+    pub older: i64,
 }
 
 impl Tally {
     /// Counts one record.
-    pub fn add(&mut self, outcome: Outcome) {
+    pub fn add(&mut self, outcome: Outcome, reason: Option<&Reason>) {
         self.requested += 1;
         match outcome {
             Outcome::Archived => self.archived += 1,
-            Outcome::Skipped => self.skipped += 1,
+            Outcome::Skipped => {
+                self.skipped += 1;
+                match reason {
+                    Some(Reason::Skip(SkipReason::Older)) => self.older += 1,
+                    Some(Reason::Skip(SkipReason::FormatOnly)) => self.format_only += 1,
+                    _ => self.unchanged += 1,
+                }
+            }
             Outcome::Failed => self.failed += 1,
             Outcome::Deleted => self.deleted += 1,
             Outcome::Missing => self.missing += 1,
@@ -100,5 +139,8 @@ impl Tally {
         self.failed += other.failed;
         self.deleted += other.deleted;
         self.missing += other.missing;
+        self.unchanged += other.unchanged;
+        self.format_only += other.format_only;
+        self.older += other.older;
     }
 }

@@ -141,11 +141,12 @@ fn check(sample: &Sample, steps: &[(String, Tally)]) -> Result<(), Failure> {
     let changed = n(changes.added.len() + changes.revised.len() + 1);
     let expected = [
         Tally { requested: baseline, archived: baseline, ..Tally::default() },
-        Tally { requested: baseline, skipped: baseline, ..Tally::default() },
+        Tally { requested: baseline, skipped: baseline, unchanged: baseline, ..Tally::default() },
         Tally {
             requested: changed + n(changes.repeated.len()) + 1,
             archived: changed,
             skipped: n(changes.repeated.len()),
+            unchanged: n(changes.repeated.len()),
             deleted: 1,
             ..Tally::default()
         },

@@ -90,9 +90,9 @@ fn check(steps: &[(String, Tally)]) -> Result<(), Failure> {
     let (known, unknown) = (n(KNOWN.count()), n(UNKNOWN.count()));
     let changed = n(REVISED.count() + ADDED.count()) + 1;
     let expected = [
-        Tally { requested: known + unknown, archived: unknown, skipped: known, ..Tally::default() },
+        Tally { requested: known + unknown, archived: unknown, skipped: known, unchanged: known, ..Tally::default() },
         Tally { requested: changed, archived: changed, ..Tally::default() },
-        Tally { requested: 2, skipped: 1, deleted: 1, ..Tally::default() },
+        Tally { requested: 2, skipped: 1, unchanged: 1, deleted: 1, ..Tally::default() },
     ];
     for ((name, found), expected) in steps.iter().rev().take(3).rev().zip(expected) {
         if *found != expected {

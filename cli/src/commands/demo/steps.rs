@@ -34,7 +34,7 @@ pub fn note(name: &str, job: &Job, steps: &mut Vec<(String, Tally)>) -> Result<(
 
 /// Checks the whole archive.
 pub async fn verified(session: &Session) -> Result<(), Failure> {
-    let report = verify::check(session.db(), &session.engine.archive).await?;
+    let report = verify::check(session.db(), &session.engine.archive, &verify::Run::default()).await?;
     verify_command::show(&report)?;
     if report.is_clean() { Ok(()) } else { Err(Failure::internal("verification found problems")) }
 }

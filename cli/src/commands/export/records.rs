@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::json;
 use shared::archive::{Envelope, Payload, ReadError};
-use shared::words::{Pmid, Sha256, telemetry};
+use shared::words::{EVERY_VERSION, Pmid, Sha256, telemetry};
 
 use super::selection::Selected;
 use super::sink::Progress;
@@ -70,7 +70,7 @@ async fn line(session: &Session, format: ExportFormat, record: &Selected) -> Res
     };
     let Some(hash) = &record.content_hash else {
         // That it was deleted is known from the log, whatever became of its tombstone.
-        let version = envelope.ok().map(|envelope| envelope.order.version);
+        let version = envelope.ok().map(|envelope| envelope.order.version).filter(|version| *version != EVERY_VERSION);
         let line = json!({ "kind": "deletion", "pmid": record.pmid, "version": version });
         return Ok(Line::Text(line.to_string().into_bytes()));
     };

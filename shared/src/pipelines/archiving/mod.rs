@@ -6,27 +6,31 @@
 
 mod prepare;
 mod store;
+mod versions;
 
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 
 pub use prepare::{Prepared, prepare};
-pub use store::{put_draft, store};
+pub use store::{store, store_records};
+pub use versions::{Arrival, apply};
 
 use crate::archive::Source;
 use crate::pubmed::Identity;
-use crate::words::{Pmid, RecordOrder};
+use crate::words::{Pmid, RecordOrder, clock};
 
 /// Where a batch of slices came from.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// What stands in the envelopes.
     pub source: Source,
-    /// What the records are as of.
+    /// What the records are as of; the Unix epoch when that is not known.
     pub as_of: DateTime<Utc>,
     /// Number of the file, or 0 for what came from a server.
     pub file_number: i32,
+    /// Tells a file that NLM did not name from others.
+    pub file_id: Option<String>,
 }
 
 impl Origin {
@@ -41,11 +45,21 @@ impl Origin {
         RecordOrder {
             version,
             date_revised,
-            as_of: self.as_of,
+            as_of: self.as_of_item(item),
             file_number: self.file_number,
             position: self.position(item),
+            file_id: self.file_id.clone(),
             deleted,
         }
+    }
+
+    /// A file that NLM named but that has no time is as of the end of the newest revision in it so far. A time in the
+    /// future is a clock that was wrong: it would keep out everything that comes until then.
+    fn as_of_item(&self, item: &RawItem) -> DateTime<Utc> {
+        let is_unknown = self.as_of == DateTime::<Utc>::default() && self.file_number > 0;
+        let end_of_day = |day: chrono::NaiveDate| day.and_hms_opt(23, 59, 59).map(|at| at.and_utc());
+        let as_of = if is_unknown { item.newest_revision.and_then(end_of_day) } else { None };
+        as_of.unwrap_or(self.as_of).min(clock::now())
     }
 
     fn position(&self, item: &RawItem) -> i64 {
@@ -77,6 +91,8 @@ pub struct RawItem {
     pub n: i64,
     /// What it is.
     pub what: What,
+    /// The newest `DateRevised` of its file up to here.
+    pub newest_revision: Option<chrono::NaiveDate>,
 }
 
 /// What a slice is.
@@ -84,7 +100,7 @@ pub struct RawItem {
 pub enum What {
     /// A record.
     Record(Identity),
-    /// A deletion of a PMID, of the version it names.
+    /// A deletion of a PMID: of the version it names, or of every version.
     Deletion(Pmid, i32),
     /// Something that cannot be archived, and why.
     Bad(Option<Pmid>, String),

@@ -4,29 +4,48 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
+use super::versions::Arrival;
 use super::{Origin, Raw, RawItem, What};
 use crate::archive::codec::Encoder;
 use crate::archive::{Compression, Draft, ETag, Key, Payload, envelope};
 use crate::ingest::{Engine, Line, UnitError};
 use crate::pubmed::{is_retracted, same_xml};
-use crate::records::{self, Pointer};
-use crate::words::{Outcome, Pmid, RecordOrder, Sha256, SkipReason, clock};
+use crate::records::{self, Advance, Pointer, PointerStamp};
+use crate::words::{FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha256, SkipReason, clock};
+
+/// Archived payloads read at the same time, to compare them with what arrived.
+const CONCURRENT_READS: usize = 64;
 
 /// A batch with every decision made; what is to be stored is compressed.
 pub struct Prepared {
     /// One line per slice, in order.
     pub lines: Vec<Line>,
-    /// What is to be stored, with the index of its line.
-    pub drafts: Vec<(usize, Draft)>,
+    /// What is to be stored.
+    pub drafts: Vec<PreparedDraft>,
     /// What goes to quarantine.
     pub bad: Vec<Bad>,
     /// Unchanged records that were missing upstream before.
     pub found_again: Vec<Pmid>,
+    /// Held payloads that arrived again with a newer order.
+    pub advances: Vec<Advance>,
+    /// Records whose versions decide, with the index of their line.
+    pub arrivals: Vec<(usize, Arrival)>,
     /// When the batch was read.
     pub fetched_at: DateTime<Utc>,
     /// Where it came from.
     pub origin: Origin,
+}
+
+/// A record that is to be stored.
+pub struct PreparedDraft {
+    /// Index of its line.
+    pub line: usize,
+    /// What is stored.
+    pub draft: Draft,
+    /// The pointer that it was compared with.
+    pub expected: Option<PointerStamp>,
 }
 
 /// A slice that cannot be archived.
@@ -53,12 +72,19 @@ struct ToStore<'a> {
     key: Key,
     hash: Option<Sha256>,
     order: RecordOrder,
+    seen: FileRank,
     known: Option<ETag>,
+    expected: Option<PointerStamp>,
 }
 
+/// What is to be done with a record that has one version.
 enum Decision {
-    Store(Option<ETag>),
+    Store,
     Skip(SkipReason),
+    /// Skipped if it is the held payload in another spelling, else by its precedence.
+    CompareXml(Precedence),
+    /// Its versions decide.
+    ByVersions,
 }
 
 /// Prepares a batch.
@@ -76,105 +102,166 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
     );
     let pmids: Vec<Pmid> = raw.pmids().collect();
     let pointers = if pmids.is_empty() { HashMap::new() } else { records::lookup(&engine.db, &pmids).await? };
-    let mut lines = Vec::with_capacity(raw.items.len());
-    let mut bad = Vec::new();
-    let mut found_again = Vec::new();
+    let orders: Vec<Option<(Pmid, RecordOrder)>> = raw.items.iter().map(|item| order_of(&origin, item)).collect();
+    let mut decisions: Vec<Option<Decision>> = orders
+        .iter()
+        .zip(&hashes)
+        .map(|(order, hash)| order.as_ref().map(|(pmid, order)| decide(pointers.get(pmid), *hash, order)))
+        .collect();
+    let mut comparisons = Vec::new();
+    for (n, (order, decision)) in orders.iter().zip(&decisions).enumerate() {
+        let pointer = order.as_ref().and_then(|(pmid, _)| pointers.get(pmid));
+        if let (Some(pointer), Some(Decision::CompareXml(_))) = (pointer, decision) {
+            let compared = is_same_record(engine, pointer.pmid, &pointer.s3_uri, slice(&raw.items[n]));
+            comparisons.push(compared.map(move |same| same.map(|same| (n, same))));
+        }
+    }
+    let compared: Vec<(usize, bool)> =
+        stream::iter(comparisons).buffer_unordered(CONCURRENT_READS).try_collect().await?;
+    for (n, same) in compared {
+        decisions[n] = Some(match decisions[n] {
+            _ if same => Decision::Skip(SkipReason::FormatOnly),
+            Some(Decision::CompareXml(Precedence::Older)) => Decision::Skip(SkipReason::Older),
+            _ => Decision::Store,
+        });
+    }
+    let mut prepared = Prepared {
+        lines: Vec::with_capacity(raw.items.len()),
+        drafts: Vec::new(),
+        bad: Vec::new(),
+        found_again: Vec::new(),
+        advances: Vec::new(),
+        arrivals: Vec::new(),
+        fetched_at: clock::now(),
+        origin,
+    };
     let mut stores = Vec::new();
-    for (item, hash) in raw.items.iter().zip(&hashes) {
-        let (pmid, order) = match &item.what {
-            What::Record(identity) => {
-                (identity.pmid, origin.order(item, identity.version, identity.date_revised, false))
-            }
-            What::Deletion(pmid, version) => (*pmid, origin.order(item, *version, None, true)),
-            What::Bad(pmid, reason) => {
-                bad.push(Bad {
-                    line: lines.len(),
-                    n: item.n,
-                    position: origin.position(item),
-                    pmid: *pmid,
-                    reason: reason.clone(),
-                    bytes: slice(item).to_vec(),
-                });
-                let reason = Some(reason.clone());
-                lines.push(Line { pmid: *pmid, outcome: Outcome::Failed, hash: None, uri: None, reason });
-                continue;
-            }
+    for (((item, hash), order), decision) in raw.items.iter().zip(&hashes).zip(orders).zip(decisions) {
+        let line = prepared.lines.len();
+        let (Some((pmid, order)), Some(decision)) = (order, decision) else {
+            prepared.reject(item, slice(item));
+            continue;
         };
         let pointer = pointers.get(&pmid);
-        let mut line = Line { pmid: Some(pmid), outcome: Outcome::Skipped, hash: *hash, uri: None, reason: None };
-        match decide(engine, pointer, *hash, &order, slice(item)).await? {
+        let mut outcome = Line { pmid: Some(pmid), outcome: Outcome::Skipped, hash: *hash, uri: None, reason: None };
+        match decision {
             Decision::Skip(reason) => {
-                line.reason = reason.as_str().map(str::to_owned);
-                line.uri = pointer.map(|pointer| pointer.s3_uri.clone());
+                outcome.reason = Some(Reason::Skip(reason));
+                outcome.uri = pointer.map(|pointer| pointer.s3_uri.clone());
                 if pointer.is_some_and(|pointer| pointer.missing_since.is_some()) {
-                    found_again.push(pmid);
+                    prepared.found_again.push(pmid);
+                }
+                let advance = Advance { pmid, order, same_payload: reason != SkipReason::Older };
+                if pointer.is_some_and(|pointer| advance.of(&pointer.order, pointer.seen).is_some()) {
+                    prepared.advances.push(advance);
                 }
             }
-            Decision::Store(known) => {
-                line.outcome = if order.deleted { Outcome::Deleted } else { Outcome::Archived };
+            Decision::Store | Decision::CompareXml(_) => {
+                outcome.outcome = if order.deleted { Outcome::Deleted } else { Outcome::Archived };
                 let layout = engine.archive.layout();
                 let key = pointer.map_or_else(|| layout.record(pmid), |p| layout.record_at(pmid, &p.s3_uri));
-                stores.push(ToStore { line: lines.len(), item, pmid, key, hash: *hash, order, known });
+                let seen = pointer.map_or(FileRank::NONE, |pointer| pointer.seen).max(order.rank());
+                let known = pointer.map(|pointer| ETag(pointer.object_etag.clone()));
+                let expected = pointer.map(Pointer::stamp);
+                stores.push(ToStore { line, item, pmid, key, hash: *hash, order, seen, known, expected });
+            }
+            Decision::ByVersions => {
+                let xml = hash.map(|_| text(slice(item)).to_owned());
+                prepared.arrivals.push((line, Arrival { pmid, order, hash: *hash, xml }));
             }
         }
-        lines.push(line);
+        prepared.lines.push(outcome);
     }
-    let fetched_at = clock::now();
     let compression = engine.archive.layout().compression();
-    let drafts = parallel(
+    let (fetched_at, source) = (prepared.fetched_at, &prepared.origin.source);
+    prepared.drafts = parallel(
         threads,
         &stores,
         || (Encoder::new(compression), Vec::new()),
         |(encoder, json), store| {
-            let ToStore { line, item, pmid, key, hash, order, known } = store;
+            let ToStore { line, item, pmid, key, hash, order, seen, known, expected } = store;
             json.clear();
-            let xml =
-                hash.map(|hash| (std::str::from_utf8(slice(item)).expect("its identity was read as UTF-8"), hash));
+            let xml = hash.map(|hash| (text(slice(item)), hash));
             let retracted = xml.is_some_and(|(xml, _)| is_retracted(xml));
-            envelope::write_json(json, *pmid, fetched_at, &origin.source, order, xml);
+            envelope::write_json(json, *pmid, fetched_at, source, order, xml);
             let bytes = match Compression::of_name(key.as_str()) {
                 Some(other) if other != compression => Encoder::new(other).encode(json),
                 _ => encoder.encode(json),
             };
             let (key, order, known) = (key.clone(), order.clone(), known.clone());
-            (*line, Draft { pmid: *pmid, key, bytes, content_hash: *hash, retracted, order, known })
+            let draft = Draft { pmid: *pmid, key, bytes, content_hash: *hash, retracted, order, seen: *seen, known };
+            PreparedDraft { line: *line, draft, expected: expected.clone() }
         },
     );
-    Ok(Prepared { lines, drafts, bad, found_again, fetched_at, origin })
+    Ok(prepared)
 }
 
-async fn decide(
-    engine: &Engine,
-    pointer: Option<&Pointer>,
-    hash: Option<Sha256>,
-    order: &RecordOrder,
-    slice: &[u8],
-) -> Result<Decision, UnitError> {
-    let Some(pointer) = pointer else { return Ok(Decision::Store(None)) };
-    if pointer.object_etag.is_empty() && !order.is_older_than(&pointer.order) {
+fn text(slice: &[u8]) -> &str {
+    std::str::from_utf8(slice).expect("its identity was read as UTF-8")
+}
+
+fn order_of(origin: &Origin, item: &RawItem) -> Option<(Pmid, RecordOrder)> {
+    match &item.what {
+        What::Record(identity) => {
+            Some((identity.pmid, origin.order(item, identity.version, identity.date_revised, false)))
+        }
+        What::Deletion(pmid, version) => Some((*pmid, origin.order(item, *version, None, true))),
+        What::Bad(..) => None,
+    }
+}
+
+impl Prepared {
+    /// Puts a slice that cannot be archived aside.
+    fn reject(&mut self, item: &RawItem, bytes: &[u8]) {
+        let What::Bad(pmid, reason) = &item.what else { return };
+        self.bad.push(Bad {
+            line: self.lines.len(),
+            n: item.n,
+            position: self.origin.position(item),
+            pmid: *pmid,
+            reason: reason.clone(),
+            bytes: bytes.to_vec(),
+        });
+        let reason = Some(Reason::Fault(reason.clone()));
+        self.lines.push(Line { pmid: *pmid, outcome: Outcome::Failed, hash: None, uri: None, reason });
+    }
+}
+
+fn decide(pointer: Option<&Pointer>, hash: Option<Sha256>, order: &RecordOrder) -> Decision {
+    let Some(pointer) = pointer else {
+        return if order.version == 1 { Decision::Store } else { Decision::ByVersions };
+    };
+    if pointer.versioned || pointer.order.version != order.version || order.version != 1 {
+        return Decision::ByVersions;
+    }
+    let precedence = order.compare(&pointer.order, pointer.seen);
+    if pointer.object_etag.is_empty() && precedence != Precedence::Older {
         // Its object was lost: here it is again.
-        return Ok(Decision::Store(Some(ETag(String::new()))));
+        return Decision::Store;
     }
     let live = !pointer.order.deleted;
-    if live && hash.is_some() && pointer.content_hash == hash {
-        return Ok(Decision::Skip(SkipReason::Unchanged));
+    let is_held = if live { hash.is_some() && pointer.content_hash == hash } else { order.deleted };
+    if is_held {
+        return Decision::Skip(SkipReason::Unchanged);
     }
-    if order.deleted && !live && order.is_same_place(&pointer.order) {
-        return Ok(Decision::Skip(SkipReason::Unchanged));
+    // The same date is in both: only then can they be two spellings of the same.
+    let may_be_same = live && hash.is_some() && order.date_revised == pointer.order.date_revised;
+    match precedence {
+        _ if may_be_same => Decision::CompareXml(precedence),
+        Precedence::Older => Decision::Skip(SkipReason::Older),
+        Precedence::Same | Precedence::Newer => Decision::Store,
     }
-    if live && hash.is_some() && is_same_record(engine, pointer, slice).await? {
-        return Ok(Decision::Skip(SkipReason::FormatOnly));
-    }
-    if order.is_older_than(&pointer.order) {
-        return Ok(Decision::Skip(SkipReason::Older));
-    }
-    Ok(Decision::Store(Some(ETag(pointer.object_etag.clone()))))
 }
 
 /// Whether the archived payload is the same XML in another spelling. One that cannot be read
 /// is not: then the new payload is stored, and nothing is lost.
-async fn is_same_record(engine: &Engine, pointer: &Pointer, slice: &[u8]) -> Result<bool, UnitError> {
-    let envelope = match engine.archive.envelope(pointer.pmid, &pointer.s3_uri).await {
+pub(super) async fn is_same_record(
+    engine: &Engine,
+    pmid: Pmid,
+    address: &str,
+    slice: &[u8],
+) -> Result<bool, UnitError> {
+    let envelope = match engine.archive.envelope(pmid, address).await {
         Ok(envelope) => envelope,
         Err(crate::archive::ReadError::Store(error)) if error.is_transient() => return Err(error.into()),
         Err(_) => return Ok(false),

@@ -2,47 +2,64 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Prepared;
+use super::prepare::{Prepared, PreparedDraft};
+use super::versions;
 use crate::archive::{Draft, PutOutcome};
 use crate::ingest::{Batch, Engine, Line, Rejected, UnitContext, UnitError};
 use crate::pubmed::is_retracted;
-use crate::records::Accepted;
-use crate::words::{Outcome, SkipReason};
+use crate::records::{Accepted, PointerStamp};
+use crate::words::{Outcome, Reason, SkipReason};
 
 /// Stores the objects of prepared batches (distinct PMIDs) together, and answers for each what is to be
 /// committed. What is answered has neither cursor nor work yet.
 pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec<Batch>, UnitError> {
     let engine = &context.engine;
-    let mut drafts = Vec::new();
-    let mut batches = Vec::new();
-    for Prepared { mut lines, drafts: own, bad, found_again, fetched_at, origin } in prepared {
-        for bad in &bad {
+    let mut batches = Vec::with_capacity(prepared.len());
+    for mut one in prepared {
+        for bad in std::mem::take(&mut one.bad) {
             let rejected = Rejected {
                 n: bad.n,
                 pmid: bad.pmid,
-                api: &origin.source.api,
-                source: &origin.source.endpoint,
+                api: &one.origin.source.api,
+                source: &one.origin.source.endpoint,
                 reason: &bad.reason,
                 bytes: &bad.bytes,
-                as_of: origin.as_of,
-                file_number: origin.file_number,
+                as_of: one.origin.as_of,
+                file_number: one.origin.file_number,
                 position: bad.position,
             };
-            lines[bad.line].uri = Some(context.lease.quarantine(engine, &rejected).await?);
+            one.lines[bad.line].uri = Some(context.lease.quarantine(engine, &rejected).await?);
         }
-        let (at, own): (Vec<usize>, Vec<_>) = own.into_iter().unzip();
-        drafts.extend(own);
-        batches.push((at, fetched_at, origin, Batch { lines, found_again, ..Batch::default() }));
+        batches.push(one);
+    }
+    store_records(engine, batches).await
+}
+
+/// Stores the objects of prepared batches that hold nothing to put aside.
+pub async fn store_records(engine: &Engine, prepared: Vec<Prepared>) -> Result<Vec<Batch>, UnitError> {
+    let mut drafts = Vec::new();
+    let mut batches = Vec::new();
+    for Prepared { lines, drafts: own, bad: _, found_again, advances, arrivals, fetched_at, origin } in prepared {
+        let mut at = Vec::with_capacity(own.len());
+        for PreparedDraft { line, draft, expected } in own {
+            at.push((line, expected));
+            drafts.push(draft);
+        }
+        batches.push((at, arrivals, fetched_at, origin, Batch { lines, found_again, advances, ..Batch::default() }));
     }
     crate::words::crash::point("before_put");
     let outcomes = engine.archive.put_records(&drafts).await;
     let mut stored = drafts.iter().zip(outcomes);
     let mut answered = Vec::with_capacity(batches.len());
-    for (at, fetched_at, origin, mut batch) in batches {
-        for (line, (draft, outcome)) in at.into_iter().zip(&mut stored) {
-            let accepted = accepted(engine, draft, outcome?, fetched_at, origin.source.http_etag.as_deref());
+    for (at, arrivals, fetched_at, origin, mut batch) in batches {
+        for ((line, expected), (draft, outcome)) in at.into_iter().zip(&mut stored) {
+            let etag = origin.source.http_etag.as_deref();
+            let accepted = accepted(engine, draft, outcome?, fetched_at, etag, expected);
             settle(&mut batch.lines[line], draft, &accepted);
             batch.accepts.push(accepted);
+        }
+        for (line, arrival) in arrivals {
+            versions::apply(engine, &origin.source, fetched_at, arrival).await?.settle(&mut batch, line);
         }
         answered.push(batch);
     }
@@ -52,19 +69,13 @@ pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec
 /// What a record's line says once its object is stored, or another was found there.
 fn settle(line: &mut Line, draft: &Draft, accepted: &Accepted) {
     let newer = accepted.content_hash != draft.content_hash
-        || (draft.content_hash.is_none() && !accepted.order.is_same_place(&draft.order));
+        || (draft.content_hash.is_none() && !accepted.order.is_same_position(&draft.order));
     if newer {
         line.outcome = Outcome::Skipped;
-        line.reason = SkipReason::Older.as_str().map(str::to_owned);
+        line.reason = Some(Reason::Skip(SkipReason::Older));
     }
     line.hash = accepted.content_hash;
     line.uri = Some(accepted.s3_uri.clone());
-}
-
-/// Stores one draft outside of any unit: what an operator does.
-pub async fn put_draft(engine: &Engine, draft: &Draft, fetched_at: DateTime<Utc>) -> Result<Accepted, UnitError> {
-    let outcome = engine.archive.put_records(std::slice::from_ref(draft)).await.pop();
-    Ok(accepted(engine, draft, outcome.expect("one draft, one answer")?, fetched_at, None))
 }
 
 /// What is in the store now: the draft, or the same or a newer payload that lay there already.
@@ -74,6 +85,7 @@ fn accepted(
     outcome: PutOutcome,
     fetched_at: DateTime<Utc>,
     http_etag: Option<&str>,
+    expected: Option<PointerStamp>,
 ) -> Accepted {
     match outcome {
         PutOutcome::Stored(at) => Accepted {
@@ -85,6 +97,8 @@ fn accepted(
             fetched_at,
             api_etag: http_etag.map(str::to_owned),
             order: draft.order.clone(),
+            seen: draft.seen,
+            expected,
         },
         PutOutcome::Adopted(envelope, at) => Accepted {
             pmid: draft.pmid,
@@ -94,7 +108,9 @@ fn accepted(
             retracted: envelope.payload.xml().is_some_and(is_retracted),
             fetched_at: envelope.fetched_at,
             api_etag: envelope.source.http_etag.clone(),
-            order: envelope.order.clone(),
+            seen: draft.seen.max(envelope.order.rank()),
+            order: envelope.order,
+            expected,
         },
     }
 }

@@ -26,6 +26,7 @@ use super::archiving;
 use crate::ingest::{Batch, NewUnit, Pipeline, Plan, UnitContext, UnitError};
 use crate::jobs::{self, Job};
 use crate::pubmed::bulk_file;
+use crate::pubmed::download::FilesServer;
 use crate::words::ErrorCode;
 use reader::End;
 use stages::PreparedBatch;
@@ -62,12 +63,15 @@ pub struct FileRef {
 }
 
 /// Where a unit goes on after a stop.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Cursor {
     /// Items of the file that have an outcome.
     items: i64,
     /// Bytes of the file read for them.
     bytes: u64,
+    /// The MD5 of a fetched file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    md5: Option<String>,
 }
 
 /// What a job is over: files of a machine's disk, or of NCBI's server.
@@ -101,12 +105,13 @@ pub struct FileSettings {
 #[derive(Clone, Debug)]
 pub struct PubmedFiles {
     settings: FileSettings,
+    server: FilesServer,
 }
 
 impl PubmedFiles {
     /// The pipeline with its settings.
     pub fn new(settings: FileSettings) -> Self {
-        Self { settings }
+        Self { server: FilesServer::new(&settings.files_url), settings }
     }
 }
 
@@ -146,20 +151,21 @@ impl Pipeline for PubmedFiles {
     }
 
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
-        let (name, path, as_of, _fetched) = match parse(&context.lease.input)? {
+        let mut cursor: Cursor = match &context.lease.cursor {
+            Some(cursor) => parse(cursor)?,
+            None => Cursor::default(),
+        };
+        let (name, path, as_of, sha256, _fetched) = match parse(&context.lease.input)? {
             Input::Local(file) => {
                 let params: Params = parse(&context.lease.params)?;
                 let path = local_files::resolve(&context.engine.db, &params.hostname, &file).await?;
-                (file.name, path, params.as_of.or(file.as_of), None)
+                (file.name, path, params.as_of.or(file.as_of), Some(file.sha256), None)
             }
             Input::Named(file) => {
-                let fetched = named::fetch(self, context.lease.unit, &file).await?;
-                (file.name, fetched.file.path.clone(), fetched.file.last_modified, Some(fetched))
+                let fetched = named::fetch(self, context.lease.unit, &file, cursor.md5.as_deref()).await?;
+                cursor.md5 = Some(fetched.file.md5.clone());
+                (file.name, fetched.file.path.clone(), fetched.file.last_modified, None, Some(fetched))
             }
-        };
-        let cursor: Cursor = match &context.lease.cursor {
-            Some(cursor) => parse(cursor)?,
-            None => Cursor::default(),
         };
         let (raw_sender, raw) = mpsc::channel(1);
         let (prepared_sender, mut prepared) = mpsc::channel(1);
@@ -180,6 +186,7 @@ impl Pipeline for PubmedFiles {
             engine: context.engine.clone(),
             file_name: name.clone(),
             file_number: bulk_file::number(&name).unwrap_or(0),
+            file_id: sha256.filter(|_| bulk_file::number(&name).is_none()).map(|sum| sum.chars().take(16).collect()),
             as_of,
             used: used_sender,
         };
@@ -252,7 +259,7 @@ async fn store_and_commit(
     while let Some(batch) = prepared.recv().await {
         context.check().await?;
         if batch.items_done > cursor.items {
-            let reached = Cursor { items: batch.items_done, bytes: batch.bytes_done };
+            let reached = Cursor { items: batch.items_done, bytes: batch.bytes_done, md5: cursor.md5.clone() };
             let stored = archiving::store(context, vec![batch.prepared]).await?.pop().expect("one batch, one answer");
             crate::words::crash::point("after_put");
             let work = i64::try_from(reached.bytes.saturating_sub(cursor.bytes)).unwrap_or(0);

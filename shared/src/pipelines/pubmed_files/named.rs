@@ -8,7 +8,7 @@ use serde_json::json;
 use super::PubmedFiles;
 use crate::ingest::{NewUnit, Plan, UnitError};
 use crate::pubmed::bulk_file;
-use crate::pubmed::download::{self, DownloadError};
+use crate::pubmed::download::{DownloadError, Downloaded};
 use crate::words::{ErrorCode, UnitId};
 
 /// Files of one job, at most: more than a year has.
@@ -22,15 +22,15 @@ pub struct NamedParams {
     pub files: Vec<String>,
 }
 
-/// What a unit is to fetch and read.
+/// What a unit is to fetch and read. Its sum is fetched with it, and kept in the unit's cursor: a unit that resumes
+/// must read the same bytes again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct NamedFile {
     pub name: String,
-    /// The sum that its side file gave when the job was planned: a unit that goes on at a cursor must read the
-    /// same bytes again.
-    pub md5: String,
 }
+
+/// About the size of a file whose size is not known: those of a baseline have 15 to 25 megabytes.
+const USUAL_FILE_BYTES: u64 = 20 << 20;
 
 /// A list of names is not acceptable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,14 +59,21 @@ impl NamedParams {
     }
 }
 
-/// One unit a file; all of them must be there.
+/// One unit a file; where the server lists its folders, all of them must be there.
 pub(super) async fn plan(pipeline: &PubmedFiles, params: &NamedParams) -> Result<Plan, UnitError> {
-    let (mut units, mut bytes_total) = (Vec::new(), 0);
+    let listing = pipeline.server.list(&params.files).await.map_err(|error| unit_error(&error))?;
+    let mut bytes_total = 0;
+    let mut units = Vec::with_capacity(params.files.len());
     for name in &params.files {
-        let found = download::look(&pipeline.settings.files_url, name).await.map_err(|error| unit_error(&error))?;
-        bytes_total += found.size_bytes;
-        let input = NamedFile { name: name.clone(), md5: found.md5 };
-        units.push(NewUnit { input: json!(input), required_hostname: None });
+        bytes_total += match &listing {
+            None => USUAL_FILE_BYTES,
+            Some(listing) => match listing.size_of(name) {
+                None => return Err(unit_error(&DownloadError::NotThere(name.clone()))),
+                Some(0) => USUAL_FILE_BYTES,
+                Some(size) => size,
+            },
+        };
+        units.push(NewUnit { input: json!(NamedFile { name: name.clone() }), required_hostname: None });
     }
     Ok(Plan {
         units,
@@ -80,7 +87,7 @@ pub(super) async fn plan(pipeline: &PubmedFiles, params: &NamedParams) -> Result
 /// A fetched file; removed when it is dropped.
 pub(super) struct Fetched {
     dir: PathBuf,
-    pub file: download::Downloaded,
+    pub file: Downloaded,
 }
 
 impl Drop for Fetched {
@@ -89,8 +96,13 @@ impl Drop for Fetched {
     }
 }
 
-/// Fetches the file of a unit into a folder of its own.
-pub(super) async fn fetch(pipeline: &PubmedFiles, unit: UnitId, file: &NamedFile) -> Result<Fetched, UnitError> {
+/// Fetches the file of a unit into a folder of its own. `expected` is the sum of the file that an earlier attempt read.
+pub(super) async fn fetch(
+    pipeline: &PubmedFiles,
+    unit: UnitId,
+    file: &NamedFile,
+    expected: Option<&str>,
+) -> Result<Fetched, UnitError> {
     let dir = pipeline.settings.downloads.join(unit.to_string());
     let made = |dir: &Path| {
         // What an attempt that was killed left.
@@ -99,11 +111,11 @@ pub(super) async fn fetch(pipeline: &PubmedFiles, unit: UnitId, file: &NamedFile
     };
     made(&dir)
         .map_err(|source| unit_error(&DownloadError::Disk { path: "the folder for downloads".to_owned(), source }))?;
-    match download::download(&pipeline.settings.files_url, &file.name, &dir).await {
-        Ok(downloaded) if downloaded.md5 == file.md5 => Ok(Fetched { dir, file: downloaded }),
+    match pipeline.server.download(&file.name, &dir).await {
+        Ok(downloaded) if expected.is_none_or(|sum| downloaded.md5 == sum) => Ok(Fetched { dir, file: downloaded }),
         Ok(_) => {
             let _ = std::fs::remove_dir_all(&dir);
-            let message = format!("{} has changed at NCBI since the job was planned: submit it again", file.name);
+            let message = format!("{} has changed at NCBI since the job began: submit it again", file.name);
             Err(UnitError::permanent(ErrorCode::ValidationError, message))
         }
         Err(error) => {

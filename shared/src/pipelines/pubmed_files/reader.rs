@@ -12,7 +12,7 @@ use crate::pubmed::identity;
 use crate::pubmed::read_ahead::read_ahead;
 use crate::pubmed::source::{FileError, FileSource, IgnoredBytes, Progress};
 use crate::pubmed::{Item, Splitter};
-use crate::words::Pmid;
+use crate::words::{EVERY_VERSION, Pmid};
 
 /// A batch of a file.
 pub struct RawBatch {
@@ -94,6 +94,7 @@ impl Reading {
         let mut splitter = Splitter::new(source, self.max_record_bytes);
         let mut seen: HashSet<Pmid> = HashSet::with_capacity(self.batch_records);
         let mut position = 0;
+        let mut newest_revision = None;
         loop {
             let Some(item) = splitter.next()? else {
                 batch.end = End::Finished(progress.ignored());
@@ -103,10 +104,13 @@ impl Reading {
                 return Ok(());
             };
             position += 1;
+            let (bytes, what) = describe(&item);
+            if let What::Record(identity) = &what {
+                newest_revision = newest_revision.max(identity.date_revised);
+            }
             if position <= self.skip_items {
                 continue;
             }
-            let (bytes, what) = describe(&item);
             let pmid = what.archivable();
             let full = batch.raw.items.len() >= self.batch_records
                 || (!batch.raw.items.is_empty() && batch.raw.bytes.len() + bytes.len() > self.batch_bytes)
@@ -126,7 +130,7 @@ impl Reading {
             seen.extend(pmid);
             let start = batch.raw.bytes.len();
             batch.raw.bytes.extend_from_slice(bytes);
-            batch.raw.items.push(RawItem { range: start..batch.raw.bytes.len(), n: position, what });
+            batch.raw.items.push(RawItem { range: start..batch.raw.bytes.len(), n: position, what, newest_revision });
             batch.items_done = position;
         }
     }
@@ -151,7 +155,7 @@ fn describe<'a>(item: &Item<'a>) -> (&'a [u8], What) {
         }
         Item::Deletion { bytes } => {
             let what = match identity::of_deletion(bytes) {
-                Ok((pmid, version)) => What::Deletion(pmid, version.unwrap_or(1)),
+                Ok((pmid, version)) => What::Deletion(pmid, version.unwrap_or(EVERY_VERSION)),
                 Err(error) => What::Bad(None, format!("deletion: {error}")),
             };
             (bytes, what)

@@ -30,6 +30,8 @@ pub struct Preparing {
     pub engine: Engine,
     pub file_name: String,
     pub file_number: i32,
+    /// Tells a file that NLM did not name from others.
+    pub file_id: Option<String>,
     /// Stands for the file's own as-of time.
     pub as_of: Option<DateTime<Utc>>,
     /// Where buffers go when their slices are not needed any more.
@@ -78,6 +80,7 @@ impl Preparing {
             },
             as_of: self.as_of.unwrap_or(batch.as_of),
             file_number: self.file_number,
+            file_id: self.file_id.clone(),
         };
         let prepared = prepare(&self.engine, origin, &batch.raw).await?;
         // The reader may have ended already.

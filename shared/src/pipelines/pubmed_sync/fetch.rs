@@ -17,7 +17,7 @@ use crate::ingest::{self, Batch, BatchRows, Line, NewUnit, Plan, UnitContext, Un
 use crate::pipelines::archiving::{self, EFETCH, Origin, Raw, RawItem, What};
 use crate::pubmed::eutils::{Client, EutilsError, Fault, RecordSet, Returned};
 use crate::syncs::{self, Found, Place};
-use crate::words::{JobId, Outcome, Pmid, clock};
+use crate::words::{JobId, Outcome, Pmid, Reason, clock};
 
 /// What a unit is to fetch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,13 +97,15 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
             outcome: Outcome::Missing,
             hash: None,
             uri: None,
-            reason: Some("not_returned".to_owned()),
+            reason: Some(Reason::Fault("not_returned".to_owned())),
         }));
     }
     for stored in archiving::store(context, prepared).await? {
         batch.accepts.extend(stored.accepts);
         batch.lines.extend(stored.lines);
         batch.found_again.extend(stored.found_again);
+        batch.advances.extend(stored.advances);
+        batch.versions.extend(stored.versions);
     }
     debug_assert_eq!(batch.lines.len(), wanted.len(), "each PMID has one outcome");
     crate::words::crash::point("after_put");
@@ -231,11 +233,15 @@ fn raw_of(set: Set, numbers: &HashMap<Pmid, i64>) -> (Origin, Raw) {
             What::Bad(pmid, _) => *pmid,
             other => other.archivable(),
         };
-        RawItem { range, n: pmid.and_then(|pmid| numbers.get(&pmid)).copied().unwrap_or(0), what }
+        let n = pmid.and_then(|pmid| numbers.get(&pmid)).copied().unwrap_or(0);
+        RawItem { range, n, what, newest_revision: None }
     });
     let source =
         Source { api: EFETCH.to_owned(), endpoint: "efetch.fcgi".to_owned(), http_status: 200, http_etag: set.etag };
-    (Origin { source, as_of: set.as_of, file_number: 0 }, Raw { items: items.collect(), bytes: set.bytes })
+    (
+        Origin { source, as_of: set.as_of, file_number: 0, file_id: None },
+        Raw { items: items.collect(), bytes: set.bytes },
+    )
 }
 
 /// Membership and the list of what is tried again.
@@ -255,7 +261,9 @@ impl BatchRows for SyncRows {
         let failed: Vec<(Pmid, String)> = lines
             .iter()
             .filter(|line| line.outcome == Outcome::Failed)
-            .filter_map(|line| Some((line.pmid?, line.reason.clone().unwrap_or_default())))
+            .filter_map(|line| {
+                Some((line.pmid?, line.reason.as_ref().and_then(Reason::as_str).unwrap_or_default().to_owned()))
+            })
             .collect();
         let absent = if self.listed { of(&[Outcome::Missing]) } else { Vec::new() };
         syncs::settle_retries(db, &self.query_key, &there, &failed, &absent).await

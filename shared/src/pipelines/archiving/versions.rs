@@ -1,0 +1,279 @@
+//! Records with more than one version: what becomes of an arriving payload or deletion of one of them.
+//!
+//! Few records have versions, so each is decided and stored alone. The object under the record's key is always that of
+//! its pointer: what is stored for another version is followed by the pointer's own envelope.
+
+use chrono::{DateTime, Utc};
+
+use super::prepare::is_same_record;
+use crate::archive::codec::Encoder;
+use crate::archive::{Compression, Draft, ETag, Key, ReadError, Source, StoreError, envelope};
+use crate::ingest::{Batch, Engine, UnitError};
+use crate::pubmed::is_retracted;
+use crate::records::{self, Accepted, Advance, Pointer, VersionChange, VersionEvent, VersionState, Versions};
+use crate::words::{
+    EVERY_VERSION, ErrorCode, FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha256, SkipReason,
+};
+
+/// A payload or deletion of one version of a record.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The record.
+    pub pmid: Pmid,
+    /// Its order, with its version.
+    pub order: RecordOrder,
+    /// Hash of the payload; none for a deletion.
+    pub hash: Option<Sha256>,
+    /// The payload; none for a deletion.
+    pub xml: Option<String>,
+}
+
+/// What became of an arrival, and what is to be committed for it.
+#[derive(Debug)]
+pub struct Decided {
+    outcome: Outcome,
+    reason: Option<Reason>,
+    s3_uri: Option<String>,
+    found_again: Option<Pmid>,
+    change: Option<VersionChange>,
+}
+
+impl Decided {
+    /// Puts it into its batch.
+    pub fn settle(self, batch: &mut Batch, line: usize) {
+        let line = &mut batch.lines[line];
+        line.outcome = self.outcome;
+        line.reason = self.reason;
+        line.uri = self.s3_uri;
+        batch.found_again.extend(self.found_again);
+        batch.versions.extend(self.change);
+    }
+}
+
+/// Decides what becomes of an arrival and stores its objects.
+pub async fn apply(
+    engine: &Engine,
+    source: &Source,
+    fetched_at: DateTime<Utc>,
+    arrival: Arrival,
+) -> Result<Decided, UnitError> {
+    let pmid = arrival.pmid;
+    let pointer = records::one(&engine.db, pmid).await?;
+    let mut versions = current(engine, pmid, pointer.as_ref(), arrival.order.version).await?;
+    if let Some(skip) = why_skipped(engine, &versions, &arrival).await? {
+        return Ok(skipped(pmid, pointer.as_ref(), versions, arrival, skip));
+    }
+    let layout = engine.archive.layout();
+    let key = pointer.as_ref().map_or_else(|| layout.record(pmid), |p| layout.record_at(pmid, &p.s3_uri));
+    let mut drafts = vec![draft(engine, &key, source, fetched_at, &arrival)];
+    drafts[0].known = pointer.as_ref().map(|pointer| ETag(pointer.object_etag.clone()));
+    let state = VersionState {
+        s3_uri: String::new(),
+        content_hash: arrival.hash,
+        fetched_at,
+        api_etag: source.http_etag.clone(),
+        retracted: drafts[0].retracted,
+        order: arrival.order.clone(),
+        seen: arrival.order.rank(),
+    };
+    versions.apply(state.clone());
+    // The pointer is another version: its envelope follows, as the newest object.
+    let newest = versions.newest().cloned();
+    let stays = newest.filter(|newest| arrival.order.deleted || newest.order.version != arrival.order.version);
+    if let Some(stays) = &stays {
+        drafts.push(again(engine, pmid, &key, stays).await?);
+    }
+    let stored = engine.archive.put_in_order(&drafts).await?;
+    let uris: Vec<String> = stored.iter().map(|at| engine.archive.uri(&key, &at.version)).collect();
+    // A deletion of all versions put its own address into several rows.
+    let is_new = |(_, state): &(i32, &VersionState)| state.s3_uri.is_empty();
+    let new: Vec<i32> = versions.iter().filter(is_new).map(|(version, _)| version).collect();
+    new.into_iter().for_each(|version| versions.moved(version, &uris[0]));
+    let mut events =
+        vec![VersionEvent { version: arrival.order.version, content_hash: arrival.hash, s3_uri: uris[0].clone() }];
+    let mut pointed = VersionState { s3_uri: uris[0].clone(), ..state };
+    if let (Some(stays), Some(uri)) = (stays, uris.get(1)) {
+        versions.moved(stays.order.version, uri);
+        events.push(VersionEvent {
+            version: stays.order.version,
+            content_hash: stays.content_hash,
+            s3_uri: uri.clone(),
+        });
+        pointed = VersionState { s3_uri: uri.clone(), ..stays };
+    }
+    pointed.seen = versions.get(pointed.order.version).map_or(pointed.seen, |held| held.seen);
+    let etag = stored.last().map(|at| at.etag.0.clone()).unwrap_or_default();
+    let payload = (!arrival.order.deleted).then(|| Accepted {
+        retracted: drafts[0].retracted,
+        ..pointer_of(pmid, &VersionState { s3_uri: uris[0].clone(), ..state_of(&versions, &arrival) }, &etag)
+    });
+    let change = VersionChange {
+        pmid,
+        expected: pointer.as_ref().map(Pointer::stamp),
+        pointer: Some(pointer_of(pmid, &pointed, &etag)),
+        versions,
+        payload,
+        events,
+    };
+    Ok(Decided {
+        outcome: if arrival.order.deleted { Outcome::Deleted } else { Outcome::Archived },
+        reason: None,
+        s3_uri: Some(uris[0].clone()),
+        found_again: None,
+        change: Some(change),
+    })
+}
+
+fn state_of(versions: &Versions, arrival: &Arrival) -> VersionState {
+    versions.get(arrival.order.version).cloned().expect("it was applied")
+}
+
+/// The versions of a record as they are. Those of an archive from before versions had rows are read from its objects.
+async fn current(engine: &Engine, pmid: Pmid, pointer: Option<&Pointer>, arriving: i32) -> Result<Versions, UnitError> {
+    let Some(pointer) = pointer else { return Ok(Versions::default()) };
+    if pointer.versioned {
+        return Ok(records::versions_of(&engine.db, &[pmid]).await?.remove(&pmid).unwrap_or_default());
+    }
+    let mut versions = Versions::default();
+    if pointer.order.version > 1 || arriving > 1 {
+        let key = engine.archive.layout().record_at(pmid, &pointer.s3_uri);
+        let mut found: Vec<VersionState> = Vec::new();
+        for version in engine.archive.store().versions(&key).await?.iter().rev() {
+            match engine.archive.envelope_at(&key, Some(version)).await {
+                Ok((envelope, at)) => found.push(VersionState {
+                    s3_uri: engine.archive.uri(&key, &at.version),
+                    content_hash: envelope.content_hash(),
+                    fetched_at: envelope.fetched_at,
+                    api_etag: envelope.source.http_etag,
+                    retracted: envelope.payload.xml().is_some_and(is_retracted),
+                    seen: envelope.order.rank(),
+                    order: envelope.order,
+                }),
+                Err(ReadError::Damaged { .. } | ReadError::Store(StoreError::NotFound(_))) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        found.sort_by_key(|state| state.fetched_at);
+        versions = Versions::fold(found);
+    }
+    // What the pointer says of its own version holds.
+    versions.apply(VersionState::from(pointer));
+    Ok(versions)
+}
+
+async fn why_skipped(engine: &Engine, versions: &Versions, arrival: &Arrival) -> Result<Option<SkipReason>, UnitError> {
+    let precedence = versions.compare(&arrival.order);
+    if arrival.order.version == EVERY_VERSION {
+        let is_done = versions.get(EVERY_VERSION).is_some() && versions.newest().is_none();
+        return Ok(match precedence {
+            Precedence::Older => Some(SkipReason::Older),
+            Precedence::Same => Some(SkipReason::Unchanged),
+            Precedence::Newer => is_done.then_some(SkipReason::Unchanged),
+        });
+    }
+    if let Some(held) = versions.get(arrival.order.version) {
+        if held.content_hash == arrival.hash && (arrival.hash.is_some() || arrival.order.deleted) {
+            return Ok(Some(SkipReason::Unchanged));
+        }
+        let may_be_same = held.content_hash.is_some() && held.order.date_revised == arrival.order.date_revised;
+        if let (true, Some(xml)) = (may_be_same, &arrival.xml)
+            && is_same_record(engine, arrival.pmid, &held.s3_uri, xml.as_bytes()).await?
+        {
+            return Ok(Some(SkipReason::FormatOnly));
+        }
+    }
+    Ok((precedence == Precedence::Older).then_some(SkipReason::Older))
+}
+
+fn skipped(
+    pmid: Pmid,
+    pointer: Option<&Pointer>,
+    mut versions: Versions,
+    arrival: Arrival,
+    skip: SkipReason,
+) -> Decided {
+    let s3_uri = versions.held(arrival.order.version).map(|held| held.s3_uri.clone());
+    let version = arrival.order.version;
+    let advance = Advance { pmid, order: arrival.order, same_payload: skip != SkipReason::Older };
+    let change = versions.advance(&advance).then(|| {
+        let moved = pointer.filter(|pointer| pointer.order.version == version).zip(versions.get(version));
+        VersionChange {
+            pmid,
+            expected: pointer.map(Pointer::stamp),
+            pointer: moved.map(|(pointer, state)| Accepted {
+                api_etag: pointer.api_etag.clone(),
+                ..pointer_of(pmid, state, &pointer.object_etag)
+            }),
+            versions: versions.clone(),
+            payload: None,
+            events: Vec::new(),
+        }
+    });
+    let found_again = pointer.filter(|pointer| pointer.missing_since.is_some()).map(|_| pmid);
+    Decided { outcome: Outcome::Skipped, reason: Some(Reason::Skip(skip)), s3_uri, found_again, change }
+}
+
+fn pointer_of(pmid: Pmid, state: &VersionState, etag: &str) -> Accepted {
+    Accepted {
+        pmid,
+        s3_uri: state.s3_uri.clone(),
+        object_etag: etag.to_owned(),
+        content_hash: state.content_hash,
+        retracted: state.retracted,
+        fetched_at: state.fetched_at,
+        api_etag: state.api_etag.clone(),
+        order: state.order.clone(),
+        seen: state.seen,
+        expected: None,
+    }
+}
+
+fn draft(engine: &Engine, key: &Key, source: &Source, fetched_at: DateTime<Utc>, arrival: &Arrival) -> Draft {
+    let xml = arrival.xml.as_deref().zip(arrival.hash.as_ref());
+    let mut json = Vec::new();
+    envelope::write_json(
+        &mut json,
+        arrival.pmid,
+        fetched_at,
+        source,
+        &arrival.order,
+        xml.map(|(xml, hash)| (xml, *hash)),
+    );
+    Draft {
+        pmid: arrival.pmid,
+        key: key.clone(),
+        bytes: Encoder::new(compression(engine, key)).encode(&json),
+        content_hash: arrival.hash,
+        retracted: arrival.xml.as_deref().is_some_and(is_retracted),
+        order: arrival.order.clone(),
+        seen: arrival.order.rank(),
+        known: None,
+    }
+}
+
+/// The envelope of a version once more, byte for byte.
+async fn again(engine: &Engine, pmid: Pmid, key: &Key, state: &VersionState) -> Result<Draft, UnitError> {
+    let envelope = engine.archive.envelope(pmid, &state.s3_uri).await.map_err(|error| match error {
+        ReadError::Damaged { .. } => {
+            let version = state.order.version;
+            let message =
+                format!("the object of PMID {pmid} version {version} is damaged: run `bio-mcp verify --repair`");
+            UnitError::permanent(ErrorCode::ArchiveError, message)
+        }
+        error => error.into(),
+    })?;
+    Ok(Draft {
+        pmid,
+        key: key.clone(),
+        bytes: Encoder::new(compression(engine, key)).encode(&envelope.to_json()),
+        content_hash: envelope.content_hash(),
+        retracted: state.retracted,
+        order: envelope.order,
+        seen: FileRank::NONE,
+        known: None,
+    })
+}
+
+fn compression(engine: &Engine, key: &Key) -> Compression {
+    Compression::of_name(key.as_str()).unwrap_or(engine.archive.layout().compression())
+}

@@ -1,0 +1,14 @@
+-- records.put_pointer: the pointer of one record, which is locked, or new ($16)
+insert into pubmed_archive as a
+    (pmid, s3_uri, content_hash, fetched_at, api_etag, object_etag, record_version, date_revised, as_of, file_number,
+     position, file_id, rank_file, rank_position, deleted_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, case when $15 then now() end)
+on conflict (pmid) do update
+set s3_uri = excluded.s3_uri, content_hash = excluded.content_hash, fetched_at = excluded.fetched_at,
+    api_etag = excluded.api_etag, object_etag = excluded.object_etag, record_version = excluded.record_version,
+    date_revised = excluded.date_revised, as_of = excluded.as_of, file_number = excluded.file_number,
+    position = excluded.position, file_id = excluded.file_id, rank_file = excluded.rank_file,
+    rank_position = excluded.rank_position,
+    deleted_at = case when excluded.deleted_at is not null then coalesce(a.deleted_at, excluded.deleted_at) end,
+    missing_since = null, updated_at = now()
+where not $16

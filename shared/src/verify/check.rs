@@ -1,0 +1,165 @@
+//! Checks every pointer, object, hash and history row.
+
+use futures_util::{StreamExt, stream};
+use sqlx::PgPool;
+
+use super::report::{Problem, Report};
+use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
+use crate::archive::{Archive, ReadError, StoreError, uri};
+use crate::checkpoints;
+use crate::records::{self, HistoryRow, Pointer};
+use crate::words::telemetry::chain;
+use crate::words::{Pmid, PmidSet, Sha256};
+
+/// Checks every pointer, object, hash and history row, and looks for orphans.
+pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Report, VerifyError> {
+    let mut report = Report::default();
+    let sound = check_pointers(db, archive, run, &mut report).await?;
+    check_history(db, archive, run, &sound, &mut report).await?;
+    for (pmid, what) in records::inconsistent(db, PAGE).await? {
+        report.add(Problem::of("rows_disagree", pmid, what));
+    }
+    for key in checkpoints::wrong_digests(db).await? {
+        let whose = if key.is_empty() { "the archive".to_owned() } else { format!("the query {key}") };
+        let detail = format!("the digest of {whose} is not that of its records");
+        report.add(Problem { kind: "digest_mismatch", pmid: None, detail });
+    }
+    if records::wrong_counts(db).await? {
+        let detail = "the kept counts of deleted records and payloads are not those of the rows".to_owned();
+        report.add(Problem { kind: "count_mismatch", pmid: None, detail });
+    }
+    check_objects(db, archive, run, &mut report).await?;
+    Ok(report)
+}
+
+/// Checks pointers; returns the records whose pointer's object is what the pointer says.
+async fn check_pointers(
+    db: &PgPool,
+    archive: &Archive,
+    run: &Run<'_>,
+    report: &mut Report,
+) -> Result<PmidSet, VerifyError> {
+    let mut sound = run.verified.clone();
+    let mut after = None;
+    let mut done = 0;
+    loop {
+        let page = records::page(db, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(sound) };
+        after = Some(last.pmid);
+        report.pointers += i64::try_from(page.len()).unwrap_or(0);
+        let mut checks = Vec::new();
+        for pointer in page.iter().filter(|pointer| !run.verified.contains(pointer.pmid)) {
+            checks.push(check_pointer(archive, pointer));
+        }
+        let mut checks = stream::iter(checks).buffered(CONCURRENT_READS);
+        while let Some(checked) = checks.next().await {
+            match checked? {
+                Ok(pmid) => sound.insert(pmid),
+                Err(problem) => report.add(problem),
+            }
+        }
+        done += page.len() as u64;
+        (run.on_progress)(Progress { phase: "pointers", done });
+    }
+}
+
+async fn check_pointer(archive: &Archive, pointer: &Pointer) -> Result<Result<Pmid, Problem>, VerifyError> {
+    let pmid = pointer.pmid;
+    let key = archive.layout().record_at(pmid, &pointer.s3_uri);
+    let problem = |kind, detail: &str| Ok(Err(Problem::of(kind, pmid, detail)));
+    match archive.envelope_at(&key, None).await {
+        Ok((envelope, at)) if Some(&at.version) == uri::version_of(&pointer.s3_uri).as_ref() => {
+            if envelope.content_hash() != pointer.content_hash || envelope.pmid != pmid {
+                problem("hash_mismatch", "the object holds another payload than its pointer says")
+            } else if pointer.is_behind(&envelope.order) {
+                problem("order_mismatch", "the pointer's order is not the object's")
+            } else {
+                Ok(Ok(pmid))
+            }
+        }
+        Ok(_) => problem("not_newest", "the newest object is not the one the pointer names"),
+        Err(ReadError::Damaged { source, .. }) => problem("damaged_object", &chain(&source)),
+        Err(ReadError::Store(StoreError::NotFound(_))) => problem("missing_object", &pointer.s3_uri),
+        Err(ReadError::Store(error)) => Err(error.into()),
+    }
+}
+
+async fn check_history(
+    db: &PgPool,
+    archive: &Archive,
+    run: &Run<'_>,
+    sound: &PmidSet,
+    report: &mut Report,
+) -> Result<(), VerifyError> {
+    let mut after = (String::new(), String::new());
+    let mut done = 0;
+    loop {
+        let page = records::history(db, (&after.0, &after.1), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = (last.pmid.clone(), last.content_hash.clone());
+        report.history_rows += i64::try_from(page.len()).unwrap_or(0);
+        let mut checks = Vec::new();
+        for row in &page {
+            let Ok(pmid) = Pmid::parse(&row.pmid) else {
+                let detail = "the history row's PMID is not one".to_owned();
+                report.add(Problem { kind: "bad_row", pmid: Some(row.pmid.clone()), detail });
+                continue;
+            };
+            // The payload of a pointer whose object was read.
+            if run.verified.contains(pmid) || (row.is_pointer && sound.contains(pmid)) {
+                continue;
+            }
+            checks.push(check_history_row(archive, pmid, row));
+        }
+        let mut checks = stream::iter(checks).buffered(CONCURRENT_READS);
+        while let Some(checked) = checks.next().await {
+            if let Some(problem) = checked? {
+                report.add(problem);
+            }
+        }
+        done += page.len() as u64;
+        (run.on_progress)(Progress { phase: "history rows", done });
+    }
+}
+
+async fn check_history_row(archive: &Archive, pmid: Pmid, row: &HistoryRow) -> Result<Option<Problem>, VerifyError> {
+    match archive.envelope(pmid, &row.s3_uri).await {
+        Ok(envelope) if envelope.content_hash().map(Sha256::to_hex).as_ref() == Some(&row.content_hash) => Ok(None),
+        Ok(_) => Ok(Some(Problem::of("history_mismatch", pmid, "the version holds another payload"))),
+        Err(ReadError::Damaged { .. }) => Ok(Some(Problem::of("history_damaged", pmid, row.s3_uri.clone()))),
+        Err(ReadError::Store(StoreError::NotFound(_))) => {
+            Ok(Some(Problem::of("history_missing", pmid, row.s3_uri.clone())))
+        }
+        Err(ReadError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// Objects without a pointer. Their payload is safe, but no reader finds it.
+async fn check_objects(db: &PgPool, archive: &Archive, run: &Run<'_>, report: &mut Report) -> Result<(), VerifyError> {
+    let mut after = None;
+    let mut done = 0;
+    let limit = usize::try_from(PAGE).unwrap_or(1000);
+    loop {
+        let keys = archive.store().list(&archive.layout().records(), after.as_ref(), limit).await?;
+        let Some(last) = keys.last() else { return Ok(()) };
+        after = Some(last.clone());
+        let mut pmids = Vec::with_capacity(keys.len());
+        for key in &keys {
+            match archive.layout().pmid_of(key) {
+                Some(pmid) => pmids.push(pmid),
+                None => report.add(Problem {
+                    kind: "foreign_object",
+                    pmid: None,
+                    detail: format!("{key} is not a record key"),
+                }),
+            }
+        }
+        report.objects += i64::try_from(pmids.len()).unwrap_or(0);
+        let known = records::lookup(db, &pmids).await?;
+        for pmid in pmids.iter().filter(|pmid| !known.contains_key(pmid)) {
+            report.add(Problem::of("orphan_object", *pmid, "an object without a pointer"));
+        }
+        done += keys.len() as u64;
+        (run.on_progress)(Progress { phase: "objects", done });
+    }
+}

@@ -1,0 +1,56 @@
+//! Verification: does every row point at an object that is what the row says, and does every object
+//! have its row? And the way back: rows rebuilt from the objects alone.
+//!
+//! Objects are read many at a time, each once: what [`repair`] has read, [`check`] does not read again.
+
+mod check;
+mod repair;
+mod report;
+
+pub use check::check;
+pub use repair::{Repaired, repair};
+pub use report::{Problem, Report};
+
+use crate::archive::StoreError;
+use crate::db::DbError;
+use crate::words::PmidSet;
+
+/// Rows or keys looked at together.
+const PAGE: i64 = 1000;
+
+/// Objects read at the same time.
+const CONCURRENT_READS: usize = 64;
+
+/// Verification could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// What is gone through.
+    pub phase: &'static str,
+    /// How many of them were.
+    pub done: u64,
+}
+
+/// What a run knows and tells.
+pub struct Run<'a> {
+    /// Records whose objects were all read and whose rows were made to agree with them.
+    pub verified: PmidSet,
+    /// Is told after each page.
+    pub on_progress: &'a (dyn Fn(Progress) + Send + Sync),
+}
+
+impl Default for Run<'_> {
+    fn default() -> Self {
+        Self { verified: PmidSet::default(), on_progress: &|_| {} }
+    }
+}

@@ -1,0 +1,54 @@
+//! What verification found.
+
+use serde::Serialize;
+
+use crate::words::Pmid;
+
+/// How many problems are kept; all are counted.
+const MAX_PROBLEMS_KEPT: usize = 1000;
+
+/// What was found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Pointers checked.
+    pub pointers: i64,
+    /// History rows checked.
+    pub history_rows: i64,
+    /// Objects found under record keys.
+    pub objects: i64,
+    /// Problems found.
+    pub problem_count: i64,
+    /// The first of them.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// A stable word for what it is.
+    pub kind: &'static str,
+    /// The record.
+    pub pmid: Option<String>,
+    /// What exactly.
+    pub detail: String,
+}
+
+impl Problem {
+    pub(super) fn of(kind: &'static str, pmid: Pmid, detail: impl Into<String>) -> Self {
+        Self { kind, pmid: Some(pmid.to_string()), detail: detail.into() }
+    }
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    pub(super) fn add(&mut self, problem: Problem) {
+        self.problem_count += 1;
+        if self.problems.len() < MAX_PROBLEMS_KEPT {
+            self.problems.push(problem);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What must not grow with the archive or with the number of files.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use shared::ingest::{Settings, Worker};
+use shared::jobs::{self, Submission};
+use shared::pipelines::pubmed_files::{self, NamedParams};
+use simulator::{Corpus, Options};
+use tests::http::plain;
+use tests::sync::{LIMITS, client, engine, settings, simulator};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_files_are_planned_with_a_few_requests() {
+    let upstream = simulator(Corpus::default(), Options::default()).await;
+    let names: Vec<String> = (1..=1400).map(|n| format!("pubmed26n{n:04}.xml.gz")).collect();
+    for name in &names {
+        upstream.publish_update(name, &[], &[], 0);
+    }
+    let engine = engine(tests::engine::pool(4).await, client(settings(&upstream)), Settings::default());
+    let worker = Worker::new(engine.clone(), None).expect("a worker");
+    let mut planned = 0;
+    for names in names.chunks(100) {
+        let params = NamedParams::new(names.to_vec()).expect("names");
+        let submission = Submission::new(pubmed_files::TOOL, json!(params), "files");
+        let job = jobs::submit(&engine.db, &submission, LIMITS).await.expect("submitted").job().job_id();
+        worker.run_one(Some(job)).await.expect("planned");
+        planned += jobs::get(&engine.db, job).await.expect("read").expect("there").units_total - 1;
+    }
+    assert_eq!(planned, 1400);
+    assert!(upstream.file_requests() <= 10, "{} requests", upstream.file_requests());
+
+    // A file that the server does not list is named; nothing of its job is begun.
+    let params = NamedParams::new(vec!["pubmed26n9999.xml.gz".to_owned()]).expect("a name");
+    let submission = Submission::new(pubmed_files::TOOL, json!(params), "files");
+    let job = jobs::submit(&engine.db, &submission, LIMITS).await.expect("submitted").job().job_id();
+    worker.run_job(job).await.expect("ended");
+    let job = jobs::get(&engine.db, job).await.expect("read").expect("there");
+    assert!(job.error.expect("it failed")["message"].as_str().expect("text").contains("pubmed26n9999.xml.gz"));
+}
+
+/// Rows as an archive of that many records has them, without objects.
+async fn fill(db: &sqlx::PgPool, records: i64) {
+    let mut tx = db.begin().await.expect("begun");
+    sqlx::raw_sql("set local statement_timeout = 0; set local synchronous_commit = off")
+        .execute(&mut *tx)
+        .await
+        .expect("set");
+    for sql in [
+        "alter table pubmed_archive disable trigger user",
+        "alter table pubmed_archive_history disable trigger user",
+        "insert into pubmed_archive (pmid, s3_uri, content_hash, fetched_at, object_etag, record_version, as_of, file_number, position, deleted_at)
+         select n, 'memory:///' || n || '?versionId=1', case when n % 100 > 0 then md5(n::text) || md5(n::text) end, now(), '1', 1, now(), 0, 0,
+                case when n % 100 = 0 then now() end from generate_series(1, RECORDS) n",
+        "insert into pubmed_archive_history (pmid, content_hash, s3_uri, fetched_at)
+         select pmid, content_hash, s3_uri, fetched_at from pubmed_archive where content_hash is not null",
+        "insert into archive_events (seq, pmid, outcome, content_hash, s3_uri, accepted_at)
+         select row_number() over (), pmid, 'archived', content_hash, s3_uri, now() from pubmed_archive where content_hash is not null",
+        "update archive_event_counter set last_seq = (select max(seq) from archive_events)",
+        "update archive_counts c set deleted = r.deleted, payloads = r.payloads from archive_counted r",
+        "update corpus_digests set documents = (select count(*) from pubmed_archive where content_hash is not null)",
+        "alter table pubmed_archive enable trigger user",
+        "alter table pubmed_archive_history enable trigger user",
+    ] {
+        let sql = sql.replace("RECORDS", &records.to_string());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *tx).await.expect("filled");
+    }
+    tx.commit().await.expect("committed");
+    sqlx::raw_sql("vacuum analyze pubmed_archive; ").execute(db).await.expect("analysed");
+}
+
+/// The best of a few tries: what else the machine does at the moment is not what is measured.
+async fn best<F: Future<Output = ()>>(ask: impl Fn() -> F) -> Duration {
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        ask().await;
+        best = best.min(began.elapsed());
+    }
+    best
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_for_again_and_again_does_not_grow_with_the_archive() {
+    let world = plain().await;
+    let server = &world.server;
+    let db = &world.server.engine.db;
+    fill(db, 1_000_000).await;
+    let summary = shared::records::summary(db).await.expect("read");
+    assert_eq!((summary.live, summary.deleted, summary.payloads), (990_000, 10_000, 990_000));
+    let limit = Duration::from_millis(100);
+    let took = best(async || drop(shared::records::summary(db).await.expect("read"))).await;
+    assert!(took < limit, "status took {took:?}");
+    for path in ["/readyz", "/metrics", "/v1/jobs", "/v1/jobs?state=running&tool=pubmed.sync"] {
+        let took = best(async || assert_eq!(server.get(path).await.status, 200, "{path}")).await;
+        assert!(took < limit, "{path} took {took:?}");
+    }
+    let took = best(async || drop(shared::checkpoints::now(db).await.expect("read"))).await;
+    assert!(took < limit, "corpus/status took {took:?}");
+    let took = best(async || drop(shared::syncs::queries(db).await.expect("read"))).await;
+    assert!(took < limit, "queries took {took:?}");
+}
