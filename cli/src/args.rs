@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use shared::words::Pmid;
 
+use crate::record_name::RecordName;
+
 /// An archive of PubMed on your machine: every record exactly as NLM published it, every revision
 /// kept, every deletion and retraction known.
 #[derive(Debug, Parser)]
@@ -13,7 +15,7 @@ use shared::words::Pmid;
     version,
     after_help = "First steps:
   bio-mcp demo                             see it work on sample files, in under two minutes
-  bio-mcp ingest pubmed26n0001.xml.gz      archive a file of PubMed records
+  bio-mcp ingest pubmed26n0001.xml.gz      archive a file of PubMed records, or a folder of them
   bio-mcp sync \"asthma AND 2026[dp]\"       archive what a PubMed query finds
   bio-mcp get 31452104                     read a record
   bio-mcp parse pubmed26n0001.xml.gz       PubMed XML to JSON, no archive needed
@@ -24,8 +26,9 @@ Exit codes:
   2    wrong usage, settings or input file
   3    there is no such archive, record or job
   4    the database, the disk or NCBI is not available now: fix it or try again
-  5    done, but some records went to quarantine
-  130  interrupted; run the same command again to go on
+  5    done, but some records went to quarantine, or were left out and named
+  130  interrupted; rerun the same command to resume
+A closed pipe ends the output, not the command: its exit code still says how it went.
 
 Every setting is an environment variable; see .env.example.
 Courtesy of the U.S. National Library of Medicine; the data may not be the most current."
@@ -89,23 +92,28 @@ pub enum Command {
     },
     /// Archive files of PubMed records (.xml, .xml.gz; baseline, update or EFetch output)
     ///
-    /// Submits a job and works on it while showing its progress. Interrupted or killed at any
-    /// moment, the same command goes on where it stopped. An .md5 file next to a file is checked. The
-    /// name of a baseline or update file that is not here is fetched from NCBI.
+    /// Submits a job and works on it while showing its progress. Interrupted or killed at any moment,
+    /// rerun the same command to resume. Of a folder its .xml and .xml.gz files are taken, not those in
+    /// folders below. An .md5 file next to a file is checked; .md5 files that are named are not records
+    /// and are passed over. A file that cannot be read or has another sum is named, the others are
+    /// archived, and the exit code is 2. The name of a baseline or update file that is not here is fetched from NCBI.
     Ingest(Ingest),
     /// Search PubMed; needs no archive
     Search(Search),
     /// Archive what a PubMed query finds, or named records, from NCBI
     ///
-    /// With --incremental, only what was added or changed since the last such run of the query. An
-    /// interrupted or killed command goes on when it is run again.
+    /// With --incremental, only what was added or changed since the last such run of the query.
+    /// Interrupted or killed, rerun the same command to resume.
     Sync(Sync),
     /// Queries that `up` syncs by themselves
     #[command(subcommand)]
     Topics(Topics),
     /// Print the typed records of PubMed files as JSON, one a line; needs no archive
+    ///
+    /// A file that cannot be read to its end is named on standard error, the others are read all the
+    /// same, and the exit code is 2.
     Parse(Parse),
-    /// Print a record
+    /// Print records
     Get(Get),
     /// Show every accepted change of a record
     History {
@@ -123,7 +131,11 @@ pub enum Command {
         #[arg(long, value_name = "SEQ")]
         to: Option<i64>,
     },
-    /// Write all live records as NDJSON, zstd-compressed
+    /// Write live records as NDJSON: all, those of a query, of a list or of a checkpoint, or what changed
+    ///
+    /// A file is compressed by its name: .gz, .zst, or not at all. It appears when it is complete; an
+    /// interrupted export is resumed by the same command, with the same result. Records whose object is
+    /// missing or damaged are left out and named, and the exit code is 5.
     Export(Export),
     /// Show what is in the archive and what is going on
     Status,
@@ -310,7 +322,7 @@ pub struct Simulator {
 /// Arguments of `ingest`.
 #[derive(Debug, clap::Args)]
 pub struct Ingest {
-    /// The files
+    /// The files, or folders of files
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// Submit the job and return; a `worker` does it
@@ -330,9 +342,13 @@ pub struct Ingest {
 /// Arguments of `parse`.
 #[derive(Debug, clap::Args)]
 pub struct Parse {
-    /// The files (.xml, .xml.gz); `-` is standard input
+    /// The files (.xml, .xml.gz), or folders of files; `-` is standard input, plain or gzip
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// Whether deletions are printed too, in the order of the file: {"kind":"deletion","pmid":…,"version":…}
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1,
+          require_equals = true, action = clap::ArgAction::Set)]
+    pub deletions: bool,
     /// Threads [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
@@ -341,12 +357,13 @@ pub struct Parse {
 /// Arguments of `get`.
 #[derive(Debug, clap::Args)]
 pub struct Get {
-    /// The record
-    pub pmid: Pmid,
+    /// The records: PMIDs, or PMID.VERSION for one version
+    #[arg(required = true, value_delimiter = ',', value_name = "PMID[.VERSION]")]
+    pub records: Vec<RecordName>,
     /// The exact XML as archived
     #[arg(long, conflicts_with = "json")]
     pub xml: bool,
-    /// The typed record
+    /// The typed record with where it comes from, one a line; the same as --output json
     #[arg(long)]
     pub json: bool,
     /// As the archive had it at this time (RFC 3339 or a date)
@@ -360,13 +377,32 @@ pub struct Export {
     /// What each line holds
     #[arg(long, value_enum, default_value = "json")]
     pub format: ExportFormat,
-    /// Where to write; standard output if not given
+    /// Where to write, gzip or zstd by its name; standard output, not compressed, if not given
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Only records of this query
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["pmids", "pmids_file", "checkpoint"])]
+    pub query_key: Option<String>,
+    /// Only these records: PMIDs separated by commas or spaces; `-` reads them from standard input
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "PMID")]
+    pub pmids: Vec<String>,
+    /// Only the records whose PMIDs are in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "pmids")]
+    pub pmids_file: Option<PathBuf>,
+    /// The records of this checkpoint, as they were then
+    #[arg(long, value_name = "ID", conflicts_with_all = ["pmids", "pmids_file"])]
+    pub checkpoint: Option<String>,
+    /// Only what changed after this event (an export names the last one), with deletions as lines
+    #[arg(long, value_name = "EVENT", conflicts_with_all = ["pmids", "pmids_file", "checkpoint"],
+          value_parser = clap::value_parser!(i64).range(0..))]
+    pub since: Option<i64>,
+    /// Start again instead of resuming an interrupted export to the same file
+    #[arg(long, requires = "out")]
+    pub restart: bool,
 }
 
 /// What an exported line holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 pub enum ExportFormat {
     /// The typed record
     Json,

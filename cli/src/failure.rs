@@ -9,7 +9,6 @@ use shared::db::DbError;
 use shared::deployment::StartError;
 use shared::ingest::UnitError;
 use shared::jobs::SubmitError;
-use shared::pipelines::pubmed_files::RegisterError;
 use shared::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
 use shared::pipelines::topics::TopicError;
 use shared::pubmed::download::DownloadError;
@@ -17,6 +16,8 @@ use shared::pubmed::eutils::EutilsError;
 use shared::syncs::BindError;
 use shared::words::config::ConfigErrors;
 use shared::words::{ErrorCode, telemetry};
+
+use crate::out;
 
 /// Exit codes; the help text lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Exit {
     NotFound = 3,
     /// Database or disk not available now.
     Unavailable = 4,
-    /// Done, but some records went to quarantine.
+    /// Done, but some records went to quarantine or were left out.
     Partial = 5,
     /// Interrupted.
     Interrupted = 130,
@@ -82,16 +83,13 @@ impl Failure {
 
     /// Prints it to standard error.
     pub fn show(&self, as_json: bool) {
-        if self.message.is_empty() {
-            return; // the reader of our output went away
-        }
         if as_json {
             let body = json!({
                 "ok": false, "error_code": self.code, "message": self.message, "retryable": self.code.is_retryable(),
             });
-            eprintln!("{body}");
+            out::note(body);
         } else {
-            eprintln!("bio-mcp: {}", self.message);
+            out::note(format_args!("bio-mcp: {}", self.message));
         }
     }
 }
@@ -194,10 +192,12 @@ impl From<BindError> for Failure {
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        let damaged = matches!(error, ReadError::Damaged { .. });
-        let hint = if damaged { "; run `bio-mcp verify`" } else { "" };
-        let exit = if damaged { Exit::Failed } else { Exit::Unavailable };
-        Self::new(exit, ErrorCode::ArchiveError, telemetry::chain(&error) + hint)
+        let message = telemetry::chain(&error);
+        if error.is_missing_or_damaged() {
+            let hint = "run `bio-mcp verify --repair`, then ingest or sync the record again";
+            return Self::new(Exit::Failed, ErrorCode::ArchiveError, format!("{message}: {hint}"));
+        }
+        Self::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
     }
 }
 
@@ -233,15 +233,6 @@ impl From<SubmitError> for Failure {
     }
 }
 
-impl From<RegisterError> for Failure {
-    fn from(error: RegisterError) -> Self {
-        match error {
-            RegisterError::Db(error) => error.into(),
-            other => Self::usage(telemetry::chain(&other)),
-        }
-    }
-}
-
 impl From<shared::verify::VerifyError> for Failure {
     fn from(error: shared::verify::VerifyError) -> Self {
         match error {
@@ -253,9 +244,6 @@ impl From<shared::verify::VerifyError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Self::new(Exit::Done, ErrorCode::Internal, ""),
-            _ => Self::new(Exit::Unavailable, ErrorCode::ArchiveError, error.to_string()),
-        }
+        Self::new(Exit::Unavailable, ErrorCode::ArchiveError, error.to_string())
     }
 }

@@ -3,14 +3,20 @@
 //! [`args`] says what can be asked, `commands` has one file per command, `session` opens what a
 //! command needs: the data directory, the private Postgres, the archive, the engine.
 
+// Only `out` prints: it survives a reader that goes away.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod args;
 mod commands;
 mod data_dir;
 mod failure;
+mod input_files;
 mod out;
 mod postgres;
 mod progress;
+pub mod record_name;
 mod session;
+mod waiting;
 mod workers;
 
 use std::process::ExitCode;

@@ -1,20 +1,70 @@
-//! Printing results: to standard output, nothing else goes there.
+//! Printing: results to standard output, everything else to standard error.
+//!
+//! A reader that closes its end of a pipe (`bio-mcp … | head`) ends the output, never the command: what it
+//! would have printed is discarded, and its exit code is still its verdict.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
 use crate::failure::Failure;
 
+static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
+static STDERR_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// A stream whose reader may go away: from then on everything is discarded.
+struct UntilClosed<W> {
+    stream: W,
+    closed: &'static AtomicBool,
+}
+
+impl<W: Write> UntilClosed<W> {
+    fn unless_closed<T>(&mut self, discarded: T, write: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Ok(discarded);
+        }
+        match write(&mut self.stream) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                self.closed.store(true, Ordering::Relaxed);
+                Ok(discarded)
+            }
+            written => written,
+        }
+    }
+}
+
+impl<W: Write> Write for UntilClosed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unless_closed(bytes.len(), |stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unless_closed((), Write::flush)
+    }
+}
+
+/// Standard output. Fails when it cannot be written (a full disk), not when its reader has closed it.
+pub fn stdout() -> impl Write {
+    UntilClosed { stream: io::stdout().lock(), closed: &STDOUT_CLOSED }
+}
+
+/// Prints a line for people to standard error; a result never depends on it.
+pub fn note(text: impl Display) {
+    let mut stderr = UntilClosed { stream: io::stderr().lock(), closed: &STDERR_CLOSED };
+    let _ = stderr.write_all(format!("{text}\n").as_bytes());
+}
+
 /// Prints a line.
 pub fn line(text: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout().lock(), "{text}")?;
+    writeln!(stdout(), "{text}")?;
     Ok(())
 }
 
 /// Prints bytes as they are.
 pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     out.write_all(bytes)?;
     out.flush()?;
     Ok(())
@@ -50,7 +100,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
 
 /// Bold on a terminal.
 pub fn bold(text: &str) -> String {
-    if std::io::stdout().is_terminal() { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    if io::stdout().is_terminal() { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 /// Text from a record, safe for a terminal: control characters are shown, not sent.

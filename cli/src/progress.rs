@@ -37,7 +37,7 @@ pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, Failure> {
                 if !terminal && waiting != told {
                     waiting.clone_into(&mut told);
                     if !told.is_empty() {
-                        eprintln!("waiting: {}", out::plain(&told));
+                        out::note(format_args!("waiting: {}", out::plain(&told)));
                     }
                 }
                 if row.state.is_terminal() {

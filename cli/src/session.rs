@@ -17,6 +17,7 @@ use sqlx::PgPool;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::postgres::{Keeper, Postgres};
+use crate::waiting;
 
 /// Connections a command may open beside those of its workers.
 const CONNECTIONS: u32 = 5;
@@ -81,6 +82,12 @@ impl Session {
         self.postgres.as_ref()
     }
 
+    /// NCBI for a person who waits for it, at the same pace.
+    pub fn impatient_client(&self) -> Client {
+        let table = self.config.limits_table.as_deref().map(LimitsTable::new);
+        deployment::client_with(waiting::eutils_settings(&self.config), self.db(), table.as_ref())
+    }
+
     /// The database's address.
     pub fn database_url(&self) -> String {
         match (&self.postgres, &self.config.database.url) {
@@ -99,7 +106,7 @@ impl Session {
 
 /// NCBI without an archive: the pace is this process's own.
 pub fn lone_client(config: &Config) -> Client {
-    let settings = deployment::eutils_settings(config);
+    let settings = waiting::eutils_settings(config);
     let pace = LocalPace::new(settings.per_second());
     Client::new(settings, Arc::new(pace))
 }

@@ -152,7 +152,11 @@ pub fn limits(config: &Config) -> Limits {
 
 /// NCBI at the pace of all who share the table, or the database.
 pub fn client(config: &Config, db: &PgPool, table: Option<&LimitsTable>) -> Client {
-    let settings = eutils_settings(config);
+    client_with(eutils_settings(config), db, table)
+}
+
+/// The same with other settings, such as less patience.
+pub fn client_with(settings: EutilsSettings, db: &PgPool, table: Option<&LimitsTable>) -> Client {
     let per_second = settings.per_second();
     let pace: Arc<dyn Pace> = match table {
         Some(table) => Arc::new(DynamoPace::new(table.clone(), "ncbi", per_second)),

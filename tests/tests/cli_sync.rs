@@ -1,5 +1,7 @@
 //! The commands that talk to NCBI, as a user runs them, against a simulator.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -302,4 +304,31 @@ async fn upstream_text_and_keys_stand_nowhere() {
         .await
         .expect("read");
     assert!(!dump.concat().contains("valid-key"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_without_a_network_says_that_it_waits_and_fails_in_bounded_time() {
+    let archive = Archive::new().await;
+    let search = |url: &str| {
+        let mut command = archive.command(&["search", "asthma"]);
+        command.env("BIO_MCP_PUBMED_BASE_URL", url).env("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "1000");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    // Refused at once: tried again a few times, then said.
+    let began = Instant::now();
+    let refused = Run::from(search("http://127.0.0.1:1/entrez/eutils/").output().expect("runs")).expect(4);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(refused.err.contains("bio-mcp: ") && refused.out.is_empty(), "{refused:?}");
+    // A server that accepts and is silent.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = silent.local_addr().expect("an address");
+    let began = Instant::now();
+    let mut child = search(&format!("http://{address}/entrez/eutils/")).spawn().expect("starts");
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().expect("piped")).read_line(&mut line).expect("read");
+    assert!(line.contains("waiting for NCBI, at most 20 s"), "{line}");
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    child.kill().expect("killed");
+    child.wait().expect("ends");
 }

@@ -149,6 +149,53 @@ async fn killed_at_random_moments_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_five_times_without_a_commit_the_same_command_still_finishes() {
+    let archive = Archive::new().await;
+    let file = large(archive.dir.path(), 60);
+    for point in ["after_start:1", "after_start:1", "after_claim:1", "after_start:2", "before_put:1", "before_put:1"] {
+        let mut child = archive.start(&["ingest", text(&file)], &[SMALL, ("BIO_MCP_CRASH_AT", point)]);
+        assert_eq!(child.wait().expect("ends").signal(), Some(9), "{point} is passed");
+    }
+    let result = archive.ingest(&file);
+    assert_eq!((&result["requested"], &result["failed"]), (&60.into(), &0.into()));
+    assert_eq!(invariants::broken(&archive.database().await).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_four_times_inside_one_fetch_the_same_sync_still_finishes() {
+    let mut corpus = simulator::Corpus::new(shared::syncs::ncbi_day(shared::words::clock::now()));
+    for pmid in 1000..1020 {
+        corpus.add(pmid, "asthma");
+    }
+    let ncbi = tests::sync::simulator(corpus, simulator::Options::default()).await;
+    let archive = Archive::new().await;
+    let url = ncbi.eutils_url();
+    let environment = [("BIO_MCP_PUBMED_BASE_URL", url.as_str()), ("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "1000")];
+    for _ in 0..4 {
+        let killed = [&environment[..], &[("BIO_MCP_CRASH_AT", "before_put:1")]].concat();
+        let mut child = archive.start(&["sync", "asthma", "--incremental"], &killed);
+        assert_eq!(child.wait().expect("ends").signal(), Some(9));
+    }
+    let mut again = archive.command(&["--output", "json", "sync", "asthma", "--incremental"]);
+    let run = tests::program::Run::from(again.envs(environment).output().expect("runs")).expect(0);
+    assert_eq!((&run.json()["archived"], &run.json()["failed"]), (&20.into(), &0.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_is_lost_three_times_without_a_foreground_command_fails() {
+    let archive = Archive::new().await;
+    let file = large(archive.dir.path(), 20);
+    archive.run(&["ingest", "--detach", text(&file)]).expect(0);
+    for _ in 0..3 {
+        let mut child = archive.start(&["worker", "--once"], &[("BIO_MCP_CRASH_AT", "after_start:1")]);
+        assert_eq!(child.wait().expect("ends").signal(), Some(9));
+    }
+    archive.run(&["worker", "--once"]).expect(0);
+    let job = archive.run(&["--output", "json", "jobs", "list"]).expect(0).json()["jobs"][0].clone();
+    assert_eq!(job["state"], "failed", "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_programs_on_one_file_do_it_once() {
     let archive = Archive::new().await;
     let file = large(archive.dir.path(), 1500);

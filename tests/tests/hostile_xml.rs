@@ -161,10 +161,57 @@ fn documents_that_are_not_sets_of_records_say_so() {
     check("<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><PubmedArticleSet/>", |e| {
         matches!(e, SplitError::InternalSubset)
     });
-    check("<PubmedArticleSet></PubmedArticleSet><PubmedArticleSet/>", |e| matches!(e, SplitError::Malformed { .. }));
+    check("<PubmedArticleSet></PubmedArticleSet>text", |e| matches!(e, SplitError::Malformed { .. }));
+    check("<PubmedArticleSet></PubmedArticleSet></PubmedArticleSet>", |e| matches!(e, SplitError::Malformed { .. }));
+    check("<PubmedArticleSet/><html/>", |e| matches!(e, SplitError::NotPubmed(_)));
+    check("<PubmedArticleSet/><?xml version='1.0'?>", |e| matches!(e, SplitError::Truncated { .. }));
+    check("<PubmedArticleSet/><!DOCTYPE PubmedArticleSet>", |e| matches!(e, SplitError::Truncated { .. }));
+    check("<PubmedArticleSet/><?xml version='1.0' encoding='latin1'?><PubmedArticleSet/>", |e| {
+        matches!(e, SplitError::Encoding(_))
+    });
+    check("<PubmedArticleSet/><!DOCTYPE a [<!ENTITY x 'y'>]><PubmedArticleSet/>", |e| {
+        matches!(e, SplitError::InternalSubset)
+    });
     check("<PubmedArticleSet></Other>", |e| matches!(e, SplitError::Truncated { .. }));
     assert_eq!(split(b"\xef\xbb\xbf<PubmedArticleSet/>", 1, LIMIT).expect("empty").len(), 0);
     assert_eq!(split(good(3).as_bytes(), 1, LIMIT).expect("one"), [Found::Good(good(3))], "a record alone");
+}
+
+#[test]
+fn documents_and_bare_records_one_after_the_other_are_read_to_the_end() {
+    let deletion = "<PMID Version='2'>7</PMID>";
+    let deletions = format!("<DeleteCitation>{deletion}</DeleteCitation>");
+    let (one, two, three) = (Found::Good(good(1)), Found::Good(good(2)), Found::Good(good(3)));
+    let check = |document: &str, expected: &[&Found]| {
+        for chunk in [1, 5, usize::MAX] {
+            let found = split(document.as_bytes(), chunk, LIMIT).unwrap_or_else(|e| panic!("{document}: {e}"));
+            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{document}");
+        }
+    };
+    check(&format!("{}\n{}", set(&good(1)), set(&good(2))), &[&one, &two]);
+    check(&format!("\u{feff}{}\u{feff}{}<!-- end -->", set(&good(1)), set(&good(2))), &[&one, &two]);
+    check(&format!("{}<PubmedArticleSet/>{}", set(&good(1)), set(&good(2))), &[&one, &two]);
+    check(&[good(1), good(2), good(3)].join("\n\n"), &[&one, &two, &three]);
+    check(&format!("{}{}{}", good(1), set(&good(2)), good(3)), &[&one, &two, &three]);
+    let deleted = Found::Deleted(deletion.to_owned());
+    check(&format!("{}{deletions}{}", good(1), good(2)), &[&one, &deleted, &two]);
+    check(&format!("{}{}", set(&format!("{}{deletions}", good(1))), set(&good(2))), &[&one, &deleted, &two]);
+    // A bad one among them, and a first document that was cut off, take nothing along.
+    let bad = Found::Bad(Defect::Malformed("a closing tag without its opening tag"));
+    check(&format!("{}<PubmedArticle><a></b></PubmedArticle>{}", good(1), good(2)), &[&one, &bad, &two]);
+    let cut = format!("<PubmedArticleSet>{}<PubmedArticle><MedlineCitation>{}", good(1), set(&good(2)));
+    let found = split(cut.as_bytes(), 3, LIMIT).expect("read to its end");
+    assert!(found.len() == 3 && found[0] == one && matches!(found[1], Found::Bad(_)) && found[2] == two, "{found:?}");
+}
+
+#[test]
+fn a_second_document_cut_anywhere_is_truncated() {
+    let first = set(&good(1));
+    let whole = format!("{first}\n{}", set(&good(2)));
+    for cut in first.len() + 2..whole.len() {
+        let cut = &whole.as_bytes()[..cut];
+        assert!(split(cut, 11, LIMIT).is_err(), "{}", String::from_utf8_lossy(cut));
+    }
 }
 
 proptest! {

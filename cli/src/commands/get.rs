@@ -1,5 +1,6 @@
-//! `get`: a record, now or as it was.
+//! `get`: records, now or as they were.
 
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::archive::{Envelope, Payload};
 use shared::pubmed::Article;
@@ -9,50 +10,125 @@ use shared::words::{Pmid, Sha256};
 use crate::args::Get;
 use crate::failure::{Exit, Failure};
 use crate::out;
+use crate::record_name::RecordName;
 use crate::session::Session;
 
-/// Runs the command.
+/// Objects that are read at once.
+const READS: usize = 16;
+
+/// A payload of the archive with its address.
+struct Found {
+    envelope: Envelope,
+    s3_uri: String,
+}
+
+/// Runs the command. Of several records each is printed or named; the exit code is that of the gravest failure.
 pub async fn run(session: &Session, args: &Get, json: bool) -> Result<Exit, Failure> {
-    let pmid = args.pmid;
-    let uri = match args.as_of {
+    let json = json || args.json;
+    let mut found =
+        stream::iter(&args.records).map(async |name| (*name, find(session, args, *name).await)).buffered(READS);
+    let (mut failures, mut printed) = (Vec::new(), 0);
+    while let Some((name, found)) = found.next().await {
+        // Between records for people an empty line, and after the exact XML of each of several the end of its line.
+        if printed > 0 && !json && !args.xml {
+            out::line("")?;
+        }
+        match print(session, args, name, found, json).await {
+            Ok(()) => printed += 1,
+            Err(failure) if args.records.len() == 1 => return Err(failure),
+            Err(failure) => {
+                failure.show(json);
+                failures.push(failure.exit);
+            }
+        }
+    }
+    let gravest = [Exit::Unavailable, Exit::Failed].into_iter().find(|exit| failures.contains(exit));
+    Ok(gravest.or(failures.first().copied()).unwrap_or(Exit::Done))
+}
+
+async fn find(session: &Session, args: &Get, name: RecordName) -> Result<Option<Found>, Failure> {
+    let RecordName { pmid, version } = name;
+    if let Some(version) = version {
+        return find_version(session, args, pmid, version).await;
+    }
+    let s3_uri = match args.as_of {
         None => records::one(session.db(), pmid).await?.map(|pointer| pointer.s3_uri),
         Some(at) => records::event_as_of(session.db(), pmid, at).await?.map(|event| event.s3_uri),
     };
-    let Some(uri) = uri else {
-        if json {
-            out::json(&json!({ "pmid": pmid, "found": false }))?;
-        }
-        let when = args.as_of.map(|at| format!(" as of {at}")).unwrap_or_default();
-        return Err(Failure::not_found(format!("PMID {pmid} is not in the archive{when}")));
-    };
-    let envelope = envelope(session, pmid, &uri).await?;
-    match &envelope.payload {
-        Payload::Tombstone => deleted(session, &envelope, json).await,
-        Payload::Xml(xml) if args.xml => {
-            out::bytes(xml.as_bytes())?;
-            Ok(Exit::Done)
-        }
-        Payload::Xml(xml) => {
-            let article = parse(pmid, xml)?;
-            if json {
-                let mut answer = json!({
-                    "found": true, "source": "archive", "fetched_at": envelope.fetched_at,
-                    "content_hash": envelope.content_hash(), "s3_uri": uri,
-                });
-                if let (Some(answer), Ok(Value::Object(fields))) =
-                    (answer.as_object_mut(), serde_json::to_value(&article))
-                {
-                    answer.extend(fields);
-                }
-                out::json(&answer)?;
-            } else if args.json {
-                out::json(&article)?;
-            } else {
-                show(&article, &envelope)?;
+    let Some(s3_uri) = s3_uri else { return Ok(None) };
+    Ok(Some(Found { envelope: envelope(session, pmid, &s3_uri).await?, s3_uri }))
+}
+
+/// The newest accepted payload of one version. Of a record that was deleted as a whole, its tombstone.
+async fn find_version(session: &Session, args: &Get, pmid: Pmid, version: i32) -> Result<Option<Found>, Failure> {
+    let mut events = records::events(session.db(), pmid).await?;
+    events.retain(|event| args.as_of.is_none_or(|at| event.accepted_at <= at));
+    let is_deleted = events.last().is_some_and(|event| event.outcome == "deleted");
+    let newest_first = events.into_iter().rev().map(|event| event.s3_uri);
+    let mut read = stream::iter(newest_first)
+        .map(async |s3_uri| (session.engine.archive.envelope(pmid, &s3_uri).await, s3_uri))
+        .buffered(READS);
+    let mut unreadable = None;
+    while let Some((envelope, s3_uri)) = read.next().await {
+        match envelope {
+            Ok(envelope) if is_deleted || envelope.order.version == version => {
+                return Ok(Some(Found { envelope, s3_uri }));
             }
-            Ok(Exit::Done)
+            Ok(_) => {}
+            // It may be the one.
+            Err(error) if error.is_missing_or_damaged() && !is_deleted => {
+                unreadable.get_or_insert(error);
+            }
+            Err(error) => return Err(error.into()),
         }
     }
+    unreadable.map_or(Ok(None), |error| Err(error.into()))
+}
+
+async fn print(
+    session: &Session,
+    args: &Get,
+    name: RecordName,
+    found: Result<Option<Found>, Failure>,
+    json: bool,
+) -> Result<(), Failure> {
+    let RecordName { pmid, version } = name;
+    let Some(Found { envelope, s3_uri }) = found? else {
+        if json {
+            let mut answer = json!({ "pmid": pmid, "found": false });
+            if let Some(version) = version {
+                answer["version"] = json!(version);
+            }
+            out::json(&answer)?;
+        }
+        let when = args.as_of.map(|at| format!(" as of {at}")).unwrap_or_default();
+        return Err(Failure::not_found(match version {
+            None => format!("PMID {pmid} is not in the archive{when}"),
+            Some(version) => format!(
+                "version {version} of PMID {pmid} is not in the archive{when}: `bio-mcp history {pmid}` lists what is"
+            ),
+        }));
+    };
+    let xml = match &envelope.payload {
+        Payload::Tombstone => return deleted(session, &envelope, json).await,
+        Payload::Xml(xml) => xml,
+    };
+    if args.xml {
+        out::bytes(xml.as_bytes())?;
+        return if args.records.len() > 1 { out::line("") } else { Ok(()) };
+    }
+    let article = parse(pmid, xml)?;
+    if !json {
+        return show(&article, &envelope);
+    }
+    let mut answer = json!({
+        "found": true, "source": "archive", "fetched_at": envelope.fetched_at,
+        "content_hash": envelope.content_hash(), "s3_uri": s3_uri,
+    });
+    if let (Some(answer), Ok(Value::Object(fields))) = (answer.as_object_mut(), serde_json::to_value(&article)) {
+        answer.extend(fields);
+    }
+    out::json(&answer)
 }
 
 /// The envelope an address names.
@@ -67,7 +143,7 @@ pub fn parse(pmid: Pmid, xml: &str) -> Result<Article<'_>, Failure> {
     })
 }
 
-async fn deleted(session: &Session, envelope: &Envelope, json: bool) -> Result<Exit, Failure> {
+async fn deleted(session: &Session, envelope: &Envelope, json: bool) -> Result<(), Failure> {
     let events = records::events(session.db(), envelope.pmid).await?;
     let deleted_at = events.iter().rfind(|event| event.outcome == "deleted").map(|event| event.accepted_at);
     let last_hash = events.iter().rev().find_map(|event| event.content_hash.clone());

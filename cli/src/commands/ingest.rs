@@ -5,66 +5,88 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use shared::jobs::{self, FirstUnit, Job, Submission, Submitted};
-use shared::pipelines::pubmed_files::{self, Params};
+use shared::pipelines::pubmed_files::{self, Params, RegisterError, Registered};
 use shared::pubmed::bulk_file;
 use shared::pubmed::download::{Downloaded, FilesServer};
-use shared::words::host;
+use shared::words::{host, telemetry};
 
 use super::work::{announce, detached, report, work};
 use crate::args::Ingest;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
+use crate::{input_files, out};
 
 /// Whether it is the name of a bulk file that is not here: NCBI has it.
 fn is_remote(file: &Path) -> bool {
     !file.exists() && file.to_str().is_some_and(|name| bulk_file::number(name).is_some())
 }
 
-/// Refuses what is not a file before anything is made.
-pub fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
-    for file in files.iter().filter(|file| !is_remote(file)) {
+/// The files of records that arguments name. Refuses what is not a file before anything is made.
+pub fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    for file in given.iter().filter(|file| !is_remote(file) && !file.is_dir()) {
         let metadata = std::fs::metadata(file)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
         if !metadata.is_file() {
             return Err(Failure::usage(format!("{} is not a file", file.display())));
         }
     }
-    Ok(())
+    input_files::expand(given)
 }
 
 /// Runs the command.
 pub async fn run(session: &Session, args: &Ingest, json: bool) -> Result<Exit, Failure> {
     let key = args.idempotency_key.clone();
-    let submitted = submit(session, &args.files, args.as_of, args.priority, key).await?;
+    let Registration { submitted, refused } = submit(session, &args.files, args.as_of, args.priority, key).await?;
+    refused.iter().for_each(|failure| failure.show(json));
+    // The others are archived all the same.
+    let exit =
+        |exit| if refused.is_empty() || !matches!(exit, Exit::Done | Exit::Partial) { exit } else { Exit::Usage };
     session.engine.wake_after_commit().await;
     let job = submitted.job().clone();
     if args.detach {
-        return detached(&job, json);
+        return detached(&job, json).map(exit);
     }
     announce(&submitted, json);
     // One unit a file, and its stages use every core.
     let job = work(session, &job, 1).await?;
-    report(&job, json)
+    report(&job, json).map(exit)
 }
 
-/// Registers files and submits a job over them.
+/// A job over files, and those that are not part of it.
+pub struct Registration {
+    /// The job.
+    pub submitted: Submitted,
+    /// Why files were refused, each with its name.
+    pub refused: Vec<Failure>,
+}
+
+/// Registers files and submits a job over those that can be read; it fails when none can.
 pub async fn submit(
     session: &Session,
     files: &[PathBuf],
     as_of: Option<DateTime<Utc>>,
     priority: i16,
     idempotency_key: Option<String>,
-) -> Result<Submitted, Failure> {
+) -> Result<Registration, Failure> {
     let hostname = host::name();
-    let mut registered = Vec::new();
+    let (mut registered, mut refused) = (Vec::new(), Vec::new());
     for file in files {
         let fetched = if is_remote(file) { Some(fetch(session, file).await?) } else { None };
         let path = fetched.as_ref().map_or(file.as_path(), |fetched| fetched.path.as_path());
-        let mut one = pubmed_files::register(session.db(), &hostname, path, session.config.max_file_bytes).await?.file;
-        one.as_of = fetched.and_then(|fetched| fetched.last_modified);
-        if !registered.contains(&one) {
-            registered.push(one);
+        match pubmed_files::register(session.db(), &hostname, path, session.config.max_file_bytes).await {
+            Ok(Registered { mut file, .. }) => {
+                file.as_of = fetched.and_then(|fetched| fetched.last_modified);
+                if !registered.contains(&file) {
+                    registered.push(file);
+                }
+            }
+            Err(RegisterError::Db(error)) => return Err(error.into()),
+            Err(error) => refused.push(Failure::usage(telemetry::chain(&error))),
         }
+    }
+    if registered.is_empty() {
+        let messages: Vec<String> = refused.into_iter().map(|failure| failure.message).collect();
+        return Err(Failure::usage(messages.join("; ")));
     }
     registered.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
     let params = Params { files: registered, hostname: hostname.clone(), as_of };
@@ -76,7 +98,8 @@ pub async fn submit(
         first_unit: FirstUnit { required_hostname: Some(hostname), ..submission.first_unit },
         ..submission
     };
-    Ok(jobs::submit(session.db(), &submission, session.limits()).await?)
+    let submitted = jobs::submit(session.db(), &submission, session.limits()).await?;
+    Ok(Registration { submitted, refused })
 }
 
 /// Fetches a bulk file of NCBI into the data directory.
@@ -84,12 +107,12 @@ async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, Failure> {
     let dir = session.data_dir.downloads();
     std::fs::create_dir_all(&dir)?;
     let name = name.display().to_string();
-    eprintln!("{name} is not here: fetching it from NCBI");
+    out::note(format_args!("{name} is not here: fetching it from NCBI"));
     Ok(FilesServer::new(&session.config.pubmed.files_url).download(&name, &dir).await?)
 }
 
 /// Submits and works on one file; for the demo.
 pub async fn one_file(session: &Session, file: &Path) -> Result<Job, Failure> {
-    let submitted = submit(session, &[file.to_owned()], None, 0, None).await?;
-    work(session, submitted.job(), 1).await
+    let registration = submit(session, &[file.to_owned()], None, 0, None).await?;
+    work(session, registration.submitted.job(), 1).await
 }

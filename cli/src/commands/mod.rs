@@ -33,11 +33,11 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
 /// Runs what was asked for.
-pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
+pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
     let json = args.output == Output::Json;
     let given = args.data_dir.as_deref();
     match args.command {
-        Command::Parse(parse) => return parse::run(&parse, &config),
+        Command::Parse(parse) => return parse::run(&parse, &config, json),
         Command::Search(search) => return search::run(&search, given, config, json).await,
         Command::Simulator(args) => return simulator::run(&args, json).await,
         Command::Sync(sync) if sync.dry_run => return sync::dry_run(&sync, given, config, json).await,
@@ -58,8 +58,8 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
             | Command::Mcp
             | Command::Call { .. }
     );
-    if let Command::Ingest(ingest) = &args.command {
-        ingest::check_files(&ingest.files)?;
+    if let Command::Ingest(ingest) = &mut args.command {
+        ingest.files = ingest::files(&ingest.files)?;
     }
     let data_dir = if creates { DataDir::find_or_create(given)? } else { DataDir::find(given)? };
     let session = Session::open(config, data_dir).await?;
@@ -75,7 +75,7 @@ pub async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Get(args) => get::run(&session, &args, json).await,
         Command::History { pmid } => history::run(&session, pmid, json).await,
         Command::Diff { pmid, from, to } => diff::run(&session, pmid, from, to, json).await,
-        Command::Export(args) => export::run(&session, &args).await,
+        Command::Export(args) => export::run(&session, &args, json).await,
         Command::Status => status::run(&session, json).await,
         Command::Worker(args) => worker::run(&session, args.once).await,
         Command::Jobs(args) => jobs::run(&session, args, json).await,

@@ -43,7 +43,7 @@ pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Ex
                 answer["text"] = json!(String::from_utf8_lossy(&bytes));
                 out::json(&answer)?;
             } else {
-                eprintln!("record {} of {}: {}", entry.n, entry.source, out::plain(&entry.reason));
+                out::note(format_args!("record {} of {}: {}", entry.n, entry.source, out::plain(&entry.reason)));
                 out::bytes(&bytes)?;
             }
             Ok(Exit::Done)

@@ -10,8 +10,8 @@ use shared::words::config::Config;
 use crate::args::{Search, Sort};
 use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};
-use crate::out;
 use crate::session::{self, Session};
+use crate::{out, waiting};
 
 /// Runs the command. Beside an archive it keeps the pace of all its workers; without one, its own.
 pub async fn run(args: &Search, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, Failure> {
@@ -21,7 +21,7 @@ pub async fn run(args: &Search, data_dir: Option<&Path>, config: Config, json: b
         return search(&client, args, &query, json).await;
     };
     let session = Session::open(config, data_dir).await?;
-    let result = search(&session.client, args, &query, json).await;
+    let result = search(&session.impatient_client(), args, &query, json).await;
     session.close().await;
     result
 }
@@ -41,7 +41,8 @@ async fn search(
     });
     // A page across the last result that is handed out would be cut silently.
     let limit = args.limit.min(client.settings().cap.saturating_sub(args.offset));
-    let page = client.search(&SearchRequest { query, slice: None, start: args.offset, limit, sort }).await?;
+    let request = SearchRequest { query, slice: None, start: args.offset, limit, sort };
+    let page = waiting::for_ncbi(client.search(&request)).await?;
     if json {
         out::json(&json!({
             "query": query.as_str(), "query_translation": page.query_translation, "total_count": page.count,
@@ -51,15 +52,15 @@ async fn search(
         return Ok(Exit::Done);
     }
     let count = i64::try_from(page.count).unwrap_or(i64::MAX);
-    eprintln!("{} records{}", out::count(count), if page.count == 0 { "" } else { ":" });
+    out::note(format_args!("{} records{}", out::count(count), if page.count == 0 { "" } else { ":" }));
     for pmid in &page.pmids {
         out::line(&pmid.to_string())?;
     }
     if let Some(translation) = page.query_translation.filter(|translation| translation != query.as_str()) {
-        eprintln!("understood as: {}", out::plain(&translation));
+        out::note(format_args!("understood as: {}", out::plain(&translation)));
     }
     for warning in &page.warnings {
-        eprintln!("warning: {}", out::plain(warning));
+        out::note(format_args!("warning: {}", out::plain(warning)));
     }
     Ok(Exit::Done)
 }

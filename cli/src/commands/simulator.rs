@@ -41,7 +41,10 @@ pub async fn run(args: &args::Simulator, json: bool) -> Result<Exit, Failure> {
     } else {
         out::line(&format!("export BIO_MCP_PUBMED_BASE_URL={}", server.eutils_url()))?;
         out::line(&format!("export BIO_MCP_PUBMED_FILES_URL={}", server.files_url()))?;
-        eprintln!("{} constructed records; `all` finds every one, `tenth` one in ten; Ctrl-C ends it", args.records);
+        out::note(format_args!(
+            "{} constructed records; `all` finds every one, `tenth` one in ten; Ctrl-C ends it",
+            args.records
+        ));
     }
     tokio::select! {
         () = server.serve() => {}

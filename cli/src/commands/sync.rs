@@ -17,13 +17,13 @@ use super::work::{announce, detached, report, work};
 use crate::args::Sync;
 use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};
-use crate::out;
 use crate::session::{self, Session};
+use crate::{out, waiting};
 
 /// Runs the command.
 pub async fn run(session: &Session, args: &Sync, json: bool) -> Result<Exit, Failure> {
     if session.config.pubmed.email.is_none() && !json {
-        eprintln!("BIO_MCP_PUBMED_EMAIL is not set: NCBI asks for an address to write to before it blocks anybody");
+        out::note("BIO_MCP_PUBMED_EMAIL is not set: NCBI asks for a contact e-mail");
     }
     let submitted = submit(session, args).await?;
     session.engine.wake_after_commit().await;
@@ -68,7 +68,10 @@ pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure
         }
         syncs::bind(session.db(), &params.query_key, &params.query).await?;
         if !syncs::set_watermarks_by_hand(session.db(), &params.query_key, start_of(day), "local").await? {
-            eprintln!("{} is being synced: going on with that run, its watermarks are not moved", params.query_key);
+            out::note(format_args!(
+                "{} is being synced: resuming that run, its watermarks are not moved",
+                params.query_key
+            ));
         }
     }
     Ok(submit_incremental(session.db(), &params, session.limits(), with).await?)
@@ -94,12 +97,17 @@ fn query_of(args: &Sync, known: Option<&SyncQuery>) -> Result<String, Failure> {
 }
 
 /// PMIDs as given; each that is none is named.
-fn pmids(given: &[String]) -> Result<Vec<Pmid>, Failure> {
+pub fn pmids(given: &[String]) -> Result<Vec<Pmid>, Failure> {
     let mut text = given.join(" ");
     if given == ["-"] {
         text.clear();
         std::io::stdin().read_to_string(&mut text)?;
     }
+    pmids_of(&text)
+}
+
+/// PMIDs in a text, separated by commas, white space or line ends.
+pub fn pmids_of(text: &str) -> Result<Vec<Pmid>, Failure> {
     let words: Vec<&str> = text.split([',', ' ', '\n', '\r', '\t']).filter(|word| !word.is_empty()).collect();
     let bad: Vec<&str> = words.iter().filter(|word| Pmid::parse(word).is_err()).copied().collect();
     if !bad.is_empty() {
@@ -131,7 +139,7 @@ pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json:
         let client = session::lone_client(&config);
         let query = Query::parse(&query).map_err(|error| Failure::usage(error.to_string()))?;
         let plan = RunPlan::new(query.as_str().to_owned(), Start::default(), 0, clock::now());
-        estimate(&client, &query, &plan, args.limit).await?
+        waiting::for_ncbi(estimate(&client, &query, &plan, args.limit)).await?
     };
     show(&found, json)
 }
@@ -149,7 +157,7 @@ async fn with_archive(session: &Session, args: &Sync) -> Result<Estimate, Failur
     let start = Start { watermarks, resume, is_limited: args.limit.is_some() };
     let plan = RunPlan::new(params.query.clone(), start, params.overlap_days, clock::now());
     let query = Query::parse(&params.query).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(estimate(&session.client, &query, &plan, args.limit).await?)
+    Ok(waiting::for_ncbi(estimate(&session.impatient_client(), &query, &plan, args.limit)).await?)
 }
 
 fn show(estimate: &Estimate, json: bool) -> Result<Exit, Failure> {

@@ -26,7 +26,7 @@ pub fn run(token: &Token, json: bool) -> Result<Exit, Failure> {
     }
     out::line(&format!("token  {token}"))?;
     out::line(&format!("hash   {hash}"))?;
-    eprintln!("The client sends `Authorization: Bearer` and the token; it is not kept anywhere.");
-    eprintln!("The server is started with BIO_MCP_AUTH_TOKENS={setting}");
+    out::note("The client sends `Authorization: Bearer` and the token; it is not kept anywhere.");
+    out::note(format_args!("The server is started with BIO_MCP_AUTH_TOKENS={setting}"));
     Ok(Exit::Done)
 }

@@ -87,7 +87,7 @@ impl Reporter {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_terminal && last.elapsed() >= PROGRESS_INTERVAL {
             *last = Instant::now();
-            eprintln!("{text}");
+            out::note(text);
         }
     }
 

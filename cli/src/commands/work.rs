@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
-use shared::ingest::Worker;
+use shared::ingest::{self, Worker};
 use shared::jobs::{self, Job, JobState, Submitted};
 use shared::words::ErrorCode;
 use tokio::task::JoinSet;
@@ -33,7 +33,7 @@ pub fn announce(submitted: &Submitted, json: bool) {
     }
     let job = submitted.job();
     let is_old = matches!(submitted, Submitted::Replayed(_)) && !job.state.is_terminal();
-    eprintln!("job {}{}", job.id, if is_old { " (going on with it)" } else { "" });
+    out::note(format_args!("job {}{}", job.id, if is_old { " (resumed)" } else { "" }));
 }
 
 /// Works on a job with so many units at a time while following it, until it has ended. Stopped by
@@ -44,6 +44,8 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, F
     // Who waits for this job has chosen it: jobs that nobody works on must not keep it from starting.
     let mut engine = session.engine.clone();
     engine.settings.tool_limits.clear();
+    // Before the first worker takes back what the last command left: that one may have been killed, and killed again.
+    ingest::restart(&engine, id, &session.data_dir.workers()).await?;
     let mut working = JoinSet::new();
     let mut shutdowns = Vec::new();
     for _ in 0..workers {
@@ -89,11 +91,11 @@ pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
     let older = result["older"].as_i64().unwrap_or(0);
     if older > 0 {
         let (records, are) = if older == 1 { ("record", "is") } else { ("records", "are") };
-        eprintln!(
+        out::note(format_args!(
             "warning: {} {records} {are} older than what the archive has, and skipped: a later file or fetch was \
              archived before",
             out::count(older)
-        );
+        ));
     }
     if json {
         let mut answer = json!({ "job_id": job.id, "state": job.state, "error": job.error });

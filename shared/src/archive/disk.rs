@@ -155,7 +155,7 @@ impl DiskStore {
         match fs::read(&path) {
             Ok(bytes) => {
                 let object = found(bytes);
-                if object.version == *version { Ok(object) } else { Err(not_found()) }
+                if object.version == *version { Ok(object) } else { Err(StoreError::Damaged(key.to_string())) }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err(not_found()),
             Err(e) => Err(failed("reading", &path, e)),

@@ -76,6 +76,9 @@ pub enum EnvelopeError {
     /// They are not the JSON of an envelope.
     #[error("the envelope is not valid JSON of its format")]
     Json(#[from] serde_json::Error),
+    /// The store found other bytes under the version than were stored.
+    #[error("its bytes are not those of its version")]
+    OtherBytes,
     /// Made by a newer program.
     #[error("envelope version {0} is newer than this program, which reads version {VERSION}: update it")]
     Version(u32),

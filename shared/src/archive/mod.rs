@@ -54,6 +54,18 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether there is no such object or version.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Store(StoreError::NotFound(_)))
+    }
+
+    /// Whether the fault is that of one object; otherwise the store could not be read, which may pass.
+    pub fn is_missing_or_damaged(&self) -> bool {
+        self.is_missing() || matches!(self, Self::Damaged { .. })
+    }
+}
+
 impl Archive {
     /// An archive in `store`; records up to `max_record_bytes` of XML are accepted.
     pub fn new(store: Arc<dyn Store>, layout: Layout, max_record_bytes: usize) -> Self {
@@ -79,7 +91,15 @@ impl Archive {
     /// payload's hash has been checked against the envelope's.
     pub async fn envelope(&self, pmid: Pmid, address: &str) -> Result<Envelope, ReadError> {
         let key = self.layout.record_at(pmid, address);
-        self.envelope_at(&key, uri::version_of(address).as_ref()).await.map(|(envelope, _)| envelope)
+        let version = uri::version_of(address);
+        match self.envelope_at(&key, version.as_ref()).await {
+            // Where a version is the hash of its bytes, damaged ones are those of no version.
+            Err(missing) if missing.is_missing() && version.is_some() => match self.envelope_at(&key, None).await {
+                Err(damaged @ ReadError::Damaged { .. }) => Err(damaged),
+                _ => Err(missing),
+            },
+            read => read.map(|(envelope, _)| envelope),
+        }
     }
 
     /// The envelope under a key with the version it was read from.
@@ -88,7 +108,10 @@ impl Archive {
         key: &Key,
         version: Option<&VersionId>,
     ) -> Result<(Envelope, StoredVersion), ReadError> {
-        let object = self.store.get(key, version).await?;
+        let object = match self.store.get(key, version).await {
+            Err(StoreError::Damaged(key)) => return Err(ReadError::Damaged { key, source: EnvelopeError::OtherBytes }),
+            read => read?,
+        };
         let envelope = self.decode(key, &object.bytes)?;
         Ok((envelope, StoredVersion { version: object.version, etag: object.etag }))
     }

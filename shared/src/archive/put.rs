@@ -142,7 +142,7 @@ impl Archive {
                 Ok(object) if self.is_draft(&object.bytes, draft) => {
                     return Ok(Some(StoredVersion { version: object.version, etag: object.etag }));
                 }
-                Ok(_) | Err(StoreError::NotFound(_)) => {}
+                Ok(_) | Err(StoreError::NotFound(_) | StoreError::Damaged(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -108,6 +108,9 @@ pub enum StoreError {
     /// No such object or version.
     #[error("no object {0} in the archive")]
     NotFound(String),
+    /// The bytes of a version are not those that were stored.
+    #[error("object {0} is damaged: its bytes are not those of its version")]
+    Damaged(String),
     /// The condition of a put did not hold: look at what is there and decide again.
     #[error("the object under this key is not the expected one")]
     Precondition,

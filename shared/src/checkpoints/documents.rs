@@ -24,10 +24,10 @@ pub async fn documents(
     after: Option<Pmid>,
     limit: i64,
 ) -> Result<Vec<Document>, DbError> {
-    let sql = if checkpoint.primary_queries.is_empty() {
-        include_str!("documents.sql")
-    } else {
-        include_str!("documents_of_queries.sql")
+    let sql = match checkpoint.primary_queries.len() {
+        0 => include_str!("documents.sql"),
+        1 => include_str!("documents_of_query.sql"),
+        _ => include_str!("documents_of_queries.sql"),
     };
     Ok(sqlx::query_as(sql)
         .bind(checkpoint.seq)

@@ -5,12 +5,14 @@
 
 mod changes;
 mod documents;
+mod states;
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
 pub use changes::{Change, Changes, changes};
 pub use documents::{Document, document, documents};
+pub use states::{Position, State, states_of, states_since};
 
 use crate::db::{self, DbError};
 
@@ -129,6 +131,23 @@ pub async fn list(db: &PgPool, limit: i64, offset: i64) -> Result<(Vec<Checkpoin
 pub async fn delete(db: &PgPool, checkpoint_id: &str) -> Result<bool, DbError> {
     let deleted = sqlx::query("delete from corpus_checkpoints where checkpoint_id = $1").bind(checkpoint_id);
     Ok(deleted.execute(db).await?.rows_affected() > 0)
+}
+
+impl Checkpoint {
+    /// The corpus of some queries, or the whole archive, at an event; without a row of its own.
+    pub fn at(seq: i64, primary_queries: Vec<String>) -> Self {
+        Self {
+            checkpoint_id: String::new(),
+            name: String::new(),
+            description: None,
+            primary_queries,
+            parent_checkpoint_id: None,
+            seq,
+            total_documents: 0,
+            digest: String::new(),
+            created_at: DateTime::default(),
+        }
+    }
 }
 
 /// The whole archive now.

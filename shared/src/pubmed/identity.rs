@@ -54,8 +54,7 @@ pub fn of_deletion(element: &[u8]) -> Result<(Pmid, Option<i32>), IdentityError>
     let Scan::Found(Markup::Open(name), end) = markup::scan(element, 0) else {
         return Err(IdentityError::NoPmid);
     };
-    let named = markup::attribute_value(element, name.end, b"Version").is_some();
-    let version = named.then(|| version(element, name.end)).transpose()?;
+    let version = named_version(element, name.end)?;
     pmid(&text_until_close(element, end)).map(|pmid| (pmid, version))
 }
 
@@ -73,15 +72,19 @@ fn pmid(text: &str) -> Result<Pmid, IdentityError> {
     Pmid::parse(text.trim()).map_err(|_| IdentityError::BadPmid)
 }
 
+/// A record without a Version is the first.
 fn version(tag: &[u8], name_end: usize) -> Result<i32, IdentityError> {
-    match markup::attribute_value(tag, name_end, b"Version") {
-        None => Ok(1),
-        Some(value) => std::str::from_utf8(value)
-            .ok()
-            .and_then(|value| value.trim().parse().ok())
-            .filter(|version| *version >= 1)
-            .ok_or(IdentityError::BadVersion),
-    }
+    named_version(tag, name_end).map(|version| version.unwrap_or(1))
+}
+
+fn named_version(tag: &[u8], name_end: usize) -> Result<Option<i32>, IdentityError> {
+    let Some(value) = markup::attribute_value(tag, name_end, b"Version") else { return Ok(None) };
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|value| value.trim().parse().ok())
+        .filter(|version| *version >= 1)
+        .map(Some)
+        .ok_or(IdentityError::BadVersion)
 }
 
 fn find(slice: &[u8], inner: &[u8], last: Option<&[u8]>) -> Result<Identity, IdentityError> {

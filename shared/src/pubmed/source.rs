@@ -1,15 +1,18 @@
-//! A file of records, plain or gzip, read as a stream with limits on what comes out.
+//! A file of records, plain or gzip, read as a stream with limits on what is unpacked.
 
+mod gzip_members;
+
+use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
-use flate2::bufread::MultiGzDecoder;
 
 use super::split::SplitError;
+use gzip_members::{Counted, Input, Members};
 
 /// The most a gzip stream may grow by, once it is over [`RATIO_FREE_BYTES`]; real record files
 /// grow about tenfold.
@@ -17,6 +20,9 @@ const MAX_RATIO: u64 = 200;
 
 /// Small files may have any ratio.
 const RATIO_FREE_BYTES: u64 = 64 << 20;
+
+/// The fixed part of a gzip header.
+const GZIP_HEAD_BYTES: usize = 10;
 
 /// A file of records that cannot be read to its end. What was read before stands.
 #[derive(Debug, thiserror::Error)]
@@ -93,52 +99,75 @@ pub struct FileSource {
 }
 
 enum Inner {
-    Plain(BufReader<Counted>),
-    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
+    Plain(Input),
+    Gzip(Members),
 }
 
 /// How far a file has been read, readable while it is.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<AtomicU64>);
+pub struct Progress(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    read_bytes: AtomicU64,
+    ignored_bytes: AtomicU64,
+}
 
 impl Progress {
-    /// Bytes of the file as it lies there (compressed, if it is).
+    /// Bytes read of the file as it is stored (compressed, if it is).
     pub fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.read_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What was found after the gzip data and ignored, as gzip does; known when the file has been read to its end.
+    pub fn ignored(&self) -> Option<IgnoredBytes> {
+        let bytes = self.0.ignored_bytes.load(Ordering::Relaxed);
+        (bytes > 0).then_some(IgnoredBytes(bytes))
     }
 }
 
-struct Counted(File, Progress);
+/// Bytes after the gzip data that are no gzip: zeros of a tape or disk block, or the rest of something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IgnoredBytes(pub u64);
 
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.0.read(buffer)?;
-        self.1.0.fetch_add(n as u64, Ordering::Relaxed);
-        Ok(n)
+impl fmt::Display for IgnoredBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes after the gzip data are ignored: the file may have been changed on its way", self.0)
     }
 }
 
 impl FileSource {
     /// Opens a file; at most `limit_bytes` of XML are read from it.
     pub fn open(path: &Path, limit_bytes: u64) -> Result<Self, FileError> {
-        let progress = Progress::default();
-        let mut file = File::open(path).map_err(FileError::Io)?;
-        let mut head = [0u8; 10];
-        let mut filled = 0;
-        while filled < head.len() {
-            match file.read(&mut head[filled..]).map_err(FileError::Io)? {
-                0 => break,
-                n => filled += n,
-            }
-        }
-        file.rewind().map_err(FileError::Io)?;
-        let gzip = head.starts_with(&[0x1f, 0x8b]);
-        if !gzip && filled > 0 && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz")) {
+        let file = File::open(path).map_err(FileError::Io)?;
+        let source = Self::new(file, limit_bytes)?;
+        let named_gzip = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+        if named_gzip && matches!(source.inner, Inner::Plain(_)) && source.progress.bytes() > 0 {
             return Err(FileError::NotGzip);
         }
-        let mtime = if gzip { u32::from_le_bytes([head[4], head[5], head[6], head[7]]) } else { 0 };
-        let reader = BufReader::with_capacity(64 * 1024, Counted(file, progress.clone()));
-        let inner = if gzip { Inner::Gzip(Box::new(MultiGzDecoder::new(reader))) } else { Inner::Plain(reader) };
+        Ok(source)
+    }
+
+    /// Reads from a file, a pipe or standard input; gzip is recognised by its first bytes. Nothing is read twice.
+    pub fn new(mut reader: impl Read + Send + 'static, limit_bytes: u64) -> Result<Self, FileError> {
+        let progress = Progress::default();
+        let mut head = [0u8; GZIP_HEAD_BYTES];
+        let mut filled = 0;
+        while filled < head.len() {
+            match reader.read(&mut head[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(FileError::Io(error)),
+            }
+        }
+        progress.0.read_bytes.store(filled as u64, Ordering::Relaxed);
+        let is_gzip = head.starts_with(&gzip_members::MAGIC);
+        let mtime = if is_gzip { u32::from_le_bytes([head[4], head[5], head[6], head[7]]) } else { 0 };
+        let counted =
+            Counted { reader: Box::new(reader), pending: head[..filled].to_vec(), progress: progress.clone() };
+        let input = BufReader::with_capacity(64 * 1024, counted);
+        let inner = if is_gzip { Inner::Gzip(Members::new(input)) } else { Inner::Plain(input) };
         let as_of = DateTime::from_timestamp(i64::from(mtime), 0).unwrap_or_default();
         Ok(Self { inner, as_of, progress, unpacked: 0, limit_bytes })
     }

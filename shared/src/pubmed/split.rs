@@ -1,4 +1,7 @@
-//! Splits a PubMed document into byte-exact record slices, in constant memory.
+//! Splits PubMed documents into byte-exact record slices, in constant memory.
+//!
+//! The input is one set of records, several documents one after the other (concatenated files), bare records without
+//! a set around them, or any mixture of these.
 //!
 //! A slice runs from `<` of the record's opening tag to `>` of its closing tag, exactly as
 //! received. Comments, CDATA sections, odd white space and `>` in attribute values do not confuse
@@ -11,6 +14,9 @@ use super::markup::{self, Markup, Scan};
 
 /// How much is read at once, and the least buffer.
 const CHUNK: usize = 256 * 1024;
+
+/// May be in front of a document.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// How many first bytes of an oversized record are handed out.
 const OVERSIZED_HEAD: usize = 1024 * 1024;
@@ -113,7 +119,7 @@ pub struct Splitter<R> {
     base: u64,
     ended: bool,
     state: State,
-    /// Name of the set element; empty when the root is a record itself.
+    /// Name of the set element; empty outside of a set.
     root: Vec<u8>,
     max_record_bytes: usize,
     /// Open elements of the current record: names as ranges relative to its start.
@@ -183,16 +189,25 @@ impl<R: Read> Splitter<R> {
         if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
             return Err(SplitError::Encoding("UTF-16".to_owned()));
         }
-        if head.starts_with(&[0xef, 0xbb, 0xbf]) {
-            self.at = 3;
-        }
-        if let Some(encoding) = declared_encoding(&head[self.at..])
-            && !["utf-8", "utf8", "us-ascii"].contains(&encoding.to_ascii_lowercase().as_str())
-        {
-            return Err(SplitError::Encoding(encoding));
+        if head.starts_with(&BYTE_ORDER_MARK) {
+            self.at = BYTE_ORDER_MARK.len();
         }
         self.state = State::Prolog;
         Ok(())
+    }
+
+    /// Whether an instruction outside of any set is an XML declaration, of an encoding that can be read.
+    fn is_declaration(&self, end: usize) -> Result<bool, SplitError> {
+        let Some(rest) = self.buffer[self.at..end].strip_prefix(b"<?xml") else { return Ok(false) };
+        if !rest.first().is_some_and(u8::is_ascii_whitespace) {
+            return Ok(false); // an instruction with a longer name
+        }
+        match markup::attribute_value(&rest[..rest.len() - 2], 0, b"encoding").map(String::from_utf8_lossy) {
+            Some(encoding) if !["utf-8", "utf8", "us-ascii"].contains(&encoding.to_ascii_lowercase().as_str()) => {
+                Err(SplitError::Encoding(encoding.into_owned()))
+            }
+            _ => Ok(true),
+        }
     }
 
     /// Skips to the next record or deletion, following the structure of the set.
@@ -210,6 +225,9 @@ impl<R: Read> Splitter<R> {
                     _ => Err(self.truncated()),
                 };
             }
+            if self.state == State::Epilog && self.passes_byte_order_mark()? {
+                continue;
+            }
             if self.buffer[self.at] != b'<' && self.state == State::Set {
                 return Ok(Next::Garbage("text outside of any record"));
             }
@@ -222,9 +240,31 @@ impl<R: Read> Splitter<R> {
             };
             let start = self.at;
             match (markup, self.state) {
-                (Markup::Comment | Markup::Instruction, _) | (Markup::Doctype, State::Prolog) => self.at = end,
+                (Markup::Instruction, State::Prolog | State::Epilog) => {
+                    if self.is_declaration(end)? {
+                        self.state = State::Prolog; // of another document, where there was one before
+                    }
+                    self.at = end;
+                }
+                (Markup::Comment | Markup::Instruction, _) => self.at = end,
+                (Markup::Doctype, State::Prolog | State::Epilog) => {
+                    self.at = end;
+                    self.state = State::Prolog;
+                }
                 (Markup::InternalSubset, _) => return Err(SplitError::InternalSubset),
-                (Markup::Open(name) | Markup::Empty(name), State::Prolog) => {
+                (Markup::Open(name), State::Prolog | State::Epilog | State::Set)
+                    if &self.buffer[name.clone()] == b"DeleteCitation" =>
+                {
+                    self.at = end;
+                    self.state = State::Deletions;
+                }
+                (Markup::Empty(name), State::Prolog | State::Epilog | State::Set)
+                    if &self.buffer[name.clone()] == b"DeleteCitation" =>
+                {
+                    self.at = end;
+                    self.state = self.after_deletions();
+                }
+                (Markup::Open(name) | Markup::Empty(name), State::Prolog | State::Epilog) => {
                     let name = self.buffer[name].to_vec();
                     if is_record(&name) {
                         self.state = State::Epilog;
@@ -234,16 +274,13 @@ impl<R: Read> Splitter<R> {
                         return Err(SplitError::NotPubmed(String::from_utf8_lossy(&name).into_owned()));
                     }
                     let empty = self.buffer[end - 2] == b'/';
-                    self.root = name;
                     self.at = end;
-                    self.state = if empty { State::Epilog } else { State::Set };
-                }
-                (Markup::Open(name), State::Set) if &self.buffer[name.clone()] == b"DeleteCitation" => {
-                    self.at = end;
-                    self.state = State::Deletions;
-                }
-                (Markup::Empty(name), State::Set) if &self.buffer[name.clone()] == b"DeleteCitation" => {
-                    self.at = end;
+                    if empty {
+                        self.state = State::Epilog;
+                    } else {
+                        self.root = name;
+                        self.state = State::Set;
+                    }
                 }
                 (Markup::Open(_) | Markup::Empty(_), State::Set) => return Ok(Next::Record),
                 (Markup::Open(name), State::Deletions) if &self.buffer[name.clone()] == b"PMID" => {
@@ -251,10 +288,11 @@ impl<R: Read> Splitter<R> {
                 }
                 (Markup::Close(name), State::Deletions) if &self.buffer[name.clone()] == b"DeleteCitation" => {
                     self.at = end;
-                    self.state = State::Set;
+                    self.state = self.after_deletions();
                 }
                 (Markup::Close(name), State::Set) if self.buffer[name.clone()] == self.root[..] => {
                     self.at = end;
+                    self.root.clear();
                     self.state = State::Epilog;
                 }
                 (_, State::Set) => return Ok(Next::Garbage("markup where a record belongs")),
@@ -262,6 +300,21 @@ impl<R: Read> Splitter<R> {
                 _ => return Err(self.malformed(start, "an element where none belongs")),
             }
         }
+    }
+
+    /// Deletions are in a set, or bare.
+    fn after_deletions(&self) -> State {
+        if self.root.is_empty() { State::Epilog } else { State::Set }
+    }
+
+    /// Passes over a byte order mark, which a concatenated document may start with.
+    fn passes_byte_order_mark(&mut self) -> Result<bool, SplitError> {
+        while BYTE_ORDER_MARK.starts_with(&self.buffer[self.at..self.filled]) && self.fill_from(self.at)? {}
+        let found = self.buffer[self.at..self.filled].starts_with(&BYTE_ORDER_MARK);
+        if found {
+            self.at += BYTE_ORDER_MARK.len();
+        }
+        Ok(found)
     }
 
     /// The markup at `self.at`, reading on until it is complete.
@@ -542,11 +595,4 @@ enum Step {
     Done(usize),
     More,
     Bad(Defect),
-}
-
-fn declared_encoding(head: &[u8]) -> Option<String> {
-    let rest = head.strip_prefix(b"<?xml")?;
-    let end = memchr::memmem::find(rest, b"?>")?;
-    let value = markup::attribute_value(&rest[..end], 0, b"encoding")?;
-    Some(String::from_utf8_lossy(value).into_owned())
 }

@@ -36,7 +36,7 @@ pub async fn run(
     mut config: Config,
 ) -> Result<Exit, Failure> {
     if let Some(file) = file {
-        ingest::check_files(&[file.to_owned()])?;
+        ingest::files(&[file.to_owned()])?;
     }
     let dir = data_dir.map_or_else(|| PathBuf::from(DIR), Path::to_owned);
     prepare(&dir, &config)?;

@@ -20,7 +20,7 @@ pub struct Tried {
 
 pub fn say(text: &str) -> Result<(), Failure> {
     out::line(&format!("\n{}", out::bold(text)))?;
-    std::io::stdout().flush()?;
+    out::stdout().flush()?;
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use named::NamedFile;
 
 use super::archiving;
 use crate::ingest::{Batch, NewUnit, Pipeline, Plan, UnitContext, UnitError};
-use crate::jobs::Job;
+use crate::jobs::{self, Job};
 use crate::pubmed::bulk_file;
 use crate::pubmed::download::FilesServer;
 use crate::words::ErrorCode;
@@ -225,6 +225,14 @@ impl Pipeline for PubmedFiles {
     }
 }
 
+/// Warns about a file: in the log of its job, and to the person at a command line.
+async fn warn(context: &UnitContext, message: &str) -> Result<(), UnitError> {
+    tracing::warn!(target: "bio_mcp::input", "{message}");
+    let mut connection = context.engine.db.acquire().await?;
+    jobs::write_log(&mut connection, context.lease.job, jobs::Level::Warn, message, json!({})).await?;
+    Ok(())
+}
+
 fn panicked(error: &tokio::task::JoinError) -> UnitError {
     tracing::error!(%error, "a stage of the unit panicked");
     UnitError::Failed {
@@ -262,7 +270,8 @@ async fn store_and_commit(
         committed.send_replace(batch.number);
         match batch.end {
             End::More => {}
-            End::Finished => return Ok(()),
+            End::Finished(None) => return Ok(()),
+            End::Finished(Some(ignored)) => return warn(context, &format!("{file_name}: {ignored}")).await,
             End::Failed(error) => {
                 return Err(UnitError::Failed {
                     code: ErrorCode::ValidationError,

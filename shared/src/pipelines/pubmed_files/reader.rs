@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::pipelines::archiving::{Raw, RawItem, What};
 use crate::pubmed::identity;
 use crate::pubmed::read_ahead::read_ahead;
-use crate::pubmed::source::{FileError, FileSource, Progress};
+use crate::pubmed::source::{FileError, FileSource, IgnoredBytes, Progress};
 use crate::pubmed::{Item, Splitter};
 use crate::words::{EVERY_VERSION, Pmid};
 
@@ -33,8 +33,8 @@ pub struct RawBatch {
 pub enum End {
     /// Another batch.
     More,
-    /// Nothing: the document is complete.
-    Finished,
+    /// Nothing: the document is complete; what came after its gzip data is ignored.
+    Finished(Option<IgnoredBytes>),
     /// Nothing: the rest of the file cannot be read.
     Failed(FileError),
 }
@@ -97,7 +97,7 @@ impl Reading {
         let mut newest_revision = None;
         loop {
             let Some(item) = splitter.next()? else {
-                batch.end = End::Finished;
+                batch.end = End::Finished(progress.ignored());
                 batch.bytes_done = progress.bytes();
                 let last = std::mem::replace(batch, RawBatch::after(position, as_of));
                 let _ = batches.blocking_send(last);

@@ -54,7 +54,8 @@ pub fn init(telling: &Telling<'_>) {
          lambda_http=warn"
     ))
     .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let lines = fmt::layer().with_writer(move || output.writer());
+    // A log whose reader is gone is not reported to the same reader: that would panic.
+    let lines = fmt::layer().with_writer(move || output.writer()).log_internal_errors(false);
     let lines = if json {
         lines.fmt_fields(json_lines::JsonFields).event_format(json_lines::JsonLines { service }).boxed()
     } else {

@@ -1,0 +1,81 @@
+//! How an exported file is compressed: by its name. Each page is a frame of its own, so that a file can be continued.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use flate2::write::GzEncoder;
+
+/// The compression of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// None.
+    Plain,
+    /// Members of gzip.
+    Gzip,
+    /// Frames of zstd.
+    Zstd,
+}
+
+impl Compression {
+    /// The compression of a file of this name.
+    pub fn of(path: &Path) -> Self {
+        match path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase().as_str() {
+            "gz" => Self::Gzip,
+            "zst" | "zstd" => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// A part of the output that can be read by itself.
+pub enum Frame<W: Write> {
+    /// Not compressed.
+    Plain(W),
+    /// A member of gzip.
+    Gzip(GzEncoder<W>),
+    /// A frame of zstd.
+    Zstd(zstd::stream::write::Encoder<'static, W>),
+}
+
+impl<W: Write> Frame<W> {
+    /// Starts one.
+    pub fn new(compression: Compression, out: W) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::Plain => Self::Plain(out),
+            Compression::Gzip => Self::Gzip(GzEncoder::new(out, flate2::Compression::default())),
+            Compression::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(out, 3)?;
+                encoder.include_checksum(true)?;
+                Self::Zstd(encoder)
+            }
+        })
+    }
+
+    /// Ends it.
+    pub fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Plain(out) => Ok(out),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+        }?
+        .flush()
+    }
+}
+
+impl<W: Write> Write for Frame<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(out) => out.write(bytes),
+            Self::Gzip(encoder) => encoder.write(bytes),
+            Self::Zstd(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(out) => out.flush(),
+            Self::Gzip(encoder) => encoder.flush(),
+            Self::Zstd(encoder) => encoder.flush(),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `export`: records as NDJSON, for a mirror or for other programs.
+//!
+//! What is written is the archive at one event of its log, in a fixed order, so an export that was interrupted and
+//! resumed is the same as one that was not, whatever is archived meanwhile.
+
+mod compression;
+mod records;
+mod selection;
+mod sink;
+
+use serde_json::json;
+use shared::checkpoints;
+use shared::words::crash;
+
+use crate::args::Export;
+use crate::failure::{Exit, Failure};
+use crate::out;
+use crate::session::Session;
+use selection::Selection;
+use sink::{Plan, Progress, Sink};
+
+/// Runs the command.
+pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, Failure> {
+    let now = checkpoints::now(session.db()).await?.last_seq;
+    let selection = Selection::of(session, args, now).await?;
+    let plan = Plan { format: args.format, selection: selection.description(), seq: selection.seq(now) };
+    let failed = |error: &std::io::Error| sink::failed(args.out.as_deref(), error);
+    let (mut sink, plan, mut progress) = Sink::open(args.out.as_deref(), plan, args.restart)?;
+    while let Some(page) = selection.page(session.db(), plan.seq, &progress.cursor).await? {
+        for pmid in &page.unknown {
+            records::leave_out(*pmid, "it is not in the archive");
+            progress.left_out += 1;
+        }
+        let mut frame = sink.frame()?;
+        let written = records::write(session, args.format, &page.records, &mut frame, &mut progress, failed).await;
+        written.and(frame.finish().map_err(|error| failed(&error)))?;
+        progress.cursor = page.next;
+        crash::point("after_frame");
+        sink.commit(&plan, &mut progress)?;
+        crash::point("after_page");
+    }
+    sink.finish()?;
+    report(args, &plan, &progress, json)?;
+    Ok(if progress.left_out > 0 { Exit::Partial } else { Exit::Done })
+}
+
+fn report(args: &Export, plan: &Plan, progress: &Progress, json: bool) -> Result<(), Failure> {
+    let Progress { records, deletions, left_out, .. } = progress;
+    if let Some(path) = args.out.as_deref().filter(|_| json) {
+        return out::json(&json!({
+            "file": path.display().to_string(), "records": records, "deletions": deletions, "left_out": left_out,
+            "last_event": plan.seq,
+        }));
+    }
+    let place = args.out.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
+    let deletions = if *deletions > 0 { format!(" and {deletions} deletions") } else { String::new() };
+    out::note(format_args!("{records} records{deletions}{place}"));
+    if *left_out > 0 {
+        out::note(format_args!("{left_out} records were left out: `bio-mcp verify` says what is wrong with them"));
+    }
+    out::note(format_args!("last event: {}; `--since {}` exports what changes after it", plan.seq, plan.seq));
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Where an export is written: a stream, or a file that has its name when it is complete.
+//!
+//! A file is written as `NAME.unfinished`, a page at a time. `NAME.unfinished.json` says how far it is known to be
+//! right: what a killed export wrote behind that is cut off before it is resumed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use shared::words::ErrorCode;
+
+use super::compression::{Compression, Frame};
+use super::selection::Cursor;
+use crate::args::ExportFormat;
+use crate::failure::{Exit, Failure};
+use crate::out;
+
+/// What an export holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What each line holds.
+    pub format: ExportFormat,
+    /// Which records.
+    pub selection: String,
+    /// The event whose state is written.
+    pub seq: i64,
+}
+
+/// How far an export is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Where the next page starts.
+    pub cursor: Cursor,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Records written.
+    pub records: u64,
+    /// Deletions written.
+    pub deletions: u64,
+    /// Records named on standard error instead.
+    pub left_out: u64,
+}
+
+/// What is stored beside an unfinished file.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    plan: Plan,
+    progress: Progress,
+}
+
+/// An open output.
+pub enum Sink {
+    /// Standard output, a pipe or a device.
+    Stream(Box<dyn Write>, Compression),
+    /// A file.
+    File(Unfinished),
+}
+
+/// A file that is being written.
+pub struct Unfinished {
+    file: File,
+    compression: Compression,
+    path: PathBuf,
+    data: PathBuf,
+    state: PathBuf,
+}
+
+impl Sink {
+    /// Opens the output. An unfinished export of the same kind is resumed: as of its own event, behind what it has.
+    pub fn open(path: Option<&Path>, plan: Plan, restart: bool) -> Result<(Self, Plan, Progress), Failure> {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            return Ok((Self::Stream(Box::new(out::stdout()), Compression::Plain), plan, Progress::default()));
+        };
+        let compression = Compression::of(path);
+        let cannot_write =
+            |error: &dyn std::fmt::Display| Failure::usage(format!("cannot write {}: {error}", path.display()));
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return Err(cannot_write(&"it is a folder")),
+            // A pipe or a device keeps its name, and is not replaced.
+            Ok(metadata) if !metadata.is_file() => {
+                let stream = OpenOptions::new().write(true).open(path).map_err(|error| cannot_write(&error))?;
+                return Ok((Self::Stream(Box::new(stream), compression), plan, Progress::default()));
+            }
+            _ => {}
+        }
+        let data = beside(path, ".unfinished");
+        let state = beside(path, ".unfinished.json");
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&data);
+        let mut file = opened.map_err(|error| cannot_write(&error))?;
+        if file.try_lock().is_err() {
+            return Err(cannot_write(&"another export is writing it"));
+        }
+        let saved: Option<Saved> = fs::read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let length = file.metadata().map_err(|error| cannot_write(&error))?.len();
+        let resumed = saved.filter(|saved| {
+            let Plan { format, selection, .. } = &saved.plan;
+            !restart && (format, selection) == (&plan.format, &plan.selection) && saved.progress.bytes <= length
+        });
+        let (plan, progress) = match resumed {
+            Some(Saved { plan, progress }) => {
+                out::note(format_args!(
+                    "resuming the export of event {} behind {} records; --restart starts again",
+                    plan.seq, progress.records
+                ));
+                (plan, progress)
+            }
+            None => (plan, Progress::default()),
+        };
+        file.set_len(progress.bytes).map_err(|error| cannot_write(&error))?;
+        file.seek(SeekFrom::Start(progress.bytes)).map_err(|error| cannot_write(&error))?;
+        let unfinished = Unfinished { file, compression, path: path.to_owned(), data, state };
+        Ok((Self::File(unfinished), plan, progress))
+    }
+
+    /// Starts a page.
+    pub fn frame(&mut self) -> Result<Frame<&mut dyn Write>, Failure> {
+        let (out, compression): (&mut dyn Write, _) = match self {
+            Self::Stream(stream, compression) => (stream, *compression),
+            Self::File(unfinished) => (&mut unfinished.file, unfinished.compression),
+        };
+        Ok(Frame::new(compression, out)?)
+    }
+
+    /// Makes what has been written durable, then says so.
+    pub fn commit(&mut self, plan: &Plan, progress: &mut Progress) -> Result<(), Failure> {
+        match self {
+            Self::Stream(stream, _) => Ok(stream.flush()?),
+            Self::File(unfinished) => {
+                unfinished.commit(plan, progress).map_err(|error| failed(Some(&unfinished.path), &error))
+            }
+        }
+    }
+
+    /// Gives a complete file its name.
+    pub fn finish(self) -> Result<(), Failure> {
+        let Self::File(Unfinished { file, path, data, state, .. }) = self else { return Ok(()) };
+        let renamed = file.sync_all().and_then(|()| fs::rename(&data, &path));
+        renamed.map_err(|error| failed(Some(&path), &error))?;
+        // Without its file it says nothing.
+        let _ = fs::remove_file(&state);
+        Ok(())
+    }
+}
+
+impl Unfinished {
+    fn commit(&mut self, plan: &Plan, progress: &mut Progress) -> io::Result<()> {
+        self.file.sync_data()?;
+        progress.bytes = self.file.stream_position()?;
+        let saved = Saved { plan: plan.clone(), progress: progress.clone() };
+        let next = beside(&self.state, ".next");
+        fs::write(&next, serde_json::to_vec(&saved)?)?;
+        fs::rename(&next, &self.state)
+    }
+}
+
+/// An output that cannot be written any more.
+pub fn failed(path: Option<&Path>, error: &io::Error) -> Failure {
+    let name = path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+    let message = format!("cannot write {name}: {error}; rerun the same command to resume");
+    Failure::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
