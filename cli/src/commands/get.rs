@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::archive::{Envelope, Payload};
-use shared::pubmed::Article;
+use shared::pubmed::{Article, TextForm};
 use shared::records;
 use shared::words::{Pmid, Sha256};
 
@@ -33,7 +33,8 @@ pub async fn run(session: &Session, args: &Get, json: bool) -> Result<Exit, Fail
             Ok(Exit::Done)
         }
         Payload::Xml(xml) => {
-            let article = parse(pmid, xml)?;
+            let form = if json || args.json { args.markup.into() } else { TextForm::Plain };
+            let article = parse_as(pmid, xml, form)?;
             if json {
                 let mut answer = json!({
                     "found": true, "source": "archive", "fetched_at": envelope.fetched_at,
@@ -62,7 +63,11 @@ pub async fn envelope(session: &Session, pmid: Pmid, address: &str) -> Result<En
 
 /// The typed record of an archived payload.
 pub fn parse(pmid: Pmid, xml: &str) -> Result<Article<'_>, Failure> {
-    Article::parse(xml).map_err(|error| {
+    parse_as(pmid, xml, TextForm::Plain)
+}
+
+fn parse_as(pmid: Pmid, xml: &str, form: TextForm) -> Result<Article<'_>, Failure> {
+    Article::parse_as(xml, form).map_err(|error| {
         Failure::internal(format!("PMID {pmid} is archived but cannot be read as a record ({error}); --xml prints it"))
     })
 }

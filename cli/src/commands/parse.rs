@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use shared::pubmed::source::{FileError, FileSource};
-use shared::pubmed::{Article, Item, Splitter};
+use shared::pubmed::{Article, Item, Splitter, TextForm};
 use shared::words::config::Config;
 use shared::words::telemetry;
 
@@ -34,14 +34,14 @@ pub fn run(args: &Parse, config: &Config) -> Result<Exit, Failure> {
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let mut exit = Exit::Done;
     for file in &args.files {
-        if tokio::task::block_in_place(|| parse_file(file, threads, config))? > 0 {
+        if tokio::task::block_in_place(|| parse_file(file, threads, args.markup.into(), config))? > 0 {
             exit = Exit::Partial;
         }
     }
     Ok(exit)
 }
 
-fn parse_file(path: &Path, threads: usize, config: &Config) -> Result<u64, Failure> {
+fn parse_file(path: &Path, threads: usize, form: TextForm, config: &Config) -> Result<u64, Failure> {
     let name = path.display().to_string();
     let failed = |error: FileError| Failure::usage(format!("{name}: {}", telemetry::chain(&error)));
     let reader: Box<dyn Read + Send> = if path == Path::new("-") {
@@ -59,7 +59,7 @@ fn parse_file(path: &Path, threads: usize, config: &Config) -> Result<u64, Failu
             let (parsed, parsed_here) = mpsc::sync_channel::<Parsed>(1);
             scope.spawn(move || {
                 for chunk in chunks_here {
-                    if parsed.send(parse_chunk(&chunk)).is_err() {
+                    if parsed.send(parse_chunk(&chunk, form)).is_err() {
                         return;
                     }
                 }
@@ -118,7 +118,7 @@ fn read_chunks(
     result
 }
 
-fn parse_chunk(chunk: &Chunk) -> Parsed {
+fn parse_chunk(chunk: &Chunk, form: TextForm) -> Parsed {
     let mut parsed = Parsed { json: Vec::with_capacity(chunk.bytes.len()), bad: Vec::new() };
     let mut start = 0;
     for (n, end) in (chunk.first..).zip(&chunk.ends) {
@@ -126,7 +126,7 @@ fn parse_chunk(chunk: &Chunk) -> Parsed {
         start = *end;
         let problem = match std::str::from_utf8(slice) {
             Err(_) => "not UTF-8".to_owned(),
-            Ok(xml) => match Article::parse(xml) {
+            Ok(xml) => match Article::parse_as(xml, form) {
                 Err(error) => error.to_string(),
                 Ok(article) => match serde_json::to_writer(&mut parsed.json, &article) {
                     Ok(()) => {

@@ -1,14 +1,17 @@
 //! A small tree over one record, borrowing its text.
 //!
-//! Nodes lie in document order in one vector; an element knows where its subtree ends. Text is
+//! Nodes are in document order in one vector; an element knows where its subtree ends. Text is
 //! what XML says: references resolved, CDATA plain, line ends as `\n`, comments and processing
-//! instructions gone.
+//! instructions gone. The tree notes which texts and attributes were read, so that a reader can
+//! say what it left out ([`Tree::unread`]).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::markup::{self, Markup, Scan};
 use super::split::MAX_DEPTH;
+use super::text_form::{self, TextForm};
 
 /// A parsed record.
 #[derive(Debug)]
@@ -17,6 +20,20 @@ pub struct Tree<'a> {
     attributes: Vec<(&'a str, Cow<'a, str>)>,
     /// While parsing: nothing but comments and CDATA sections since the last text.
     in_text: bool,
+    /// How texts are given out.
+    form: TextForm,
+    /// Which texts (by node) and attributes were read.
+    read_texts: Vec<Cell<bool>>,
+    read_attributes: Vec<Cell<bool>>,
+}
+
+/// A text or an attribute that was not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread<'a> {
+    /// Where: `/PubmedArticle/…/Author[2]/@ValidYN`; a text has the path of its element.
+    pub path: String,
+    /// The value.
+    pub value: Cow<'a, str>,
 }
 
 #[derive(Debug)]
@@ -42,13 +59,21 @@ pub enum TreeError {
 }
 
 impl<'a> Tree<'a> {
-    /// Parses exactly one element.
+    /// Parses exactly one element; its texts are plain.
     pub fn parse(xml: &'a str) -> Result<Self, TreeError> {
+        Self::parse_as(xml, TextForm::Plain)
+    }
+
+    /// Parses exactly one element whose texts are given out in a form.
+    pub fn parse_as(xml: &'a str, form: TextForm) -> Result<Self, TreeError> {
         let bytes = xml.as_bytes();
         let mut tree = Self {
             nodes: Vec::with_capacity(xml.len() / 24),
             attributes: Vec::with_capacity(xml.len() / 64),
             in_text: false,
+            form,
+            read_texts: Vec::new(),
+            read_attributes: Vec::new(),
         };
         let mut open: Vec<u32> = Vec::new();
         let mut at = 0;
@@ -65,7 +90,11 @@ impl<'a> Tree<'a> {
             }
             if next == bytes.len() {
                 return match (open.is_empty(), tree.nodes.is_empty()) {
-                    (true, false) => Ok(tree),
+                    (true, false) => {
+                        tree.read_texts = vec![Cell::new(false); tree.nodes.len()];
+                        tree.read_attributes = vec![Cell::new(false); tree.attributes.len()];
+                        Ok(tree)
+                    }
                     (true, true) => bad(next, "no element"),
                     (false, _) => bad(next, "the element is not closed"),
                 };
@@ -109,6 +138,56 @@ impl<'a> Tree<'a> {
     /// The element itself.
     pub fn root(&self) -> Element<'_, 'a> {
         Element { tree: self, index: 0 }
+    }
+
+    /// What was not read: texts that are not blank and attributes that are not empty, in document
+    /// order. Not what MathML adds to its text, nor declarations of name spaces.
+    pub fn unread(&self) -> Vec<Unread<'a>> {
+        let mut unread = Vec::new();
+        for (index, node) in (0..).zip(&self.nodes) {
+            match node {
+                Node::Text(text) => {
+                    if !self.read_texts[index as usize].get() && !is_blank(text) {
+                        unread.push(Unread { path: self.path(self.parent(index)), value: text.clone() });
+                    }
+                }
+                Node::Element { name, attributes, .. } => {
+                    for at in attributes.clone() {
+                        let (key, value) = &self.attributes[at as usize];
+                        let counts = !is_blank(value) && !key.starts_with("xmlns") && !name.contains(':');
+                        if counts && !self.read_attributes[at as usize].get() {
+                            unread.push(Unread { path: format!("{}/@{key}", self.path(index)), value: value.clone() });
+                        }
+                    }
+                }
+            }
+        }
+        unread
+    }
+
+    /// The element that a node other than the root is a child of.
+    fn parent(&self, child: u32) -> u32 {
+        let is_parent = |index: &u32| match &self.nodes[*index as usize] {
+            Node::Element { end, .. } => *end > child,
+            Node::Text(_) => false,
+        };
+        (0..child).rev().find(is_parent).unwrap_or(0)
+    }
+
+    /// The path of an element; a number tells it from its siblings of the same name.
+    fn path(&self, index: u32) -> String {
+        let element = Element { tree: self, index };
+        if index == 0 {
+            return format!("/{}", element.name());
+        }
+        let parent = self.parent(index);
+        let siblings = Element { tree: self, index: parent }.elements().filter(|one| one.name() == element.name());
+        let same: Vec<u32> = siblings.map(|one| one.index).collect();
+        let number = match same.iter().position(|one| *one == index) {
+            Some(at) if same.len() > 1 => format!("[{}]", at + 1),
+            _ => String::new(),
+        };
+        format!("{}/{}{number}", self.path(parent), element.name())
     }
 
     fn push_text(&mut self, text: Cow<'a, str>) {
@@ -232,14 +311,42 @@ impl<'t, 'a> Element<'t, 'a> {
         &self.tree.attributes[range.start as usize..range.end as usize]
     }
 
-    /// The value of an attribute.
-    pub fn attribute(self, name: &str) -> Option<Cow<'a, str>> {
-        self.attributes().iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
+    /// The value of an attribute as written, without noting that it was read.
+    pub fn raw_attribute(self, name: &str) -> Option<&'t Cow<'a, str>> {
+        self.attributes().iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// Whether an attribute says yes (`Y`).
-    pub fn says_yes(self, name: &str) -> bool {
-        self.attributes().iter().any(|(key, value)| *key == name && value == "Y")
+    fn note_attribute(self, name: &str) {
+        for at in self.parts().1 {
+            if self.tree.attributes[at as usize].0 == name {
+                self.tree.read_attributes[at as usize].set(true);
+            }
+        }
+    }
+
+    /// The value of an attribute; a blank one is absent.
+    pub fn attribute(self, name: &str) -> Option<Cow<'a, str>> {
+        let value = self.raw_attribute(name).filter(|value| !is_blank(value))?;
+        self.note_attribute(name);
+        Some(self.tree.form.escape(value.clone()))
+    }
+
+    /// An attribute that is `Y` or `N`. Any other value remains unread.
+    pub fn yes_no(self, name: &str) -> Option<bool> {
+        let value = match self.raw_attribute(name)?.trim() {
+            "Y" => true,
+            "N" => false,
+            _ => return None,
+        };
+        self.note_attribute(name);
+        Some(value)
+    }
+
+    /// An attribute that is a number. Any other value remains unread.
+    pub fn number(self, name: &str) -> Option<i32> {
+        let value = self.raw_attribute(name)?.trim().parse().ok()?;
+        self.note_attribute(name);
+        Some(value)
     }
 
     /// Children in document order.
@@ -278,24 +385,76 @@ impl<'t, 'a> Element<'t, 'a> {
         self.elements().filter(move |element| element.name() == name)
     }
 
-    /// The first child element of a name.
+    /// The first child element of a name that has text; without one, the first of the name.
     pub fn first(self, name: &'static str) -> Option<Element<'t, 'a>> {
-        self.all(name).next()
+        let mut first = None;
+        for element in self.all(name) {
+            if !element.is_blank() {
+                return Some(element);
+            }
+            first = first.or(Some(element));
+        }
+        first
     }
 
-    /// The text of the first child of a name.
+    /// The first text among the children of a name.
     pub fn first_text(self, name: &'static str) -> Option<Cow<'a, str>> {
-        self.first(name).map(Element::text)
+        self.all(name).find_map(Element::text)
     }
 
-    /// The text of all descendants in document order, white space unchanged.
-    pub fn text(self) -> Cow<'a, str> {
-        let end = self.parts().2;
-        let nodes = &self.tree.nodes[self.index as usize + 1..end as usize];
-        let mut texts = nodes.iter().filter_map(|node| match node {
+    /// The first text among the children of a name as written, whatever the form of the tree.
+    pub fn first_raw_text(self, name: &'static str) -> Option<Cow<'a, str>> {
+        self.all(name).find(|element| !element.is_blank()).map(|element| {
+            element.note_texts();
+            element.raw_text()
+        })
+    }
+
+    fn texts(self) -> impl Iterator<Item = &'t Cow<'a, str>> {
+        let nodes = &self.tree.nodes[self.index as usize + 1..self.parts().2 as usize];
+        nodes.iter().filter_map(|node| match node {
             Node::Text(text) => Some(text),
             Node::Element { .. } => None,
-        });
+        })
+    }
+
+    /// Whether it has no text but white space.
+    pub fn is_blank(self) -> bool {
+        self.texts().all(|text| is_blank(text))
+    }
+
+    /// How the texts of its tree are given out.
+    pub fn form(self) -> TextForm {
+        self.tree.form
+    }
+
+    fn note_texts(self) {
+        for read in &self.tree.read_texts[self.index as usize + 1..self.parts().2 as usize] {
+            read.set(true);
+        }
+    }
+
+    /// The text of all descendants in document order in the form of the tree, white space
+    /// unchanged; a blank one is absent.
+    pub fn text(self) -> Option<Cow<'a, str>> {
+        let end = self.parts().2;
+        // Most elements have one text and nothing else.
+        if end == self.index + 2
+            && let Node::Text(text) = &self.tree.nodes[self.index as usize + 1]
+        {
+            self.tree.read_texts[self.index as usize + 1].set(true);
+            return (!is_blank(text)).then(|| self.tree.form.escape(text.clone()));
+        }
+        if self.is_blank() {
+            return None;
+        }
+        self.note_texts();
+        Some(Cow::Owned(text_form::render(self, self.tree.form)))
+    }
+
+    /// The text of all descendants in document order as written, without noting that it was read.
+    pub fn raw_text(self) -> Cow<'a, str> {
+        let mut texts = self.texts();
         let Some(first) = texts.next() else { return Cow::Borrowed("") };
         let mut all = first.clone();
         for text in texts {
@@ -303,6 +462,11 @@ impl<'t, 'a> Element<'t, 'a> {
         }
         all
     }
+}
+
+/// Whether a text is nothing but white space, with or without width.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}'))
 }
 
 #[cfg(test)]
@@ -313,13 +477,39 @@ mod tests {
     fn text_is_that_of_all_descendants() {
         let check = |xml: &str, expect: &str| {
             let tree = Tree::parse(xml).expect("well-formed");
-            assert_eq!(tree.root().text(), expect, "{xml}");
+            assert_eq!(tree.root().raw_text(), expect, "{xml}");
+            assert_eq!(tree.root().text().unwrap_or_default(), expect, "{xml}");
         };
         check("<a>x<b> y </b><c/>z</a>", "x y z");
         check("<a>P &lt; 0.05 &#x3bc;&#956; &amp;amp;</a>", "P < 0.05 μμ &amp;");
         check("<a>1<!-- no -->2<![CDATA[<3>&amp;]]>4<?no?></a>", "12<3>&amp;4");
         check("<a>1\r\n2\r3&#13;</a>", "1\n2\n3\r");
         check("<a/>", "");
+    }
+
+    #[test]
+    fn what_is_blank_is_absent() {
+        let tree =
+            Tree::parse("<a x=''><b/><b>&#160;\u{2009}</b><b y=' '>z</b><c><d/></c><c>d</c></a>").expect("well-formed");
+        let root = tree.root();
+        assert_eq!(root.attribute("x"), None);
+        assert_eq!(root.first_text("b").as_deref(), Some("z"));
+        assert_eq!(root.first("c").and_then(Element::text).as_deref(), Some("d"));
+        assert_eq!(root.first("b").expect("there").attribute("y"), None);
+        assert_eq!(tree.unread(), []);
+    }
+
+    #[test]
+    fn what_was_not_read_is_named_by_its_path() {
+        let tree = Tree::parse("<a k='1' n='x'><b>read</b><b l='2'>2nd<i>&lt;</i></b>\n<c xmlns:m='u'>3</c></a>")
+            .expect("well-formed");
+        assert_eq!(tree.root().first_text("b").as_deref(), Some("read"));
+        assert_eq!(tree.root().number("k"), Some(1));
+        assert_eq!(tree.root().number("n"), None);
+        let unread: Vec<(String, String)> =
+            tree.unread().into_iter().map(|one| (one.path, one.value.into_owned())).collect();
+        let expect = [("/a/@n", "x"), ("/a/b[2]/@l", "2"), ("/a/b[2]", "2nd"), ("/a/b[2]/i", "<"), ("/a/c", "3")];
+        assert_eq!(unread, expect.map(|(path, value)| (path.to_owned(), value.to_owned())));
     }
 
     #[test]
