@@ -33,9 +33,10 @@ def blank(value):
     return all(c.isspace() or c in BLANK for c in value)
 
 
-def local(element):
-    name = etree.QName(element)
-    return "mml:" + name.localname if name.namespace else name.localname
+def written(element):
+    """The name as written, with its prefix."""
+    name = etree.QName(element).localname
+    return f"{element.prefix}:{name}" if element.prefix else name
 
 
 def scripts(kind, raised):
@@ -78,33 +79,33 @@ def over(name, value):
 
 
 def one(element):
-    name, parts = local(element), [one(c) for c in element]
+    name, parts = etree.QName(element).localname, [one(c) for c in element]
     n = len(parts)
     if name in ("sup", "sub"):
         return script(inside(element), "^" if name == "sup" else "_")
-    if name in ("mml:msup", "mml:mover") and n == 2:
+    if name in ("msup", "mover") and n == 2:
         return parts[0] + over(name, parts[1])
-    if name in ("mml:msub", "mml:munder") and n == 2:
+    if name in ("msub", "munder") and n == 2:
         return parts[0] + script(parts[1], "_")
-    if name in ("mml:msubsup", "mml:munderover") and n == 3:
+    if name in ("msubsup", "munderover") and n == 3:
         return parts[0] + script(parts[1], "_") + over(name, parts[2])
-    if name == "mml:mfrac" and n == 2:
+    if name == "mfrac" and n == 2:
         return grouped(parts[0]) + "/" + grouped(parts[1])
-    if name == "mml:msqrt" and n:
+    if name == "msqrt" and n:
         return "\u221a" + grouped("".join(parts))
-    if name == "mml:mroot" and n == 2:
+    if name == "mroot" and n == 2:
         return script(parts[1], "^") + "\u221a" + grouped(parts[0])
-    if name == "mml:mfenced" and n:
+    if name == "mfenced" and n:
         signs = "".join(element.get("separators", ",").split())
         joined = parts[0]
         for at, part in enumerate(parts[1:]):
             joined += (signs[min(at, len(signs) - 1)] if signs else "") + part
         return element.get("open", "(") + joined + element.get("close", ")")
-    if name == "mml:mtr" and n:
+    if name == "mtr" and n:
         return ", ".join(parts)
-    if name == "mml:mtable" and n:
+    if name == "mtable" and n:
         return "; ".join(parts)
-    if name == "mml:mspace" and not n:
+    if name == "mspace" and not n:
         return " "
     return inside(element)
 
@@ -557,12 +558,12 @@ def unmapped(root):
     def path(element):
         parent = element.getparent()
         if element is root:
-            return "/" + local(element)
+            return "/" + written(element)
         same = [e for e in parent if e.tag == element.tag]
-        return path(parent) + "/" + local(element) + (f"[{same.index(element) + 1}]" if len(same) > 1 else "")
+        return path(parent) + "/" + written(element) + (f"[{same.index(element) + 1}]" if len(same) > 1 else "")
 
     def walk(element):
-        if not local(element).startswith("mml:"):
+        if ":" not in written(element):
             for name, value in element.attrib.items():
                 if (element, name) not in READ and not blank(value):
                     found.append({"path": f"{path(element)}/@{name}", "value": value})

@@ -134,14 +134,14 @@ fn children(element: Element<'_, '_>, form: TextForm, out: &mut String) {
 }
 
 fn one(element: Element<'_, '_>, form: TextForm, out: &mut String) {
-    match element.name() {
+    // MathML has a prefix, or its name space is declared; its names are no other's.
+    let name = element.name();
+    match name.rsplit_once(':').map_or(name, |(_, local)| local) {
         "sup" => Script::Super.write(&render(element, form), form, out),
         "sub" => Script::Sub.write(&render(element, form), form, out),
         name @ ("i" | "b" | "u") if form == TextForm::Html => tagged(name, &render(element, form), out),
-        name => match name.strip_prefix("mml:") {
-            Some(name) => math(name, element, form, out),
-            None => children(element, form, out),
-        },
+        name if name.starts_with('m') => math(name, element, form, out),
+        _ => children(element, form, out),
     }
 }
 
@@ -278,6 +278,7 @@ mod tests {
         let mi = |text: &str| format!("<mml:mi>{text}</mml:mi>");
         let plus = format!("<mml:mrow>{}<mml:mo>+</mml:mo><mml:mn>1</mml:mn></mml:mrow>", mi("x"));
         let row = |kind: &str, inside: &str| math(&format!("<mml:{kind}>{inside}</mml:{kind}>"));
+        check("<math xmlns='m'><msup><mi>e</mi><mn>2</mn></msup></math>", "e²", "e<sup>2</sup>");
         check(&row("msup", &(mi("e") + &mi("2"))), "e²", "e<sup>2</sup>");
         check(&row("msubsup", &(mi("x") + &mi("i") + &plus)), "xᵢˣ⁺¹", "x<sub>i</sub><sup>x+1</sup>");
         check(&row("mfrac", &(mi("a") + &plus)), "a/(x+1)", "a/(x+1)");

@@ -2,6 +2,7 @@
 //! show.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::article::Article;
 use super::same_xml::{counts, is_mixed};
@@ -148,17 +149,17 @@ impl<'p> Merge<'p> {
         };
         let steps = align(&old, &new);
         // What is removed at one place and added at another was moved: one change, not two.
-        let mut moved: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut moved: HashMap<u64, Vec<usize>> = HashMap::new();
         for step in &steps {
             if let (None, Some(b)) = step {
-                moved.entry(&new.xml[*b]).or_default().push(*b);
+                moved.entry(new.hashes[*b]).or_default().push(*b);
             }
         }
         let mut moved_from = HashMap::new();
         let mut moved_to = HashMap::new();
         for step in &steps {
             if let (Some(a), None) = step
-                && let Some(b) = moved.get_mut(old.xml[*a].as_str()).and_then(Vec::pop)
+                && let Some(b) = moved.get_mut(&old.hashes[*a]).and_then(Vec::pop)
             {
                 let text = value(&old.all[*a]);
                 let made = self.note(format!("{} (order)", place(&old, *a)), Some(text.clone()), Some(text));
@@ -169,17 +170,17 @@ impl<'p> Merge<'p> {
         for step in steps {
             match step {
                 (Some(a), Some(b)) => match (old.all[a], new.all[b]) {
-                    _ if old.xml[a] == new.xml[b] => self.xml.push_str(&old.xml[a]),
+                    (one, _) if old.hashes[a] == new.hashes[b] => write(&one, &mut self.xml),
                     (Child::Element(one), Child::Element(other)) => self.element(one, other, &place(&old, a)),
                     (one, other) => self.one(place(&old, a), Some(one), Some(other)),
                 },
                 (Some(a), None) => match moved_from.get(&a) {
                     Some(true) => {}
-                    Some(false) => self.xml.push_str(&old.xml[a]),
+                    Some(false) => write(&old.all[a], &mut self.xml),
                     None => self.one(place(&old, a), Some(old.all[a]), None),
                 },
                 (None, Some(b)) => match moved_to.get(&b) {
-                    Some(true) => self.xml.push_str(&new.xml[b]),
+                    Some(true) => write(&new.all[b], &mut self.xml),
                     Some(false) => {}
                     None => self.one(place(&new, b), None, Some(new.all[b])),
                 },
@@ -192,8 +193,8 @@ impl<'p> Merge<'p> {
 /// The children of an element that count.
 struct Children<'t, 'a> {
     all: Vec<Child<'t, 'a>>,
-    /// Each as XML.
-    xml: Vec<String>,
+    /// A hash of the XML of each.
+    hashes: Vec<u64>,
     /// The number of each among those of its name, from 1.
     numbers: Vec<usize>,
     counts: HashMap<&'a str, usize>,
@@ -201,14 +202,12 @@ struct Children<'t, 'a> {
 
 impl<'t, 'a> Children<'t, 'a> {
     fn of(parent: Element<'t, 'a>) -> Self {
-        let mut children = Self { all: Vec::new(), xml: Vec::new(), numbers: Vec::new(), counts: HashMap::new() };
+        let mut children = Self { all: Vec::new(), hashes: Vec::new(), numbers: Vec::new(), counts: HashMap::new() };
         for child in parent.children().filter(|child| counts(parent, child)) {
-            let mut xml = String::new();
-            write(&child, &mut xml);
             let count = children.counts.entry(key(&child)).or_default();
             *count += 1;
             children.numbers.push(*count);
-            children.xml.push(xml);
+            children.hashes.push(hash(&child));
             children.all.push(child);
         }
         children
@@ -217,6 +216,14 @@ impl<'t, 'a> Children<'t, 'a> {
     fn count(&self, name: &str) -> usize {
         self.counts.get(name).copied().unwrap_or(0)
     }
+}
+
+fn hash(child: &Child<'_, '_>) -> u64 {
+    let mut xml = String::new();
+    write(child, &mut xml);
+    let mut hasher = DefaultHasher::new();
+    (matches!(child, Child::Text(_)), xml).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The name of an element; nothing for a text.
@@ -233,7 +240,7 @@ type Step = (Option<usize>, Option<usize>);
 fn align(old: &Children<'_, '_>, new: &Children<'_, '_>) -> Vec<Step> {
     let mut steps = Vec::new();
     let (mut a, mut b) = (0, 0);
-    for (next_a, next_b) in equal_pairs(&old.xml, &new.xml).into_iter().chain([(old.all.len(), new.all.len())]) {
+    for (next_a, next_b) in equal_pairs(&old.hashes, &new.hashes).into_iter().chain([(old.all.len(), new.all.len())]) {
         while a < next_a {
             let same = (b..next_b).find(|at| key(&new.all[*at]) == key(&old.all[a]));
             steps.extend((b..same.unwrap_or(b)).map(|at| (None, Some(at))));
@@ -251,7 +258,7 @@ fn align(old: &Children<'_, '_>, new: &Children<'_, '_>) -> Vec<Step> {
 }
 
 /// A longest common subsequence, as pairs of positions.
-fn equal_pairs(old: &[String], new: &[String]) -> Vec<(usize, usize)> {
+fn equal_pairs(old: &[u64], new: &[u64]) -> Vec<(usize, usize)> {
     let start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let (rest_old, rest_new) = (&old[start..], &new[start..]);
     let end = rest_old.iter().rev().zip(rest_new.iter().rev()).take_while(|(a, b)| a == b).count();

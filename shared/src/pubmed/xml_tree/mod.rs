@@ -5,13 +5,18 @@
 //! instructions gone. The tree notes which texts and attributes were read, so that a reader can
 //! say what it left out ([`Tree::unread`]).
 
+mod element;
+mod unread;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
 
 use super::markup::{self, Markup, Scan};
 use super::split::MAX_DEPTH;
-use super::text_form::{self, TextForm};
+use super::text_form::TextForm;
+pub use element::{Child, Element, is_blank};
+pub use unread::Unread;
 
 /// A parsed record.
 #[derive(Debug)]
@@ -25,15 +30,6 @@ pub struct Tree<'a> {
     /// Which texts (by node) and attributes were read.
     read_texts: Vec<Cell<bool>>,
     read_attributes: Vec<Cell<bool>>,
-}
-
-/// A text or an attribute that was not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unread<'a> {
-    /// Where: `/PubmedArticle/…/Author[2]/@ValidYN`; a text has the path of its element.
-    pub path: String,
-    /// The value.
-    pub value: Cow<'a, str>,
 }
 
 #[derive(Debug)]
@@ -140,56 +136,6 @@ impl<'a> Tree<'a> {
         Element { tree: self, index: 0 }
     }
 
-    /// What was not read: texts that are not blank and attributes that are not empty, in document
-    /// order. Not what MathML adds to its text, nor declarations of name spaces.
-    pub fn unread(&self) -> Vec<Unread<'a>> {
-        let mut unread = Vec::new();
-        for (index, node) in (0..).zip(&self.nodes) {
-            match node {
-                Node::Text(text) => {
-                    if !self.read_texts[index as usize].get() && !is_blank(text) {
-                        unread.push(Unread { path: self.path(self.parent(index)), value: text.clone() });
-                    }
-                }
-                Node::Element { name, attributes, .. } => {
-                    for at in attributes.clone() {
-                        let (key, value) = &self.attributes[at as usize];
-                        let counts = !is_blank(value) && !key.starts_with("xmlns") && !name.contains(':');
-                        if counts && !self.read_attributes[at as usize].get() {
-                            unread.push(Unread { path: format!("{}/@{key}", self.path(index)), value: value.clone() });
-                        }
-                    }
-                }
-            }
-        }
-        unread
-    }
-
-    /// The element that a node other than the root is a child of.
-    fn parent(&self, child: u32) -> u32 {
-        let is_parent = |index: &u32| match &self.nodes[*index as usize] {
-            Node::Element { end, .. } => *end > child,
-            Node::Text(_) => false,
-        };
-        (0..child).rev().find(is_parent).unwrap_or(0)
-    }
-
-    /// The path of an element; a number tells it from its siblings of the same name.
-    fn path(&self, index: u32) -> String {
-        let element = Element { tree: self, index };
-        if index == 0 {
-            return format!("/{}", element.name());
-        }
-        let parent = self.parent(index);
-        let siblings = Element { tree: self, index: parent }.elements().filter(|one| one.name() == element.name());
-        let same: Vec<u32> = siblings.map(|one| one.index).collect();
-        let number = match same.iter().position(|one| *one == index) {
-            Some(at) if same.len() > 1 => format!("[{}]", at + 1),
-            _ => String::new(),
-        };
-        format!("{}/{}{number}", self.path(parent), element.name())
-    }
-
     fn push_text(&mut self, text: Cow<'a, str>) {
         // Text around a comment or CDATA section is one text; text after a tag is another.
         match self.nodes.last_mut() {
@@ -274,199 +220,6 @@ fn resolve(name: &str) -> char {
             (None, None) => unreachable!("the scanner knows no other references"),
         },
     }
-}
-
-/// An element of a tree.
-#[derive(Clone, Copy, Debug)]
-pub struct Element<'t, 'a> {
-    tree: &'t Tree<'a>,
-    index: u32,
-}
-
-/// A child: an element or a text.
-#[derive(Clone, Copy, Debug)]
-pub enum Child<'t, 'a> {
-    /// An element.
-    Element(Element<'t, 'a>),
-    /// A text, never empty, never next to another text.
-    Text(&'t Cow<'a, str>),
-}
-
-impl<'t, 'a> Element<'t, 'a> {
-    fn parts(self) -> (&'a str, Range<u32>, u32) {
-        match &self.tree.nodes[self.index as usize] {
-            Node::Element { name, attributes, end } => (name, attributes.clone(), *end),
-            Node::Text(_) => unreachable!("an element's index is an element"),
-        }
-    }
-
-    /// The name as written, with its prefix if it has one.
-    pub fn name(self) -> &'a str {
-        self.parts().0
-    }
-
-    /// All attributes in document order.
-    pub fn attributes(self) -> &'t [(&'a str, Cow<'a, str>)] {
-        let range = self.parts().1;
-        &self.tree.attributes[range.start as usize..range.end as usize]
-    }
-
-    /// The value of an attribute as written, without noting that it was read.
-    pub fn raw_attribute(self, name: &str) -> Option<&'t Cow<'a, str>> {
-        self.attributes().iter().find(|(key, _)| *key == name).map(|(_, value)| value)
-    }
-
-    fn note_attribute(self, name: &str) {
-        for at in self.parts().1 {
-            if self.tree.attributes[at as usize].0 == name {
-                self.tree.read_attributes[at as usize].set(true);
-            }
-        }
-    }
-
-    /// The value of an attribute; a blank one is absent.
-    pub fn attribute(self, name: &str) -> Option<Cow<'a, str>> {
-        let value = self.raw_attribute(name).filter(|value| !is_blank(value))?;
-        self.note_attribute(name);
-        Some(self.tree.form.escape(value.clone()))
-    }
-
-    /// An attribute that is `Y` or `N`. Any other value remains unread.
-    pub fn yes_no(self, name: &str) -> Option<bool> {
-        let value = match self.raw_attribute(name)?.trim() {
-            "Y" => true,
-            "N" => false,
-            _ => return None,
-        };
-        self.note_attribute(name);
-        Some(value)
-    }
-
-    /// An attribute that is a number. Any other value remains unread.
-    pub fn number(self, name: &str) -> Option<i32> {
-        let value = self.raw_attribute(name)?.trim().parse().ok()?;
-        self.note_attribute(name);
-        Some(value)
-    }
-
-    /// Children in document order.
-    pub fn children(self) -> impl Iterator<Item = Child<'t, 'a>> {
-        let end = self.parts().2;
-        let tree = self.tree;
-        let mut at = self.index + 1;
-        std::iter::from_fn(move || {
-            if at >= end {
-                return None;
-            }
-            let index = at;
-            match &tree.nodes[index as usize] {
-                Node::Element { end, .. } => {
-                    at = *end;
-                    Some(Child::Element(Element { tree, index }))
-                }
-                Node::Text(text) => {
-                    at += 1;
-                    Some(Child::Text(text))
-                }
-            }
-        })
-    }
-
-    /// Child elements.
-    pub fn elements(self) -> impl Iterator<Item = Element<'t, 'a>> {
-        self.children().filter_map(|child| match child {
-            Child::Element(element) => Some(element),
-            Child::Text(_) => None,
-        })
-    }
-
-    /// Child elements of one name.
-    pub fn all(self, name: &'static str) -> impl Iterator<Item = Element<'t, 'a>> {
-        self.elements().filter(move |element| element.name() == name)
-    }
-
-    /// The first child element of a name that has text; without one, the first of the name.
-    pub fn first(self, name: &'static str) -> Option<Element<'t, 'a>> {
-        let mut first = None;
-        for element in self.all(name) {
-            if !element.is_blank() {
-                return Some(element);
-            }
-            first = first.or(Some(element));
-        }
-        first
-    }
-
-    /// The first text among the children of a name.
-    pub fn first_text(self, name: &'static str) -> Option<Cow<'a, str>> {
-        self.all(name).find_map(Element::text)
-    }
-
-    /// The first text among the children of a name as written, whatever the form of the tree.
-    pub fn first_raw_text(self, name: &'static str) -> Option<Cow<'a, str>> {
-        self.all(name).find(|element| !element.is_blank()).map(|element| {
-            element.note_texts();
-            element.raw_text()
-        })
-    }
-
-    fn texts(self) -> impl Iterator<Item = &'t Cow<'a, str>> {
-        let nodes = &self.tree.nodes[self.index as usize + 1..self.parts().2 as usize];
-        nodes.iter().filter_map(|node| match node {
-            Node::Text(text) => Some(text),
-            Node::Element { .. } => None,
-        })
-    }
-
-    /// Whether it has no text but white space.
-    pub fn is_blank(self) -> bool {
-        self.texts().all(|text| is_blank(text))
-    }
-
-    /// How the texts of its tree are given out.
-    pub fn form(self) -> TextForm {
-        self.tree.form
-    }
-
-    fn note_texts(self) {
-        for read in &self.tree.read_texts[self.index as usize + 1..self.parts().2 as usize] {
-            read.set(true);
-        }
-    }
-
-    /// The text of all descendants in document order in the form of the tree, white space
-    /// unchanged; a blank one is absent.
-    pub fn text(self) -> Option<Cow<'a, str>> {
-        let end = self.parts().2;
-        // Most elements have one text and nothing else.
-        if end == self.index + 2
-            && let Node::Text(text) = &self.tree.nodes[self.index as usize + 1]
-        {
-            self.tree.read_texts[self.index as usize + 1].set(true);
-            return (!is_blank(text)).then(|| self.tree.form.escape(text.clone()));
-        }
-        if self.is_blank() {
-            return None;
-        }
-        self.note_texts();
-        Some(Cow::Owned(text_form::render(self, self.tree.form)))
-    }
-
-    /// The text of all descendants in document order as written, without noting that it was read.
-    pub fn raw_text(self) -> Cow<'a, str> {
-        let mut texts = self.texts();
-        let Some(first) = texts.next() else { return Cow::Borrowed("") };
-        let mut all = first.clone();
-        for text in texts {
-            all.to_mut().push_str(text);
-        }
-        all
-    }
-}
-
-/// Whether a text is nothing but white space, with or without width.
-pub fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}'))
 }
 
 #[cfg(test)]
