@@ -559,7 +559,7 @@ def unmapped(root):
         parent = element.getparent()
         if element is root:
             return "/" + written(element)
-        same = [e for e in parent if e.tag == element.tag]
+        same = [e for e in parent if written(e) == written(element)]
         return path(parent) + "/" + written(element) + (f"[{same.index(element) + 1}]" if len(same) > 1 else "")
 
     def walk(element):

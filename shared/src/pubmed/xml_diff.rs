@@ -44,8 +44,9 @@ pub fn not_shown(old: &str, new: &str) -> Result<Vec<XmlChange>, TreeError> {
     let Some(base) = typed(old) else { return Ok(all) };
     let mut shown = vec![false; all.len()];
     let mut left = MAX_READ_BYTES;
-    let mut ranges = vec![0..all.len()];
-    while let Some(range) = ranges.pop() {
+    let mut ranges = Vec::from([(0, all.len())]);
+    while let Some((start, end)) = ranges.pop() {
+        let range = start..end;
         let cost = old.len() + new.len();
         if range.is_empty() || left < cost {
             continue;
@@ -56,10 +57,10 @@ pub fn not_shown(old: &str, new: &str) -> Result<Vec<XmlChange>, TreeError> {
             continue;
         }
         if range.len() == 1 {
-            shown[range.start] = true;
+            shown[start] = true;
         } else {
-            let middle = range.start + range.len() / 2;
-            ranges.extend([range.start..middle, middle..range.end]);
+            let middle = start + range.len() / 2;
+            ranges.extend([(start, middle), (middle, end)]);
         }
     }
     let not_shown = all.into_iter().zip(shown).filter(|(change, shown)| change.is_markup || !shown);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::Serialize;
 
@@ -28,10 +29,9 @@ pub fn ids<'t, 'a: 't>(lists: impl Iterator<Item = Element<'t, 'a>>) -> (Ids<'a>
         let Some(value) = id.text() else { continue };
         // The document type says that an identifier without a type is a PMID.
         let kind = id.attribute("IdType").unwrap_or(Cow::Borrowed("pubmed"));
-        if ids.contains_key(&kind) {
-            rest.push(ArticleId { r#type: kind, value });
-        } else {
-            ids.insert(kind, Some(value));
+        match ids.entry(kind) {
+            Entry::Vacant(first) => _ = first.insert(Some(value)),
+            Entry::Occupied(taken) => rest.push(ArticleId { r#type: taken.key().clone(), value }),
         }
     }
     (ids, rest)

@@ -62,17 +62,14 @@ impl<'a> Tree<'a> {
         let mut named = Vec::with_capacity(places.len());
         for (index, attribute, value) in places {
             let mut steps = Vec::new();
-            let mut at = index;
-            while bytes < MAX_PATH_BYTES {
+            let mut next = (bytes < MAX_PATH_BYTES).then_some(index);
+            while let Some(at) = next {
                 if let Node::Element { name, .. } = &self.nodes[at as usize] {
                     let is_one = at == 0 || counts[&(parents[at as usize], *name)] == 1;
                     let number = if is_one { String::new() } else { format!("[{}]", numbers[at as usize]) };
                     steps.push(format!("/{name}{number}"));
                 }
-                if at == 0 {
-                    break;
-                }
-                at = parents[at as usize];
+                next = (at > 0).then(|| parents[at as usize]);
             }
             let mut path: String = steps.into_iter().rev().collect();
             path.extend(attribute.iter().flat_map(|key| ["/@", key]));
