@@ -101,7 +101,7 @@ pub fn odd(pmid: u32) -> String {
     let nothing = "<Year/><Month> </Month><Day>&#160;</Day>";
     let never = "<Year>2023</Year><Month>02</Month><Day>29</Day>";
     format!(
-        "<PubmedArticle><MedlineCitation Status=\"\" Owner=\"NLM\"><PMID Version=\"first\">{pmid}</PMID><DateCompleted>{nothing}\
+        "<PubmedArticle><MedlineCitation Status=\"\" Owner=\"NLM\"><PMID Version=\"1\">{pmid}</PMID><DateCompleted>{nothing}\
          </DateCompleted><DateRevised>{never}</DateRevised><Article PubModel=\" \"><Journal/><Journal><JournalIssue><PubDate/>\
          <PubDate><MedlineDate/><Year>2016</Year><Month>Jan-Feb</Month><Day/></PubDate></JournalIssue></Journal><ArticleTitle/>\
          <ArticleTitle>WITHDRAWN: <i>odd</i></ArticleTitle><ArticleTitle>A second title</ArticleTitle><Pagination><StartPage>12</StartPage>\
