@@ -432,6 +432,17 @@ def ids(lists):
     return found, rest
 
 
+def first_ids(lists):
+    found = {}
+    for i in (i for l in lists for i in full(l, "ArticleId")):
+        kind = i.get("IdType") or ""
+        kind = "pubmed" if blank(kind) else kind
+        if kind not in found:
+            found[kind] = text(i)
+            get(i, "IdType")
+    return found
+
+
 def own_ids(lists, elocations):
     found, rest = ids(lists)
     for e in elocations:
@@ -448,11 +459,11 @@ def references(parent):
     def read(l):
         for c in l:
             if c.tag == "Reference":
-                by_type, rest = ids(all_(c, "ArticleIdList"))
+                by_type = first_ids(all_(c, "ArticleIdList"))
                 citation = child_text(c, "Citation")
                 if citation is not None or by_type:
                     title = child_text(l, "Title")
-                    found.append({"citation": citation, "ids": by_type, "other_article_ids": rest, "section": title})
+                    found.append({"citation": citation, "ids": by_type, "section": title})
             elif c.tag == "ReferenceList":
                 read(c)
 

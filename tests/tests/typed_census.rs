@@ -96,7 +96,7 @@ impl Writer {
 fn holds(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains(MARK),
-        Value::Array(values) => values.iter().any(|value| holds(value)),
+        Value::Array(values) => values.iter().any(holds),
         Value::Object(fields) => fields.iter().any(|(key, value)| key.contains(MARK) || holds(value)),
         _ => false,
     }

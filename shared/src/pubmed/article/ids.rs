@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use serde::Serialize;
 
 use super::{Elocation, Text};
-use crate::pubmed::xml_tree::Element;
+use crate::pubmed::xml_tree::{Element, is_blank};
 
 /// Identifiers by type: the first one of each.
 pub type Ids<'a> = BTreeMap<Text<'a>, Option<Text<'a>>>;
@@ -35,6 +35,21 @@ pub fn ids<'t, 'a: 't>(lists: impl Iterator<Item = Element<'t, 'a>>) -> (Ids<'a>
         }
     }
     (ids, rest)
+}
+
+/// The first identifier of each type; further ones remain unread.
+pub fn first_ids<'t, 'a: 't>(lists: impl Iterator<Item = Element<'t, 'a>>) -> Ids<'a> {
+    let mut ids = Ids::new();
+    for id in lists.flat_map(|list| list.all("ArticleId")).filter(|id| !id.is_blank()) {
+        let kind = id.raw_attribute("IdType").map_or(Cow::Borrowed("pubmed"), Clone::clone);
+        let kind = id.form().escape(if is_blank(&kind) { Cow::Borrowed("pubmed") } else { kind });
+        if let Entry::Vacant(first) = ids.entry(kind) {
+            first.insert(id.text());
+            // Only the type of one that is shown has been read.
+            id.attribute("IdType");
+        }
+    }
+    ids
 }
 
 /// Own identifiers: those of the lists, then valid electronic locations; never those of cited

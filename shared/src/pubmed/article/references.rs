@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Text;
-use super::ids::{ArticleId, Ids, ids};
+use super::ids::{Ids, first_ids};
 use crate::pubmed::xml_tree::Element;
 
 /// A cited work.
@@ -13,8 +13,6 @@ pub struct Reference<'a> {
     pub citation: Option<Text<'a>>,
     /// Its identifiers by type.
     pub ids: Ids<'a>,
-    /// Further identifiers of a type.
-    pub other_article_ids: Vec<ArticleId<'a>>,
     /// Title of the list it is in.
     pub section: Option<Text<'a>>,
 }
@@ -35,11 +33,11 @@ fn read_list<'a>(list: Element<'_, 'a>, all: &mut Vec<Reference<'a>>) {
     for child in list.elements() {
         match child.name() {
             "Reference" => {
-                let (ids, other_article_ids) = ids(child.all("ArticleIdList"));
+                let ids = first_ids(child.all("ArticleIdList"));
                 let citation = child.first_text("Citation");
                 if citation.is_some() || !ids.is_empty() {
                     let section = section.get_or_insert_with(|| list.first_text("Title")).clone();
-                    all.push(Reference { citation, ids, other_article_ids, section });
+                    all.push(Reference { citation, ids, section });
                 }
             }
             "ReferenceList" => read_list(child, all),

@@ -198,5 +198,7 @@ impl<'t, 'a> Element<'t, 'a> {
 
 /// Whether a text is nothing but white space, with or without width.
 pub fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}'))
+    // Most texts are either words or indentation.
+    let Some(start) = text.bytes().position(|b| !b.is_ascii_whitespace()) else { return true };
+    text[start..].chars().all(|c| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}'))
 }
