@@ -517,6 +517,8 @@ def says_retracted(title):
     bracket = r"\s*[\[(]" if re.match(r"\s*[\[(]", title) else None
     end = "[:\uff1a\\])]" if bracket else "[:\uff1a]"
     start = "[\\s\\[(\"\u201c]*"
+    if not any(sign in title for sign in ("etract", "ETRACT", "ithdraw", "ITHDRAW")):
+        return False
     return re.match(start + r"(RETRACTED|WITHDRAWN)(\s+(ARTICLE|PAPER|CHAPTER))?\s*" + end, title, re.I) is not None
 
 
@@ -524,7 +526,7 @@ def integrity(type_elements, comments, title, data):
     evidence = []
     for element in type_elements:
         for ui, name, status in TYPES:
-            if (element.get("UI") or "").strip() == ui or raw(element).strip().lower() == name.lower():
+            if (element.get("UI") or "").strip() == ui or raw(element).strip() == name:
                 value = ui if blank(raw(element)) else text(element)
                 evidence.append({"status": status, "source": "pub_type", "value": value})
                 break
@@ -537,7 +539,7 @@ def integrity(type_elements, comments, title, data):
         evidence.append({"status": "retracted", "source": "title", "value": text(title)})
     for path, source in (("History/PubMedPubDate", "history"), ("PublicationStatus", "publication_status")):
         values = [e.get("PubStatus") if source == "history" else raw(e) for e in all_(data, path)]
-        if any((v or "").strip().lower() == "retracted" for v in values):
+        if any((v or "").strip() in ("retracted", "Retracted", "RETRACTED") for v in values):
             evidence.append({"status": "retracted", "source": source, "value": "retracted"})
     order = ("retracted", "retraction_notice", "concern", "corrected")
     status = next((s for s in order if any(e["status"] == s for e in evidence)), "ok")

@@ -1,5 +1,6 @@
 //! Whether a record may be relied on: corrections, concerns, retractions.
 
+use memchr::memmem;
 use serde::Serialize;
 
 use super::article_parts::{Comment, comment};
@@ -53,10 +54,29 @@ const NOTICES: [(&str, &str); 7] = [
     ("CorrectedandRepublishedIn", CORRECTED),
 ];
 
+/// What every sign of a retraction has in it: comments, types, statuses and titles.
+const SIGNS: [&str; 5] = ["etract", "ETRACT", "ithdraw", "ITHDRAW", "D016441"];
+
 /// Whether a record says that its article was retracted, as its `integrity` does. One that cannot
 /// be read does not say so.
 pub fn is_retracted(xml: &str) -> bool {
-    Tree::parse(xml).is_ok_and(|tree| judge(tree.root()).status == RETRACTED)
+    may_say_retracted(xml) && Tree::parse(xml).is_ok_and(|tree| judge(tree.root()).status == RETRACTED)
+}
+
+/// Most records hold nothing that could say it, and need no reading. A sign may be hidden where
+/// letters are spelt as references or a text is interrupted.
+fn may_say_retracted(xml: &str) -> bool {
+    let holds = |sign: &&str| memmem::find(xml.as_bytes(), sign.as_bytes()).is_some();
+    let is_letter = |at: usize| {
+        let name = xml[at + 2..].split(';').next().unwrap_or_default();
+        let code = match name.strip_prefix('x') {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => name.parse(),
+        };
+        code.is_ok_and(|code| code < 128)
+    };
+    SIGNS.iter().chain(&["<!--", "<![CDATA[", "<?"]).any(holds)
+        || memmem::find_iter(xml.as_bytes(), "&#").any(is_letter)
 }
 
 /// Judges a `PubmedArticle` or `PubmedBookArticle`.
@@ -74,7 +94,8 @@ pub fn judge<'a>(root: Element<'_, 'a>) -> Integrity<'a> {
         }
     }
     // A notice of retraction has the same words in its title, and is not retracted.
-    let title = body.and_then(own_title).filter(|title| says_retracted(&title.raw_text()));
+    let has_sign = |title: &Element<'_, '_>| title.texts().any(|text| SIGNS.iter().any(|sign| text.contains(sign)));
+    let title = body.and_then(own_title).filter(|title| has_sign(title) && says_retracted(&title.raw_text()));
     if let Some(title) = title.and_then(Element::text)
         && !found.says(RETRACTION_NOTICE)
     {
@@ -100,7 +121,7 @@ impl<'a> Integrity<'a> {
     fn pub_type(&mut self, one: Element<'_, 'a>) {
         let name = one.raw_text();
         let ui = one.raw_attribute("UI").map_or("", |ui| ui.trim());
-        let known = TYPES.iter().find(|(id, known, _)| ui == *id || name.trim().eq_ignore_ascii_case(known));
+        let known = TYPES.iter().find(|(id, known, _)| ui == *id || name.trim() == *known);
         if let Some((id, known, status)) = known {
             let value = if name.trim().is_empty() { Text::Borrowed(*id) } else { Text::Borrowed(*known) };
             self.add(status, "pub_type", one.text().unwrap_or(value));
@@ -116,7 +137,7 @@ impl<'a> Integrity<'a> {
     }
 
     fn data(&mut self, data: Element<'_, 'a>) {
-        let says = |text: &str| text.trim().eq_ignore_ascii_case(RETRACTED);
+        let says = |text: &str| ["retracted", "Retracted", "RETRACTED"].contains(&text.trim());
         let dates = data.all("History").flat_map(|history| history.all("PubMedPubDate"));
         if dates.filter_map(|date| date.raw_attribute("PubStatus")).any(|status| says(status)) {
             self.add(RETRACTED, "history", Text::Borrowed(RETRACTED));
@@ -177,6 +198,9 @@ mod tests {
             "<b>RETRACTED</b>: a study",
             "RETR&#65;CTED: a study",
             "RETRACTED ARTICLE: a study",
+            "RET<!-- -->RACTED: a study",
+            "<![CDATA[WITH]]>DRAWN: a study",
+            "&#x52;ETRACTED: a study",
             "[RETRACTED: a study].",
             "[Retracted] A study",
         ] {

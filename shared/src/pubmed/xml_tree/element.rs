@@ -142,7 +142,8 @@ impl<'t, 'a> Element<'t, 'a> {
         })
     }
 
-    fn texts(self) -> impl Iterator<Item = &'t Cow<'a, str>> {
+    /// The texts of all descendants as written, without noting that they were read.
+    pub fn texts(self) -> impl Iterator<Item = &'t Cow<'a, str>> {
         let nodes = &self.tree.nodes[self.index as usize + 1..self.parts().2 as usize];
         nodes.iter().filter_map(|node| match node {
             Node::Text(text) => Some(text),
