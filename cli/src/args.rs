@@ -352,6 +352,27 @@ pub struct Parse {
     /// Threads [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
+    /// How texts are given out
+    #[arg(long, value_enum, default_value = "text")]
+    pub markup: MarkupArg,
+}
+
+/// How texts of the typed record are given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MarkupArg {
+    /// Plain text, with Unicode superscripts and subscripts, or ^ and _
+    Text,
+    /// HTML: the tags sub, sup, i, b and u, everything else escaped
+    Html,
+}
+
+impl From<MarkupArg> for shared::pubmed::TextForm {
+    fn from(markup: MarkupArg) -> Self {
+        match markup {
+            MarkupArg::Text => Self::Plain,
+            MarkupArg::Html => Self::Html,
+        }
+    }
 }
 
 /// Arguments of `get`.
@@ -366,6 +387,9 @@ pub struct Get {
     /// The typed record with where it comes from, one a line; the same as --output json
     #[arg(long)]
     pub json: bool,
+    /// How texts of the typed record are given out
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "xml")]
+    pub markup: MarkupArg,
     /// As the archive had it at this time (RFC 3339 or a date)
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub as_of: Option<chrono::DateTime<chrono::Utc>>,

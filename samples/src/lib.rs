@@ -7,3 +7,4 @@
 pub mod files;
 pub mod record;
 pub mod shapes;
+mod wide;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::wide;
+
 /// A hand-written record.
 #[derive(Clone, Debug)]
 pub struct Shape {
@@ -32,7 +34,7 @@ pub fn all() -> Vec<Shape> {
 
 type Build = fn(u32) -> String;
 
-const SHAPES: [(&str, Build); 21] = [
+const SHAPES: [(&str, Build); 24] = [
     ("a structured abstract", |pmid| {
         article(
             pmid,
@@ -166,6 +168,9 @@ const SHAPES: [(&str, Build); 21] = [
         authors.push_str("</AuthorList>");
         article(pmid, "A very large collaboration", &authors, "", "")
     }),
+    ("everything an article may have", wide::article),
+    ("everything a book may have", wide::book),
+    ("empty, doubled and impossible values", wide::odd),
 ];
 
 /// An article: `in_article` goes before Language or replaces the abstract's place, `in_citation`

@@ -1,7 +1,8 @@
-//! `diff`: what changed in a record, field by field.
+//! `diff`: what changed in a record, field by field; what no field shows, by its path in the XML.
 
 use serde_json::{Value, json};
 use shared::archive::Payload;
+use shared::pubmed::xml_diff;
 use shared::records::{self, Event};
 use shared::words::Pmid;
 
@@ -34,7 +35,9 @@ pub async fn run(
         None => return Err(Failure::not_found(format!("PMID {pmid} has only one payload, nothing to compare"))),
     };
     let (old, new) = (&events[from], &events[to]);
-    let changes = differences(&typed(session, pmid, old).await?, &typed(session, pmid, new).await?);
+    let payloads = (payload(session, pmid, old).await?, payload(session, pmid, new).await?);
+    let mut changes = differences(&typed(pmid, &payloads.0)?, &typed(pmid, &payloads.1)?);
+    changes.extend(not_shown(pmid, &payloads.0, &payloads.1)?);
     if json {
         let changes: Vec<Value> = changes.iter().map(Change::to_json).collect();
         out::json(&json!({ "pmid": pmid, "from": old.seq, "to": new.seq, "changes": changes }))?;
@@ -42,7 +45,8 @@ pub async fn run(
     }
     out::line(&format!("PMID {pmid}: change {} ({}) to change {} ({})", old.seq, old.outcome, new.seq, new.outcome))?;
     if changes.is_empty() {
-        out::line("no field differs; the XML is spelt differently")?;
+        let is_same = payloads.0 == payloads.1;
+        out::line(if is_same { "the payloads are the same" } else { "the same in another spelling of the XML" })?;
     }
     for change in &changes {
         out::line(&out::bold(&change.field))?;
@@ -55,17 +59,34 @@ pub async fn run(
     Ok(Exit::Done)
 }
 
-/// The typed record of a change; a deletion has no fields.
-async fn typed(session: &Session, pmid: Pmid, event: &Event) -> Result<Value, Failure> {
-    match get::envelope(session, pmid, &event.s3_uri).await?.payload {
+async fn payload(session: &Session, pmid: Pmid, event: &Event) -> Result<Payload, Failure> {
+    Ok(get::envelope(session, pmid, &event.s3_uri).await?.payload)
+}
+
+/// The typed record of a payload; a deletion has no fields.
+fn typed(pmid: Pmid, payload: &Payload) -> Result<Value, Failure> {
+    match payload {
         Payload::Tombstone => Ok(json!({ "deleted": true })),
         Payload::Xml(xml) => {
-            serde_json::to_value(get::parse(pmid, &xml)?).map_err(|error| Failure::internal(error.to_string()))
+            serde_json::to_value(get::parse(pmid, xml)?).map_err(|error| Failure::internal(error.to_string()))
         }
     }
 }
 
-/// One difference.
+/// What the typed record does not show, by its path in the XML.
+fn not_shown(pmid: Pmid, old: &Payload, new: &Payload) -> Result<Vec<Change>, Failure> {
+    let (Payload::Xml(old), Payload::Xml(new)) = (old, new) else { return Ok(Vec::new()) };
+    let hidden = xml_diff::not_shown(old, new)
+        .map_err(|error| Failure::internal(format!("PMID {pmid} is archived but is not XML ({error})")))?;
+    let changes = hidden.into_iter().map(|change| Change {
+        field: change.path,
+        old: change.old.map(Value::String),
+        new: change.new.map(Value::String),
+    });
+    Ok(changes.collect())
+}
+
+/// One difference: of a field, or of a path in the XML, which starts with `/`.
 #[derive(Debug, PartialEq)]
 struct Change {
     field: String,

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::archive::{Envelope, Payload};
-use shared::pubmed::Article;
+use shared::pubmed::{Article, TextForm};
 use shared::records;
 use shared::words::{Pmid, Sha256};
 
@@ -117,7 +117,8 @@ async fn print(
         out::bytes(xml.as_bytes())?;
         return if args.records.len() > 1 { out::line("") } else { Ok(()) };
     }
-    let article = parse(pmid, xml)?;
+    let form = if json { args.markup.into() } else { TextForm::Plain };
+    let article = parse_as(pmid, xml, form)?;
     if !json {
         return show(&article, &envelope);
     }
@@ -138,7 +139,11 @@ pub async fn envelope(session: &Session, pmid: Pmid, address: &str) -> Result<En
 
 /// The typed record of an archived payload.
 pub fn parse(pmid: Pmid, xml: &str) -> Result<Article<'_>, Failure> {
-    Article::parse(xml).map_err(|error| {
+    parse_as(pmid, xml, TextForm::Plain)
+}
+
+fn parse_as(pmid: Pmid, xml: &str, form: TextForm) -> Result<Article<'_>, Failure> {
+    Article::parse_as(xml, form).map_err(|error| {
         Failure::internal(format!("PMID {pmid} is archived but cannot be read as a record ({error}); --xml prints it"))
     })
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use serde_json::json;
 use shared::pubmed::source::{FileError, FileSource, IgnoredBytes};
-use shared::pubmed::{Article, Item, Splitter, identity};
+use shared::pubmed::{Article, Item, Splitter, TextForm, identity};
 use shared::words::config::Config;
 use shared::words::telemetry;
 
@@ -55,7 +55,7 @@ pub fn run(args: &Parse, config: &Config, as_json: bool) -> Result<Exit, Failure
     let (mut any_bad, mut any_unreadable) = (false, false);
     for file in input_files::expand(&args.files)? {
         let name = shown(&file);
-        let report = tokio::task::block_in_place(|| parse_file(&file, threads, args.deletions, config))?;
+        let report = tokio::task::block_in_place(|| parse_file(&file, threads, args, config))?;
         if report.deletions > 0 {
             let left_out = if args.deletions { "" } else { ", left out" };
             let records = if report.deletions == 1 { "deletion" } else { "deletions" };
@@ -86,7 +86,8 @@ fn shown(path: &Path) -> String {
     if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-fn parse_file(path: &Path, threads: usize, deletions: bool, config: &Config) -> Result<Report, Failure> {
+fn parse_file(path: &Path, threads: usize, args: &Parse, config: &Config) -> Result<Report, Failure> {
+    let (deletions, form): (bool, TextForm) = (args.deletions, args.markup.into());
     let source = if is_stdin(path) {
         FileSource::new(std::io::stdin(), config.max_file_bytes)
     } else {
@@ -108,7 +109,7 @@ fn parse_file(path: &Path, threads: usize, deletions: bool, config: &Config) -> 
             let (parsed, parsed_here) = mpsc::sync_channel::<Parsed>(1);
             scope.spawn(move || {
                 for chunk in chunks_here {
-                    if parsed.send(parse_chunk(&chunk, deletions)).is_err() {
+                    if parsed.send(parse_chunk(&chunk, deletions, form)).is_err() {
                         return;
                     }
                 }
@@ -168,7 +169,7 @@ fn read_chunks(
     result
 }
 
-fn parse_chunk(chunk: &Chunk, deletions: bool) -> Parsed {
+fn parse_chunk(chunk: &Chunk, deletions: bool, form: TextForm) -> Parsed {
     let mut parsed = Parsed { json: Vec::with_capacity(chunk.bytes.len()), deletions: 0, bad: Vec::new() };
     let mut start = 0;
     for (n, Slice { end, is_deletion }) in (chunk.first..).zip(&chunk.slices) {
@@ -181,7 +182,7 @@ fn parse_chunk(chunk: &Chunk, deletions: bool) -> Parsed {
             }
             write_deletion(slice, &mut parsed.json)
         } else {
-            write_record(slice, &mut parsed.json)
+            write_record(slice, form, &mut parsed.json)
         };
         match written {
             Ok(()) => parsed.json.push(b'\n'),
@@ -191,9 +192,9 @@ fn parse_chunk(chunk: &Chunk, deletions: bool) -> Parsed {
     parsed
 }
 
-fn write_record(slice: &[u8], json: &mut Vec<u8>) -> Result<(), String> {
+fn write_record(slice: &[u8], form: TextForm, json: &mut Vec<u8>) -> Result<(), String> {
     let xml = std::str::from_utf8(slice).map_err(|_| "not UTF-8")?;
-    let article = Article::parse(xml).map_err(|error| error.to_string())?;
+    let article = Article::parse_as(xml, form).map_err(|error| error.to_string())?;
     serde_json::to_writer(json, &article).map_err(|error| error.to_string())
 }
 

@@ -16,8 +16,11 @@ pub mod read_ahead;
 pub mod same_xml;
 pub mod source;
 pub mod split;
+pub mod text_form;
+pub mod xml_diff;
 pub mod xml_tree;
 
 pub use article::{Article, is_retracted};
 pub use identity::Identity;
 pub use split::{Defect, Item, SplitError, Splitter};
+pub use text_form::TextForm;

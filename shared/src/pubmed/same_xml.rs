@@ -59,15 +59,17 @@ fn same_attributes(left: Element<'_, '_>, right: Element<'_, '_>) -> bool {
         && left.attributes().iter().all(|pair| right.attributes().contains(pair))
 }
 
+/// Whether an element has mixed content: text with markup.
+pub(super) fn is_mixed(element: Element<'_, '_>) -> bool {
+    MIXED.contains(&element.name()) || element.name().contains(':')
+}
+
 /// White space between elements does not count where only elements belong.
-fn counts(parent: Element<'_, '_>, child: &Child<'_, '_>) -> bool {
+pub(super) fn counts(parent: Element<'_, '_>, child: &Child<'_, '_>) -> bool {
     match child {
         Child::Element(_) => true,
         Child::Text(text) => {
-            !text.bytes().all(|b| b.is_ascii_whitespace())
-                || MIXED.contains(&parent.name())
-                || parent.name().contains(':')
-                || parent.elements().next().is_none()
+            !text.bytes().all(|b| b.is_ascii_whitespace()) || is_mixed(parent) || parent.elements().next().is_none()
         }
     }
 }

@@ -3,4 +3,4 @@ insert into pubmed_archive_history as h (pmid, content_hash, s3_uri, fetched_at,
 values ($1, $2, $3, $4, $6)
 on conflict (pmid, content_hash) do update
 set s3_uri = excluded.s3_uri, fetched_at = excluded.fetched_at, retracted = excluded.retracted
-where h.s3_uri <> all ($5) or h.retracted is null
+where h.s3_uri <> all ($5) or h.retracted is distinct from excluded.retracted

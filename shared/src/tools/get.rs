@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Datelike, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::checkpoint;
 use super::error::ToolError;
@@ -181,18 +181,17 @@ async fn live(toolbox: &Toolbox, pmid: Pmid) -> Result<GetOutput, ToolError> {
 
 fn with_record(toolbox: &Toolbox, found: GetOutput, xml: &str) -> Result<GetOutput, ToolError> {
     let pmid = found.pmid;
-    let article = Article::parse(xml).map_err(|error| {
+    let mut article = Article::parse(xml).map_err(|error| {
         tracing::error!(%pmid, %error, "a record cannot be read");
         ToolError::new(ErrorCode::Internal, format!("PMID {pmid} is there but cannot be read as a record"))
     })?;
+    let withheld = !toolbox.serve_abstracts;
+    if withheld {
+        article.withhold_abstracts();
+    }
     let Ok(Value::Object(mut record)) = serde_json::to_value(&article) else {
         return Err(ToolError::new(ErrorCode::Internal, format!("PMID {pmid} cannot be written as JSON")));
     };
     record.remove("pmid");
-    let withheld = !toolbox.serve_abstracts;
-    if withheld {
-        record.insert("abstract".to_owned(), json!([]));
-        record.insert("other_abstracts".to_owned(), json!([]));
-    }
     Ok(GetOutput { abstracts_withheld: withheld, record, ..found })
 }

@@ -1,11 +1,10 @@
-//! A `PubmedArticle`.
+//! Parts of a `PubmedArticle`; some are parts of books too.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Article, ArticleError, Text, dates, integrity, own_pmid, people, references, subjects, texts};
+use super::{Text, texts};
 use crate::pubmed::xml_tree::Element;
 
 /// A section of an abstract; an unstructured abstract is one section without label.
@@ -86,6 +85,8 @@ pub struct Comment<'a> {
     pub ref_type: Option<Text<'a>>,
     /// The other record.
     pub pmid: Option<Text<'a>>,
+    /// The Version of the other record.
+    pub version: Option<i32>,
     /// Its citation.
     pub source: Option<Text<'a>>,
     /// A note.
@@ -119,14 +120,46 @@ pub struct Object<'a> {
     pub params: Vec<(Option<Text<'a>>, Text<'a>)>,
 }
 
-/// Sections of an `Abstract` or `OtherAbstract`.
-pub fn sections<'a>(parent: Option<Element<'_, 'a>>) -> Vec<AbstractSection<'a>> {
-    let texts = parent.into_iter().flat_map(|parent| parent.all("AbstractText"));
+/// Pages as the record has them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Pages<'a> {
+    /// `StartPage`.
+    pub start: Option<Text<'a>>,
+    /// `EndPage`.
+    pub end: Option<Text<'a>>,
+    /// `MedlinePgn`.
+    pub medline: Option<Text<'a>>,
+}
+
+/// Whether lists are complete (`CompleteYN`); of several lists of one kind, whether all are.
+#[derive(Clone, Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the lists")]
+pub struct Complete {
+    pub authors: Option<bool>,
+    pub grants: Option<bool>,
+    pub data_banks: Option<bool>,
+}
+
+impl Complete {
+    /// Reads the lists of an `Article` or `BookDocument`.
+    pub fn read(parent: Option<Element<'_, '_>>) -> Self {
+        let of = |name| parent.and_then(|parent| is_complete(parent, name));
+        Self { authors: of("AuthorList"), grants: of("GrantList"), data_banks: of("DataBankList") }
+    }
+}
+
+/// Whether all lists of a name are complete, as far as they say so.
+pub fn is_complete(parent: Element<'_, '_>, name: &'static str) -> Option<bool> {
+    parent.all(name).filter_map(|list| list.yes_no("CompleteYN")).reduce(|all, one| all && one)
+}
+
+/// Sections of `Abstract` and `OtherAbstract` elements.
+pub fn sections<'t, 'a: 't>(parents: impl Iterator<Item = Element<'t, 'a>>) -> Vec<AbstractSection<'a>> {
+    let texts = parents.flat_map(|parent| parent.all("AbstractText"));
     texts
-        .map(|one| AbstractSection {
-            label: one.attribute("Label"),
-            category: one.attribute("NlmCategory"),
-            text: one.text(),
+        .filter_map(|one| {
+            let text = one.text()?;
+            Some(AbstractSection { label: one.attribute("Label"), category: one.attribute("NlmCategory"), text })
         })
         .collect()
 }
@@ -135,6 +168,7 @@ pub fn sections<'a>(parent: Option<Element<'_, 'a>>) -> Vec<AbstractSection<'a>>
 pub fn grants<'a>(parent: Element<'_, 'a>) -> Vec<Grant<'a>> {
     let grants = parent.all("GrantList").flat_map(|list| list.all("Grant"));
     grants
+        .filter(|one| !one.is_blank())
         .map(|one| Grant {
             id: one.first_text("GrantID"),
             acronym: one.first_text("Acronym"),
@@ -144,34 +178,36 @@ pub fn grants<'a>(parent: Element<'_, 'a>) -> Vec<Grant<'a>> {
         .collect()
 }
 
-/// `MedlinePgn`, else start and end page.
-pub fn pagination<'a>(parent: Element<'_, 'a>) -> Option<Text<'a>> {
-    let pagination = parent.first("Pagination")?;
-    if let Some(pages) = pagination.first_text("MedlinePgn") {
-        return Some(pages);
+/// Start, end and `MedlinePgn` of the pages.
+pub fn pages<'a>(parent: Option<Element<'_, 'a>>) -> Pages<'a> {
+    let Some(pagination) = parent.and_then(|parent| parent.first("Pagination")) else { return Pages::default() };
+    Pages {
+        start: pagination.first_text("StartPage"),
+        end: pagination.first_text("EndPage"),
+        medline: pagination.first_text("MedlinePgn"),
     }
-    let start = pagination.first_text("StartPage")?;
-    match pagination.first_text("EndPage") {
-        Some(end) => Some(Cow::Owned(format!("{start}-{end}"))),
-        None => Some(start),
+}
+
+impl<'a> Pages<'a> {
+    /// `MedlinePgn`, else start and end page.
+    pub fn pagination(&self) -> Option<Text<'a>> {
+        match (&self.medline, &self.start, &self.end) {
+            (Some(pages), ..) => Some(pages.clone()),
+            (None, Some(start), Some(end)) => Some(Cow::Owned(format!("{start}-{end}"))),
+            (None, Some(page), None) | (None, None, Some(page)) => Some(page.clone()),
+            (None, None, None) => None,
+        }
     }
 }
 
 /// Electronic locations among the children of `parent`.
 pub fn elocations<'a>(parent: Element<'_, 'a>) -> Vec<Elocation<'a>> {
     let ids = parent.all("ELocationID");
-    ids.map(|one| Elocation {
-        r#type: one.attribute("EIdType"),
-        value: one.text(),
-        valid: one.attribute("ValidYN").as_deref() != Some("N"),
+    ids.filter_map(|one| {
+        let value = one.text()?;
+        Some(Elocation { r#type: one.attribute("EIdType"), value, valid: one.yes_no("ValidYN") != Some(false) })
     })
     .collect()
-}
-
-/// The history of a `PubmedData` or `PubmedBookData`.
-pub fn history<'a>(data: Option<Element<'_, 'a>>) -> Vec<dates::Stamp<'a>> {
-    let lists = data.into_iter().flat_map(|data| data.all("History"));
-    lists.flat_map(|list| list.all("PubMedPubDate")).map(dates::stamp).collect()
 }
 
 /// Objects of a `PubmedData` or `PubmedBookData`.
@@ -179,34 +215,19 @@ pub fn objects<'a>(data: Option<Element<'_, 'a>>) -> Vec<Object<'a>> {
     let lists = data.into_iter().flat_map(|data| data.all("ObjectList"));
     lists
         .flat_map(|list| list.all("Object"))
-        .map(|one| Object {
-            r#type: one.attribute("Type"),
-            params: one.all("Param").map(|param| (param.attribute("Name"), param.text())).collect(),
+        .filter(|one| !one.is_blank())
+        .map(|one| {
+            let params = one.all("Param").filter_map(|param| param.text().map(|text| (param.attribute("Name"), text)));
+            Object { r#type: one.attribute("Type"), params: params.collect() }
         })
         .collect()
 }
 
-/// Own identifiers: those of `PubmedData`, then valid electronic locations; never those of cited
-/// works.
-pub fn own_ids<'a>(
-    list: Option<Element<'_, 'a>>,
-    elocations: &[Elocation<'a>],
-) -> BTreeMap<Text<'a>, Option<Text<'a>>> {
-    let mut ids = references::ids(list);
-    for location in elocations.iter().filter(|location| location.valid) {
-        if let Some(kind) = &location.r#type {
-            ids.entry(kind.clone()).or_insert_with(|| Some(location.value.clone()));
-        }
-    }
-    for always in ["doi", "pmc", "pii"] {
-        ids.entry(Cow::Borrowed(always)).or_insert(None);
-    }
-    ids
-}
-
-fn journal<'a>(citation: Element<'_, 'a>, article: Option<Element<'_, 'a>>) -> Journal<'a> {
+/// The journal of a citation.
+pub fn journal<'a>(citation: Element<'_, 'a>, article: Option<Element<'_, 'a>>) -> Journal<'a> {
     let journal = article.and_then(|article| article.first("Journal"));
     let issue = journal.and_then(|journal| journal.first("JournalIssue"));
+    let issn = journal.and_then(|journal| journal.first("ISSN"));
     let info = citation.first("MedlineJournalInfo");
     let of_journal = |name| journal.and_then(|journal| journal.first_text(name));
     let of_issue = |name| issue.and_then(|issue| issue.first_text(name));
@@ -216,8 +237,8 @@ fn journal<'a>(citation: Element<'_, 'a>, article: Option<Element<'_, 'a>>) -> J
         iso_abbreviation: of_journal("ISOAbbreviation"),
         medline_ta: of_info("MedlineTA"),
         nlm_unique_id: of_info("NlmUniqueID"),
-        issn: of_journal("ISSN"),
-        issn_type: journal.and_then(|j| j.first("ISSN")).and_then(|issn| issn.attribute("IssnType")),
+        issn: issn.and_then(Element::text),
+        issn_type: issn.and_then(|issn| issn.attribute("IssnType")),
         issn_linking: of_info("ISSNLinking"),
         volume: of_issue("Volume"),
         issue: of_issue("Issue"),
@@ -226,104 +247,60 @@ fn journal<'a>(citation: Element<'_, 'a>, article: Option<Element<'_, 'a>>) -> J
     }
 }
 
-fn comments<'a>(citation: Element<'_, 'a>) -> Vec<Comment<'a>> {
-    let comments = citation.all("CommentsCorrectionsList").flat_map(|list| list.all("CommentsCorrections"));
-    comments
-        .map(|one| Comment {
-            ref_type: one.attribute("RefType"),
-            pmid: one.first_text("PMID"),
-            source: one.first_text("RefSource"),
-            note: one.first_text("Note"),
-        })
-        .collect()
+/// Comments of a citation.
+pub fn comments<'a>(citation: Element<'_, 'a>) -> Vec<Comment<'a>> {
+    let lists = citation.all("CommentsCorrectionsList");
+    lists.flat_map(|list| list.all("CommentsCorrections")).filter_map(comment).collect()
 }
 
-fn other_abstracts<'a>(citation: Element<'_, 'a>) -> Vec<OtherAbstract<'a>> {
-    let abstracts = citation.all("OtherAbstract");
+/// A `CommentsCorrections`, unless it says nothing.
+pub fn comment<'a>(one: Element<'_, 'a>) -> Option<Comment<'a>> {
+    let pmid = one.first("PMID");
+    let comment = Comment {
+        ref_type: one.attribute("RefType"),
+        pmid: pmid.and_then(Element::text),
+        version: pmid.and_then(|pmid| pmid.number("Version")),
+        source: one.first_text("RefSource"),
+        note: one.first_text("Note"),
+    };
+    (comment.ref_type.is_some() || !one.is_blank()).then_some(comment)
+}
+
+/// Abstracts from elsewhere or in other languages.
+pub fn other_abstracts<'a>(citation: Element<'_, 'a>) -> Vec<OtherAbstract<'a>> {
+    let abstracts = citation.all("OtherAbstract").filter(|one| !one.is_blank());
     abstracts
         .map(|one| OtherAbstract {
             r#type: one.attribute("Type"),
             language: one.attribute("Language").unwrap_or(Cow::Borrowed("eng")),
-            sections: sections(Some(one)),
+            sections: sections(std::iter::once(one)),
             copyright: one.first_text("CopyrightInformation"),
         })
         .collect()
 }
 
-fn data_banks<'a>(article: Option<Element<'_, 'a>>) -> Vec<DataBank<'a>> {
+/// Accession numbers by data bank.
+pub fn data_banks<'a>(article: Option<Element<'_, 'a>>) -> Vec<DataBank<'a>> {
     let lists = article.into_iter().flat_map(|article| article.all("DataBankList"));
     lists
         .flat_map(|list| list.all("DataBank"))
-        .map(|bank| DataBank {
-            name: bank.first_text("DataBankName"),
-            accessions: bank.first("AccessionNumberList").map_or_else(Vec::new, |list| texts(list, "AccessionNumber")),
+        .filter(|bank| !bank.is_blank())
+        .map(|bank| {
+            let lists = bank.all("AccessionNumberList");
+            let accessions = lists.flat_map(|list| texts(list, "AccessionNumber")).collect();
+            DataBank { name: bank.first_text("DataBankName"), accessions }
         })
         .collect()
 }
 
-/// Reads a `PubmedArticle`.
-pub fn read<'a>(root: Element<'_, 'a>) -> Result<Article<'a>, ArticleError> {
-    let citation = root.first("MedlineCitation").ok_or(ArticleError::NoPmid)?;
-    let (pmid, version) = own_pmid(citation)?;
-    let article = citation.first("Article");
-    let data = root.first("PubmedData");
-    let of_article = |name| article.and_then(|article| article.first_text(name));
-    let r#abstract = article.and_then(|article| article.first("Abstract"));
-    let issue = article.and_then(|a| a.first("Journal")).and_then(|j| j.first("JournalIssue"));
-    let pub_types = subjects::pub_types(article.and_then(|a| a.first("PublicationTypeList")));
-    let comments_corrections = comments(citation);
-    let elocation_ids = article.map_or_else(Vec::new, elocations);
-    Ok(Article {
-        pmid,
-        version,
-        kind: "article",
-        status: citation.attribute("Status"),
-        owner: citation.attribute("Owner"),
-        indexing_method: citation.attribute("IndexingMethod"),
-        title: of_article("ArticleTitle"),
-        vernacular_title: of_article("VernacularTitle"),
-        r#abstract: sections(r#abstract),
-        other_abstracts: other_abstracts(citation),
-        copyright: r#abstract.and_then(|a| a.first_text("CopyrightInformation")),
-        authors: article.map_or_else(Vec::new, people::authors),
-        investigators: people::investigators(citation),
-        journal: Some(journal(citation, article)),
-        pagination: article.and_then(pagination),
-        languages: article.map_or_else(Vec::new, |a| texts(a, "Language")),
-        pub_model: article.and_then(|a| a.attribute("PubModel")),
-        pub_date: dates::pub_date(issue.and_then(|issue| issue.first("PubDate"))),
-        article_dates: article.into_iter().flat_map(|a| a.all("ArticleDate")).filter_map(dates::iso).collect(),
-        date_completed: citation.first("DateCompleted").and_then(dates::iso),
-        date_revised: citation.first("DateRevised").and_then(dates::iso),
-        history: history(data),
-        publication_status: data.and_then(|data| data.first_text("PublicationStatus")),
-        ids: own_ids(data.and_then(|data| data.first("ArticleIdList")), &elocation_ids),
-        elocation_ids,
-        mesh_headings: subjects::mesh_headings(citation),
-        suppl_mesh: subjects::suppl_mesh(citation),
-        chemicals: subjects::chemicals(citation),
-        gene_symbols: citation.all("GeneSymbolList").flat_map(|list| texts(list, "GeneSymbol")).collect(),
-        keywords: subjects::keywords(citation),
-        grants: article.map_or_else(Vec::new, grants),
-        data_banks: data_banks(article),
-        citation_subsets: texts(citation, "CitationSubset"),
-        integrity: integrity::judge(&pub_types, &comments_corrections),
-        pub_types,
-        comments_corrections,
-        references: data.map_or_else(Vec::new, references::references),
-        coi_statement: citation.first_text("CoiStatement"),
-        general_notes: citation
-            .all("GeneralNote")
-            .map(|one| Note { owner: one.attribute("Owner"), text: one.text() })
-            .collect(),
-        other_ids: citation
-            .all("OtherID")
-            .map(|one| OtherId { source: one.attribute("Source"), value: one.text() })
-            .collect(),
-        space_flight_missions: texts(citation, "SpaceFlightMission"),
-        personal_name_subjects: people::subjects(citation),
-        number_of_references: citation.first_text("NumberOfReferences").and_then(|n| n.trim().parse().ok()),
-        objects: objects(data),
-        book: None,
-    })
+/// General notes.
+pub fn general_notes<'a>(citation: Element<'_, 'a>) -> Vec<Note<'a>> {
+    let notes = citation.all("GeneralNote");
+    notes.filter_map(|one| Some(Note { text: one.text()?, owner: one.attribute("Owner") })).collect()
+}
+
+/// Identifiers in other systems.
+pub fn other_ids<'a>(citation: Element<'_, 'a>) -> Vec<OtherId<'a>> {
+    let ids = citation.all("OtherID");
+    ids.filter_map(|one| Some(OtherId { value: one.text()?, source: one.attribute("Source") })).collect()
 }

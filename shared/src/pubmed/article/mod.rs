@@ -1,31 +1,38 @@
 //! The typed record: everything a PubMed record says, in one shape.
 //!
-//! Text is that of all descendants in document order, references resolved, white space unchanged.
-//! Absent is `null` or `[]`, never a missing key; only `book` is there for books alone.
+//! Text is that of all descendants in document order, references resolved, white space unchanged,
+//! in a form ([`TextForm`]) that keeps what markup means. Empty elements and attributes are absent;
+//! absent is `null` or `[]`, never a missing key; only `book` is there for books alone. Nothing is
+//! dropped: the tree knows what was read, and what no field shows is in `unmapped`.
 
 mod article_parts;
 mod book;
+mod citation;
 mod dates;
+mod ids;
 mod integrity;
+mod medline_date;
 mod people;
 mod references;
 mod subjects;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 pub use article_parts::{
-    AbstractSection, Comment, DataBank, Elocation, Grant, Journal, Note, Object, OtherAbstract, OtherId,
+    AbstractSection, Comment, Complete, DataBank, Elocation, Grant, Journal, Note, Object, OtherAbstract, OtherId,
+    Pages,
 };
 pub use book::Book;
-pub use dates::{PubDate, Stamp};
-pub use integrity::{Integrity, is_retracted};
+pub use dates::{ArticleDate, DateTexts, PubDate, Stamp};
+pub use ids::{ArticleId, Ids};
+pub use integrity::{Evidence, Integrity, is_retracted};
 pub use people::{Person, PersonName, SourcedId};
 pub use references::Reference;
 pub use subjects::{Chemical, Keyword, MeshHeading, PubType, Qualifier, SupplMesh};
 
+use super::text_form::TextForm;
 use super::xml_tree::{Element, Tree, TreeError};
 use crate::words::Pmid;
 
@@ -38,8 +45,12 @@ pub type Text<'a> = Cow<'a, str>;
 pub struct Article<'a> {
     pub pmid: String,
     pub version: i32,
+    pub version_id: Option<Text<'a>>,
+    /// As written.
+    pub version_date: Option<Text<'a>>,
     /// `article` or `book`.
     pub kind: &'static str,
+    pub complete: Complete,
     pub status: Option<Text<'a>>,
     pub owner: Option<Text<'a>>,
     pub indexing_method: Option<Text<'a>>,
@@ -52,17 +63,22 @@ pub struct Article<'a> {
     pub investigators: Vec<Person<'a>>,
     pub journal: Option<Journal<'a>>,
     pub pagination: Option<Text<'a>>,
+    pub pages: Pages<'a>,
     pub languages: Vec<Text<'a>>,
     pub pub_types: Vec<PubType<'a>>,
     pub pub_model: Option<Text<'a>>,
     pub pub_date: PubDate<'a>,
-    pub article_dates: Vec<String>,
+    pub article_dates: Vec<ArticleDate<'a>>,
     pub date_completed: Option<String>,
     pub date_revised: Option<String>,
+    /// What the record says of `date_completed` or `date_revised`, where they do not say all of it.
+    pub date_text: DateTexts<'a>,
     pub history: Vec<Stamp<'a>>,
     pub publication_status: Option<Text<'a>>,
     /// Own identifiers by type; `doi`, `pmc` and `pii` are always keys.
-    pub ids: BTreeMap<Text<'a>, Option<Text<'a>>>,
+    pub ids: Ids<'a>,
+    /// Further identifiers of a type.
+    pub other_article_ids: Vec<ArticleId<'a>>,
     pub elocation_ids: Vec<Elocation<'a>>,
     pub mesh_headings: Vec<MeshHeading<'a>>,
     pub suppl_mesh: Vec<SupplMesh<'a>>,
@@ -84,6 +100,17 @@ pub struct Article<'a> {
     pub objects: Vec<Object<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub book: Option<Book<'a>>,
+    /// What the record has and no field shows.
+    pub unmapped: Vec<Unmapped<'a>>,
+}
+
+/// A text or an attribute that no field shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unmapped<'a> {
+    /// Where: `/PubmedArticle/MedlineCitation/DateCreated/Year`.
+    pub path: String,
+    /// The value.
+    pub value: Text<'a>,
 }
 
 /// The record cannot be read as an article or a book.
@@ -101,27 +128,51 @@ pub enum ArticleError {
 }
 
 impl<'a> Article<'a> {
-    /// Reads one record.
+    /// Reads one record; its texts are plain.
     pub fn parse(xml: &'a str) -> Result<Self, ArticleError> {
-        let tree = Tree::parse(xml)?;
+        Self::parse_as(xml, TextForm::Plain)
+    }
+
+    /// Reads one record whose texts have a form. As HTML every string that comes from the record
+    /// is escaped: texts, attributes and identifiers.
+    pub fn parse_as(xml: &'a str, form: TextForm) -> Result<Self, ArticleError> {
+        let tree = Tree::parse_as(xml, form)?;
         let root = tree.root();
-        match root.name() {
-            "PubmedArticle" => article_parts::read(root),
-            "PubmedBookArticle" => book::read(root),
-            _ => Err(ArticleError::UnknownElement),
-        }
+        let mut article = match root.name() {
+            "PubmedArticle" => citation::read(root)?,
+            "PubmedBookArticle" => book::read(root)?,
+            _ => return Err(ArticleError::UnknownElement),
+        };
+        let unread = tree.unread().into_iter();
+        article.unmapped = unread.map(|one| Unmapped { path: one.path, value: form.escape(one.value) }).collect();
+        Ok(article)
+    }
+
+    /// Leaves out all abstracts, also where no field shows them.
+    pub fn withhold_abstracts(&mut self) {
+        self.r#abstract.clear();
+        self.other_abstracts.clear();
+        self.unmapped.retain(|one| !one.path.contains("Abstract"));
     }
 }
 
 /// PMID and Version of the `PMID` child.
 fn own_pmid(parent: Element<'_, '_>) -> Result<(String, i32), ArticleError> {
     let element = parent.first("PMID").ok_or(ArticleError::NoPmid)?;
-    let pmid = Pmid::parse(element.text().trim()).map_err(|_| ArticleError::NoPmid)?;
-    let version = element.attribute("Version").and_then(|v| v.trim().parse().ok()).unwrap_or(1);
-    Ok((pmid.to_string(), version))
+    let pmid = element.text().and_then(|text| Pmid::parse(text.trim()).ok()).ok_or(ArticleError::NoPmid)?;
+    Ok((pmid.to_string(), element.number("Version").unwrap_or(1)))
+}
+
+/// The title element of a `MedlineCitation` or `BookDocument`; a record of a whole book has the
+/// book's title.
+fn own_title<'t, 'a>(body: Element<'t, 'a>) -> Option<Element<'t, 'a>> {
+    let of = |parent: Option<Element<'t, 'a>>, name| parent?.all(name).find(|title| !title.is_blank());
+    of(body.first("Article"), "ArticleTitle")
+        .or_else(|| of(Some(body), "ArticleTitle"))
+        .or_else(|| of(body.first("Book"), "BookTitle"))
 }
 
 /// Texts of all children of a name.
 fn texts<'a>(parent: Element<'_, 'a>, name: &'static str) -> Vec<Text<'a>> {
-    parent.all(name).map(Element::text).collect()
+    parent.all(name).filter_map(Element::text).collect()
 }

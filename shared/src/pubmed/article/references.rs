@@ -1,11 +1,9 @@
 //! Cited works.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::Text;
+use super::ids::{Ids, first_ids};
 use crate::pubmed::xml_tree::Element;
 
 /// A cited work.
@@ -14,8 +12,8 @@ pub struct Reference<'a> {
     /// The citation as text.
     pub citation: Option<Text<'a>>,
     /// Its identifiers by type.
-    pub ids: BTreeMap<Text<'a>, Option<Text<'a>>>,
-    /// Title of the list it stands in.
+    pub ids: Ids<'a>,
+    /// Title of the list it is in.
     pub section: Option<Text<'a>>,
 }
 
@@ -30,26 +28,20 @@ pub fn references<'a>(parent: Element<'_, 'a>) -> Vec<Reference<'a>> {
 
 /// Recursion is bounded: a tree is never deeper than `split::MAX_DEPTH`.
 fn read_list<'a>(list: Element<'_, 'a>, all: &mut Vec<Reference<'a>>) {
-    let section = list.first_text("Title");
+    // The title is read with the first reference that shows it.
+    let mut section = None;
     for child in list.elements() {
         match child.name() {
-            "Reference" => all.push(Reference {
-                citation: child.first_text("Citation"),
-                ids: ids(child.first("ArticleIdList")),
-                section: section.clone(),
-            }),
+            "Reference" => {
+                let ids = first_ids(child.all("ArticleIdList"));
+                let citation = child.first_text("Citation");
+                if citation.is_some() || !ids.is_empty() {
+                    let section = section.get_or_insert_with(|| list.first_text("Title")).clone();
+                    all.push(Reference { citation, ids, section });
+                }
+            }
             "ReferenceList" => read_list(child, all),
             _ => {}
         }
     }
-}
-
-/// Identifiers of an `ArticleIdList` by type; of several of one type the first counts.
-pub fn ids<'a>(list: Option<Element<'_, 'a>>) -> BTreeMap<Text<'a>, Option<Text<'a>>> {
-    let mut ids = BTreeMap::new();
-    for id in list.into_iter().flat_map(|list| list.all("ArticleId")) {
-        let kind = id.attribute("IdType").unwrap_or(Cow::Borrowed("pubmed"));
-        ids.entry(kind).or_insert_with(|| Some(id.text()));
-    }
-    ids
 }

@@ -62,7 +62,7 @@ pub struct Chemical<'a> {
     pub ui: Option<Text<'a>>,
     /// Its name.
     pub name: Option<Text<'a>>,
-    /// CAS, EC or UNII number; `0` where there is none.
+    /// CAS, EC or UNII number; `0` where it has none.
     pub registry_number: Option<Text<'a>>,
 }
 
@@ -77,10 +77,10 @@ pub struct Keyword<'a> {
     pub major: bool,
 }
 
-/// Publication types among the children of `parent`.
-pub fn pub_types<'a>(parent: Option<Element<'_, 'a>>) -> Vec<PubType<'a>> {
-    let types = parent.into_iter().flat_map(|parent| parent.all("PublicationType"));
-    types.map(|one| PubType { ui: one.attribute("UI"), name: one.text() }).collect()
+/// Publication types among the children of elements.
+pub fn pub_types<'t, 'a: 't>(parents: impl Iterator<Item = Element<'t, 'a>>) -> Vec<PubType<'a>> {
+    let types = parents.flat_map(|parent| parent.all("PublicationType"));
+    types.filter_map(|one| Some(PubType { name: one.text()?, ui: one.attribute("UI") })).collect()
 }
 
 /// MeSH headings of a citation.
@@ -89,34 +89,48 @@ pub fn mesh_headings<'a>(citation: Element<'_, 'a>) -> Vec<MeshHeading<'a>> {
     headings
         .filter_map(|heading| {
             let descriptor = heading.first("DescriptorName")?;
-            let qualifiers = heading.all("QualifierName").map(|qualifier| Qualifier {
-                ui: qualifier.attribute("UI"),
-                name: qualifier.text(),
-                major: qualifier.says_yes("MajorTopicYN"),
-                auto: qualifier.says_yes("AutoHM"),
+            let name = descriptor.text()?;
+            let qualifiers = heading.all("QualifierName").filter_map(|qualifier| {
+                Some(Qualifier {
+                    name: qualifier.text()?,
+                    ui: qualifier.attribute("UI"),
+                    major: is_major(qualifier),
+                    auto: is_auto(qualifier),
+                })
             });
             Some(MeshHeading {
                 ui: descriptor.attribute("UI"),
-                name: descriptor.text(),
-                major: descriptor.says_yes("MajorTopicYN"),
+                name,
+                major: is_major(descriptor),
                 r#type: descriptor.attribute("Type"),
-                auto: descriptor.says_yes("AutoHM"),
+                auto: is_auto(descriptor),
                 qualifiers: qualifiers.collect(),
             })
         })
         .collect()
 }
 
+fn is_major(element: Element<'_, '_>) -> bool {
+    element.yes_no("MajorTopicYN") == Some(true)
+}
+
+fn is_auto(element: Element<'_, '_>) -> bool {
+    element.yes_no("AutoHM") == Some(true)
+}
+
 /// Supplementary concepts of a citation.
 pub fn suppl_mesh<'a>(citation: Element<'_, 'a>) -> Vec<SupplMesh<'a>> {
     let names = citation.all("SupplMeshList").flat_map(|list| list.all("SupplMeshName"));
-    names.map(|one| SupplMesh { ui: one.attribute("UI"), name: one.text(), r#type: one.attribute("Type") }).collect()
+    names
+        .filter_map(|one| Some(SupplMesh { name: one.text()?, ui: one.attribute("UI"), r#type: one.attribute("Type") }))
+        .collect()
 }
 
 /// Substances of a citation.
 pub fn chemicals<'a>(citation: Element<'_, 'a>) -> Vec<Chemical<'a>> {
     let chemicals = citation.all("ChemicalList").flat_map(|list| list.all("Chemical"));
     chemicals
+        .filter(|one| !one.is_blank())
         .map(|one| Chemical {
             ui: one.first("NameOfSubstance").and_then(|name| name.attribute("UI")),
             name: one.first_text("NameOfSubstance"),
@@ -129,11 +143,16 @@ pub fn chemicals<'a>(citation: Element<'_, 'a>) -> Vec<Chemical<'a>> {
 pub fn keywords<'a>(parent: Element<'_, 'a>) -> Vec<Keyword<'a>> {
     let mut all = Vec::new();
     for list in parent.all("KeywordList") {
-        all.extend(list.all("Keyword").map(|keyword| Keyword {
-            owner: list.attribute("Owner"),
-            text: keyword.text(),
-            major: keyword.says_yes("MajorTopicYN"),
+        all.extend(list.all("Keyword").filter_map(|keyword| {
+            Some(Keyword { text: keyword.text()?, owner: list.attribute("Owner"), major: is_major(keyword) })
         }));
     }
     all
+}
+
+/// The number of references of a citation; what is no number remains unread.
+pub fn number_of_references(citation: Element<'_, '_>) -> Option<i64> {
+    let is_number = |text: &str| text.trim().parse::<i64>().ok();
+    let element = citation.all("NumberOfReferences").find(|one| is_number(&one.raw_text()).is_some())?;
+    is_number(&element.text()?)
 }

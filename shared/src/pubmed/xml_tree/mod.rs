@@ -1,14 +1,22 @@
 //! A small tree over one record, borrowing its text.
 //!
-//! Nodes lie in document order in one vector; an element knows where its subtree ends. Text is
+//! Nodes are in document order in one vector; an element knows where its subtree ends. Text is
 //! what XML says: references resolved, CDATA plain, line ends as `\n`, comments and processing
-//! instructions gone.
+//! instructions gone. The tree notes which texts and attributes were read, so that a reader can
+//! say what it left out ([`Tree::unread`]).
+
+mod element;
+mod unread;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::markup::{self, Markup, Scan};
 use super::split::MAX_DEPTH;
+use super::text_form::TextForm;
+pub use element::{Child, Element, is_blank};
+pub use unread::Unread;
 
 /// A parsed record.
 #[derive(Debug)]
@@ -17,6 +25,11 @@ pub struct Tree<'a> {
     attributes: Vec<(&'a str, Cow<'a, str>)>,
     /// While parsing: nothing but comments and CDATA sections since the last text.
     in_text: bool,
+    /// How texts are given out.
+    form: TextForm,
+    /// Which texts (by node) and attributes were read.
+    read_texts: Vec<Cell<bool>>,
+    read_attributes: Vec<Cell<bool>>,
 }
 
 #[derive(Debug)]
@@ -42,13 +55,21 @@ pub enum TreeError {
 }
 
 impl<'a> Tree<'a> {
-    /// Parses exactly one element.
+    /// Parses exactly one element; its texts are plain.
     pub fn parse(xml: &'a str) -> Result<Self, TreeError> {
+        Self::parse_as(xml, TextForm::Plain)
+    }
+
+    /// Parses exactly one element whose texts are given out in a form.
+    pub fn parse_as(xml: &'a str, form: TextForm) -> Result<Self, TreeError> {
         let bytes = xml.as_bytes();
         let mut tree = Self {
             nodes: Vec::with_capacity(xml.len() / 24),
             attributes: Vec::with_capacity(xml.len() / 64),
             in_text: false,
+            form,
+            read_texts: Vec::new(),
+            read_attributes: Vec::new(),
         };
         let mut open: Vec<u32> = Vec::new();
         let mut at = 0;
@@ -65,7 +86,11 @@ impl<'a> Tree<'a> {
             }
             if next == bytes.len() {
                 return match (open.is_empty(), tree.nodes.is_empty()) {
-                    (true, false) => Ok(tree),
+                    (true, false) => {
+                        tree.read_texts = vec![Cell::new(false); tree.nodes.len()];
+                        tree.read_attributes = vec![Cell::new(false); tree.attributes.len()];
+                        Ok(tree)
+                    }
                     (true, true) => bad(next, "no element"),
                     (false, _) => bad(next, "the element is not closed"),
                 };
@@ -197,114 +222,6 @@ fn resolve(name: &str) -> char {
     }
 }
 
-/// An element of a tree.
-#[derive(Clone, Copy, Debug)]
-pub struct Element<'t, 'a> {
-    tree: &'t Tree<'a>,
-    index: u32,
-}
-
-/// A child: an element or a text.
-#[derive(Clone, Copy, Debug)]
-pub enum Child<'t, 'a> {
-    /// An element.
-    Element(Element<'t, 'a>),
-    /// A text, never empty, never next to another text.
-    Text(&'t Cow<'a, str>),
-}
-
-impl<'t, 'a> Element<'t, 'a> {
-    fn parts(self) -> (&'a str, Range<u32>, u32) {
-        match &self.tree.nodes[self.index as usize] {
-            Node::Element { name, attributes, end } => (name, attributes.clone(), *end),
-            Node::Text(_) => unreachable!("an element's index is an element"),
-        }
-    }
-
-    /// The name as written, with its prefix if it has one.
-    pub fn name(self) -> &'a str {
-        self.parts().0
-    }
-
-    /// All attributes in document order.
-    pub fn attributes(self) -> &'t [(&'a str, Cow<'a, str>)] {
-        let range = self.parts().1;
-        &self.tree.attributes[range.start as usize..range.end as usize]
-    }
-
-    /// The value of an attribute.
-    pub fn attribute(self, name: &str) -> Option<Cow<'a, str>> {
-        self.attributes().iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
-    }
-
-    /// Whether an attribute says yes (`Y`).
-    pub fn says_yes(self, name: &str) -> bool {
-        self.attributes().iter().any(|(key, value)| *key == name && value == "Y")
-    }
-
-    /// Children in document order.
-    pub fn children(self) -> impl Iterator<Item = Child<'t, 'a>> {
-        let end = self.parts().2;
-        let tree = self.tree;
-        let mut at = self.index + 1;
-        std::iter::from_fn(move || {
-            if at >= end {
-                return None;
-            }
-            let index = at;
-            match &tree.nodes[index as usize] {
-                Node::Element { end, .. } => {
-                    at = *end;
-                    Some(Child::Element(Element { tree, index }))
-                }
-                Node::Text(text) => {
-                    at += 1;
-                    Some(Child::Text(text))
-                }
-            }
-        })
-    }
-
-    /// Child elements.
-    pub fn elements(self) -> impl Iterator<Item = Element<'t, 'a>> {
-        self.children().filter_map(|child| match child {
-            Child::Element(element) => Some(element),
-            Child::Text(_) => None,
-        })
-    }
-
-    /// Child elements of one name.
-    pub fn all(self, name: &'static str) -> impl Iterator<Item = Element<'t, 'a>> {
-        self.elements().filter(move |element| element.name() == name)
-    }
-
-    /// The first child element of a name.
-    pub fn first(self, name: &'static str) -> Option<Element<'t, 'a>> {
-        self.all(name).next()
-    }
-
-    /// The text of the first child of a name.
-    pub fn first_text(self, name: &'static str) -> Option<Cow<'a, str>> {
-        self.first(name).map(Element::text)
-    }
-
-    /// The text of all descendants in document order, white space unchanged.
-    pub fn text(self) -> Cow<'a, str> {
-        let end = self.parts().2;
-        let nodes = &self.tree.nodes[self.index as usize + 1..end as usize];
-        let mut texts = nodes.iter().filter_map(|node| match node {
-            Node::Text(text) => Some(text),
-            Node::Element { .. } => None,
-        });
-        let Some(first) = texts.next() else { return Cow::Borrowed("") };
-        let mut all = first.clone();
-        for text in texts {
-            all.to_mut().push_str(text);
-        }
-        all
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,13 +230,39 @@ mod tests {
     fn text_is_that_of_all_descendants() {
         let check = |xml: &str, expect: &str| {
             let tree = Tree::parse(xml).expect("well-formed");
-            assert_eq!(tree.root().text(), expect, "{xml}");
+            assert_eq!(tree.root().raw_text(), expect, "{xml}");
+            assert_eq!(tree.root().text().unwrap_or_default(), expect, "{xml}");
         };
         check("<a>x<b> y </b><c/>z</a>", "x y z");
         check("<a>P &lt; 0.05 &#x3bc;&#956; &amp;amp;</a>", "P < 0.05 μμ &amp;");
         check("<a>1<!-- no -->2<![CDATA[<3>&amp;]]>4<?no?></a>", "12<3>&amp;4");
         check("<a>1\r\n2\r3&#13;</a>", "1\n2\n3\r");
         check("<a/>", "");
+    }
+
+    #[test]
+    fn what_is_blank_is_absent() {
+        let tree =
+            Tree::parse("<a x=''><b/><b>&#160;\u{2009}</b><b y=' '>z</b><c><d/></c><c>d</c></a>").expect("well-formed");
+        let root = tree.root();
+        assert_eq!(root.attribute("x"), None);
+        assert_eq!(root.first_text("b").as_deref(), Some("z"));
+        assert_eq!(root.first("c").and_then(Element::text).as_deref(), Some("d"));
+        assert_eq!(root.first("b").expect("there").attribute("y"), None);
+        assert_eq!(tree.unread(), []);
+    }
+
+    #[test]
+    fn what_was_not_read_is_named_by_its_path() {
+        let tree = Tree::parse("<a k='1' n='x'><b>read</b><b l='2'>2nd<i>&lt;</i></b>\n<c xmlns:m='u'>3</c></a>")
+            .expect("well-formed");
+        assert_eq!(tree.root().first_text("b").as_deref(), Some("read"));
+        assert_eq!(tree.root().number("k"), Some(1));
+        assert_eq!(tree.root().number("n"), None);
+        let unread: Vec<(String, String)> =
+            tree.unread().into_iter().map(|one| (one.path, one.value.into_owned())).collect();
+        let expect = [("/a/@n", "x"), ("/a/b[2]/@l", "2"), ("/a/b[2]", "2nd"), ("/a/b[2]/i", "<"), ("/a/c", "3")];
+        assert_eq!(unread, expect.map(|(path, value)| (path.to_owned(), value.to_owned())));
     }
 
     #[test]
