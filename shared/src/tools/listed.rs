@@ -91,7 +91,8 @@ fn plain(schema: &Value, at: &str, depth: usize) -> Result<Map<String, Value>, L
     listed.insert("type".to_owned(), json!(kind));
     for (keyword, value) in &schema {
         match keyword.as_str() {
-            "type" | "properties" | "items" => {}
+            // Looked at below; a default is said in the description.
+            "type" | "properties" | "items" | "default" => {}
             "enum" => {
                 let Some(words) = words(value) else { return fault(at, "an enum has texts only") };
                 listed.insert(keyword.clone(), words);
@@ -102,8 +103,6 @@ fn plain(schema: &Value, at: &str, depth: usize) -> Result<Map<String, Value>, L
                 // Line ends of the source are no part of it.
                 listed.insert(keyword.clone(), json!(text.split_whitespace().collect::<Vec<_>>().join(" ")));
             }
-            // Said in the description below.
-            "default" => {}
             keyword if KEPT.contains(&keyword) => {
                 listed.insert(keyword.to_owned(), value.clone());
             }
