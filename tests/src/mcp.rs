@@ -36,6 +36,13 @@ pub fn python() -> Option<Command> {
     Some(command)
 }
 
+/// Runs a program: whether it ended well, and all that it printed.
+pub async fn ran(mut command: Command) -> (bool, String) {
+    let ran = tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("the program runs");
+    let text = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    (ran.status.success(), text)
+}
+
 /// A request of the newest revision, from a client that knows tasks or not.
 pub fn request(method: &str, mut params: Value, knows_tasks: bool) -> Value {
     let extensions = if knows_tasks { json!({ "io.modelcontextprotocol/tasks": {} }) } else { json!({}) };
@@ -63,12 +70,20 @@ pub async fn send(server: &Server, method: &str, params: Value, knows_tasks: boo
     server.send(request.body(body)).await
 }
 
-/// A tool's answer: its structured content, which the text repeats, and whether it is an error.
+/// A tool's result and whether it is an error. A result is structured content, which the text repeats; an error is
+/// text alone.
 #[track_caller]
 pub fn answered(message: &Value) -> (Value, bool) {
     let result = &message["result"];
     let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {message}"));
     let said: Value = serde_json::from_str(text).expect("the text is JSON");
-    assert_eq!(said, result["structuredContent"], "text and structured content say the same");
-    (said, result["isError"] == true)
+    let is_error = result["isError"] == true;
+    match result.get("structuredContent") {
+        None => assert!(is_error, "a result has structured content: {message}"),
+        Some(structured) => {
+            assert!(!is_error, "an error is text alone: {message}");
+            assert_eq!(said, *structured, "text and structured content say the same");
+        }
+    }
+    (said, is_error)
 }

@@ -1,14 +1,13 @@
 //! MCP as others speak it: the official conformance runner, the Inspector and the Python client, over HTTP and stdio.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use shared::ingest::Settings;
 use shared::words::Sha256;
 use simulator::{Corpus, Options, Simulator, Spread};
 use tests::http::{Server, settings as http_settings};
-use tests::mcp::{answered, node, python, send};
+use tests::mcp::{answered, node, python, ran, send};
 use tests::mcp_fixture::Fixture;
 use tests::program::Archive;
 use tests::sync::{client, day, engine, settings, simulator};
@@ -28,12 +27,6 @@ async fn fixture(ncbi: &Simulator) -> Server {
     let client = client(settings(ncbi));
     let engine = engine(tests::engine::pool(4).await, client.clone(), Settings::default());
     Server::with_mcp(engine, client, &http_settings(&[]), Fixture::default()).await
-}
-
-async fn output(mut command: Command) -> (bool, String) {
-    let ran = tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("the program runs");
-    let text = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    (ran.status.success(), text)
 }
 
 /// How each scenario ended: `✓ name: 3 passed, 0 failed`, or `✓ name (why it is not scored)`.
@@ -62,7 +55,7 @@ async fn the_transport_conforms_to_both_revisions() {
     for (revision, least) in [("2026-07-28", 50), ("2025-11-25", 33)] {
         let Some(mut runner) = node(RUNNER) else { return };
         runner.args(["server", "--url", &format!("{}/mcp", server.url), "--requirements", revision]);
-        let (is_fine, said) = output(runner).await;
+        let (is_fine, said) = ran(runner).await;
         let ended = scenarios(&said);
         assert!(is_fine && failed(&ended).is_empty(), "{revision}: {:?}\n{said}", failed(&ended));
         assert!(ended.len() >= least, "{revision}: only {} scenarios ran\n{said}", ended.len());
@@ -70,7 +63,7 @@ async fn the_transport_conforms_to_both_revisions() {
     // The runner of the older revision's own time.
     let Some(mut runner) = node("conformance-2025/dist/index.js") else { return };
     runner.args(["server", "--url", &format!("{}/mcp", server.url), "--suite", "active"]);
-    let (is_fine, said) = output(runner).await;
+    let (is_fine, said) = ran(runner).await;
     let ended = scenarios(&said);
     assert!(is_fine && failed(&ended).is_empty(), "{:?}\n{said}", failed(&ended));
     assert!(ended.len() >= 25, "only {} scenarios ran\n{said}", ended.len());
@@ -97,7 +90,7 @@ async fn the_real_server_passes_what_needs_no_fixtures() {
             let Some(mut runner) = node(RUNNER) else { return };
             let url = format!("{}/mcp", server.url);
             runner.args(["server", "--url", &url, "--scenario", name, "--spec-version", revision, "--force"]);
-            let (is_fine, said) = output(runner).await;
+            let (is_fine, said) = ran(runner).await;
             assert!(is_fine && !said.contains("SKIPPED"), "{name} of {revision}:\n{said}");
         }
     }
@@ -129,7 +122,7 @@ async fn the_inspector_lists_and_calls_over_http_and_stdio() {
             }
             inspector.env("BIO_MCP_PUBMED_BASE_URL", ncbi.eutils_url());
             inspector.arg("--cli").args(target).args(["--method", method]).args(more);
-            let (is_fine, said) = output(inspector).await;
+            let (is_fine, said) = ran(inspector).await;
             assert!(is_fine && said.contains(wanted), "{target:?} {method}:\n{said}");
         }
     }
@@ -146,7 +139,7 @@ async def look(target, mode):
     async with Client(target, mode=mode) as client:
         tools = (await client.list_tools()).tools
         names = [tool.name for tool in tools]
-        assert all(tool.annotations.read_only_hint is not None and tool.output_schema for tool in tools), tools
+        assert all(tool.annotations.read_only_hint is not None for tool in tools), tools
         pong = await client.call_tool("ping", {"message": "hi"})
         assert pong.structured_content["message"] == "hi" and not pong.is_error, pong
         found = await client.call_tool("pubmed.search", {"term": "all", "limit": 3})
@@ -154,7 +147,8 @@ async def look(target, mode):
         record = await client.call_tool("pubmed_get", {"pmid": "1001", "as_of": ""})
         assert record.structured_content["found"] is True, record
         refused = await client.call_tool("pubmed_get", {"pmid": "01"})
-        assert refused.is_error and refused.structured_content["error_code"] == "VALIDATION_ERROR", refused
+        assert refused.is_error and refused.structured_content is None, refused
+        assert json.loads(refused.content[0].text)["error_code"] == "VALIDATION_ERROR", refused
         job = (await client.call_tool("pubmed_sync", {"pmids": ["1001", "1002"]})).structured_content
         while True:
             seen = (await client.call_tool("job_get", {"job_id": job["job_id"]})).structured_content
@@ -196,7 +190,7 @@ async fn the_python_client_works_over_http_and_stdio_in_both_eras() {
     }
     python.env("BIO_MCP_PUBMED_BASE_URL", ncbi.eutils_url()).env("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "1000");
     python.args(["-c", PYTHON, &format!("{}/mcp", server.url)]).arg(tests::program::path()).arg(archive.data_dir());
-    let (is_fine, said) = output(python).await;
+    let (is_fine, said) = ran(python).await;
     assert!(is_fine && said.contains("fine 13"), "{said}");
 }
 

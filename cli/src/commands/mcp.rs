@@ -1,6 +1,6 @@
 //! `mcp`: tools for an MCP client that starts this program and speaks over its standard input and output.
 
-use api::mcp::{Door, transport};
+use api::mcp::{Door, stdio};
 
 use super::{interrupted, serve};
 use crate::failure::{Exit, Failure};
@@ -12,7 +12,7 @@ pub async fn run(session: &Session) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
     let mut workers = Workers::start(session)?;
     let ended = tokio::select! {
-        spoken = transport::stdio(Door::new(serve::api(session))) => spoken.map_err(Failure::from),
+        spoken = stdio::serve(Door::new(serve::api(session))) => spoken.map_err(Failure::from),
         failed = workers.failed() => failed,
         () = interrupted() => Ok(()),
     };

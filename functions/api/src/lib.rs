@@ -1,13 +1,14 @@
 //! The doors: every tool and job over HTTP.
 //!
-//! The way of a request: [`trace`] (a trace id, one error body, no panic gets out) → `names` (own names in `Host`,
-//! known pages in `Origin`) → [`auth`] → [`limits`] → a route, which decodes, calls a tool or a verb of `shared`, and
+//! The way of a request: `cors` (what a browser shows to a known page) → [`trace`] (a trace id, one error body, no panic
+//! gets out) → `names` (own names in `Host`, known pages in `Origin`) → [`auth`] → [`limits`] → a route, which decodes, calls a tool or a verb of `shared`, and
 //! encodes. The router runs in `bio-mcp serve`
 //! and `up`, and knows nothing of where it runs.
 
 pub mod auth;
 mod body;
 mod call;
+mod cors;
 mod database;
 mod error;
 mod fleet;
@@ -41,6 +42,8 @@ pub use error::{ErrorBody, Failure, status_of};
 pub struct Api {
     toolbox: Toolbox,
     tools: Arc<[Tool]>,
+    /// The tools that MCP lists, as it lists them.
+    listed: Arc<[rmcp::model::Tool]>,
     names: Arc<names::Names>,
     auth: Arc<Auth>,
     limits: Arc<limits::Limits>,
@@ -54,11 +57,13 @@ pub struct Api {
 impl Api {
     /// The doors to a toolbox.
     pub fn new(toolbox: Toolbox, settings: &HttpSettings) -> Self {
+        let tools = catalogue();
         Self {
+            listed: mcp::listing(&tools, &settings.toolsets).into(),
             database: Arc::new(database::Gate::new(toolbox.engine.db.clone())),
             changes: Changes::new(toolbox.engine.db.clone()),
             kept: Arc::new(Kept::new(toolbox.engine.db.clone())),
-            tools: catalogue().into(),
+            tools: tools.into(),
             names: Arc::new(names::Names::new(settings)),
             auth: Arc::new(Auth::new(settings)),
             limits: Arc::new(limits::Limits::new(settings)),
@@ -107,6 +112,7 @@ pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Rout
         .layer(from_fn_with_state(api.clone(), auth::check))
         .layer(from_fn_with_state(api.clone(), names::check))
         .layer(from_fn(trace::around))
+        .layer(from_fn_with_state(api.clone(), cors::around))
         .with_state(api)
 }
 

@@ -2,14 +2,15 @@
 //! to this machine (DNS rebinding): then it says that name in `Host`, and its own in `Origin`.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use shared::words::ErrorCode;
 use shared::words::config::{AuthSetting, HttpSettings};
 
 use crate::Api;
 use crate::auth::OPEN;
+use crate::cors;
 use crate::error::Failure;
 
 /// Names that are allowed.
@@ -36,6 +37,11 @@ impl Names {
         let (name, _) = split(host);
         let is_listed = self.hosts.iter().any(|one| one.eq_ignore_ascii_case(name) || one.eq_ignore_ascii_case(host));
         is_listed || is_loopback(name) || (!self.is_open && self.hosts.is_empty())
+    }
+
+    /// Whether a page that says this origin may call.
+    pub fn admits(&self, origin: Option<&HeaderValue>) -> bool {
+        origin.and_then(|origin| origin.to_str().ok()).is_some_and(|origin| self.is_origin(origin))
     }
 
     /// Whether pages of an origin may call: those that are listed, and without credentials those of this machine.
@@ -85,28 +91,42 @@ fn matches(allowed: &str, origin: &str) -> bool {
     own_port(allowed) == own_port(origin)
 }
 
-fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
-    let said = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    said.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))
+/// Every name that a request calls this server by: in the header, and in an address that has one.
+fn hosts<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> impl Iterator<Item = Option<&'a str>> {
+    let said = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
+    said.chain(uri.authority().map(|authority| Some(authority.as_str())))
 }
 
-/// Lets a request through that calls this server by a name of its own, from a page that may.
+/// The one origin that a request names.
+pub fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    origins.next().filter(|_| origins.next().is_none())
+}
+
+/// Lets a request through that calls this server by a name of its own, from a page that may; responds to a browser
+/// that asks whether such a page may.
 pub async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
     // Probes of a supervisor say any name, and are told nothing but a status.
     let path = request.uri().path();
     if OPEN.contains(&path) && (path != "/readyz" || !api.names.is_open) {
         return Ok(next.run(request).await);
     }
+    let headers = request.headers();
     let refuse = |message: &str| Err(Failure::new(ErrorCode::Forbidden, message));
-    if !host(request.headers(), request.uri()).is_some_and(|host| api.names.is_host(host)) {
+    // A server in between may have looked at the other one.
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Failure::new(ErrorCode::ValidationError, "a request has one Host header"));
+    }
+    let hosts: Vec<Option<&str>> = hosts(headers, request.uri()).collect();
+    if hosts.is_empty() || !hosts.iter().all(|host| host.is_some_and(|host| api.names.is_host(host))) {
         return refuse("this server does not go by the name in Host: see BIO_MCP_ALLOWED_HOSTS");
     }
-    let mut origins = request.headers().get_all(header::ORIGIN).iter();
-    match (origins.next(), origins.next()) {
-        // No browser: those always say where a page is from when it asks for more than to be shown.
-        (None, _) => {}
-        (Some(origin), None) if origin.to_str().is_ok_and(|origin| api.names.is_origin(origin)) => {}
-        _ => return refuse("pages of this Origin may not call this server: see BIO_MCP_ALLOWED_ORIGINS"),
+    // Without an origin it is no browser: those always say where a page is from when it asks for more than to be shown.
+    if headers.contains_key(header::ORIGIN) && !api.names.admits(origin(headers)) {
+        return refuse("pages of this Origin may not call this server: see BIO_MCP_ALLOWED_ORIGINS");
+    }
+    if cors::is_preflight(&request) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Ok(next.run(request).await)
 }

@@ -264,7 +264,7 @@ impl From<CreateError> for ToolError {
             CreateError::Exists => Self::new(ErrorCode::AlreadyExists, format!("checkpoint_id: {error}")),
             CreateError::NoSuchParent => Self::of_field("parent_checkpoint_id", error.to_string()),
             CreateError::NoSuchQuery(at) => {
-                let reason = "no query has this key: `bio-mcp status` lists them".to_owned();
+                let reason = "no query has this key: sync the query with it first".to_owned();
                 Self::invalid(vec![FieldError { pointer: format!("/primary_queries/{at}"), reason }])
             }
         }

@@ -122,7 +122,10 @@ impl From<ReadError> for ToolError {
             ReadError::Store(error) => error.into(),
             ReadError::Damaged { .. } => {
                 tracing::error!(error = telemetry::chain(&error), "damaged object");
-                Self::new(ErrorCode::ArchiveError, "the archived object is damaged: run `bio-mcp verify`")
+                Self::new(
+                    ErrorCode::ArchiveError,
+                    "the archived object is damaged: its operator must repair the archive",
+                )
             }
         }
     }

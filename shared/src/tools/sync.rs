@@ -25,17 +25,12 @@ pub struct SyncIncremental;
 /// Parameters of `pubmed.sync`: a query, or PMIDs.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [
-    { "required": ["query"], "properties": { "query": { "type": "string" }, "pmids": { "type": "null" } } },
-    { "required": ["pmids"], "properties": {
-        "pmids": { "type": "array" }, "query": { "type": "null" }, "limit": { "type": "null" } } },
-]))]
 pub struct SyncInput {
-    /// A PubMed query.
+    /// A PubMed query; not with pmids.
     #[serde(default)]
     #[schemars(length(min = 1, max = 20_000), regex(pattern = r"\S"))]
     query: Option<String>,
-    /// PMIDs, instead of a query.
+    /// PMIDs; not with query or limit.
     #[serde(default)]
     #[schemars(with = "Option<Vec<Pmid>>", length(min = 1, max = 10_000))]
     pmids: Option<Vec<Pmid>>,
@@ -107,8 +102,8 @@ pub struct SyncOutput {
 impl Described for Sync {
     const NAME: &'static str = SYNC;
     const TITLE: &'static str = "Sync from PubMed";
-    const DESCRIPTION: &'static str = "Archives what a PubMed query finds, or the PMIDs given. A job: it is done again \
-                                       without harm, unchanged records are skipped.";
+    const DESCRIPTION: &'static str = "Archives what a PubMed query finds, or the PMIDs given: exactly one of query \
+                                       and pmids is required. A job: unchanged records are skipped.";
     const HINTS: Hints = Hints::ADDS_FROM_NCBI;
     type Params = SyncInput;
     type Output = SyncOutput;

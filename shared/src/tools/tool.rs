@@ -12,10 +12,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ToolError;
+use super::listed::{self, ListingFault};
 use super::params::parse;
 use crate::ingest::Engine;
 use crate::jobs::{Limits, Submission, Submitted};
 use crate::pubmed::eutils::Client;
+use crate::words::config::Toolset;
 
 /// What tools work with.
 #[derive(Clone)]
@@ -157,6 +159,10 @@ pub struct Tool {
     pub is_scarce: bool,
     /// JSON Schema of its parameters.
     pub input_schema: Value,
+    /// The same as MCP lists it: a plain object that every provider of models takes.
+    pub listed_schema: Value,
+    /// The group it is listed with.
+    pub toolset: Toolset,
     /// JSON Schema of its result, or of the result of its job.
     pub output_schema: Value,
     /// What calling it does; parameters are checked there.
@@ -190,7 +196,11 @@ impl Tool {
         Self::new::<T>(Action::Submit(Arc::new(submit)))
     }
 
+    /// A definition that MCP clients could not pass to their model ends here, and so in the first test.
     fn new<T: Described>(action: Action) -> Self {
+        let input_schema = input_schema::<T::Params>();
+        let (listed_schema, toolset) =
+            listed::<T>(&input_schema).unwrap_or_else(|fault| panic!("the tool {} cannot be listed: {fault}", T::NAME));
         Self {
             name: T::NAME,
             title: T::TITLE,
@@ -198,7 +208,9 @@ impl Tool {
             hints: T::HINTS,
             needs_database: T::NEEDS_DATABASE,
             is_scarce: T::IS_SCARCE,
-            input_schema: input_schema::<T::Params>(),
+            input_schema,
+            listed_schema,
+            toolset,
             output_schema: output_schema::<T::Output>(),
             action,
         }
@@ -214,8 +226,20 @@ impl Tool {
 
     /// Its name with `_` for `.`: several MCP clients refuse dots.
     pub fn flat_name(&self) -> String {
-        self.name.replace('.', "_")
+        flat(self.name)
     }
+}
+
+fn flat(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+/// How MCP lists a tool: its input schema and its group.
+fn listed<T: Described>(input_schema: &Value) -> Result<(Value, Toolset), ListingFault> {
+    listed::check_name(&flat(T::NAME))?;
+    listed::check_description("description", T::DESCRIPTION)?;
+    let no_group = || ListingFault { at: T::NAME.to_owned(), reason: "is in no group: see Toolset".to_owned() };
+    Ok((listed::input_schema(input_schema)?, Toolset::of_tool(T::NAME).ok_or_else(no_group)?))
 }
 
 /// The schema of what is taken in.

@@ -3,9 +3,11 @@
 use axum::http::request::Parts;
 use rmcp::RoleServer;
 use rmcp::service::RequestContext;
+use serde_json::Value;
 
 use shared::words::trace;
 
+use super::names::without_local_addresses;
 use crate::auth::Principal;
 use crate::trace::TraceId;
 
@@ -16,6 +18,8 @@ pub struct Caller {
     pub principal: Principal,
     /// 32 hex digits.
     pub trace_id: String,
+    /// Whether it may be on another machine: over stdio it has started this program itself.
+    pub is_remote: bool,
 }
 
 impl Caller {
@@ -27,6 +31,12 @@ impl Caller {
         Self {
             principal: http.and_then(|http| http.get().cloned()).unwrap_or_else(|| Principal("local".to_owned())),
             trace_id: trace_id.unwrap_or_else(trace::new_id),
+            is_remote: http.is_some(),
         }
+    }
+
+    /// A result as this caller can use it.
+    pub fn told(&self, result: Value) -> Value {
+        if self.is_remote { without_local_addresses(result) } else { result }
     }
 }

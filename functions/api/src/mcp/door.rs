@@ -5,16 +5,16 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, DiscoverResult, GetTaskParams,
-    GetTaskResult, Implementation, InitializeRequestParams, InitializeResult, ListResourceTemplatesResult,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-    ReadResourceResponse, ServerCapabilities, ServerConfig, UpdateTaskParams,
+    CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CustomRequest, CustomResult, DiscoverResult,
+    ErrorCode, GetTaskParams, GetTaskResult, Implementation, InitializeRequestParams, InitializeResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 
 use super::caller::Caller;
-use super::{resources, tasks, tools};
+use super::{message, resources, tasks, tools};
 use crate::Api;
 
 /// The revisions of MCP that are spoken.
@@ -41,6 +41,16 @@ async fn guarded<T>(work: impl Future<Output = Result<T, ErrorData>>) -> Result<
         tracing::error!("a request of MCP panicked");
         Err(ErrorData::internal_error("something went wrong in this program; its log has the trace_id", None))
     })
+}
+
+/// Every list is one page, so no cursor leads anywhere.
+fn the_only(page: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
+    match page.and_then(|page| page.cursor) {
+        Some(cursor) if !cursor.is_empty() => {
+            Err(ErrorData::invalid_params("params.cursor: the list has one page, which needs no cursor", None))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Door {
@@ -83,10 +93,11 @@ impl ServerHandler for Door {
 
     async fn list_tools(
         &self,
-        _: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut list = ListToolsResult::with_all_items(self.api.tools.iter().map(tools::described).collect());
+        the_only(page)?;
+        let mut list = ListToolsResult::with_all_items(self.api.listed.to_vec());
         (list.ttl_ms, list.cache_scope) = (Some(LISTS_TTL_MS), Some(CacheScope::Public));
         Ok(list)
     }
@@ -102,9 +113,10 @@ impl ServerHandler for Door {
 
     async fn list_resources(
         &self,
-        _: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
+        the_only(page)?;
         let mut list = ListResourcesResult::with_all_items(resources::listed());
         (list.ttl_ms, list.cache_scope) = (Some(LISTS_TTL_MS), Some(CacheScope::Public));
         Ok(list)
@@ -112,9 +124,10 @@ impl ServerHandler for Door {
 
     async fn list_resource_templates(
         &self,
-        _: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        the_only(page)?;
         let mut list = ListResourceTemplatesResult::with_all_items(resources::templates());
         (list.ttl_ms, list.cache_scope) = (Some(LISTS_TTL_MS), Some(CacheScope::Public));
         Ok(list)
@@ -150,6 +163,17 @@ impl ServerHandler for Door {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         tasks::cancel(&self.api, &request.task_id, &Caller::of(&context)).await
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Err(match message::unreadable(&request) {
+            Some(fault) => ErrorData::invalid_params(fault, None),
+            None => ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "this server does not have this method", None),
+        })
     }
 
     async fn on_initialized(&self, _: NotificationContext<RoleServer>) {}

@@ -73,7 +73,7 @@ pub async fn read(api: &Api, uri: &str, caller: &Caller) -> Result<ReadResourceR
             }
         }
     };
-    let value = value.map_err(|failure| internal(failure, caller))?;
+    let value = caller.told(value.map_err(|failure| internal(failure, caller))?);
     let contents = ResourceContents::text(value.to_string(), uri).with_mime_type(JSON);
     // They are of this moment, and of who may ask.
     let result = ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private);

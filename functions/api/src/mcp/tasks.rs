@@ -9,6 +9,7 @@ use shared::tools::ToolError;
 use shared::words::{ErrorCode, JobId};
 
 use super::caller::Caller;
+use super::tools::refused;
 use crate::Api;
 use crate::call;
 use crate::error::Failure;
@@ -46,9 +47,12 @@ pub async fn get(api: &Api, task_id: &str, caller: &Caller) -> Result<GetTaskRes
         JobState::Cancelled => TaskPayload::Cancelled,
         JobState::Succeeded => {
             let result = job.result.clone().unwrap_or_else(|| json!({}));
-            TaskPayload::Completed { result: object(&CallToolResult::structured(result)) }
+            TaskPayload::Completed { result: object(&CallToolResult::structured(caller.told(result))) }
         }
-        JobState::Failed => TaskPayload::Completed { result: object(&CallToolResult::structured_error(failure(&job))) },
+        JobState::Failed => {
+            let refused = refused(api, failure(&job), job.trace_id.clone());
+            TaskPayload::Completed { result: object(&refused) }
+        }
     };
     Ok(GetTaskResult::new(DetailedTask::new(task(&job), payload)))
 }
@@ -80,15 +84,12 @@ async fn find(api: &Api, task_id: &str, caller: &Caller) -> Result<Job, ErrorDat
     job.ok_or_else(unknown)
 }
 
-/// The error body of a job that failed.
-fn failure(job: &Job) -> Value {
+/// Why a job failed.
+fn failure(job: &Job) -> Failure {
     let said = |name: &str| job.error.as_ref().map_or(Value::Null, |error| error[name].clone());
-    let code = said("error_code");
-    let retryable = serde_json::from_value(code.clone()).is_ok_and(ErrorCode::is_retryable);
-    json!({
-        "ok": false, "error_code": code, "message": said("message"), "retryable": retryable,
-        "trace_id": job.trace_id, "tool": job.tool,
-    })
+    let code = serde_json::from_value(said("error_code")).unwrap_or(ErrorCode::Internal);
+    let message = said("message").as_str().unwrap_or("the job failed").to_owned();
+    Failure::new(code, message).of_tool(&job.tool)
 }
 
 fn internal(error: &ToolError, caller: &Caller) -> ErrorData {

@@ -1,56 +1,30 @@
-//! Tools as MCP lists and calls them.
-
-use std::sync::Arc;
+//! Tools as MCP calls them.
 
 use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CreateTaskResult, JsonObject, Tool as McpTool,
-    ToolAnnotations,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult, JsonObject,
 };
 use serde_json::{Value, json};
-use shared::tools::{Action, Asked, Kind, Tool, output_schema};
+use shared::tools::{Action, Asked, Tool};
 use shared::words::trace;
 
 use super::caller::Caller;
+use super::names::flat_names;
 use super::tasks;
 use crate::Api;
 use crate::call;
 use crate::error::Failure;
 use crate::routes::jobs;
 
-/// A tool as it is listed.
-pub fn described(tool: &Tool) -> McpTool {
-    let hints = tool.hints;
-    let annotations = ToolAnnotations::with_title(tool.title)
-        .read_only(hints.read_only)
-        .destructive(hints.destructive)
-        .idempotent(hints.idempotent)
-        .open_world(hints.open_world);
-    McpTool::new(tool.flat_name(), tool.description, object(tool.input_schema.clone()))
-        .with_title(tool.title)
-        .with_raw_output_schema(object(answer_schema(tool)))
-        .with_annotations(annotations)
-}
-
-/// What a call answers: of a job the job, or its result when it was called as a task.
-fn answer_schema(tool: &Tool) -> Value {
-    match tool.kind() {
-        Kind::Fast => tool.output_schema.clone(),
-        Kind::Job => {
-            let mut both = [output_schema::<jobs::Submitted>(), tool.output_schema.clone()];
-            for schema in both.iter_mut().filter_map(Value::as_object_mut) {
-                schema.remove("$schema");
-            }
-            json!({ "type": "object", "anyOf": both })
-        }
+/// What a tool refuses or fails at: the error of HTTP as text alone. With structured content beside it, clients would
+/// hold that against the schema of the tool's results, and lose the reason.
+pub fn refused(api: &Api, failure: Failure, trace_id: String) -> CallToolResult {
+    let mut body = failure.body(trace_id);
+    body.message = flat_names(&api.tools, &body.message);
+    for detail in &mut body.details {
+        detail.reason = flat_names(&api.tools, &detail.reason);
     }
-}
-
-fn object(schema: Value) -> Arc<JsonObject> {
-    Arc::new(match schema {
-        Value::Object(schema) => schema,
-        _ => JsonObject::new(),
-    })
+    CallToolResult::error(vec![ContentBlock::text(json!(body).to_string())])
 }
 
 /// Calls a tool. What the tool refuses, or fails at, is an answer that a model can read; only an unknown tool is
@@ -70,13 +44,12 @@ pub async fn call(
         (Err(failure), _) => Err(failure),
         (Ok(_place), Action::Run(_)) => {
             let running = Box::pin(call::run(api, tool, params, ""));
-            trace::within(trace_id.clone(), running).await.map(|result| CallToolResult::structured(result).into())
+            let result = trace::within(trace_id.clone(), running).await;
+            result.map(|result| CallToolResult::structured(caller.told(result)).into())
         }
         (Ok(_place), Action::Submit(_)) => submit(api, tool, params, caller, knows_tasks).await,
     };
-    Ok(answered.unwrap_or_else(|failure| {
-        CallToolResult::structured_error(json!(failure.of_tool(tool.name).body(trace_id))).into()
-    }))
+    Ok(answered.unwrap_or_else(|failure| refused(api, failure.of_tool(tool.name), trace_id).into()))
 }
 
 /// Parameters that are not there: several clients send an empty text for a field that was left empty.
@@ -93,7 +66,7 @@ async fn submit(
     caller: Caller,
     knows_tasks: bool,
 ) -> Result<CallToolResponse, Failure> {
-    let Caller { principal, trace_id } = caller;
+    let Caller { principal, trace_id, .. } = caller;
     let ttl_hours = api.toolbox.ttl_hours;
     let asked = Asked { idempotency_key: None, principal: principal.0, priority: 0, ttl_hours, trace_id };
     let submitted = call::submit(api, tool, params, asked, "").await?;

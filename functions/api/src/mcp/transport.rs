@@ -1,24 +1,23 @@
-//! From bytes to [`ServerHandler`] and back: HTTP without sessions, and stdio.
+//! From HTTP to [`ServerHandler`] and back, without sessions.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use rmcp::ServerHandler;
 use rmcp::transport::StreamableHttpServerConfig;
 use rmcp::transport::streamable_http_server::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::{ServerHandler, ServiceExt};
-use serde_json::{Value, json};
 
+use super::message::{self, INVALID_PARAMS, Refused};
 use crate::body;
 
-/// JSON-RPC's codes of what is wrong before any method is looked at.
-const PARSE_ERROR: i32 = -32700;
-const INVALID_REQUEST: i32 = -32600;
+/// What the library wants a client to accept, though it only ever sends the first of the two.
+const ACCEPTED: &str = "application/json, text/event-stream";
 
 /// The route `/mcp`: JSON answers, no sessions, both eras. `Host` and `Origin` are checked for every route alike.
 pub fn http<S, H>(handler: H) -> Router<S>
@@ -34,42 +33,30 @@ where
         .disable_allowed_origins();
     let service =
         StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(NeverSessionManager::default()), config);
-    Router::new().route_service("/mcp", service).layer(from_fn(speak_json_rpc))
-}
-
-/// Answers on standard input and output until the input ends.
-pub async fn stdio(handler: impl ServerHandler) -> std::io::Result<()> {
-    let running = handler.serve(rmcp::transport::stdio_pipes()).await;
-    let running = running.map_err(|error| std::io::Error::other(error.to_string()))?;
-    running.waiting().await.map_err(std::io::Error::other)?;
-    Ok(())
+    // Several clients add a slash to the address they are given.
+    Router::new().route_service("/mcp", service.clone()).route_service("/mcp/", service).layer(from_fn(speak_json_rpc))
 }
 
 /// What is no JSON-RPC message is refused as JSON-RPC says, and a refusal in plain text is put into its words.
 async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate::error::Failure> {
-    if request.method() != axum::http::Method::POST {
+    if request.method() != Method::POST {
         return Ok(next.run(request).await);
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if !accepts_json(&parts.headers) {
+        let refused = Refused::invalid("responses are application/json: allow it in Accept");
+        return Ok(refusal(StatusCode::NOT_ACCEPTABLE, &refused));
+    }
+    parts.headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPTED));
     let bytes = body::read(&parts.headers, body).await?;
-    let message: Value = match serde_json::from_slice(&bytes) {
-        Ok(message) => message,
-        Err(error) => {
-            let place = format!("not valid JSON at line {}, column {}", error.line(), error.column());
-            return Ok(refusal(StatusCode::BAD_REQUEST, PARSE_ERROR, &place));
-        }
-    };
-    let fault = match &message {
-        Value::Array(_) => Some("one message at a time: batches are not spoken"),
-        Value::Object(message) if message.get("jsonrpc").is_none_or(|version| version != "2.0") => {
-            Some("jsonrpc must be \"2.0\"")
-        }
-        Value::Object(message) if !message.contains_key("method") => Some("a request or a notification has a method"),
-        Value::Object(_) => None,
-        _ => Some("a message is a JSON object"),
-    };
-    if let Some(fault) = fault {
-        return Ok(refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, fault));
+    let read = message::read(&bytes).and_then(|message| match message.get("method") {
+        None => Err(Refused::invalid("a request or a notification has a method")),
+        Some(_) => Ok(()),
+    });
+    if let Err(refused) = read {
+        // A response of a method is no failure of HTTP, as with every other refusal of the method itself.
+        let is_of_method = refused.code == INVALID_PARAMS && !refused.in_metadata;
+        return Ok(refusal(if is_of_method { StatusCode::OK } else { StatusCode::BAD_REQUEST }, &refused));
     }
     let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
     let status = response.status();
@@ -86,10 +73,50 @@ async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate:
     } else {
         String::from_utf8_lossy(&text)
     };
-    Ok(refusal(status, INVALID_REQUEST, &text))
+    Ok(refusal(status, &Refused::invalid(text)))
 }
 
-fn refusal(status: StatusCode, code: i32, message: &str) -> Response {
-    let body = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": message } });
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+/// Whether a client takes JSON: it says so, or takes anything, or says nothing.
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let mut said = headers.get_all(header::ACCEPT).iter().peekable();
+    let takes = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        let is_refused = weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty());
+        ["application/json", "application/*", "*/*"].contains(&media.as_str()) && !is_refused
+    };
+    said.peek().is_none() || said.filter_map(|one| one.to_str().ok()).any(|one| one.split(',').any(takes))
+}
+
+fn refusal(status: StatusCode, refused: &Refused) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], refused.response().to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_accepted_where_the_client_takes_it() {
+        let accepts = |values: &[&'static str]| {
+            let values = values.iter().map(|value| (header::ACCEPT, HeaderValue::from_static(value)));
+            accepts_json(&values.collect())
+        };
+        for fine in [
+            &[][..],
+            &["application/json"],
+            &["text/event-stream, Application/JSON"],
+            &["text/event-stream", "application/json;q=0.5"],
+            &["*/*"],
+            &["application/*; q=0.1"],
+        ] {
+            assert!(accepts(fine), "{fine:?}");
+        }
+        for bad in
+            [&["text/event-stream"][..], &["text/html"], &["application/json;q=0"], &[""], &["application/jsonl"]]
+        {
+            assert!(!accepts(bad), "{bad:?}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! The HTTP server: who may ask, from where, and how much.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::Reader;
+use super::toolsets::{self, Toolset};
 use crate::words::sha256::Sha256;
 
 /// Who may ask over HTTP.
@@ -90,6 +91,8 @@ pub struct HttpSettings {
     pub fast_limits: BTreeMap<String, usize>,
     /// `BIO_MCP_SERVE_ABSTRACTS`
     pub serve_abstracts: bool,
+    /// `BIO_MCP_TOOLSETS`: the groups of tools that MCP lists.
+    pub toolsets: BTreeSet<Toolset>,
 }
 
 pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings {
@@ -162,5 +165,6 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSe
             checkpoint("diff", env.number("BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_DIFF", 3, 1, 10_000)),
         ]),
         serve_abstracts: env.choice("BIO_MCP_SERVE_ABSTRACTS", true, &switch),
+        toolsets: toolsets::read(env),
     }
 }

@@ -6,6 +6,7 @@ mod http;
 mod pubmed;
 mod reader;
 mod secret;
+mod toolsets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use pubmed::PubmedSettings;
 pub use reader::ConfigErrors;
 use reader::Reader;
 pub use secret::Secret;
+pub use toolsets::Toolset;
 
 /// How objects are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,71 @@
+//! What a browser wants to hear before it shows a response to a page of another origin (CORS). `names` decides which
+//! pages may call; nothing here opens anything to others. Credentials are tokens in a header, never cookies, so
+//! `Access-Control-Allow-Credentials` is not sent.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::Api;
+use crate::names;
+
+const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
+
+/// Headers of responses that a page may read beside those that it always may.
+const EXPOSED: &str = "mcp-protocol-version, mcp-session-id, www-authenticate, x-trace-id, location, retry-after, \
+     etag, idempotent-replayed, allow";
+
+/// Headers that clients of MCP and of HTTP send.
+const ALLOWED: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, \
+     mcp-session-id, last-event-id, idempotency-key, if-none-match, traceparent, tracestate";
+
+/// How long a browser may keep what a preflight said, in seconds.
+const MAX_AGE_SECS: &str = "600";
+
+/// Whether a page of the internet may call a server of this network.
+const PRIVATE_NETWORK_ASKED: &str = "access-control-request-private-network";
+const PRIVATE_NETWORK_ALLOWED: &str = "access-control-allow-private-network";
+
+/// The longest list of header names that is granted as it was asked for, in bytes.
+const MAX_ASKED_BYTES: usize = 2048;
+
+/// Whether a browser asks if a page may send a request.
+pub fn is_preflight(request: &Request) -> bool {
+    let headers = request.headers();
+    request.method() == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Adds what a browser needs to show a response to the page that asked for it, if that page may call.
+pub async fn around(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let origin = names::origin(request.headers()).filter(|origin| api.names.admits(Some(origin))).cloned();
+    let granted = is_preflight(&request).then(|| granted(request.headers()));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    // A cache must not show one page the response of another.
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        headers.extend(granted.unwrap_or_default());
+    }
+    response
+}
+
+/// What a preflight grants. A page that may call may send any header: which ones a client needs, it knows best.
+fn granted(asked: &HeaderMap) -> HeaderMap {
+    let is_name = |name: &str| HeaderName::try_from(name.trim()).is_ok();
+    let names = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).filter(|value| value.len() <= MAX_ASKED_BYTES);
+    let names = names.filter(|value| value.to_str().is_ok_and(|names| names.split(',').all(is_name)));
+    let mut granted = HeaderMap::from_iter([
+        (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS)),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, names.cloned().unwrap_or(HeaderValue::from_static(ALLOWED))),
+        (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE_SECS)),
+    ]);
+    if asked.get(PRIVATE_NETWORK_ASKED).is_some_and(|value| value == "true") {
+        granted.insert(PRIVATE_NETWORK_ALLOWED, HeaderValue::from_static("true"));
+    }
+    granted
+}
