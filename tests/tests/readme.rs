@@ -72,7 +72,7 @@ fn every_variable_that_is_read_is_in_the_example_file() {
     let mut names: Vec<&str> = config
         .split('"')
         .filter(|word| {
-            ["BIO_MCP_", "AWS_ENDPOINT", "OTEL_"].iter().any(|start| word.starts_with(start))
+            ["BIO_MCP_", "AWS_ENDPOINT", "AWS_LAMBDA_FUNCTION", "OTEL_"].iter().any(|start| word.starts_with(start))
                 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
         })
         .collect();

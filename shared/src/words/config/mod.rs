@@ -18,6 +18,8 @@ pub use reader::ConfigErrors;
 use reader::Reader;
 pub use secret::Secret;
 
+use super::invocation;
+
 /// How objects are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompressionName {
@@ -113,6 +115,8 @@ pub struct Config {
     pub stale: Duration,
     /// `BIO_MCP_SWEEP_SECS`
     pub sweep: Duration,
+    /// `AWS_LAMBDA_FUNCTION_TIMEOUT`, which emulators of Lambda set: the longest that an invocation may take.
+    pub function_timeout: Duration,
     /// `BIO_MCP_WAKE_AGAIN_SECS`: a wake-up by the queue that led to nothing is sent again after this time.
     pub wake_again: Duration,
     /// `BIO_MCP_LOG_LEVEL`
@@ -239,6 +243,7 @@ impl Config {
             heartbeat: env.secs("BIO_MCP_HEARTBEAT_SECS", 30, 1, 3600),
             stale: env.secs("BIO_MCP_STALE_SECS", 120, 2, 86_400),
             sweep: env.secs("BIO_MCP_SWEEP_SECS", 60, 1, 3600),
+            function_timeout: env.secs("AWS_LAMBDA_FUNCTION_TIMEOUT", invocation::LONGEST.as_secs(), 1, 900),
             wake_again: env.secs("BIO_MCP_WAKE_AGAIN_SECS", 30, 1, 3600),
             log_level: env.choice("BIO_MCP_LOG_LEVEL", "info", &levels).to_owned(),
             json_logs: env.choice("BIO_MCP_JSON_LOGS", false, &switch),
