@@ -209,8 +209,14 @@ mod tests {
     fn what_is_no_tick_is_named() {
         assert_eq!(Tick::read(&json!({ "action": "delete" })), Err(Foreign::Action));
         for (event, said) in [
-            (json!({ "detail-type": "Scheduled Event", "source": "my.app" }), "an event of my.app (Scheduled Event) came"),
-            (json!({ "source": "aws.s3", "detail-type": "Object Created" }), "an event of aws.s3 (Object Created) came"),
+            (
+                json!({ "detail-type": "Scheduled Event", "source": "my.app" }),
+                "an event of my.app (Scheduled Event) came",
+            ),
+            (
+                json!({ "source": "aws.s3", "detail-type": "Object Created" }),
+                "an event of aws.s3 (Object Created) came",
+            ),
             (json!({ "Records": [] }), "records without a source came"),
             (json!("sweep"), "a text came"),
             (json!(null), "null came"),

@@ -75,7 +75,10 @@ mod tests {
             (json!({ "source": "aws.s3", "detail-type": "Object Created" }), "aws.s3 (Object Created) came"),
             (json!({ "action": "sweep" }), "an object of an unknown kind came"),
             (json!({ "Records": [{ "eventSource": "aws:sqs", "body": "x" }] }), "without its messageId"),
-            (json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "", "body": "x" }] }), "without its messageId"),
+            (
+                json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "", "body": "x" }] }),
+                "without its messageId",
+            ),
             (json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": 5 }] }), "not as SQS writes it"),
         ] {
             let refused = messages(&event).expect_err("no batch").to_string();

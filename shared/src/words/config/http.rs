@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::address::is_safe_url;
 use super::reader::Reader;
 use crate::words::sha256::Sha256;
 
@@ -23,24 +24,6 @@ pub struct OidcSettings {
     pub issuer: String,
     /// `BIO_MCP_OIDC_AUDIENCE`: what tokens must say in `aud`.
     pub audience: String,
-}
-
-/// Whether what is read from an address can be believed: over TLS, or from this machine.
-pub fn is_safe_url(url: &str) -> bool {
-    let authority = |rest: &str| rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned();
-    if url.contains(['@', '\\']) {
-        return false;
-    }
-    if let Some(rest) = url.strip_prefix("https://") {
-        return !authority(rest).is_empty();
-    }
-    let Some(rest) = url.strip_prefix("http://") else { return false };
-    let authority = authority(rest);
-    let name = authority
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-        .map_or_else(|| authority.split(':').next().unwrap_or_default().to_owned(), |(name, _)| name.to_owned());
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A token that is let in, by its hash.
