@@ -108,7 +108,7 @@ def start(bind):
                           KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
     here = settings("127.0.0.1", database, ports) | {
         "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    # In quotes: values with = are cut off otherwise.
+    # In quotes: `cargo lambda watch` refuses a file in which a value that holds = has none.
     (DIR / "env").write_text("".join(f'{name}="{value}"\n' for name, value in here.items()))
     in_container = settings(
         "host.docker.internal", f"postgres://postgres@host.docker.internal:{ports['postgres']}/"

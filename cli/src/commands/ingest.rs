@@ -76,7 +76,8 @@ pub async fn submit(
         first_unit: FirstUnit { required_hostname: Some(hostname), ..submission.first_unit },
         ..submission
     };
-    Ok(jobs::submit(session.db(), &submission, session.limits()).await?)
+    let limits = session.limits().times(pubmed_files::time_limits(params.files.len()));
+    Ok(jobs::submit(session.db(), &submission, limits).await?)
 }
 
 /// Fetches a bulk file of NCBI into the data directory.
