@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fetches what the machine lacks into .tools/, nothing else changes:
 #   setup.sh            a PostgreSQL, if none is installed
-#   setup.sh --tests    also the Python packages of the reference programs, emulators of AWS and of Lambda, checkers of
-#                       templates, schemathesis, clients of MCP
+#   setup.sh --tests    also the Python packages of the reference programs, emulators of AWS and of Lambda, cargo-lambda,
+#                       checkers of templates, schemathesis, clients of MCP
 #   setup.sh --coverage also LLVM's coverage tools of the compiler's version
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -112,6 +112,17 @@ tree sam 1 "SAM, with it the Lambda runtime interface emulator, and cfn-lint" "a
 # Its packages and those of SAM do not go together.
 tree checkov 1 "checkov" "checkov==3.3.30"
 tree schemathesis 1 "schemathesis, which tries the HTTP server out," "schemathesis==4.32.5" "openapi-spec-validator==0.9.0"
+
+if lacks cargo-lambda 1 "cargo-lambda, which runs functions on this machine,"; then
+    # Without its compiler (ziglang), which only builds for other machines.
+    fetch "$tools/wheels" "cargo-lambda==1.9.2"
+    unzip_wheels "$tools/wheels" "$tools/wheels/out"
+    mkdir -p "$tools/cargo-lambda"
+    mv "$tools"/wheels/out/*.data/scripts/cargo-lambda "$tools/cargo-lambda/"
+    chmod +x "$tools/cargo-lambda/cargo-lambda"
+    touch "$tools/cargo-lambda/.complete-1"
+    rm -rf "$tools/wheels"
+fi
 
 if lacks terraform 1 "a parser of Terraform and the AWS provider's schema (59 MB)"; then
     install_tree "$tools/terraform" "python-hcl2==8.1.4"

@@ -12,9 +12,12 @@ locals {
   in_aurora = var.database == "aurora"
 
   secrets = {
-    database   = local.in_aurora ? module.aurora[0].secret_arn : var.database_secret_arn
+    # The owner of the tables, as which only migrate logs in, and the role of the other functions.
+    master     = local.in_aurora ? module.aurora[0].secret_arn : null
+    database   = local.in_aurora ? module.aurora[0].functions_secret_arn : var.database_secret_arn
     tokens     = var.auth_tokens_secret_arn
     pubmed_key = var.pubmed_api_key_secret_arn
+    settings   = var.settings_secret_arn
   }
 
   resources = {
@@ -36,16 +39,23 @@ locals {
     BIO_MCP_PUBMED_EMAIL              = var.pubmed_email
     BIO_MCP_PUBMED_API_KEY_SECRET_ARN = var.pubmed_api_key_secret_arn
     BIO_MCP_SYNC_TOPICS               = jsonencode(var.sync_topics)
+    BIO_MCP_SETTINGS                  = var.settings
+    BIO_MCP_SETTINGS_SECRET_ARN       = var.settings_secret_arn
     OTEL_EXPORTER_OTLP_ENDPOINT       = var.otlp_endpoint
     # AWS itself is asked over IPv6 too where there is no other way out.
     AWS_USE_DUALSTACK_ENDPOINT = var.network == "ipv6" ? "true" : null
   }, var.environment)
 
   environment_of = {
+    migrate = {
+      BIO_MCP_DATABASE_URL_SECRET_ARN  = local.in_aurora ? module.aurora[0].secret_arn : var.database_secret_arn
+      BIO_MCP_DATABASE_ROLE_SECRET_ARN = local.in_aurora ? module.aurora[0].functions_secret_arn : null
+    }
     api = {
       BIO_MCP_AUTH_TOKENS_SECRET_ARN = var.auth_tokens_secret_arn
       BIO_MCP_OIDC_ISSUER            = try(var.oidc.issuer, null)
       BIO_MCP_OIDC_AUDIENCE          = try(var.oidc.audience, null)
+      BIO_MCP_OIDC_CLIENT_IDS        = try(var.oidc.client_id, null)
     }
   }
 }
@@ -93,6 +103,8 @@ module "aurora" {
   functions_group_id  = module.network[0].functions_group_id
   kms_key_arn         = aws_kms_key.this.arn
   numbers             = local.stack.aurora
+  alarms              = local.stack.aurora_alarms
+  alarms_topic_arn    = module.watch.topic_arn
   log_retention       = local.stack.log_retention_days
   deletion_protection = var.deletion_protection
   tags                = var.tags
@@ -104,9 +116,10 @@ module "migrate" {
 
   name            = "${var.name}-migrate"
   numbers         = local.stack.functions.migrate
+  region          = local.region
   package         = "${var.functions_dir}/migrate.zip"
   architecture    = var.architecture
-  environment     = local.environment
+  environment     = merge(local.environment, local.environment_of.migrate)
   secret_arns     = [for secret in local.stack.functions.migrate.secrets : local.secrets[secret]]
   secrets_key_arn = var.secrets_key_arn
   permissions     = { for on, actions in local.stack.functions.migrate.may : local.resources[on] => actions }
@@ -136,6 +149,7 @@ module "functions" {
 
   name            = "${var.name}-${each.key}"
   numbers         = each.value
+  region          = local.region
   package         = "${var.functions_dir}/${each.key}.zip"
   architecture    = var.architecture
   environment     = merge(local.environment, lookup(local.environment_of, each.key, {}))
@@ -149,6 +163,12 @@ module "functions" {
   tags            = var.tags
 
   depends_on = [aws_lambda_invocation.schema]
+}
+
+# A message leads to others in the same queue: Lambda would take that for a loop and stop it.
+resource "aws_lambda_function_recursion_config" "worker" {
+  function_name  = module.functions["worker"].name
+  recursive_loop = "Allow"
 }
 
 resource "aws_lambda_event_source_mapping" "jobs" {
@@ -169,7 +189,7 @@ module "http_api" {
   name           = var.name
   function_name  = module.functions["api"].name
   invoke_arn     = module.functions["api"].invoke_arn
-  jwt_authorizer = try(var.oidc.jwt_authorizer, false) ? var.oidc : null
+  jwt_authorizer = try(var.oidc.jwt_authorizer, false) ? { issuer = var.oidc.issuer, audience = compact([var.oidc.audience, var.oidc.client_id]) } : null
   rate           = local.stack.http.rate
   burst          = local.stack.http.burst
   kms_key_arn    = aws_kms_key.this.arn
@@ -189,6 +209,7 @@ module "watch" {
   api_id      = module.http_api.id
   queue       = module.queue.name
   dead_queue  = module.queue.dead_name
+  functions   = { for name, function in module.functions : name => function.name }
   dashboard   = "${path.module}/../deploy/dashboard.json"
   tags        = var.tags
 }

@@ -29,7 +29,8 @@ resource "aws_lambda_function_event_invoke_config" "scheduler" {
 }
 
 resource "aws_iam_role" "clock" {
-  name = "${var.name}-clock"
+  # Names of IAM are those of the whole account: another region has a stack of its own.
+  name = "${var.name}-${local.region}-clock"
   tags = var.tags
 
   assume_role_policy = jsonencode({

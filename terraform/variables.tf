@@ -59,7 +59,7 @@ variable "database_url" {
 }
 
 variable "database_ca_pem" {
-  description = "One certificate (PEM) of the database's authority, where the system does not know it, as for RDS and Aurora"
+  description = "One certificate (PEM, also on one line) of the database's authority, where the system does not know it, as for RDS and Aurora"
   type        = string
   default     = null
 
@@ -110,13 +110,19 @@ variable "auth_tokens_secret_arn" {
 }
 
 variable "oidc" {
-  description = "An OpenID Connect issuer whose tokens are let in; jwt_authorizer: API Gateway checks them too (RSA only)"
+  description = "An OpenID Connect issuer whose tokens are let in; jwt_authorizer: API Gateway checks them too (RSA only); client_id: the client whose tokens without aud are let in, as access tokens of Amazon Cognito are"
   type = object({
     issuer         = string
-    audience       = string
+    audience       = optional(string)
+    client_id      = optional(string)
     jwt_authorizer = optional(bool, false)
   })
   default = null
+
+  validation {
+    condition     = var.oidc == null || try(var.oidc.audience, null) != null || try(var.oidc.client_id, null) != null
+    error_message = "oidc needs audience or client_id."
+  }
 }
 
 variable "pubmed_email" {
@@ -134,6 +140,23 @@ variable "sync_topics" {
   description = "Queries that are synced every day"
   type        = list(object({ query_key = string, query = string }))
   default     = []
+}
+
+variable "settings" {
+  description = "Any other setting of .env.example, as a JSON object of variables; or settings_secret_arn, or environment"
+  type        = string
+  default     = null
+}
+
+variable "settings_secret_arn" {
+  description = "ARN of a secret with such an object, with room for 64 KB: the environment of a function holds 4 KB"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.settings_secret_arn == null || var.settings == null
+    error_message = "Set settings or settings_secret_arn, not both."
+  }
 }
 
 variable "otlp_endpoint" {

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use tokio::sync::OnceCell;
 
 static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
@@ -23,9 +24,26 @@ pub fn http_client() -> SharedHttpClient {
 pub async fn config() -> &'static SdkConfig {
     CONFIG
         .get_or_init(|| async {
-            aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await
+            let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await;
+            without_empty(&config)
         })
         .await
+}
+
+/// The same, with endpoints that are empty taken as not set: SAM's local functions see only variables that the template
+/// declares, so it declares AWS_ENDPOINT_URL without a value.
+fn without_empty(config: &SdkConfig) -> SdkConfig {
+    config.clone().into_builder().service_config(Given(config.clone())).build()
+}
+
+/// What a configuration says for single services, where it says something.
+#[derive(Debug)]
+struct Given(SdkConfig);
+
+impl LoadServiceConfig for Given {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        self.0.service_config()?.load_config(key).filter(|value| !value.trim().is_empty())
+    }
 }
 
 /// How long a request of a small service may take.

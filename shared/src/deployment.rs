@@ -86,14 +86,7 @@ impl Deployment {
     /// is logged.
     pub async fn of_function(service: &'static str) -> Result<Self, StartError> {
         let made = Self::from_env().await;
-        let config = made.as_ref().ok().map(|made| &made.config);
-        telemetry::init(&telemetry::Telling {
-            service,
-            level: config.map_or("info", |config| &config.log_level),
-            json: true,
-            output: telemetry::Output::Stdout,
-            otlp_endpoint: config.and_then(|config| config.otlp_endpoint.as_deref()),
-        });
+        log_as(service, made.as_ref().ok().map(|made| &made.config));
         made.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "cannot start"))
     }
 
@@ -129,6 +122,21 @@ impl Deployment {
             serve_abstracts: self.config.http.serve_abstracts,
         }
     }
+}
+
+/// Starts the log of a function that reads its secrets later.
+pub fn log_of_function(service: &'static str) {
+    log_as(service, Config::from_env(&BTreeMap::new()).ok().as_ref());
+}
+
+fn log_as(service: &'static str, config: Option<&Config>) {
+    telemetry::init(&telemetry::Telling {
+        service,
+        level: config.map_or("info", |config| &config.log_level),
+        json: true,
+        output: telemetry::Output::Stdout,
+        otlp_endpoint: config.and_then(|config| config.otlp_endpoint.as_deref()),
+    });
 }
 
 /// How a changed password is read, where the database's secret is one by ARN.

@@ -41,6 +41,9 @@ mock_provider "aws" {
   mock_resource "aws_lambda_invocation" {
     defaults = { result = "{\"from\": 0, \"to\": 12}" }
   }
+  mock_resource "aws_secretsmanager_secret_version" {
+    defaults = { arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:functions" }
+  }
   mock_resource "aws_vpc" {
     defaults = { ipv6_cidr_block = "2600:1f18::/56" }
   }
@@ -220,6 +223,7 @@ run "a_role_may_do_what_it_is_given" {
     package       = "./modules/function/main.tf"
     architecture  = "arm64"
     partition     = "aws"
+    region        = "us-east-1"
     environment   = { SET = "1", NOT_SET = null }
     secret_arns   = ["arn:aws:secretsmanager:us-east-1:111122223333:secret:database", null]
     permissions   = { "arn:aws:s3:::archive/*" = ["s3:GetObject"] }
@@ -254,7 +258,13 @@ run "alarms_watch_what_is_there" {
         dimensions  = { QueueName = "dead_letters" }, period = 300, periods = 1, threshold = 0
         comparison  = "GreaterThanThreshold", missing = "notBreaching"
       }
+      worker-errors = {
+        description = "Invocations fail", namespace = "AWS/Lambda", metric = "Errors", statistic = "Sum"
+        dimensions  = { FunctionName = "worker_function" }, period = 300, periods = 1, threshold = 3
+        comparison  = "GreaterThanThreshold", missing = "notBreaching"
+      }
     }
+    functions   = { worker = "bio-mcp-worker" }
     budget_usd  = 0
     kms_key_arn = "arn:aws:kms:us-east-1:111122223333:key/1"
     region      = "us-east-1"
@@ -268,6 +278,10 @@ run "alarms_watch_what_is_there" {
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["dead-letters"].dimensions == tomap({ QueueName = "jobs-dead" })
     error_message = "The alarm watches the queue that there is."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["worker-errors"].dimensions == tomap({ FunctionName = "bio-mcp-worker" })
+    error_message = "The alarm watches the function that there is."
   }
   assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 9 && !strcontains(aws_cloudwatch_dashboard.this.dashboard_body, "$${")

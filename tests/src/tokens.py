@@ -132,7 +132,15 @@ bad["no object"] = odd([1, 2])
 bad["no JSON"] = odd(b64(b"\xff\xfe"))
 bad["nested"] = token({"jwt": whole})
 bad["encrypted"] = f"{b64({'alg': 'RSA-OAEP', 'enc': 'A256GCM', 'kid': 'one'})}.{signature}.{b64(b'0' * 12)}.{body}.{b64(b'0' * 16)}"
+of_client = {"aud": "absent", "client_id": "client-1", "token_use": "access"}
+cognito = {
+    "good": {"access": token(claims(**of_client)), "without its use": token(claims(**{**of_client, "token_use": "absent"}))},
+    "bad": {"other client": token(claims(**{**of_client, "client_id": "client-3"})), "an id token": token(claims(**{**of_client, "token_use": "id"})),
+            "no client": token(claims(aud="absent", token_use="access")), "a null audience": odd(claims(**{**of_client, "aud": None})),
+            "another audience": token(claims(**{**of_client, "aud": "another"})), "an empty audience": odd(claims(**{**of_client, "aud": []})),
+            "clients as a list": odd(claims(**{**of_client, "client_id": ["client-1"]})), "an empty client": token(claims(**{**of_client, "client_id": ""}))},
+}
 print(json.dumps({
-    "keys": {"keys": keys}, "good": good, "bad": bad,
+    "keys": {"keys": keys}, "good": good, "bad": bad, "cognito": cognito,
     "flood": [token(kid=f"random-{n}") for n in range(200)],
 }))

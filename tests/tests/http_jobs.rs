@@ -202,6 +202,15 @@ async fn files_are_ingested_by_their_names() {
     let failed = server.ended(&missing).await;
     assert_eq!(failed["state"], "failed");
     assert!(failed["error"]["message"].as_str().is_some_and(|text| text.contains("pubmed26n1500.xml.gz")), "{failed}");
+    let names = |count: u32| json!((1..=count).map(|n| format!("pubmed26n{n:04}.xml.gz")).collect::<Vec<_>>());
+    let too_many = server.post("/v1/jobs", &of(names(101))).await;
+    assert_eq!(too_many.error(), (400, "VALIDATION_ERROR"));
+    assert!(
+        too_many.body["details"][0]["reason"].as_str().is_some_and(|text| text.contains("100")),
+        "{:?}",
+        too_many.body
+    );
+    assert_eq!(server.post("/v1/jobs", &of(names(100))).await.status, 202);
     for (files, pointer) in [
         (json!([]), "/params/files"),
         (json!("pubmed26n1400.xml.gz"), "/params/files"),

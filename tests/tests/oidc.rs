@@ -56,10 +56,14 @@ impl Issuer {
 }
 
 async fn server(issuer: &Issuer) -> Server {
+    server_with(issuer, &[("BIO_MCP_OIDC_AUDIENCE", AUDIENCE)]).await
+}
+
+async fn server_with(issuer: &Issuer, settings_of_oidc: &[(&str, &str)]) -> Server {
     let ncbi = simulator(Corpus::new(day("2026-03-10")), Options::default()).await;
     let client = client(settings(&ncbi));
     let engine = engine(tests::engine::pool(4).await, client.clone(), Settings::default());
-    let more = [("BIO_MCP_OIDC_ISSUER", issuer.url.as_str()), ("BIO_MCP_OIDC_AUDIENCE", AUDIENCE)];
+    let more = [&[("BIO_MCP_OIDC_ISSUER", issuer.url.as_str())][..], settings_of_oidc].concat();
     Server::start(engine, client, &http_settings(&more)).await
 }
 
@@ -75,7 +79,8 @@ async fn status(server: &Server, token: &str) -> u16 {
     let answer = server.send(request).await;
     if answer.status != 200 {
         assert_eq!(answer.error().1, "UNAUTHENTICATED", "{}", answer.body);
-        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        let challenge = answer.header("www-authenticate").expect("a challenge");
+        assert!(challenge.starts_with("Bearer resource_metadata=\"http://127.0.0.1:"), "{challenge}");
     }
     answer.status.as_u16()
 }
@@ -148,4 +153,60 @@ async fn who_cannot_be_checked_is_not_let_in() {
         assert_eq!(status(&server, good).await, 401, "{code}");
         assert_eq!(server.get("/healthz").await.status, 200);
     }
+}
+
+/// Access tokens of Amazon Cognito have no audience: they name the client that they were given to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_an_audience_is_let_in_by_its_client_where_that_is_configured() {
+    let issuer = Issuer::start().await;
+    let Some(python) = python() else { return };
+    let tokens = tokens(python, &issuer);
+    issuer.publish(StatusCode::OK, &tokens["keys"]);
+    let by_client = server_with(&issuer, &[("BIO_MCP_OIDC_CLIENT_IDS", "client-1, client-2")]).await;
+    let by_both = [("BIO_MCP_OIDC_AUDIENCE", AUDIENCE), ("BIO_MCP_OIDC_CLIENT_IDS", "client-1")];
+    let by_both = server_with(&issuer, &by_both).await;
+    let by_audience = server(&issuer).await;
+    for (name, token) in tokens["cognito"]["good"].as_object().expect("tokens") {
+        let token = token.as_str().expect("a token");
+        assert_eq!(status(&by_client, token).await, 200, "{name}");
+        assert_eq!(status(&by_both, token).await, 200, "{name}");
+        assert_eq!(status(&by_audience, token).await, 401, "{name}: no client is configured");
+    }
+    for (name, token) in tokens["cognito"]["bad"].as_object().expect("tokens") {
+        let token = token.as_str().expect("a token");
+        assert_eq!(status(&by_client, token).await, 401, "{name}");
+        assert_eq!(status(&by_both, token).await, 401, "{name}");
+    }
+    let with_audience = tokens["good"]["plain"].as_str().expect("a token");
+    assert_eq!(status(&by_client, with_audience).await, 401, "an audience that is not configured");
+    assert_eq!(status(&by_both, with_audience).await, 200);
+}
+
+/// RFC 9728: a client of MCP finds the issuer from the refusal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_metadata_that_name_the_issuer() {
+    let issuer = Issuer::start().await;
+    let server = server(&issuer).await;
+    for (path, of) in [("/mcp", "/mcp"), ("/v1/jobs", "")] {
+        let refused = server.get(path).await;
+        assert_eq!(refused.status, 401, "{}", refused.body);
+        let challenge = refused.header("www-authenticate").expect("a challenge").to_owned();
+        let url = challenge.strip_prefix("Bearer resource_metadata=\"").and_then(|rest| rest.strip_suffix('"'));
+        let url = url.expect("an address");
+        let (origin, at) = url.split_at(url.find("/.well-known/").expect("a well-known address"));
+        let metadata = server.get(at).await;
+        assert_eq!(metadata.status, 200, "it is open: {}", metadata.body);
+        let metadata = metadata.body;
+        assert_eq!(metadata["resource"], format!("{origin}{of}"));
+        assert_eq!(metadata["authorization_servers"], json!([issuer.url]));
+        assert_eq!(metadata["bearer_methods_supported"], json!(["header"]));
+    }
+    let settings = [("BIO_MCP_OIDC_AUDIENCE", AUDIENCE), ("BIO_MCP_PUBLIC_URL", "https://archive.lab/")];
+    let named = server_with(&issuer, &settings).await;
+    let refused = named.get("/mcp").await;
+    let expected = "Bearer resource_metadata=\"https://archive.lab/.well-known/oauth-protected-resource/mcp\"";
+    assert_eq!(refused.header("www-authenticate"), Some(expected));
+    let request = server.request("GET", "/mcp").header("host", "a\"b.example");
+    let odd = server.send(request).await;
+    assert!(!odd.header("www-authenticate").unwrap_or("Bearer").contains("a\"b"), "what Host says is not repeated");
 }

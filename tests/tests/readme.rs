@@ -72,15 +72,17 @@ fn every_variable_that_is_read_is_in_the_example_file() {
     let mut names: Vec<&str> = config
         .split('"')
         .filter(|word| {
-            ["BIO_MCP_", "AWS_ENDPOINT", "OTEL_"].iter().any(|start| word.starts_with(start))
+            ["BIO_MCP_", "AWS_ENDPOINT", "AWS_LAMBDA_FUNCTION", "OTEL_"].iter().any(|start| word.starts_with(start))
                 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
         })
         .collect();
     // Made of the names of secrets.
     names.extend([
         "BIO_MCP_DATABASE_URL_SECRET_ARN",
+        "BIO_MCP_DATABASE_ROLE_SECRET_ARN",
         "BIO_MCP_PUBMED_API_KEY_SECRET_ARN",
         "BIO_MCP_AUTH_TOKENS_SECRET_ARN",
+        "BIO_MCP_SETTINGS_SECRET_ARN",
     ]);
     names.extend(["BIO_MCP_DATA_DIR", "BIO_MCP_OUTPUT", "BIO_MCP_LISTEN"]);
     names.sort_unstable();

@@ -98,7 +98,8 @@ pub async fn submit(
         first_unit: FirstUnit { required_hostname: Some(hostname), ..submission.first_unit },
         ..submission
     };
-    let submitted = jobs::submit(session.db(), &submission, session.limits()).await?;
+    let limits = session.limits().times(pubmed_files::time_limits(params.files.len()));
+    let submitted = jobs::submit(session.db(), &submission, limits).await?;
     Ok(Registration { submitted, refused })
 }
 

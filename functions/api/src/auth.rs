@@ -3,17 +3,18 @@
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use shared::words::ErrorCode;
 use shared::words::config::{AuthSetting, HttpSettings};
 
 use crate::Api;
 use crate::error::Failure;
 use crate::oidc::Oidc;
+use crate::resource;
 use crate::tokens::Tokens;
 
 /// Routes that answer anybody; what is not here needs credentials.
-pub const OPEN: [&str; 3] = ["/healthz", "/livez", "/readyz"];
+pub const OPEN: [&str; 5] = ["/healthz", "/livez", "/readyz", resource::PATHS[0], resource::PATHS[1]];
 
 /// The longest token that is looked at.
 const MAX_TOKEN_BYTES: usize = 4096;
@@ -63,14 +64,15 @@ fn token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Lets a request in, with its principal, or answers 401.
-pub async fn check(State(api): State<Api>, mut request: Request, next: Next) -> Result<Response, Failure> {
+pub async fn check(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     if let Some(principal) = api.auth.principal(request.headers()).await {
         request.extensions_mut().insert(principal);
     } else if !OPEN.contains(&request.uri().path()) {
-        return Err(Failure::new(
-            ErrorCode::Unauthenticated,
-            "this needs a valid token in the header `Authorization: Bearer …`",
-        ));
+        let message = "this needs a valid token in the header `Authorization: Bearer …`";
+        let mut refused = Failure::new(ErrorCode::Unauthenticated, message).into_response();
+        let challenge = resource::challenge(&api, request.uri().path(), request.headers());
+        refused.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        return refused;
     }
-    Ok(next.run(request).await)
+    next.run(request).await
 }

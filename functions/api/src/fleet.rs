@@ -19,12 +19,22 @@ const LONGEST: Duration = Duration::from_secs(35);
 pub struct Fleet {
     table: Option<LimitsTable>,
     limits: BTreeMap<String, usize>,
+    wait_slots: usize,
+}
+
+/// Whether a request may wait.
+#[derive(Debug)]
+pub enum Wait {
+    /// It may; the slot is to be given back where there is one.
+    Allowed(Option<Slot>),
+    /// As many wait as may, or nobody knows how many: it is answered at once.
+    No,
 }
 
 impl Fleet {
     /// The limits of one process hold for all together.
     pub fn new(table: Option<LimitsTable>, settings: &HttpSettings) -> Self {
-        Self { table, limits: settings.fast_limits.clone() }
+        Self { table, limits: settings.fast_limits.clone(), wait_slots: settings.wait_slots }
     }
 
     /// A slot for a call of a tool that asks NCBI each time. A table that is away keeps nobody from reading: NCBI is
@@ -40,6 +50,19 @@ impl Fleet {
             Err(error) => {
                 tracing::warn!(error = telemetry::chain(&error), "going on without a slot");
                 Ok(None)
+            }
+        }
+    }
+
+    /// A slot for a request that waits for a job, which keeps a whole function from answering anything else.
+    pub async fn take_wait(&self) -> Wait {
+        let Some(table) = &self.table else { return Wait::Allowed(None) };
+        match table.take_slot("wait", self.wait_slots, LONGEST).await {
+            Ok(Some(slot)) => Wait::Allowed(Some(slot)),
+            Ok(None) => Wait::No,
+            Err(error) => {
+                tracing::warn!(error = telemetry::chain(&error), "answering at once: slots are out of reach");
+                Wait::No
             }
         }
     }

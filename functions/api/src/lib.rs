@@ -19,11 +19,13 @@ mod oidc;
 pub mod openapi;
 mod query;
 mod readiness;
+mod resource;
 mod routes;
 mod tokens;
 pub mod trace;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -36,6 +38,12 @@ use shared::words::config::{AuthSetting, HttpSettings};
 
 pub use auth::Auth;
 pub use error::{ErrorBody, Failure, status_of};
+
+/// The longest that a request waits for a job.
+const LONGEST_WAIT: Duration = Duration::from_secs(25);
+
+/// The same in a function, which answers nothing else meanwhile and is paid for.
+const LONGEST_WAIT_OF_A_FUNCTION: Duration = Duration::from_secs(2);
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -52,6 +60,8 @@ pub struct Api {
     kept: Arc<Kept>,
     readiness: Arc<readiness::Cached>,
     fleet: fleet::Fleet,
+    longest_wait: Duration,
+    public_url: Option<Arc<str>>,
 }
 
 impl Api {
@@ -69,6 +79,8 @@ impl Api {
             limits: Arc::new(limits::Limits::new(settings)),
             readiness: Arc::default(),
             fleet: fleet::Fleet::default(),
+            longest_wait: settings.max_wait.unwrap_or(LONGEST_WAIT),
+            public_url: settings.public_url.as_deref().map(Arc::from),
             toolbox,
         }
     }
@@ -84,6 +96,7 @@ impl Api {
             database: Arc::new(database::Gate::of_function(deployment.access.clone())),
             changes: Changes::by_looking(deployment.engine.db.clone()),
             fleet: fleet::Fleet::new(deployment.table.clone(), settings),
+            longest_wait: settings.max_wait.unwrap_or(LONGEST_WAIT_OF_A_FUNCTION),
             ..Self::new(deployment.toolbox(), settings)
         })
     }
@@ -103,6 +116,8 @@ pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Rout
         .route("/metrics", get(routes::health::metrics))
         .route("/openapi.json", get(routes::about::openapi))
         .route("/llms.txt", get(routes::about::llms))
+        .route(resource::PATHS[0], get(resource::metadata))
+        .route(resource::PATHS[1], get(resource::metadata))
         .route("/v1/mcp/tools", get(routes::tools::list))
         .route("/v1/mcp/invoke", post(routes::tools::invoke))
         .route("/v1/pubmed/{pmid}", get(routes::pubmed::get))

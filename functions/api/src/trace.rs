@@ -72,7 +72,7 @@ fn with_body(failure: Failure, said: &HeaderMap, trace_id: &str) -> Response {
         }
     }
     if code == ErrorCode::Unauthenticated {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        response.headers_mut().entry(header::WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
     }
     if let Some(pause) = retry_after {
         // Whole seconds, never too few.

@@ -6,20 +6,18 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
-use shared::db::{self, DbError};
+use shared::db::{self, DbError, Role};
 use shared::deployment::{Deployment, StartError};
 use shared::words::telemetry;
 
 /// An event: anything, or a request of CloudFormation.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `Create`, `Update` or `Delete`.
     pub request_type: Option<String>,
     /// Where CloudFormation waits for the answer: an address that is itself the permission.
-    #[serde(rename = "ResponseURL")]
     pub response_url: Option<String>,
     /// Sent back.
     pub stack_id: String,
@@ -27,6 +25,20 @@ pub struct Request {
     pub request_id: String,
     /// Sent back.
     pub logical_resource_id: String,
+}
+
+impl Request {
+    /// Reads an event, whatever it is: who calls by hand may send `null`, a text or a list.
+    pub fn read(event: &Value) -> Self {
+        let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
+        Self {
+            request_type: text("RequestType"),
+            response_url: text("ResponseURL"),
+            stack_id: text("StackId").unwrap_or_default(),
+            request_id: text("RequestId").unwrap_or_default(),
+            logical_resource_id: text("LogicalResourceId").unwrap_or_default(),
+        }
+    }
 }
 
 /// What was done.
@@ -72,12 +84,16 @@ pub async fn handle(
 }
 
 async fn migrate(deployment: impl Future<Output = Result<Deployment, StartError>>) -> Result<Migrated, MigrateError> {
-    let access = deployment.await?.access;
+    let Deployment { access, config, .. } = deployment.await?;
+    let role = config.database.role.as_ref().map(Role::parse).transpose().map_err(StartError::from)?;
     access.connected().await?;
     let pool = access.pool();
     let from = db::version(pool).await?;
     db::migrate(pool).await?;
     db::set_role(pool).await?;
+    if let Some(role) = &role {
+        db::grant(pool, role).await?;
+    }
     Ok(Migrated { from, to: db::version(pool).await? })
 }
 

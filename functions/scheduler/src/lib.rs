@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shared::db::{Access, DbError};
 use shared::deployment::{Deployment, limits};
 use shared::gauges::gauges;
@@ -16,6 +17,7 @@ use shared::limits::dynamodb::{Lease, LimitsTable};
 use shared::pipelines::topics::{self, TopicError};
 use shared::readiness;
 use shared::words::config::TopicSetting;
+use shared::words::invocation::kind_of;
 use shared::words::metrics::Gauge;
 use shared::words::telemetry;
 
@@ -33,11 +35,40 @@ pub enum Action {
     Sweep,
 }
 
-/// An event of EventBridge Scheduler: the input of a schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// What the clock sent: the input of a schedule, or the plain event of a rule or schedule without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick {
     /// What is to be done.
     pub action: Action,
+}
+
+/// The event is no tick: the invocation fails, so that its sender knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Foreign {
+    /// Something else.
+    #[error(
+        "this function takes {{\"action\": \"topics\"}}, {{\"action\": \"sweep\"}} or a Scheduled Event of EventBridge, \
+         and {0} came"
+    )]
+    Event(String),
+    /// An action that there is not.
+    #[error("action must be topics or sweep")]
+    Action,
+}
+
+impl Tick {
+    /// Reads an event. EventBridge's plain "Scheduled Event", which holds no action, is the tick of topics.
+    pub fn read(event: &Value) -> Result<Self, Foreign> {
+        if let Some(action) = event.get("action") {
+            let action = Action::deserialize(action).map_err(|_| Foreign::Action)?;
+            return Ok(Self { action });
+        }
+        let is = |name: &str, values: &[&str]| event[name].as_str().is_some_and(|text| values.contains(&text));
+        if is("detail-type", &["Scheduled Event"]) && is("source", &["aws.events", "aws.scheduler"]) {
+            return Ok(Self { action: Action::Topics });
+        }
+        Err(Foreign::Event(kind_of(event)))
+    }
 }
 
 /// What was done.
@@ -153,5 +184,45 @@ impl Function {
         let wake_ups = self.engine.wake_workers().await?;
         let finished = swept.finalised;
         Ok(Done { reclaimed: swept.reclaimed, finished, expired: swept.expired, wake_ups, ..Done::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_plain_scheduled_event_is_the_tick_of_topics() {
+        let plain = json!({
+            "version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {},
+            "resources": ["arn:aws:events:us-east-1:123456789012:rule/nightly"],
+        });
+        let of_scheduler = json!({ "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}" });
+        for event in [plain, of_scheduler, json!({ "action": "topics" })] {
+            assert_eq!(Tick::read(&event), Ok(Tick { action: Action::Topics }), "{event}");
+        }
+        assert_eq!(Tick::read(&json!({ "action": "sweep" })), Ok(Tick { action: Action::Sweep }));
+    }
+
+    #[test]
+    fn what_is_no_tick_is_named() {
+        assert_eq!(Tick::read(&json!({ "action": "delete" })), Err(Foreign::Action));
+        for (event, said) in [
+            (
+                json!({ "detail-type": "Scheduled Event", "source": "my.app" }),
+                "an event of my.app (Scheduled Event) came",
+            ),
+            (
+                json!({ "source": "aws.s3", "detail-type": "Object Created" }),
+                "an event of aws.s3 (Object Created) came",
+            ),
+            (json!({ "Records": [] }), "records without a source came"),
+            (json!("sweep"), "a text came"),
+            (json!(null), "null came"),
+        ] {
+            let refused = Tick::read(&event).expect_err("no tick").to_string();
+            assert!(refused.contains(said), "{refused}");
+        }
     }
 }

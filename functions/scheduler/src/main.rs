@@ -2,6 +2,7 @@
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use scheduler::{Function, Tick};
+use serde_json::Value;
 use shared::deployment::Deployment;
 use shared::words::telemetry;
 
@@ -9,8 +10,9 @@ use shared::words::telemetry;
 async fn main() -> Result<(), Error> {
     let function = Function::new(Deployment::of_function("scheduler").await?);
     let function = &function;
-    run(service_fn(move |event: LambdaEvent<Tick>| async move {
-        let done = function.handle(event.payload).await;
+    run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let tick = Tick::read(&event.payload).inspect_err(|error| tracing::error!(%error, "the event is refused"))?;
+        let done = function.handle(tick).await;
         let (done, gauges) = done.inspect_err(|error| {
             tracing::error!(error = telemetry::chain(error), "the tick failed");
         })?;

@@ -2,25 +2,35 @@
 //!
 //! A message says "look again". It is acknowledged when there is nothing to do for it, or when a unit ran; it comes
 //! back only when a unit failed and is to be tried again, at that time, and while the database is away. What waits is
-//! sent again by the sweep, so that waiting never uses up a message's receives; what is no message at all comes back
-//! until the queue gives it to its dead letters, where somebody sees it.
+//! sent again by the sweep, so that waiting never uses up a message's receives; what is no wake-up comes back at once
+//! until the queue gives it to its dead letters, where an alarm tells of it. What is no message at all fails the
+//! invocation. An invocation that did nothing says so, and why.
 
+mod batch;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsMessage};
+use serde_json::Value;
 use shared::db::Access;
 use shared::ingest::{Engine, UnitError, Woken, Worker};
 use shared::queue::WakeUp;
 use shared::words::{UnitId, telemetry};
 use tokio::task::JoinHandle;
 
+pub use batch::Foreign;
+
 /// The most that is kept of an invocation's time for handing a unit back.
 const RESERVE: Duration = Duration::from_secs(30);
 
-/// How long a message is hidden that met a database that is away.
+/// How long a message is hidden that met a database that is away for the first time; twice as long each time after.
 const AWAY: Duration = Duration::from_secs(30);
+
+/// The longest.
+const LONGEST_AWAY: Duration = Duration::from_secs(900);
 
 /// The function.
 pub struct Function {
@@ -31,12 +41,12 @@ pub struct Function {
 
 /// What is to become of a message.
 enum Ending {
-    /// It is done with.
-    Acknowledge,
-    /// It comes back after this time.
-    ComeBack(Duration),
-    /// It comes back as the queue does by itself.
-    Poison,
+    /// A unit ran: the message is done with.
+    Ran,
+    /// There was nothing to do, for this reason: it is done with too.
+    Idle(String),
+    /// It comes back after this time; nothing was done, for this reason, where there is one.
+    ComeBack(Duration, Option<&'static str>),
 }
 
 impl Function {
@@ -45,36 +55,52 @@ impl Function {
         Ok(Self { worker: Worker::new(engine.clone(), None)?, engine, access })
     }
 
-    /// Answers a batch before `deadline`: which of its messages are to come back.
-    pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
+    /// Works on a batch until `deadline`: which of its messages are to come back.
+    pub async fn handle(&self, event: &Value, deadline: Instant) -> Result<SqsBatchResponse, Foreign> {
+        let messages = batch::messages(event)?;
         let left = deadline.saturating_duration_since(Instant::now());
         let reserve = (left / 5).min(RESERVE);
         let clock = self.stop_at(Instant::now() + left.saturating_sub(reserve));
-        let mut response = SqsBatchResponse::default();
-        let mut unbegun = Vec::new();
-        for message in batch.records {
-            let Some(id) = message.message_id.clone() else { continue };
+        let (mut failed, mut unbegun) = (Vec::new(), Vec::new());
+        let (mut ran, mut reasons, count) = (0, BTreeSet::new(), messages.len());
+        for (id, message) in messages {
             let ending = match wake_up(&message) {
-                None => Ending::Poison,
+                // At once, and so soon among the dead letters.
+                None => Ending::ComeBack(Duration::ZERO, Some("a message is no wake-up")),
                 // What is left of the time may be too little for a batch of records.
                 Some(wake_up) if Instant::now() + reserve * 2 > deadline => {
-                    unbegun.push((id.clone(), wake_up.unit_id));
+                    unbegun.push((id, wake_up.unit_id));
                     continue;
                 }
-                Some(wake_up) => self.answer(&wake_up).await,
+                Some(wake_up) => self.answer(&wake_up, batch::receives(&message)).await,
             };
-            if let Ending::ComeBack(pause) = ending {
-                self.put_off(&message, pause).await;
-            }
-            if !matches!(ending, Ending::Acknowledge) {
-                response.batch_item_failures.push(failure(id));
+            match ending {
+                Ending::Ran => ran += 1,
+                Ending::Idle(reason) => _ = reasons.insert(reason),
+                Ending::ComeBack(pause, reason) => {
+                    ran += usize::from(reason.is_none());
+                    reasons.extend(reason.map(str::to_owned));
+                    self.put_off(&message, pause).await;
+                    failed.push(id);
+                }
             }
         }
         clock.abort();
-        if !unbegun.is_empty() && self.hand_on(&unbegun).await.is_err() {
-            response.batch_item_failures.extend(unbegun.into_iter().map(|(id, _)| failure(id)));
+        if unbegun.len() == count && count > 0 {
+            // Handed on, they would meet the same again and again: they come back, and an alarm tells of the last time.
+            reasons.insert(format!("{} ms of the invocation's time are too few to begin", left.as_millis()));
+            failed.extend(unbegun.into_iter().map(|(id, _)| id));
+        } else if !unbegun.is_empty() && self.hand_on(&unbegun).await.is_err() {
+            failed.extend(unbegun.into_iter().map(|(id, _)| id));
         }
-        response
+        if count == 0 {
+            reasons.insert("no message came".to_owned());
+        }
+        if ran == 0 {
+            let why = reasons.into_iter().collect::<Vec<_>>().join("; ");
+            tracing::info!(messages = count, why, "nothing was done");
+        }
+        Ok(batch::response(failed))
     }
 
     /// Lets the unit that runs then come to the end of its batch of records, and be handed back.
@@ -87,21 +113,22 @@ impl Function {
         })
     }
 
-    async fn answer(&self, wake_up: &WakeUp) -> Ending {
+    async fn answer(&self, wake_up: &WakeUp, receives: u32) -> Ending {
         if let Err(error) = self.access.ready().await {
             tracing::error!(error = telemetry::chain(&error), "the database cannot be used: messages come back");
-            return Ending::ComeBack(AWAY);
+            return Ending::ComeBack(away(receives), Some("the database cannot be used"));
         }
         match self.worker.woken_for(wake_up.unit_id).await {
-            Ok(Woken::Nothing | Woken::Ran) => Ending::Acknowledge,
-            Ok(Woken::Again(pause)) => Ending::ComeBack(pause),
+            Ok(Woken::Nothing(idle)) => Ending::Idle(idle.to_string()),
+            Ok(Woken::Ran) => Ending::Ran,
+            Ok(Woken::Again(pause)) => Ending::ComeBack(pause, None),
             Err(error @ UnitError::Blocked { .. }) => {
                 tracing::error!(%error, "blocked: the message comes back");
-                Ending::ComeBack(AWAY)
+                Ending::ComeBack(away(receives), Some("something blocks the unit"))
             }
             Err(error) => {
                 tracing::error!(%error, "a unit could not be ended: the message comes back");
-                Ending::ComeBack(AWAY)
+                Ending::ComeBack(away(receives), Some("a unit could not be ended"))
             }
         }
     }
@@ -117,20 +144,35 @@ impl Function {
     async fn put_off(&self, message: &SqsMessage, pause: Duration) {
         let Some(receipt) = &message.receipt_handle else { return };
         if let Err(error) = self.engine.queue.put_off(receipt, pause).await {
-            // It comes back when its visibility ends; meanwhile the sweep wakes somebody.
+            // It comes back when its visibility ends; meanwhile the sweep wakes another worker.
             tracing::warn!(error = telemetry::chain(&error), "a message could not be put off");
         }
     }
 }
 
-fn failure(id: String) -> BatchItemFailure {
-    let mut failure = BatchItemFailure::default();
-    failure.item_identifier = id;
-    failure
+/// How long a message is hidden that was received so often and met a database that is away: an outage of hours does
+/// not use up its receives.
+pub fn away(receives: u32) -> Duration {
+    AWAY.saturating_mul(1 << receives.saturating_sub(1).min(10)).min(LONGEST_AWAY)
 }
 
 fn wake_up(message: &SqsMessage) -> Option<WakeUp> {
     let parsed = serde_json::from_str(message.body.as_deref().unwrap_or_default());
     // What it holds is not repeated: it is not ours.
     parsed.inspect_err(|_| tracing::error!(message_id = message.message_id, "a message is no wake-up")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_away_for_two_hours_uses_up_no_message() {
+        let stack = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/stack.json"));
+        let stack: Value = serde_json::from_str(&stack.expect("read")).expect("JSON");
+        let receives = u32::try_from(stack["queue"]["max_receives"].as_u64().expect("a number")).expect("small");
+        let outlasted: Duration = (1..receives).map(away).sum();
+        assert!(outlasted >= Duration::from_secs(2 * 3600), "{outlasted:?}");
+        assert_eq!((away(0), away(1), away(2), away(99)), (AWAY, AWAY, AWAY * 2, LONGEST_AWAY));
+    }
 }

@@ -45,7 +45,7 @@ pub use retry::retry;
 pub use settings::Settings;
 pub use sweep::{Swept, stuck_units, sweep};
 pub use unit_error::UnitError;
-pub use worker::{Ran, Woken, Worker};
+pub use worker::{Idle, Ran, Woken, Worker};
 
 use crate::archive::Archive;
 

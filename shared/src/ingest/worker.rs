@@ -37,12 +37,30 @@ pub struct Worker {
 /// What became of a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// There was nothing to do for it: its unit has ended, is somebody else's, or cannot be claimed now.
-    Nothing,
+    /// There was nothing to do for it, for this reason.
+    Nothing(Idle),
     /// A unit ran: to its end, or until it was handed back without blame.
     Ran,
     /// A unit failed, and is to be tried again after this time.
     Again(Duration),
+}
+
+/// Why a wake-up led to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Its unit has ended, is worked on, or is not there.
+    Settled,
+    /// Neither its unit nor another of the same tool can be claimed now.
+    NotNow,
+}
+
+impl std::fmt::Display for Idle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Settled => "the unit has ended, is worked on by another worker, or is not there",
+            Self::NotNow => "no unit of the tool can be claimed now: none is due, or as many run as may",
+        })
+    }
 }
 
 /// What a call of [`Worker::run_one`] did.
@@ -207,7 +225,10 @@ impl Worker {
     /// Answers a wake-up: claims its unit, or another one of the same tool when that one is not to be had, and runs
     /// it; then wakes others for what became claimable.
     pub async fn woken_for(&self, unit: UnitId) -> Result<Woken, UnitError> {
-        let Some(lease) = self.claim_for(unit).await? else { return Ok(Woken::Nothing) };
+        let lease = match self.claim_for(unit).await? {
+            Ok(lease) => lease,
+            Err(idle) => return Ok(Woken::Nothing(idle)),
+        };
         let claimed = lease.unit;
         let failed = self.run_lease(lease).await?;
         self.engine.wake_after_commit().await;
@@ -219,20 +240,20 @@ impl Worker {
         Ok(again.map_or(Woken::Ran, |secs| Woken::Again(Duration::from_secs_f64(secs.max(0.0)))))
     }
 
-    async fn claim_for(&self, unit: UnitId) -> Result<Option<Lease>, UnitError> {
+    async fn claim_for(&self, unit: UnitId) -> Result<Result<Lease, Idle>, UnitError> {
         let (db, settings) = (&self.engine.db, &self.engine.settings);
         let tool: Option<String> =
             sqlx::query_scalar(include_str!("sql/tool_of_unit.sql")).bind(unit.0).fetch_optional(db).await?;
         // Its unit has ended, or is being worked on: whoever does wakes others.
-        let Some(tool) = tool else { return Ok(None) };
+        let Some(tool) = tool else { return Ok(Err(Idle::Settled)) };
         let tools = [tool];
         let mut claim =
             Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit: Some(unit), job: None };
         if let Some(lease) = Lease::claim(db, settings, claim.clone()).await? {
-            return Ok(Some(lease));
+            return Ok(Ok(lease));
         }
         claim.unit = None;
-        Ok(Lease::claim(db, settings, claim).await?)
+        Ok(Lease::claim(db, settings, claim).await?.ok_or(Idle::NotNow))
     }
 
     /// Runs a claimed unit; answers whether it failed in a way that another attempt may mend.

@@ -73,6 +73,14 @@ pub struct Limits {
     pub job_timeout_secs: f64,
 }
 
+impl Limits {
+    /// The same for a job that is so many times as long as one may be.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        Self { job_timeout_secs: self.job_timeout_secs * f64::from(times), ..self }
+    }
+}
+
 /// What became of a submission.
 #[derive(Clone, Debug)]
 pub enum Submitted {

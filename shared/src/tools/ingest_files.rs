@@ -18,8 +18,8 @@ pub struct IngestFiles;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IngestFilesInput {
-    /// Names of baseline or update files, e.g. `pubmed26n0001.xml.gz`.
-    #[schemars(length(min = 1, max = 3000), inner(regex(pattern = r"^pubmed[0-9]{2}n[0-9]{4}\.xml\.gz$")))]
+    /// Names of baseline or update files, e.g. `pubmed26n0001.xml.gz`; more than 100 are several jobs.
+    #[schemars(length(min = 1, max = 100), inner(regex(pattern = r"^pubmed[0-9]{2}n[0-9]{4}\.xml\.gz$")))]
     files: Vec<String>,
 }
 

@@ -7,6 +7,7 @@ pub mod crash;
 pub mod error_code;
 pub mod host;
 pub mod ids;
+pub mod invocation;
 pub mod metrics;
 pub mod outcome;
 pub mod pmid;

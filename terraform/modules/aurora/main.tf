@@ -35,6 +35,17 @@ resource "aws_rds_cluster_parameter_group" "this" {
     name  = "log_min_duration_statement"
     value = "1000"
   }
+
+  # Of a slow statement its text and the start of each parameter are logged: a batch of records would be 0.7 MB.
+  parameter {
+    name  = "log_parameter_max_length"
+    value = var.numbers.log_parameter_bytes
+  }
+
+  parameter {
+    name  = "log_parameter_max_length_on_error"
+    value = "0"
+  }
 }
 
 # Made first: RDS would make it without a key and without an end.
@@ -78,6 +89,34 @@ resource "aws_rds_cluster" "this" {
   }
 }
 
+# What the functions log in with; migrate makes the role.
+resource "aws_secretsmanager_secret" "functions" {
+  #checkov:skip=CKV2_AWS_57: another password is another deployment: migrate gives it to the role
+
+  name        = "${var.name}-functions"
+  description = "The role of the database that functions log in as"
+  kms_key_id  = var.kms_key_arn
+  tags        = var.tags
+}
+
+data "aws_secretsmanager_random_password" "functions" {
+  password_length     = 40
+  exclude_punctuation = true
+}
+
+resource "aws_secretsmanager_secret_version" "functions" {
+  secret_id = aws_secretsmanager_secret.functions.id
+  secret_string = jsonencode({
+    username = "bio_mcp_functions"
+    password = data.aws_secretsmanager_random_password.functions.random_password
+  })
+
+  # The first one stays: the data give another each time.
+  lifecycle {
+    ignore_changes = [secret_string]
+  }
+}
+
 resource "aws_rds_cluster_instance" "this" {
   #checkov:skip=CKV_AWS_118: Performance Insights keeps a week of what is asked; the machine below is AWS' own
   #checkov:skip=CKV_AWS_226: an upgrade is a change of deploy/stack.json: else the next plan would ask for the older version
@@ -92,4 +131,23 @@ resource "aws_rds_cluster_instance" "this" {
   performance_insights_enabled    = true
   performance_insights_kms_key_id = var.kms_key_arn
   tags                            = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = var.alarms
+
+  alarm_name          = "${var.name}-database-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = { for name, value in each.value.dimensions : name => aws_rds_cluster.this.cluster_identifier }
+  statistic           = each.value.statistic
+  period              = each.value.period
+  evaluation_periods  = each.value.periods
+  threshold           = each.value.threshold
+  comparison_operator = each.value.comparison
+  treat_missing_data  = each.value.missing
+  alarm_actions       = [var.alarms_topic_arn]
+  ok_actions          = [var.alarms_topic_arn]
+  tags                = var.tags
 }

@@ -26,11 +26,33 @@ variable "kms_key_arn" {
 variable "numbers" {
   description = "The section aurora of deploy/stack.json"
   type = object({
-    engine_version = string
-    min_acu        = number
-    max_acu        = number
-    backup_days    = number
+    engine_version      = string
+    min_acu             = number
+    max_acu             = number
+    backup_days         = number
+    log_parameter_bytes = number
   })
+}
+
+variable "alarms" {
+  description = "The section aurora_alarms of deploy/stack.json"
+  type = map(object({
+    description = string
+    namespace   = string
+    metric      = string
+    dimensions  = map(string)
+    statistic   = string
+    period      = number
+    periods     = number
+    threshold   = number
+    comparison  = string
+    missing     = string
+  }))
+}
+
+variable "alarms_topic_arn" {
+  description = "Where alarms go"
+  type        = string
 }
 
 variable "log_retention" {

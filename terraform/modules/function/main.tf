@@ -7,7 +7,8 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_iam_role" "this" {
-  name = var.name
+  # Names of IAM are those of the whole account: another region has a stack of its own.
+  name = "${var.name}-${var.region}"
   tags = var.tags
 
   assume_role_policy = jsonencode({

@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "region" {
+  description = "Where it runs: part of its role's name"
+  type        = string
+}
+
 variable "numbers" {
   description = "Its part of the section functions of deploy/stack.json"
   type = object({

@@ -51,7 +51,8 @@ resource "aws_apigatewayv2_authorizer" "issuer" {
 
   jwt_configuration {
     issuer   = var.jwt_authorizer.issuer
-    audience = [var.jwt_authorizer.audience]
+    # The gateway takes client_id for the audience of a token without one.
+    audience = var.jwt_authorizer.audience
   }
 }
 
@@ -65,11 +66,11 @@ resource "aws_apigatewayv2_route" "every" {
   authorizer_id      = one(aws_apigatewayv2_authorizer.issuer[*].id)
 }
 
-# Load balancers and people ask these without a token; they tell nothing.
+# Load balancers and people ask these without a token, and clients who gives one; they tell nothing else.
 resource "aws_apigatewayv2_route" "open" {
   #checkov:skip=CKV_AWS_309: load balancers and people ask this without a token; it tells nothing
 
-  for_each = toset(var.jwt_authorizer == null ? [] : ["/healthz", "/livez", "/readyz"])
+  for_each = toset(var.jwt_authorizer == null ? [] : ["/healthz", "/livez", "/readyz", "/.well-known/{proxy+}"])
 
   api_id             = aws_apigatewayv2_api.this.id
   route_key          = "GET ${each.key}"

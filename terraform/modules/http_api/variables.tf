@@ -17,7 +17,7 @@ variable "jwt_authorizer" {
   description = "The issuer whose tokens the gateway checks; null when the function alone does"
   type = object({
     issuer   = string
-    audience = string
+    audience = list(string)
   })
   default = null
 }

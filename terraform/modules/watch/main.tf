@@ -1,7 +1,10 @@
 # Who hears what, and what can be looked at.
 locals {
   # What the dimensions of deploy/stack.json name.
-  named = { api = var.api_id, dead_letters = var.dead_queue }
+  named = merge(
+    { api = var.api_id, dead_letters = var.dead_queue },
+    { for function, name in var.functions : "${function}_function" => name },
+  )
 }
 
 resource "aws_sns_topic" "alarms" {

@@ -3,3 +3,8 @@ output "dashboard" {
   value       = aws_cloudwatch_dashboard.this.dashboard_name
 }
 
+
+output "topic_arn" {
+  description = "Where alarms go"
+  value       = aws_sns_topic.alarms.arn
+}

@@ -54,6 +54,11 @@ variable "dead_queue" {
   type        = string
 }
 
+variable "functions" {
+  description = "The names of the functions by their concern"
+  type        = map(string)
+}
+
 variable "dashboard" {
   description = "The file deploy/dashboard.json"
   type        = string

@@ -46,11 +46,13 @@ pub fn of_stack() -> Value {
         function.remove("may");
     }
     let numbers = numbers.as_object_mut().expect("an object");
-    for not_compared_here in ["schema", "database_connections", "environment"] {
+    for not_compared_here in ["schema", "database_connections", "environment", "local_environment"] {
         numbers.remove(not_compared_here);
     }
     let alarms_by_name = std::mem::take(numbers["alarms"].as_object_mut().expect("alarms"));
-    numbers["alarms"] = alarms(alarms_by_name.into_iter().map(|(_, alarm)| alarm));
+    let of_aurora = numbers.remove("aurora_alarms").expect("alarms of the database");
+    let of_aurora = of_aurora.as_object().expect("alarms").clone();
+    numbers.insert("alarms".to_owned(), alarms(alarms_by_name.into_iter().chain(of_aurora).map(|(_, alarm)| alarm)));
     Value::Object(std::mem::take(numbers))
 }
 
@@ -100,6 +102,7 @@ pub fn of_template(template: &Value) -> Value {
         "aurora": {
             "engine_version": cluster["EngineVersion"], "min_acu": capacity["MinCapacity"],
             "max_acu": capacity["MaxCapacity"], "backup_days": cluster["BackupRetentionPeriod"],
+            "log_parameter_bytes": number(&resource(template, "ClusterSettings")["Parameters"]["log_parameter_max_length"]),
         },
         "schedules": { "topics": tick("TopicsTick"), "sweep": tick("SweepTick") },
         "alarms": alarms(of_type(template, "AWS::CloudWatch::Alarm").into_iter().map(|(name, alarm)| {
@@ -109,6 +112,10 @@ pub fn of_template(template: &Value) -> Value {
                 let value = match &one["Value"] {
                     value if *value == json!({ "Ref": "HttpApi" }) => json!("api"),
                     value if value["Fn::GetAtt"][0] == "DeadLetters" => json!("dead_letters"),
+                    value if *value == json!({ "Ref": "Cluster" }) => json!("cluster"),
+                    value if FUNCTIONS.iter().any(|name| *value == json!({ "Ref": logical(name) })) => {
+                        json!(format!("{}_function", value["Ref"].as_str().expect("text").to_lowercase()))
+                    }
                     value => value.clone(),
                 };
                 (one["Name"].as_str().expect("text").to_owned(), value)
@@ -123,14 +130,20 @@ pub fn of_template(template: &Value) -> Value {
     })
 }
 
-/// Alarms by what they watch: their names are each description's own.
+/// Alarms by what they say: their names are each description's own.
 fn alarms(alarms: impl Iterator<Item = Value>) -> Value {
-    let mut by_metric = Map::new();
+    let mut by_text = Map::new();
     for alarm in alarms {
-        let metric = alarm["metric"].as_str().expect("text").to_owned();
-        assert!(by_metric.insert(metric, alarm).is_none(), "two alarms watch the same");
+        let text = alarm["description"].as_str().expect("text").to_owned();
+        assert!(by_text.insert(text, alarm).is_none(), "two alarms say the same");
     }
-    Value::Object(by_metric)
+    Value::Object(by_text)
+}
+
+/// A parameter of a group, as Terraform says it.
+fn setting(group: &Value, name: &str) -> Value {
+    let parameters = group["parameter"].as_array().expect("parameters");
+    parameters.iter().find(|one| one["name"] == name).expect("the parameter")["value"].clone()
 }
 
 /// The one number that all have.
@@ -195,6 +208,7 @@ pub fn of_terraform(planned: &Value) -> Value {
         "aurora": {
             "engine_version": cluster["engine_version"], "min_acu": capacity["min_capacity"],
             "max_acu": capacity["max_capacity"], "backup_days": cluster["backup_retention_period"],
+            "log_parameter_bytes": number(&setting(at("aws_rds_cluster_parameter_group", "aurora/this"), "log_parameter_max_length")),
         },
         "schedules": { "topics": tick("topics"), "sweep": tick("sweep") },
         "alarms": alarms(planned["resources"]["aws_cloudwatch_metric_alarm"].as_object().expect("alarms").values().map(|alarm| {

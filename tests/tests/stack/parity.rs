@@ -36,6 +36,10 @@ fn numbers_that_must_fit_do() {
     assert!(number(&queue["max_receives"]) >= 5);
     assert_eq!(number(&queue["retention_secs"]), 14 * 24 * 3600, "what was given up is kept for a fortnight");
     let concurrency = number(&queue["max_concurrency"]);
+    // What may keep a function of the api busy for long leaves some for what does not.
+    let slots = |name: &str| number(&stack["environment"][name]);
+    let busy = slots("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH") + slots("BIO_MCP_WAIT_SLOTS");
+    assert!(busy * 4 <= number(&functions["api"]["concurrency"]) * 3, "{busy} slots");
     assert!(concurrency >= 2 && concurrency <= number(&worker["concurrency"]), "none is throttled");
     // A unit hands back before its function is ended; API Gateway gives up after thirty seconds.
     assert!(number(&stack["environment"]["BIO_MCP_UNIT_TIMEOUT_SECS"]) < timeout);
@@ -66,8 +70,15 @@ fn functions_are_told_the_same_and_only_what_they_read() {
     };
     let stack = stack();
     let numbers = stack["environment"].as_object().expect("settings");
+    let local = names(&stack["local_environment"]);
     for function in FUNCTIONS {
-        let in_template = told(&template, function);
+        let mut in_template = told(&template, function);
+        // What only a local run needs is declared and empty, so that `sam local` can set it.
+        for name in &local {
+            let declared = &resource(&template, &logical(function))["Environment"]["Variables"][name];
+            assert_eq!(declared, "", "{name} of {function}");
+            in_template.remove(name);
+        }
         let mut in_terraform = names(&planned["environment"]["every"]);
         in_terraform.extend(names(&planned["environment"]["of"][function]));
         in_terraform.extend(numbers.keys().cloned());
@@ -121,4 +132,44 @@ fn both_have_the_same_dashboard_of_metrics_that_are_there() {
     for name in shown {
         assert!(program.contains(&format!("\"{name}\"")), "nobody writes {name}");
     }
+}
+
+/// `sam local` reaches only variables that the template declares.
+#[test]
+fn the_environment_of_a_local_run_is_declared_and_valid() {
+    let Some(template) = translated(&template()) else { return };
+    let file = std::fs::read_to_string(tests::root().join("events/local-env.json")).expect("read");
+    let file: Value = serde_json::from_str(&file).expect("JSON");
+    let local = file["Parameters"].as_object().expect("variables of every function");
+    for function in FUNCTIONS {
+        let declared = told(&template, function);
+        for name in local.keys() {
+            assert!(declared.contains(name), "{function} does not declare {name}");
+        }
+    }
+    let lookup = |name: &str| local.get(name).and_then(Value::as_str).map(str::to_owned);
+    let config = shared::words::config::Config::read(lookup).expect("valid settings");
+    assert!(shared::db::options(&config.database).is_ok() && config.archive.is_some() && config.has_s3_endpoint);
+    // So does the event that submits a job: its token is the one whose hash is there.
+    let event = std::fs::read_to_string(tests::root().join("events/api-submit.json")).expect("read");
+    let event: Value = serde_json::from_str(&event).expect("JSON");
+    let token =
+        event["headers"]["authorization"].as_str().and_then(|text| text.strip_prefix("Bearer ")).expect("a token");
+    let hash = shared::words::Sha256::of(token.as_bytes()).to_hex();
+    assert!(local["BIO_MCP_AUTH_TOKENS"].as_str().is_some_and(|text| text.ends_with(&hash)), "{hash}");
+}
+
+/// Both let logs use the key as AWS asks for, and a worker send to the queue that wakes it.
+#[test]
+fn both_let_logs_use_the_key_and_workers_wake_each_other() {
+    let (Some(template), Some(planned)) = (translated(&template()), planned()) else { return };
+    let key = &resource(&template, "Key")["KeyPolicy"]["Statement"];
+    let logs = key.as_array().expect("statements").iter().find(|one| one["Sid"] == "Logs").expect("a statement");
+    let verbs = ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"];
+    assert_eq!(logs["Action"], serde_json::json!(verbs));
+    let in_terraform = std::fs::read_to_string(tests::root().join("terraform/key.tf")).expect("read");
+    let listed = verbs.map(|verb| format!("\"{verb}\"")).join(", ");
+    assert!(in_terraform.contains(&format!("[{listed}]")), "{in_terraform}");
+    assert_eq!(resource(&template, "Worker")["RecursiveLoop"], "Allow");
+    assert_eq!(planned["resources"]["aws_lambda_function_recursion_config"]["worker"]["recursive_loop"], "Allow");
 }

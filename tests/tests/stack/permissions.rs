@@ -33,6 +33,8 @@ fn permissions(template: &Value, function: &str) -> (BTreeMap<String, BTreeSet<S
                 ("DatabaseSecretArn", "database"),
                 ("AuthTokensSecretArn", "tokens"),
                 ("PubmedApiKeySecretArn", "pubmed_key"),
+                ("SettingsSecretArn", "settings"),
+                ("MasterUserSecret", "master"),
             ] {
                 if to.contains(parameter) {
                     secrets.insert(secret);

@@ -1,5 +1,5 @@
 //! Tokens of an OpenID Connect issuer: signed with RS256 or ES256 by a key that the issuer publishes, for this
-//! audience, valid now. Nothing that a token says about how it is to be checked is believed.
+//! audience or given to one of these clients, valid now. Nothing that a token says about how it is to be checked is believed.
 
 mod keys;
 mod signature;
@@ -7,7 +7,8 @@ mod signature;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use shared::words::config::OidcSettings;
 
 use keys::Keys;
@@ -35,9 +36,20 @@ struct Claims {
     nbf: Option<f64>,
     #[serde(default)]
     iat: Option<f64>,
+    /// For whom it is: a text, or a list of them.
+    #[serde(default, deserialize_with = "given")]
+    aud: Option<Value>,
     /// Amazon Cognito's: `id` or `access`.
     #[serde(default)]
     token_use: Option<String>,
+    /// The client that it was given to; Amazon Cognito's access tokens have this in place of `aud`.
+    #[serde(default)]
+    client_id: Option<String>,
+}
+
+/// What is `null` is not left out.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 impl Oidc {
@@ -45,6 +57,11 @@ impl Oidc {
     pub fn new(settings: &OidcSettings) -> Self {
         signature::install();
         Self { settings: settings.clone(), keys: Arc::new(Keys::new(&settings.issuer)) }
+    }
+
+    /// Who gives tokens.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
     }
 
     /// Who a token stands for; nothing for one that is not valid.
@@ -59,23 +76,33 @@ impl Oidc {
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY_SECS;
         validation.validate_nbf = true;
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         validation.set_issuer(&[&self.settings.issuer]);
-        validation.set_audience(&[&self.settings.audience]);
+        // Looked at below: a token without one may name its client.
+        validation.validate_aud = false;
         let claims = decode::<Claims>(token, &key, &validation).ok()?.claims;
         self.accept(claims)
     }
 
     fn accept(&self, claims: Claims) -> Option<String> {
-        let Claims { iss, sub, exp, nbf, iat, token_use } = claims;
+        let Claims { iss, sub, exp, nbf, iat, aud, token_use, client_id } = claims;
         let is_time = |time: f64| time.is_finite() && (0.0..1e12).contains(&time);
         let now = shared::words::clock::now().timestamp();
         #[expect(clippy::cast_precision_loss, reason = "seconds of this age")]
         let latest = (now + i64::try_from(LEEWAY_SECS).unwrap_or(0)) as f64;
         let times_fit = is_time(exp) && nbf.is_none_or(is_time) && iat.is_none_or(|iat| is_time(iat) && iat <= latest);
         let subject_fits = (1..=MAX_SUBJECT_CHARS).contains(&sub.chars().count()) && !sub.chars().any(char::is_control);
+        let is_for_us = match (&aud, &self.settings.audience) {
+            (Some(Value::String(one)), Some(audience)) => one == audience,
+            (Some(Value::Array(all)), Some(audience)) => {
+                all.iter().all(Value::is_string) && all.iter().any(|one| one == audience)
+            }
+            (Some(_), _) => false,
+            // As API Gateway does: the client counts only where there is no audience, and where it is named.
+            (None, _) => client_id.is_some_and(|client| self.settings.client_ids.contains(&client)),
+        };
         // An ID token is for the client it was made for, not for a server.
         let is_for_servers = token_use.is_none_or(|token_use| token_use == "access");
-        (iss == self.settings.issuer && times_fit && subject_fits && is_for_servers).then_some(sub)
+        (iss == self.settings.issuer && times_fit && subject_fits && is_for_us && is_for_servers).then_some(sub)
     }
 }

@@ -18,6 +18,7 @@ use super::jobs::submitted;
 use crate::Api;
 use crate::call::{known, run};
 use crate::error::Failure;
+use crate::fleet::Wait;
 use crate::query::Query;
 
 /// The longest a client may wait in one request, in seconds.
@@ -49,7 +50,7 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let mut query = Query::read(query.as_deref());
-    let wait = query.number("wait", 0, 0, LONGEST_WAIT_SECS);
+    let wait = Duration::from_secs(query.number("wait", 0, 0, LONGEST_WAIT_SECS)).min(api.longest_wait);
     query.end()?;
     let job = id(&job)?;
     let found = api.kept.run(async move |connection| jobs::standing(connection, job).await).await?;
@@ -64,9 +65,14 @@ pub async fn get(
     let is_known = |job: &Job| known_tags.iter().any(|tag| *tag == etag(job) || tag == "*");
     // Who names another version has news already.
     let job = &standing.job;
-    if wait > 0 && !job.state.is_terminal() && (known_tags.is_empty() || is_known(job)) {
-        let changed = api.changes.wait(job.job_id(), job.version, Duration::from_secs(wait)).await?;
-        standing = changed.ok_or_else(not_found)?;
+    let has_no_news = !job.state.is_terminal() && (known_tags.is_empty() || is_known(job));
+    if !wait.is_zero()
+        && has_no_news
+        && let Wait::Allowed(slot) = Box::pin(api.fleet.take_wait()).await
+    {
+        let changed = api.changes.wait(job.job_id(), job.version, wait).await;
+        Box::pin(api.fleet.give_back(slot)).await;
+        standing = changed?.ok_or_else(not_found)?;
     }
     let tag = HeaderValue::from_str(&etag(&standing.job)).map_err(|_| not_found())?;
     let mut response = if is_known(&standing.job) {

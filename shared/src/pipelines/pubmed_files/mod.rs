@@ -74,6 +74,12 @@ struct Cursor {
     md5: Option<String>,
 }
 
+/// How many times the time limit of a job is needed for so many files: a job over files of this machine has them all,
+/// because its order is that of their numbers.
+pub fn time_limits(files: usize) -> u32 {
+    u32::try_from(files.div_ceil(MAX_FILES)).unwrap_or(u32::MAX).max(1)
+}
+
 /// What a job is over: files of a machine's disk, or of NCBI's server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]

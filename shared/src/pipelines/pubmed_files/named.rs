@@ -11,8 +11,8 @@ use crate::pubmed::bulk_file;
 use crate::pubmed::download::{DownloadError, Downloaded};
 use crate::words::{ErrorCode, UnitId};
 
-/// Files of one job, at most: more than a year has.
-pub const MAX_FILES: usize = 3000;
+/// Files of one job, at most: its time limit is for so many. More are several jobs.
+pub const MAX_FILES: usize = 100;
 
 /// Parameters of a job over files of NCBI's server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ const USUAL_FILE_BYTES: u64 = 20 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NamesError {
     /// None, or too many.
-    #[error("1 to {MAX_FILES} files")]
+    #[error("1 to {MAX_FILES} files: submit more as several jobs, one after another, oldest first")]
     Count,
     /// Not a bulk file.
     #[error("must be the name of a bulk file like pubmed26n0001.xml.gz")]

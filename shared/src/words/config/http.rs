@@ -1,7 +1,9 @@
 //! The HTTP server: who may ask, from where, and how much.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use super::address::is_safe_url;
 use super::reader::Reader;
 use super::toolsets::{self, Toolset};
 use crate::words::sha256::Sha256;
@@ -22,26 +24,11 @@ pub enum AuthSetting {
 pub struct OidcSettings {
     /// `BIO_MCP_OIDC_ISSUER`: its address, exactly as tokens say it in `iss`.
     pub issuer: String,
-    /// `BIO_MCP_OIDC_AUDIENCE`: what tokens must say in `aud`.
-    pub audience: String,
-}
-
-/// Whether what is read from an address can be believed: over TLS, or from this machine.
-pub fn is_safe_url(url: &str) -> bool {
-    let authority = |rest: &str| rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned();
-    if url.contains(['@', '\\']) {
-        return false;
-    }
-    if let Some(rest) = url.strip_prefix("https://") {
-        return !authority(rest).is_empty();
-    }
-    let Some(rest) = url.strip_prefix("http://") else { return false };
-    let authority = authority(rest);
-    let name = authority
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-        .map_or_else(|| authority.split(':').next().unwrap_or_default().to_owned(), |(name, _)| name.to_owned());
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    /// `BIO_MCP_OIDC_AUDIENCE`: what tokens must say in `aud`; without it, none with an `aud` is let in.
+    pub audience: Option<String>,
+    /// `BIO_MCP_OIDC_CLIENT_IDS`: of tokens without `aud`, as Amazon Cognito's access tokens are, those given to these
+    /// clients are let in.
+    pub client_ids: Vec<String>,
 }
 
 /// A token that is let in, by its hash.
@@ -85,6 +72,12 @@ pub struct HttpSettings {
     /// `BIO_MCP_ALLOWED_ORIGINS`: origins of pages in browsers that may call, beside those of loopback where nobody
     /// needs a token.
     pub allowed_origins: Vec<String>,
+    /// `BIO_MCP_PUBLIC_URL`: the address by which clients reach this server; without it, the name in `Host`.
+    pub public_url: Option<String>,
+    /// `BIO_MCP_MAX_WAIT_SECS`: the longest that a request waits for a job; by default 25 seconds, in a function 2.
+    pub max_wait: Option<Duration>,
+    /// `BIO_MCP_WAIT_SLOTS`: requests of a whole fleet of functions that may wait at a time; more are answered at once.
+    pub wait_slots: usize,
     /// `BIO_MCP_MAX_CONCURRENCY`: requests in flight.
     pub max_concurrency: usize,
     /// `BIO_MCP_TOOL_LIMIT_…` of fast tools: requests in flight per tool.
@@ -128,13 +121,13 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSe
             if !issuer.as_deref().is_some_and(is_safe_url) {
                 env.errors.push("BIO_MCP_OIDC_ISSUER must be the https address of an issuer".to_owned());
             }
-            if audience.is_none() {
-                env.errors.push("BIO_MCP_AUTH=oidc needs BIO_MCP_OIDC_AUDIENCE".to_owned());
+            let client_ids = env.list("BIO_MCP_OIDC_CLIENT_IDS");
+            if audience.is_none() && client_ids.is_empty() {
+                let message =
+                    "BIO_MCP_AUTH=oidc needs BIO_MCP_OIDC_AUDIENCE, or BIO_MCP_OIDC_CLIENT_IDS for tokens without aud";
+                env.errors.push(message.to_owned());
             }
-            AuthSetting::Oidc(OidcSettings {
-                issuer: issuer.unwrap_or_default(),
-                audience: audience.unwrap_or_default(),
-            })
+            AuthSetting::Oidc(OidcSettings { issuer: issuer.unwrap_or_default(), audience, client_ids })
         }
         _ => AuthSetting::None,
     };
@@ -148,6 +141,14 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSe
         let message = "BIO_MCP_ALLOWED_ORIGINS must be origins such as https://app.example or http://localhost:*";
         env.errors.push(message.to_owned());
     }
+    let public_url = env.text("BIO_MCP_PUBLIC_URL");
+    if public_url.as_deref().is_some_and(|url| !is_safe_url(url) || url.contains(['?', '#', '"'])) {
+        env.errors.push("BIO_MCP_PUBLIC_URL must be the https address by which clients reach this server".to_owned());
+    }
+    let max_wait = match env.number("BIO_MCP_MAX_WAIT_SECS", u64::MAX, 0, 25) {
+        u64::MAX => None,
+        seconds => Some(Duration::from_secs(seconds)),
+    };
     // They can keep a connection busy for long.
     let checkpoint = |verb: &str, limit: usize| (format!("corpus.checkpoint.{verb}"), limit);
     let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
@@ -156,6 +157,9 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSe
         allow_anonymous: env.choice("BIO_MCP_ALLOW_ANONYMOUS", false, &switch),
         allowed_hosts: env.list("BIO_MCP_ALLOWED_HOSTS"),
         allowed_origins,
+        public_url,
+        max_wait,
+        wait_slots: env.number("BIO_MCP_WAIT_SLOTS", 5, 1, 10_000),
         max_concurrency: env.number("BIO_MCP_MAX_CONCURRENCY", 200, 1, 100_000),
         fast_limits: BTreeMap::from([
             ("pubmed.search".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", 50, 1, 10_000)),

@@ -1,24 +1,31 @@
 //! Configuration: the one place that reads the environment. All errors are reported at once, each
 //! with the name of its variable; values that may be secret are never shown.
 
+mod address;
 mod database;
 mod http;
+mod pem;
 mod pubmed;
 mod reader;
 mod secret;
 mod toolsets;
+mod settings;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use address::{is_local_url, is_safe_url};
 pub use database::DatabaseSettings;
-pub use http::{AuthSetting, HttpSettings, OidcSettings, TokenHash, is_safe_url};
+pub use http::{AuthSetting, HttpSettings, OidcSettings, TokenHash};
 pub use pubmed::PubmedSettings;
 pub use reader::ConfigErrors;
 use reader::Reader;
 pub use secret::Secret;
 pub use toolsets::Toolset;
+
+use super::invocation;
 
 /// How objects are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +122,8 @@ pub struct Config {
     pub stale: Duration,
     /// `BIO_MCP_SWEEP_SECS`
     pub sweep: Duration,
+    /// `AWS_LAMBDA_FUNCTION_TIMEOUT`, which emulators of Lambda set: the longest that an invocation may take.
+    pub function_timeout: Duration,
     /// `BIO_MCP_WAKE_AGAIN_SECS`: a wake-up by the queue that led to nothing is sent again after this time.
     pub wake_again: Duration,
     /// `BIO_MCP_LOG_LEVEL`
@@ -132,8 +141,12 @@ pub struct Config {
 /// The variable of the database.
 const DATABASE_URL: &str = "BIO_MCP_DATABASE_URL";
 
+/// The variable of further settings, for which the environment has no room.
+const SETTINGS: &str = "BIO_MCP_SETTINGS";
+
 /// Variables that may be given as the ARN of a secret, in `…_SECRET_ARN`.
-const SECRETS: [&str; 3] = [DATABASE_URL, "BIO_MCP_PUBMED_API_KEY", "BIO_MCP_AUTH_TOKENS"];
+const SECRETS: [&str; 5] =
+    [DATABASE_URL, "BIO_MCP_DATABASE_ROLE", "BIO_MCP_PUBMED_API_KEY", "BIO_MCP_AUTH_TOKENS", SETTINGS];
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 fn env(name: &str) -> Option<String> {
@@ -163,15 +176,43 @@ impl Config {
     ) -> Result<Self, ConfigErrors> {
         let beside = SECRETS.iter().filter(|name| **name != DATABASE_URL && secrets.contains_key(**name));
         let twice = beside.filter(|name| lookup(name).is_some_and(|value| !value.trim().is_empty()));
-        let errors = twice.map(|name| format!("{name} and {name}_SECRET_ARN are both set: one must go")).collect();
+        let mut errors: Vec<String> =
+            twice.map(|name| format!("{name} and {name}_SECRET_ARN are both set: one must go")).collect();
         let from_secrets = |name: &str| secrets.get(name).map(|secret| secret.expose().to_owned());
-        let lookup =
-            |name: &str| if name == DATABASE_URL { lookup(name) } else { from_secrets(name).or_else(|| lookup(name)) };
+        let is_text = |text: &String| !text.trim().is_empty();
+        let beside = from_secrets(SETTINGS).or_else(|| lookup(SETTINGS)).filter(is_text);
+        let beside = beside.map_or_else(BTreeMap::new, |text| {
+            settings::read(&text).unwrap_or_else(|error| {
+                errors.push(error);
+                BTreeMap::new()
+            })
+        });
+        let asked: RefCell<BTreeSet<String>> = RefCell::default();
+        let lookup = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            let given = if name == DATABASE_URL { None } else { from_secrets(name) };
+            // What is empty is not given.
+            given.or_else(|| lookup(name).filter(is_text)).or_else(|| beside.get(name).cloned())
+        };
         let mut env = Reader { lookup, errors };
         let database = database::read(&mut env, secrets);
         let jobs_queue_url = env.text("BIO_MCP_JOBS_QUEUE_URL");
-        if jobs_queue_url.as_deref().is_some_and(|url| !is_safe_url(url)) {
-            env.errors.push("BIO_MCP_JOBS_QUEUE_URL must be the https address of an SQS queue".to_owned());
+        let mut endpoint = |name: &str| {
+            let url = env.text(name);
+            if url.as_deref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+                env.errors.push(format!("{name} must start with https:// or http://"));
+            }
+            url.is_some()
+        };
+        let has_endpoint = endpoint("AWS_ENDPOINT_URL");
+        let has_s3_endpoint = endpoint("AWS_ENDPOINT_URL_S3") || has_endpoint;
+        let has_sqs_endpoint = endpoint("AWS_ENDPOINT_URL_SQS") || has_endpoint;
+        // An emulator of AWS on the local network has no certificate; AWS itself is never asked without one.
+        let is_queue = |url: &str| is_safe_url(url) || (has_sqs_endpoint && is_local_url(url));
+        if jobs_queue_url.as_deref().is_some_and(|url| !is_queue(url)) {
+            let message = "BIO_MCP_JOBS_QUEUE_URL must be the https address of an SQS queue; http only on this machine, or, \
+                           with AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_SQS, at a private address";
+            env.errors.push(message.to_owned());
         }
         let otlp_endpoint = env.text("OTEL_EXPORTER_OTLP_ENDPOINT");
         let is_http = |url: &str| url.starts_with("https://") || url.starts_with("http://");
@@ -222,7 +263,7 @@ impl Config {
             limits_table: env.text("BIO_MCP_LIMITS_TABLE"),
             archive,
             archive_kms_key_id: env.text("BIO_MCP_ARCHIVE_KMS_KEY_ID"),
-            has_s3_endpoint: env.text("AWS_ENDPOINT_URL_S3").or_else(|| env.text("AWS_ENDPOINT_URL")).is_some(),
+            has_s3_endpoint,
             archive_prefix,
             archive_compression: env.choice("BIO_MCP_ARCHIVE_COMPRESSION", CompressionName::Zstd, &compressions),
             max_record_bytes: env.number("BIO_MCP_MAX_RECORD_BYTES", 64 << 20, 1024, 1 << 30),
@@ -241,6 +282,7 @@ impl Config {
             heartbeat: env.secs("BIO_MCP_HEARTBEAT_SECS", 30, 1, 3600),
             stale: env.secs("BIO_MCP_STALE_SECS", 120, 2, 86_400),
             sweep: env.secs("BIO_MCP_SWEEP_SECS", 60, 1, 3600),
+            function_timeout: env.secs("AWS_LAMBDA_FUNCTION_TIMEOUT", invocation::LONGEST.as_secs(), 1, 900),
             wake_again: env.secs("BIO_MCP_WAKE_AGAIN_SECS", 30, 1, 3600),
             log_level: env.choice("BIO_MCP_LOG_LEVEL", "info", &levels).to_owned(),
             json_logs: env.choice("BIO_MCP_JSON_LOGS", false, &switch),
@@ -251,7 +293,11 @@ impl Config {
         if config.heartbeat * 2 > config.stale {
             env.errors.push("BIO_MCP_STALE_SECS must be at least twice BIO_MCP_HEARTBEAT_SECS".to_owned());
         }
-        if env.errors.is_empty() { Ok(config) } else { Err(ConfigErrors(env.errors)) }
+        let mut errors = env.errors;
+        let asked = asked.into_inner();
+        let unread = beside.keys().filter(|name| !asked.contains(*name));
+        errors.extend(unread.map(|name| format!("{SETTINGS} has {name}, which is no setting")));
+        if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
     }
 }
 
@@ -295,6 +341,48 @@ mod tests {
         .expect_err("all wrong");
         assert_eq!(errors.0.len(), 10, "{errors}");
         assert!(!errors.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_queue_over_http_is_one_of_this_machine_or_of_an_emulator_beside_it() {
+        let queue = |url: &'static str, endpoint: Option<(&'static str, &'static str)>| {
+            let mut pairs = vec![("BIO_MCP_JOBS_QUEUE_URL", url)];
+            pairs.extend(endpoint);
+            read(&pairs).is_ok()
+        };
+        let private = "http://172.17.0.1:4566/000000000000/jobs";
+        assert!(!queue(private, None), "nothing says that AWS is an emulator");
+        assert!(!queue(private, Some(("AWS_ENDPOINT_URL", ""))), "what is empty is not set");
+        assert!(!queue(private, Some(("AWS_ENDPOINT_URL_S3", "http://172.17.0.1:4566"))), "that is another service");
+        assert!(queue(private, Some(("AWS_ENDPOINT_URL", "http://172.17.0.1:4566"))));
+        assert!(queue(private, Some(("AWS_ENDPOINT_URL_SQS", "http://172.17.0.1:4566"))));
+        let public = "http://sqs.us-east-1.amazonaws.com/1/jobs";
+        assert!(!queue(public, Some(("AWS_ENDPOINT_URL", "http://172.17.0.1:4566"))));
+        assert!(queue("http://127.0.0.1:4566/1/jobs", None));
+        assert!(read(&[("AWS_ENDPOINT_URL", "localhost:4566")]).is_err());
+    }
+
+    #[test]
+    fn settings_beside_the_environment_are_read_below_it_and_unknown_ones_refused() {
+        let topics =
+            r#"{"BIO_MCP_SYNC_TOPICS": [{"query": "asthma"}], "BIO_MCP_JOB_UNITS": 3, "BIO_MCP_LOG_LEVEL": "debug"}"#;
+        let config = read(&[("BIO_MCP_SETTINGS", topics), ("BIO_MCP_LOG_LEVEL", "warn"), ("BIO_MCP_JOB_UNITS", "")]);
+        let config = config.expect("valid");
+        assert_eq!((config.job_units, config.log_level.as_str(), config.topics.len()), (3, "warn", 1));
+        let secret = BTreeMap::from([(SETTINGS, Secret::new(r#"{"BIO_MCP_JOB_UNITS": "4"}"#))]);
+        assert_eq!(Config::read_with(|_| None, &secret).expect("valid").job_units, 4);
+        for wrong in [
+            r#"{"BIO_MCP_JOB_UNIT": 3}"#,
+            r#"{"PATH": "/tmp"}"#,
+            r#"{"BIO_MCP_AUTH_TOKENS_SECRET_ARN": "hunter2"}"#,
+            r#"{"BIO_MCP_SETTINGS": "{}"}"#,
+            "hunter2",
+            "[]",
+        ] {
+            let errors = read(&[("BIO_MCP_SETTINGS", wrong)]).expect_err(wrong);
+            assert!(errors.0.len() == 1 && errors.0[0].contains("BIO_MCP_SETTINGS"), "{errors}");
+            assert!(!errors.to_string().contains("hunter2"));
+        }
     }
 
     #[test]

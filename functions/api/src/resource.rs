@@ -1,0 +1,59 @@
+//! Where a client without a token learns who gives one: metadata of the protected resource (RFC 9728), which a 401 names
+//! and MCP clients follow to the issuer.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use serde_json::{Value, json};
+use shared::words::ErrorCode;
+
+use crate::error::Failure;
+use crate::{Api, Auth};
+
+/// Where the metadata of all, and of MCP alone, are: open to everybody.
+pub const PATHS: [&str; 2] = ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"];
+
+/// The longest name of a host that is repeated.
+const MAX_HOST_BYTES: usize = 255;
+
+/// The address by which this server is reached: as it is set, or by the name in `Host`.
+fn origin(api: &Api, headers: &HeaderMap) -> Option<String> {
+    if let Some(url) = &api.public_url {
+        return Some(url.trim_end_matches('/').to_owned());
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
+    let host = host.to_str().ok()?;
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
+    if !(1..=MAX_HOST_BYTES).contains(&host.len()) || !host.bytes().all(fine) {
+        return None;
+    }
+    // Without TLS on this machine only.
+    let here = format!("http://{host}");
+    Some(if shared::words::config::is_safe_url(&here) { here } else { format!("https://{host}") })
+}
+
+/// `GET /.well-known/oauth-protected-resource`
+pub async fn metadata(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Json<Value>, Failure> {
+    let Auth::Oidc(oidc) = &*api.auth else {
+        return Err(Failure::new(ErrorCode::NotFound, "this server takes tokens of no issuer"));
+    };
+    let origin = origin(&api, &headers).ok_or_else(|| {
+        Failure::new(ErrorCode::ValidationError, "the name in Host is not valid, or there are several")
+    })?;
+    let below = uri.path().strip_prefix(PATHS[0]).unwrap_or_default();
+    Ok(Json(json!({
+        "resource": format!("{origin}{below}"),
+        "authorization_servers": [oidc.issuer()],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "bio-mcp",
+    })))
+}
+
+/// What a request to this path without a valid token is told to do.
+pub fn challenge(api: &Api, path: &str, headers: &HeaderMap) -> HeaderValue {
+    let plain = HeaderValue::from_static("Bearer");
+    let (Auth::Oidc(_), Some(origin)) = (&*api.auth, origin(api, headers)) else { return plain };
+    let of = PATHS[usize::from(path == "/mcp" || path.starts_with("/mcp/"))];
+    HeaderValue::from_str(&format!("Bearer resource_metadata=\"{origin}{of}\"")).unwrap_or(plain)
+}

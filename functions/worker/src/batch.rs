@@ -1,0 +1,91 @@
+//! From an event to messages: what is no batch of SQS is refused, by a name for what it is.
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use serde_json::Value;
+use shared::words::invocation::kind_of;
+
+/// The event is no batch of messages: the invocation fails, so that its sender knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Foreign {
+    /// Something else altogether.
+    #[error("this function takes messages of SQS, and {0} came: connect its queue to it and nothing else")]
+    Event(String),
+    /// A message that could not be named as failed.
+    #[error("a message came without its messageId, so that it cannot be given back alone")]
+    Nameless,
+    /// Not as SQS writes it.
+    #[error("a message came that is not as SQS writes it")]
+    Shape,
+}
+
+/// The messages of an event, each with its id.
+pub fn messages(event: &Value) -> Result<Vec<(String, SqsMessage)>, Foreign> {
+    let Some(records) = event.get("Records").and_then(Value::as_array) else {
+        return Err(Foreign::Event(kind_of(event)));
+    };
+    for record in records {
+        let is_message = match record.get("eventSource") {
+            Some(source) => source == "aws:sqs",
+            // As somebody writes one by hand.
+            None => record.get("body").is_some() && record.get("messageId").is_some(),
+        };
+        if !is_message {
+            return Err(Foreign::Event(kind_of(record)));
+        }
+    }
+    let batch: SqsEvent = serde_json::from_value(event.clone()).map_err(|_| Foreign::Shape)?;
+    let named = batch.records.into_iter().map(|message| {
+        let id = message.message_id.clone().filter(|id| !id.is_empty()).ok_or(Foreign::Nameless)?;
+        Ok((id, message))
+    });
+    named.collect()
+}
+
+/// How often a message was received, this time included.
+pub fn receives(message: &SqsMessage) -> u32 {
+    message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
+/// Names messages that are to come back.
+pub fn response(failed: Vec<String>) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    for id in failed {
+        let mut failure = aws_lambda_events::sqs::BatchItemFailure::default();
+        failure.item_identifier = id;
+        response.batch_item_failures.push(failure);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_no_message_of_sqs_is_named() {
+        for (event, said) in [
+            (json!({}), "an object of an unknown kind came"),
+            (json!(null), "null came"),
+            (json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {} }] }), "an event of aws:sns came"),
+            (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "an event of aws:s3 came"),
+            (json!({ "Records": [{ "eventSource": "aws:dynamodb" }] }), "an event of aws:dynamodb came"),
+            (json!({ "Records": [{ "eventSource": "aws:kinesis" }] }), "an event of aws:kinesis came"),
+            (json!({ "eventSource": "aws:kafka", "records": {} }), "an event of aws:kafka came"),
+            (json!({ "source": "aws.s3", "detail-type": "Object Created" }), "aws.s3 (Object Created) came"),
+            (json!({ "action": "sweep" }), "an object of an unknown kind came"),
+            (json!({ "Records": [{ "eventSource": "aws:sqs", "body": "x" }] }), "without its messageId"),
+            (
+                json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "", "body": "x" }] }),
+                "without its messageId",
+            ),
+            (json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": 5 }] }), "not as SQS writes it"),
+        ] {
+            let refused = messages(&event).expect_err("no batch").to_string();
+            assert!(refused.contains(said), "{event}: {refused}");
+        }
+        assert_eq!(messages(&json!({ "Records": [] })).map(|messages| messages.len()), Ok(0));
+        let by_hand = json!({ "Records": [{ "messageId": "a", "body": "{}" }] });
+        assert_eq!(messages(&by_hand).expect("a message")[0].0, "a");
+    }
+}

@@ -1,0 +1,112 @@
+//! Which addresses can be believed, and over what.
+
+use std::net::IpAddr;
+
+/// Whether what is read from an address can be believed: over TLS, or from this machine.
+pub fn is_safe_url(url: &str) -> bool {
+    match split(url) {
+        Some(("https", host)) => !host.is_empty(),
+        Some(("http", host)) => is_here(&host),
+        _ => false,
+    }
+}
+
+/// Whether it is the address of something on this machine or on a private network beside it, as emulators of AWS are:
+/// loopback, a private or link-local address, a name without dots, or one of a domain that no public resolver knows.
+pub fn is_local_url(url: &str) -> bool {
+    let Some(("http" | "https", host)) = split(url) else { return false };
+    if is_here(&host) {
+        return true;
+    }
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_private() || address.is_link_local(),
+        Ok(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+            Some(mapped) => mapped.is_private() || mapped.is_link_local(),
+            None => address.is_unique_local() || address.is_unicast_link_local(),
+        },
+        // What only looks like a number could be read as another address.
+        Err(_) => {
+            let is_name = |name: &str| {
+                !name.is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+                    && name.starts_with(|c: char| c.is_ascii_alphabetic())
+            };
+            let private = [".internal", ".local", ".localhost", ".home.arpa", ".test"];
+            let host = host.to_ascii_lowercase();
+            match private.iter().find_map(|domain| host.strip_suffix(domain)) {
+                Some(name) => name.split('.').all(is_name),
+                None => is_name(&host),
+            }
+        }
+    }
+}
+
+/// Scheme and host of a URL; nothing where it has credentials, or a backslash, which some take for a slash.
+fn split(url: &str) -> Option<(&str, String)> {
+    if url.contains(['@', '\\']) || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return None;
+    }
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    Some((scheme, host.to_owned()))
+}
+
+fn is_here(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tls_and_this_machine_are_safe() {
+        for safe in
+            ["https://sqs.us-east-1.amazonaws.com/1/q", "http://127.0.0.1:4566/q", "http://[::1]/", "http://localhost"]
+        {
+            assert!(is_safe_url(safe), "{safe}");
+        }
+        for not in
+            ["http://10.0.0.5/q", "https://", "ftp://127.0.0.1", "http://127.0.0.1@evil.example/", "localhost", ""]
+        {
+            assert!(!is_safe_url(not), "{not}");
+        }
+    }
+
+    #[test]
+    fn private_networks_are_local_and_the_internet_is_not() {
+        for local in [
+            "http://172.17.0.1:4566/000000000000/jobs",
+            "http://10.1.2.3/q",
+            "http://192.168.0.9:9324/q",
+            "http://169.254.1.1/q",
+            "http://[fd00::1]:4566/q",
+            "http://[::ffff:10.0.0.1]/q",
+            "http://host.docker.internal:4566/q",
+            "http://sqs.us-east-1.localhost:4566/q",
+            "http://localstack:4566/q",
+            "https://127.0.0.1/q",
+        ] {
+            assert!(is_local_url(local), "{local}");
+        }
+        for not in [
+            "http://172.32.0.1/q",
+            "http://8.8.8.8/q",
+            "http://sqs.us-east-1.amazonaws.com/q",
+            "http://2130706433/q",
+            "http://0x7f000001/q",
+            "http://host.docker.internal.evil.example/q",
+            "http://me@10.0.0.1/q",
+            "http://[2001:db8::1]/q",
+            "http://.internal/q",
+            "http:///q",
+            "ftp://10.0.0.1/q",
+        ] {
+            assert!(!is_local_url(not), "{not}");
+        }
+    }
+}
