@@ -3,7 +3,6 @@
 mod access;
 mod kept;
 mod options;
-mod role;
 
 use std::time::Duration;
 
@@ -13,7 +12,6 @@ use sqlx::{Connection, PgPool, Postgres, Transaction};
 pub use access::{Access, Renew};
 pub use kept::Kept;
 pub use options::{OptionsError, options};
-pub use role::{Role, grant};
 
 /// The schema this program was built for.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

@@ -34,7 +34,6 @@ fn permissions(template: &Value, function: &str) -> (BTreeMap<String, BTreeSet<S
                 ("AuthTokensSecretArn", "tokens"),
                 ("PubmedApiKeySecretArn", "pubmed_key"),
                 ("SettingsSecretArn", "settings"),
-                ("MasterUserSecret", "master"),
             ] {
                 if to.contains(parameter) {
                     secrets.insert(secret);
