@@ -13,6 +13,7 @@ pub mod mcp_fixture;
 pub mod program;
 pub mod random;
 pub mod s3;
+pub mod silent_proxy;
 pub mod store_conformance;
 pub mod sync;
 

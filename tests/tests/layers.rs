@@ -98,7 +98,7 @@ const AWS: [&str; 9] = [
 ];
 
 /// `(what, where it may stand)`: paths start with one of the second.
-const PLACES: [(&str, &[&str]); 8] = [
+const PLACES: [(&str, &[&str]); 14] = [
     (
         "sqlx::query",
         &[
@@ -113,6 +113,13 @@ const PLACES: [(&str, &[&str]); 8] = [
             "tests/",
         ],
     ),
+    // Every connection leads through the relay, which bounds its statements; what may take long says so by `db::patient`.
+    ("PgPoolOptions", &["shared/src/db/mod.rs"]),
+    ("PgListener", &["shared/src/db/listen.rs"]),
+    ("PgPool::connect", &["tests/"]),
+    ("PgConnection::connect", &["tests/"]),
+    ("connect_options()", &["shared/src/db/", "shared/src/jobs/wake.rs", "tests/"]),
+    ("statement_timeout", &["shared/src/db/session.rs", "shared/src/db/patient.rs", "tests/"]),
     ("std::env::var", &["shared/src/words/config/mod.rs", "shared/src/words/crash.rs", "tests/"]),
     ("Utc::now", &["shared/src/words/clock.rs"]),
     ("tracing_subscriber", &["shared/src/words/telemetry/"]),
@@ -204,5 +211,5 @@ fn every_planted_bug_still_applies() {
         assert!(check.status.success(), "{}: {}", patch.display(), String::from_utf8_lossy(&check.stderr));
         patches += 1;
     }
-    assert_eq!(patches, 16);
+    assert!(patches >= 17, "{patches}");
 }

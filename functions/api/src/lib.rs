@@ -8,6 +8,7 @@
 pub mod auth;
 mod body;
 mod call;
+mod connections;
 mod database;
 mod error;
 mod fleet;
@@ -19,6 +20,8 @@ pub mod openapi;
 mod query;
 mod readiness;
 mod routes;
+mod server;
+mod stalling;
 mod tokens;
 pub mod trace;
 
@@ -152,7 +155,8 @@ pub async fn serve_with(
         tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     };
     tokio::select! {
-        served = axum::serve(listener, router(api, mcp)).with_graceful_shutdown(stopped).into_future() => served,
-        () = late => Ok(()),
+        () = server::serve(listener, router(api, mcp), stopped) => {}
+        () = late => {}
     }
+    Ok(())
 }

@@ -31,9 +31,6 @@ pub struct Summary {
 /// Counts what there is.
 pub async fn summary(db: &PgPool) -> Result<Summary, DbError> {
     // Counts whole tables.
-    let mut tx = db::begin(db).await?;
-    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
-    let summary = sqlx::query_as(include_str!("summary.sql")).fetch_one(&mut *tx).await?;
-    tx.rollback().await?;
-    Ok(summary)
+    let mut patient = db::patient(db).await?;
+    Ok(sqlx::query_as(include_str!("summary.sql")).fetch_one(&mut *patient).await?)
 }
