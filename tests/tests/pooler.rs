@@ -56,6 +56,13 @@ async fn a_pooler_of_transactions_is_refused_and_one_of_sessions_works() {
     let direct = Archive::new().await;
     let proxy = SilentProxy::before(direct.url().expect("on the test server")).await;
     let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("one.xml");
+    let write = |pmid: u32| {
+        let record = samples::record::Record::new(pmid, 0).xml();
+        std::fs::write(&file, format!("<PubmedArticleSet>{record}</PubmedArticleSet>")).expect("written");
+    };
+    write(1);
+    direct.ingest(&file);
     std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
 
     let (_transactions, port) = Pooler::start(&program, dir.path(), &proxy, "transaction").await;
@@ -65,8 +72,6 @@ async fn a_pooler_of_transactions_is_refused_and_one_of_sessions_works() {
     let (_sessions, port) = Pooler::start(&program, dir.path(), &proxy, "session").await;
     let behind = direct.with_url(&proxy.url_at(port));
     behind.run(&["status"]).expect(0);
-    let file = dir.path().join("one.xml");
-    let record = samples::record::Record::new(7, 0).xml();
-    std::fs::write(&file, format!("<PubmedArticleSet>{record}</PubmedArticleSet>")).expect("written");
+    write(2);
     assert_eq!(behind.ingest(&file)["archived"], 1);
 }
