@@ -151,7 +151,7 @@ async fn up_goes_on_when_its_connections_fall_silent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ingest_goes_on_when_its_connections_fall_silent() {
-    const RECORDS: u32 = 12_000;
+    const RECORDS: u32 = 6_000;
     let network = Network::new().await;
     let file = network.file("large.xml.gz", 1..RECORDS + 1);
     let small = [("BIO_MCP_BATCH_RECORDS", "50"), ("BIO_MCP_WORKERS", "1")];
