@@ -106,6 +106,13 @@ impl Function {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// Asks the function to end, as Lambda does before it removes an execution environment.
+    pub fn terminate(&self) {
+        for child in children_of(self.emulator.id()) {
+            let _ = Command::new("kill").args(["-TERM", &child.to_string()]).status();
+        }
+    }
+
     /// Ends the function in the middle of whatever it does, as a machine that fails would.
     pub fn kill(&mut self) {
         for child in children_of(self.emulator.id()) {

@@ -16,6 +16,7 @@ pub mod program;
 pub mod random;
 pub mod s3;
 pub mod slow_store;
+pub mod silent_proxy;
 pub mod store_conformance;
 pub mod sync;
 

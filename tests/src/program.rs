@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ pub fn path() -> PathBuf {
 /// A data directory with the program over it; its database is one of the test server's.
 pub struct Archive {
     /// The directory.
-    pub dir: tempfile::TempDir,
+    pub dir: Arc<tempfile::TempDir>,
     url: Option<String>,
 }
 
@@ -61,12 +62,23 @@ impl Archive {
     /// A new one with a database of its own on the test server.
     pub async fn new() -> Self {
         let url = super::engine::new_database().await;
-        Self { dir: tempfile::tempdir().expect("a temporary directory"), url: Some(url) }
+        Self { dir: Arc::new(tempfile::tempdir().expect("a temporary directory")), url: Some(url) }
     }
 
     /// A new one with a private Postgres.
     pub fn with_private_postgres() -> Self {
-        Self { dir: tempfile::tempdir().expect("a temporary directory"), url: None }
+        Self { dir: Arc::new(tempfile::tempdir().expect("a temporary directory")), url: None }
+    }
+
+    /// The URL of its database, if that is on the test server.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// The same data directory with the database under another URL. It goes when both have gone.
+    #[must_use]
+    pub fn with_url(&self, url: &str) -> Self {
+        Self { dir: self.dir.clone(), url: Some(url.to_owned()) }
     }
 
     /// Where its data is.

@@ -98,7 +98,7 @@ const AWS: [&str; 9] = [
 ];
 
 /// `(what, where it may stand)`: paths start with one of the second.
-const PLACES: [(&str, &[&str]); 9] = [
+const PLACES: [(&str, &[&str]); 15] = [
     (
         "sqlx::query",
         &[
@@ -113,6 +113,13 @@ const PLACES: [(&str, &[&str]); 9] = [
             "tests/",
         ],
     ),
+    // Every connection leads through the relay, which bounds its statements; what may take long says so by `db::patient`.
+    ("PgPoolOptions", &["shared/src/db/mod.rs"]),
+    ("PgListener", &["shared/src/db/listen.rs"]),
+    ("PgPool::connect", &["tests/"]),
+    ("PgConnection::connect", &["tests/"]),
+    ("connect_options()", &["shared/src/db/", "shared/src/jobs/wake.rs", "tests/"]),
+    ("statement_timeout", &["shared/src/db/session.rs", "shared/src/db/patient.rs", "tests/"]),
     ("std::env::var", &["shared/src/words/config/mod.rs", "shared/src/words/crash.rs", "tests/"]),
     // A closed pipe must not end a command.
     ("io::stdout()", &["cli/src/out.rs", "shared/src/words/telemetry/mod.rs", "tests/"]),

@@ -116,7 +116,7 @@ async fn a_path_longer_than_a_socket_may_be_is_fine() {
     let mut archive = Archive::with_private_postgres();
     let deep = tempfile::Builder::new().prefix(&"long-".repeat(30)).tempdir_in(archive.dir.path()).expect("made");
     let file = one_record(archive.dir.path());
-    let outer = std::mem::replace(&mut archive.dir, deep);
+    let outer = std::mem::replace(&mut archive.dir, deep.into());
     archive.ingest(&file);
     archive.run(&["verify"]).expect(0);
     drop(archive);

@@ -87,9 +87,9 @@ impl Cluster {
         format!("postgres://postgres@localhost/{DATABASE}?host={dir}")
     }
 
-    /// Whether somebody answers at its socket.
+    /// Whether a server accepts connections at its socket.
     pub fn is_running(&self) -> bool {
-        UnixStream::connect(self.socket_dir.join(SOCKET)).is_ok()
+        is_served(UnixStream::connect(self.socket_dir.join(SOCKET)).map(drop))
     }
 
     /// Makes the cluster where it does not exist, and starts it where it does not run. The caller
@@ -229,6 +229,13 @@ impl Cluster {
     }
 }
 
+/// Whether a server accepts connections, by how connecting ended. Only some errors are about the server: a process that
+/// has no file descriptor left, or a server with a full queue, says nothing about whether it runs.
+fn is_served(connected: std::io::Result<()>) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound};
+    !matches!(connected.map_err(|error| error.kind()), Err(NotFound | ConnectionRefused | NotADirectory))
+}
+
 /// Whether a process is a living Postgres.
 fn is_postgres(pid: &str) -> bool {
     // `pid (name) state …`
@@ -255,4 +262,21 @@ fn socket_dir(place: &Path, owner: u32) -> Result<PathBuf, Failure> {
         return Err(Failure::database(format!("{} is not a private directory of ours: remove it", far.display())));
     }
     Ok(far)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_process_without_file_descriptors_does_not_take_its_database_for_gone() {
+        let failed = |errno: rustix::io::Errno| is_served(Err(Error::from_raw_os_error(errno.raw_os_error())));
+        assert!(is_served(Ok(())));
+        assert!(!failed(rustix::io::Errno::NOENT) && !failed(rustix::io::Errno::CONNREFUSED));
+        for busy in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::AGAIN] {
+            assert!(failed(busy), "{busy}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::error::Failure;
 /// The longest body.
 pub const MAX_BYTES: usize = 256 * 1024;
 
-/// How long a body may take to arrive: who sends it holds a place.
+/// How long a body may take to arrive.
 const LONGEST: Duration = Duration::from_secs(20);
 
 /// A JSON body.
@@ -51,8 +51,20 @@ pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, 
     if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Failure::new(ErrorCode::UnsupportedMediaType, "the body must not be compressed"));
     }
+    whole(headers, body).await
+}
+
+/// The same request with its body in memory, when that has arrived, is not too long and arrived in time.
+pub async fn arrived(request: Request) -> Result<Request, Failure> {
+    let (parts, body) = request.into_parts();
+    let bytes = whole(&parts.headers, body).await?;
+    Ok(Request::from_parts(parts, axum::body::Body::from(bytes)))
+}
+
+async fn whole(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Failure> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let too_large = || Failure::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {MAX_BYTES} bytes"));
-    if text(header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok()).is_some_and(|n| n > MAX_BYTES as u64) {
+    if length.is_some_and(|n| n > MAX_BYTES as u64) {
         return Err(too_large());
     }
     let late = || Failure::new(ErrorCode::ValidationError, "the body did not arrive in time");

@@ -9,6 +9,7 @@ pub mod auth;
 mod body;
 mod call;
 mod cors;
+mod connections;
 mod database;
 mod error;
 mod fleet;
@@ -21,6 +22,8 @@ mod query;
 mod readiness;
 mod resource;
 mod routes;
+mod server;
+mod stalling;
 mod tokens;
 pub mod trace;
 
@@ -173,7 +176,8 @@ pub async fn serve_with(
         tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     };
     tokio::select! {
-        served = axum::serve(listener, router(api, mcp)).with_graceful_shutdown(stopped).into_future() => served,
-        () = late => Ok(()),
+        () = server::serve(listener, router(api, mcp), stopped) => {}
+        () = late => {}
     }
+    Ok(())
 }

@@ -16,6 +16,7 @@ use crate::Api;
 use crate::auth::OPEN;
 use crate::error::Failure;
 use crate::query::Query;
+use crate::{body, server};
 
 /// When to come again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -68,11 +69,15 @@ pub fn full(message: &str) -> Failure {
     Failure::new(ErrorCode::RateLimitExceeded, format!("{message}: try again")).retry_after(PAUSE)
 }
 
-/// Lets a request through, or answers 429. How the process is can always be asked.
+/// Lets a request through, or answers 429. How the process is can always be asked. A place is taken for a request that is
+/// complete: however slowly a client sends its body, it keeps nobody out.
 pub async fn admit(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
     if OPEN.contains(&request.uri().path()) {
+        server::is_complete(&request);
         return Ok(next.run(request).await);
     }
+    let request = body::arrived(request).await?;
+    server::is_complete(&request);
     let limit = if waits(&request) { &api.limits.waiting } else { &api.limits.all };
     let _place = take(limit).ok_or_else(|| full("too many requests are in flight"))?;
     Ok(next.run(request).await)

@@ -11,6 +11,12 @@ use shared::words::telemetry;
 async fn main() -> Result<(), Error> {
     let deployment = Deployment::of_function("api").await?;
     let api = Api::of_function(&deployment).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    // Lambda asks a process to end only where an extension is registered.
+    let access = deployment.access.clone();
+    let hook = lambda_runtime::spawn_graceful_shutdown_handler(move || async move { access.close().await });
+    if tokio::spawn(hook).await.is_err() {
+        tracing::warn!("no word before this function is ended: the database closes its connections");
+    }
     let door = api::mcp::Door::new(api.clone());
     // Before the answer: afterwards a function is frozen.
     let router = api::router(api, door).layer(from_fn(async |request: Request, next: Next| {

@@ -87,6 +87,7 @@ async fn migrate(deployment: impl Future<Output = Result<Deployment, StartError>
     let access = deployment.await?.access;
     access.connected().await?;
     let pool = access.pool();
+    db::refuse_transaction_pooler(pool).await?;
     let from = db::version(pool).await?;
     db::migrate(pool).await?;
     db::set_role(pool).await?;

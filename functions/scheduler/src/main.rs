@@ -8,7 +8,14 @@ use shared::words::telemetry;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::new(Deployment::of_function("scheduler").await?);
+    let deployment = Deployment::of_function("scheduler").await?;
+    // Lambda asks a process to end only where an extension is registered.
+    let access = deployment.access.clone();
+    let hook = lambda_runtime::spawn_graceful_shutdown_handler(move || async move { access.close().await });
+    if tokio::spawn(hook).await.is_err() {
+        tracing::warn!("no word before this function is ended: the database closes its connections");
+    }
+    let function = Function::new(deployment);
     let function = &function;
     run(service_fn(move |event: LambdaEvent<Value>| async move {
         let tick = Tick::read(&event.payload).inspect_err(|error| tracing::error!(%error, "the event is refused"))?;

@@ -12,6 +12,12 @@ use shared::words::{clock, telemetry};
 async fn main() -> Result<(), Error> {
     let deployment = Deployment::of_function("worker").await?;
     let timeout = deployment.config.function_timeout;
+    // Lambda asks a process to end only where an extension is registered.
+    let access = deployment.access.clone();
+    let hook = lambda_runtime::spawn_graceful_shutdown_handler(move || async move { access.close().await });
+    if tokio::spawn(hook).await.is_err() {
+        tracing::warn!("no word before this function is ended: the database closes its connections");
+    }
     let function = worker::Function::new(deployment.engine, deployment.access)?;
     let function = &function;
     run(service_fn(move |event: LambdaEvent<Value>| async move {

@@ -169,17 +169,14 @@ pub async fn now(db: &PgPool) -> Result<Corpus, DbError> {
 /// Keys of queries, and `""` of the whole archive, whose kept digest is not that of their records.
 pub async fn wrong_digests(db: &PgPool) -> Result<Vec<String>, DbError> {
     // Reads every row: on a large archive that takes longer than any other statement may.
-    let mut tx = db::begin(db).await?;
-    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
-    let keys = sqlx::query_scalar(include_str!("wrong.sql")).fetch_all(&mut *tx).await?;
-    tx.rollback().await?;
-    Ok(keys)
+    let mut patient = db::patient(db).await?;
+    Ok(sqlx::query_scalar(include_str!("wrong.sql")).fetch_all(&mut *patient).await?)
 }
 
 /// Counts all digests anew; answers how many were wrong.
 pub async fn recount(db: &PgPool) -> Result<i64, DbError> {
-    let mut tx = db::begin(db).await?;
-    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+    let mut patient = db::patient(db).await?;
+    let mut tx = patient.begin().await?;
     let wrong = sqlx::query_scalar("select corpus_recount()").fetch_one(&mut *tx).await?;
     tx.commit().await?;
     Ok(wrong)

@@ -2,11 +2,14 @@
 //! read anew.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use tokio::time::timeout;
 
+use super::relay::Relay;
 use super::{DbError, check, connect_lazily};
 
 /// Reads anew how the database is reached; nothing when it cannot be read.
@@ -15,6 +18,7 @@ pub type Renew = Box<dyn Fn() -> BoxFuture<'static, Option<PgConnectOptions>> + 
 /// A pool and the way to it.
 pub struct Access {
     pool: PgPool,
+    relay: Relay,
     renew: Option<Renew>,
     is_fitting: AtomicBool,
 }
@@ -22,7 +26,8 @@ pub struct Access {
 impl Access {
     /// A pool that connects when it is first used; `renew` is asked when the database refuses the password.
     pub fn new(options: PgConnectOptions, max_connections: u32, renew: Option<Renew>) -> Self {
-        Self { pool: connect_lazily(options, max_connections), renew, is_fitting: AtomicBool::new(false) }
+        let (pool, relay) = connect_lazily(options, max_connections);
+        Self { pool, relay, renew, is_fitting: AtomicBool::new(false) }
     }
 
     /// The pool.
@@ -56,13 +61,19 @@ impl Access {
             let (DbError::Denied(_), Some(renew)) = (&error, &self.renew) else { return Err(error) };
             tracing::warn!("the database refused the password: reading the secret again");
             let Some(options) = renew().await else { return Err(error) };
-            self.pool.set_connect_options(options.application_name("bio-mcp"));
+            self.pool.set_connect_options(self.relay.lead(options.application_name("bio-mcp")));
             self.touch().await?;
         }
         Ok(())
     }
 
+    /// Closes the connections, before this process ends. Lambda waits for half a second.
+    pub async fn close(&self) {
+        // What is not closed by then, the server closes when it has been idle for a minute.
+        let _ = timeout(Duration::from_millis(400), self.pool.close()).await;
+    }
+
     async fn touch(&self) -> Result<(), DbError> {
-        Ok(self.pool.acquire().await.map(drop)?)
+        Ok(self.pool.acquire().await.map(drop).map_err(|error| self.relay.explain(error))?)
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! sqlx asks a connection whether it lives each time it is given back to its pool: a second round trip for each
 //! statement. Statements that begin no transaction leave nothing behind when they succeed, so their connections are kept
-//! here, up to half of the pool's; one whose statement failed, or whose caller went away, goes back to the pool, which
-//! finds out what it is still good for.
+//! here, up to half of the pool's. One whose caller went away in the middle of a statement, or that lost its server, is
+//! closed.
 
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,10 +12,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use tokio::time::timeout;
 
-use super::{DbError, FRESH};
-
-/// How long one that lay idle may take to say that it lives.
-const LOOK: Duration = Duration::from_secs(2);
+use super::{DbError, FRESH, LOOK};
 
 /// Connections of a pool, kept.
 #[derive(Debug)]
@@ -38,6 +35,29 @@ struct Idle {
     since: Instant,
 }
 
+/// One with a statement; closed when it is dropped before that ended well.
+struct InUse {
+    connection: Option<PoolConnection<Postgres>>,
+}
+
+impl InUse {
+    fn connection(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("taken only at the end")
+    }
+
+    fn ended(mut self) -> PoolConnection<Postgres> {
+        self.connection.take().expect("taken only here")
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.close_on_drop();
+        }
+    }
+}
+
 impl Kept {
     /// Keeps connections of this pool.
     pub fn new(pool: PgPool) -> Self {
@@ -50,8 +70,14 @@ impl Kept {
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
         self.watched.call_once(|| self.give_back_when_closed());
-        let (mut connection, taken) = self.connection().await?;
-        let answer = statement(&mut connection).await?;
+        let (connection, taken) = self.connection().await?;
+        let mut used = InUse { connection: Some(connection) };
+        let answer = statement(used.connection()).await;
+        if matches!(answer, Err(DbError::Unreachable(_))) {
+            return answer;
+        }
+        let connection = used.ended();
+        let answer = answer?;
         if let Some(idle) = &mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner)
             && idle.len() < self.most()
             && taken.elapsed() < LONGEST

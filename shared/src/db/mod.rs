@@ -2,16 +2,29 @@
 
 mod access;
 mod kept;
+mod listen;
 mod options;
+mod patient;
+mod pooler;
+mod refusal;
+mod relay;
+mod session;
+mod transfer;
 
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool, Postgres, Transaction};
+use tokio::time::timeout;
 
 pub use access::{Access, Renew};
 pub use kept::Kept;
+pub use listen::Listener;
 pub use options::{OptionsError, options};
+pub use patient::{Patient, patient};
+pub use pooler::refuse_transaction_pooler;
+use relay::Relay;
+pub use session::set_role;
 
 /// The schema this program was built for.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
@@ -35,6 +48,12 @@ pub enum DbError {
     /// The schema is older than this program: the migrations are to be run first.
     #[error("the database schema is older than this program: run the migrations (the function migrate does)")]
     Behind,
+    /// A pooler that changes servers between transactions.
+    #[error(
+        "the pooler before the database gives each transaction another session: set its pool_mode to session, or \
+         connect to the server itself"
+    )]
+    TransactionPooler,
     /// The server does not know the user, or not with this password.
     #[error("the database refused the user or the password")]
     Denied(#[source] sqlx::Error),
@@ -78,49 +97,49 @@ impl From<sqlx::Error> for DbError {
 /// A connection idle for less is taken as alive.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What every session is set to: no statement runs longer than a minute, no transaction idles.
-const SESSION: [(&str, &str); 5] = [
-    ("statement_timeout", "60s"),
-    ("idle_in_transaction_session_timeout", "120s"),
-    ("lock_timeout", "30s"),
-    ("timezone", "UTC"),
-    // The statements are small: compiling them takes longer than running them.
-    ("jit", "off"),
-];
+/// How long a connection that was idle may take to show that it lives, and one that is given back to end its statement.
+const LOOK: Duration = Duration::from_secs(2);
 
-/// A small pool, connected.
+/// A small pool, connected; the server may be behind a pooler of sessions, but not of transactions.
 pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<PgPool, DbError> {
-    Ok(pool(max_connections).connect_with(options.application_name("bio-mcp").options(SESSION)).await?)
+    let pool = pool(max_connections)
+        .after_connect(|connection, _| Box::pin(async move { session::set(connection, session::SESSION).await }));
+    let (pool, relay) = relayed(pool, options);
+    refuse_transaction_pooler(&pool).await?;
+    pool.acquire().await.map_err(|error| relay.explain(error))?;
+    Ok(pool)
 }
 
-/// A small pool that connects when it is first used. Its role has the session's settings, see [`set_role`]: proxies
-/// accept none at the start of a connection.
-pub fn connect_lazily(options: PgConnectOptions, max_connections: u32) -> PgPool {
+/// A small pool that connects when it is first used. Its role has the session's settings, see [`set_role`].
+fn connect_lazily(options: PgConnectOptions, max_connections: u32) -> (PgPool, Relay) {
     // A function that waits is paid for, and API Gateway waits half a minute.
-    pool(max_connections).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options.application_name("bio-mcp"))
+    relayed(pool(max_connections).acquire_timeout(Duration::from_secs(3)), options)
 }
 
-/// Gives the settings of a session to the role that asks, for this database.
-pub async fn set_role(pool: &PgPool) -> Result<(), DbError> {
-    for (name, value) in SESSION {
-        // Neither can be a bind parameter; both are constants of the program.
-        let sql = format!(
-            "do $$ begin execute format('alter role %I in database %I set {name} = ''{value}''', current_user, \
-             current_database()); end $$"
-        );
-        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(pool).await?;
-    }
-    Ok(())
+/// The pool of these options; the only place that makes one.
+fn relayed(pool: PgPoolOptions, options: PgConnectOptions) -> (PgPool, Relay) {
+    let relay = Relay::new(&options);
+    let port = options.get_port();
+    let pool = pool.connect_lazy_with(relay.lead(options.application_name("bio-mcp")));
+    relay.serve(port, pool.close_event());
+    (pool, relay)
 }
 
 fn pool(max_connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(10))
-        // It was there a moment ago: only one that lay idle is asked whether it still is.
+        // It was there a moment ago: only one that was idle for longer is asked whether it still is.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
-            Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
+            Box::pin(async move {
+                Ok(meta.idle_for < FRESH || matches!(timeout(LOOK, connection.ping()).await, Ok(Ok(()))))
+            })
+        })
+        // Asks the server nothing where every statement has ended. A caller that went away in the middle of one leaves
+        // it unread: it has a moment to end, else the connection is closed, and its place is free.
+        .after_release(|connection, _| {
+            Box::pin(async move { Ok(matches!(timeout(LOOK, connection.flush()).await, Ok(Ok(())))) })
         })
 }
 
@@ -140,7 +159,8 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, DbEr
 pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     let mut migrator = sqlx::migrate::Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     migrator.set_ignore_missing(true);
-    migrator.run(pool).await.map_err(DbError::Schema)
+    let mut connection = patient(pool).await?;
+    migrator.run_direct(None, &mut *connection, false).await.map_err(DbError::Schema)
 }
 
 /// The version of the schema that is there; 0 when there is none.
@@ -161,15 +181,18 @@ pub async fn check(pool: &PgPool) -> Result<bool, DbError> {
 
 /// Creates a database of a server where it does not exist; `options` lead to another one.
 pub async fn ensure_database(options: PgConnectOptions, name: &'static str) -> Result<(), DbError> {
-    use sqlx::{AssertSqlSafe, ConnectOptions};
-    let mut connection = options.connect().await?;
+    use sqlx::AssertSqlSafe;
+    let (pool, relay) = relayed(pool(1), options);
+    let mut connection = pool.acquire().await.map_err(|error| relay.explain(error))?;
     let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(name)
-        .fetch_one(&mut connection)
+        .fetch_one(&mut *connection)
         .await?;
     if !exists {
         // A name cannot be a bind parameter; this one is a constant of the program.
-        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await?;
+        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut *connection).await?;
     }
-    Ok(connection.close().await?)
+    drop(connection);
+    pool.close().await;
+    Ok(())
 }

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use sqlx::postgres::PgListener;
 use tracing::Instrument;
 
 use super::heartbeat::Heartbeat;
@@ -14,6 +12,7 @@ use super::lease::{Claim, Lease, Settled};
 use super::pipeline::UnitContext;
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise, sweep};
+use crate::db::{DbError, Listener};
 use crate::words::{ErrorCode, JobId, UnitId, WorkerId, host, metrics, telemetry, trace};
 
 /// How long a worker waits for a notification before it looks by itself.
@@ -183,30 +182,22 @@ impl Worker {
 
     /// Waits for a notification, at most [`POLL`]. What was notified before it listened is not missed:
     /// the caller looks again first.
-    async fn wait(&self, listener: &mut Option<PgListener>, channel: &'static str) {
-        if listener.is_none() {
-            let listening = async {
-                let mut new = PgListener::connect_with(&self.engine.db).await?;
-                new.listen(channel).await?;
-                Ok::<_, sqlx::Error>(new)
-            };
-            *listener = listening.await.ok();
-            if listener.is_some() {
-                return;
+    async fn wait(&self, listener: &mut Option<Listener>, channel: &'static str) {
+        let Some(heard) = listener else {
+            *listener = Listener::connect(&self.engine.db, channel).await.ok();
+            if listener.is_none() {
+                tokio::time::sleep(POLL).await;
             }
-        }
-        let wait = async {
-            match listener {
-                Some(listener) => {
-                    listener.recv().await?;
-                    // What came while it worked is one reason to look, not many.
-                    while listener.recv().now_or_never().transpose()?.is_some() {}
-                    Ok::<_, sqlx::Error>(())
-                }
-                None => std::future::pending().await,
-            }
+            return;
         };
-        if let Ok(Err(_)) = tokio::time::timeout(POLL, wait).await {
+        let wait = async {
+            if heard.hear(POLL).await?.is_some() {
+                // What came while it worked is one reason to look, not many.
+                while heard.hear(Duration::ZERO).await?.is_some() {}
+            }
+            Ok::<_, DbError>(())
+        };
+        if wait.await.is_err() {
             *listener = None;
         }
     }

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::PgListener;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::standing::{Standing, standing};
 use super::state::Job;
-use crate::db::DbError;
+use crate::db::{DbError, Listener};
 use crate::words::JobId;
 
 /// How long nobody looks at a job that nothing is heard of.
@@ -83,19 +82,18 @@ impl Changes {
 async fn listen(db: PgPool, heard: broadcast::Sender<Option<Uuid>>) {
     while !db.is_closed() {
         let listening = async {
-            let mut listener = PgListener::connect_with(&db).await?;
-            listener.listen("bio_mcp_jobs").await?;
+            let mut listener = Listener::connect(&db, "bio_mcp_jobs").await?;
             // What happened before is not known.
             let _ = heard.send(None);
             loop {
-                let told = listener.recv().await?;
-                let _ = heard.send(told.payload().parse().ok());
+                if let Some(told) = listener.hear(POLL).await? {
+                    let _ = heard.send(told.parse().ok());
+                }
             }
         };
-        let ended: Result<(), sqlx::Error> = listening.await;
-        if let Err(error) = ended {
-            tracing::debug!(%error, "nobody tells of changes of jobs now");
-        }
+        let ended: Result<std::convert::Infallible, DbError> = listening.await;
+        let Err(error) = ended;
+        tracing::debug!(%error, "nobody tells of changes of jobs now");
         tokio::time::sleep(AGAIN).await;
     }
 }

@@ -35,19 +35,16 @@ pub async fn summary(db: &PgPool) -> Result<Summary, DbError> {
 
 /// Whether the kept counts are those of the rows; counts every row.
 pub async fn wrong_counts(db: &PgPool) -> Result<bool, DbError> {
-    let mut tx = db::begin(db).await?;
-    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+    let mut patient = db::patient(db).await?;
     let sql =
         "select (c.deleted, c.payloads) <> (r.deleted, r.payloads) from archive_counts c cross join archive_counted r";
-    let wrong = sqlx::query_scalar(sql).fetch_one(&mut *tx).await?;
-    tx.rollback().await?;
-    Ok(wrong)
+    Ok(sqlx::query_scalar(sql).fetch_one(&mut *patient).await?)
 }
 
 /// Counts again and writes what was wrong.
 pub async fn recount(db: &PgPool) -> Result<(), DbError> {
-    let mut tx = db::begin(db).await?;
-    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+    let mut patient = db::patient(db).await?;
+    let mut tx = patient.begin().await?;
     sqlx::query("select from archive_event_counter for update").execute(&mut *tx).await?;
     let sql = "update archive_counts c set deleted = r.deleted, payloads = r.payloads from archive_counted r \
                where (c.deleted, c.payloads) <> (r.deleted, r.payloads)";

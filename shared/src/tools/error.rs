@@ -101,6 +101,9 @@ impl From<DbError> for ToolError {
             DbError::Behind => {
                 (ErrorCode::DatabaseError, "the database is older than this program: run its migrations")
             }
+            DbError::TransactionPooler => {
+                (ErrorCode::DatabaseError, "the way to the database is not fit for this program: see its log")
+            }
             DbError::Denied(_) => (ErrorCode::DatabaseError, "the database does not let this program in"),
             DbError::Refused(_) | DbError::Schema(_) => return Self::internal(&error),
         };

@@ -17,8 +17,9 @@ pub struct Patience {
 impl Patience {
     /// With NCBI, which answers again when it likes.
     pub const NCBI: Self = Self { failures: 8, shortest: Duration::from_secs(15), longest: Duration::from_secs(300) };
-    /// With a database of one's own, which is back in seconds.
-    pub const DATABASE: Self = Self { failures: 3, shortest: Duration::from_secs(1), longest: Duration::from_secs(15) };
+    /// With a database of one's own, which is back in seconds: one look costs little, and a longer pause would be added to
+    /// the time that a silent connection takes to be closed.
+    pub const DATABASE: Self = Self { failures: 3, shortest: Duration::from_secs(1), longest: Duration::from_secs(1) };
 }
 
 /// Shared by all users of one server in this process.

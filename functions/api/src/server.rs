@@ -1,0 +1,152 @@
+//! The HTTP server of `serve` and `up`: slow clients cost little, and keep nobody out.
+//!
+//! A connection has a time limit for each header, also for the first byte of the next one, and for taking a response; a
+//! body has one in `body`. There are at most so many connections that file descriptors are left for the database and the
+//! archive. Beyond that, the one that has been without a complete request for longest is closed for a new one.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::connections::{Connection, Connections};
+use crate::stalling::Stalling;
+
+/// How long a header may take to arrive, counted from when a connection is ready for it: also how long one may be idle.
+pub const HEADER: Duration = Duration::from_secs(30);
+
+/// How long a client may take no byte of a response.
+pub const STALL: Duration = Duration::from_secs(30);
+
+/// The most bytes of a header.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// The most connections, however many files may be open.
+const MOST: u64 = 10_000;
+
+/// How long after a failed accept, or without a free place, it is looked again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Serves until `stop`; then no connection is accepted, and those with a request are waited for.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()> + Send) {
+    let most = most_connections();
+    let (places, open) = (Arc::new(Semaphore::new(most)), Connections::default());
+    let (told, stopped) = watch::channel(());
+    let accepting = async {
+        loop {
+            let stream = accept(&listener, &open).await;
+            let place = place(&places, &open).await;
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(run(stream, service, open.add(), stopped.clone(), place));
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = stop => {}
+    }
+    drop((listener, told));
+    let all = u32::try_from(most).unwrap_or(u32::MAX);
+    // It is never closed.
+    let _ = places.acquire_many(all).await;
+}
+
+/// Half of the files that this process may have open.
+fn most_connections() -> usize {
+    let half = getrlimit(Resource::Nofile).current.map_or(MOST, |files| files / 2);
+    usize::try_from(half.clamp(8, MOST)).unwrap_or(8)
+}
+
+async fn accept(listener: &TcpListener, open: &Connections) -> TcpStream {
+    loop {
+        let error = match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => error,
+        };
+        // Others of this process have taken the files: one fewer connection here.
+        if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
+            open.close_longest_waiting();
+        }
+        if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+            tracing::warn!(%error, "a connection cannot be accepted");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+/// A place for one more connection.
+async fn place(places: &Arc<Semaphore>, open: &Connections) -> OwnedSemaphorePermit {
+    loop {
+        let free = match places.clone().try_acquire_owned() {
+            Ok(place) => return place,
+            Err(_) => places.clone().acquire_owned(),
+        };
+        open.close_longest_waiting();
+        if let Ok(Ok(place)) = timeout(AGAIN, free).await {
+            return place;
+        }
+    }
+}
+
+async fn run(
+    stream: TcpStream,
+    router: TowerToHyperService<Router>,
+    connection: Arc<Connection>,
+    mut stopped: watch::Receiver<()>,
+    _place: OwnedSemaphorePermit,
+) {
+    // Responses are written at once; it is a matter of speed alone.
+    let _ = stream.set_nodelay(true);
+    let served = connection.clone();
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        let (router, connection) = (router.clone(), served.clone());
+        request.extensions_mut().insert(connection.clone());
+        async move {
+            let response = router.call(request).await;
+            connection.waits();
+            response
+        }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(Stalling::new(stream, STALL)), service);
+    tokio::pin!(serving);
+    let is_stopped = tokio::select! {
+        ended = serving.as_mut() => return log(ended),
+        () = connection.is_to_close() => return,
+        _ = stopped.changed() => true,
+    };
+    if is_stopped {
+        serving.as_mut().graceful_shutdown();
+    }
+    tokio::select! {
+        ended = serving.as_mut() => log(ended),
+        () = connection.is_to_close() => {}
+    }
+}
+
+fn log(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// The request is complete: its connection stays until it has a response.
+pub fn is_complete(request: &Request) {
+    if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+        connection.works();
+    }
+}

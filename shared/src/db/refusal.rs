@@ -1,0 +1,51 @@
+//! Telling a client in Postgres' protocol that its server cannot be reached: the relay accepted it already.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+/// The code of a request for TLS, in place of a protocol version.
+const SSL_REQUEST: u32 = 80_877_103;
+
+/// The longest first message: names and settings.
+const LONGEST: u32 = 10_000;
+
+/// SQLSTATE `cannot_connect_now`: a pool tries again until its time to connect is over.
+pub(super) const STARTING: &str = "57P03";
+
+/// SQLSTATE `sqlclient_unable_to_establish_sqlconnection`.
+pub(super) const AWAY: &str = "08001";
+
+/// Reads the client's first message and answers with an error. A client that insists on TLS is only closed: any answer to
+/// it would be about TLS.
+pub(super) async fn send(mut client: UnixStream, code: &str, reason: &str, plain: bool) -> io::Result<()> {
+    if first_message(&mut client).await? == SSL_REQUEST {
+        if !plain {
+            return Ok(());
+        }
+        client.write_all(b"N").await?;
+        first_message(&mut client).await?;
+    }
+    let mut fields = Vec::new();
+    for (field, text) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', code), (b'M', reason)] {
+        fields.push(field);
+        fields.extend(text.bytes().filter(|byte| *byte != 0));
+        fields.push(0);
+    }
+    fields.push(0);
+    let length = u32::try_from(fields.len()).map_err(io::Error::other)? + 4;
+    client.write_all(b"E").await?;
+    client.write_all(&length.to_be_bytes()).await?;
+    client.write_all(&fields).await?;
+    client.shutdown().await
+}
+
+/// Reads a message without a type; returns its code.
+async fn first_message(client: &mut UnixStream) -> io::Result<u32> {
+    let (length, code) = (client.read_u32().await?, client.read_u32().await?);
+    let rest = length.checked_sub(8).filter(|rest| *rest <= LONGEST).ok_or(io::ErrorKind::InvalidData)?;
+    let mut rest = vec![0; usize::try_from(rest).map_err(io::Error::other)?];
+    client.read_exact(&mut rest).await?;
+    Ok(code)
+}

@@ -1,0 +1,208 @@
+//! The way of every byte between this process and its database server, so that no statement can wait for ever.
+//!
+//! A connection may fall silent without an end: a NAT forgets it, a host vanishes. sqlx has no time limit on its sockets
+//! and no hook for one, but it connects to a Unix socket where one is named. So each pool is given the name of a socket of
+//! this process, and each connection to it is forwarded to the server. One that moves no byte for the limit of its socket
+//! is closed at both ends, and whoever waits for it gets an I/O error: statements, `BEGIN`, `COMMIT`, pings and
+//! connections that listen alike. TLS passes unread, so it is still checked from end to end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::time::timeout;
+
+use super::refusal;
+use super::transfer::transfer;
+
+/// A connection that moves no byte for so long is closed: a little more than the server's own limit on a statement.
+pub(super) const QUIET: Duration = Duration::from_secs(23);
+
+/// The same for statements that read whole tables.
+pub(super) const QUIET_LONG: Duration = Duration::from_secs(31 * 60);
+
+/// How long the server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long after a failed accept the next is tried: file descriptors may have run out.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Keepalive: a host that vanished is noticed after 10 + 3 × 5 seconds, even where a statement may take long.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(5), 3);
+
+/// Names of the sockets begin so. The zero byte: they have no file (Linux), so nothing is left behind by a killed process.
+const PREFIX: &str = "\0bio-mcp-";
+
+/// Sockets of this process that lead to one server.
+#[derive(Clone)]
+pub(super) struct Relay {
+    name: String,
+    target: Arc<Mutex<Target>>,
+    /// Why the last connection could not be made.
+    failure: Arc<Mutex<Option<io::Error>>>,
+}
+
+/// Where the server is, and whether a client may do without TLS.
+#[derive(Clone)]
+struct Target {
+    place: Place,
+    plain: bool,
+}
+
+#[derive(Clone)]
+enum Place {
+    Tcp(String, u16),
+    Unix(PathBuf),
+}
+
+impl Target {
+    fn of(options: &PgConnectOptions) -> Self {
+        let (host, port) = (options.get_host(), options.get_port());
+        let dir = options.get_socket().map(PathBuf::as_path);
+        let place = match dir.or_else(|| host.starts_with('/').then(|| Path::new(host))) {
+            Some(dir) => Place::Unix(dir.join(format!(".s.PGSQL.{port}"))),
+            None => Place::Tcp(host.trim_matches(['[', ']']).to_owned(), port),
+        };
+        let plain = matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer);
+        Self { place, plain }
+    }
+}
+
+impl Relay {
+    /// Sockets that lead where these options lead.
+    pub(super) fn new(options: &PgConnectOptions) -> Self {
+        let name = format!("{PREFIX}{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        Self { name, target: Arc::new(Mutex::new(Target::of(options))), failure: Arc::default() }
+    }
+
+    /// These options, through this relay; it leads where they lead from now on.
+    pub(super) fn lead(&self, options: PgConnectOptions) -> PgConnectOptions {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Target::of(&options);
+        // Poolers refuse settings at the start that they do not know; without this one the server's default is exact.
+        options.extra_float_digits(None).socket(&self.name)
+    }
+
+    /// Accepts connections until `end`; those that are open then go on until either side closes them.
+    pub(super) fn serve(&self, port: u16, end: impl Future<Output = ()> + Send + 'static) {
+        // Before anything connects; where it fails, it is tried again.
+        let ordinary = accept(self.clone(), Door::open(&self.name, port), QUIET);
+        let long = accept(self.clone(), Door::open(&long(&self.name), port), QUIET_LONG);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = ordinary => {}
+                () = long => {}
+                () = end => {}
+            }
+        });
+    }
+
+    /// The reason behind an error of connecting, where this side knows it.
+    pub(super) fn explain(&self, error: sqlx::Error) -> sqlx::Error {
+        use sqlx::Error as E;
+        let is_ours = match &error {
+            E::Io(_) | E::Protocol(_) | E::PoolTimedOut => true,
+            E::Database(db) => db.code().is_some_and(|code| code == refusal::AWAY || code == refusal::STARTING),
+            _ => false,
+        };
+        if !is_ours {
+            return error;
+        }
+        let known = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        known.map_or(error, E::Io)
+    }
+
+    async fn pass(self, client: UnixStream, limit: Duration) {
+        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let failed = match timeout(CONNECT, connect(&target.place)).await {
+            Ok(Ok(Server::Tcp(server))) => return transfer(client, server, limit).await,
+            Ok(Ok(Server::Unix(server))) => return transfer(client, server, limit).await,
+            Ok(Err(error)) => error,
+            Err(_) => io::Error::new(io::ErrorKind::TimedOut, "the server does not accept the connection"),
+        };
+        tracing::debug!(error = %failed, "no connection to the database server");
+        // A server that is being started again refuses for a moment: a pool tries again until its time is over.
+        let is_starting = failed.kind() == io::ErrorKind::ConnectionRefused;
+        let code = if is_starting { refusal::STARTING } else { refusal::AWAY };
+        let text = failed.to_string();
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+        // The client may be gone, too.
+        let _ = timeout(CONNECT, refusal::send(client, code, &text, target.plain)).await;
+    }
+}
+
+/// The same options with the limit for statements that read whole tables; nothing where they lead through no relay.
+pub(super) fn unhurried(options: &PgConnectOptions) -> Option<PgConnectOptions> {
+    let name = options.get_socket()?.to_str().filter(|name| name.starts_with(PREFIX))?;
+    Some(options.clone().socket(long(name)))
+}
+
+fn long(name: &str) -> String {
+    format!("{name}-long")
+}
+
+enum Server {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn connect(place: &Place) -> io::Result<Server> {
+    match place {
+        Place::Unix(path) => UnixStream::connect(path).await.map(Server::Unix),
+        Place::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            let (idle, interval, count) = KEEPALIVE;
+            sockopt::set_socket_keepalive(&stream, true)?;
+            sockopt::set_tcp_keepidle(&stream, idle)?;
+            sockopt::set_tcp_keepintvl(&stream, interval)?;
+            sockopt::set_tcp_keepcnt(&stream, count)?;
+            Ok(Server::Tcp(stream))
+        }
+    }
+}
+
+/// A socket that accepts.
+struct Door {
+    path: String,
+    /// Nothing where it could not be opened yet.
+    listener: Option<UnixListener>,
+}
+
+impl Door {
+    fn open(name: &str, port: u16) -> Self {
+        // As sqlx names the socket in a directory.
+        let path = format!("{name}/.s.PGSQL.{port}");
+        Self { listener: UnixListener::bind(&path).ok(), path }
+    }
+
+    async fn accept(&mut self) -> io::Result<UnixStream> {
+        let listener = match self.listener.take() {
+            Some(listener) => listener,
+            None => UnixListener::bind(&self.path)?,
+        };
+        Ok(self.listener.insert(listener).accept().await?.0)
+    }
+}
+
+async fn accept(relay: Relay, mut door: Door, limit: Duration) {
+    loop {
+        match door.accept().await {
+            // Another process of this machine has no business here.
+            Ok(client) if is_own(&client) => drop(tokio::spawn(relay.clone().pass(client, limit))),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%error, "no connection to the database can be opened now: trying again");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+fn is_own(client: &UnixStream) -> bool {
+    let own = i32::try_from(std::process::id()).ok();
+    client.peer_cred().is_ok_and(|peer| peer.pid().is_some() && peer.pid() == own)
+}

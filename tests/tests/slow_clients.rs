@@ -1,0 +1,128 @@
+//! Clients that send slowly or not at all keep nobody else out.
+
+use std::io::{BufRead, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tests::http::plain;
+use tests::program::{Archive, path, text};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The program with few file descriptors; its database is private, so it is watched.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(archive: &Archive, files: usize, environment: &[(&str, &str)]) -> Self {
+        let data = archive.data_dir();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\"")).arg(path());
+        command.args(["--data-dir", text(&data), "serve", "--listen", "127.0.0.1:0"]);
+        command.env_remove("BIO_MCP_DATABASE_URL").envs(environment.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        let address = line.trim().strip_prefix("listening on http://").expect("an address").to_owned();
+        Self { child, address }
+    }
+
+    /// What it logged until it was asked to stop.
+    fn stop(mut self) -> String {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+        let mut log = String::new();
+        self.child.stderr.take().expect("piped").read_to_string(&mut log).expect("text");
+        self.child.wait().expect("ends");
+        log
+    }
+
+    async fn send(&self, bytes: &str) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).await.ok()?;
+        stream.write_all(bytes.as_bytes()).await.ok()?;
+        Some(stream)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The status of a request that is complete.
+async fn status(address: &str, method: &str, path: &str, body: &str) -> u16 {
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    };
+    tokio::time::timeout(Duration::from_secs(10), asked).await.expect("an answer in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_headers_and_slow_bodies_keep_nobody_out_and_the_database_is_not_taken_for_gone() {
+    const FILES: usize = 400;
+    let archive = Archive::with_private_postgres();
+    let server = Server::start(&archive, FILES, &[("BIO_MCP_MAX_CONCURRENCY", "20")]);
+    // This process has files of its own to keep.
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(4096);
+    let flood = 1_100.min(usize::try_from(own).expect("few").saturating_sub(200));
+    assert!(flood > FILES, "more than the server may open: {own}");
+    let half = "GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n";
+    let mut open = futures_util::future::join_all((0..flood).map(|_| server.send(half))).await;
+    let slow = "POST /v1/mcp/invoke HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
+                content-length: 1000\r\n\r\n{";
+    open.extend(futures_util::future::join_all((0..20).map(|_| server.send(slow))).await);
+    for _ in 0..5 {
+        assert_eq!(status(&server.address, "GET", "/healthz", "").await, 200);
+        let ping = r#"{"tool":"ping","params":{}}"#;
+        assert_eq!(status(&server.address, "POST", "/v1/mcp/invoke", ping).await, 200, "no place is taken");
+        assert_eq!(status(&server.address, "GET", "/v1/jobs", "").await, 200, "the database has files");
+    }
+    drop(open);
+    let log = server.stop();
+    assert!(!log.contains("is gone"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_send_nothing_more_are_closed() {
+    let world = plain().await;
+    let address = world.server.url.strip_prefix("http://").expect("http").to_owned();
+    let closed = |bytes: String| {
+        let address = address.clone();
+        async move {
+            let mut stream = TcpStream::connect(&address).await.expect("connects");
+            stream.write_all(bytes.as_bytes()).await.expect("sent");
+            let mut answer = String::new();
+            let began = Instant::now();
+            tokio::time::timeout(Duration::from_secs(45), stream.read_to_string(&mut answer))
+                .await
+                .expect("closed in time")
+                .expect("closed");
+            (answer, began.elapsed())
+        }
+    };
+    let head = |line: &str| format!("{line} HTTP/1.1\r\nhost: {address}\r\n");
+    let (header, idle, body) = tokio::join!(
+        closed(head("GET /healthz")),
+        closed(format!("{}\r\n", head("GET /healthz"))),
+        closed(format!(
+            "{}content-type: application/json\r\ncontent-length: 10\r\n\r\n{{",
+            head("POST /v1/mcp/invoke")
+        )),
+    );
+    assert!(!header.0.contains("200 OK"), "{header:?}");
+    assert!(idle.0.starts_with("HTTP/1.1 200 OK") && idle.1 > Duration::from_secs(5), "{idle:?}");
+    assert!(body.0.starts_with("HTTP/1.1 400") && body.0.contains("did not arrive in time"), "{body:?}");
+}
