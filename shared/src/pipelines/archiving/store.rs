@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Prepared;
+use super::{Origin, Prepared};
 use crate::archive::{Draft, PutOutcome};
-use crate::ingest::{Batch, Engine, Line, Rejected, UnitContext, UnitError};
+use crate::ingest::{Batch, Engine, Line, Rejected, UnitContext, UnitError, Whole};
 use crate::pubmed::is_retracted;
 use crate::records::Accepted;
 use crate::words::{Outcome, SkipReason};
@@ -44,9 +44,22 @@ pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec
             settle(&mut batch.lines[line], draft, &accepted);
             batch.accepts.push(accepted);
         }
+        batch.whole = whole(&batch.lines, &origin);
         answered.push(batch);
     }
     Ok(answered)
+}
+
+/// The records of a batch that came whole and are not older than what is archived.
+fn whole(lines: &[Line], origin: &Origin) -> Vec<Whole> {
+    let older = SkipReason::Older.as_str();
+    let is_whole = |line: &&Line| match line.outcome {
+        Outcome::Archived | Outcome::Deleted => true,
+        Outcome::Skipped => line.reason.as_deref() != older,
+        Outcome::Failed | Outcome::Missing => false,
+    };
+    let of = |pmid| Whole { pmid, as_of: origin.as_of, file_number: origin.file_number };
+    lines.iter().filter(is_whole).filter_map(|line| line.pmid.map(of)).collect()
 }
 
 /// What a record's line says once its object is stored, or another was found there.
