@@ -20,6 +20,9 @@ $$;
 -- Quarantined records of a PMID leave the list when it is archived later.
 create index quarantine_pmid on quarantine (pmid) where pmid is not null;
 
+create index sync_retry_first on sync_retry (first_failed_at);
+create index sync_retry_last on sync_retry (last_failed_at);
+
 -- Instants that were found in the future and pulled back. A clock that jumped ahead wrote them; nothing that waits for
 -- one of them would happen before. set_to is null where nothing earlier is known.
 create table clock_corrections (

@@ -45,6 +45,11 @@ fn tell(corrections: &[Correction]) {
     }
 }
 
+/// What time it is by the database's clock.
+pub async fn now(db: &PgPool) -> Result<DateTime<Utc>, DbError> {
+    Ok(sqlx::query_scalar("select clock_timestamp()").fetch_one(db).await?)
+}
+
 /// The last corrections, newest first.
 pub async fn corrections(db: &PgPool, limit: i64) -> Result<Vec<Correction>, DbError> {
     Ok(sqlx::query_as("select what, name, was, set_to, found_at from clock_corrections order by id desc limit $1")
@@ -64,8 +69,7 @@ pub struct Reading {
 impl Reading {
     /// Reads it.
     pub async fn take(db: &PgPool) -> Result<Self, DbError> {
-        let database = sqlx::query_scalar("select clock_timestamp()").fetch_one(db).await?;
-        Ok(Self { database, local: clock::now(), at: Instant::now() })
+        Ok(Self { database: now(db).await?, local: clock::now(), at: Instant::now() })
     }
 
     /// What the database's clock showed when this process's clock showed `local`, a moment between the reading and
