@@ -1,4 +1,4 @@
--- Failed runs of queries, and stored instants that lie in the future.
+-- Failed runs of queries, and stored instants in the future.
 
 -- failed_runs counts the runs that failed since the last success; the last failure stays readable after a success.
 alter table sync_queries
@@ -34,7 +34,7 @@ create table clock_corrections (
     found_at timestamptz not null default clock_timestamp()
 );
 
--- The last watermark of a field that does not lie in the future. Where one does, it is not known until when the query
+-- The last watermark of a field that is not in the future. Where one is, it is not known until when the query
 -- was really walked, so the one before is taken; none means that the whole query is walked again.
 create function last_good_watermark(p_query_key text, p_field text, p_latest timestamptz)
 returns timestamptz language sql stable as $$
@@ -207,7 +207,7 @@ begin
     delete from clock_corrections where id <= (select max(id) - 1000 from clock_corrections);
 end $$;
 
--- As before, and a row that lies more than a minute ahead is pulled back: no turn is given and no hold lasts so long.
+-- As before, and a row more than a minute ahead is pulled back: no turn is given and no hold lasts so long.
 create or replace function take_turn(
     p_upstream text, p_gap_secs double precision, p_longest_wait_secs double precision
 ) returns table (wait_secs double precision, served_secs double precision) language plpgsql as $$
@@ -224,13 +224,14 @@ begin
         returning next_at - make_interval(secs => p_gap_secs) into v_at;
         exit when v_at is not null;
         select next_at into v_was from upstream_pace
-        where upstream = p_upstream and next_at > clock_timestamp() + interval '1 minute' + make_interval(secs => p_gap_secs)
+        where upstream = p_upstream
+          and next_at > clock_timestamp() + interval '1 minute' + make_interval(secs => p_gap_secs)
         for update;
         exit when not found;
         update upstream_pace set next_at = clock_timestamp() where upstream = p_upstream;
         insert into clock_corrections (what, name, was, set_to)
         values ('upstream_pace.next_at', p_upstream, v_was, clock_timestamp());
-        raise warning 'the next request to % was put off until %: that lies in the future by a wrong clock',
+        raise warning 'the next request to % was put off until %, in the future by a wrong clock',
             p_upstream, v_was;
     end loop;
     return query select

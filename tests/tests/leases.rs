@@ -31,7 +31,8 @@ async fn until_one_waits(db: &PgPool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let waits: bool = sqlx::query_scalar(
-            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')",
+            "select exists (select from pg_stat_activity \
+             where datname = current_database() and wait_event_type = 'Lock')",
         )
         .fetch_one(db)
         .await

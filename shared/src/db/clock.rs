@@ -1,7 +1,7 @@
 //! The database's clock, by which stored instants are judged.
 //!
 //! Every instant that is stored and compared with the present later is one that some clock wrote. One that jumped ahead
-//! would silence whatever waits for it: a watermark in the future means that nothing is new. What lies more than a
+//! would silence whatever waits for it: a watermark in the future means that nothing is new. What is more than a
 //! minute ahead is therefore pulled back by two functions of the schema, logged here, and listed by `status`.
 
 use std::time::Instant;
@@ -12,7 +12,7 @@ use sqlx::{FromRow, PgPool};
 use super::DbError;
 use crate::words::clock;
 
-/// An instant that lay in the future and was pulled back.
+/// An instant that was in the future and was pulled back.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
 pub struct Correction {
     /// The table and column.
@@ -27,13 +27,13 @@ pub struct Correction {
     pub found_at: DateTime<Utc>,
 }
 
-/// Pulls back what lies ahead of watermarks, topics and records that are tried again.
+/// Pulls back what is ahead of the clock: watermarks, slots of topics, records that are tried again.
 pub async fn pull_back_syncs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
     let sql = "select what, name, was, set_to, found_at from pull_back_syncs()";
     Ok(sqlx::query_as(sql).fetch_all(db).await.inspect(|found| tell(found))?)
 }
 
-/// Pulls back what lies ahead of jobs and work units.
+/// Pulls back what is ahead of the clock: jobs and work units.
 pub async fn pull_back_jobs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
     let sql = "select what, name, was, set_to, found_at from pull_back_jobs()";
     Ok(sqlx::query_as(sql).fetch_all(db).await.inspect(|found| tell(found))?)
@@ -41,7 +41,7 @@ pub async fn pull_back_jobs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
 
 fn tell(corrections: &[Correction]) {
     for Correction { what, name, was, set_to, .. } in corrections {
-        tracing::warn!(what, name, %was, ?set_to, "an instant lay in the future by a wrong clock: it was pulled back");
+        tracing::warn!(what, name, %was, ?set_to, "a stored instant was in the future by a wrong clock: it was pulled back");
     }
 }
 
@@ -73,7 +73,7 @@ impl Reading {
     }
 
     /// What the database's clock showed when this process's clock showed `local`, a moment between the reading and
-    /// now. However wrong that clock is, or became since, the result lies between the reading and now.
+    /// now. However wrong that clock is, or became since, the result is between the reading and now.
     pub fn of(&self, local: DateTime<Utc>) -> DateTime<Utc> {
         self.within(local, self.at.elapsed())
     }

@@ -1,6 +1,6 @@
 //! Claims of one worker, also those whose answer was lost.
 //!
-//! A connection may die after the database committed a claim and before this process heard of it. Nobody would work on
+//! A connection may die after the database committed a claim and before this process heard of it. No worker would run
 //! such a unit until its lease has run out. So a worker knows which claims it holds, and after a lost answer gives back
 //! whatever else is claimed in its name.
 

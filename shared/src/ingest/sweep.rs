@@ -21,7 +21,7 @@ pub struct Swept {
     pub finalised: u64,
     /// Rows of jobs that went.
     pub expired: u64,
-    /// Stored instants that lay in the future and were pulled back.
+    /// Stored instants that were in the future and were pulled back.
     pub corrected: usize,
 }
 

@@ -64,8 +64,8 @@ fn slot_key(topic: &DueTopic) -> String {
     topic.failed_at.map_or(slot.clone(), |failed_at| format!("{slot}:{}", failed_at.timestamp_micros()))
 }
 
-/// Submits an incremental sync for each due topic, and for each whose last run failed a while ago; returns the jobs that are new. A topic that cannot
-/// be submitted keeps no other waiting.
+/// Submits an incremental sync for each due topic, and for each whose last run failed a while ago; returns the jobs
+/// that are new. A topic that cannot be submitted keeps no other waiting.
 pub async fn submit_due(engine: &Engine, limits: Limits, ttl_hours: i16) -> Result<Vec<uuid::Uuid>, DbError> {
     let db = &engine.db;
     let mut made = Vec::new();

@@ -16,7 +16,8 @@ old as (
 ),
 moved as (
     update sync_queries q
-    set entry_watermark = greatest(q.entry_watermark, $2), modification_watermark = greatest(q.modification_watermark, $2)
+    set entry_watermark = greatest(q.entry_watermark, $2),
+        modification_watermark = greatest(q.modification_watermark, $2)
     from old
     where q.query_key = old.query_key
 ),

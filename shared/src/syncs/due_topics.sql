@@ -1,4 +1,4 @@
--- syncs.due_topics: slots are whole multiples of the interval since 1970; one whose run failed is due again after a pause
+-- syncs.due_topics: slots are whole multiples of the interval since 1970; one whose run failed is due again later
 select query_key, query, priority, slot_at,
        case when last_slot_at = slot_at then failed_at end as failed_at
 from (select t.query_key, q.query, t.priority, t.last_slot_at, q.failed_at,

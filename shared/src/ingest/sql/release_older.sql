@@ -1,4 +1,4 @@
--- ingest.release_older: of records that came whole, what came damaged before. In the same file only a later state counts
+-- ingest.release_older: of records that came whole, what came damaged before; of one file, what an earlier copy of it had
 delete from quarantine q
 using unnest($1::text[], $2::timestamptz[], $3::integer[]) as whole (pmid, as_of, file_number)
 where q.pmid = whole.pmid

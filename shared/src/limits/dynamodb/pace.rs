@@ -71,7 +71,7 @@ impl DynamoTurns {
             .expression_attribute_values(":seen", number(next));
         if let Updated::Done(_) = send(update).await? {
             let (upstream, secs) = (&self.upstream, (next - now) / 1000);
-            tracing::warn!(upstream, secs, "turns lay in the future by a wrong clock: they were pulled back");
+            tracing::warn!(upstream, secs, "turns were in the future by a wrong clock: they were pulled back");
         }
         Ok(())
     }
