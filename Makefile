@@ -46,7 +46,7 @@ lint: ## format, clippy and documentation checks
 bench: build ## measure against the Python reference (BENCH_FILE=… for a real file)
 	@scripts/bench.sh
 
-mutants: ## plant sixteen bugs, one at a time: the tests must catch each
+mutants: ## plant the bugs of tests/mutants, one at a time: the tests must catch each
 	@scripts/mutants.sh
 
 SEEDS ?= 5000

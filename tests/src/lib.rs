@@ -5,6 +5,7 @@ pub mod cloud;
 pub mod counting;
 pub mod engine;
 pub mod event_source;
+pub mod faulty_line;
 pub mod http;
 pub mod invariants;
 pub mod lambda;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use shared::limits::Turns;
 use shared::limits::dynamodb::{DynamoPace, LimitsTable};
 use shared::pubmed::eutils::{Pace, PaceError, gap};
@@ -122,4 +123,72 @@ async fn a_lease_has_one_holder_and_a_version_that_grows() {
     let third = table.take_lease("sweep", Duration::from_secs(60)).await.expect("answers").expect("free");
     let versions = BTreeSet::from([first.version, second.version, third.version]);
     assert_eq!(versions.len(), 3);
+}
+
+/// An item of the table as a clock wrote it that was ahead.
+async fn write(endpoint: &str, table: &str, key: &str, attributes: &[(&str, AttributeValue)]) {
+    let client = aws_sdk_dynamodb::Client::new(&s3::config(endpoint));
+    let mut put = client.put_item().table_name(table).item("pk", AttributeValue::S(key.to_owned()));
+    for (name, value) in attributes {
+        put = put.item(*name, value.clone());
+    }
+    put.send().await.expect("written");
+}
+
+fn in_a_day() -> AttributeValue {
+    AttributeValue::N((shared::words::clock::now().timestamp_millis() + 86_400_000).to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
+    let Some(endpoint) = aws::endpoint() else { return };
+    let config = s3::config(&endpoint);
+    let name = aws::new_table(&config).await;
+    let table = LimitsTable::with_config(&name, &config);
+    let soon = || Instant::now() + Duration::from_secs(2);
+
+    write(&endpoint, &name, "pace#ncbi", &[("next_ms", in_a_day())]).await;
+    // Its own clock could be behind, so it waits whether others take turns; then it does not wait for a day.
+    let patient = DynamoPace::new(table.clone(), "ncbi", 10);
+    assert!(matches!(patient.turn(soon()).await, Err(PaceError::TooLong)));
+    let pace = DynamoPace::new(table.clone(), "ncbi", 10).patient_for(Duration::ZERO);
+    pace.turn(soon()).await.expect("pulled back");
+    patient.turn(soon()).await.expect("for everybody");
+    pace.hold(Duration::from_secs(3600)).await.expect("held");
+    assert!(pace.turn(soon()).await.is_err(), "a hold is believed, for a minute");
+
+    let holders = AttributeValue::M([("dead".to_owned(), in_a_day())].into());
+    write(&endpoint, &name, "slots#pubmed.search", &[("holders", holders)]).await;
+    let slot = table.take_slot("pubmed.search", 1, Duration::from_secs(30)).await.expect("answers");
+    assert!(slot.is_some(), "no slot is held for a day");
+
+    write(
+        &endpoint,
+        &name,
+        "lease#topics",
+        &[("expires_ms", in_a_day()), ("version", AttributeValue::N("7".to_owned()))],
+    )
+    .await;
+    let lease = table.take_lease("topics", Duration::from_secs(55)).await.expect("answers").expect("over");
+    assert_eq!(lease.version, 8);
+    assert_eq!(table.take_lease("topics", Duration::from_secs(55)).await.expect("answers"), None, "a fresh one holds");
+}
+
+/// A process whose clock is behind sees the turns of the others in the future: as long as they change, somebody takes
+/// them, and it waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_that_others_take_are_not_pulled_back() {
+    let Some(endpoint) = aws::endpoint() else { return };
+    let config = s3::config(&endpoint);
+    let name = aws::new_table(&config).await;
+    let pace =
+        DynamoPace::new(LimitsTable::with_config(&name, &config), "ncbi", 10).patient_for(Duration::from_millis(1));
+    let soon = || Instant::now() + Duration::from_millis(500);
+    for n in 0..5 {
+        let AttributeValue::N(at) = in_a_day() else { panic!("a number") };
+        let at = at.parse::<i64>().expect("a number") + n;
+        write(&endpoint, &name, "pace#ncbi", &[("next_ms", AttributeValue::N(at.to_string()))]).await;
+        assert!(matches!(pace.turn(soon()).await, Err(PaceError::TooLong)), "{n}: it changed");
+    }
+    pace.turn(soon()).await.expect("it stood still");
 }

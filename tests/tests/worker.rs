@@ -10,6 +10,7 @@ use shared::ingest::{Engine, Pipeline, Plan, Settings, UnitContext, UnitError, W
 use shared::jobs::{self, JobState, Limits, SubmitError, Submitted};
 use shared::words::JobId;
 use tests::counting;
+use tests::faulty_line::FaultyLine;
 use tests::invariants;
 use tests::program::{Archive, text};
 
@@ -193,4 +194,43 @@ async fn jobs_are_listed_shown_watched_and_cancelled_from_the_command_line() {
     assert_eq!(listed["total"], 1);
     assert!(archive.run(&["jobs", "list", "--limit", "1"]).expect(0).out.contains("1 of 2"));
     archive.run(&["jobs", "list", "--state", "odd"]).expect(2);
+}
+
+/// Who listens for work on the database of a test.
+async fn listening(engine: &Engine) -> Vec<i32> {
+    sqlx::query_scalar("select pid from pg_stat_activity where datname = current_database() and query ilike 'listen%'")
+        .fetch_all(&engine.db)
+        .await
+        .expect("asked")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_listens_again_after_the_database_was_away() {
+    let url = tests::engine::new_database().await;
+    let direct = shared::db::connect(url.parse().expect("a URL"), 2).await.expect("connects");
+    shared::db::migrate(&direct).await.expect("migrates");
+    let line = FaultyLine::new(&url).await;
+    let through = shared::db::connect(line.options.clone(), 4).await.expect("connects");
+    let engine = Engine { db: direct, ..counting::engine(1).await };
+    let waiting = async |before: &[i32]| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let now = listening(&engine).await;
+            if now.iter().any(|pid| !before.contains(pid)) {
+                return now;
+            }
+            assert!(Instant::now() < deadline, "the worker does not listen: {now:?}, before {before:?}");
+            tokio::task::yield_now().await;
+        }
+    };
+    let worker = Worker::new(Engine { db: through, ..engine.clone() }, None).expect("a worker");
+    let stop = worker.shutdown_flag();
+    let working = tokio::spawn(async move { worker.run(false).await });
+    let first = waiting(&[]).await;
+    // More than the listener tries by itself.
+    line.cut(4);
+    let again = waiting(&first).await;
+    assert_eq!(line.refusals(), 0, "it was away for a while: {first:?}, {again:?}");
+    stop.store(true, Ordering::Relaxed);
+    working.await.expect("no panic").expect("ends");
 }

@@ -1,10 +1,12 @@
 //! `status`: what is in the archive and what is going on.
 
 use serde_json::json;
+use shared::db::clock::{Correction, corrections};
 use shared::records::summary;
 use shared::syncs::{self, RetryRow, SyncQuery};
 use shared::words::clock;
 
+use super::topics::failure_text;
 use crate::failure::{Exit, Failure};
 use crate::out;
 use crate::session::{Session, archive_place};
@@ -15,6 +17,7 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
     let archive = archive_place(&session.config, &session.data_dir);
     let queries = syncs::queries(session.db()).await?;
     let (retries, retries_total) = syncs::retry_list(session.db(), 20).await?;
+    let corrections = corrections(session.db(), 10).await?;
     if json {
         let mut answer = json!({
             "data_dir": session.data_dir.path(), "archive": archive,
@@ -23,7 +26,7 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
                 row["lag_secs"] = json!(query.lag(clock::now()).map(|lag| lag.num_seconds()));
                 row
             }).collect::<Vec<_>>(),
-            "retry_list": retries, "retry_total": retries_total,
+            "retry_list": retries, "retry_total": retries_total, "clock_corrections": corrections,
         });
         if let (Some(answer), Ok(serde_json::Value::Object(fields))) =
             (answer.as_object_mut(), serde_json::to_value(&summary))
@@ -50,7 +53,9 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
         out::line(&format!("{name:<12} {value}"))?;
     }
     show_queries(&queries)?;
+    show_failures(&queries)?;
     show_retries(&retries, retries_total)?;
+    show_corrections(&corrections)?;
     Ok(Exit::Done)
 }
 
@@ -64,11 +69,14 @@ fn show_queries(queries: &[SyncQuery]) -> Result<(), Failure> {
             let at = |mark: Option<chrono::DateTime<chrono::Utc>>| {
                 mark.map_or("-".to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string())
             };
-            let lag = query.lag(clock::now()).map_or("never synced".to_owned(), |lag| match lag.num_hours() {
-                0 => format!("{} min", lag.num_minutes()),
-                hours @ 1..72 => format!("{hours} h"),
-                hours => format!("{} days", hours / 24),
-            });
+            let lag = query.lag(clock::now()).map_or_else(
+                || without_lag(query).to_owned(),
+                |lag| match lag.num_hours() {
+                    0 => format!("{} min", lag.num_minutes()),
+                    hours @ 1..72 => format!("{hours} h"),
+                    hours => format!("{} days", hours / 24),
+                },
+            );
             let lag = if query.resume.is_some() { format!("{lag}, stopped by a limit") } else { lag };
             let text: String = query.query.chars().take(60).collect();
             vec![
@@ -82,6 +90,46 @@ fn show_queries(queries: &[SyncQuery]) -> Result<(), Failure> {
         .collect();
     out::line("")?;
     out::table(&["query key", "entered until", "changed until", "lag", "query"], &rows)
+}
+
+/// Why a query has no watermarks yet.
+fn without_lag(query: &SyncQuery) -> &'static str {
+    match (query.failed_runs, query.last_run_at) {
+        (1.., _) => "not complete: the last run failed",
+        (_, Some(_)) => "not complete yet",
+        (_, None) => "never synced",
+    }
+}
+
+fn show_failures(queries: &[SyncQuery]) -> Result<(), Failure> {
+    let failed = queries.iter().filter(|query| query.failed_runs > 0);
+    let rows: Vec<Vec<String>> = failed
+        .filter_map(|query| {
+            let failure = query.last_failure.as_ref()?;
+            Some(vec![out::plain(&query.query_key), failure_text(failure, query.failed_runs)])
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    out::line("")?;
+    out::table(&["query key", "its last run failed"], &rows)
+}
+
+fn show_corrections(corrections: &[Correction]) -> Result<(), Failure> {
+    if corrections.is_empty() {
+        return Ok(());
+    }
+    let minute = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M").to_string();
+    let rows: Vec<Vec<String>> = corrections
+        .iter()
+        .map(|one| {
+            let set_to = one.set_to.map_or("none".to_owned(), minute);
+            vec![one.what.clone(), out::plain(&one.name), minute(one.was), set_to, minute(one.found_at)]
+        })
+        .collect();
+    out::line("\na clock was ahead: what it wrote was pulled back")?;
+    out::table(&["what", "of", "was", "is", "found"], &rows)
 }
 
 fn show_retries(retries: &[RetryRow], total: i64) -> Result<(), Failure> {

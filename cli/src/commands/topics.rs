@@ -1,8 +1,9 @@
 //! `topics`: queries that are synced by themselves.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use shared::pipelines::topics;
-use shared::syncs;
+use shared::syncs::{self, RunFailure};
 
 use crate::args::Topics;
 use crate::failure::{Exit, Failure};
@@ -48,12 +49,31 @@ async fn list(session: &Session, json: bool) -> Result<Exit, Failure> {
     let rows: Vec<Vec<String>> = topics
         .iter()
         .map(|topic| {
-            let last = topic.last_slot_at.map_or("never".to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string());
-            vec![out::plain(&topic.query_key), interval(topic.every_secs), last, out::plain(&topic.query)]
+            let minute = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M").to_string();
+            let next = match (topic.failed_runs, topic.next_try_at) {
+                (1.., Some(at)) => format!("again at {}", minute(at)),
+                _ => "-".to_owned(),
+            };
+            vec![
+                out::plain(&topic.query_key),
+                interval(topic.every_secs),
+                topic.last_success_at.map_or("never".to_owned(), minute),
+                topic.last_failure.as_ref().map_or("-".to_owned(), |failure| failure_text(failure, topic.failed_runs)),
+                next,
+                out::plain(&topic.query),
+            ]
         })
         .collect();
-    out::table(&["key", "every", "last", "query"], &rows)?;
+    out::table(&["key", "every", "last success", "last failure", "next try", "query"], &rows)?;
     Ok(Exit::Done)
+}
+
+/// A failure in one line.
+pub fn failure_text(failure: &RunFailure, runs: i32) -> String {
+    let at = failure.at.format("%Y-%m-%d %H:%M");
+    let message: String = failure.message.chars().take(120).collect();
+    let times = if runs > 1 { format!(", {runs} runs in a row") } else { String::new() };
+    out::plain(&format!("{at} {}: {message}{times}", failure.error_code))
 }
 
 fn interval(secs: i32) -> String {

@@ -1,6 +1,7 @@
 //! Postgres: the pool, the schema, and what its errors mean.
 
 mod access;
+pub mod clock;
 mod kept;
 mod listen;
 mod options;

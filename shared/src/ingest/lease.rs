@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::Engine;
 use super::outcomes::{self, Line};
+use super::quarantine::{self, Whole};
 use super::unit_error::UnitError;
 use crate::db::{self, DbError};
 use crate::records::{self, Accepted, Advance, VersionChange};
@@ -78,6 +79,8 @@ pub struct Batch {
     pub versions: Vec<VersionChange>,
     /// Records that were missing upstream and are there again, unchanged.
     pub found_again: Vec<Pmid>,
+    /// Records that came whole, stored or unchanged.
+    pub whole: Vec<Whole>,
     /// Where the unit goes on.
     pub cursor: Value,
     /// Progress since the last batch, in what the plan counts its work in.
@@ -143,12 +146,16 @@ impl Lease {
             .bind(claim.job.map(|job| job.0))
             .fetch_optional(db)
             .await?;
-        let Some(unit) = unit else { return Ok(None) };
-        let claimed: Option<Claimed> = sqlx::query_as(include_str!("sql/claimed.sql"))
-            .bind(unit)
-            .bind(claim.worker.as_str())
-            .fetch_optional(db)
-            .await?;
+        match unit {
+            Some(unit) => Self::of_claimed(db, unit, claim.worker).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The lease of a unit that a worker has claimed and not begun.
+    pub(super) async fn of_claimed(db: &PgPool, unit: Uuid, worker: &WorkerId) -> Result<Option<Self>, DbError> {
+        let claimed: Option<Claimed> =
+            sqlx::query_as(include_str!("sql/claimed.sql")).bind(unit).bind(worker.as_str()).fetch_optional(db).await?;
         Ok(claimed.map(|row| Self {
             unit: UnitId(row.id),
             job: JobId(row.job_id),
@@ -290,6 +297,7 @@ impl Lease {
         records::clear_missing(&mut tx, &batch.found_again).await?;
         records::advance(&mut tx, &batch.advances).await?;
         let accepts = records::accept(&mut tx, &batch.accepts).await?;
+        quarantine::release_older(&mut tx, &batch.whole).await?;
         let mut undecided = accepts.undecided;
         undecided.extend(records::accept_versions(&mut tx, &batch.versions).await?);
         if let Some(pmid) = undecided.first() {

@@ -10,6 +10,7 @@
 //! The protocol is in `lease` and `endings`: every write names the epoch that was claimed, and locks are taken
 //! in the order job, unit, pointers, event counter.
 
+mod claims;
 mod endings;
 mod failures;
 mod finalise;
@@ -39,7 +40,7 @@ pub use outcomes::Line;
 pub use pipeline::{Pipeline, UnitContext};
 pub use plan::{NewUnit, Plan};
 pub use presence::Presence;
-pub use quarantine::{Quarantined, Rejected, quarantined, quarantined_one, release};
+pub use quarantine::{Quarantined, Rejected, Whole, quarantined, quarantined_one, release};
 pub use restart::restart;
 pub use retry::retry;
 pub use settings::Settings;

@@ -1,7 +1,7 @@
 //! Records that could not be archived: their bytes, and why.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::Engine;
@@ -63,6 +63,32 @@ pub struct Rejected<'a> {
     pub file_number: i32,
     /// Position in its file, else 0.
     pub position: i64,
+}
+
+/// A record that came whole, and what it is as of: damaged ones of its PMID from before are of no use any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// The record.
+    pub pmid: Pmid,
+    /// What it is as of.
+    pub as_of: DateTime<Utc>,
+    /// Number of its file, else 0.
+    pub file_number: i32,
+}
+
+/// Takes off the list what came damaged before the same records came whole; the bytes stay where they are. Two files
+/// are ordered by their numbers, everything else by time.
+pub(super) async fn release_older(db: &mut PgConnection, whole: &[Whole]) -> Result<(), DbError> {
+    if whole.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(include_str!("sql/release_older.sql"))
+        .bind(whole.iter().map(|one| one.pmid.to_string()).collect::<Vec<_>>())
+        .bind(whole.iter().map(|one| one.as_of).collect::<Vec<_>>())
+        .bind(whole.iter().map(|one| one.file_number).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 impl Lease {

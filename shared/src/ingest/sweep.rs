@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise};
-use crate::db::{self, DbError};
+use crate::db::{self, DbError, clock};
 use crate::jobs;
 use crate::words::JobId;
 
@@ -21,6 +21,8 @@ pub struct Swept {
     pub finalised: u64,
     /// Rows of jobs that went.
     pub expired: u64,
+    /// Stored instants that were in the future and were pulled back.
+    pub corrected: usize,
 }
 
 /// Sweeps once. `presence` is where the workers of this machine hold their locks.
@@ -29,6 +31,9 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
     if let Some(dir) = presence {
         swept.reclaimed += reclaim_of_the_dead(engine, dir).await?;
     }
+    let (jobs_ahead, syncs_ahead) =
+        tokio::try_join!(clock::pull_back_jobs(&engine.db), clock::pull_back_syncs(&engine.db))?;
+    swept.corrected = jobs_ahead.len() + syncs_ahead.len();
     let stale = i32::try_from(engine.settings.stale.as_secs()).unwrap_or(i32::MAX);
     let reclaimed: i32 =
         sqlx::query_scalar("select reclaim_stale_work_units($1)").bind(stale).fetch_one(&engine.db).await?;

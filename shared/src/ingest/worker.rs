@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
+use super::claims::Claims;
 use super::heartbeat::Heartbeat;
 use super::lease::{Claim, Lease, Settled};
 use super::pipeline::UnitContext;
@@ -31,6 +32,7 @@ pub struct Worker {
     _presence: Option<Presence>,
     shutdown: Arc<AtomicBool>,
     swept: Mutex<Option<Instant>>,
+    claims: Claims,
 }
 
 /// What became of a wake-up.
@@ -84,6 +86,7 @@ impl Worker {
             _presence: presence,
             shutdown: Arc::default(),
             swept: Mutex::default(),
+            claims: Claims::default(),
         })
     }
 
@@ -206,9 +209,7 @@ impl Worker {
     pub async fn run_one(&self, job: Option<JobId>) -> Result<Ran, UnitError> {
         let tools = self.engine.tools();
         let claim = Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit: None, job };
-        let Some(lease) = Lease::claim(&self.engine.db, &self.engine.settings, claim).await? else {
-            return Ok(Ran::Nothing);
-        };
+        let Some(lease) = self.claims.claim(&self.engine, claim).await? else { return Ok(Ran::Nothing) };
         self.run_lease(lease).await?;
         Ok(Ran::Unit)
     }
@@ -232,19 +233,20 @@ impl Worker {
     }
 
     async fn claim_for(&self, unit: UnitId) -> Result<Result<Lease, Idle>, UnitError> {
-        let (db, settings) = (&self.engine.db, &self.engine.settings);
-        let tool: Option<String> =
-            sqlx::query_scalar(include_str!("sql/tool_of_unit.sql")).bind(unit.0).fetch_optional(db).await?;
+        let tool: Option<String> = sqlx::query_scalar(include_str!("sql/tool_of_unit.sql"))
+            .bind(unit.0)
+            .fetch_optional(&self.engine.db)
+            .await?;
         // Its unit has ended, or is being worked on: whoever does wakes others.
         let Some(tool) = tool else { return Ok(Err(Idle::Settled)) };
         let tools = [tool];
         let mut claim =
             Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit: Some(unit), job: None };
-        if let Some(lease) = Lease::claim(db, settings, claim.clone()).await? {
+        if let Some(lease) = self.claims.claim(&self.engine, claim.clone()).await? {
             return Ok(Ok(lease));
         }
         claim.unit = None;
-        Ok(Lease::claim(db, settings, claim).await?.ok_or(Idle::NotNow))
+        Ok(self.claims.claim(&self.engine, claim).await?.ok_or(Idle::NotNow))
     }
 
     /// Runs a claimed unit; answers whether it failed in a way that another attempt may mend.
@@ -255,7 +257,10 @@ impl Worker {
             attempt = lease.attempt
         );
         telemetry::continue_trace(&span, &lease.trace_id);
-        self.run_claimed(lease).instrument(span).await
+        let claim = (lease.unit, lease.epoch);
+        let ran = self.run_claimed(lease).instrument(span).await;
+        self.claims.over(claim);
+        ran
     }
 
     async fn run_claimed(&self, lease: Lease) -> Result<bool, UnitError> {

@@ -25,13 +25,16 @@ pub struct Turn {
     pub late: Duration,
 }
 
+/// No hold is longer: what lies further ahead than this was written by a wrong clock.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
 /// Where turns are kept.
 #[async_trait]
 pub trait Turns: Send + Sync {
     /// Takes the next free turn, unless it is further ahead than `longest`.
     async fn take(&self, longest: Duration) -> Result<Option<Turn>, PaceError>;
 
-    /// Nobody has a turn for so long.
+    /// No turn begins for so long, at most a minute.
     async fn hold(&self, pause: Duration) -> Result<(), PaceError>;
 }
 
@@ -64,6 +67,6 @@ impl<T: Turns> Pace for SharedPace<T> {
     }
 
     async fn hold(&self, pause: Duration) -> Result<(), PaceError> {
-        self.0.hold(pause).await
+        self.0.hold(pause.min(LONGEST_HOLD)).await
     }
 }

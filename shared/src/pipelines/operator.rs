@@ -32,7 +32,8 @@ pub async fn purge(
     versions: bool,
 ) -> Result<Option<Purged>, UnitError> {
     let Some(pointer) = records::one(&engine.db, pmid).await? else { return Ok(None) };
-    let now = clock::now();
+    // By the clock that fetched records are dated by: one that is ahead would keep the record out until then.
+    let now = db::clock::now(&engine.db).await?;
     let source = Source { api: "operator".to_owned(), endpoint: reason.to_owned(), http_status: 0, http_etag: None };
     let order = RecordOrder {
         version: EVERY_VERSION,

@@ -4,9 +4,10 @@ use sqlx::PgPool;
 
 use super::pubmed_sync::{IncrementalParams, ParamError, submit_incremental};
 use crate::db::DbError;
+use crate::db::clock::pull_back_syncs;
 use crate::ingest::Engine;
 use crate::jobs::{Limits, Submission, Submitted};
-use crate::syncs::{self, BindError};
+use crate::syncs::{self, BindError, DueTopic};
 use crate::words::config::TopicSetting;
 
 /// Who submits them.
@@ -57,11 +58,19 @@ pub async fn add_configured(db: &PgPool, configured: &[TopicSetting]) -> Result<
     Ok(())
 }
 
-/// Submits an incremental sync for each due topic; answers the jobs that are new. A topic that cannot
-/// be submitted keeps no other waiting.
+/// Names the job of a slot, or another try of it: the same for all who look until that has ended.
+fn slot_key(topic: &DueTopic) -> String {
+    let slot = format!("topic:{}:{}", topic.query_key, topic.slot_at.timestamp());
+    topic.failed_at.map_or(slot.clone(), |failed_at| format!("{slot}:{}", failed_at.timestamp_micros()))
+}
+
+/// Submits an incremental sync for each due topic, and for each whose last run failed a while ago; returns the jobs
+/// that are new. A topic that cannot be submitted keeps no other waiting.
 pub async fn submit_due(engine: &Engine, limits: Limits, ttl_hours: i16) -> Result<Vec<uuid::Uuid>, DbError> {
     let db = &engine.db;
     let mut made = Vec::new();
+    // A slot in the future would never come.
+    pull_back_syncs(db).await?;
     let due = syncs::due_topics(db).await?;
     for topic in due {
         let params = match IncrementalParams::new(&topic.query, Some(&topic.query_key), None, None) {
@@ -71,7 +80,7 @@ pub async fn submit_due(engine: &Engine, limits: Limits, ttl_hours: i16) -> Resu
                 continue;
             }
         };
-        let slot = format!("topic:{}:{}", topic.query_key, topic.slot_at.timestamp());
+        let slot = slot_key(&topic);
         let submitted = submit_incremental(db, &params, limits, |submission| Submission {
             idempotency_key: Some(slot),
             principal: PRINCIPAL.to_owned(),

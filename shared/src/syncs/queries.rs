@@ -24,6 +24,30 @@ pub struct SyncQuery {
     pub last_job_id: Option<Uuid>,
     /// When that ended.
     pub last_run_at: Option<DateTime<Utc>>,
+    /// When a run last succeeded.
+    pub last_success_at: Option<DateTime<Utc>>,
+    /// Runs that failed since then.
+    pub failed_runs: i32,
+    /// The last failure, also when a run has succeeded since.
+    pub last_failure: Option<RunFailure>,
+}
+
+/// How a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunFailure {
+    /// When it ended.
+    pub at: DateTime<Utc>,
+    /// The stable code of the unit that failed first.
+    pub error_code: String,
+    /// What was wrong.
+    pub message: String,
+}
+
+impl RunFailure {
+    /// Of the columns that hold one.
+    pub(super) fn of(at: Option<DateTime<Utc>>, code: Option<String>, message: Option<String>) -> Option<Self> {
+        Some(Self { at: at?, error_code: code.unwrap_or_default(), message: message.unwrap_or_default() })
+    }
 }
 
 impl SyncQuery {
@@ -43,6 +67,11 @@ struct Row {
     resume: Option<serde_json::Value>,
     last_job_id: Option<Uuid>,
     last_run_at: Option<DateTime<Utc>>,
+    last_success_at: Option<DateTime<Utc>>,
+    failed_runs: i32,
+    failed_at: Option<DateTime<Utc>>,
+    failure_code: Option<String>,
+    failure_message: Option<String>,
 }
 
 impl From<Row> for SyncQuery {
@@ -54,6 +83,9 @@ impl From<Row> for SyncQuery {
             resume: row.resume.and_then(|resume| serde_json::from_value(resume).ok()),
             last_job_id: row.last_job_id,
             last_run_at: row.last_run_at,
+            last_success_at: row.last_success_at,
+            failed_runs: row.failed_runs,
+            last_failure: RunFailure::of(row.failed_at, row.failure_code, row.failure_message),
         }
     }
 }
@@ -99,9 +131,41 @@ pub async fn queries(db: &PgPool) -> Result<Vec<SyncQuery>, DbError> {
     Ok(rows.into_iter().map(SyncQuery::from).collect())
 }
 
-/// Moves both watermarks forward to an instant, never back, and notes it.
+/// Moves both watermarks forward to an instant, never back, and notes it. An instant in the future is that of a clock
+/// that was ahead when the run was planned: until when the query was really walked is not known, so nothing moves, and
+/// the next run walks the same days again.
 pub async fn advance(db: &mut PgConnection, key: &str, job: JobId, to: DateTime<Utc>) -> Result<(), DbError> {
-    sqlx::query(include_str!("advance.sql")).bind(key).bind(to).bind(job.0).execute(db).await?;
+    let is_ahead: bool =
+        sqlx::query_scalar(include_str!("advance.sql")).bind(key).bind(to).bind(job.0).fetch_one(db).await?;
+    if is_ahead {
+        tracing::warn!(query_key = key, %to, "a run was planned by a clock that was ahead: its watermark is not moved");
+    }
+    Ok(())
+}
+
+/// Notes that the run which just ended succeeded.
+pub async fn note_success(db: &mut PgConnection, key: &str) -> Result<(), DbError> {
+    sqlx::query("update sync_queries set last_success_at = now(), failed_runs = 0 where query_key = $1")
+        .bind(key)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Notes that a run failed, and how: by the first of its units that did.
+pub async fn note_failure(db: &mut PgConnection, key: &str, job: JobId) -> Result<(), DbError> {
+    sqlx::query(
+        "update sync_queries q set last_job_id = $2, last_run_at = now(), failed_at = now(), \
+         failed_runs = failed_runs + 1, failure_code = u.error_code, failure_message = u.error_message \
+         from (select 1) as one left join lateral ( \
+             select error_code, error_message from ingestion_work_units \
+             where job_id = $2 and status = 'failed' order by phase, seq limit 1) u on true \
+         where query_key = $1",
+    )
+    .bind(key)
+    .bind(job.0)
+    .execute(db)
+    .await?;
     Ok(())
 }
 

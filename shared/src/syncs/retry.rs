@@ -27,13 +27,15 @@ pub struct RetryRow {
     pub last_failed_at: DateTime<Utc>,
 }
 
-/// The PMIDs that a query tries again.
+/// The PMIDs that a query tries again, those tried longest ago first: however few of them a run takes, each has its
+/// turn.
 pub async fn retries_of(db: &PgPool, query_key: &str) -> Result<Vec<Pmid>, DbError> {
-    let rows: Vec<String> =
-        sqlx::query_scalar("select pmid from sync_retry where query_key = $1 order by length(pmid), pmid")
-            .bind(query_key)
-            .fetch_all(db)
-            .await?;
+    let rows: Vec<String> = sqlx::query_scalar(
+        "select pmid from sync_retry where query_key = $1 order by last_failed_at, length(pmid), pmid",
+    )
+    .bind(query_key)
+    .fetch_all(db)
+    .await?;
     Ok(rows.iter().filter_map(|pmid| Pmid::parse(pmid).ok()).collect())
 }
 

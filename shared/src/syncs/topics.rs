@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
+use super::queries::RunFailure;
 use crate::db::DbError;
 
 /// A topic.
-#[derive(Clone, Debug, FromRow, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct Topic {
     /// Its key.
     pub query_key: String,
@@ -18,6 +19,45 @@ pub struct Topic {
     pub priority: i16,
     /// The last slot for which there is a job.
     pub last_slot_at: Option<DateTime<Utc>>,
+    /// When a run of its query last succeeded.
+    pub last_success_at: Option<DateTime<Utc>>,
+    /// Runs that failed since then.
+    pub failed_runs: i32,
+    /// The last failure, also when a run has succeeded since.
+    pub last_failure: Option<RunFailure>,
+    /// When it is tried again because its last run failed.
+    pub next_try_at: Option<DateTime<Utc>>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    query_key: String,
+    query: String,
+    every_secs: i32,
+    priority: i16,
+    last_slot_at: Option<DateTime<Utc>>,
+    last_success_at: Option<DateTime<Utc>>,
+    failed_runs: i32,
+    failed_at: Option<DateTime<Utc>>,
+    failure_code: Option<String>,
+    failure_message: Option<String>,
+    next_try_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for Topic {
+    fn from(row: Row) -> Self {
+        Self {
+            query_key: row.query_key,
+            query: row.query,
+            every_secs: row.every_secs,
+            priority: row.priority,
+            last_slot_at: row.last_slot_at,
+            last_success_at: row.last_success_at,
+            failed_runs: row.failed_runs,
+            last_failure: RunFailure::of(row.failed_at, row.failure_code, row.failure_message),
+            next_try_at: row.next_try_at,
+        }
+    }
 }
 
 /// A topic whose time has come.
@@ -31,6 +71,8 @@ pub struct DueTopic {
     pub priority: i16,
     /// The slot: the same for everybody who looks within it, so that it makes one job.
     pub slot_at: DateTime<Utc>,
+    /// When the last run of this slot failed: this is another try.
+    pub failed_at: Option<DateTime<Utc>>,
 }
 
 /// Makes a bound key a topic, or changes how often it is synced. Answers false when nothing changed.
@@ -56,15 +98,11 @@ pub async fn remove_topic(db: &PgPool, query_key: &str) -> Result<bool, DbError>
 
 /// All topics.
 pub async fn topics(db: &PgPool) -> Result<Vec<Topic>, DbError> {
-    Ok(sqlx::query_as(
-        "select t.query_key, q.query, t.every_secs, t.priority, t.last_slot_at \
-         from sync_topics t join sync_queries q using (query_key) order by t.query_key",
-    )
-    .fetch_all(db)
-    .await?)
+    let rows: Vec<Row> = sqlx::query_as(include_str!("topics.sql")).fetch_all(db).await?;
+    Ok(rows.into_iter().map(Topic::from).collect())
 }
 
-/// Topics without a job for the slot that the database's clock is in.
+/// Topics without a job for the slot that the database's clock is in, and those whose last run failed a while ago.
 pub async fn due_topics(db: &PgPool) -> Result<Vec<DueTopic>, DbError> {
     Ok(sqlx::query_as(include_str!("due_topics.sql")).fetch_all(db).await?)
 }
@@ -81,7 +119,7 @@ pub async fn mark_slot(db: &PgPool, query_key: &str, slot_at: DateTime<Utc>) -> 
     Ok(())
 }
 
-/// Seconds since the topic that was synced longest ago ended a run; nothing without topics.
+/// Seconds since the last success of the topic whose last success is longest ago; nothing without topics.
 pub async fn oldest_topic_secs(db: &PgPool) -> Result<Option<f64>, DbError> {
     Ok(sqlx::query_scalar(include_str!("oldest_topic.sql")).fetch_one(db).await?)
 }

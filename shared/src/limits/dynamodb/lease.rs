@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
-use super::{LimitsTable, TableError, Updated, now_ms, number, read_number, send};
+use super::{LimitsTable, TableError, Updated, now_ms, number, read_number, send, too_far};
 
 /// A held lease. Its version grows with every holder: a fencing token for whatever it protects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,18 +19,22 @@ fn until(longest: Duration) -> i64 {
 }
 
 impl LimitsTable {
-    /// The lease of a name for so long; nothing while somebody else holds it.
+    /// The lease of a name for so long; nothing while another holds it. One that runs longer than that by more than a
+    /// minute was written by a clock that was ahead, and is over.
     pub async fn take_lease(&self, name: &str, longest: Duration) -> Result<Option<Lease>, TableError> {
         // Its own: when the answer is lost, the SDK asks again, and must not find itself in the way.
         let owner = uuid::Uuid::new_v4().simple().to_string();
         let update = self.update("lease", name).await;
         let update = update
             .update_expression("SET #owner = :owner, expires_ms = :until ADD version :one")
-            .condition_expression("attribute_not_exists(expires_ms) OR expires_ms < :now OR #owner = :owner")
+            .condition_expression(
+                "attribute_not_exists(expires_ms) OR expires_ms < :now OR expires_ms > :far OR #owner = :owner",
+            )
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", AttributeValue::S(owner))
             .expression_attribute_values(":until", number(until(longest)))
             .expression_attribute_values(":now", number(now_ms()))
+            .expression_attribute_values(":far", number(too_far(now_ms(), longest)))
             .expression_attribute_values(":one", number(1))
             .return_values(ReturnValue::UpdatedNew);
         Ok(match send(update).await? {

@@ -7,7 +7,9 @@
 //! | `lease#{name}` | `version`, `owner`, `expires_ms` | who does what only one may do |
 //!
 //! Times are milliseconds since 1970 by the clock of whoever writes them; conditions compare stored values only, so
-//! a clock that is wrong by a little wastes turns and lets nobody pass.
+//! a clock that is wrong by a little wastes turns and lets no request pass early. What a clock wrote that was ahead by more
+//! than a minute is not believed: slots and leases that run too long are over, turns are pulled back once they did not
+//! change for a minute.
 
 mod lease;
 mod pace;
@@ -81,6 +83,11 @@ fn read_number(item: Option<&Item>, name: &str) -> Option<i64> {
 
 fn now_ms() -> i64 {
     clock::now().timestamp_millis()
+}
+
+/// Nothing that is held for `longest` at most ends later than this, by any clock that is right to a minute.
+fn too_far(now: i64, longest: std::time::Duration) -> i64 {
+    now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX)).saturating_add(60_000)
 }
 
 /// What an update with a condition came to.

@@ -1,12 +1,13 @@
 //! Turns for requests to a server: one item, starts spaced evenly, no burst.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::{LimitsTable, TableError, Updated, now_ms, number, read_number, send};
-use crate::limits::pace::{SharedPace, Turn, Turns};
+use crate::limits::pace::{LONGEST_HOLD, SharedPace, Turn, Turns};
 use crate::pubmed::eutils::{PaceError, gap};
 
 /// How often a turn is tried for while others change the item at the same moment.
@@ -19,7 +20,14 @@ impl DynamoPace {
     /// The pace of `upstream` (a short name) with so many requests a second.
     pub fn new(table: LimitsTable, upstream: impl Into<String>, per_second: u32) -> Self {
         let gap_ms = i64::try_from(gap(per_second).as_micros().div_ceil(1000)).unwrap_or(i64::MAX);
-        Self(DynamoTurns { table, upstream: upstream.into(), gap_ms })
+        Self(DynamoTurns { table, upstream: upstream.into(), gap_ms, patience: LONGEST_HOLD, ahead: Mutex::default() })
+    }
+
+    /// The same that believes an item which lies too far ahead for so long only.
+    #[must_use]
+    pub fn patient_for(mut self, patience: Duration) -> Self {
+        self.0.patience = patience;
+        self
     }
 }
 
@@ -29,9 +37,45 @@ pub struct DynamoTurns {
     table: LimitsTable,
     upstream: String,
     gap_ms: i64,
+    patience: Duration,
+    /// An item further ahead than any turn or hold, and since when it was seen so.
+    ahead: Mutex<Option<(i64, Instant)>>,
 }
 
 impl DynamoTurns {
+    /// Whether a clock that was ahead wrote the item: it lies further ahead than any turn or hold, and did not change
+    /// all the while. The table has no clock of its own. If it is the clock of this process that is behind, the others
+    /// take turns, so the item changes, and their pace is left alone.
+    fn is_wrong(&self, next: i64, now: i64) -> bool {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if next <= now.saturating_add(millis(LONGEST_HOLD)).saturating_add(self.gap_ms) {
+            *ahead = None;
+            return false;
+        }
+        match *ahead {
+            Some((seen, since)) if seen == next => since.elapsed() >= self.patience,
+            _ => {
+                *ahead = Some((next, Instant::now()));
+                self.patience.is_zero()
+            }
+        }
+    }
+
+    /// Pulls an item back to the present, unless it has changed.
+    async fn pull_back(&self, next: i64, now: i64) -> Result<(), TableError> {
+        let update = self.table.update("pace", &self.upstream).await;
+        let update = update
+            .update_expression("SET next_ms = :now")
+            .condition_expression("next_ms = :seen")
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":seen", number(next));
+        if let Updated::Done(_) = send(update).await? {
+            let (upstream, secs) = (&self.upstream, (next - now) / 1000);
+            tracing::warn!(upstream, secs, "turns were in the future by a wrong clock: they were pulled back");
+        }
+        Ok(())
+    }
+
     /// The turn after all that are taken, while there are such: an addition that nobody's other addition disturbs.
     async fn queue_up(&self, now: i64, latest: i64) -> Result<Updated, TableError> {
         let update = self.table.update("pace", &self.upstream).await;
@@ -58,6 +102,10 @@ impl DynamoTurns {
     }
 }
 
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn unavailable(error: TableError) -> PaceError {
     PaceError::Unavailable(Box::new(error))
 }
@@ -67,7 +115,7 @@ impl Turns for DynamoTurns {
     async fn take(&self, longest: Duration) -> Result<Option<Turn>, PaceError> {
         for _ in 0..TRIES {
             let (asked, now) = (Instant::now(), now_ms());
-            let latest = now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX));
+            let latest = now.saturating_add(millis(longest));
             // A turn that is over before the answer came is late by that.
             let turn = |start: i64| {
                 let at = asked + Duration::from_millis(u64::try_from(start - now).unwrap_or(0));
@@ -78,10 +126,14 @@ impl Turns for DynamoTurns {
                     let next = read_number(Some(&item), "next_ms").unwrap_or(latest);
                     return Ok(Some(turn(next - self.gap_ms)));
                 }
-                Updated::Refused(item) if read_number(item.as_ref(), "next_ms").is_some_and(|next| next > latest) => {
-                    return Ok(None);
-                }
-                Updated::Refused(_) => {}
+                Updated::Refused(item) => match read_number(item.as_ref(), "next_ms") {
+                    Some(next) if self.is_wrong(next, now) => {
+                        self.pull_back(next, now).await.map_err(unavailable)?;
+                        continue;
+                    }
+                    Some(next) if next > latest => return Ok(None),
+                    _ => {}
+                },
             }
             if let Updated::Done(_) = self.begin(now).await.map_err(unavailable)? {
                 return Ok(Some(turn(now)));
@@ -91,7 +143,7 @@ impl Turns for DynamoTurns {
     }
 
     async fn hold(&self, pause: Duration) -> Result<(), PaceError> {
-        let until = now_ms().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+        let until = now_ms().saturating_add(millis(pause));
         let update = self.table.update("pace", &self.upstream).await;
         let update = update
             .update_expression("SET next_ms = :until")

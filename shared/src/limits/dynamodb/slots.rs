@@ -1,13 +1,13 @@
 //! Slots of a tool with a scarce upstream: so many calls at a time in the whole fleet.
 //!
 //! A holder that dies frees its slot when its time is up: expiry is looked at here, never left to the table's TTL,
-//! which deletes days later.
+//! which deletes days later. A time further ahead than a slot is held was written by a wrong clock, and is up too.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 
-use super::{Item, LimitsTable, TableError, Updated, now_ms, number, send};
+use super::{Item, LimitsTable, TableError, Updated, now_ms, number, send, too_far};
 
 /// How often a slot is tried for while others change the item at the same moment.
 const TRIES: u32 = 20;
@@ -30,7 +30,7 @@ impl LimitsTable {
                 Updated::Done(_) => return Ok(Some(Slot { tool: tool.to_owned(), holder })),
                 // The first of all.
                 Updated::Refused(None) => self.begin_slots(tool).await?,
-                Updated::Refused(Some(item)) => match expired(&item, now) {
+                Updated::Refused(Some(item)) => match expired(&item, now, too_far(now, longest)) {
                     Some(dead) => self.drop_holder(tool, &dead.0, Some(dead.1)).await?,
                     None if holders(&item).is_none() => self.begin_slots(tool).await?,
                     None => return Ok(None),
@@ -87,9 +87,9 @@ fn holders(item: &Item) -> Option<&Item> {
 }
 
 /// A holder whose time is up.
-fn expired(item: &Item, now: i64) -> Option<(String, i64)> {
+fn expired(item: &Item, now: i64, too_far: i64) -> Option<(String, i64)> {
     holders(item)?.iter().find_map(|(holder, expires)| {
         let expires = expires.as_n().ok()?.parse().ok()?;
-        (expires < now).then(|| (holder.clone(), expires))
+        (expires < now || expires > too_far).then(|| (holder.clone(), expires))
     })
 }

@@ -59,7 +59,9 @@ impl Origin {
         let is_unknown = self.as_of == DateTime::<Utc>::default() && self.file_number > 0;
         let end_of_day = |day: chrono::NaiveDate| day.and_hms_opt(23, 59, 59).map(|at| at.and_utc());
         let as_of = if is_unknown { item.newest_revision.and_then(end_of_day) } else { None };
-        as_of.unwrap_or(self.as_of).min(clock::now())
+        let as_of = as_of.unwrap_or(self.as_of);
+        // What was fetched is dated by the database's clock.
+        if self.source.api == BULK_FILE { as_of.min(clock::now()) } else { as_of }
     }
 
     fn position(&self, item: &RawItem) -> i64 {

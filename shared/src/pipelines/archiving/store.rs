@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::Origin;
 use super::prepare::{Prepared, PreparedDraft};
 use super::versions;
 use crate::archive::{Draft, PutOutcome};
-use crate::ingest::{Batch, Engine, Line, Rejected, UnitContext, UnitError};
+use crate::ingest::{Batch, Engine, Line, Rejected, UnitContext, UnitError, Whole};
 use crate::pubmed::is_retracted;
 use crate::records::{Accepted, PointerStamp};
 use crate::words::{Outcome, Reason, SkipReason};
@@ -61,9 +62,21 @@ pub async fn store_records(engine: &Engine, prepared: Vec<Prepared>) -> Result<V
         for (line, arrival) in arrivals {
             versions::apply(engine, &origin.source, fetched_at, arrival).await?.settle(&mut batch, line);
         }
+        batch.whole = whole(&batch.lines, &origin);
         answered.push(batch);
     }
     Ok(answered)
+}
+
+/// The records of a batch that came whole and are not older than what is archived.
+fn whole(lines: &[Line], origin: &Origin) -> Vec<Whole> {
+    let is_whole = |line: &&Line| match line.outcome {
+        Outcome::Archived | Outcome::Deleted => true,
+        Outcome::Skipped => line.reason != Some(Reason::Skip(SkipReason::Older)),
+        Outcome::Failed | Outcome::Missing => false,
+    };
+    let of = |pmid| Whole { pmid, as_of: origin.as_of, file_number: origin.file_number };
+    lines.iter().filter(is_whole).filter_map(|line| line.pmid.map(of)).collect()
 }
 
 /// What a record's line says once its object is stored, or another was found there.

@@ -13,6 +13,7 @@ use sqlx::{PgConnection, PgPool};
 use super::{Sources, parse};
 use crate::archive::Source;
 use crate::db::DbError;
+use crate::db::clock::Reading;
 use crate::ingest::{self, Batch, BatchRows, Line, NewUnit, Plan, UnitContext, UnitError};
 use crate::pipelines::archiving::{self, EFETCH, Origin, Raw, RawItem, What};
 use crate::pubmed::eutils::{Client, EutilsError, Fault, RecordSet, Returned};
@@ -79,6 +80,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
         return Ok(());
     }
     context.check().await?;
+    let clock = Reading::take(&context.engine.db).await?;
     let max_record_bytes = context.engine.archive.max_record_bytes();
     let requests = wanted.chunks(sources.request_records).map(|pmids| fetch(&sources.client, pmids, max_record_bytes));
     let answers = try_join_all(requests).await?;
@@ -89,7 +91,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
     let mut batch = Batch { cursor: json!(cursor), work: count(wanted), rows, ..Batch::default() };
     for Answers { sets, absent } in answers {
         for set in sets {
-            let (origin, raw) = raw_of(set, &numbers);
+            let (origin, raw) = raw_of(Set { as_of: clock.of(set.as_of), ..set }, &numbers);
             prepared.push(archiving::prepare(&context.engine, origin, &raw).await?);
         }
         batch.lines.extend(absent.iter().map(|pmid| Line {
@@ -106,6 +108,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
         batch.found_again.extend(stored.found_again);
         batch.advances.extend(stored.advances);
         batch.versions.extend(stored.versions);
+        batch.whole.extend(stored.whole);
     }
     debug_assert_eq!(batch.lines.len(), wanted.len(), "each PMID has one outcome");
     crate::words::crash::point("after_put");

@@ -19,11 +19,12 @@ pub use params::{IncrementalParams, OVERLAP_DAYS, ParamError, SyncParams};
 use search::Wanted;
 pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
 
+use crate::db::clock::pull_back_syncs;
 use crate::ingest::{Lease, Pipeline, Plan, UnitContext, UnitError};
 use crate::jobs::{Job, JobState};
 use crate::pubmed::eutils::Client;
-use crate::syncs::{self, RunPlan, Start, Stop};
-use crate::words::{ErrorCode, JobId, clock};
+use crate::syncs::{self, Found, RunPlan, Start, Stop};
+use crate::words::{ErrorCode, JobId, Pmid, clock};
 
 /// The tool that syncs a query or PMIDs once.
 pub const SYNC: &str = "pubmed.sync";
@@ -156,6 +157,8 @@ impl Pipeline for PubmedSyncIncremental {
         let params: IncrementalParams = parse(&context.lease.params)?;
         let (db, job) = (&context.engine.db, context.lease.job);
         if context.lease.phase == SEARCH {
+            // From a watermark in the future nothing would be walked.
+            pull_back_syncs(db).await?;
             let known = syncs::bind(db, &params.query_key, &params.query).await.map_err(|error| match error {
                 syncs::BindError::Db(error) => error.into(),
                 other @ syncs::BindError::OtherQuery { .. } => {
@@ -173,6 +176,8 @@ impl Pipeline for PubmedSyncIncremental {
         let limit = params.limit.unwrap_or(i64::MAX);
         // One more than wanted: it says where the next run goes on.
         let mut found = syncs::take_found(db, job, limit.saturating_add(1)).await?;
+        let mut retries = syncs::retries_of(db, &run.query_key).await?;
+        let limit = share_limit(limit, &mut retries, &mut found);
         let left = usize::try_from(limit).ok().filter(|limit| found.len() > *limit).and_then(|_| found.pop());
         let stop = match left {
             Some(left) => {
@@ -182,7 +187,6 @@ impl Pipeline for PubmedSyncIncremental {
             None => run.stopped_at.map(|place| Stop { place, after: 0 }),
         };
         syncs::save_stop(db, job, stop).await?;
-        let retries = syncs::retries_of(db, &run.query_key).await?;
         Ok(fetch::plan(&retries, &found, self.0.unit_records))
     }
 
@@ -211,6 +215,9 @@ impl Pipeline for PubmedSyncIncremental {
     async fn ended(&self, db: &mut PgConnection, job: &Job, state: JobState) -> Result<Map<String, Value>, UnitError> {
         let id = job.job_id();
         syncs::forget_found(db, id).await?;
+        if let (JobState::Failed, Some(key)) = (state, &job.query_key) {
+            syncs::note_failure(db, key, id).await?;
+        }
         let Some(run) = syncs::run(&mut *db, id).await? else { return Ok(Map::new()) };
         let mut resume = None;
         if state == JobState::Succeeded {
@@ -221,6 +228,9 @@ impl Pipeline for PubmedSyncIncremental {
             }
         }
         syncs::finish_run(db, &run.query_key, id, resume).await?;
+        if state == JobState::Succeeded {
+            syncs::note_success(db, &run.query_key).await?;
+        }
         let after = syncs::one(&mut *db, &run.query_key).await?.map(|known| known.watermarks);
         Ok(Map::from_iter([
             ("query_key".to_owned(), json!(run.query_key)),
@@ -240,6 +250,17 @@ impl Pipeline for PubmedSyncIncremental {
         let failed = !fetch::failed_pmids(db, job.job_id()).await?.is_empty();
         Ok((failed || job.state != JobState::Succeeded).then(|| job.params.clone()))
     }
+}
+
+/// Cuts what is tried again and what was found to a limit together, and returns how many of the latter may be fetched;
+/// one more of them is left, to tell where the next run goes on. Where there is more of both, what is tried again has
+/// half of the places: it comes first, and yet does not keep the run from getting on.
+fn share_limit(limit: i64, retries: &mut Vec<Pmid>, found: &mut Vec<Found>) -> i64 {
+    let places = usize::try_from(limit).unwrap_or(usize::MAX);
+    retries.truncate(places.div_ceil(2).max(places.saturating_sub(found.len())));
+    let left = places - retries.len();
+    found.truncate(left.saturating_add(1));
+    i64::try_from(left).unwrap_or(i64::MAX)
 }
 
 async fn run_of(db: &PgPool, job: JobId) -> Result<syncs::Run, UnitError> {

@@ -1,0 +1,220 @@
+//! What a sync that failed in part leaves behind: the list of what is tried again, quarantine, and watermarks.
+
+use std::sync::Arc;
+
+use chrono::Days;
+use shared::ingest::{self, Claim, Engine, Lease, Settings, Worker, finalise};
+use shared::jobs::{self, JobState};
+use shared::pipelines::pubmed_sync::{IncrementalParams, SyncParams};
+use shared::syncs;
+use shared::words::{ErrorCode, WorkerId};
+use simulator::{Corpus, Fault, Faults, Options, Simulator, Spread};
+use sqlx::PgPool;
+use tests::sync::{
+    at, client, day, engine, finish, incremental, number, pmid, settings, simulator, start_incremental, sync,
+};
+
+const NOW: &str = "2026-03-10T17:00:00Z";
+const DAMAGED: &str =
+    "<PubmedArticle><MedlineCitation><PMID Version=\"1\">1004</PMID><x></MedlineCitation></PubmedArticle>";
+
+async fn corpus(count: u32) -> (Simulator, Engine) {
+    let corpus = Corpus::generated(day("2026-03-10"), 1000, count, 1, Spread::Even(30));
+    let simulator = simulator(corpus, Options::default()).await;
+    let engine = engine(tests::engine::pool(6).await, client(settings(&simulator)), Settings::default());
+    (simulator, engine)
+}
+
+fn of_all(limit: Option<i64>) -> IncrementalParams {
+    IncrementalParams::new("all", Some("all"), Some(2), limit).expect("fine")
+}
+
+async fn quarantined(db: &PgPool) -> Vec<Option<String>> {
+    ingest::quarantined(db, None, 100).await.expect("listed").into_iter().map(|entry| entry.pmid).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_counts_what_is_tried_again_too() {
+    let (simulator, engine) = corpus(400).await;
+    let tenth = |limit| IncrementalParams::new("tenth", Some("tenth"), Some(2), Some(limit)).expect("fine");
+    syncs::bind(&engine.db, "tenth", "tenth").await.expect("bound");
+    // Most of them are none that the query lists: only the list of what failed leads to them.
+    sqlx::query(
+        "insert into sync_retry (query_key, pmid, reason) \
+         select 'tenth', n::text, 'damaged' from generate_series(1000, 1299) n",
+    )
+    .execute(&engine.db)
+    .await
+    .expect("listed");
+    let fetches = || simulator.arrivals().iter().filter(|arrival| arrival.endpoint == "efetch").count();
+    for limit in [1, 5] {
+        let before = fetches();
+        let run = incremental(&engine, &tenth(limit), at(NOW)).await;
+        assert!((1..=limit).contains(&number(&run, "requested")), "{:?}", run.result);
+        // Units of five, requests of three.
+        assert!(fetches() - before <= 3, "{limit}");
+        assert_eq!(run.result.expect("a result")["more"], true);
+    }
+    // New records have their part of the places, so the walk ends long before the list does.
+    let mut runs = 0;
+    loop {
+        let run = incremental(&engine, &tenth(6), at(NOW)).await;
+        assert!(number(&run, "requested") <= 6);
+        if run.result.expect("a result")["more"] == false {
+            break;
+        }
+        runs += 1;
+        assert!(runs < 20, "forty records, three a run");
+    }
+    assert!(syncs::retry_list(&engine.db, 1).await.expect("listed").1 > 150);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_damaged_leaves_quarantine_when_it_comes_whole() {
+    let (simulator, engine) = corpus(10).await;
+    let asked = SyncParams::of_pmids((1000..1010).map(pmid).collect(), None).expect("fine");
+    // Damaged before it is archived, and archived later.
+    simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(DAMAGED));
+    sync(&engine, &asked).await;
+    assert_eq!(quarantined(&engine.db).await, [Some("1004".to_owned())]);
+    sync(&engine, &SyncParams::of_pmids(vec![pmid(1005)], None).expect("fine")).await;
+    assert_eq!(quarantined(&engine.db).await.len(), 1, "another record changes nothing");
+    simulator.corpus().entry(1004).expect("there").xml = None;
+    let mended = sync(&engine, &asked).await;
+    assert_eq!(number(&mended, "archived"), 1);
+    assert_eq!(quarantined(&engine.db).await, []);
+    // Damaged when it is archived already, and unchanged later.
+    simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(DAMAGED));
+    sync(&engine, &asked).await;
+    assert_eq!(quarantined(&engine.db).await.len(), 1);
+    simulator.corpus().entry(1004).expect("there").xml = None;
+    let unchanged = sync(&engine, &asked).await;
+    assert_eq!(number(&unchanged, "archived"), 0);
+    assert_eq!(quarantined(&engine.db).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_damaged_later_stays_in_quarantine() {
+    let (simulator, engine) = corpus(10).await;
+    let asked = SyncParams::of_pmids(vec![pmid(1004)], None).expect("fine");
+    simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(DAMAGED));
+    sync(&engine, &asked).await;
+    // As if it had been fetched after what comes whole now.
+    sqlx::query("update quarantine set as_of = as_of + interval '1 hour'").execute(&engine.db).await.expect("set");
+    simulator.corpus().entry(1004).expect("there").xml = None;
+    assert_eq!(number(&sync(&engine, &asked).await, "archived"), 1);
+    assert_eq!(quarantined(&engine.db).await.len(), 1, "it could be the newer state");
+    // Between two files their numbers decide, in one file time alone.
+    for (file, as_of, stays) in [(261_335, "1 hour", true), (0, "-1 hour", false)] {
+        sqlx::query("update quarantine set file_number = $1, as_of = now() + $2::interval")
+            .bind(file)
+            .bind(as_of)
+            .execute(&engine.db)
+            .await
+            .expect("set");
+        simulator.corpus().revise(1004);
+        assert_eq!(number(&sync(&engine, &asked).await, "archived"), 1);
+        assert_eq!(quarantined(&engine.db).await.len(), usize::from(stays), "{file} {as_of}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_record_that_does_not_come_is_looked_for_for_a_day_at_least() {
+    let (simulator, engine) = corpus(6).await;
+    simulator.corpus().entry(1002).expect("there").is_served = false;
+    incremental(&engine, &of_all(None), at(NOW)).await;
+    for run in 1..=6 {
+        incremental(&engine, &of_all(None), at(NOW) + Days::new(60 + run)).await;
+        assert_eq!(syncs::retry_list(&engine.db, 10).await.expect("listed").1, 1, "after run {run} of the same hour");
+    }
+    simulator.corpus().entry(1002).expect("there").is_served = true;
+    let back = incremental(&engine, &of_all(None), at(NOW) + Days::new(70)).await;
+    assert_eq!(number(&back, "archived"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_left_out_of_one_answer_is_asked_for_again_at_once() {
+    let (simulator, engine) = corpus(9).await;
+    let asked = SyncParams::of_pmids((1000..1003).map(pmid).collect(), None).expect("fine");
+    *simulator.faults() = Faults::scripted([Some(Fault::Short)]);
+    let job = sync(&engine, &asked).await;
+    assert_eq!((number(&job, "archived"), number(&job, "missing")), (3, 0), "{:?}", simulator.faults().shown);
+    assert_eq!(simulator.faults().shown.get("Short"), Some(&1));
+}
+
+/// A unit that failed for good holds the watermarks before its first day, whatever was done after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_unit_is_not_treated_as_done() {
+    let (simulator, engine) = corpus(30).await;
+    let start = at("2026-02-20T17:00:00Z");
+    incremental(&engine, &of_all(None), start).await;
+    let before = syncs::one(&engine.db, "all").await.expect("read").expect("bound").watermarks;
+    {
+        let mut corpus = simulator.corpus();
+        for (n, today) in ["2026-03-01", "2026-03-03", "2026-03-05", "2026-03-07"].into_iter().enumerate() {
+            corpus.today = day(today);
+            for number in 0..5 {
+                corpus.add(20_000 + u32::try_from(n).expect("small") * 10 + number, "new");
+            }
+        }
+        corpus.today = day("2026-03-10");
+    }
+    let job = start_incremental(&engine, &of_all(None), at(NOW)).await;
+    let worker = Worker::new(engine.clone(), None).expect("a worker");
+    let planned = async || -> bool {
+        sqlx::query_scalar(
+            "select exists (select from ingestion_work_units where job_id = $1 and phase = 'fetch' and seq > 0)",
+        )
+        .bind(job.0)
+        .fetch_one(&engine.db)
+        .await
+        .expect("asked")
+    };
+    while !planned().await {
+        worker.run_one(Some(job)).await.expect("works");
+    }
+    let (worker_id, tools) = (WorkerId::new(), engine.tools());
+    let claim = Claim { worker: &worker_id, hostname: "h", tools: &tools, unit: None, job: Some(job) };
+    let mut lease = Lease::claim(&engine.db, &engine.settings, claim.clone()).await.expect("claims").expect("a unit");
+    let mut held = Vec::new();
+    // One in the middle: what comes before it is done, and what comes after it.
+    while lease.input["first"]["day"] != "2026-03-03" {
+        held.push(lease);
+        lease = Lease::claim(&engine.db, &engine.settings, claim.clone()).await.expect("claims").expect("a unit");
+    }
+    lease.start(&engine.db).await.expect("starts");
+    lease.fail(&engine, ErrorCode::ArchiveError, "it cannot be stored", false).await.expect("failed");
+    for other in held {
+        other.hand_back(&engine).await.expect("given back");
+    }
+    worker.run_job(job).await.expect("works");
+    finalise(&engine, job).await.expect("finalised");
+    let ended = jobs::get(&engine.db, job).await.expect("read").expect("there");
+    assert_eq!(ended.state, JobState::Failed);
+    let after = syncs::one(&engine.db, "all").await.expect("read").expect("bound").watermarks;
+    let failed_day = syncs::start_of(day("2026-03-03"));
+    assert!(after.entry > before.entry, "what was done before it counts: {after:?}");
+    assert!(after.entry <= Some(failed_day) && after.modification <= Some(failed_day), "{after:?}");
+    let again = start_incremental(&engine, &of_all(None), at(NOW) + Days::new(1)).await;
+    let again = finish(&engine, again).await;
+    assert_eq!(again.state, JobState::Succeeded, "{:?}", again.error);
+    let live: i64 =
+        sqlx::query_scalar("select count(*) from pubmed_archive").fetch_one(&engine.db).await.expect("read");
+    assert_eq!(live, 50, "the next run fetches it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_records_with_one_pmid_the_newer_version_wins_in_either_order() {
+    for newer_first in [true, false] {
+        let (simulator, engine) = corpus(10).await;
+        let old = simulator.corpus().xml(1004).expect("served").into_owned();
+        let new = old.replace("<PMID Version=\"1\">1004</PMID>", "<PMID Version=\"2\">1004</PMID>");
+        assert_ne!(old, new, "the version is in it");
+        let both = if newer_first { format!("{new}{old}") } else { format!("{old}{new}") };
+        simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(both.as_str()));
+        let job = sync(&engine, &SyncParams::of_pmids(vec![pmid(1004)], None).expect("fine")).await;
+        assert_eq!((number(&job, "archived"), number(&job, "failed")), (1, 0), "{:?}", job.result);
+        let pointer = shared::records::one(&engine.db, pmid(1004)).await.expect("read").expect("there");
+        assert_eq!(pointer.content_hash, Some(shared::words::Sha256::of(new.as_bytes())), "{newer_first}");
+    }
+}
