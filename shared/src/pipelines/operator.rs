@@ -8,7 +8,7 @@ use crate::db;
 use crate::ingest::{self, Batch, Engine, Line, Quarantined, UnitError};
 use crate::pubmed::{Item, Splitter, identity};
 use crate::records;
-use crate::words::{EVERY_VERSION, ErrorCode, JobId, Outcome, Pmid, RecordOrder, Sha256, UnitId, clock};
+use crate::words::{EVERY_VERSION, ErrorCode, JobId, Outcome, Pmid, RecordOrder, Sha256, UnitId};
 
 /// What a purge did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
