@@ -16,8 +16,8 @@ pub mod mcp_rules;
 pub mod program;
 pub mod random;
 pub mod s3;
-pub mod slow_store;
 pub mod silent_proxy;
+pub mod slow_store;
 pub mod store_conformance;
 pub mod sync;
 

@@ -74,8 +74,84 @@ async fn a_job_is_submitted_waited_for_and_read_to_its_last_record() {
     assert_eq!(child.status, 202, "{}", child.body);
     let child = server.ended(child.body["job_id"].as_str().expect("an id")).await;
     assert_eq!((&child["parent_job_id"], &child["attempt"]), (&json!(job), &json!(2)));
-    assert_eq!((&child["result"]["requested"], &child["result"]["archived"]), (&json!(1), &json!(1)), "{child}");
+    let counts = ["requested", "archived", "missing"].map(|name| child["result"][name].as_i64());
+    assert_eq!(counts, [Some(2), Some(1), Some(1)], "what failed and what was not returned: {child}");
     assert_eq!(invariants::broken(&server.engine.db).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_as_careful_as_a_submission() {
+    let World { simulator, mut server } = plain().await;
+    server.work();
+    simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(
+        "<PubmedArticle><MedlineCitation><PMID Version=\"1\">1004</PMID><x></MedlineCitation></PubmedArticle>",
+    ));
+    let job = server.submit(&sync_of(1000..1009)).await;
+    assert_eq!(server.ended(&job).await["state"], "succeeded");
+    let path = format!("/v1/jobs/{job}/retry");
+    for (body, pointer) in
+        [(json!({ "idempotency": "x" }), "/idempotency"), (json!({ "idempotency_key": "" }), "/idempotency_key")]
+    {
+        let answer = server.post(&path, &body).await;
+        assert_eq!(
+            (answer.error().0, &answer.body["details"][0]["pointer"]),
+            (400, &json!(pointer)),
+            "{}",
+            answer.body
+        );
+    }
+    let keyed = async || server.send(server.request("POST", &path).header("idempotency-key", "again")).await;
+    let first = keyed().await;
+    assert_eq!(first.status, 202, "{}", first.body);
+    server.ended(first.body["job_id"].as_str().expect("an id")).await;
+    let second = keyed().await;
+    assert_eq!((second.status.as_u16(), &second.body["job_id"]), (200, &first.body["job_id"]), "the key counts");
+    // One key, another job.
+    let other = server.submit(&sync_of(1000..1003)).await;
+    assert_eq!(server.ended(&other).await["state"], "succeeded");
+    let nothing = server.post(&format!("/v1/jobs/{other}/retry"), &json!({})).await;
+    assert_eq!(nothing.error(), (400, "VALIDATION_ERROR"), "nothing failed: {}", nothing.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_is_given_only_where_more_follows() {
+    let World { simulator: _ncbi, mut server } = plain().await;
+    server.work();
+    let job = server.submit(&sync_of(1000..1002)).await;
+    server.ended(&job).await;
+    let logs = server.get(&format!("/v1/jobs/{job}/logs")).await.body;
+    let n = logs["total"].as_u64().expect("a number");
+    let exactly = server.get(&format!("/v1/jobs/{job}/logs?limit={n}")).await.body;
+    assert_eq!(exactly["next_cursor"], Value::Null, "{exactly}");
+    let fewer = server.get(&format!("/v1/jobs/{job}/logs?limit={}", n - 1)).await.body;
+    let cursor = fewer["next_cursor"].as_str().expect("more follows");
+    let rest = server.get(&format!("/v1/jobs/{job}/logs?cursor={cursor}")).await.body;
+    assert_eq!(rest["logs"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_route_ignores_a_query_parameter_that_it_does_not_know() {
+    let World { simulator: _ncbi, server } = plain().await;
+    let job = server.submit(&sync_of(1000..1002)).await;
+    for (method, path) in [
+        ("GET", "/openapi.json".to_owned()),
+        ("GET", "/llms.txt".to_owned()),
+        ("GET", "/v1/mcp/tools".to_owned()),
+        ("POST", "/v1/mcp/invoke".to_owned()),
+        ("GET", "/v1/jobs".to_owned()),
+        ("POST", "/v1/jobs".to_owned()),
+        ("GET", format!("/v1/jobs/{job}")),
+        ("DELETE", format!("/v1/jobs/{job}")),
+        ("POST", format!("/v1/jobs/{job}/retry")),
+        ("GET", format!("/v1/jobs/{job}/manifest")),
+        ("GET", format!("/v1/jobs/{job}/failures")),
+        ("GET", format!("/v1/jobs/{job}/logs")),
+        ("GET", "/v1/pubmed/1000".to_owned()),
+    ] {
+        let answer = server.send(server.request(method, &format!("{path}?dryrun=true"))).await;
+        assert_eq!(answer.error(), (400, "VALIDATION_ERROR"), "{method} {path}: {}", answer.body);
+        assert_eq!(answer.body["details"][0]["pointer"], "/dryrun", "{method} {path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

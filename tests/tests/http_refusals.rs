@@ -88,7 +88,7 @@ async fn what_is_not_acceptable_is_refused_where_it_stands() {
         (server.get(&format!("/v1/jobs/{}", uuid::Uuid::now_v7())).await, (404, "JOB_NOT_FOUND")),
         (server.get(&format!("/v1/jobs/{}", job.to_uppercase())).await, (404, "JOB_NOT_FOUND")),
         (server.get(&format!("/v1/jobs/{job}/manifest")).await, (404, "NOT_FOUND")),
-        (server.send(server.request("POST", &format!("/v1/jobs/{job}/retry"))).await, (400, "VALIDATION_ERROR")),
+        (server.send(server.request("POST", &format!("/v1/jobs/{job}/retry"))).await, (409, "JOB_NOT_FINISHED")),
     ] {
         assert_eq!(answer.error(), expected, "{}", answer.body);
     }

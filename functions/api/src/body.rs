@@ -41,6 +41,23 @@ impl<S: Sync> FromRequest<S> for Body {
     }
 }
 
+/// A JSON body, or none.
+pub struct OptionalBody(pub Option<Body>);
+
+impl<S: Sync> FromRequest<S> for OptionalBody {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let (parts, body) = request.into_parts();
+        let bytes = whole(&parts.headers, body).await?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        let request = Request::from_parts(parts, axum::body::Body::from(bytes));
+        Ok(Self(Some(Body::from_request(request, state).await?)))
+    }
+}
+
 /// The bytes of a body that says it is JSON, is not too long and arrives in time.
 pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Failure> {
     let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));

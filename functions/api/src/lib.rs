@@ -8,8 +8,8 @@
 pub mod auth;
 mod body;
 mod call;
-mod cors;
 mod connections;
+mod cors;
 mod database;
 mod error;
 mod fleet;
@@ -126,6 +126,7 @@ pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Rout
         .route("/v1/pubmed/{pmid}", get(routes::pubmed::get))
         .merge(mcp::transport::http(mcp))
         .fallback(routes::nothing)
+        .layer(from_fn(query::refuse_unknown))
         .layer(from_fn_with_state(api.clone(), limits::admit))
         .layer(from_fn_with_state(api.clone(), auth::check))
         .layer(from_fn_with_state(api.clone(), names::check))

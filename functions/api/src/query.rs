@@ -3,10 +3,49 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
 use percent_encoding::percent_decode_str;
 use shared::tools::{FieldError, ToolError};
 
 use crate::error::Failure;
+
+/// Routes that read query parameters, or leave them to whoever probes a server. Every other route takes none.
+const ROUTES_WITH_QUERY: [&str; 10] = [
+    "/healthz",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/mcp",
+    "/v1/jobs",
+    "/v1/jobs/{id}",
+    "/v1/jobs/{id}/failures",
+    "/v1/jobs/{id}/logs",
+    "/v1/pubmed/{pmid}",
+];
+
+/// Refuses query parameters of routes that take none. Routes that take some read them by [`Query`], which refuses those
+/// that are left; other methods of the same routes take none either.
+pub async fn refuse_unknown(request: Request, next: Next) -> Result<Response, Failure> {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let is_known = path.is_empty() || ROUTES_WITH_QUERY.contains(&path);
+    let is_read = is_known && (path == "/mcp" || matches!(*request.method(), Method::GET | Method::HEAD));
+    if !is_read && !path.is_empty() {
+        Query::read(request.uri().query()).end()?;
+    }
+    Ok(next.run(request).await)
+}
+
+/// Up to `limit` rows of `limit + 1` that were asked for, and the cursor of the next page where more follows.
+pub fn page<T>(mut rows: Vec<T>, limit: i64, cursor: impl FnOnce(&T) -> String) -> (Vec<T>, Option<String>) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = if more { rows.last().map(cursor) } else { None };
+    (rows, next)
+}
 
 /// The parameters of a request, to be taken one by one.
 pub struct Query {

@@ -28,6 +28,8 @@ pub enum ErrorCode {
     UnsupportedMediaType,
     /// Something of that name is there already.
     AlreadyExists,
+    /// The job must have ended first.
+    JobNotFinished,
     /// A key was used again with other parameters.
     IdempotencyConflict,
     /// Too many jobs are queued; try later.
@@ -66,6 +68,7 @@ impl ErrorCode {
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::JobNotFound => "JOB_NOT_FOUND",
+            Self::JobNotFinished => "JOB_NOT_FINISHED",
             Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
             Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
             Self::QueryRejected => "QUERY_REJECTED",
@@ -85,6 +88,7 @@ impl ErrorCode {
         matches!(
             self,
             Self::RateLimitExceeded
+                | Self::JobNotFinished
                 | Self::PubmedError
                 | Self::PubmedRateLimit
                 | Self::PubmedTimeout

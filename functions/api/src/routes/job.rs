@@ -7,19 +7,20 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::ingest;
 use shared::jobs::{self, Job, LogLine};
 use shared::tools::{ToolError, view};
 use shared::words::{ErrorCode, JobId};
 
-use super::jobs::submitted;
+use super::jobs::{check_key, key_of, submitted};
 use crate::Api;
+use crate::body::OptionalBody;
 use crate::call::{known, run};
 use crate::error::Failure;
 use crate::fleet::Wait;
-use crate::query::Query;
+use crate::query::{self, Query};
 
 /// The longest a client may wait in one request, in seconds.
 const LONGEST_WAIT_SECS: u64 = 25;
@@ -91,29 +92,46 @@ pub async fn cancel(State(api): State<Api>, Path(job): Path<String>) -> Result<J
     Ok(Json(run(&api, known(&api, "job.cancel")?, params, "").await?))
 }
 
-/// `POST /v1/jobs/{id}/retry`: a new job of only what failed.
+/// What a retry may say; nothing at all is fine.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Retry {
+    #[serde(default)]
+    idempotency_key: Option<String>,
+}
+
+/// `POST /v1/jobs/{id}/retry`: a new job of only what failed or was not returned.
 pub async fn retry(
     State(api): State<Api>,
     Extension(crate::trace::TraceId(trace_id)): Extension<crate::trace::TraceId>,
     Extension(crate::auth::Principal(principal)): Extension<crate::auth::Principal>,
     Path(job): Path<String>,
+    headers: HeaderMap,
+    OptionalBody(body): OptionalBody,
 ) -> Result<Response, Failure> {
+    let retry: Retry = match body {
+        Some(body) => body.parse()?,
+        None => Retry::default(),
+    };
+    let idempotency_key = check_key(key_of(&headers, retry.idempotency_key)?)?;
     let job = one(&api, &job).await?;
     if !job.state.is_terminal() {
-        let message = format!("the job is {}: only one that has ended can be done again", job.state);
-        return Err(Failure::new(ErrorCode::ValidationError, message).of_tool(&job.tool));
+        let message = format!("only finished jobs can be retried; this one is {}", job.state);
+        return Err(Failure::new(ErrorCode::JobNotFinished, message).of_tool(&job.tool));
     }
     let child = ingest::retry(&api.toolbox.engine, &job, api.toolbox.limits, |submission| jobs::Submission {
         principal,
         trace_id,
+        idempotency_key,
         ..submission
     });
     match child.await? {
         Some(child) => Ok(submitted(&child)),
-        None => {
-            Err(Failure::new(ErrorCode::ValidationError, "nothing failed in this job: there is nothing to do again")
-                .of_tool(&job.tool))
-        }
+        None => Err(Failure::new(
+            ErrorCode::ValidationError,
+            "nothing failed in this job and nothing is missing: there is nothing to retry",
+        )
+        .of_tool(&job.tool)),
     }
 }
 
@@ -154,12 +172,13 @@ pub async fn failures(
     Path(job): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<FailurePage>, Failure> {
-    let (limit, after) = page(query.as_deref())?;
+    let (limit, after) = paging(query.as_deref())?;
     let job = one(&api, &job).await?.job_id();
     let db = &api.toolbox.engine.db;
-    let (listed, total) = tokio::try_join!(ingest::failures(db, job, after, limit), ingest::failures_count(db, job))?;
-    let next_cursor = listed.last().filter(|_| more(limit, listed.len())).map(|last| last.id.to_string());
-    Ok(Json(FailurePage { failures: listed, next_cursor, total }))
+    let (listed, total) =
+        tokio::try_join!(ingest::failures(db, job, after, limit + 1), ingest::failures_count(db, job))?;
+    let (failures, next_cursor) = query::page(listed, limit, |last| last.id.to_string());
+    Ok(Json(FailurePage { failures, next_cursor, total }))
 }
 
 /// `GET /v1/jobs/{id}/logs`
@@ -168,22 +187,18 @@ pub async fn logs(
     Path(job): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<LogPage>, Failure> {
-    let (limit, after) = page(query.as_deref())?;
+    let (limit, after) = paging(query.as_deref())?;
     let job = one(&api, &job).await?.job_id();
     let db = &api.toolbox.engine.db;
-    let (listed, total) = tokio::try_join!(jobs::logs_after(db, job, after, limit), jobs::logs_count(db, job))?;
-    let next_cursor = listed.last().filter(|_| more(limit, listed.len())).map(|last| last.id.to_string());
-    Ok(Json(LogPage { logs: listed, next_cursor, total }))
+    let (listed, total) = tokio::try_join!(jobs::logs_after(db, job, after, limit + 1), jobs::logs_count(db, job))?;
+    let (logs, next_cursor) = query::page(listed, limit, |last| last.id.to_string());
+    Ok(Json(LogPage { logs, next_cursor, total }))
 }
 
-fn page(query: Option<&str>) -> Result<(i64, i64), Failure> {
+fn paging(query: Option<&str>) -> Result<(i64, i64), Failure> {
     let mut query = Query::read(query);
     let limit = query.number("limit", 100, 1, 1000);
     let after = query.number("cursor", 0, 0, i64::MAX);
     query.end()?;
     Ok((limit, after))
-}
-
-fn more(limit: i64, listed: usize) -> bool {
-    i64::try_from(listed).is_ok_and(|listed| listed == limit)
 }

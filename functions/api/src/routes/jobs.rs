@@ -17,7 +17,7 @@ use crate::auth::Principal;
 use crate::body::Body;
 use crate::call;
 use crate::error::Failure;
-use crate::query::Query;
+use crate::query::{Query, page};
 use crate::trace::TraceId;
 
 /// When it is worth looking at a new job, in seconds.
@@ -106,7 +106,7 @@ pub async fn submit(
 }
 
 /// The key of the header or the body; both must be the same.
-fn key_of(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<String>, Failure> {
+pub fn key_of(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<String>, Failure> {
     let mut in_headers = headers.get_all("idempotency-key").iter();
     let invalid = |reason: &str| Failure::from(ToolError::of_field("idempotency_key", reason));
     let in_header = match (in_headers.next(), in_headers.next()) {
@@ -175,7 +175,7 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
         query.fault("status", "contradicts state");
     }
     let engine = &api.toolbox.engine;
-    let tool = query.parsed("tool", "is no tool", |name| match api.tool(name) {
+    let tool = query.parsed("tool", "unknown tool", |name| match api.tool(name) {
         Some(tool) => Some(tool.name.to_owned()),
         // What only the command line submits is listed too.
         None => engine.tools().into_iter().find(|tool| tool == name || tool.replace('.', "_") == name),
@@ -190,12 +190,8 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     let db = &api.toolbox.engine.db;
     // One more than wanted tells whether there is more.
     let filter = Filter { state: state.or(status), tool, after, offset, limit: limit + 1 };
-    let (mut listed, total) = jobs::list(db, &filter).await?;
-    let has_more = listed.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    if has_more {
-        listed.pop();
-    }
-    let next_cursor = listed.last().filter(|_| has_more).map(|last| cursor(last.job.created_at, last.job.job_id()));
+    let (listed, total) = jobs::list(db, &filter).await?;
+    let (listed, next_cursor) = page(listed, limit, |last| cursor(last.job.created_at, last.job.job_id()));
     Ok(Json(JobPage { jobs: listed.into_iter().map(view).collect(), next_cursor, total }))
 }
 

@@ -273,7 +273,7 @@ impl BatchRows for SyncRows {
     }
 }
 
-/// PMIDs of a job that failed, alone or with their unit.
+/// PMIDs of a job that failed, alone or with their unit, or that were not returned.
 pub async fn failed_pmids(db: &PgPool, job: JobId) -> Result<Vec<Pmid>, UnitError> {
     let mut pmids = HashSet::new();
     let mut after = 0;
@@ -281,8 +281,7 @@ pub async fn failed_pmids(db: &PgPool, job: JobId) -> Result<Vec<Pmid>, UnitErro
         let page = ingest::failures(db, job, after, 1000).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        let failed = page.iter().filter(|failure| failure.outcome == "failed");
-        pmids.extend(failed.filter_map(|failure| Pmid::parse(failure.pmid.as_deref()?).ok()));
+        pmids.extend(page.iter().filter_map(|failure| Pmid::parse(failure.pmid.as_deref()?).ok()));
     }
     for input in ingest::unfinished_inputs(db, job).await? {
         if let Ok(input) = serde_json::from_value::<Input>(input) {

@@ -8,8 +8,8 @@ mod pem;
 mod pubmed;
 mod reader;
 mod secret;
-mod toolsets;
 mod settings;
+mod toolsets;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
