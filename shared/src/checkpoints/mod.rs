@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
 pub use changes::{Change, Changes, changes};
-pub use documents::{Document, document, documents};
+pub use documents::{Document, documents, documents_of};
 
 use crate::db::{self, DbError};
 
