@@ -85,13 +85,8 @@ impl Place<'_> {
     }
 
     fn is(&self, given: Value, expected: &Value) {
-        assert_eq!(
-            self.understood(given.clone()).as_ref(),
-            Ok(expected),
-            "{given} as {} of {}",
-            self.path.join("."),
-            self.tool.name
-        );
+        let place = format!("{given} as {} of {}", self.path.join("."), self.tool.name);
+        assert_eq!(self.understood(given).as_ref(), Ok(expected), "{place}");
     }
 
     /// It is refused, where it is, in the caller's words.
@@ -115,17 +110,18 @@ impl Place<'_> {
         match kind(&self.schema) {
             "integer" => {
                 let (from, to) = (bound("minimum").unwrap_or(0), bound("maximum"));
+                let float = json!(from).as_f64().expect("a number");
                 for given in [
                     json!(from.to_string()),
                     json!(format!("{from}.0")),
-                    json!(from as f64),
+                    json!(float),
                     json!(format!(" {from} ")),
                 ] {
                     self.is(given, &json!(from));
                 }
                 for given in [
                     json!("many"),
-                    json!(from as f64 + 0.5),
+                    json!(float + 0.5),
                     json!(true),
                     json!({}),
                     json!([1, 2]),
@@ -147,7 +143,7 @@ impl Place<'_> {
                 self.refused(json!("perhaps"), "must be true or false");
             }
             "array" => {
-                let item = choice(&self.schema["items"]).map_or("1001", |choice| choice);
+                let item = choice(&self.schema["items"]).unwrap_or("1001");
                 if !item_is_file(&self.schema) {
                     self.is(json!(item), &json!([item]));
                     self.is(json!(format!("[\"{item}\"]")), &json!([item]));

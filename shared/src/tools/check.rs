@@ -9,6 +9,9 @@ use super::params::escape;
 /// More faults than this are not listed.
 const MAX_FAULTS: usize = 20;
 
+/// An id, as an example in messages.
+pub const AN_ID: &str = "must be a job id like 01907f3c-5d6e-7a8b-9c0d-1e2f3a4b5c6d";
+
 /// A time, as an example in messages.
 pub const A_TIME: &str = "must be a time like 2026-03-10T17:00:00Z (RFC 3339)";
 
@@ -108,7 +111,7 @@ fn demand(schema: &Value) -> String {
         },
         Kind::Text if !choices(schema).is_empty() => format!("must be {}", one_of(&choices(schema))),
         Kind::Text => match (schema["format"].as_str(), counted("minLength", "maxLength")) {
-            (Some("uuid"), _) => "must be a job id like 01907f3c-5d6e-7a8b-9c0d-1e2f3a4b5c6d".to_owned(),
+            (Some("uuid"), _) => AN_ID.to_owned(),
             (Some("date-time"), _) => A_TIME.to_owned(),
             (_, none) if none.is_empty() => "must be text".to_owned(),
             (_, bounds) => format!("must be text {bounds} characters"),

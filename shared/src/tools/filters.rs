@@ -157,15 +157,15 @@ impl Filters {
 
     /// The range of dates.
     fn dates(&self, faults: &mut Vec<FieldError>) -> Option<String> {
-        let mut read = |name: &str, text: &Option<String>| {
-            let read = text.as_deref().map(day);
+        let mut read = |name: &str, text: Option<&str>| {
+            let read = text.map(day);
             if read == Some(None) {
                 let reason = "must be a date like 2026-03-10, 2026-03 or 2026".to_owned();
                 faults.push(FieldError { pointer: format!("/filters/{name}"), reason });
             }
             read.flatten()
         };
-        let (from, to) = (read("date_from", &self.date_from), read("date_to", &self.date_to));
+        let (from, to) = (read("date_from", self.date_from.as_deref()), read("date_to", self.date_to.as_deref()));
         if let (Some((_, from)), Some((text, to))) = (&from, &to) {
             // A month or a year ends after it begins.
             let is_before = to < from && !from.format("%Y/%m/%d").to_string().starts_with(text.as_str());

@@ -181,13 +181,23 @@ impl Collected {
             self.done.insert(pmid);
             return true;
         }
+        let is_first = self.output.records.is_empty();
+        let found = view.found;
+        self.push(pmid, view) || {
+            // Each call brings one, or a caller would ask for ever.
+            let error = Some("does not fit within max_chars: give a larger one".to_owned());
+            is_first && self.push(pmid, RecordView { found, error, ..RecordView::nothing(pmid) })
+        }
+    }
+
+    /// Whether it fits.
+    fn push(&mut self, pmid: Pmid, view: RecordView) -> bool {
         let json = json!(view);
-        let (json, text) = (chars(&json) + 1, record::markdown(&json).chars().count());
-        if self.json + json > self.room() || self.text + text > self.room() {
+        let (json, text) = (self.json + chars(&json) + 1, self.text + record::markdown(&json).chars().count());
+        if json.max(text) > self.room() {
             return false;
         }
-        self.json += json;
-        self.text += text;
+        (self.json, self.text) = (json, text);
         self.output.records.push(view);
         self.done.insert(pmid);
         true

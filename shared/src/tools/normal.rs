@@ -57,7 +57,7 @@ pub fn kind(schema: &Value) -> Kind {
 
 /// The texts that a schema lists, where it allows only some.
 pub fn choices(schema: &Value) -> Vec<&str> {
-    let listed = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let listed = schema["enum"].as_array().into_iter().flatten().chain(schema.get("const")).filter_map(Value::as_str);
     let constants = schema["oneOf"].as_array().into_iter().flatten();
     listed
         .chain(constants.flat_map(|one| {
@@ -116,9 +116,10 @@ pub fn object(schema: &Value, fields: Map<String, Value>) -> Map<String, Value> 
     known
         .filter(|(name, normal)| {
             let Some(property) = properties.get(name) else { return true };
-            let keeps_empty =
-                is_required(schema, name) && matches!(kind(of_present(property)), Kind::Text | Kind::List);
-            !(normal.is_null() || (is_empty(normal) && !keeps_empty))
+            let kind = kind(of_present(property));
+            let keeps_empty = is_required(schema, name) && matches!(kind, Kind::Text | Kind::List);
+            let is_misplaced = kind == Kind::Any || (normal.is_object() && kind != Kind::Object);
+            !(is_empty(normal) && !is_misplaced && (normal.is_null() || !keeps_empty))
         })
         .collect()
 }
@@ -209,9 +210,9 @@ mod tests {
 
     use super::*;
 
-    fn check(schema: Value, cases: &[(Value, Value)]) {
+    fn check(schema: &Value, cases: &[(Value, Value)]) {
         for (given, expected) in cases {
-            assert_eq!(value(&schema, given.clone()), *expected, "{given} as {schema}");
+            assert_eq!(value(schema, given.clone()), *expected, "{given} as {schema}");
         }
     }
 
@@ -230,15 +231,15 @@ mod tests {
             (json!("five"), json!("five")),
             (json!(1e30), json!(1e30)),
         ];
-        check(json!({ "type": "integer" }), &whole);
-        check(json!({ "type": ["integer", "null"] }), &whole);
-        check(json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] }), &whole);
+        check(&json!({ "type": "integer" }), &whole);
+        check(&json!({ "type": ["integer", "null"] }), &whole);
+        check(&json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] }), &whole);
         check(
-            json!({ "type": "number" }),
+            &json!({ "type": "number" }),
             &[(json!("0.5"), json!(0.5)), (json!("2.0"), json!(2)), (json!("x"), json!("x"))],
         );
         check(
-            json!({ "type": "boolean" }),
+            &json!({ "type": "boolean" }),
             &[
                 (json!("true"), json!(true)),
                 (json!("False"), json!(false)),
@@ -248,7 +249,7 @@ mod tests {
             ],
         );
         check(
-            json!({ "type": "string" }),
+            &json!({ "type": "string" }),
             &[
                 (json!(123), json!("123")),
                 (json!(123.0), json!("123")),
@@ -257,13 +258,13 @@ mod tests {
             ],
         );
         check(
-            json!({ "enum": ["pub_date"] }),
+            &json!({ "enum": ["pub_date"] }),
             &[(json!("Pub Date"), json!("pub_date")), (json!("date"), json!("date"))],
         );
-        check(json!({ "oneOf": [{ "const": "author" }] }), &[(json!("Author"), json!("author"))]);
+        check(&json!({ "oneOf": [{ "const": "author" }] }), &[(json!("Author"), json!("author"))]);
         let texts = json!({ "type": "array", "items": { "type": "string" } });
         check(
-            texts,
+            &texts,
             &[
                 (json!("Smith J, Jr"), json!(["Smith J, Jr"])),
                 (json!([1]), json!(["1"])),
@@ -272,7 +273,7 @@ mod tests {
         );
         let pmids = json!({ "type": "array", "items": { "type": "string", "pattern": "^[0-9]+$" } });
         check(
-            pmids,
+            &pmids,
             &[
                 (json!("1, 2 3"), json!(["1", "2", "3"])),
                 (json!(7), json!(["7"])),

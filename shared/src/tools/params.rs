@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
-use super::check;
+use super::check::{self, AN_ID};
 use super::error::{FieldError, ToolError};
 use super::normal;
 
@@ -72,8 +72,34 @@ pub fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, ToolError> {
                 break;
             }
         }
-        ToolError::invalid(vec![FieldError { pointer, reason: reason.replace('`', "") }])
+        let reason = in_callers_words(&reason).unwrap_or_else(|| reason.replace('`', ""));
+        ToolError::invalid(vec![FieldError { pointer, reason }])
     })
+}
+
+/// What serde says of a wrong type, without the names of types.
+fn in_callers_words(reason: &str) -> Option<String> {
+    if let Some((_, choices)) = reason.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+    {
+        return Some(format!("must be {}", choices.replace('`', "")));
+    }
+    if reason.starts_with("UUID parsing failed") {
+        return Some(AN_ID.to_owned());
+    }
+    let is_type =
+        ["invalid type: ", "invalid value: ", "invalid length "].iter().any(|start| reason.starts_with(start));
+    let expected = reason.rsplit_once(", expected ").map(|(_, expected)| expected).filter(|_| is_type)?;
+    let demand = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => "must be a whole number",
+        "f32" | "f64" => "must be a number",
+        "a boolean" => "must be true or false",
+        "a string" | "a borrowed string" | "string or map" => "must be text",
+        "a sequence" => "must be a list",
+        expected if expected.starts_with("struct ") || expected == "a map" => "must be an object",
+        _ => "is of another type than this parameter",
+    };
+    let is_out_of_range = reason.starts_with("invalid value: integer");
+    Some(if is_out_of_range { "is out of range" } else { demand }.to_owned())
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -139,7 +165,8 @@ mod tests {
         assert_eq!(pointer, "/li~1mit");
         assert!(reason.starts_with("is not a parameter") && reason.contains("term"), "{reason}");
         assert_eq!(fault(&json!({})).0, "/term");
-        assert_eq!(fault(&json!({"term": 7})).0, "/term");
+        assert_eq!(fault(&json!({"term": 7})), ("/term".to_owned(), "must be text".to_owned()));
+        assert_eq!(fault(&json!({"term": "a", "limits": ["x"]})).1, "must be a whole number");
         assert_eq!(fault(&json!({"term": "a", "limits": [1, 300]})).0, "/limits/1");
         assert_eq!(fault(&json!({"term": "a\u{0}"})), ("/term".to_owned(), "holds a NUL character".to_owned()));
         assert_eq!(fault(&json!({"term": "a", "x": {"y": ["\u{0}"]}})).0, "/x/y/0");

@@ -32,7 +32,11 @@ const ONE_LINE_CHARS: usize = 160;
 pub fn markdown(title: &str, result: &Value) -> String {
     let mut text = format!("# {title}\n");
     match result {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| field(&mut text, name, value)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                field(&mut text, name, value);
+            }
+        }
         other => text.push_str(&inline(other)),
     }
     text
@@ -72,7 +76,7 @@ pub fn inline(value: &Value) -> String {
 }
 
 fn object(fields: &Map<String, Value>) -> String {
-    let lead = LEADS.into_iter().find(|name| fields.get(*name).is_some_and(|value| value.is_string()));
+    let lead = LEADS.into_iter().find(|name| fields.get(*name).is_some_and(Value::is_string));
     let rest = fields.iter().filter(|(name, value)| Some(name.as_str()) != lead && !says_nothing(value));
     let rest: Vec<String> = rest
         .map(|(name, value)| match value {

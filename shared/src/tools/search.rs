@@ -136,10 +136,10 @@ impl FastTool for Search {
         let request = SearchRequest { query: &query, slice: None, start: params.offset, limit, sort };
         let page = toolbox.client.search(&request).await?;
         let mut warnings: Vec<String> = page.warnings.iter().take(MAX_WARNINGS).map(|text| clipped(text)).collect();
-        let summaries = match params.summaries && !page.pmids.is_empty() {
-            true => summaries(toolbox, &page.pmids, &mut warnings).await?,
-            false => Vec::new(),
-        };
+        let mut told = Vec::new();
+        if params.summaries && !page.pmids.is_empty() {
+            told = summaries(toolbox, &page.pmids, &mut warnings).await?;
+        }
         let seen = u64::from(params.offset) + page.pmids.len() as u64;
         Ok(SearchOutput {
             query: query.as_str().to_owned(),
@@ -150,7 +150,7 @@ impl FastTool for Search {
             has_more: !page.pmids.is_empty() && seen < page.count.min(cap.into()),
             notice: notice(&page, params.offset, seen, cap),
             pmids: page.pmids,
-            summaries,
+            summaries: told,
             warnings,
             execution_time_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
