@@ -71,8 +71,9 @@ async fn held(db: &PgPool, checkpoint: &Checkpoint) -> BTreeMap<String, String> 
         let Some(last) = page.last() else { return all };
         after = Some(Pmid::parse(&last.pmid).expect("a PMID"));
         for document in page {
-            let one = checkpoints::document(db, checkpoint, Pmid::parse(&document.pmid).expect("a PMID")).await;
-            assert_eq!(one.expect("read").expect("there").content_hash, document.content_hash);
+            let pmid = Pmid::parse(&document.pmid).expect("a PMID");
+            let one = checkpoints::documents_of(db, checkpoint, &[pmid]).await.expect("read");
+            assert_eq!(one[0].content_hash, document.content_hash);
             all.insert(document.pmid, document.content_hash);
         }
     }

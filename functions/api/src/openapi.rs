@@ -2,7 +2,7 @@
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
-use shared::tools::{GetOutput, JobView, Kind, Tool};
+use shared::tools::{Include, JobView, Kind, MAX_CHARS, MIN_CHARS, RecordView, Tool};
 
 use crate::error::ErrorBody;
 use crate::routes::{job, jobs, tools};
@@ -213,7 +213,12 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
                   "schema": { "type": "string", "pattern": "^[1-9][0-9]{0,8}$" } },
                 query("as_of", "As the archive had it at this time.", &json!({ "type": "string", "format": "date-time" })),
                 query("checkpoint_id", "As this checkpoint has it.", &json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$" })),
+                { "name": "include", "in": "query", "description": "Parts beside the core, separated by commas.",
+                  "required": false, "style": "form",
+                  "explode": false, "schema": { "type": "array", "items": { "type": "string", "enum": Include::EACH } } },
+                query("max_chars", "The longest result, in characters.",
+                    &json!({ "type": "integer", "minimum": MIN_CHARS, "maximum": MAX_CHARS, "default": 24_000 })),
             ],
-            "responses": answers(&[(200, "The record, or that there is none.", schemas.of::<GetOutput>())], &[404, 502]) } },
+            "responses": answers(&[(200, "The record, or that there is none.", schemas.of::<RecordView>())], &[404, 502]) } },
     })
 }

@@ -38,12 +38,12 @@ pub async fn documents(
         .await?)
 }
 
-/// One record as a checkpoint has it; nothing where it does not belong to it or was not live then.
-pub async fn document(db: &PgPool, checkpoint: &Checkpoint, pmid: Pmid) -> Result<Option<Document>, DbError> {
-    Ok(sqlx::query_as(include_str!("document.sql"))
+/// Those of `pmids` that a checkpoint has; not what does not belong to it or was not live then.
+pub async fn documents_of(db: &PgPool, checkpoint: &Checkpoint, pmids: &[Pmid]) -> Result<Vec<Document>, DbError> {
+    Ok(sqlx::query_as(include_str!("documents_of.sql"))
         .bind(checkpoint.seq)
         .bind(&checkpoint.primary_queries)
-        .bind(pmid.to_string())
-        .fetch_optional(db)
+        .bind(pmids.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .fetch_all(db)
         .await?)
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
 pub use changes::{Change, Changes, changes};
-pub use documents::{Document, document, documents};
+pub use documents::{Document, documents, documents_of};
 pub use states::{Position, State, states_of, states_since};
 
 use crate::db::{self, DbError};

@@ -1,5 +1,7 @@
 //! What was accepted when.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
@@ -47,6 +49,20 @@ pub async fn event_as_of(db: impl PgExecutor<'_>, pmid: Pmid, as_of: DateTime<Ut
     let sql = "select seq, outcome, record_version, content_hash, s3_uri, accepted_at from archive_events \
                where pmid = $1 and accepted_at <= $2 order by seq desc limit 1";
     Ok(sqlx::query_as(sql).bind(pmid.to_string()).bind(as_of).fetch_optional(db).await?)
+}
+
+/// Addresses of what was the newest accepted change of records at a time, of those that there were.
+pub async fn addresses_as_of(
+    db: impl PgExecutor<'_>,
+    pmids: &[Pmid],
+    as_of: DateTime<Utc>,
+) -> Result<HashMap<Pmid, String>, DbError> {
+    let sql = "select asked.pmid, newest.s3_uri from unnest($1::text[]) as asked(pmid) \
+               cross join lateral (select s3_uri from archive_events e \
+                   where e.pmid = asked.pmid and e.accepted_at <= $2 order by e.seq desc limit 1) as newest";
+    let texts: Vec<String> = pmids.iter().map(ToString::to_string).collect();
+    let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(texts).bind(as_of).fetch_all(db).await?;
+    Ok(rows.into_iter().filter_map(|(pmid, address)| Some((Pmid::parse(&pmid).ok()?, address))).collect())
 }
 
 /// Distinct payloads of records, in the order of PMIDs as text.

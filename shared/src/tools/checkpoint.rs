@@ -28,8 +28,6 @@ pub struct Diff;
 const MAX_ID_CHARS: usize = 128;
 const MAX_NAME_CHARS: usize = 200;
 const MAX_DESCRIPTION_CHARS: usize = 2000;
-const MAX_QUERIES: usize = 100;
-const MAX_DOCUMENTS: u32 = 10_000;
 
 /// What to keep.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -291,10 +289,6 @@ impl FastTool for Create {
         faults.extend(check_length("name", &name, 1, MAX_NAME_CHARS).err());
         let described = description.as_deref().unwrap_or_default();
         faults.extend(check_length("description", described, 0, MAX_DESCRIPTION_CHARS).err());
-        if primary_queries.len() > MAX_QUERIES {
-            let reason = format!("at most {MAX_QUERIES} queries");
-            faults.push(FieldError { pointer: "/primary_queries".to_owned(), reason });
-        }
         if !faults.is_empty() {
             return Err(ToolError::invalid(faults));
         }
@@ -317,9 +311,6 @@ impl Described for Get {
 #[async_trait]
 impl FastTool for Get {
     async fn run(toolbox: &Toolbox, params: GetParams) -> Result<GetOutput, ToolError> {
-        if params.documents > MAX_DOCUMENTS {
-            return Err(ToolError::of_field("documents", format!("must be 0 to {MAX_DOCUMENTS}")));
-        }
         let checkpoint = named(toolbox, "checkpoint_id", &params.checkpoint_id).await?;
         let mut documents = Vec::new();
         let mut next_after = None;
@@ -350,15 +341,6 @@ impl Described for List {
 impl FastTool for List {
     async fn run(toolbox: &Toolbox, params: ListParams) -> Result<ListOutput, ToolError> {
         let ListParams { limit, offset } = params;
-        let mut faults = Vec::new();
-        for (name, value, min, max) in [("limit", limit, 1, 100), ("offset", offset, 0, 1_000_000)] {
-            if !(min..=max).contains(&value) {
-                faults.push(FieldError { pointer: format!("/{name}"), reason: format!("must be {min} to {max}") });
-            }
-        }
-        if !faults.is_empty() {
-            return Err(ToolError::invalid(faults));
-        }
         let (page, total) = checkpoints::list(&toolbox.engine.db, limit.into(), offset.into()).await?;
         Ok(ListOutput { checkpoints: page.into_iter().map(Into::into).collect(), total, limit, offset })
     }
@@ -398,9 +380,6 @@ impl Described for Diff {
 impl FastTool for Diff {
     async fn run(toolbox: &Toolbox, params: DiffParams) -> Result<DiffOutput, ToolError> {
         let limit = i32::try_from(params.limit).unwrap_or(i32::MAX);
-        if params.limit > MAX_DOCUMENTS {
-            return Err(ToolError::of_field("limit", format!("must be 0 to {MAX_DOCUMENTS}")));
-        }
         let from = named(toolbox, "from_checkpoint_id", &params.from_checkpoint_id).await?;
         let to = named(toolbox, "to_checkpoint_id", &params.to_checkpoint_id).await?;
         let changes = checkpoints::changes(&toolbox.engine.db, &from, &to, limit).await?;

@@ -1,27 +1,35 @@
 //! Tools: what this deployment offers, each defined once. HTTP, MCP, the command line and the OpenAPI
 //! document read the same catalogue.
 //!
-//! A fast tool answers at once; a job tool checks its parameters and submits a job, however it is called.
+//! A fast tool returns its result at once; a job tool checks its parameters and submits a job, however it is called.
 
+mod check;
 mod checkpoint;
 mod error;
+mod filters;
 mod get;
+mod get_many;
 mod ingest_files;
 mod job;
 mod listed;
+mod normal;
 mod params;
 mod ping;
+pub mod readable;
+mod reading;
+mod record;
 mod search;
 mod sync;
 mod tool;
 
 pub use error::{FieldError, ToolError};
-pub use get::GetOutput;
+pub use filters::{DateType, Filters, Species};
 pub use ingest_files::{IngestFilesInput, IngestFilesOutput};
 pub use job::{CancelOutput, JobView, view};
 pub use listed::ListingFault;
 pub use params::parse;
 pub use ping::Ping;
+pub use record::{Include, MAX_CHARS, MIN_CHARS, Omitted, RecordView, Source, Summary};
 pub use search::{SearchOutput, SearchParams, Sort};
 pub use sync::{SyncIncrementalInput, SyncInput, SyncOutput};
 pub use tool::{Action, Asked, Described, FastTool, Hints, JobTool, Kind, Tool, Toolbox, output_schema};
@@ -32,6 +40,7 @@ pub fn catalogue() -> Vec<Tool> {
         Tool::fast::<ping::Ping>(),
         Tool::fast::<search::Search>(),
         Tool::fast::<get::Get>(),
+        Tool::fast::<get_many::GetMany>(),
         Tool::job::<sync::Sync>(),
         Tool::job::<sync::SyncIncremental>(),
         Tool::job::<ingest_files::IngestFiles>(),

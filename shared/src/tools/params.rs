@@ -1,19 +1,61 @@
-//! Parameters: from JSON to what a tool takes, each fault with the place where it stands.
+//! Parameters: from JSON to what a tool takes, each fault with the place where it is.
+//!
+//! ```text
+//! JSON ─▶ names (aliases) ─▶ types of the schema (`normal`) ─▶ faults by the schema (`check`) ─▶ the tool's type
+//! ```
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
+use super::check::{self, AN_ID};
 use super::error::{FieldError, ToolError};
+use super::normal;
 
-/// Reads parameters. An unknown one is refused by its name, one of a wrong type where it stands.
+/// Other names of parameters: the other name, then the parameter's own.
+pub type Aliases = &'static [(&'static str, &'static str)];
+
+/// Reads the parameters of a tool: understood where their meaning is plain, and every fault told at once.
+pub fn read<T: DeserializeOwned>(schema: &Value, aliases: Aliases, params: Value) -> Result<T, ToolError> {
+    parse(&understood(schema, aliases, params)?)
+}
+
+/// Parameters under their own names, in the types of the schema and within its bounds.
+pub fn understood(schema: &Value, aliases: Aliases, params: Value) -> Result<Value, ToolError> {
+    let Value::Object(given) = params else { return Err(no_object()) };
+    let normal = normal::object(schema, under_own_names(given, aliases)?);
+    let faults = check::faults(schema, &normal);
+    if faults.is_empty() { Ok(Value::Object(normal)) } else { Err(ToolError::invalid(faults)) }
+}
+
+fn no_object() -> ToolError {
+    ToolError::invalid(vec![FieldError { pointer: String::new(), reason: "must be a JSON object".to_owned() }])
+}
+
+fn under_own_names(mut given: Map<String, Value>, aliases: Aliases) -> Result<Map<String, Value>, ToolError> {
+    for (alias, name) in aliases {
+        let Some(value) = given.remove(*alias) else { continue };
+        let is_left_out = |value: &Value| value.is_null() || value == "";
+        match given.get(*name) {
+            Some(other) if !is_left_out(other) && !is_left_out(&value) && *other != value => {
+                return Err(ToolError::of_field(alias, format!("is another name of {name}: give one of them")));
+            }
+            Some(other) if !is_left_out(other) => {}
+            _ => {
+                given.insert((*name).to_owned(), value);
+            }
+        }
+    }
+    Ok(given)
+}
+
+/// Reads JSON as it is. An unknown field is refused by its name, one of a wrong type where it is.
 pub fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, ToolError> {
     if let Some(pointer) = nul(params, &mut String::new()) {
         return Err(ToolError::invalid(vec![FieldError { pointer, reason: "holds a NUL character".to_owned() }]));
     }
     if !params.is_object() {
-        let reason = "must be a JSON object".to_owned();
-        return Err(ToolError::invalid(vec![FieldError { pointer: String::new(), reason }]));
+        return Err(no_object());
     }
     serde_path_to_error::deserialize(params).map_err(|error| {
         let mut pointer = pointer(error.path());
@@ -30,8 +72,34 @@ pub fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, ToolError> {
                 break;
             }
         }
-        ToolError::invalid(vec![FieldError { pointer, reason: reason.replace('`', "") }])
+        let reason = in_callers_words(&reason).unwrap_or_else(|| reason.replace('`', ""));
+        ToolError::invalid(vec![FieldError { pointer, reason }])
     })
+}
+
+/// What serde says of a wrong type, without the names of types.
+fn in_callers_words(reason: &str) -> Option<String> {
+    if let Some((_, choices)) = reason.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+    {
+        return Some(format!("must be {}", choices.replace('`', "")));
+    }
+    if reason.starts_with("UUID parsing failed") {
+        return Some(AN_ID.to_owned());
+    }
+    let is_type =
+        ["invalid type: ", "invalid value: ", "invalid length "].iter().any(|start| reason.starts_with(start));
+    let expected = reason.rsplit_once(", expected ").map(|(_, expected)| expected).filter(|_| is_type)?;
+    let demand = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => "must be a whole number",
+        "f32" | "f64" => "must be a number",
+        "a boolean" => "must be true or false",
+        "a string" | "a borrowed string" | "string or map" => "must be text",
+        "a sequence" => "must be a list",
+        expected if expected.starts_with("struct ") || expected == "a map" => "must be an object",
+        _ => "is of another type than this parameter",
+    };
+    let is_out_of_range = reason.starts_with("invalid value: integer");
+    Some(if is_out_of_range { "is out of range" } else { demand }.to_owned())
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -46,11 +114,12 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     pointer
 }
 
-fn escape(key: &str) -> String {
+/// A key as a JSON pointer has it.
+pub(super) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// Where a NUL character stands, which Postgres cannot keep.
+/// Where a NUL character is, which Postgres cannot keep.
 fn nul(value: &Value, at: &mut String) -> Option<String> {
     let below = |key: &str, value: &Value, at: &mut String| {
         let length = at.len();
@@ -96,7 +165,8 @@ mod tests {
         assert_eq!(pointer, "/li~1mit");
         assert!(reason.starts_with("is not a parameter") && reason.contains("term"), "{reason}");
         assert_eq!(fault(&json!({})).0, "/term");
-        assert_eq!(fault(&json!({"term": 7})).0, "/term");
+        assert_eq!(fault(&json!({"term": 7})), ("/term".to_owned(), "must be text".to_owned()));
+        assert_eq!(fault(&json!({"term": "a", "limits": ["x"]})).1, "must be a whole number");
         assert_eq!(fault(&json!({"term": "a", "limits": [1, 300]})).0, "/limits/1");
         assert_eq!(fault(&json!({"term": "a\u{0}"})), ("/term".to_owned(), "holds a NUL character".to_owned()));
         assert_eq!(fault(&json!({"term": "a", "x": {"y": ["\u{0}"]}})).0, "/x/y/0");

@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::error::ToolError;
 use super::tool::{Described, FastTool, Hints, Toolbox};
 
-const MAX_MESSAGE_CHARS: usize = 1000;
-
 /// The tool.
 pub struct Ping;
 
@@ -48,9 +46,6 @@ impl Described for Ping {
 #[async_trait]
 impl FastTool for Ping {
     async fn run(_: &Toolbox, params: PingParams) -> Result<PingOutput, ToolError> {
-        if params.message.chars().count() > MAX_MESSAGE_CHARS {
-            return Err(ToolError::of_field("message", format!("at most {MAX_MESSAGE_CHARS} characters")));
-        }
         Ok(PingOutput { message: params.message, version: env!("CARGO_PKG_VERSION") })
     }
 }

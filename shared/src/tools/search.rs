@@ -1,14 +1,20 @@
-//! `pubmed.search`: what PubMed finds.
+//! `pubmed.search`: what PubMed finds, with titles.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::error::{FieldError, ToolError};
+use super::error::ToolError;
+use super::filters::Filters;
+use super::params::Aliases;
+use super::reading::{Live, READS_AT_ONCE, When, typed};
+use super::record::{Summary, summary};
 use super::tool::{Described, FastTool, Hints, Toolbox};
-use crate::pubmed::eutils::{Client, Query, SearchRequest};
+use crate::pubmed::eutils::{Query, SearchPage, SearchRequest};
 use crate::words::Pmid;
 
 /// The tool.
@@ -18,21 +24,27 @@ pub struct Search;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SearchParams {
-    /// A PubMed query, e.g. `asthma AND 2026[dp]`. `q` and `query` mean the same.
-    #[serde(alias = "q", alias = "query")]
-    #[schemars(length(min = 1, max = 20_000), regex(pattern = r"\S"))]
-    pub term: String,
-    /// How many PMIDs to answer with.
+    /// A PubMed query, e.g. `asthma AND 2026[dp]`; may be left out with filters. `q` and `query` mean the same.
+    #[serde(default)]
+    #[schemars(length(max = 20_000))]
+    pub term: Option<String>,
+    /// What narrows it.
+    #[serde(default)]
+    pub filters: Filters,
+    /// How many results to return.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100))]
     pub limit: u32,
-    /// How many results to skip. PubMed hands out the first 9,999 only.
+    /// How many results to skip. PubMed returns the first 9,999 only.
     #[serde(default)]
     #[schemars(range(min = 0, max = 9998))]
     pub offset: u32,
     /// In which order; PubMed's default is most recent first.
     #[serde(default)]
     pub sort: Option<Sort>,
+    /// Whether to return titles and more of each result.
+    #[serde(default = "yes")]
+    pub summaries: bool,
 }
 
 /// Orders that PubMed knows.
@@ -68,14 +80,22 @@ pub struct SearchOutput {
     pub query: String,
     /// How PubMed understood it.
     pub query_translation: Option<String>,
+    /// The filters that narrowed it.
+    pub applied_filters: Filters,
     /// How many records match in all.
     pub total_count: u64,
     /// How many are listed here.
     pub returned_count: usize,
+    /// Whether a larger offset gives more.
+    pub has_more: bool,
     /// Those listed.
     pub pmids: Vec<Pmid>,
-    /// What PubMed warns of, e.g. phrases it did not find. Text of a server of somebody else.
+    /// What they are, in the same order.
+    pub summaries: Vec<Summary>,
+    /// What PubMed warns of, e.g. phrases it did not find, and what could not be read.
     pub warnings: Vec<String>,
+    /// What to do next, where there is nothing more here.
+    pub notice: Option<String>,
     /// How long it took.
     pub execution_time_ms: u64,
 }
@@ -84,32 +104,22 @@ fn ten() -> u32 {
     10
 }
 
-/// Searches PubMed; the command line has no other limit than PubMed's own.
-pub async fn search(client: &Client, params: &SearchParams) -> Result<SearchOutput, ToolError> {
-    let began = Instant::now();
-    let query = Query::parse(&params.term).map_err(|error| ToolError::of_field("term", error.to_string()))?;
-    // A page across the last result that is handed out would be cut silently.
-    let limit = params.limit.min(client.settings().cap.saturating_sub(params.offset));
-    let sort = params.sort.map(Sort::as_str);
-    let page = client.search(&SearchRequest { query: &query, slice: None, start: params.offset, limit, sort }).await?;
-    Ok(SearchOutput {
-        query: query.as_str().to_owned(),
-        query_translation: page.query_translation,
-        total_count: page.count,
-        returned_count: page.pmids.len(),
-        pmids: page.pmids,
-        warnings: page.warnings,
-        execution_time_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-    })
+fn yes() -> bool {
+    true
 }
+
+/// The longest list of warnings, and the longest text of PubMed's, in characters.
+const MAX_WARNINGS: usize = 20;
+const MAX_TEXT: usize = 4_000;
 
 impl Described for Search {
     const NAME: &'static str = "pubmed.search";
     const TITLE: &'static str = "Search PubMed";
-    const DESCRIPTION: &'static str = "Searches PubMed live and answers with the PMIDs found, the total count and how \
-                                       PubMed understood the query. Read a record with pubmed.get.";
+    const DESCRIPTION: &'static str = "Searches PubMed live: PMIDs with title, authors, journal, date and integrity, the \
+        total count and how PubMed understood the query. Read records with pubmed.get or pubmed.get_many.";
     const HINTS: Hints = Hints::READS_NCBI;
     const IS_SCARCE: bool = true;
+    const ALIASES: Aliases = &[("q", "term"), ("query", "term")];
     type Params = SearchParams;
     type Output = SearchOutput;
 }
@@ -117,17 +127,98 @@ impl Described for Search {
 #[async_trait]
 impl FastTool for Search {
     async fn run(toolbox: &Toolbox, params: SearchParams) -> Result<SearchOutput, ToolError> {
-        let mut fields = Vec::new();
-        let mut outside = |name: &str, value: u32, min: u32, max: u32| {
-            if !(min..=max).contains(&value) {
-                fields.push(FieldError { pointer: format!("/{name}"), reason: format!("must be {min} to {max}") });
-            }
-        };
-        outside("limit", params.limit, 1, 100);
-        outside("offset", params.offset, 0, 9_998);
-        if !fields.is_empty() {
-            return Err(ToolError::invalid(fields));
+        let began = Instant::now();
+        let query = query(&params)?;
+        let cap = toolbox.client.settings().cap;
+        // A page across the last result that is handed out would be cut silently.
+        let limit = params.limit.min(cap.saturating_sub(params.offset));
+        let sort = params.sort.map(Sort::as_str);
+        let request = SearchRequest { query: &query, slice: None, start: params.offset, limit, sort };
+        let page = toolbox.client.search(&request).await?;
+        let mut warnings: Vec<String> = page.warnings.iter().take(MAX_WARNINGS).map(|text| clipped(text)).collect();
+        let mut told = Vec::new();
+        if params.summaries && !page.pmids.is_empty() {
+            told = summaries(toolbox, &page.pmids, &mut warnings).await?;
         }
-        search(&toolbox.client, &params).await
+        let seen = u64::from(params.offset) + page.pmids.len() as u64;
+        Ok(SearchOutput {
+            query: query.as_str().to_owned(),
+            query_translation: page.query_translation.as_deref().map(clipped),
+            applied_filters: params.filters,
+            total_count: page.count,
+            returned_count: page.pmids.len(),
+            has_more: !page.pmids.is_empty() && seen < page.count.min(cap.into()),
+            notice: notice(&page, params.offset, seen, cap),
+            pmids: page.pmids,
+            summaries: told,
+            warnings,
+            execution_time_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
     }
+}
+
+fn clipped(text: &str) -> String {
+    super::record::clipped(text, MAX_TEXT)
+}
+
+/// The term, narrowed by the filters. What is wrong with the term is told before it is narrowed.
+fn query(params: &SearchParams) -> Result<Query, ToolError> {
+    let of_term = |error: crate::pubmed::eutils::InvalidQuery| ToolError::of_field("term", error.to_string());
+    let term = params.term.as_deref().map(Query::parse).transpose().map_err(of_term)?;
+    if term.is_none() && params.filters.is_empty() {
+        return Err(ToolError::of_field("term", "is required, or filters"));
+    }
+    Query::parse(&params.filters.narrow(term.as_ref().map(Query::as_str))?).map_err(of_term)
+}
+
+/// What to do where there is nothing more to page to.
+fn notice(page: &SearchPage, offset: u32, seen: u64, cap: u32) -> Option<String> {
+    if page.count == 0 {
+        return Some(
+            "nothing matches: see warnings and query_translation, use fewer filters or other words".to_owned(),
+        );
+    }
+    if page.pmids.is_empty() {
+        let last = page.count.min(cap.into()).saturating_sub(1);
+        return Some(format!("offset {offset} is past the end of {} results: use an offset up to {last}", page.count));
+    }
+    (seen >= u64::from(cap) && page.count > seen).then(|| {
+        format!("PubMed returns the first {cap} results only: narrow the query, e.g. by dates, or archive all with pubmed.sync")
+    })
+}
+
+/// Summaries from the archive, and those of all others in one request to NCBI.
+async fn summaries(toolbox: &Toolbox, pmids: &[Pmid], warnings: &mut Vec<String>) -> Result<Vec<Summary>, ToolError> {
+    let addresses = When::Now.addresses(toolbox, pmids).await?;
+    let reads = stream::iter(addresses).map(|(pmid, address)| async move {
+        let record = typed(toolbox, pmid, &address).await;
+        (pmid, record.map(|record| record.map(|record| summary(pmid, &record, true))))
+    });
+    let mut found: HashMap<Pmid, Summary> = HashMap::new();
+    for (pmid, read) in reads.buffer_unordered(READS_AT_ONCE).collect::<Vec<_>>().await {
+        match read {
+            Ok(read) => found.extend(read.map(|summary| (pmid, summary))),
+            // NCBI has it too; the archive's fault has been logged where it was found.
+            Err(error) => tracing::warn!(%pmid, %error, "an archived record cannot be summarised"),
+        }
+    }
+    let rest: Vec<Pmid> = pmids.iter().copied().filter(|pmid| !found.contains_key(pmid)).collect();
+    if !rest.is_empty() {
+        match Live::fetch(toolbox, &rest).await {
+            Ok(live) => {
+                let summaries =
+                    rest.iter().filter_map(|pmid| Some((*pmid, summary(*pmid, &live.typed(*pmid).ok()?, false))));
+                found.extend(summaries);
+                let unread = rest.iter().filter(|pmid| !found.contains_key(pmid)).count();
+                if unread > 0 {
+                    warnings.push(format!("NCBI returned no record for {unread} of these PMIDs: they have no summary"));
+                }
+            }
+            Err(error) => {
+                let code = error.code.as_str();
+                warnings.push(format!("{code}: NCBI was not reached for the summaries of {} records", rest.len()));
+            }
+        }
+    }
+    Ok(pmids.iter().filter_map(|pmid| found.remove(pmid)).collect())
 }

@@ -13,9 +13,6 @@ use crate::pipelines::pubmed_sync::{
 };
 use crate::words::Pmid;
 
-/// More PMIDs than this are for a file or a query.
-const MAX_PMIDS: usize = 10_000;
-
 /// The tool `pubmed.sync`.
 pub struct Sync;
 
@@ -117,9 +114,6 @@ impl JobTool for Sync {
             (Some(query), None) => SyncParams::of_query(&query, key, params.limit)?,
             (None, Some(_)) if params.limit.is_some() => {
                 return Err(ToolError::of_field("limit", "is for a query, not for pmids"));
-            }
-            (None, Some(pmids)) if pmids.len() > MAX_PMIDS => {
-                return Err(ToolError::of_field("pmids", format!("at most {MAX_PMIDS}: use a query, or bulk files")));
             }
             (None, Some(pmids)) => SyncParams::of_pmids(pmids, key)?,
             (None, None) => {

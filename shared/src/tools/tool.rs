@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::error::ToolError;
 use super::listed::{self, ListingFault};
-use super::params::parse;
+use super::params::{Aliases, parse, read, understood};
+use super::readable;
 use crate::ingest::Engine;
 use crate::jobs::{Limits, Submission, Submitted};
 use crate::pubmed::eutils::Client;
@@ -110,10 +111,17 @@ pub trait Described {
     const NEEDS_DATABASE: bool = true;
     /// Whether every call asks a server of somebody else that gives little.
     const IS_SCARCE: bool = false;
+    /// Other names of its parameters: the other name, then the parameter's own.
+    const ALIASES: Aliases = &[];
     /// What it takes.
     type Params: DeserializeOwned + JsonSchema + Send;
     /// What it answers, or what is in the result of its job.
     type Output: JsonSchema;
+
+    /// A result as Markdown that says all that is in it, for clients that show a model only text.
+    fn to_markdown(result: &Value) -> String {
+        readable::markdown(Self::TITLE, result)
+    }
 }
 
 /// A tool that answers at once.
@@ -165,42 +173,51 @@ pub struct Tool {
     pub toolset: Toolset,
     /// JSON Schema of its result, or of the result of its job.
     pub output_schema: Value,
+    read: fn(&Value) -> Result<(), ToolError>,
+    aliases: Aliases,
+    /// A result as Markdown; of a job tool, the result of its job.
+    pub to_markdown: fn(&Value) -> String,
     /// What calling it does; parameters are checked there.
     pub action: Action,
 }
 
 impl Tool {
     pub(super) fn fast<T: FastTool>() -> Self {
-        let run = |toolbox: Toolbox, params: Value| -> BoxFuture<'static, _> {
+        let schema = Arc::new(input_schema::<T::Params>());
+        let own = Arc::clone(&schema);
+        let run = move |toolbox: Toolbox, params: Value| -> BoxFuture<'static, _> {
+            let schema = Arc::clone(&schema);
             Box::pin(async move {
-                let output = T::run(&toolbox, parse(&params)?).await?;
+                let output = T::run(&toolbox, read(&schema, T::ALIASES, params)?).await?;
                 serde_json::to_value(output).map_err(|error| {
                     tracing::error!(tool = T::NAME, %error, "a result is not JSON");
                     ToolError::new(crate::words::ErrorCode::Internal, "the result cannot be written as JSON")
                 })
             })
         };
-        Self::new::<T>(Action::Run(Arc::new(run)))
+        Self::new::<T>(&own, Action::Run(Arc::new(run)))
     }
 
     pub(super) fn job<T: JobTool>() -> Self {
-        let submit = |toolbox: Toolbox, params: Value, asked: Asked| -> BoxFuture<'static, _> {
+        let schema = Arc::new(input_schema::<T::Params>());
+        let own = Arc::clone(&schema);
+        let submit = move |toolbox: Toolbox, params: Value, asked: Asked| -> BoxFuture<'static, _> {
+            let schema = Arc::clone(&schema);
             Box::pin(async move {
-                let submitted = T::submit(&toolbox, parse(&params)?, asked).await?;
+                let submitted = T::submit(&toolbox, read(&schema, T::ALIASES, params)?, asked).await?;
                 if let Submitted::Created(_) = submitted {
                     toolbox.engine.wake_after_commit().await;
                 }
                 Ok(submitted)
             })
         };
-        Self::new::<T>(Action::Submit(Arc::new(submit)))
+        Self::new::<T>(&own, Action::Submit(Arc::new(submit)))
     }
 
     /// A definition that MCP clients could not pass to their model ends here, and so in the first test.
-    fn new<T: Described>(action: Action) -> Self {
-        let input_schema = input_schema::<T::Params>();
+    fn new<T: Described>(input_schema: &Value, action: Action) -> Self {
         let (listed_schema, toolset) =
-            listed::<T>(&input_schema).unwrap_or_else(|fault| panic!("the tool {} cannot be listed: {fault}", T::NAME));
+            listed::<T>(input_schema).unwrap_or_else(|fault| panic!("the tool {} cannot be listed: {fault}", T::NAME));
         Self {
             name: T::NAME,
             title: T::TITLE,
@@ -208,10 +225,13 @@ impl Tool {
             hints: T::HINTS,
             needs_database: T::NEEDS_DATABASE,
             is_scarce: T::IS_SCARCE,
-            input_schema,
+            input_schema: input_schema.clone(),
             listed_schema,
             toolset,
             output_schema: output_schema::<T::Output>(),
+            read: |params| parse::<T::Params>(params).map(drop),
+            aliases: T::ALIASES,
+            to_markdown: T::to_markdown,
             action,
         }
     }
@@ -222,6 +242,12 @@ impl Tool {
             Action::Run(_) => Kind::Fast,
             Action::Submit(_) => Kind::Job,
         }
+    }
+
+    /// Parameters as this tool understands them, before it is called; what depends on state is not looked at.
+    pub fn understood(&self, params: Value) -> Result<Value, ToolError> {
+        let params = understood(&self.input_schema, self.aliases, params)?;
+        (self.read)(&params).map(|()| params)
     }
 
     /// Its name with `_` for `.`: several MCP clients refuse dots.

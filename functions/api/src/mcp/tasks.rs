@@ -6,6 +6,7 @@ use rmcp::model::{CallToolResult, DetailedTask, GetTaskResult, JsonObject, Task,
 use serde_json::{Value, json};
 use shared::jobs::{self, Job, JobState};
 use shared::tools::ToolError;
+use shared::tools::readable::markdown;
 use shared::words::{ErrorCode, JobId};
 
 use super::caller::Caller;
@@ -47,7 +48,10 @@ pub async fn get(api: &Api, task_id: &str, caller: &Caller) -> Result<GetTaskRes
         JobState::Cancelled => TaskPayload::Cancelled,
         JobState::Succeeded => {
             let result = job.result.clone().unwrap_or_else(|| json!({}));
-            TaskPayload::Completed { result: object(&CallToolResult::structured(caller.told(result))) }
+            let result = caller.told(result);
+            let text =
+                api.tool(&job.tool).map_or_else(|| markdown(&job.tool, &result), |tool| (tool.to_markdown)(&result));
+            TaskPayload::Completed { result: object(&super::tools::readable(text, result)) }
         }
         JobState::Failed => {
             let refused = refused(api, failure(&job), job.trace_id.clone());

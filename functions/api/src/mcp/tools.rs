@@ -5,6 +5,7 @@ use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult, JsonObject,
 };
 use serde_json::{Value, json};
+use shared::tools::readable::markdown;
 use shared::tools::{Action, Asked, Tool};
 use shared::words::trace;
 
@@ -38,25 +39,28 @@ pub async fn call(
     let Some(tool) = api.tool(&request.name) else {
         return Err(ErrorData::invalid_params("there is no tool of this name: see tools/list", None));
     };
-    let params = Value::Object(given(tool, request.arguments.unwrap_or_default()));
+    let params = Value::Object(request.arguments.unwrap_or_default());
     let trace_id = caller.trace_id.clone();
     let answered = match (api.limits.mcp(), &tool.action) {
         (Err(failure), _) => Err(failure),
         (Ok(_place), Action::Run(_)) => {
             let running = Box::pin(call::run(api, tool, params, ""));
-            let result = trace::within(trace_id.clone(), running).await;
-            result.map(|result| CallToolResult::structured(caller.told(result)).into())
+            let ran = trace::within(trace_id.clone(), running).await;
+            ran.map(|result| {
+                let result = caller.told(result);
+                readable((tool.to_markdown)(&result), result).into()
+            })
         }
         (Ok(_place), Action::Submit(_)) => submit(api, tool, params, caller, knows_tasks).await,
     };
     Ok(answered.unwrap_or_else(|failure| refused(api, failure.of_tool(tool.name), trace_id).into()))
 }
 
-/// Parameters that are not there: several clients send an empty text for a field that was left empty.
-fn given(tool: &Tool, mut arguments: JsonObject) -> JsonObject {
-    let required = tool.input_schema["required"].as_array().map_or(&[][..], Vec::as_slice);
-    arguments.retain(|name, value| value != "" || required.iter().any(|one| one == name));
-    arguments
+/// A result beside a text that says all of it: several clients show a model only the text.
+pub fn readable(text: String, result: Value) -> CallToolResult {
+    let mut both = CallToolResult::structured(result);
+    both.content = vec![ContentBlock::text(text)];
+    both
 }
 
 async fn submit(
@@ -73,6 +77,7 @@ async fn submit(
     Ok(if knows_tasks {
         CallToolResponse::Task(CreateTaskResult::new(tasks::task(submitted.job())))
     } else {
-        CallToolResult::structured(json!(jobs::shown(&submitted))).into()
+        let job = json!(jobs::shown(&submitted));
+        readable(markdown(&format!("{}: a job", tool.title), &job), job).into()
     })
 }

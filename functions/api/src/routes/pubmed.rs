@@ -16,8 +16,10 @@ pub async fn get(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Failure> {
     let mut query = Query::read(query.as_deref());
-    let (as_of, checkpoint_id) = (query.text("as_of"), query.text("checkpoint_id"));
+    let mut params = json!({ "pmid": pmid });
+    for name in ["as_of", "checkpoint_id", "include", "max_chars"] {
+        params[name] = json!(query.text(name));
+    }
     query.end()?;
-    let params = json!({ "pmid": pmid, "as_of": as_of, "checkpoint_id": checkpoint_id });
     Ok(Json(run(&api, known(&api, "pubmed.get")?, params, "").await?))
 }

@@ -1,9 +1,10 @@
--- checkpoints.document
+-- checkpoints.documents_of
 select e.pmid, e.content_hash, e.s3_uri
-from (
+from unnest($3::text[]) as asked(pmid)
+cross join lateral (
     select pmid, outcome, content_hash, s3_uri
     from archive_events
-    where seq <= $1 and pmid = $3
+    where seq <= $1 and pmid = asked.pmid
     order by seq desc
     limit 1
 ) as e

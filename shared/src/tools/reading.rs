@@ -1,0 +1,182 @@
+//! Records for tools: from the archive as it is or was, else live from NCBI.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::checkpoint;
+use super::error::ToolError;
+use super::record::{Include, RecordView, Source};
+use super::tool::Toolbox;
+use crate::archive::Payload;
+use crate::checkpoints::{self, Checkpoint};
+use crate::pubmed::Article;
+use crate::pubmed::eutils::{RecordSet, Returned};
+use crate::records;
+use crate::words::{ErrorCode, Pmid, Sha256};
+
+/// Objects that are read at a time.
+pub const READS_AT_ONCE: usize = 8;
+
+/// As of when.
+#[derive(Debug)]
+pub enum When {
+    /// Now; what is not archived is read from NCBI.
+    Now,
+    /// As the archive had it at a time.
+    At(DateTime<Utc>),
+    /// As a checkpoint has it.
+    Kept(Box<Checkpoint>),
+}
+
+impl When {
+    /// As the parameters `as_of` and `checkpoint_id` say.
+    pub async fn of(
+        toolbox: &Toolbox,
+        as_of: Option<DateTime<Utc>>,
+        checkpoint_id: Option<&str>,
+    ) -> Result<Self, ToolError> {
+        Ok(match (checkpoint_id, as_of) {
+            (Some(_), Some(_)) => {
+                return Err(ToolError::of_field("as_of", "a checkpoint has its own time: give one of the two"));
+            }
+            (Some(id), None) => Self::Kept(Box::new(checkpoint::named(toolbox, "checkpoint_id", id).await?)),
+            (None, Some(at)) => Self::At(at),
+            (None, None) => Self::Now,
+        })
+    }
+
+    /// Where in the archive records are, of those that are there. One query, however many.
+    pub async fn addresses(&self, toolbox: &Toolbox, pmids: &[Pmid]) -> Result<HashMap<Pmid, String>, ToolError> {
+        let db = &toolbox.engine.db;
+        Ok(match self {
+            Self::Now => records::lookup(db, pmids).await?.into_iter().map(|(pmid, one)| (pmid, one.s3_uri)).collect(),
+            Self::At(at) => records::addresses_as_of(db, pmids, *at).await?,
+            Self::Kept(checkpoint) => {
+                let documents = checkpoints::documents_of(db, checkpoint, pmids).await?;
+                documents.into_iter().filter_map(|one| Some((Pmid::parse(&one.pmid).ok()?, one.s3_uri))).collect()
+            }
+        })
+    }
+}
+
+/// What is shown of each record.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The parts.
+    pub include: Vec<Include>,
+    /// How long JSON and Markdown of one may be, in characters.
+    pub max_chars: usize,
+}
+
+/// An archived record, or when it was deleted.
+pub async fn archived(
+    toolbox: &Toolbox,
+    when: &When,
+    pmid: Pmid,
+    address: &str,
+    shape: &Shape,
+) -> Result<RecordView, ToolError> {
+    let envelope = toolbox.engine.archive.envelope(pmid, address).await?;
+    let Payload::Xml(xml) = &envelope.payload else {
+        let mut events = records::events(&toolbox.engine.db, pmid).await?;
+        if let When::At(at) = when {
+            events.retain(|event| event.accepted_at <= *at);
+        }
+        return Ok(RecordView {
+            deleted_at: events.iter().rfind(|event| event.outcome == "deleted").map(|event| event.accepted_at),
+            last_hash: events.into_iter().rev().find_map(|event| event.content_hash),
+            ..RecordView::nothing(pmid)
+        });
+    };
+    let found = RecordView {
+        found: true,
+        source: Some(Source::Archive),
+        fetched_at: Some(envelope.fetched_at),
+        content_hash: envelope.content_hash(),
+        ..RecordView::nothing(pmid)
+    };
+    shown(toolbox, found, xml, shape)
+}
+
+/// The typed record of an archived payload; nothing of a deleted one.
+pub async fn typed(toolbox: &Toolbox, pmid: Pmid, address: &str) -> Result<Option<Map<String, Value>>, ToolError> {
+    match &toolbox.engine.archive.envelope(pmid, address).await?.payload {
+        Payload::Xml(xml) => fields(pmid, xml).map(Some),
+        Payload::Tombstone => Ok(None),
+    }
+}
+
+/// Records that NCBI returned for one request.
+pub struct Live {
+    set: RecordSet,
+    at: HashMap<Pmid, std::ops::Range<usize>>,
+}
+
+impl Live {
+    /// Fetches records in one request.
+    pub async fn fetch(toolbox: &Toolbox, pmids: &[Pmid]) -> Result<Self, ToolError> {
+        let set = toolbox.client.fetch(pmids, toolbox.engine.archive.max_record_bytes()).await?;
+        let records = set.returned.iter().filter_map(|one| match one {
+            Returned::Record { range, identity } => Some((identity.pmid, range.clone())),
+            Returned::Bad { .. } => None,
+        });
+        Ok(Self { at: records.collect(), set })
+    }
+
+    /// Whether NCBI has no record of this PMID.
+    pub fn is_absent(&self, pmid: Pmid) -> bool {
+        self.set.absent.contains(&pmid)
+    }
+
+    /// A record.
+    pub fn view(&self, toolbox: &Toolbox, pmid: Pmid, shape: &Shape) -> Result<RecordView, ToolError> {
+        if self.is_absent(pmid) {
+            return Ok(RecordView::nothing(pmid));
+        }
+        let xml = self.xml(pmid)?;
+        let found = RecordView {
+            found: true,
+            source: Some(Source::Pubmed),
+            fetched_at: Some(self.set.as_of),
+            content_hash: Some(Sha256::of(xml.as_bytes())),
+            ..RecordView::nothing(pmid)
+        };
+        shown(toolbox, found, xml, shape)
+    }
+
+    /// The typed record.
+    pub fn typed(&self, pmid: Pmid) -> Result<Map<String, Value>, ToolError> {
+        fields(pmid, self.xml(pmid)?)
+    }
+
+    fn xml(&self, pmid: Pmid) -> Result<&str, ToolError> {
+        let slice = self.at.get(&pmid).map(|range| &self.set.bytes[range.clone()]);
+        slice.and_then(|slice| std::str::from_utf8(slice).ok()).ok_or_else(|| {
+            ToolError::new(ErrorCode::PubmedError, format!("what NCBI returned for PMID {pmid} is not a record"))
+        })
+    }
+}
+
+fn shown(toolbox: &Toolbox, found: RecordView, xml: &str, shape: &Shape) -> Result<RecordView, ToolError> {
+    let mut record = fields(found.pmid, xml)?;
+    let withheld = !toolbox.serve_abstracts;
+    if withheld {
+        record.insert("abstract".to_owned(), json!([]));
+        record.insert("other_abstracts".to_owned(), json!([]));
+    }
+    Ok(RecordView { abstracts_withheld: withheld, ..found }.with(record, &shape.include, shape.max_chars))
+}
+
+/// The typed record of XML, as JSON.
+fn fields(pmid: Pmid, xml: &str) -> Result<Map<String, Value>, ToolError> {
+    let article = Article::parse(xml).map_err(|error| {
+        tracing::error!(%pmid, %error, "a record cannot be read");
+        ToolError::new(ErrorCode::Internal, format!("PMID {pmid} is there but cannot be read as a record"))
+    })?;
+    match serde_json::to_value(&article) {
+        Ok(Value::Object(record)) => Ok(record),
+        _ => Err(ToolError::new(ErrorCode::Internal, format!("PMID {pmid} cannot be written as JSON"))),
+    }
+}
