@@ -148,7 +148,7 @@ impl Live {
 
     /// The typed record.
     pub fn typed(&self, pmid: Pmid) -> Result<Map<String, Value>, ToolError> {
-        fields(pmid, self.xml(pmid)?)
+        fields(pmid, self.xml(pmid)?, false)
     }
 
     fn xml(&self, pmid: Pmid) -> Result<&str, ToolError> {
@@ -160,21 +160,20 @@ impl Live {
 }
 
 fn shown(toolbox: &Toolbox, found: RecordView, xml: &str, shape: &Shape) -> Result<RecordView, ToolError> {
-    let mut record = fields(found.pmid, xml)?;
     let withheld = !toolbox.serve_abstracts;
-    if withheld {
-        record.insert("abstract".to_owned(), json!([]));
-        record.insert("other_abstracts".to_owned(), json!([]));
-    }
+    let record = fields(found.pmid, xml, withheld)?;
     Ok(RecordView { abstracts_withheld: withheld, ..found }.with(record, &shape.include, shape.max_chars))
 }
 
 /// The typed record of XML, as JSON.
-fn fields(pmid: Pmid, xml: &str) -> Result<Map<String, Value>, ToolError> {
-    let article = Article::parse(xml).map_err(|error| {
+fn fields(pmid: Pmid, xml: &str, withhold_abstracts: bool) -> Result<Map<String, Value>, ToolError> {
+    let mut article = Article::parse(xml).map_err(|error| {
         tracing::error!(%pmid, %error, "a record cannot be read");
         ToolError::new(ErrorCode::Internal, format!("PMID {pmid} is there but cannot be read as a record"))
     })?;
+    if withhold_abstracts {
+        article.withhold_abstracts();
+    }
     match serde_json::to_value(&article) {
         Ok(Value::Object(record)) => Ok(record),
         _ => Err(ToolError::new(ErrorCode::Internal, format!("PMID {pmid} cannot be written as JSON"))),

@@ -1,9 +1,7 @@
 //! Tools as MCP calls them.
 
 use rmcp::ErrorData;
-use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult, JsonObject,
-};
+use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult};
 use serde_json::{Value, json};
 use shared::tools::readable::markdown;
 use shared::tools::{Action, Asked, Tool};
