@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::checkpoint;
 use super::error::ToolError;
@@ -103,7 +103,7 @@ pub async fn archived(
 /// The typed record of an archived payload; nothing of a deleted one.
 pub async fn typed(toolbox: &Toolbox, pmid: Pmid, address: &str) -> Result<Option<Map<String, Value>>, ToolError> {
     match &toolbox.engine.archive.envelope(pmid, address).await?.payload {
-        Payload::Xml(xml) => fields(pmid, xml).map(Some),
+        Payload::Xml(xml) => fields(pmid, xml, false).map(Some),
         Payload::Tombstone => Ok(None),
     }
 }
