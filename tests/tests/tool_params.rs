@@ -111,12 +111,9 @@ impl Place<'_> {
             "integer" => {
                 let (from, to) = (bound("minimum").unwrap_or(0), bound("maximum"));
                 let float = json!(from).as_f64().expect("a number");
-                for given in [
-                    json!(from.to_string()),
-                    json!(format!("{from}.0")),
-                    json!(float),
-                    json!(format!(" {from} ")),
-                ] {
+                for given in
+                    [json!(from.to_string()), json!(format!("{from}.0")), json!(float), json!(format!(" {from} "))]
+                {
                     self.is(given, &json!(from));
                 }
                 for given in [
