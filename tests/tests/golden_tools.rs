@@ -133,6 +133,8 @@ fn steps() -> Vec<(&'static str, Value)> {
             "corpus.checkpoint.create",
             json!({ "checkpoint_id": "before", "name": "Before", "primary_queries": ["three"] }),
         ),
+        ("pubmed.get_many", json!({ "pmids": [1002, "1001", "1002", "1029", "999"], "include": "authors" })),
+        ("pubmed.get_many", json!({ "pmids": ["1001"], "checkpoint_id": "before", "max_chars": "999" })),
         ("corpus.checkpoint.create", json!({ "checkpoint_id": "before", "name": "Again" })),
         ("corpus.checkpoint.create", json!({ "name": "", "checkpoint_id": "no spaces", "primary_queries": [] })),
         ("corpus.checkpoint.create", json!({ "name": "Unknown", "primary_queries": ["three", "four"] })),

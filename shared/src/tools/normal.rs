@@ -118,8 +118,12 @@ pub fn object(schema: &Value, fields: Map<String, Value>) -> Map<String, Value> 
             let Some(property) = properties.get(name) else { return true };
             let kind = kind(of_present(property));
             let keeps_empty = is_required(schema, name) && matches!(kind, Kind::Text | Kind::List);
-            let is_misplaced = kind == Kind::Any || (normal.is_object() && kind != Kind::Object);
-            !(is_empty(normal) && !is_misplaced && (normal.is_null() || !keeps_empty))
+            let is_misplaced = match normal {
+                Value::Object(_) => kind != Kind::Object,
+                Value::Array(items) => kind != Kind::List && !items.is_empty(),
+                _ => kind == Kind::Any,
+            };
+            !is_empty(normal) || is_misplaced || (keeps_empty && !normal.is_null())
         })
         .collect()
 }

@@ -117,7 +117,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
         match c {
             c if is_line_end(c) => plain.push(' '),
             '<' if next.is_some_and(|next| next.is_alphabetic() || matches!(next, '/' | '!' | '?')) => {
-                plain.push_str("\\<")
+                plain.push_str("\\<");
             }
             '!' if next == Some('[') => plain.push_str("\\!"),
             '`' | '~' if next == Some(c) => {
