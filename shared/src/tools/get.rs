@@ -11,6 +11,7 @@ use super::error::ToolError;
 use super::tool::{Described, FastTool, Hints, Toolbox};
 use crate::archive::{Envelope, Payload};
 use crate::checkpoints;
+use crate::pipelines::pubmed_sync::controls;
 use crate::pubmed::Article;
 use crate::pubmed::eutils::Returned;
 use crate::records;
@@ -162,7 +163,9 @@ async fn archived(toolbox: &Toolbox, params: &GetParams, envelope: &Envelope) ->
 }
 
 async fn live(toolbox: &Toolbox, pmid: Pmid) -> Result<GetOutput, ToolError> {
-    let set = toolbox.client.fetch(&[pmid], toolbox.engine.archive.max_record_bytes()).await?;
+    // An empty set may be an outage: only beside a record that is there it says that there is none.
+    let controls = controls(&toolbox.engine.db).await?;
+    let set = toolbox.client.fetch(&[pmid], Some(&controls), toolbox.engine.archive.max_record_bytes()).await?;
     let Some(one) = set.returned.into_iter().next() else { return Ok(GetOutput::nothing(pmid)) };
     let unreadable =
         || ToolError::new(ErrorCode::PubmedError, format!("what NCBI returned for PMID {pmid} is not a record"));
