@@ -51,24 +51,30 @@ declare
 begin
     return query
     with ahead as materialized (
-        select query_key, entry_watermark, modification_watermark, (resume ->> 'end')::timestamptz as resume_end
+        select query_key, entry_watermark, modification_watermark, creation_watermark,
+               (resume ->> 'end')::timestamptz as resume_end
         from sync_queries
-        where entry_watermark > v_latest or modification_watermark > v_latest
+        where entry_watermark > v_latest or modification_watermark > v_latest or creation_watermark > v_latest
            or (resume ->> 'end')::timestamptz > v_latest
         for update skip locked
     ),
     good as materialized (
         select query_key, resume_end, entry_watermark as entry_was, modification_watermark as modification_was,
+               creation_watermark as creation_was,
                case when entry_watermark > v_latest
                     then last_good_watermark(query_key, 'entry', v_latest) else entry_watermark end as entry,
                case when modification_watermark > v_latest
                     then last_good_watermark(query_key, 'modification', v_latest)
-                    else modification_watermark end as modification
+                    else modification_watermark end as modification,
+               case when creation_watermark > v_latest
+                    then last_good_watermark(query_key, 'creation', v_latest)
+                    else creation_watermark end as creation
         from ahead
     ),
     moved as (
         update sync_queries q
-        set entry_watermark = g.entry, modification_watermark = g.modification, resume = null
+        set entry_watermark = g.entry, modification_watermark = g.modification, creation_watermark = g.creation,
+            resume = null
         from good g
         where q.query_key = g.query_key
     ),
@@ -78,12 +84,17 @@ begin
         union all
         select query_key, 'modification', modification_was, modification, 'clock' from good
         where modification < modification_was
+        union all
+        select query_key, 'creation', creation_was, creation, 'clock' from good where creation < creation_was
     )
     insert into clock_corrections (what, name, was, set_to)
     select 'sync_queries.entry_watermark', query_key, entry_was, entry from good where entry is distinct from entry_was
     union all
     select 'sync_queries.modification_watermark', query_key, modification_was, modification from good
     where modification is distinct from modification_was
+    union all
+    select 'sync_queries.creation_watermark', query_key, creation_was, creation from good
+    where creation is distinct from creation_was
     union all
     select 'sync_queries.resume', query_key, resume_end, null from good where resume_end > v_latest
     returning *;

@@ -110,6 +110,34 @@ pub fn summaries(corpus: &Corpus, pmids: &[u32]) -> Value {
     json!({ "header": { "type": "esummary", "version": "0.3" }, "result": result })
 }
 
+/// A whole answer of ESearch that found nothing, with a message beside it.
+pub fn nothing(message: &str) -> String {
+    json!({
+        "header": { "type": "esearch", "version": "0.3" },
+        "esearchresult": {
+            "count": "0", "retmax": "0", "retstart": "0", "idlist": [], "translationset": [], "querytranslation": "",
+            "warninglist": { "phrasesignored": [], "quotedphrasesnotfound": [], "outputmessages": [message] },
+        },
+    })
+    .to_string()
+}
+
+/// The answer of EInfo: the fields that are searched by.
+pub fn fields(with_creation: bool) -> String {
+    let mut xml = String::from(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\n<!DOCTYPE eInfoResult PUBLIC \"-//NLM//DTD einfo 20190110//EN\" \
+         \"https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20190110/einfo.dtd\">\n<eInfoResult>\n\t<DbInfo>\n\t\t\
+         <DbName>pubmed</DbName>\n\t\t<MenuName>PubMed</MenuName>\n\t\t<FieldList>\n",
+    );
+    let fields =
+        [("UID", "UID"), ("PDAT", "Date - Publication"), ("EDAT", "Date - Entry"), ("MDAT", "Date - Modification")];
+    for (name, full) in fields.into_iter().chain(with_creation.then_some(("CRDT", "Date - Create"))) {
+        let _ = writeln!(xml, "\t\t\t<Field><Name>{name}</Name><FullName>{full}</FullName></Field>");
+    }
+    xml.push_str("\t\t</FieldList>\n\t\t<LinkList>\n\t\t</LinkList>\n\t</DbInfo>\n</eInfoResult>\n");
+    xml
+}
+
 /// A failure document of EFetch.
 pub fn efetch_error(text: &str) -> String {
     format!(

@@ -12,8 +12,10 @@ use crate::mix;
 /// One upstream record.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// When it was added (EDAT).
+    /// Its entry date (EDAT): when it was added, or, if that was long after, when it was published.
     pub entered: NaiveDate,
+    /// When it was added (CRDT).
+    pub created: NaiveDate,
     /// When it was last changed (MDAT).
     pub modified: NaiveDate,
     /// How often it was revised.
@@ -26,6 +28,10 @@ pub struct Entry {
     pub bytes: usize,
     /// Whether searches find it. NCBI indexes some records days after their entry date.
     pub is_indexed: bool,
+    /// Whether the index has it twice: it is counted and listed so.
+    pub is_doubled: bool,
+    /// Whether it is counted and never listed.
+    pub is_unlisted: bool,
     /// Whether EFetch returns it; a withdrawn one is still found for a while.
     pub is_served: bool,
     /// What EFetch returns instead of an ordinary record.
@@ -105,6 +111,15 @@ impl Corpus {
         self.entries.entry(pmid).or_insert(entry)
     }
 
+    /// Adds a record today that was published long ago. As at NLM its entry date is that of its publication, and so is
+    /// its modification date, for it has no DateRevised: only its creation date says that it is new.
+    pub fn add_late(&mut self, pmid: u32, topic: &str, published: NaiveDate) -> &mut Entry {
+        let entry = self.add(pmid, topic);
+        entry.entered = published;
+        entry.modified = published;
+        entry
+    }
+
     /// Puts a record there, whatever was there before.
     pub fn put(&mut self, pmid: u32, entry: Entry) {
         self.entries.insert(pmid, entry);
@@ -150,8 +165,12 @@ impl Corpus {
         }
     }
 
-    /// What EFetch returns for a record now; nothing for one that is not served.
+    /// What EFetch returns for a record now; nothing for one that is not served. The first records of PubMed are there
+    /// in any corpus, and found by no search of one that does not have them.
     pub fn xml(&self, pmid: u32) -> Option<Cow<'_, str>> {
+        if (1..=3).contains(&pmid) && !self.entries.contains_key(&pmid) {
+            return Some(Cow::Owned(Entry::on(self.today).ordinary(pmid).xml()));
+        }
         let entry = self.entries.get(&pmid).filter(|entry| entry.is_served)?;
         Some(match &entry.xml {
             Some(xml) => Cow::Borrowed(xml),
@@ -165,12 +184,15 @@ impl Entry {
     pub fn on(day: NaiveDate) -> Self {
         Self {
             entered: day,
+            created: day,
             modified: day,
             revision: 0,
             retracted: false,
             topics: 0,
             bytes: 0,
             is_indexed: true,
+            is_doubled: false,
+            is_unlisted: false,
             is_served: true,
             xml: None,
         }

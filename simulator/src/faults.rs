@@ -35,19 +35,35 @@ pub enum Fault {
     Relayed,
     /// The search backend failed, in invalid JSON.
     SearchBackend,
-    /// Every session is forgotten, before this request is answered.
-    Expired,
+    /// The search backend's own status, in an answer with HTTP status 200.
+    SearchStatus,
+    /// It does not know its database.
+    SearchDatabase,
+    /// It cannot be reached.
+    SearchConnection,
+    /// It has lost the query.
+    SearchLost,
+    /// The connection to it failed, said beside a count of 0.
+    SearchMessage,
     /// Some results or records left out.
     Short,
     /// One more counted than there is.
     Drift,
+    /// One result listed twice, in the place of another.
+    Duplicate,
     /// A redirect.
     Redirect,
+    /// Nothing found, in a whole answer.
+    Nothing,
+    /// Half of the results counted and listed, in a whole answer.
+    Half,
+    /// A set without any record, in a whole answer.
+    NoRecords,
 }
 
 impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 18] = [
+    /// All that a single answer shows.
+    pub const ALL: [Self; 23] = [
         Self::Throttled,
         Self::ThrottledSilent,
         Self::ThrottledOk,
@@ -62,11 +78,31 @@ impl Fault {
         Self::Backend,
         Self::Relayed,
         Self::SearchBackend,
-        Self::Expired,
+        Self::SearchStatus,
+        Self::SearchDatabase,
+        Self::SearchConnection,
+        Self::SearchLost,
+        Self::SearchMessage,
         Self::Short,
         Self::Drift,
+        Self::Duplicate,
         Self::Redirect,
     ];
+
+    /// Those that no answer shows by itself: it is whole and adds up, and is wrong.
+    pub const LIES: [Self; 3] = [Self::Nothing, Self::Half, Self::NoRecords];
+
+    /// What the search backend says of itself with HTTP status 200.
+    pub(crate) fn search_text(self) -> Option<&'static str> {
+        Some(match self {
+            Self::SearchBackend => "Search Backend failed: Exception:\n'Connection reset by peer'",
+            Self::SearchStatus => "Status: 500",
+            Self::SearchDatabase => "Database is not supported: pubmed",
+            Self::SearchConnection => "Unable to open connection to #1PubSrv",
+            Self::SearchLost => "Unable to obtain query #1",
+            _ => return None,
+        })
+    }
 }
 
 /// The plan of failures.
@@ -82,6 +118,8 @@ pub struct Faults {
     pub kinds: Vec<Fault>,
     /// Everything fails as when the service is down.
     pub is_down: bool,
+    /// A whole answer that is wrong, once: to the search or fetch with this number, from 0.
+    pub lie: Option<(u64, Fault)>,
     /// Requests so far.
     pub requests: u64,
     /// How often each failure was shown.
@@ -99,7 +137,18 @@ impl Faults {
         Self { script: faults.into_iter().collect(), ..Self::default() }
     }
 
-    pub(crate) fn next(&mut self) -> Option<Fault> {
+    /// The lie to this request, if it is its turn. A request that fails otherwise is not lied to.
+    fn lie_to(&mut self, endpoint: &str) -> Option<Fault> {
+        let (left, fault) = self.lie?;
+        let is_fetch = fault == Fault::NoRecords;
+        if endpoint != if is_fetch { "efetch" } else { "esearch" } {
+            return None;
+        }
+        self.lie = left.checked_sub(1).map(|left| (left, fault));
+        (left == 0).then_some(fault)
+    }
+
+    pub(crate) fn next(&mut self, endpoint: &str) -> Option<Fault> {
         self.requests += 1;
         let random = mix(self.seed ^ mix(self.requests));
         let kinds: &[Fault] = if self.kinds.is_empty() { &Fault::ALL } else { &self.kinds };
@@ -111,7 +160,7 @@ impl Faults {
             let at = usize::try_from((random >> 16) % kinds.len() as u64).unwrap_or(0);
             Some(kinds[at])
         } else {
-            None
+            self.lie_to(endpoint)
         };
         if let Some(fault) = fault {
             *self.shown.entry(format!("{fault:?}")).or_default() += 1;

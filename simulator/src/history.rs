@@ -29,9 +29,4 @@ impl History {
         let key: usize = query_key.parse().ok()?;
         self.sessions.get(web_env)?.get(key.checked_sub(1)?).map(Vec::as_slice)
     }
-
-    /// Forgets everything.
-    pub fn expire(&mut self) {
-        self.sessions.clear();
-    }
 }

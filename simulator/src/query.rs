@@ -27,6 +27,8 @@ pub enum Query {
 pub enum Field {
     /// Entry
     Edat,
+    /// Creation
+    Crdt,
     /// Modification
     Mdat,
     /// Publication; here the first of the entry's month, as for month-only records.
@@ -37,7 +39,8 @@ impl Field {
     /// A field by its `datetype` or tag.
     pub fn named(name: &str) -> Option<Self> {
         match name.to_lowercase().as_str() {
-            "edat" | "crdt" => Some(Self::Edat),
+            "edat" => Some(Self::Edat),
+            "crdt" => Some(Self::Crdt),
             "mdat" | "lr" => Some(Self::Mdat),
             "pdat" | "dp" => Some(Self::Pdat),
             _ => None,
@@ -48,6 +51,7 @@ impl Field {
         use chrono::Datelike;
         match self {
             Self::Edat => entry.entered,
+            Self::Crdt => entry.created,
             Self::Mdat => entry.modified,
             Self::Pdat => entry.entered.with_day(1).unwrap_or(entry.entered),
         }

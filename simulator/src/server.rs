@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::answers::{self, Found};
 use crate::bulk::BulkFile;
-use crate::corpus::Corpus;
+use crate::corpus::{Corpus, Entry};
 use crate::faults::{Fault, Faults};
 use crate::history::History;
 use crate::query::{Field, Query, day};
@@ -44,6 +44,8 @@ pub struct Options {
     pub faults: Faults,
     /// The port; 0 for any.
     pub port: u16,
+    /// Whether searches can be made by creation date.
+    pub lists_creation: bool,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             delay: Duration::ZERO,
             faults: Faults::default(),
             port: 0,
+            lists_creation: true,
         }
     }
 }
@@ -219,6 +222,7 @@ async fn eutils(
         "esearch.fcgi" => "esearch",
         "efetch.fcgi" => "efetch",
         "esummary.fcgi" => "esummary",
+        "einfo.fcgi" => "einfo",
         "epost.fcgi" => "epost",
         _ => return answer(404, HTML, "<html><head><title>404 Not Found</title></head></html>"),
     };
@@ -235,14 +239,12 @@ async fn eutils(
             format!("{{\"error\":\"API key invalid\",\"api-key\":\"{key}\",\"type\":\"api\",\"status\":\"unknown\"}}");
         return answer(400, JSON, body);
     }
-    let fault = lock(&shared.faults).next();
-    if fault == Some(Fault::Expired) {
-        lock(&shared.history).expire();
-    }
+    let fault = lock(&shared.faults).next(endpoint);
     let good = match endpoint {
         "esearch" => esearch(&shared, &params, fault),
         "efetch" => efetch(&shared, &params, fault),
         "esummary" => esummary(&shared, &params),
+        "einfo" => answer(200, XML, answers::fields(shared.options.lists_creation)),
         _ => epost(&shared, &params),
     };
     match fault {
@@ -328,7 +330,13 @@ async fn spoil(fault: Fault, good: Answer, key: Option<&str>, endpoint: &str) ->
             400,
             "Error: CEFetchPApplication::proxy_stream(): Failed to connect to PubOne service. Try again later.",
         ),
-        Fault::SearchBackend => error(200, "Search Backend failed: Exception:\n'Connection reset by peer'"),
+        Fault::SearchBackend
+        | Fault::SearchStatus
+        | Fault::SearchDatabase
+        | Fault::SearchConnection
+        | Fault::SearchLost => error(200, fault.search_text().unwrap_or_default()),
+        Fault::SearchMessage if search => answer(200, JSON, answers::nothing("Unable to open connection to #1PubSrv")),
+        Fault::SearchMessage => error(200, "Unable to open connection to #1PubSrv"),
         Fault::Redirect => {
             let mut response = answer(302, HTML, "");
             response
@@ -336,7 +344,7 @@ async fn spoil(fault: Fault, good: Answer, key: Option<&str>, endpoint: &str) ->
                 .insert(header::LOCATION, header::HeaderValue::from_static("https://127.0.0.1:1/elsewhere"));
             response
         }
-        Fault::Expired | Fault::Short | Fault::Drift => good,
+        Fault::Short | Fault::Drift | Fault::Duplicate | Fault::Nothing | Fault::Half | Fault::NoRecords => good,
     }
 }
 
@@ -382,7 +390,9 @@ fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) -> Answer {
     }
     let web_env = params.get("WebEnv").map(String::as_str);
     let corpus = lock(&shared.corpus);
-    let (mut found, unknown) = if let (Some(web_env), Some(key)) = (web_env, params.get("query_key")) {
+    let (mut found, mut unknown): (Vec<u32>, Vec<String>) = if let (Some(web_env), Some(key)) =
+        (web_env, params.get("query_key"))
+    {
         match lock(&shared.history).read(web_env, key) {
             Some(pmids) => (pmids.to_vec(), Vec::new()),
             None => return failed(&format!("Unable to obtain query #{key}")),
@@ -395,14 +405,28 @@ fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) -> Answer {
             Err(()) => Query::Topic(0),
         };
         let found = corpus.entries.iter().rev().filter(|(pmid, entry)| entry.is_indexed && query.finds(**pmid, entry));
-        (found.map(|(pmid, _)| *pmid).collect(), unknown)
+        let entries = |(pmid, entry): (&u32, &Entry)| vec![*pmid; 1 + usize::from(entry.is_doubled)];
+        (found.flat_map(entries).collect(), unknown)
     };
+    match fault {
+        Some(Fault::Nothing) => {
+            found.clear();
+            unknown.push(term.clone());
+        }
+        // By PMID, so that it is the same half whatever the page.
+        Some(Fault::Half) => found.retain(|pmid| crate::mix(u64::from(*pmid)) & 1 == 0),
+        _ => {}
+    }
     if params.get("sort").is_some_and(|sort| sort == "pub_date") {
         found.sort_by_key(|pmid| std::cmp::Reverse(corpus.entries.get(pmid).map(|entry| entry.entered)));
     }
     let end = found.len().min(cap).min(start.saturating_add(number(params, "retmax", 20).min(cap)));
     let mut page = found.get(start..end).unwrap_or_default().to_vec();
+    page.retain(|pmid| corpus.entries.get(pmid).is_none_or(|entry| !entry.is_unlisted));
     shorten(fault, &mut page);
+    if let (Some(Fault::Duplicate), [first, .., last]) = (fault, page.as_mut_slice()) {
+        *last = *first;
+    }
     let keeps = params.get("usehistory").is_some_and(|value| value == "y") && !params.contains_key("query_key");
     let count = found.len() + usize::from(fault == Some(Fault::Drift));
     let session = keeps.then(|| lock(&shared.history).keep(web_env, found));
@@ -457,6 +481,9 @@ fn efetch(shared: &Shared, params: &Params, fault: Option<Fault>) -> Answer {
         Err(failed) => *failed,
         Ok(mut pmids) => {
             shorten(fault, &mut pmids);
+            if fault == Some(Fault::NoRecords) {
+                pmids.clear();
+            }
             let body = answers::record_set(&lock(&shared.corpus), &pmids);
             answer(200, XML, body)
         }

@@ -85,6 +85,30 @@ async fn a_sync_tells_what_it_did_and_status_how_far_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn status_shows_what_ncbi_counts_and_what_does_not_add_up() {
+    let simulator = upstream(30, Options::default()).await;
+    let cli = Cli::new(&simulator).await;
+    let empty = cli.run(&["sync", "nothinglikeit", "--incremental", "--query-key", "none"]).expect(5);
+    assert!(empty.out.contains("the whole query: 0 counted, 0 listed: NCBI found nothing"), "{}", empty.out);
+    assert!(!empty.out.contains("up to date"), "{}", empty.out);
+    cli.run(&["sync", "all", "--incremental", "--query-key", "k"]).expect(0);
+    let shown = cli.run(&["status"]).expect(0);
+    assert!(shown.out.contains("at NCBI") && shown.out.contains("whole query"), "{}", shown.out);
+    simulator.corpus().entry(1000).expect("there").is_unlisted = true;
+    let short = cli.run(&["sync", "--incremental", "--query-key", "k", "--overlap-days", "1"]).expect(5);
+    assert!(short.out.contains("entry date "), "{}", short.out);
+    assert!(short.out.contains("1 counted, 0 listed"), "{}", short.out);
+    let status = cli.json(&["status"]);
+    let query = status["queries"].as_array().expect("a list").iter().find(|query| query["query_key"] == "k");
+    let query = query.expect("listed");
+    assert_eq!((&query["members"], &query["upstream_count"]), (&30.into(), &30.into()), "{status}");
+    assert_eq!((&query["gaps"][0]["counted"], &query["gaps"][0]["listed"]), (&1.into(), &0.into()), "{status}");
+    simulator.corpus().entry(1000).expect("there").is_unlisted = false;
+    let healed = cli.json(&["sync", "--incremental", "--query-key", "k", "--overlap-days", "1"]);
+    assert_eq!((&healed["complete"], &healed["gaps"]), (&true.into(), &serde_json::json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_a_clear_error_and_asks_nobody() {
     let simulator = upstream(5, Options::default()).await;
     let cli = Cli::new(&simulator).await;

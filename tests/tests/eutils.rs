@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::pubmed::eutils::{
     Client, DateField, EutilsError, Expected, Fault as Seen, Listing, Query, Returned, SearchRequest, Settings, Slice,
-    Walk, classify,
+    Step, Walk, classify,
 };
 use shared::words::Pmid;
 use shared::words::config::Secret;
@@ -33,7 +33,7 @@ fn few_attempts(simulator: &Simulator) -> Settings {
 
 /// Faults that spoil an answer whatever it is.
 fn spoiling() -> impl Iterator<Item = Fault> {
-    Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::Expired | Fault::Short | Fault::Drift))
+    Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::Short | Fault::Drift | Fault::Duplicate))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +44,7 @@ async fn every_failure_is_ridden_out_when_it_passes() {
         let client = client(settings(&simulator));
         let page = client.search(&request(&all(), 20)).await.unwrap_or_else(|e| panic!("{fault:?}: {e}"));
         assert_eq!((page.count, page.pmids.len()), (60, 20), "{fault:?}");
-        let set = client.fetch(&pmids, MAX).await.unwrap_or_else(|e| panic!("{fault:?}: {e}"));
+        let set = client.fetch(&pmids, None, MAX).await.unwrap_or_else(|e| panic!("{fault:?}: {e}"));
         assert_eq!((set.returned.len(), set.absent.len()), (10, 0), "{fault:?}");
         assert_eq!(simulator.arrivals().len(), 5, "{fault:?}");
     }
@@ -56,7 +56,7 @@ async fn a_failure_that_stays_is_an_error_and_never_an_empty_answer() {
         let simulator = small(Faults { per_thousand: 1000, kinds: vec![fault], ..Faults::default() }).await;
         let client = client(few_attempts(&simulator));
         let search = client.search(&request(&all(), 20)).await.expect_err("no answer");
-        let fetch = client.fetch(&[pmid(1000)], MAX).await.expect_err("no answer");
+        let fetch = client.fetch(&[pmid(1000)], None, MAX).await.expect_err("no answer");
         for error in [&search, &fetch] {
             match fault {
                 Fault::Throttled | Fault::ThrottledSilent | Fault::ThrottledOk => {
@@ -77,7 +77,7 @@ async fn a_page_or_set_that_is_short_is_asked_for_again() {
     assert_eq!((page.pmids.len(), simulator.arrivals().len()), (60, 3));
     simulator.faults().script.extend([Some(Fault::Short)]);
     let pmids: Vec<Pmid> = (1000..1010).map(pmid).collect();
-    let set = client.fetch(&pmids, MAX).await.expect("an answer");
+    let set = client.fetch(&pmids, None, MAX).await.expect("an answer");
     assert_eq!((set.returned.len(), set.absent.len()), (9, 1), "what is not returned is told");
 }
 
@@ -88,8 +88,9 @@ async fn a_list_that_never_adds_up_is_an_error_of_its_own() {
         let client = client(few_attempts(&simulator));
         let search = client.search(&request(&all(), 100)).await;
         assert!(matches!(search, Err(EutilsError::Incomplete)), "{fault:?}: {search:?}");
-        let listed = client.list(&all(), &Slice::all()).await;
-        assert!(matches!(listed, Err(EutilsError::Incomplete)), "{fault:?}: {listed:?}");
+        let listed = client.list(&all(), &Slice::all()).await.expect("it answers");
+        let Listing::Short { pmids, counted } = listed else { panic!("{fault:?}: {listed:?}") };
+        assert!((pmids.len() as u64) < counted && pmids.len() >= 59, "{fault:?}: {} of {counted}", pmids.len());
     }
 }
 
@@ -117,11 +118,90 @@ async fn a_query_that_fails_every_time_is_rejected() {
     let client = client(settings(&simulator));
     let query = Query::parse("asthma AND").expect("balanced");
     assert!(matches!(client.search(&request(&query, 1)).await, Err(EutilsError::QueryRejected)));
-    assert_eq!(simulator.arrivals().len(), 3);
+    // Three times, and once more between two searches that work.
+    assert_eq!(simulator.arrivals().len(), 6);
     let nothing = Query::parse("nothinglikeit").expect("a query");
     let page = client.search(&request(&nothing, 1)).await.expect("no results are an answer");
     assert_eq!(page.count, 0);
     assert_eq!(page.warnings, ["phrase not found: nothinglikeit", "No items found."]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_search_backend_never_blames_the_query() {
+    let query = Query::parse("asthma AND").expect("balanced");
+    for fault in [
+        Fault::SearchBackend,
+        Fault::SearchStatus,
+        Fault::SearchDatabase,
+        Fault::SearchConnection,
+        Fault::SearchLost,
+        Fault::SearchMessage,
+        Fault::Backend,
+    ] {
+        let simulator = small(Faults { per_thousand: 1000, kinds: vec![fault], ..Faults::default() }).await;
+        let client = client(Settings { attempts: 7, ..settings(&simulator) });
+        let error = client.search(&request(&query, 1)).await.expect_err("it is down");
+        assert!(matches!(error, EutilsError::Unavailable { attempts: 7, .. }), "{fault:?}: {error:?}");
+        assert!(error.retry_after().is_some(), "{fault:?}: waited out");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_nothing_is_no_outcome_unless_a_record_known_to_be_there_came_with_it() {
+    let simulator = small(Faults::default()).await;
+    let client = client(few_attempts(&simulator));
+    let (live, control) = ([pmid(1000)], [pmid(1001)]);
+    simulator.faults().lie = Some((0, Fault::NoRecords));
+    let alone = client.fetch(&live, None, MAX).await.expect("a whole answer");
+    assert_eq!((alone.absent.as_slice(), alone.is_proof), (&live[..], false), "it proves nothing");
+    simulator.faults().lie = Some((0, Fault::NoRecords));
+    let set = client.fetch(&live, Some(&control), MAX).await.expect("asked again");
+    assert_eq!((set.returned.len(), set.absent.len(), set.is_proof), (1, 0, true), "and the control is left out");
+    let absent = client.fetch(&[pmid(999)], Some(&control), MAX).await.expect("a whole answer");
+    assert_eq!((absent.returned.len(), absent.absent.len(), absent.is_proof), (0, 1, true));
+    *simulator.faults() = Faults { per_thousand: 1000, kinds: vec![Fault::NoRecords], ..Faults::default() };
+    let down = client.fetch(&live, Some(&control), MAX).await.expect_err("an outage");
+    assert!(matches!(down, EutilsError::Unavailable { fault: Seen::NoRecords, .. }), "{down:?}");
+    let unproven = client.fetch(&live, Some(&live), MAX).await.expect_err("a record is no control of itself");
+    assert!(matches!(unproven, EutilsError::Unavailable { .. }), "{unproven:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_the_index_has_twice_is_listed_once_and_one_that_is_displaced_is_found() {
+    let simulator = small(Faults::default()).await;
+    let client = client(settings(&simulator));
+    simulator.corpus().entry(1007).expect("there").is_doubled = true;
+    match client.list(&all(), &Slice::all()).await.expect("listed") {
+        Listing::Complete { pmids, counted } => assert_eq!((pmids.len(), counted), (60, 61)),
+        other => panic!("{other:?}"),
+    }
+    // Listed twice in the place of another, which is counted once: not complete until that comes.
+    simulator.corpus().entry(1007).expect("there").is_doubled = false;
+    simulator.faults().script.extend([Some(Fault::Duplicate), None]);
+    match client.list(&all(), &Slice::all()).await.expect("listed") {
+        Listing::Complete { pmids, counted } => assert_eq!((pmids.len(), counted), (60, 60)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_creation_dates_can_be_searched_by_is_what_the_server_lists() {
+    for (lists_creation, fault) in
+        [(true, None), (false, None), (true, Some(Fault::Truncated)), (true, Some(Fault::Html))]
+    {
+        let faults = Faults::scripted([fault, None]);
+        let corpus = Corpus::new(day("2026-03-10"));
+        let simulator = simulator(corpus, Options { faults, lists_creation, ..Options::default() }).await;
+        let listed = client(settings(&simulator)).lists_field(DateField::Creation).await.expect("it answers");
+        assert_eq!(listed, lists_creation, "{fault:?}");
+    }
+    // A server that has no such program lists nothing.
+    let simulator = small(Faults::default()).await;
+    let elsewhere = Settings { base_url: format!("{}none/", simulator.eutils_url()), ..settings(&simulator) };
+    assert!(!client(elsewhere).lists_field(DateField::Creation).await.expect("it answers"));
+    let Some(data) = tests::real_data() else { return };
+    let info = std::fs::read(data.join("eutils/einfo/einfo2.xml")).expect("readable");
+    assert_eq!(classify(Expected::Info, 200, &info), Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,19 +229,38 @@ async fn a_call_ends_at_its_deadline_and_says_why() {
     assert!(matches!(error, EutilsError::Deadline { fault: Seen::Timeout, .. }), "{error:?}");
 }
 
+/// Walks over a query until a walk adds up; what did not was listed again by later runs.
 async fn list(client: &Client, query: &Query, cap: u32) -> Vec<Pmid> {
-    let mut walk = Walk::over([Slice::all()]);
-    let mut found = Vec::new();
-    while let Some(slice) = walk.next(cap) {
-        match client.list(query, &slice).await.expect("listed") {
-            Listing::TooMany(count) => assert!(walk.too_many(count)),
-            Listing::Complete(pmids) => {
-                walk.listed(pmids.len() as u64);
-                found.extend(pmids);
-            }
+    for _ in 0..20 {
+        let (found, is_complete) = walk_once(client, query, cap).await;
+        if is_complete {
+            return found;
         }
     }
-    found
+    panic!("no walk adds up");
+}
+
+async fn walk_once(client: &Client, query: &Query, cap: u32) -> (Vec<Pmid>, bool) {
+    let mut walk = Walk::over([Slice::all()]);
+    let mut found = Vec::new();
+    while let Some(step) = walk.next(cap) {
+        match step {
+            Step::Count(slice) => walk.counted(client.count(query, &slice).await.expect("counted")),
+            Step::List(slice) => match client.list(query, &slice).await.expect("listed") {
+                Listing::TooMany(count) => walk.too_many(count),
+                Listing::Complete { pmids, counted } => {
+                    walk.listed(counted);
+                    found.extend(pmids);
+                }
+                Listing::Short { pmids, counted } => {
+                    if !walk.short(counted, pmids.len() as u64) {
+                        found.extend(pmids);
+                    }
+                }
+            },
+        }
+    }
+    (found, walk.shortfalls().is_empty())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,16 +298,17 @@ async fn a_million_records_meet_the_real_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_expires_at_any_call_costs_nothing_but_requests() {
+async fn a_search_that_says_less_than_there_is_is_found_out_wherever_it_comes() {
     let query = all();
-    for call in 0..9 {
-        let script = (0..9).map(|n| (n == call).then_some(Fault::Expired));
-        let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
-        let simulator = simulator(corpus, Options { faults: Faults::scripted(script), ..Options::default() }).await;
-        let client = client(Settings { page: 7, ..settings(&simulator) });
-        match client.list(&query, &Slice::all()).await.expect("listed") {
-            Listing::Complete(pmids) => assert_eq!(pmids.len(), 50, "expired at call {call}"),
-            Listing::TooMany(_) => panic!("not too many"),
+    for fault in [Fault::Nothing, Fault::Half] {
+        for call in 0..12 {
+            let corpus = Corpus::generated(day("2026-03-10"), 1000, 120, 1, Spread::Even(30));
+            let faults = Faults { lie: Some((call, fault)), ..Faults::default() };
+            let simulator = simulator(corpus, Options { cap: 40, faults, ..Options::default() }).await;
+            let client = client(Settings { cap: 40, page: 17, ..settings(&simulator) });
+            let (found, is_complete) = walk_once(&client, &query, 40).await;
+            let found: BTreeSet<Pmid> = found.into_iter().collect();
+            assert_eq!((found.len(), is_complete), (120, true), "{fault:?} at search {call}");
         }
     }
 }
@@ -227,7 +327,7 @@ async fn a_corpus_that_changes_between_pages_does_not_change_the_list() {
     let query = all();
     let whole = Slice::days(DateField::Entry, day("2025-01-01"), day("2026-03-09"));
     let (listed, ()) = tokio::join!(client.list(&query, &whole), adding);
-    assert!(matches!(listed.expect("listed"), Listing::Complete(pmids) if pmids.len() == 50));
+    assert!(matches!(listed.expect("listed"), Listing::Complete { pmids, .. } if pmids.len() == 50));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +345,7 @@ async fn answers_of_any_kind_with_failures_at_random_are_never_wrong() {
         let found: BTreeSet<Pmid> = list(&client, &query, 40).await.into_iter().collect();
         assert_eq!(found.len(), 120, "seed {seed}");
         let some: Vec<Pmid> = found.into_iter().take(30).collect();
-        let set = client.fetch(&some, MAX).await.expect("fetched");
+        let set = client.fetch(&some, None, MAX).await.expect("fetched");
         assert_eq!(set.returned.len() + set.absent.len(), 30, "seed {seed}");
         for one in &set.returned {
             let Returned::Record { range, identity } = one else { panic!("{one:?}") };
@@ -263,7 +363,7 @@ fn recorded_exchanges_are_understood() {
     let check = |expected, status, path: &str, outcome: Result<(), Seen>| {
         assert_eq!(classify(expected, status, &read(path)), outcome, "{path}");
     };
-    check(Expected::Search, 200, "errors/http200_esearch_expired_webenv.json", Err(Seen::SessionGone));
+    check(Expected::Search, 200, "errors/http200_esearch_expired_webenv.json", Err(Seen::Backend));
     check(Expected::Records, 400, "errors/http400_efetch_id_list_empty.xml", Err(Seen::NoIds));
     check(Expected::Search, 429, "errors/http429_rate_limit_no_key.json", Err(Seen::Throttled));
     check(Expected::Records, 200, "errors/http429_rate_limit_no_key.json", Err(Seen::Throttled));

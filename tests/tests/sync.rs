@@ -137,11 +137,13 @@ async fn exactly_what_changed_upstream_changes_and_an_unchanged_run_writes_nothi
     let unchanged = incremental(&engine, &of_all(None), next).await;
     assert_eq!(sizes(&engine).await, before, "no object, pointer, history or event");
     assert_eq!(number(&unchanged, "archived"), 0);
-    // Both windows: 8th to 11th of March, a search a day each.
-    assert_eq!(searches(&simulator) - asked, 8);
+    // Three windows, 8th to 11th of March, each listed at once and counted again; and the whole query is counted.
+    assert_eq!(searches(&simulator) - asked, 7);
     let overlap = usize::try_from(number(&unchanged, "requested")).expect("small");
     assert!(overlap > 0);
-    let fetches = simulator.arrivals().len() - searches(&simulator) - fetched;
+    let others = simulator.arrivals().iter().filter(|a| a.endpoint == "einfo").count();
+    assert_eq!(others, 2, "once a run");
+    let fetches = simulator.arrivals().len() - searches(&simulator) - fetched - 1;
     // Units of five, requests of three.
     assert_eq!(fetches, overlap / 5 * 2 + (overlap % 5).div_ceil(3), "only the overlap is fetched");
 
@@ -245,8 +247,8 @@ async fn a_key_belongs_to_one_query_and_has_one_run_at_a_time() {
         .fetch_all(&engine.db)
         .await
         .expect("read");
-    assert_eq!(moves.len(), 4, "each move is noted: {moves:?}");
-    assert_eq!(moves[2].1, "test");
+    assert_eq!(moves.len(), 6, "each move is noted: {moves:?}");
+    assert_eq!(moves[3].1, "test");
     let rewalk = incremental(&engine, &of_all(None), at(NOW)).await;
     assert_eq!(rewalk.result.expect("a result")["windows"][0]["entry"][0], "2026-01-29");
 }
@@ -520,6 +522,182 @@ async fn an_answer_that_is_too_large_is_taken_in_portions() {
     assert_eq!((number(&job, "archived"), number(&job, "failed")), (8, 1));
     let failures = ingest::failures(&engine.db, job.job_id(), 0, 10).await.expect("listed");
     assert!(failures[0].reason.as_deref().expect("why").contains("larger than 30000 bytes"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_walk_that_finds_nothing_sets_no_watermark_and_is_made_again() {
+    let (simulator, engine) = corpus(30).await;
+    // As if the words of the query were unknown for as long as the run lasts.
+    *simulator.faults() = Faults { per_thousand: 1000, kinds: vec![Fault::Nothing], ..Faults::default() };
+    let empty = incremental(&engine, &of_all(None), at(NOW)).await;
+    assert_eq!((empty.state, number(&empty, "requested")), (JobState::Succeeded, 0));
+    let result = empty.result.as_ref().expect("a result");
+    assert_eq!(result["complete"], false);
+    assert!(result["gaps"][0]["message"].as_str().expect("why").contains("found nothing"), "{result}");
+    let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
+    assert_eq!(known.watermarks, syncs::Watermarks::default());
+    assert_eq!(known.gaps.len(), 1, "status says so");
+    *simulator.faults() = Faults::default();
+    let full = incremental(&engine, &of_all(None), at(NOW)).await;
+    assert_eq!(number(&full, "archived"), 30, "the whole query was walked");
+    let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
+    assert_eq!(known.watermarks, syncs::Watermarks::at(at(NOW)));
+    assert_eq!((known.gaps.len(), known.members, known.upstream_count), (0, 30, Some(30)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_search_that_finds_less_than_there_is_loses_nothing() {
+    for fault in [Fault::Nothing, Fault::Half] {
+        for call in 0..7 {
+            let (simulator, engine) = corpus(60).await;
+            simulator.faults().lie = Some((call, fault));
+            let first = incremental(&engine, &of_all(None), at(NOW)).await;
+            assert_eq!(number(&first, "archived"), 60, "{fault:?} at search {call} of the first walk");
+            {
+                let mut corpus = simulator.corpus();
+                corpus.today = day("2026-03-11");
+                (1000..1020).for_each(|number| corpus.revise(number));
+                (2000..2010).for_each(|number| _ = corpus.add(number, "new"));
+            }
+            simulator.faults().lie = Some((call, fault));
+            let next = incremental(&engine, &of_all(None), at(NOW) + Days::new(1)).await;
+            assert_eq!(number(&next, "archived"), 30, "{fault:?} at search {call} of the windows");
+            assert_eq!(next.result.expect("a result")["complete"], true);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_is_down_ends_no_job() {
+    for fault in [Fault::SearchStatus, Fault::SearchDatabase, Fault::SearchConnection, Fault::SearchLost] {
+        let (simulator, engine) = corpus(5).await;
+        *simulator.faults() = Faults { per_thousand: 1000, kinds: vec![fault], ..Faults::default() };
+        let job = start_incremental(&engine, &of_all(None), at(NOW)).await;
+        let worker = shared::ingest::Worker::new(engine.clone(), None).expect("a worker");
+        worker.run(true).await.expect("nothing left to do now");
+        let waiting = jobs::get(&engine.db, job).await.expect("read").expect("there");
+        assert_eq!((waiting.state, &waiting.error), (JobState::Running, &None), "{fault:?}: it waits");
+        *simulator.faults() = Faults::default();
+        sqlx::query("update ingestion_work_units set not_before = now()").execute(&engine.db).await.expect("woken");
+        let fresh = tests::sync::engine(engine.db.clone(), client(settings(&simulator)), Settings::default());
+        let ended = finish(&Engine { archive: engine.archive.clone(), ..fresh }, job).await;
+        assert_eq!((ended.state, number(&ended, "archived")), (JobState::Succeeded, 5), "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_efetch_returns_sets_of_nothing_no_record_becomes_missing() {
+    for asked in [1, 12] {
+        let (simulator, engine) = corpus(12).await;
+        let params = SyncParams::of_pmids((1000..1000 + asked).map(pmid).collect(), None).expect("fine");
+        sync(&engine, &params).await;
+        *simulator.faults() = Faults { per_thousand: 1000, kinds: vec![Fault::NoRecords], ..Faults::default() };
+        let submitted = submit_sync(&engine.db, &params, LIMITS, |submission| submission).await.expect("submitted");
+        let job = submitted.job().job_id();
+        let worker = shared::ingest::Worker::new(engine.clone(), None).expect("a worker");
+        worker.run(true).await.expect("nothing left to do now");
+        let waiting = jobs::get(&engine.db, job).await.expect("read").expect("there");
+        assert_eq!(waiting.state, JobState::Running, "of {asked}: it waits");
+        let pointer = records::one(&engine.db, pmid(1000)).await.expect("read").expect("there");
+        assert!(pointer.missing_since.is_none(), "of {asked}");
+        *simulator.faults() = Faults::default();
+        sqlx::query("update ingestion_work_units set not_before = now()").execute(&engine.db).await.expect("woken");
+        let fresh = tests::sync::engine(engine.db.clone(), client(settings(&simulator)), Settings::default());
+        let ended = finish(&Engine { archive: engine.archive.clone(), ..fresh }, job).await;
+        assert_eq!((number(&ended, "missing"), number(&ended, "skipped")), (0, i64::from(asked)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_missing_after_two_answers_that_prove_it_and_not_before() {
+    // In an archive that knows of no record, too.
+    let (simulator, engine) = corpus(3).await;
+    let params = SyncParams::of_pmids(vec![pmid(77)], None).expect("fine");
+    // A set of nothing is followed by two looks beside controls.
+    let job = sync(&engine, &params).await;
+    assert_eq!((job.state, number(&job, "missing")), (JobState::Succeeded, 1));
+    let fetches = |simulator: &Simulator| simulator.arrivals().iter().filter(|a| a.endpoint == "efetch").count();
+    assert_eq!(fetches(&simulator), 3);
+    // Beside a record that came, the first look counts.
+    sync(&engine, &SyncParams::of_pmids(vec![pmid(77), pmid(1000)], None).expect("fine")).await;
+    assert_eq!(fetches(&simulator), 5);
+    // A first look that leaves out a record is not the last one.
+    simulator.faults().lie = Some((0, Fault::NoRecords));
+    let found = sync(&engine, &SyncParams::of_pmids(vec![pmid(1001)], None).expect("fine")).await;
+    assert_eq!((number(&found, "missing"), number(&found, "archived")), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_enters_long_after_its_publication_is_found_by_its_creation_date() {
+    for lists_creation in [true, false] {
+        let generated = Corpus::generated(day("2026-03-10"), 1000, 20, 1, Spread::Even(30));
+        let simulator = simulator(generated, Options { lists_creation, ..Options::default() }).await;
+        let engine = engine(tests::engine::pool(4).await, client(settings(&simulator)), Settings::default());
+        incremental(&engine, &of_all(None), at(NOW)).await;
+        {
+            let mut corpus = simulator.corpus();
+            corpus.today = day("2026-03-12");
+            corpus.add_late(5000, "late", day("2019-05-01"));
+        }
+        let next = incremental(&engine, &of_all(None), at(NOW) + Days::new(2)).await;
+        assert_eq!(number(&next, "archived"), i64::from(lists_creation));
+        let marks = syncs::one(&engine.db, "all").await.expect("read").expect("bound").watermarks;
+        let creation = if lists_creation { at(NOW) + Days::new(2) } else { at(NOW) };
+        assert_eq!((marks.entry, marks.creation), (Some(at(NOW) + Days::new(2)), Some(creation)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_never_adds_up_holds_its_watermark_and_nothing_else() {
+    let (simulator, engine) = corpus(60).await;
+    incremental(&engine, &of_all(None), at(NOW)).await;
+    {
+        let mut corpus = simulator.corpus();
+        corpus.today = day("2026-03-12");
+        (2000..2010).for_each(|number| _ = corpus.add(number, "new"));
+        corpus.entry(2003).expect("there").is_unlisted = true;
+        corpus.today = day("2026-03-13");
+        (2010..2020).for_each(|number| _ = corpus.add(number, "new"));
+        corpus.entry(2015).expect("there").is_doubled = true;
+    }
+    let now = at(NOW) + Days::new(4);
+    let job = incremental(&engine, &of_all(None), now).await;
+    assert_eq!((job.state, number(&job, "archived")), (JobState::Succeeded, 19), "the other days go on");
+    let result = job.result.expect("a result");
+    assert_eq!(result["complete"], false);
+    let gap = &result["gaps"][0];
+    assert_eq!((&gap["date"], &gap["from"], &gap["to"]), (&"entry".into(), &"2026-03-12".into(), &"2026-03-12".into()));
+    assert_eq!((&gap["counted"], &gap["listed"]), (&10.into(), &9.into()), "{result}");
+    let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
+    assert_eq!(known.watermarks.entry, Some(at("2026-03-12T05:00:00Z")));
+    assert!(!known.gaps.is_empty());
+    let logs: Vec<String> = sqlx::query_scalar("select message from ingestion_job_logs where level = 'warn'")
+        .fetch_all(&engine.db)
+        .await
+        .expect("read");
+    assert!(logs.iter().any(|message| message.contains("fewer records than it counts")), "{logs:?}");
+    simulator.corpus().entry(2003).expect("there").is_unlisted = false;
+    let next = incremental(&engine, &of_all(None), now).await;
+    assert_eq!(number(&next, "archived"), 1, "it is listed again");
+    let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
+    assert_eq!((known.watermarks, known.gaps.len()), (syncs::Watermarks::at(now), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quiet_years_cost_few_searches() {
+    let generated = Corpus::generated(day("2026-03-10"), 1000, 40, 1, Spread::Even(3600));
+    let simulator = simulator(generated, Options::default()).await;
+    let engine = engine(tests::engine::pool(4).await, client(settings(&simulator)), Settings::default());
+    let params = of_all(None);
+    syncs::bind(&engine.db, &params.query_key, &params.query).await.expect("bound");
+    let moved = syncs::set_watermarks_by_hand(&engine.db, "all", at("2016-03-10T05:00:00Z"), "test").await;
+    assert!(moved.expect("asked"));
+    let job = incremental(&engine, &params, at(NOW)).await;
+    assert_eq!(number(&job, "archived"), 40);
+    let searches = simulator.arrivals().iter().filter(|a| a.endpoint == "esearch").count();
+    assert!(searches <= 10, "{searches} searches for ten years");
+    let marks = syncs::one(&engine.db, "all").await.expect("read").expect("bound").watermarks;
+    assert_eq!(marks, syncs::Watermarks::at(at(NOW)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ use tests::sync::{at, client, day, engine, finish, pmid, settings, simulator, st
 const LATE: u32 = 3;
 
 /// Faults that do not make the client wait for seconds.
-const KINDS: [Fault; 12] = [
+const KINDS: [Fault; 18] = [
     Fault::ThrottledSilent,
     Fault::BadGateway,
     Fault::Html,
@@ -36,9 +36,15 @@ const KINDS: [Fault; 12] = [
     Fault::Broken,
     Fault::Backend,
     Fault::SearchBackend,
-    Fault::Expired,
+    Fault::SearchStatus,
+    Fault::SearchDatabase,
+    Fault::SearchConnection,
+    Fault::SearchLost,
+    Fault::SearchMessage,
+    Fault::NoRecords,
     Fault::Short,
     Fault::Drift,
+    Fault::Duplicate,
 ];
 
 /// What the test knows of an upstream record beside the corpus.
@@ -50,6 +56,8 @@ struct Known {
     is_broken: bool,
     /// EFetch does not return it.
     is_withdrawn: bool,
+    /// When it was added, which its entry date does not say.
+    added: NaiveDate,
 }
 
 /// One history.
@@ -113,7 +121,14 @@ impl History {
             let late = if self.random.percent(30) { self.random.below(u64::from(LATE) + 1) } else { 0 };
             let is_broken = self.random.percent(6);
             let is_withdrawn = self.random.percent(6);
-            let entry = corpus.add(pmid, "wanted");
+            let is_old = self.random.percent(20);
+            let is_doubled = self.random.percent(4);
+            let entry = if is_old {
+                corpus.add_late(pmid, "wanted", today - Days::new(400 + late))
+            } else {
+                corpus.add(pmid, "wanted")
+            };
+            entry.is_doubled = is_doubled;
             entry.is_indexed = late == 0;
             entry.is_served = !is_withdrawn;
             entry.xml = is_broken.then(|| {
@@ -123,7 +138,7 @@ impl History {
             });
             // Within the day on which it is so many days old.
             let indexed = if late == 0 { self.now } else { start_of(today + Days::new(late)) };
-            self.known.insert(pmid, Known { indexed, is_broken, is_withdrawn });
+            self.known.insert(pmid, Known { indexed, is_broken, is_withdrawn, added: today });
         }
         corpus.add(self.next_pmid + 500, "other");
         for pmid in self.known.keys().copied().collect::<Vec<_>>() {
@@ -148,7 +163,10 @@ impl History {
     async fn run(&mut self) {
         let faults =
             Faults { kinds: KINDS.to_vec(), ..Faults::seeded(self.random.below(u64::MAX), self.random.below(120)) };
-        *self.simulator.faults() = faults;
+        // Once in a run a search finds nothing, or half: more often at once nothing could tell.
+        let lies = [Fault::Nothing, Fault::Half];
+        let lie = self.random.percent(60).then(|| (self.random.below(9), lies[usize::from(self.random.percent(50))]));
+        *self.simulator.faults() = Faults { lie, ..faults };
         let limit = self.random.percent(35).then(|| i64::try_from(1 + self.random.below(4)).expect("small"));
         let params = IncrementalParams { limit, ..self.params.clone() };
         let job = start_incremental(&self.engine, &params, self.now).await;
@@ -198,8 +216,7 @@ impl History {
                 return row;
             }
             if round > 2 {
-                self.simulator.faults().is_down = false;
-                self.simulator.faults().per_thousand = 0;
+                *self.simulator.faults() = Faults::default();
                 self.engine = self.rested();
             }
             assert!(round < 20, "seed {}: the job never ends: {row:?}", self.seed);
@@ -228,15 +245,17 @@ impl History {
     /// Everything dated and indexed before the watermark has an outcome.
     async fn check_watermark(&self) {
         let Some(known) = syncs::one(&self.engine.db, &self.params.query_key).await.expect("read") else { return };
-        let Some(watermark) = known.watermarks.entry.min(known.watermarks.modification) else { return };
-        assert!(watermark <= self.now, "seed {}: a watermark in the future", self.seed);
+        let marks = known.watermarks;
+        let (Some(entry), Some(modification), Some(creation)) = (marks.entry, marks.modification, marks.creation)
+        else {
+            return;
+        };
+        let watermark = entry.min(modification).min(creation);
+        assert!(entry.max(modification).max(creation) <= self.now, "seed {}: a watermark in the future", self.seed);
         let retries = syncs::retries_of(&self.engine.db, &self.params.query_key).await.expect("read");
         for (number, what) in &self.known {
-            let (entered, modified) = {
-                let mut corpus = self.simulator.corpus();
-                let entry = corpus.entry(*number).expect("there");
-                (entry.entered, entry.modified)
-            };
+            let modified = self.simulator.corpus().entry(*number).expect("there").modified;
+            let entered = what.added;
             let over = |day: NaiveDate| start_of(day + Days::new(1)) <= watermark;
             if what.indexed > watermark || !over(entered) {
                 continue;

@@ -83,13 +83,42 @@ fn show_queries(queries: &[SyncQuery]) -> Result<(), Failure> {
                 out::plain(&query.query_key),
                 at(query.watermarks.entry),
                 at(query.watermarks.modification),
+                at(query.watermarks.creation),
                 lag,
+                out::count(query.members),
+                query.upstream_count.map_or("-".to_owned(), out::count),
                 out::plain(&text),
             ]
         })
         .collect();
     out::line("")?;
-    out::table(&["query key", "entered until", "changed until", "lag", "query"], &rows)
+    let heads = ["query key", "entered until", "changed until", "created until", "lag", "records", "at NCBI", "query"];
+    out::table(&heads, &rows)?;
+    show_gaps(queries)
+}
+
+/// What did not add up in the last runs: it holds watermarks.
+fn show_gaps(queries: &[SyncQuery]) -> Result<(), Failure> {
+    let rows: Vec<Vec<String>> = queries
+        .iter()
+        .flat_map(|query| query.gaps.iter().map(move |gap| (query, gap)))
+        .map(|(query, gap)| {
+            let day = |day: Option<chrono::NaiveDate>| day.map_or("-".to_owned(), |day| day.to_string());
+            vec![
+                out::plain(&query.query_key),
+                gap.field.map_or("whole query", |field| field.as_str()).to_owned(),
+                day(gap.from),
+                day(gap.to),
+                gap.counted.to_string(),
+                gap.listed.to_string(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    out::line("\ndoes not add up at NCBI, listed again by the next run:")?;
+    out::table(&["query key", "date", "from", "to", "counted", "listed"], &rows)
 }
 
 /// Why a query has no watermarks yet.

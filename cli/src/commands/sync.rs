@@ -8,7 +8,7 @@ use shared::jobs::{Submission, Submitted};
 use shared::pipelines::pubmed_sync::{
     Estimate, IncrementalParams, SyncParams, estimate, submit_incremental, submit_sync,
 };
-use shared::pubmed::eutils::Query;
+use shared::pubmed::eutils::{DateField, Query};
 use shared::syncs::{self, RunPlan, Start, SyncQuery, Watermarks, start_of};
 use shared::words::config::Config;
 use shared::words::{Pmid, clock};
@@ -151,10 +151,12 @@ async fn with_archive(session: &Session, args: &Sync) -> Result<Estimate, Failur
     let known = syncs::one(session.db(), &params.query_key).await?.filter(|_| args.incremental);
     let (mut watermarks, mut resume) = known.map(|known| (known.watermarks, known.resume)).unwrap_or_default();
     if let Some(day) = args.from {
-        watermarks = Watermarks { entry: Some(start_of(day)), modification: Some(start_of(day)) };
+        watermarks = Watermarks::at(start_of(day));
         resume = None;
     }
-    let start = Start { watermarks, resume, is_limited: args.limit.is_some() };
+    let is_windows = watermarks.entry.is_some();
+    let has_creation = is_windows && session.client.lists_field(DateField::Creation).await?;
+    let start = Start { watermarks, resume, is_limited: args.limit.is_some(), has_creation };
     let plan = RunPlan::new(params.query.clone(), start, params.overlap_days, clock::now());
     let query = Query::parse(&params.query).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(waiting::for_ncbi(estimate(&session.impatient_client(), &query, &plan, args.limit)).await?)

@@ -107,7 +107,7 @@ pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
         told(job, &result)?;
     }
     Ok(match job.state {
-        JobState::Succeeded if job.completed_with_failures() => Exit::Partial,
+        JobState::Succeeded if job.completed_with_failures() || result["complete"] == false => Exit::Partial,
         JobState::Succeeded => Exit::Done,
         _ => failed_exit(job.error.as_ref()),
     })
@@ -136,6 +136,9 @@ fn told(job: &Job, result: &Value) -> Result<(), Failure> {
         let key = result["query_key"].as_str().unwrap_or_default();
         out::line(&format!("{} is up to date until {watermark}", out::plain(key)))?;
     }
+    for gap in result["gaps"].as_array().into_iter().flatten() {
+        out::line(&format!("  {}", out::plain(&gap_line(gap))))?;
+    }
     if result["more"] == true {
         let key = out::plain(result["query_key"].as_str().unwrap_or_default());
         out::line(&format!("the limit was reached: `bio-mcp sync --incremental --query-key {key}` goes on behind it"))?;
@@ -148,6 +151,17 @@ fn told(job: &Job, result: &Value) -> Result<(), Failure> {
         out::line(&format!("see `bio-mcp jobs failures {}` and `bio-mcp quarantine list --job {}`", job.id, job.id))?;
     }
     Ok(())
+}
+
+/// What does not add up, of one span of days.
+fn gap_line(gap: &Value) -> String {
+    let text = |name: &str| gap[name].as_str().unwrap_or_default();
+    let days = match (text("date"), text("from"), text("to")) {
+        ("", ..) => "the whole query".to_owned(),
+        (date, from, to) if from == to => format!("{date} date {from}"),
+        (date, from, to) => format!("{date} dates {from} to {to}"),
+    };
+    format!("{days}: {} counted, {} listed: {}", gap["counted"], gap["listed"], text("message"))
 }
 
 /// The exit code of a failed job, from its error.

@@ -135,3 +135,10 @@ pub async fn page(db: impl PgExecutor<'_>, after: Option<Pmid>, limit: i64) -> R
     let sql = "select * from pubmed_archive where pmid > $1 order by pmid limit $2";
     Ok(sqlx::query_as(sql).bind(after).bind(limit).fetch_all(db).await?)
 }
+
+/// Some records that are there upstream as far as the archive knows: the first live ones, whatever they are.
+pub async fn some_live(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Pmid>, DbError> {
+    let sql = "select pmid from pubmed_archive where deleted_at is null and missing_since is null limit $1";
+    let pmids: Vec<String> = sqlx::query_scalar(sql).bind(limit).fetch_all(db).await?;
+    Ok(pmids.iter().filter_map(|pmid| Pmid::parse(pmid).ok()).collect())
+}

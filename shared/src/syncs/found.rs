@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use sqlx::{PgConnection, PgPool};
 
-use super::plan::Place;
+use super::plan::{FIELDS, Place};
 use crate::db::DbError;
 use crate::pubmed::eutils::DateField;
 use crate::words::{JobId, Pmid};
@@ -20,13 +20,14 @@ pub struct Found {
 /// Adds what a slice has; a PMID that an earlier slice had stays there.
 pub async fn insert_found(db: &mut PgConnection, job: JobId, place: Place, pmids: &[Pmid]) -> Result<(), DbError> {
     sqlx::query(
-        "insert into sync_found (job_id, pmid, walk, day, field) \
-         select $1, pmid, $3, $4, $5 from unnest($2::integer[]) as t (pmid) order by pmid on conflict do nothing",
+        "insert into sync_found (job_id, pmid, walk, day, last_day, field) \
+         select $1, pmid, $3, $4, $5, $6 from unnest($2::integer[]) as t (pmid) order by pmid on conflict do nothing",
     )
     .bind(job.0)
     .bind(pmids.iter().map(|pmid| i32::try_from(pmid.get()).unwrap_or(i32::MAX)).collect::<Vec<_>>())
     .bind(place.stage)
     .bind(place.day)
+    .bind(place.until)
     .bind(number(place.field))
     .execute(db)
     .await?;
@@ -40,17 +41,18 @@ pub async fn count_found(db: &PgPool, job: JobId) -> Result<i64, DbError> {
 
 /// What was found, in the order of slices and PMIDs, up to a number.
 pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<Found>, DbError> {
-    let rows: Vec<(i32, i16, Option<NaiveDate>, i16)> = sqlx::query_as(
-        "select pmid, walk, day, field from sync_found where job_id = $1 order by walk, day, field, pmid limit $2",
+    let rows: Vec<(i32, i16, Option<NaiveDate>, Option<NaiveDate>, i16)> = sqlx::query_as(
+        "select pmid, walk, day, last_day, field from sync_found where job_id = $1 \
+         order by walk, day, last_day, pmid limit $2",
     )
     .bind(job.0)
     .bind(limit)
     .fetch_all(db)
     .await?;
-    let found = rows.into_iter().filter_map(|(pmid, stage, day, field)| {
+    let found = rows.into_iter().filter_map(|(pmid, stage, day, until, field)| {
         let pmid = Pmid::new(u32::try_from(pmid).ok()?).ok()?;
-        let field = if field == number(DateField::Entry) { DateField::Entry } else { DateField::Modification };
-        Some(Found { pmid, place: Place { stage, day, field } })
+        let field = FIELDS.into_iter().find(|known| number(*known) == field)?;
+        Some(Found { pmid, place: Place { stage, day, until, field } })
     });
     Ok(found.collect())
 }
@@ -65,5 +67,6 @@ fn number(field: DateField) -> i16 {
     match field {
         DateField::Entry => 0,
         DateField::Modification => 1,
+        DateField::Creation => 2,
     }
 }

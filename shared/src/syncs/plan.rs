@@ -1,9 +1,12 @@
 //! What a run walks, fixed when it starts. Pure: no rows, no requests.
 //!
-//! A run without a watermark walks the whole query. With one it walks two windows of days, entry and
-//! modification, from watermark − overlap to its end, oldest day first. A run that a limit stopped
-//! leaves a place to go on at; the next run first finishes that walk to *its* end, because what was
-//! indexed since could lie before the place, and then, unless it has a limit too, walks its own windows.
+//! A run without a watermark walks the whole query. With one it walks a window of days for each date (entry,
+//! modification and, where the server lists it, creation), each from its watermark − overlap to the run's end, oldest
+//! day first. A run that a limit stopped leaves a place to go on at; the next run first finishes that walk to *its*
+//! end, because what was indexed since could lie before the place, and then, unless it has a limit too, walks its own
+//! windows. What does not add up holds the watermark of its date where it begins; the rest goes on.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Days, Duration, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,9 @@ pub fn start_of(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(chrono::NaiveTime::MIN).and_utc() + BEHIND_UTC
 }
 
+/// The dates that windows are walked by, in this order.
+pub(super) const FIELDS: [DateField; 3] = [DateField::Entry, DateField::Modification, DateField::Creation];
+
 /// Everything dated before a watermark has an outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermarks {
@@ -31,30 +37,59 @@ pub struct Watermarks {
     pub entry: Option<DateTime<Utc>>,
     /// By modification date.
     pub modification: Option<DateTime<Utc>>,
+    /// By creation date.
+    #[serde(default)]
+    pub creation: Option<DateTime<Utc>>,
+}
+
+impl Watermarks {
+    /// All at one instant.
+    pub fn at(instant: DateTime<Utc>) -> Self {
+        Self { entry: Some(instant), modification: Some(instant), creation: Some(instant) }
+    }
+
+    /// That of a date.
+    pub fn of(&self, field: DateField) -> Option<DateTime<Utc>> {
+        match field {
+            DateField::Entry => self.entry,
+            DateField::Modification => self.modification,
+            DateField::Creation => self.creation,
+        }
+    }
+
+    fn set(&mut self, field: DateField, at: DateTime<Utc>) {
+        match field {
+            DateField::Entry => self.entry = Some(at),
+            DateField::Modification => self.modification = Some(at),
+            DateField::Creation => self.creation = Some(at),
+        }
+    }
 }
 
 /// A walk of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
-    /// Its fixed end: the watermarks are here when it is done.
+    /// Its fixed end: its watermark is here when it is done.
     pub end: DateTime<Utc>,
-    /// The days of its windows; none for a walk over the whole query.
-    pub days: Option<Windows>,
+    /// Its days; none for a walk over the whole query, which is for all watermarks.
+    pub window: Option<Window>,
     /// In the first slice, PMIDs up to this have an outcome already.
     pub after: u32,
 }
 
-/// Windows of days, both ends included.
+/// Days of one date, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Windows {
-    /// First day of entry.
-    pub entry_from: NaiveDate,
-    /// First day of modification.
-    pub modification_from: NaiveDate,
-    /// Last day of both.
+pub struct Window {
+    /// The date.
+    pub field: DateField,
+    /// First day.
+    pub from: NaiveDate,
+    /// Last day.
     pub to: NaiveDate,
-    /// The field that the first day begins with.
-    pub first_field: DateField,
+    /// Last day of the slice that a limit stopped in, which is walked by itself.
+    pub first_until: Option<NaiveDate>,
+    /// A day before the first one that did not add up in the run that a limit stopped.
+    pub held: Option<NaiveDate>,
 }
 
 /// A slice of a run, in the order in which they are walked.
@@ -62,8 +97,11 @@ pub struct Windows {
 pub struct Place {
     /// Number of the stage, from 0.
     pub stage: i16,
-    /// The day; none in a walk over the whole query.
+    /// Its first day; none in a walk over the whole query.
     pub day: Option<NaiveDate>,
+    /// Its last day, where that is known.
+    #[serde(default)]
+    pub until: Option<NaiveDate>,
     /// The date that the slice is made by.
     pub field: DateField,
 }
@@ -75,10 +113,16 @@ pub struct Resume {
     pub end: DateTime<Utc>,
     /// The day to go on with; none in a walk over the whole query.
     pub day: Option<NaiveDate>,
-    /// The field to go on with.
+    /// Last day of the slice that is not done, where part of it is.
+    #[serde(default)]
+    pub until: Option<NaiveDate>,
+    /// The date to go on with; those before it are done up to the end.
     pub field: DateField,
     /// PMIDs of that slice up to this have an outcome.
     pub after: u32,
+    /// A day before it that did not add up: its watermark stays there.
+    #[serde(default)]
+    pub held: Option<NaiveDate>,
 }
 
 /// Where a run starts from.
@@ -90,6 +134,8 @@ pub struct Start {
     pub resume: Option<Resume>,
     /// Whether this one has a limit.
     pub is_limited: bool,
+    /// Whether the server can search by creation date.
+    pub has_creation: bool,
 }
 
 /// Where a run stops because of a limit.
@@ -99,6 +145,23 @@ pub struct Stop {
     pub place: Place,
     /// PMIDs of it up to this have an outcome.
     pub after: u32,
+}
+
+/// Days, or a whole query, whose list does not add up to its count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The stage it was found in.
+    pub stage: i16,
+    /// The date; none of a whole query.
+    pub field: Option<DateField>,
+    /// First day.
+    pub from: Option<NaiveDate>,
+    /// Last day.
+    pub to: Option<NaiveDate>,
+    /// Results counted.
+    pub counted: u64,
+    /// Results listed. Of a whole query none at all is a gap too: it is not believed.
+    pub listed: u64,
 }
 
 /// All that a run walks.
@@ -116,126 +179,134 @@ impl RunPlan {
     /// The plan of a run that starts at `now`. With a limit it only finishes a walk that was stopped, so
     /// that walks end however small the limit is.
     pub fn new(query: String, start: Start, overlap_days: u32, now: DateTime<Utc>) -> Self {
-        let Start { watermarks: before, resume, is_limited } = start;
-        let windows = |from: Watermarks, end: DateTime<Utc>| {
-            let first = |watermark: Option<DateTime<Utc>>| {
-                ncbi_day(watermark.unwrap_or(end)) - Days::new(u64::from(overlap_days))
-            };
+        let Start { watermarks: before, resume, is_limited, has_creation } = start;
+        let fields: Vec<DateField> =
+            FIELDS.into_iter().filter(|field| *field != DateField::Creation || has_creation).collect();
+        let window = |field: DateField, base: Option<DateTime<Utc>>, end: DateTime<Utc>| {
+            let from = ncbi_day(base.unwrap_or(end)) - Days::new(u64::from(overlap_days));
             Stage {
                 end,
-                days: Some(Windows {
-                    entry_from: first(from.entry),
-                    modification_from: first(from.modification),
-                    to: ncbi_day(end),
-                    first_field: DateField::Entry,
-                }),
+                window: Some(Window { field, from, to: ncbi_day(end), first_until: None, held: None }),
                 after: 0,
             }
         };
-        let both = |at| Watermarks { entry: Some(at), modification: Some(at) };
+        // A date that no run has walked by yet begins where the entry date is.
+        let base = |field: DateField| before.of(field).or(before.entry);
         let mut stages = Vec::new();
         match resume {
             Some(resume) => {
-                let days = resume.day.map(|day| Windows {
-                    entry_from: day,
-                    modification_from: day,
+                let stopped = resume.day.map(|from| Window {
+                    field: resume.field,
+                    from,
                     to: ncbi_day(resume.end),
-                    first_field: resume.field,
+                    first_until: resume.until,
+                    held: resume.held,
                 });
-                stages.push(Stage { end: resume.end, days, after: resume.after });
+                stages.push(Stage { end: resume.end, window: stopped, after: resume.after });
+                let is_later = |field: DateField| stopped.is_some() && field > resume.field;
+                stages.extend(
+                    fields
+                        .iter()
+                        .filter(|field| is_later(**field))
+                        .map(|field| window(*field, base(*field), resume.end)),
+                );
                 if !is_limited {
-                    stages.push(windows(both(resume.end), now.max(resume.end)));
+                    let end = now.max(resume.end);
+                    stages.extend(fields.iter().map(|field| {
+                        let base = match stopped {
+                            Some(stopped) if *field == stopped.field => stopped.held.map(start_of),
+                            Some(stopped) if *field < stopped.field => base(*field),
+                            _ => None,
+                        };
+                        window(*field, Some(base.unwrap_or(resume.end)), end)
+                    }));
                 }
             }
             None if before.entry.is_none() || before.modification.is_none() => {
-                stages.push(Stage { end: now, days: None, after: 0 });
+                stages.push(Stage { end: now, window: None, after: 0 });
             }
-            None => stages.push(windows(before, now)),
+            None => stages.extend(fields.iter().map(|field| window(*field, base(*field), now))),
         }
+        stages.retain(|stage| stage.window.is_none_or(|window| window.from <= window.to));
         Self { query, before, stages }
     }
 
-    /// The slice after one, or the first.
-    pub fn next(&self, place: Option<Place>) -> Option<Place> {
-        let Some(place) = place else { return self.first_of(0) };
-        let stage = self.stage(place)?;
-        let next = match (stage.days, place.day) {
-            (Some(windows), Some(day)) => {
-                let (field, day) = match place.field {
-                    DateField::Entry => (DateField::Modification, day),
-                    DateField::Modification => (DateField::Entry, day + Days::new(1)),
-                };
-                windows.at_or_after(day, field).map(|(day, field)| Place { day: Some(day), field, ..place })
+    /// A stage by its number.
+    pub fn stage(&self, number: i16) -> Option<&Stage> {
+        self.stages.get(usize::try_from(number).ok()?)
+    }
+
+    /// Where a stage begins.
+    pub fn first_of(&self, stage: i16) -> Option<Place> {
+        let window = self.stage(stage)?.window;
+        Some(match window {
+            None => Place { stage, day: None, until: None, field: DateField::Entry },
+            Some(Window { field, from, first_until, .. }) => {
+                Place { stage, day: Some(from), until: first_until, field }
             }
-            _ => None,
-        };
-        next.or_else(|| self.first_of(place.stage + 1))
+        })
     }
 
     /// PMIDs of a slice up to this have an outcome from the run before.
     pub fn skip(&self, place: Place) -> u32 {
-        match self.stage(place) {
-            Some(stage) if self.first_of(place.stage) == Some(place) => stage.after,
-            _ => 0,
+        let Some(stage) = self.stage(place.stage) else { return 0 };
+        match stage.window {
+            None => stage.after,
+            // Parts of the slice that was stopped in, and nothing beyond it.
+            Some(window) if place.until.is_some() && place.until <= window.first_until => stage.after,
+            Some(_) => 0,
         }
     }
 
-    /// How far everything before a place goes: nothing when that tells nothing new.
-    pub fn done_before(&self, place: Place) -> Option<DateTime<Utc>> {
-        let earlier =
-            usize::try_from(place.stage - 1).ok().and_then(|before| self.stages.get(before)).map(|stage| stage.end);
-        let stage = self.stage(place)?;
-        let within = place.day.map(|day| start_of(day).min(stage.end));
-        earlier.max(within)
+    /// How far each date goes when everything before a place is done (all, if there is none), apart from what does
+    /// not add up.
+    pub fn reached(&self, open: Option<Place>, gaps: &[Gap]) -> Watermarks {
+        let mut marks = Watermarks::default();
+        // The first day that is not done, of dates that have one.
+        let mut held: BTreeMap<DateField, NaiveDate> = BTreeMap::new();
+        for (number, stage) in (0..).zip(&self.stages) {
+            if open.is_some_and(|open| open.stage < number) {
+                break;
+            }
+            let here = open.filter(|open| open.stage == number);
+            let mut gaps = gaps.iter().filter(|gap| gap.stage == number).peekable();
+            let Some(window) = stage.window else {
+                for field in FIELDS {
+                    if here.is_some() || gaps.peek().is_some() {
+                        held.insert(field, NaiveDate::MIN);
+                    } else {
+                        marks.set(field, stage.end);
+                    }
+                }
+                continue;
+            };
+            // Unless this window has that day again.
+            if held.get(&window.field).is_some_and(|day| *day < window.from) {
+                continue;
+            }
+            let gap = gaps.map(|gap| gap.from.unwrap_or(window.from)).chain(window.held).min();
+            let stop = here.map(|open| open.day.unwrap_or(window.from)).into_iter().chain(gap).min();
+            marks.set(window.field, stop.map_or(stage.end, |day| start_of(day).min(stage.end)));
+            match stop {
+                Some(day) => held.insert(window.field, day),
+                None => held.remove(&window.field),
+            };
+        }
+        marks
     }
 
-    /// How far it goes when all is done.
-    pub fn end(&self) -> Option<DateTime<Utc>> {
-        self.stages.last().map(|stage| stage.end)
-    }
-
-    /// Where the next run goes on when this one stops at a place.
-    pub fn resume_at(&self, stop: Stop) -> Option<Resume> {
+    /// Where the next run goes on when this one stops at a place. Not within a whole query that does not add up:
+    /// records of it that are not listed yet could lie before the place.
+    pub fn resume_at(&self, stop: Stop, gaps: &[Gap]) -> Option<Resume> {
         let Stop { place, after } = stop;
-        let stage = self.stage(place)?;
+        let stage = self.stage(place.stage)?;
+        let mut gaps = gaps.iter().filter(|gap| gap.stage == place.stage).peekable();
+        if stage.window.is_none() && gaps.peek().is_some() {
+            return None;
+        }
+        let held = gaps.filter_map(|gap| gap.from).chain(stage.window.and_then(|window| window.held)).min();
         let after = after.max(self.skip(place));
-        Some(Resume { end: stage.end, day: place.day, field: place.field, after })
-    }
-
-    fn stage(&self, place: Place) -> Option<&Stage> {
-        self.stages.get(usize::try_from(place.stage).ok()?)
-    }
-
-    fn first_of(&self, stage: i16) -> Option<Place> {
-        let whole = Place { stage, day: None, field: DateField::Entry };
-        match self.stage(whole)?.days {
-            None => Some(whole),
-            Some(windows) => {
-                let from = windows.entry_from.min(windows.modification_from);
-                let first = windows.at_or_after(from, windows.first_field);
-                first.map(|(day, field)| Place { stage, day: Some(day), field }).or_else(|| self.first_of(stage + 1))
-            }
-        }
-    }
-}
-
-impl Windows {
-    fn at_or_after(&self, day: NaiveDate, field: DateField) -> Option<(NaiveDate, DateField)> {
-        let (mut day, mut field) = (day, field);
-        while day <= self.to {
-            let from = match field {
-                DateField::Entry => self.entry_from,
-                DateField::Modification => self.modification_from,
-            };
-            if day >= from {
-                return Some((day, field));
-            }
-            (day, field) = match field {
-                DateField::Entry => (day, DateField::Modification),
-                DateField::Modification => (day + Days::new(1), DateField::Entry),
-            };
-        }
-        None
+        Some(Resume { end: stage.end, day: place.day, until: place.until, field: place.field, after, held })
     }
 }
 
@@ -251,37 +322,76 @@ mod tests {
         text.parse().expect("a date")
     }
 
-    fn places(plan: &RunPlan) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut place = plan.next(None);
-        while let Some(at) = place {
-            let day = at.day.map_or("whole".to_owned(), |day| day.format("%d").to_string());
-            found.push(format!("{}:{day}{}", at.stage, if at.field == DateField::Entry { "e" } else { "m" }));
-            place = plan.next(place);
-        }
-        found
+    fn stages(plan: &RunPlan) -> Vec<String> {
+        let shown = plan.stages.iter().map(|stage| match stage.window {
+            None => "whole".to_owned(),
+            Some(Window { field, from, to, .. }) => {
+                format!("{} {}-{}", field.as_str(), from.format("%d"), to.format("%d"))
+            }
+        });
+        shown.collect()
     }
 
     fn marks(entry: &str, modification: &str) -> Watermarks {
-        Watermarks { entry: Some(at(entry)), modification: Some(at(modification)) }
+        Watermarks { entry: Some(at(entry)), modification: Some(at(modification)), creation: None }
     }
+
+    fn plan(start: Start, now: &str) -> RunPlan {
+        RunPlan::new("q".into(), start, 1, at(now))
+    }
+
+    fn place(stage: i16, on: &str, field: DateField) -> Place {
+        Place { stage, day: Some(day(on)), until: Some(day(on)), field }
+    }
+
+    const NOON: &str = "2026-03-10T12:00:00Z";
 
     #[test]
     fn without_a_watermark_the_whole_query_is_walked() {
-        let plan = RunPlan::new("q".into(), Start::default(), 5, at("2026-03-10T12:00:00Z"));
-        assert_eq!(places(&plan), ["0:wholee"]);
-        assert_eq!(plan.end(), Some(at("2026-03-10T12:00:00Z")));
-        assert_eq!(plan.done_before(plan.next(None).expect("a place")), None);
+        let plan = plan(Start { has_creation: true, ..Start::default() }, NOON);
+        assert_eq!(stages(&plan), ["whole"]);
+        assert_eq!(plan.reached(None, &[]), Watermarks::at(at(NOON)));
+        assert_eq!(plan.reached(plan.first_of(0), &[]), Watermarks::default());
+        let gap = Gap { stage: 0, field: None, from: None, to: None, counted: 10, listed: 9 };
+        assert_eq!(plan.reached(None, &[gap]), Watermarks::default(), "not until it adds up");
+        let stop = Stop { place: plan.first_of(0).expect("a place"), after: 7 };
+        assert_eq!(plan.resume_at(stop, &[gap]), None);
+        assert_eq!(plan.resume_at(stop, &[]).map(|resume| resume.after), Some(7));
     }
 
     #[test]
-    fn with_one_both_windows_are_walked_day_by_day_oldest_first() {
-        let marks = marks("2026-03-08T12:00:00Z", "2026-03-09T12:00:00Z");
-        let plan =
-            RunPlan::new("q".into(), Start { watermarks: marks, ..Start::default() }, 1, at("2026-03-10T12:00:00Z"));
-        assert_eq!(places(&plan), ["0:07e", "0:08e", "0:08m", "0:09e", "0:09m", "0:10e", "0:10m"]);
-        let ninth = Place { stage: 0, day: Some(day("2026-03-09")), field: DateField::Entry };
-        assert_eq!(plan.done_before(ninth), Some(at("2026-03-09T05:00:00Z")), "the eighth is over");
+    fn with_one_a_window_of_each_date_is_walked() {
+        let watermarks = marks("2026-03-08T12:00:00Z", "2026-03-09T12:00:00Z");
+        let start = Start { watermarks, ..Start::default() };
+        assert_eq!(stages(&plan(start, NOON)), ["edat 07-10", "mdat 08-10"]);
+        let plan = plan(Start { has_creation: true, ..start }, NOON);
+        assert_eq!(stages(&plan), ["edat 07-10", "mdat 08-10", "crdt 07-10"], "it begins where the entry date is");
+        let reached = plan.reached(Some(place(1, "2026-03-09", DateField::Modification)), &[]);
+        assert_eq!(reached, marks(NOON, "2026-03-09T05:00:00Z"), "the eighth is over, and all entries");
+    }
+
+    #[test]
+    fn what_does_not_add_up_holds_the_watermark_of_its_date_only() {
+        let start = Start { watermarks: marks(NOON, NOON), has_creation: true, ..Start::default() };
+        let later = "2026-03-14T12:00:00Z";
+        let plan = plan(start, later);
+        let on = Some(day("2026-03-12"));
+        let gap = Gap { stage: 1, field: Some(DateField::Modification), from: on, to: on, counted: 3, listed: 2 };
+        let reached = plan.reached(None, &[gap]);
+        assert_eq!(reached, Watermarks { modification: Some(at("2026-03-12T05:00:00Z")), ..Watermarks::at(at(later)) });
+        let resume = plan.resume_at(Stop { place: place(1, "2026-03-13", DateField::Modification), after: 0 }, &[gap]);
+        let resume = resume.expect("it goes on");
+        assert_eq!(resume.held, on);
+        let again = Start { resume: Some(resume), watermarks: reached, ..start };
+        let next = RunPlan::new("q".into(), again, 1, at("2026-03-15T12:00:00Z"));
+        assert_eq!(
+            stages(&next),
+            ["mdat 13-14", "crdt 13-14", "edat 13-15", "mdat 11-15", "crdt 13-15"],
+            "the day is listed again"
+        );
+        let open = next.first_of(3);
+        assert_eq!(next.reached(open, &[]).modification, Some(at("2026-03-11T05:00:00Z")), "and holds it until then");
+        assert_eq!(next.reached(None, &[]).modification, Some(at("2026-03-15T12:00:00Z")));
     }
 
     #[test]
@@ -293,23 +403,31 @@ mod tests {
     #[test]
     fn a_stopped_walk_is_finished_to_its_own_end_before_new_windows_are_walked() {
         let resume = Resume {
-            end: at("2026-03-10T12:00:00Z"),
-            day: Some(day("2026-03-09")),
+            end: at(NOON),
+            day: Some(day("2026-03-05")),
+            until: Some(day("2026-03-08")),
             field: DateField::Modification,
             after: 77,
+            held: None,
         };
-        let watermarks = marks("2026-03-08T12:00:00Z", "2026-03-08T12:00:00Z");
-        let start = Start { watermarks, resume: Some(resume), is_limited: false };
-        let limited = Start { is_limited: true, ..start };
-        let later = at("2026-03-11T12:00:00Z");
-        assert_eq!(places(&RunPlan::new("q".into(), limited, 1, later)), ["0:09m", "0:10e", "0:10m"]);
-        let plan = RunPlan::new("q".into(), start, 1, later);
-        assert_eq!(places(&plan), ["0:09m", "0:10e", "0:10m", "1:09e", "1:09m", "1:10e", "1:10m", "1:11e", "1:11m"]);
-        let first = plan.next(None).expect("a place");
-        assert_eq!((plan.skip(first), plan.skip(plan.next(Some(first)).expect("another"))), (77, 0));
-        let second = Place { stage: 1, day: Some(day("2026-03-09")), field: DateField::Entry };
-        assert_eq!(plan.done_before(second), Some(resume.end), "the first walk is over");
-        assert_eq!(plan.resume_at(Stop { place: first, after: 80 }).expect("resumes"), Resume { after: 80, ..resume });
-        assert_eq!(plan.resume_at(Stop { place: first, after: 0 }).expect("resumes"), resume, "never back");
+        let watermarks = marks(NOON, "2026-03-05T05:00:00Z");
+        let start = Start { watermarks, resume: Some(resume), is_limited: false, has_creation: false };
+        let later = "2026-03-11T12:00:00Z";
+        assert_eq!(stages(&plan(Start { is_limited: true, ..start }, later)), ["mdat 05-10"]);
+        let plan = plan(start, later);
+        assert_eq!(stages(&plan), ["mdat 05-10", "edat 09-11", "mdat 09-11"]);
+        let first = plan.first_of(0).expect("a place");
+        assert_eq!(plan.skip(first), 77);
+        let part = Place { day: Some(day("2026-03-07")), ..first };
+        assert_eq!(plan.skip(part), 77, "a part of the slice");
+        assert_eq!(plan.skip(place(0, "2026-03-09", DateField::Modification)), 0);
+        assert_eq!(plan.skip(place(1, "2026-03-09", DateField::Entry)), 0);
+        let reached = plan.reached(plan.first_of(1), &[]);
+        assert_eq!(reached.modification, Some(resume.end), "the first walk is over");
+        assert_eq!(
+            plan.resume_at(Stop { place: first, after: 80 }, &[]).expect("resumes"),
+            Resume { after: 80, ..resume }
+        );
+        assert_eq!(plan.resume_at(Stop { place: first, after: 0 }, &[]).expect("resumes"), resume, "never back");
     }
 }

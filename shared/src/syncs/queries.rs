@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use serde_json::json;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::plan::{Resume, Watermarks};
+use super::plan::{Gap, Resume, Watermarks};
 use crate::db::DbError;
 use crate::words::JobId;
 
@@ -20,6 +21,14 @@ pub struct SyncQuery {
     pub watermarks: Watermarks,
     /// Where a run with a limit stopped.
     pub resume: Option<Resume>,
+    /// What the last run could not make add up: it holds the watermark of its date.
+    pub gaps: Vec<Gap>,
+    /// Records of the archive that it found.
+    pub members: i64,
+    /// How many NCBI counted at the end of the last search.
+    pub upstream_count: Option<i64>,
+    /// When.
+    pub upstream_counted_at: Option<DateTime<Utc>>,
     /// The last run.
     pub last_job_id: Option<Uuid>,
     /// When that ended.
@@ -53,6 +62,7 @@ impl RunFailure {
 impl SyncQuery {
     /// How far it is behind `now`; nothing before its first run has ended.
     pub fn lag(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        // Of a server without creation dates that watermark stays where it is.
         let watermarks = [self.watermarks.entry, self.watermarks.modification];
         watermarks.into_iter().collect::<Option<Vec<_>>>()?.into_iter().min().map(|oldest| now - oldest)
     }
@@ -64,6 +74,11 @@ struct Row {
     query: String,
     entry_watermark: Option<DateTime<Utc>>,
     modification_watermark: Option<DateTime<Utc>>,
+    creation_watermark: Option<DateTime<Utc>>,
+    gaps: serde_json::Value,
+    members: i64,
+    upstream_count: Option<i64>,
+    upstream_counted_at: Option<DateTime<Utc>>,
     resume: Option<serde_json::Value>,
     last_job_id: Option<Uuid>,
     last_run_at: Option<DateTime<Utc>>,
@@ -79,7 +94,15 @@ impl From<Row> for SyncQuery {
         Self {
             query_key: row.query_key,
             query: row.query,
-            watermarks: Watermarks { entry: row.entry_watermark, modification: row.modification_watermark },
+            watermarks: Watermarks {
+                entry: row.entry_watermark,
+                modification: row.modification_watermark,
+                creation: row.creation_watermark,
+            },
+            gaps: serde_json::from_value(row.gaps).unwrap_or_default(),
+            members: row.members,
+            upstream_count: row.upstream_count,
+            upstream_counted_at: row.upstream_counted_at,
             resume: row.resume.and_then(|resume| serde_json::from_value(resume).ok()),
             last_job_id: row.last_job_id,
             last_run_at: row.last_run_at,
@@ -88,6 +111,13 @@ impl From<Row> for SyncQuery {
             last_failure: RunFailure::of(row.failed_at, row.failure_code, row.failure_message),
         }
     }
+}
+
+/// Members are counted as they come: live ones, kept for their digest.
+macro_rules! select {
+    () => {
+        "select q.*, coalesce(d.documents, 0) as members from sync_queries q left join corpus_digests d using (query_key)"
+    };
 }
 
 /// A key cannot be bound to a query.
@@ -121,24 +151,30 @@ pub async fn bind(db: &PgPool, key: &str, query: &str) -> Result<SyncQuery, Bind
 /// One key.
 pub async fn one(db: impl PgExecutor<'_>, key: &str) -> Result<Option<SyncQuery>, DbError> {
     let row: Option<Row> =
-        sqlx::query_as("select * from sync_queries where query_key = $1").bind(key).fetch_optional(db).await?;
+        sqlx::query_as(concat!(select!(), " where q.query_key = $1")).bind(key).fetch_optional(db).await?;
     Ok(row.map(SyncQuery::from))
 }
 
 /// All keys.
 pub async fn queries(db: &PgPool) -> Result<Vec<SyncQuery>, DbError> {
-    let rows: Vec<Row> = sqlx::query_as("select * from sync_queries order by query_key").fetch_all(db).await?;
+    let rows: Vec<Row> = sqlx::query_as(concat!(select!(), " order by q.query_key")).fetch_all(db).await?;
     Ok(rows.into_iter().map(SyncQuery::from).collect())
 }
 
-/// Moves both watermarks forward to an instant, never back, and notes it. An instant in the future is that of a clock
-/// that was ahead when the run was planned: until when the query was really walked is not known, so nothing moves, and
-/// the next run walks the same days again.
-pub async fn advance(db: &mut PgConnection, key: &str, job: JobId, to: DateTime<Utc>) -> Result<(), DbError> {
-    let is_ahead: bool =
-        sqlx::query_scalar(include_str!("advance.sql")).bind(key).bind(to).bind(job.0).fetch_one(db).await?;
+/// Moves watermarks forward, never back, and notes it; what is not given stays. An instant in the future is that of a
+/// clock that was ahead when the run was planned: until when the query was really walked is not known, so that one does
+/// not move, and the next run walks the same days again.
+pub async fn advance(db: &mut PgConnection, key: &str, job: JobId, to: Watermarks) -> Result<(), DbError> {
+    let is_ahead: bool = sqlx::query_scalar(include_str!("advance.sql"))
+        .bind(key)
+        .bind(to.entry)
+        .bind(to.modification)
+        .bind(to.creation)
+        .bind(job.0)
+        .fetch_one(db)
+        .await?;
     if is_ahead {
-        tracing::warn!(query_key = key, %to, "a run was planned by a clock that was ahead: its watermark is not moved");
+        tracing::warn!(query_key = key, ?to, "a run was planned by a clock that was ahead: its watermark is not moved");
     }
     Ok(())
 }
@@ -169,27 +205,44 @@ pub async fn note_failure(db: &mut PgConnection, key: &str, job: JobId) -> Resul
     Ok(())
 }
 
-/// Notes the end of a run, and where the next one goes on.
-pub async fn finish_run(
-    db: &mut PgConnection,
-    key: &str,
-    job: JobId,
-    resume: Option<Option<Resume>>,
-) -> Result<(), DbError> {
+/// Notes how many records NCBI counts for a query.
+pub async fn note_upstream_count(db: &mut PgConnection, key: &str, count: u64) -> Result<(), DbError> {
+    sqlx::query("update sync_queries set upstream_count = $2, upstream_counted_at = now() where query_key = $1")
+        .bind(key)
+        .bind(i64::try_from(count).unwrap_or(i64::MAX))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Where the next run of a query goes on, and what did not add up in the last one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Left {
+    /// Where a limit stopped it.
+    pub resume: Option<Resume>,
+    /// What did not add up.
+    pub gaps: Vec<Gap>,
+}
+
+/// Notes the end of a run, and what it left; without that, what the run before left stays.
+pub async fn finish_run(db: &mut PgConnection, key: &str, job: JobId, left: Option<Left>) -> Result<(), DbError> {
+    let json = |left: &Left| (left.resume.map(|resume| json!(resume)), json!(left.gaps));
+    let (resume, gaps) = left.as_ref().map(json).unwrap_or_default();
     sqlx::query(
         "update sync_queries set last_job_id = $2, last_run_at = now(), \
-         resume = case when $3 then $4 else resume end where query_key = $1",
+         resume = case when $3 then $4 else resume end, gaps = case when $3 then $5 else gaps end where query_key = $1",
     )
     .bind(key)
     .bind(job.0)
-    .bind(resume.is_some())
-    .bind(resume.flatten().map(|resume| serde_json::to_value(resume).expect("plain fields are JSON")))
+    .bind(left.is_some())
+    .bind(resume)
+    .bind(gaps)
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Sets both watermarks by hand, forward or back, and forgets where a run stopped. False while a run
+/// Sets all watermarks by hand, forward or back, and forgets where a run stopped. False while a run
 /// of the key is queued or running.
 pub async fn set_watermarks_by_hand(db: &PgPool, key: &str, to: DateTime<Utc>, who: &str) -> Result<bool, DbError> {
     let moved: i64 =

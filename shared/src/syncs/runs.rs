@@ -1,9 +1,9 @@
 //! Runs: what one job walks, fixed when it is planned.
 
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 
-use super::plan::{Place, RunPlan, Stop};
+use super::plan::{Gap, Place, RunPlan, Stop};
 use crate::db::DbError;
 use crate::words::JobId;
 
@@ -18,9 +18,21 @@ pub struct Run {
     pub stopped_at: Option<Place>,
     /// Where it stops because of a limit, once its fetching is planned.
     pub stop: Option<Stop>,
+    /// What did not add up in its search.
+    pub gaps: Vec<Gap>,
+    /// Whether parts of it were listed more than once, so that its slices may overlap.
+    pub is_repeated: bool,
 }
 
-type Columns = (String, Value, Option<Value>, Option<Value>);
+#[derive(FromRow)]
+struct Row {
+    query_key: String,
+    plan: Value,
+    stopped_at: Option<Value>,
+    stop: Option<Value>,
+    gaps: Value,
+    is_repeated: bool,
+}
 
 /// Fixes what a job walks; planned twice, the first plan stays.
 pub async fn start_run(db: &PgPool, job: JobId, key: &str, plan: &RunPlan) -> Result<Run, DbError> {
@@ -35,26 +47,37 @@ pub async fn start_run(db: &PgPool, job: JobId, key: &str, plan: &RunPlan) -> Re
 
 /// The run of a job.
 pub async fn run(db: impl PgExecutor<'_>, job: JobId) -> Result<Option<Run>, DbError> {
-    let row: Option<Columns> =
-        sqlx::query_as("select query_key, plan, stopped_at, stop from sync_runs where job_id = $1")
+    let row: Option<Row> =
+        sqlx::query_as("select query_key, plan, stopped_at, stop, gaps, is_repeated from sync_runs where job_id = $1")
             .bind(job.0)
             .fetch_optional(db)
             .await?;
-    let Some((query_key, plan, stopped_at, stop)) = row else { return Ok(None) };
+    let Some(Row { query_key, plan, stopped_at, stop, gaps, is_repeated }) = row else { return Ok(None) };
     let unreadable = |error: serde_json::Error| DbError::Refused(sqlx::Error::Decode(error.into()));
     Ok(Some(Run {
         query_key,
         plan: serde_json::from_value(plan).map_err(unreadable)?,
         stopped_at: stopped_at.map(serde_json::from_value).transpose().map_err(unreadable)?,
         stop: stop.map(serde_json::from_value).transpose().map_err(unreadable)?,
+        gaps: serde_json::from_value(gaps).map_err(unreadable)?,
+        is_repeated,
     }))
 }
 
-/// Notes where the search stopped.
-pub async fn save_search_stop(db: &mut PgConnection, job: JobId, place: Option<Place>) -> Result<(), DbError> {
-    sqlx::query("update sync_runs set stopped_at = $2 where job_id = $1")
+/// Notes how the search ended: where it stopped because of a limit, what does not add up, and whether parts of it
+/// were listed more than once.
+pub async fn save_search_end(
+    db: &mut PgConnection,
+    job: JobId,
+    stopped_at: Option<Place>,
+    gaps: &[Gap],
+    is_repeated: bool,
+) -> Result<(), DbError> {
+    sqlx::query("update sync_runs set stopped_at = $2, gaps = $3, is_repeated = $4 where job_id = $1")
         .bind(job.0)
-        .bind(place.map(|place| json(&place)))
+        .bind(stopped_at.map(|place| json(&place)))
+        .bind(json(&gaps))
+        .bind(is_repeated)
         .execute(db)
         .await?;
     Ok(())

@@ -11,6 +11,7 @@ use super::record::{Include, RecordView, Source};
 use super::tool::Toolbox;
 use crate::archive::Payload;
 use crate::checkpoints::{self, Checkpoint};
+use crate::pipelines::pubmed_sync::controls;
 use crate::pubmed::Article;
 use crate::pubmed::eutils::{RecordSet, Returned};
 use crate::records;
@@ -117,7 +118,9 @@ pub struct Live {
 impl Live {
     /// Fetches records in one request.
     pub async fn fetch(toolbox: &Toolbox, pmids: &[Pmid]) -> Result<Self, ToolError> {
-        let set = toolbox.client.fetch(pmids, toolbox.engine.archive.max_record_bytes()).await?;
+        // An empty set may be an outage: only beside a record that is there it says that there is none.
+        let controls = controls(&toolbox.engine.db).await?;
+        let set = toolbox.client.fetch(pmids, Some(&controls), toolbox.engine.archive.max_record_bytes()).await?;
         let records = set.returned.iter().filter_map(|one| match one {
             Returned::Record { range, identity } => Some((identity.pmid, range.clone())),
             Returned::Bad { .. } => None,

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::pubmed::eutils::DateField;
-use crate::pubmed::eutils::{Client, EutilsError, Query, SearchRequest, Slice};
+use crate::pubmed::eutils::{Client, EutilsError, Query, Slice};
 use crate::syncs::RunPlan;
 
 /// Bytes of a stored object: the median of real records under zstd is below this.
@@ -16,7 +15,7 @@ const GB_MONTH_USD: f64 = 0.023;
 /// What is to be expected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Records to fetch; of two windows those of both, which may be the same.
+    /// Records to fetch; of several windows those of each, which may be the same.
     pub hits: u64,
     /// Requests to NCBI.
     pub requests: u64,
@@ -39,29 +38,15 @@ pub async fn estimate(
 ) -> Result<Estimate, EutilsError> {
     let (mut hits, mut searches) = (0, 0);
     for stage in &plan.stages {
-        let slices = match stage.days {
-            None => vec![Slice::all()],
-            Some(days) => vec![
-                Slice::days(DateField::Entry, days.entry_from, days.to),
-                Slice::days(DateField::Modification, days.modification_from, days.to),
-            ],
-        };
-        for slice in slices {
-            let request = SearchRequest { query, slice: Some(&slice), start: 0, limit: 0, sort: None };
-            let count = client.search(&request).await?.count;
-            hits += count;
-            // Halving takes about as many searches as there are parts; days take one each.
-            let cap = u64::from(client.settings().cap);
-            searches += if count > cap {
-                count.div_ceil(cap / 2) * 2
-            } else {
-                count.div_ceil(u64::from(client.settings().page)).max(1)
-            };
+        let slice = stage.window.map_or_else(Slice::all, |window| Slice::days(window.field, window.from, window.to));
+        let count = client.count(query, &slice).await?;
+        hits += count;
+        // One list and one count; halving takes about as many searches as there are parts.
+        let cap = u64::from(client.settings().cap);
+        searches += 1 + count.div_ceil(u64::from(client.settings().page)).max(1);
+        if count > cap {
+            searches += count.div_ceil(cap / 2) * 2;
         }
-        searches += stage.days.map_or(0, |days| {
-            let span = |from: chrono::NaiveDate| u64::try_from((days.to - from).num_days()).unwrap_or(0);
-            span(days.entry_from) + span(days.modification_from)
-        });
     }
     let hits = limit.and_then(|limit| u64::try_from(limit).ok()).map_or(hits, |limit| hits.min(limit));
     let requests = searches + hits.div_ceil(200);

@@ -4,21 +4,21 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 
+use super::looks::{self, Answers, CONTROLS, Set};
 use super::{Sources, parse};
 use crate::archive::Source;
 use crate::db::DbError;
 use crate::db::clock::Reading;
 use crate::ingest::{self, Batch, BatchRows, Line, NewUnit, Plan, UnitContext, UnitError};
 use crate::pipelines::archiving::{self, EFETCH, Origin, Raw, RawItem, What};
-use crate::pubmed::eutils::{Client, EutilsError, Fault, RecordSet, Returned};
+use crate::pubmed::eutils::Returned;
 use crate::syncs::{self, Found, Place};
-use crate::words::{JobId, Outcome, Pmid, Reason, clock};
+use crate::words::{JobId, Outcome, Pmid, Reason};
 
 /// What a unit is to fetch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -82,14 +82,24 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
     context.check().await?;
     let clock = Reading::take(&context.engine.db).await?;
     let max_record_bytes = context.engine.archive.max_record_bytes();
-    let requests = wanted.chunks(sources.request_records).map(|pmids| fetch(&sources.client, pmids, max_record_bytes));
-    let answers = try_join_all(requests).await?;
+    let requests =
+        wanted.chunks(sources.request_records).map(|pmids| looks::first(&sources.client, pmids, max_record_bytes));
+    let mut answers = try_join_all(requests).await?;
+    context.check().await?;
+    // What came with one request shows that the records missing in another are asked for of a server that has some.
+    let fresh: Vec<Pmid> = answers.iter().filter_map(Answers::a_record).take(CONTROLS).collect();
+    let controls = if fresh.len() < CONTROLS && answers.iter().any(Answers::is_open) {
+        [fresh, looks::controls(&context.engine.db).await?].concat()
+    } else {
+        fresh
+    };
+    try_join_all(answers.iter_mut().map(|one| one.settle(&sources.client, &controls, max_record_bytes))).await?;
     context.check().await?;
     cursor.done = input.pmids.len();
     let mut prepared = Vec::new();
     // One batch for the whole unit: one sync of the file system, one transaction.
     let mut batch = Batch { cursor: json!(cursor), work: count(wanted), rows, ..Batch::default() };
-    for Answers { sets, absent } in answers {
+    for Answers { sets, absent, .. } in answers {
         for set in sets {
             let (origin, raw) = raw_of(Set { as_of: clock.of(set.as_of), ..set }, &numbers);
             prepared.push(archiving::prepare(&context.engine, origin, &raw).await?);
@@ -119,111 +129,6 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
 
 fn count(pmids: &[Pmid]) -> i64 {
     i64::try_from(pmids.len()).unwrap_or(i64::MAX)
-}
-
-/// The answers for some PMIDs: each is in one of the sets, or absent.
-struct Answers {
-    sets: Vec<Set>,
-    absent: Vec<Pmid>,
-}
-
-/// Records with the bytes they stand in.
-struct Set {
-    bytes: Vec<u8>,
-    returned: Vec<Returned>,
-    as_of: DateTime<Utc>,
-    etag: Option<String>,
-}
-
-/// Fetches PMIDs until each is returned, or was asked for twice without coming.
-fn fetch<'a>(
-    client: &'a Client,
-    pmids: &'a [Pmid],
-    max_record_bytes: usize,
-) -> BoxFuture<'a, Result<Answers, EutilsError>> {
-    Box::pin(async move {
-        match client.fetch(pmids, max_record_bytes).await {
-            Ok(answer) => second_look(client, pmids, answer, max_record_bytes).await,
-            // A few very large records: in smaller portions.
-            Err(
-                EutilsError::TooLarge { .. }
-                | EutilsError::Unavailable { fault: Fault::Timeout | Fault::Truncated, .. }
-                | EutilsError::Deadline { fault: Fault::Timeout | Fault::Truncated, .. },
-            ) if pmids.len() > 1 => {
-                let (left, right) = pmids.split_at(pmids.len() / 2);
-                let mut answers = fetch(client, left, max_record_bytes).await?;
-                let others = fetch(client, right, max_record_bytes).await?;
-                answers.sets.extend(others.sets);
-                answers.absent.extend(others.absent);
-                Ok(answers)
-            }
-            Err(EutilsError::TooLarge { limit_bytes }) => {
-                let reason = format!("larger than {limit_bytes} bytes");
-                let returned = vec![Returned::Bad { range: 0..0, pmid: Some(pmids[0]), reason }];
-                let set = Set { bytes: Vec::new(), returned, as_of: clock::now(), etag: None };
-                Ok(Answers { sets: vec![set], absent: Vec::new() })
-            }
-            Err(error) => Err(error),
-        }
-    })
-}
-
-/// An answer may leave records out for no reason: those are asked for once more, and alone where a
-/// record without a readable PMID may be the one.
-async fn second_look(
-    client: &Client,
-    pmids: &[Pmid],
-    first: RecordSet,
-    max_record_bytes: usize,
-) -> Result<Answers, EutilsError> {
-    let nameless = |set: &RecordSet| set.returned.iter().any(|one| matches!(one, Returned::Bad { pmid: None, .. }));
-    let mut absent = first.absent.clone();
-    let mut was_nameless = nameless(&first);
-    let mut sets = Vec::new();
-    if pmids.len() == 1 && was_nameless {
-        sets.push(named(first, pmids[0]));
-        return Ok(Answers { sets, absent: Vec::new() });
-    }
-    sets.push(with_names(first));
-    if !absent.is_empty() {
-        let again = client.fetch(&absent, max_record_bytes).await?;
-        was_nameless |= nameless(&again);
-        absent.clone_from(&again.absent);
-        sets.push(with_names(again));
-    }
-    if was_nameless {
-        let mut still = Vec::new();
-        for pmid in absent {
-            let alone = client.fetch(&[pmid], max_record_bytes).await?;
-            if alone.returned.is_empty() {
-                still.push(pmid);
-            } else {
-                sets.push(named(alone, pmid));
-            }
-        }
-        absent = still;
-    }
-    Ok(Answers { sets, absent })
-}
-
-/// A set without what cannot be told apart.
-fn with_names(mut set: RecordSet) -> Set {
-    set.returned.retain(|one| !matches!(one, Returned::Bad { pmid: None, .. }));
-    Set { bytes: set.bytes, returned: set.returned, as_of: set.as_of, etag: set.etag }
-}
-
-/// The set of one PMID: its record if that came, else whatever came is its.
-fn named(mut set: RecordSet, asked: Pmid) -> Set {
-    if set.returned.iter().any(|one| matches!(one, Returned::Record { .. })) {
-        set.returned.retain(|one| matches!(one, Returned::Record { .. }));
-    }
-    set.returned.truncate(1);
-    for one in &mut set.returned {
-        if let Returned::Bad { pmid, .. } = one {
-            *pmid = Some(asked);
-        }
-    }
-    Set { bytes: set.bytes, returned: set.returned, as_of: set.as_of, etag: set.etag }
 }
 
 fn raw_of(set: Set, numbers: &HashMap<Pmid, i64>) -> (Origin, Raw) {

@@ -6,6 +6,7 @@
 
 mod estimate;
 mod fetch;
+mod looks;
 mod params;
 mod search;
 mod submit;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 use sqlx::{PgConnection, PgPool};
 
 pub use estimate::{Estimate, estimate};
+pub use looks::controls;
 pub use params::{IncrementalParams, OVERLAP_DAYS, ParamError, SyncParams};
 use search::Wanted;
 pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
@@ -22,8 +24,8 @@ pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
 use crate::db::clock::pull_back_syncs;
 use crate::ingest::{Lease, Pipeline, Plan, UnitContext, UnitError};
 use crate::jobs::{Job, JobState};
-use crate::pubmed::eutils::Client;
-use crate::syncs::{self, Found, RunPlan, Start, Stop};
+use crate::pubmed::eutils::{Client, DateField};
+use crate::syncs::{self, Found, Gap, Left, RunPlan, Start, Stop};
 use crate::words::{ErrorCode, JobId, Pmid, clock};
 
 /// The tool that syncs a query or PMIDs once.
@@ -128,7 +130,13 @@ impl Pipeline for PubmedSync {
     async fn ended(&self, db: &mut PgConnection, job: &Job, _: JobState) -> Result<Map<String, Value>, UnitError> {
         syncs::forget_found(db, job.job_id()).await?;
         let params: SyncParams = parse(&job.params)?;
-        Ok(Map::from_iter([("query_key".to_owned(), json!(params.query_key))]))
+        let mut result = Map::from_iter([("query_key".to_owned(), json!(params.query_key))]);
+        // PMIDs that were named are not searched for.
+        if let Some(run) = syncs::run(&mut *db, job.job_id()).await? {
+            result.insert("complete".to_owned(), json!(run.gaps.is_empty()));
+            result.insert("gaps".to_owned(), gaps(&run.gaps));
+        }
+        Ok(result)
     }
 
     /// The records that failed, and those of units that did; if the search failed, the whole.
@@ -167,8 +175,12 @@ impl Pipeline for PubmedSyncIncremental {
             })?;
             // The run starts when its job does, not when a worker comes to plan it.
             let now = crate::jobs::get(db, job).await?.and_then(|job| job.started_at).unwrap_or_else(clock::now);
-            let start =
-                Start { watermarks: known.watermarks, resume: known.resume, is_limited: params.limit.is_some() };
+            let start = Start {
+                watermarks: known.watermarks,
+                resume: known.resume,
+                is_limited: params.limit.is_some(),
+                has_creation: self.0.client.lists_field(DateField::Creation).await?,
+            };
             let plan = RunPlan::new(params.query, start, params.overlap_days, now);
             return plan_search(context, &params.query_key, &plan).await;
         }
@@ -181,7 +193,8 @@ impl Pipeline for PubmedSyncIncremental {
         let left = usize::try_from(limit).ok().filter(|limit| found.len() > *limit).and_then(|_| found.pop());
         let stop = match left {
             Some(left) => {
-                let last = found.last().filter(|last| last.place == left.place);
+                // Slices that overlap are not told apart by PMIDs: that one is begun again.
+                let last = found.last().filter(|last| last.place == left.place && !run.is_repeated);
                 Some(Stop { place: left.place, after: last.map_or(0, |last| last.pmid.get()) })
             }
             None => run.stopped_at.map(|place| Stop { place, after: 0 }),
@@ -204,10 +217,8 @@ impl Pipeline for PubmedSyncIncremental {
             return Ok(());
         }
         let Some(run) = syncs::run(&mut *db, lease.job).await? else { return Ok(()) };
-        if let Some(open) = syncs::first_open_place(db, lease.job).await?
-            && let Some(done) = run.plan.done_before(open)
-        {
-            syncs::advance(db, &run.query_key, lease.job, done).await?;
+        if let Some(open) = syncs::first_open_place(db, lease.job).await? {
+            syncs::advance(db, &run.query_key, lease.job, run.plan.reached(Some(open), &run.gaps)).await?;
         }
         Ok(())
     }
@@ -219,23 +230,28 @@ impl Pipeline for PubmedSyncIncremental {
             syncs::note_failure(db, key, id).await?;
         }
         let Some(run) = syncs::run(&mut *db, id).await? else { return Ok(Map::new()) };
-        let mut resume = None;
+        let mut left = None;
         if state == JobState::Succeeded {
-            resume = Some(run.stop.and_then(|stop| run.plan.resume_at(stop)));
-            let done = run.stop.map_or_else(|| run.plan.end(), |stop| run.plan.done_before(stop.place));
-            if let Some(done) = done {
-                syncs::advance(db, &run.query_key, id, done).await?;
-            }
+            let resume = run.stop.and_then(|stop| run.plan.resume_at(stop, &run.gaps));
+            let reached = run.plan.reached(run.stop.map(|stop| stop.place), &run.gaps);
+            syncs::advance(db, &run.query_key, id, reached).await?;
+            left = Some(Left { resume, gaps: run.gaps.clone() });
         }
-        syncs::finish_run(db, &run.query_key, id, resume).await?;
+        syncs::finish_run(db, &run.query_key, id, left).await?;
         if state == JobState::Succeeded {
             syncs::note_success(db, &run.query_key).await?;
         }
-        let after = syncs::one(&mut *db, &run.query_key).await?.map(|known| known.watermarks);
+        let after = syncs::one(&mut *db, &run.query_key).await?;
         Ok(Map::from_iter([
             ("query_key".to_owned(), json!(run.query_key)),
             ("windows".to_owned(), windows(&run.plan)),
-            ("watermarks".to_owned(), json!({ "before": run.plan.before, "after": after })),
+            (
+                "watermarks".to_owned(),
+                json!({ "before": run.plan.before, "after": after.as_ref().map(|known| known.watermarks) }),
+            ),
+            ("upstream_count".to_owned(), json!(after.and_then(|known| known.upstream_count))),
+            ("complete".to_owned(), json!(run.gaps.is_empty())),
+            ("gaps".to_owned(), gaps(&run.gaps)),
             ("more".to_owned(), json!(run.stop.is_some() && state == JobState::Succeeded)),
         ]))
     }
@@ -268,14 +284,36 @@ async fn run_of(db: &PgPool, job: JobId) -> Result<syncs::Run, UnitError> {
     run.ok_or_else(|| UnitError::permanent(ErrorCode::Internal, "the run of this job is gone"))
 }
 
-/// The spans of days of a run, for people and manifests.
-fn windows(plan: &RunPlan) -> Value {
-    let spans = plan.stages.iter().map(|stage| match stage.days {
-        None => json!({ "whole_query": true, "end": clock::rfc3339(stage.end) }),
-        Some(days) => json!({
-            "entry": [days.entry_from, days.to], "modification": [days.modification_from, days.to],
-            "end": clock::rfc3339(stage.end),
-        }),
+/// What did not add up, for people and manifests.
+fn gaps(gaps: &[Gap]) -> Value {
+    let shown = gaps.iter().map(|gap| {
+        json!({
+            "date": gap.field, "from": gap.from, "to": gap.to, "counted": gap.counted, "listed": gap.listed,
+            "message": search::message_of(gap),
+        })
     });
-    Value::Array(spans.collect())
+    Value::Array(shown.collect())
+}
+
+/// The spans of days of a run, for people and manifests: those of one end together.
+fn windows(plan: &RunPlan) -> Value {
+    let mut shown: Vec<Map<String, Value>> = Vec::new();
+    for stage in &plan.stages {
+        let end = json!(clock::rfc3339(stage.end));
+        let Some(window) = stage.window else {
+            shown.push(Map::from_iter([("whole_query".to_owned(), json!(true)), ("end".to_owned(), end)]));
+            continue;
+        };
+        let name = match window.field {
+            DateField::Entry => "entry",
+            DateField::Modification => "modification",
+            DateField::Creation => "creation",
+        };
+        let days = json!([window.from, window.to]);
+        match shown.last_mut().filter(|last| last.get("end") == Some(&end) && !last.contains_key("whole_query")) {
+            Some(last) => _ = last.insert(name.to_owned(), days),
+            None => shown.push(Map::from_iter([(name.to_owned(), days), ("end".to_owned(), end)])),
+        }
+    }
+    json!(shown)
 }

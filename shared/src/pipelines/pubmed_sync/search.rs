@@ -1,32 +1,39 @@
 //! The search: every PMID that a run is to fetch, slice by slice, kept in rows.
 //!
-//! One unit. Its cursor is the slice and what is left of it, so that a stop in the middle of a walk of
-//! hundreds of requests costs one of them.
+//! One unit. Its cursor is the stage and what is left of it, so that a stop in the middle of a walk of
+//! hundreds of requests costs one of them. What a walk cannot make add up is kept as gaps: they hold watermarks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::Days;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{Sources, parse, run_of};
+use super::{INCREMENTAL, Sources, parse, run_of};
 use crate::db::DbError;
 use crate::ingest::{Batch, BatchRows, Line, NewUnit, UnitContext, UnitError};
 use crate::jobs::{self, Level};
-use crate::pubmed::eutils::{Listing, Query, SearchRequest, Slice, Walk};
-use crate::syncs::{self, Place};
+use crate::pubmed::eutils::{Listing, Query, Slice, Step, Walk};
+use crate::syncs::{self, Gap, Place, Stage};
 use crate::words::{ErrorCode, JobId, Pmid};
 
 /// Where the search goes on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Cursor {
-    /// The slice of the run; none when all are listed.
-    place: Option<Place>,
-    /// What is left of it, when it had to be halved.
-    left: Option<Walk>,
-    /// How many results the whole query was counted to have, when that was too many to list at once.
-    #[serde(default)]
+    /// Number of the stage; past the last one all are listed.
+    stage: i16,
+    /// What is left of it, once it is begun.
+    walk: Option<Walk>,
+    /// Where a limit ends the search.
+    stop: Option<Place>,
+    /// What does not add up in the stages before.
+    gaps: Vec<Gap>,
+    /// Whether parts of a stage were listed more than once.
+    is_repeated: bool,
+    /// How many records the whole query has, where it was walked.
     counted: Option<u64>,
 }
 
@@ -46,62 +53,132 @@ pub enum Wanted {
     Oldest(i64),
 }
 
-/// Lists slice after slice, no further than wanted.
+/// Lists slice after slice, no further than wanted, until what is listed adds up or is known not to.
 pub async fn run(context: &mut UnitContext, sources: &Sources, wanted: Wanted) -> Result<(), UnitError> {
     let job = context.lease.job;
     let run = run_of(&context.engine.db, job).await?;
     let query = Query::parse(&run.plan.query)
         .map_err(|error| UnitError::permanent(ErrorCode::ValidationError, error.to_string()))?;
-    let cap = sources.client.settings().cap;
     let mut cursor = match &context.lease.cursor {
         Some(cursor) => parse(cursor)?,
-        None => {
-            Cursor { place: run.plan.next(None), left: newest(context, sources, &query, wanted).await?, counted: None }
-        }
+        None => Cursor { walk: newest(context, sources, &query, wanted).await?, ..Cursor::default() },
     };
-    while let Some(place) = cursor.place {
+    while let Some(stage) = run.plan.stage(cursor.stage) {
         context.check().await?;
-        let mut walk = cursor.left.take().unwrap_or_else(|| Walk::over([slice_of(place)]));
-        let Some(slice) = walk.next(cap) else {
-            cursor.place = run.plan.next(Some(place));
+        let walk = cursor.walk.get_or_insert_with(|| walk_of(stage));
+        let Some(step) = walk.next(sources.client.settings().cap) else {
+            let found = syncs::count_found(&context.engine.db, job).await?;
+            cursor.end_stage(stage, context.lease.tool == INCREMENTAL);
+            // A whole query is resumed by PMID, windows by stage or day.
+            let is_enough = stage.window.is_some() && matches!(wanted, Wanted::Oldest(limit) if found >= limit);
+            cursor.stop = cursor.stop.or_else(|| run.plan.first_of(cursor.stage).filter(|_| is_enough));
+            if cursor.stop.is_some() {
+                break;
+            }
             continue;
         };
-        let pmids = match sources.client.list(&query, &slice).await? {
-            Listing::TooMany(count) => {
-                if wanted == Wanted::All {
-                    refuse_too_many(i64::try_from(count).unwrap_or(i64::MAX), sources.max_records)?;
-                    cursor.counted = cursor.counted.or_else(|| place.day.is_none().then_some(count));
+        match step {
+            Step::Count(slice) => {
+                let count = sources.client.count(&query, &slice).await?;
+                walk.counted(count);
+                if stage.window.is_none() && slice == Slice::all() {
+                    cursor.counted = Some(count);
                 }
-                if !walk.too_many(count) {
-                    return Err(UnitError::permanent(ErrorCode::PubmedError, "NCBI lists one PMID more than once"));
-                }
-                cursor.left = Some(walk);
-                continue;
             }
-            Listing::Complete(pmids) => pmids,
-        };
-        walk.listed(pmids.len() as u64);
-        let skip = run.plan.skip(place);
-        let new: Vec<Pmid> = pmids.into_iter().filter(|pmid| pmid.get() > skip).collect();
-        let is_over = walk.is_done();
-        let (place_after, left) = if is_over { (run.plan.next(Some(place)), None) } else { (Some(place), Some(walk)) };
-        cursor = Cursor { place: place_after, left, ..cursor };
-        let rows = Arc::new(FoundRows { job, place, pmids: new });
-        context.commit(Batch { cursor: json!(cursor), rows: Some(rows), ..Batch::default() }).await?;
-        crate::words::crash::point("after_slice");
-        let found = syncs::count_found(&context.engine.db, job).await?;
-        refuse_too_many(found, sources.max_records)?;
-        if is_over && skip == 0 && place.day.is_none() {
-            refuse_too_few(found, cursor.counted)?;
+            Step::List(slice) => match sources.client.list(&query, &slice).await? {
+                Listing::TooMany(count) => {
+                    if wanted == Wanted::All {
+                        refuse_too_many(i64::try_from(count).unwrap_or(i64::MAX), sources.max_records)?;
+                    }
+                    walk.too_many(count);
+                }
+                Listing::Short { pmids, counted } if walk.short(counted, pmids.len() as u64) => {}
+                listing @ (Listing::Complete { .. } | Listing::Short { .. }) => {
+                    let pmids = cursor.take(listing);
+                    let place = place_of(cursor.stage, slice);
+                    let skip = run.plan.skip(place);
+                    let new = pmids.into_iter().filter(|pmid| pmid.get() > skip).collect();
+                    let rows = Arc::new(FoundRows { job, place, pmids: new });
+                    context.commit(Batch { cursor: json!(cursor), rows: Some(rows), ..Batch::default() }).await?;
+                    crate::words::crash::point("after_slice");
+                    let found = syncs::count_found(&context.engine.db, job).await?;
+                    refuse_too_many(found, sources.max_records)?;
+                    if matches!(wanted, Wanted::Oldest(limit) if found >= limit) {
+                        cursor.cut(stage);
+                    }
+                    continue;
+                }
+            },
         }
-        // A whole query is resumed by PMID, so all of it must be known; days are resumed by day.
-        if is_over && place.day.is_some() && matches!(wanted, Wanted::Oldest(limit) if found >= limit) {
-            break;
-        }
+        // What was counted, so that a walk that is interrupted often comes to its end too.
+        context.commit(Batch { cursor: json!(cursor), ..Batch::default() }).await?;
     }
     let found = syncs::count_found(&context.engine.db, job).await?;
-    let rows = Arc::new(StopRows { job, place: cursor.place, found });
+    let counted = match (cursor.counted, wanted) {
+        (Some(counted), _) => Some(counted),
+        (None, Wanted::Newest(_)) => None,
+        (None, _) => Some(sources.client.count(&query, &Slice::all()).await?),
+    };
+    let rows = Arc::new(EndRows { job, query_key: run.query_key.clone(), cursor: cursor.clone(), found, counted });
     context.commit(Batch { cursor: json!(cursor), rows: Some(rows), ..Batch::default() }).await
+}
+
+impl Cursor {
+    /// The records of a slice, which the walk takes for listed. One that is short is reported by the walk already.
+    fn take(&mut self, listing: Listing) -> BTreeSet<Pmid> {
+        match listing {
+            Listing::Complete { pmids, counted } => {
+                if let Some(walk) = &mut self.walk {
+                    walk.listed(counted);
+                }
+                pmids
+            }
+            Listing::Short { pmids, .. } => pmids,
+            Listing::TooMany(_) => BTreeSet::new(),
+        }
+    }
+
+    /// Notes what does not add up in a stage, and goes on with the next. `for_watermark`: whether a watermark rests on it.
+    fn end_stage(&mut self, stage: &Stage, for_watermark: bool) {
+        let walk = self.walk.take().unwrap_or_default();
+        let field = stage.window.map(|window| window.field);
+        let gap = |from, to, counted, listed| Gap { stage: self.stage, field, from, to, counted, listed };
+        let short = walk.shortfalls().iter().map(|short| {
+            let (from, to) = short.slice.span().filter(|_| field.is_some()).unzip();
+            gap(from, to, short.counted, short.listed)
+        });
+        let mut gaps: Vec<Gap> = short.collect();
+        // Nothing at all is what an outage looks like: no query is taken for complete by that.
+        if for_watermark && stage.window.is_none() && walk.total() == 0 && gaps.is_empty() {
+            gaps.push(gap(None, None, 0, 0));
+        }
+        self.gaps.extend(gaps);
+        self.is_repeated |= walk.is_repeated();
+        self.stage += 1;
+    }
+
+    /// Ends a window in front of the first day that is not listed yet, if any day before it is.
+    fn cut(&mut self, stage: &Stage) {
+        let (Some(walk), Some(window)) = (&mut self.walk, stage.window) else { return };
+        if let Some(rest) = walk.rest_from().filter(|rest| *rest > window.from) {
+            walk.cut(rest - Days::new(1));
+            self.stop = Some(Place { stage: self.stage, day: Some(rest), until: None, field: window.field });
+        }
+    }
+}
+
+/// The slices of a stage: quiet days together, so that one search lists them all.
+fn walk_of(stage: &Stage) -> Walk {
+    let Some(window) = stage.window else { return Walk::over([Slice::all()]) };
+    let days = |from, to| (from <= to).then(|| Slice::days(window.field, from, to));
+    let rest = window.first_until.map_or(window.from, |until| until + Days::new(1));
+    let stopped = window.first_until.and_then(|until| days(window.from, until));
+    Walk::over(stopped.into_iter().chain(days(rest, window.to)))
+}
+
+fn place_of(stage: i16, slice: Slice) -> Place {
+    let (day, until) = slice.span().unzip();
+    Place { stage, day, until, field: slice.field() }
 }
 
 /// The walk over only as much of the top of a query as holds the newest records wanted: a few counts
@@ -135,13 +212,7 @@ async fn newest(
 }
 
 async fn count_from(sources: &Sources, query: &Query, pmid: u32) -> Result<u64, UnitError> {
-    let slice = Slice::from_pmid(pmid);
-    let request = SearchRequest { query, slice: Some(&slice), start: 0, limit: 0, sort: None };
-    Ok(sources.client.search(&request).await?.count)
-}
-
-fn slice_of(place: Place) -> Slice {
-    place.day.map_or_else(Slice::all, |day| Slice::days(place.field, day, day))
+    Ok(sources.client.count(query, &Slice::from_pmid(pmid)).await?)
 }
 
 fn refuse_too_many(found: i64, max: i64) -> Result<(), UnitError> {
@@ -155,17 +226,6 @@ fn refuse_too_many(found: i64, max: i64) -> Result<(), UnitError> {
              the baseline and update files"
         ),
     ))
-}
-
-/// The parts of a walk must have what the whole was counted to have; a few may come and go meanwhile.
-fn refuse_too_few(found: i64, counted: Option<u64>) -> Result<(), UnitError> {
-    let counted = i64::try_from(counted.unwrap_or(0)).unwrap_or(i64::MAX);
-    if found + 10 + counted / 1000 >= counted {
-        return Ok(());
-    }
-    let message =
-        format!("NCBI counts {counted} records, but its days have only {found}: nothing is taken for complete");
-    Err(UnitError::permanent(ErrorCode::PubmedError, message))
 }
 
 /// What a slice has.
@@ -182,37 +242,42 @@ impl BatchRows for FoundRows {
     }
 }
 
-/// The search is over, or stops here because of a limit.
-struct StopRows {
+/// The search is over, or stops because of a limit.
+struct EndRows {
     job: JobId,
-    place: Option<Place>,
+    query_key: String,
+    cursor: Cursor,
     found: i64,
+    counted: Option<u64>,
 }
 
 #[async_trait]
-impl BatchRows for StopRows {
+impl BatchRows for EndRows {
     async fn write(&self, db: &mut PgConnection, _: &[Line]) -> Result<(), DbError> {
-        syncs::save_search_stop(db, self.job, self.place).await?;
+        let Cursor { stop, gaps, is_repeated, .. } = &self.cursor;
+        syncs::save_search_end(db, self.job, *stop, gaps, *is_repeated).await?;
+        if let Some(counted) = self.counted {
+            syncs::note_upstream_count(db, &self.query_key, counted).await?;
+        }
+        for gap in gaps {
+            jobs::write_log(db, self.job, Level::Warn, message_of(gap), json!(gap)).await?;
+        }
         jobs::write_log(db, self.job, Level::Info, "searched", json!({ "found": self.found })).await
+    }
+}
+
+/// What a gap is, for a person.
+pub fn message_of(gap: &Gap) -> &'static str {
+    if gap.counted == 0 {
+        "NCBI found nothing for the whole query: that is not believed, the next run asks again"
+    } else {
+        "NCBI lists fewer records than it counts: the next run lists them again"
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_with_far_fewer_records_than_the_whole_are_not_taken_for_complete() {
-        let check = |found, counted, is_fine| {
-            assert_eq!(refuse_too_few(found, counted).is_ok(), is_fine, "{found} of {counted:?}");
-        };
-        check(0, None, true);
-        check(9_995, Some(10_000), true);
-        check(10_020, Some(10_000), true);
-        check(9_900, Some(10_000), false);
-        check(265_000, Some(266_421), false);
-        check(266_200, Some(266_421), true);
-    }
 
     #[test]
     fn a_sync_of_too_many_is_refused_with_their_number_and_the_other_way() {

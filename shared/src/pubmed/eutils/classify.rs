@@ -12,6 +12,8 @@ pub enum Expected {
     Search,
     /// A `PubmedArticleSet` of EFetch.
     Records,
+    /// An `eInfoResult` of EInfo.
+    Info,
 }
 
 /// Why an answer is none.
@@ -41,20 +43,22 @@ pub enum Fault {
     Truncated,
     /// The backend says that it failed.
     Backend,
-    /// The search backend failed; the query may be the reason.
+    /// The search failed and NCBI does not say why: it may be the query.
     Search,
+    /// NCBI says that the query itself cannot be searched for.
+    Query,
     /// Beyond the 9,999th result.
     OverCap,
-    /// The history server has forgotten the search.
-    SessionGone,
     /// The key is not valid.
     BadKey,
-    /// None of the ids is one.
+    /// None of the ids that were sent is said to be one.
     NoIds,
-    /// Another database was asked than there is.
-    BadDatabase,
+    /// A set without any of the records that were asked for, those known to be there included.
+    NoRecords,
     /// The request line is too long.
     UriTooLong,
+    /// The server has no such program.
+    NoProgram,
     /// Something else than what was asked for.
     Unexpected,
     /// A page that is not the one asked for, or has fewer results than it should.
@@ -64,15 +68,12 @@ pub enum Fault {
 impl Fault {
     /// Whether asking again may help.
     pub fn is_transient(self) -> bool {
-        !matches!(
-            self,
-            Self::OverCap | Self::SessionGone | Self::BadKey | Self::NoIds | Self::BadDatabase | Self::UriTooLong
-        )
+        !matches!(self, Self::OverCap | Self::BadKey | Self::UriTooLong | Self::NoProgram)
     }
 
     /// Whether it says that NCBI is in trouble, rather than the request.
     pub fn is_outage(self) -> bool {
-        self.is_transient() && !matches!(self, Self::Throttled | Self::Search | Self::ShortPage)
+        self.is_transient() && !matches!(self, Self::Throttled | Self::Query | Self::ShortPage)
     }
 }
 
@@ -92,12 +93,13 @@ impl fmt::Display for Fault {
             Self::Truncated => "an answer cut in the middle",
             Self::Backend => "an error of its backend",
             Self::Search => "its search backend failed",
+            Self::Query => "the query cannot be searched for",
             Self::OverCap => "beyond the last result handed out",
-            Self::SessionGone => "the search session has expired",
             Self::BadKey => "the API key is refused",
             Self::NoIds => "no valid id in the list",
-            Self::BadDatabase => "an unknown database",
+            Self::NoRecords => "none of the records asked for, not even those known to be there",
             Self::UriTooLong => "the request line is too long",
+            Self::NoProgram => "the server has no such program",
             Self::Unexpected => "something else than what was asked for",
             Self::ShortPage => "fewer results than counted",
         })
@@ -121,6 +123,10 @@ pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), Faul
     if status == 414 {
         return Err(Fault::UriTooLong);
     }
+    // Servers beside NCBI's may do without EInfo; a search that is not found is an outage.
+    if status == 404 && expected == Expected::Info {
+        return Err(Fault::NoProgram);
+    }
     if body.is_empty() {
         return Err(Fault::Empty);
     }
@@ -138,7 +144,10 @@ pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), Faul
     }
     match expected {
         Expected::Search => search(status, body),
-        Expected::Records => records(status, body),
+        Expected::Records => document(status, body, "PubmedArticleSet"),
+        // Records may hold the same word.
+        Expected::Info if between(body, b"<ERROR>", b"</ERROR>").is_some() => Err(xml_failure(status, body)),
+        Expected::Info => document(status, body, "eInfoResult"),
     }
 }
 
@@ -159,17 +168,19 @@ fn search(status: u16, body: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn records(status: u16, body: &[u8]) -> Result<(), Fault> {
+/// A whole XML document with this root.
+fn document(status: u16, body: &[u8], name: &str) -> Result<(), Fault> {
     if body.starts_with(b"{") {
         return Err(error_text(body).map_or(Fault::Unexpected, |text| said(&text)));
     }
-    match root(body) {
-        Some(name) if name == b"PubmedArticleSet" && status == 200 => {
-            let is_whole = body.ends_with(b"</PubmedArticleSet>") || is_empty_root(body);
-            if is_whole { Ok(()) } else { Err(Fault::Truncated) }
-        }
-        _ => Err(xml_failure(status, body)),
+    if status != 200 || root(body).is_none_or(|root| root != name.as_bytes()) {
+        return Err(xml_failure(status, body));
     }
+    let ends = [format!("</{name}>"), format!("<{name}/>"), format!("<{name} />")];
+    if !ends.iter().any(|end| body.ends_with(end.as_bytes())) {
+        return Err(Fault::Truncated);
+    }
+    Ok(())
 }
 
 /// The fault of an XML document that is not the one asked for.
@@ -183,27 +194,45 @@ fn xml_failure(status: u16, body: &[u8]) -> Fault {
     }
 }
 
+/// What NCBI says of a query that it cannot search for, in lower case. Only this is the caller's to mend: whatever else
+/// stands in an `ERROR` is an outage, and waited out like a 502. Nothing is left out of the list by oversight then that
+/// would blame a query for what is not its fault.
+const COMPLAINTS: [&str; 9] = [
+    "empty term",
+    "phrasenotfound",
+    "phrase not found",
+    "fieldnotfound",
+    "field not found",
+    "unbalanced paren",
+    "unmatched paren",
+    "invalid date",
+    "query syntax",
+];
+
+/// Words of the server's own troubles: with one of them a text is no complaint, whatever else it holds.
+const TROUBLES: [&str; 4] = ["exception", "status:", "connection", "txclient"];
+
 /// What the text of an `ERROR` means.
 fn said(text: &str) -> Fault {
-    let has = |word: &str| text.to_ascii_lowercase().contains(&word.to_ascii_lowercase());
-    if has("Unable to obtain query") {
-        Fault::SessionGone
-    } else if has("ID list is empty") || has("Empty ID list") || has("id parameter is empty") {
-        Fault::NoIds
-    } else if has("Invalid db name") {
-        Fault::BadDatabase
-    } else if has("API rate limit") {
+    let text = text.trim().to_ascii_lowercase();
+    let has = |word: &str| text.contains(word);
+    if has("api rate limit") {
         Fault::Throttled
-    } else if has("API key invalid") {
+    } else if has("api key invalid") {
         Fault::BadKey
     } else if has("retstart") {
         Fault::OverCap
-    } else if has("Search Backend failed") {
-        let of_the_server =
-            ["Connection reset", "address table is empty", "502", "timed out", "timeout", "Exception", "TXCLIENT"];
-        if of_the_server.iter().any(|word| has(word)) { Fault::Backend } else { Fault::Search }
+    } else if has("id list is empty") || has("empty id list") || has("id parameter is empty") {
+        Fault::NoIds
+    } else if TROUBLES.iter().any(|word| has(word)) {
+        Fault::Backend
+    } else if COMPLAINTS.iter().any(|word| has(word)) {
+        Fault::Query
+    } else if text.trim_end_matches(['.', ':']) == "search backend failed" {
+        // Alone, it is what a malformed query gets; and any other, when the backend is down.
+        Fault::Search
     } else {
-        // C++ exception texts, relayed pages, whatever else: never proof of an empty result.
+        // C++ exception texts, relayed pages, services that cannot be reached: never proof of an empty result.
         Fault::Backend
     }
 }
@@ -237,10 +266,6 @@ fn root(body: &[u8]) -> Option<&[u8]> {
             _ => return None,
         }
     }
-}
-
-fn is_empty_root(body: &[u8]) -> bool {
-    body.ends_with(b"<PubmedArticleSet/>") || body.ends_with(b"<PubmedArticleSet />")
 }
 
 fn between<'a>(body: &'a [u8], open: &[u8], close: &[u8]) -> Option<&'a [u8]> {
@@ -303,7 +328,7 @@ mod tests {
         check(Records, 200, PROLOG, Err(Fault::PrologOnly));
         check(Records, 200, &format!("{PROLOG}<PubmedArticleSet><PubmedArticle>"), Err(Fault::Truncated));
         let error = |text: &str| format!("<?xml version=\"1.0\"?><eFetchResult><ERROR>{text}</ERROR></eFetchResult>");
-        check(Records, 200, &error("Unable to obtain query #1"), Err(Fault::SessionGone));
+        check(Records, 200, &error("Unable to obtain query #1"), Err(Fault::Backend));
         check(Records, 400, &error("ID list is empty! Possibly it has no correct IDs."), Err(Fault::NoIds));
         check(Records, 200, &error("NCBI C++ Exception: CTxRawClient"), Err(Fault::Backend));
         check(
@@ -313,16 +338,35 @@ mod tests {
             Err(Fault::Backend),
         );
         check(Records, 400, &error("Search Backend failed: retstart 9999 is too large"), Err(Fault::OverCap));
-        check(Records, 200, &error("Invalid db name specified: pub"), Err(Fault::BadDatabase));
+        check(Records, 200, &error("Invalid db name specified: pub"), Err(Fault::Backend));
+        let info = |text: &str| format!("<?xml version=\"1.0\"?><eInfoResult>{text}</eInfoResult>");
+        check(Expected::Info, 200, &info("<DbInfo></DbInfo>"), Ok(()));
+        check(Expected::Info, 200, &info("<ERROR>Can not retrieve DbInfo</ERROR>"), Err(Fault::Backend));
+        check(Expected::Info, 404, "<!DOCTYPE html>", Err(Fault::NoProgram));
+        check(Records, 404, "<!DOCTYPE html>", Err(Fault::Html));
         let json = |text: &str| format!("{{\"header\":{{}},\"esearchresult\":{{\"ERROR\":\"{text}\"}}}}");
-        check(Search, 200, &json("Unable to obtain query #1"), Err(Fault::SessionGone));
+        for outage in [
+            "Unable to obtain query #1",
+            "Status: 500",
+            "Database is not supported: pubmed",
+            "Unable to open connection to #1PubSrv",
+            "Search Backend failed: Connection reset",
+            "Search Backend failed: address table is empty",
+            "Search Backend failed: NCBI C++ Exception: query syntax",
+            "anything that nobody has seen yet",
+        ] {
+            check(Search, 200, &json(outage), Err(Fault::Backend));
+            check(Search, 400, &json(outage), Err(Fault::Backend));
+        }
+        for complaint in ["Empty term and query_key - nothing todo", "PhraseNotFound: zzz", "Invalid date range"] {
+            check(Search, 200, &json(complaint), Err(Fault::Query));
+        }
         check(
             Search,
             200,
             &json("Search Backend failed: Exception:\n'retstart' cannot be larger than 9998"),
             Err(Fault::OverCap),
         );
-        check(Search, 200, &json("Search Backend failed: Connection reset"), Err(Fault::Backend));
         check(Search, 200, &json("Search Backend failed"), Err(Fault::Search));
         check(Search, 200, r#"{"header":{"type":"esearch"},"esearchresult":{"count":"12","idl"#, Err(Fault::Truncated));
     }

@@ -21,8 +21,17 @@ const HOLD: Duration = Duration::from_secs(1);
 /// The longest pause that a `Retry-After` is trusted with.
 const LONGEST_HOLD: Duration = Duration::from_secs(120);
 
-/// After so many search backend failures the query is thought to be the reason.
+/// A query that NCBI complains about is rejected when it did so this often.
+const QUERY_COMPLAINTS: u32 = 2;
+
+/// After so many failures of a search for no given reason, another search is made beside it.
 const SEARCH_TRIES: u32 = 3;
+
+/// A query is thought to be the reason when so many other searches, each made between two failures of its own, worked.
+const SEARCH_CONTROLS: u32 = 2;
+
+/// The program that searches.
+pub(super) const ESEARCH: &str = "esearch.fcgi";
 
 /// How E-utilities are asked.
 #[derive(Clone, Debug)]
@@ -206,7 +215,7 @@ impl Client {
         let mut body = self.form(params, key.as_ref());
         let deadline = Instant::now() + self.settings.deadline;
         let mut last = Fault::Timeout;
-        let (mut attempts, mut search_failures) = (0, 0);
+        let (mut attempts, mut search_failures, mut complaints, mut controls) = (0, 0, 0, 0);
         loop {
             if let BreakerState::Open(retry_after) = self.breaker.admit(Instant::now()) {
                 return Err(EutilsError::BreakerOpen { retry_after });
@@ -241,7 +250,11 @@ impl Client {
             }
             tracing::debug!(endpoint, attempt = attempts, fault = %last, "NCBI gave no usable answer");
             search_failures += u32::from(last == Fault::Search);
-            if search_failures >= SEARCH_TRIES {
+            complaints += u32::from(last == Fault::Query);
+            if last == Fault::Search && search_failures >= SEARCH_TRIES && self.can_search(deadline).await? {
+                controls += 1;
+            }
+            if complaints >= QUERY_COMPLAINTS || controls >= SEARCH_CONTROLS {
                 return Err(EutilsError::QueryRejected);
             }
             if last == Fault::BadKey && attempts < self.settings.attempts && self.has_another_key(key.as_ref()).await {
@@ -273,13 +286,30 @@ impl Client {
         }
     }
 
+    /// Whether NCBI finds anything at the moment: a search for one record by its number, which needs nothing but a
+    /// search backend.
+    async fn can_search(&self, deadline: Instant) -> Result<bool, EutilsError> {
+        match self.pace.turn(deadline).await {
+            Ok(()) => {}
+            Err(PaceError::TooLong) => return Ok(false),
+            Err(error) => return Err(EutilsError::Pace(error)),
+        }
+        let params = [("retmode", "json"), ("term", "1[UID]"), ("retmax", "0")];
+        let form = self.form(&params, self.key().as_ref());
+        let can = self.attempt(ESEARCH, &form, Expected::Search, deadline).await.is_ok();
+        if can {
+            self.breaker.succeeded();
+        }
+        Ok(can)
+    }
+
     fn out_of_time(&self, fault: Fault) -> EutilsError {
         EutilsError::Deadline { after: self.settings.deadline, fault }
     }
 
     /// A pause between nothing and the back-off of this attempt: clients that failed together do not
     /// come back together.
-    fn full_jitter(&self, attempt: u32) -> Duration {
+    pub(super) fn full_jitter(&self, attempt: u32) -> Duration {
         let longest = self.settings.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(5));
         longest.mul_f64(fastrand::f64())
     }
@@ -374,15 +404,12 @@ fn status_class(status: u16) -> &'static str {
     }
 }
 
-/// The error of a fault that asking again cannot mend; `NoIds` and `SessionGone` are answers to
-/// those who ask with ids or a session, and never reach here otherwise.
+/// The error of a fault that asking again cannot mend.
 fn permanent(fault: Fault) -> Option<EutilsError> {
     match fault {
         Fault::OverCap => Some(EutilsError::OverCap),
         Fault::BadKey => Some(EutilsError::BadKey),
-        Fault::SessionGone | Fault::NoIds | Fault::BadDatabase | Fault::UriTooLong => {
-            Some(EutilsError::Refused { fault })
-        }
+        Fault::UriTooLong | Fault::NoProgram => Some(EutilsError::Refused { fault }),
         _ => None,
     }
 }

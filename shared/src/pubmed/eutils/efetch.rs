@@ -12,6 +12,9 @@ use crate::pubmed::identity::{self, Identity};
 use crate::pubmed::{Item, SplitError, Splitter};
 use crate::words::Pmid;
 
+/// Records that have been in PubMed since it began, for an archive that knows of none: PMID 1 is of 1975.
+pub const WELL_KNOWN: [u32; 3] = [1, 2, 3];
+
 /// One answer: the bytes as they came, and what stands in them.
 #[derive(Clone, Debug)]
 pub struct RecordSet {
@@ -21,6 +24,8 @@ pub struct RecordSet {
     pub returned: Vec<Returned>,
     /// Asked for, and not in the answer, in ascending order.
     pub absent: Vec<Pmid>,
+    /// Whether any record that was asked for came, controls included: only then does an absence say anything.
+    pub is_proof: bool,
     /// When the request was started: what the records are as of.
     pub as_of: DateTime<Utc>,
     /// The answer's `ETag`, if it had one.
@@ -51,29 +56,42 @@ pub enum Returned {
 impl Client {
     /// Fetches records (distinct PMIDs, a few hundred). An answer that is not a whole document is
     /// asked for again; what is missing in a whole one is `absent`.
-    pub async fn fetch(&self, pmids: &[Pmid], max_record_bytes: usize) -> Result<RecordSet, EutilsError> {
-        let ids = pmids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    ///
+    /// While its backend is down EFetch returns sets of nothing, as for PMIDs that there are not. `controls` are PMIDs
+    /// that are known to be there: they are asked for too, and a set without any record asked for, these included, is
+    /// an outage. Without controls such a set is returned, and is no proof.
+    pub async fn fetch(
+        &self,
+        pmids: &[Pmid],
+        controls: Option<&[Pmid]>,
+        max_record_bytes: usize,
+    ) -> Result<RecordSet, EutilsError> {
+        let needs_proof = controls.is_some();
+        let controls = controls.unwrap_or_default();
+        let controls: Vec<Pmid> = controls.iter().filter(|control| !pmids.contains(control)).copied().collect();
+        let asked: Vec<Pmid> = pmids.iter().chain(&controls).copied().collect();
+        let ids = asked.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let params = [("retmode", "xml"), ("id", ids.as_str())];
-        let fetched = self
-            .call("efetch.fcgi", &params, Expected::Records, |answer| {
-                let (returned, absent) = reconcile(pmids, &answer.body, max_record_bytes)?;
-                Ok(RecordSet { bytes: answer.body, returned, absent, as_of: answer.asked_at, etag: answer.etag })
-            })
-            .await;
-        match fetched {
-            // For one PMID that is an answer. For many well-formed ones it would mean that they did not
-            // arrive: unknown ones give an empty set.
-            Err(EutilsError::Refused { fault: Fault::NoIds }) if pmids.len() > 1 => {
-                Err(EutilsError::Unavailable { attempts: 1, fault: Fault::NoIds })
+        self.call("efetch.fcgi", &params, Expected::Records, |answer| {
+            let (mut returned, mut absent) = reconcile(&asked, &answer.body, max_record_bytes)?;
+            let is_proof = returned.iter().any(|one| one.pmid().is_some());
+            if needs_proof && !is_proof {
+                return Err(Fault::NoRecords);
             }
-            Err(EutilsError::Refused { fault: Fault::NoIds }) => Ok(RecordSet {
-                bytes: Vec::new(),
-                returned: Vec::new(),
-                absent: pmids.to_vec(),
-                as_of: crate::words::clock::now(),
-                etag: None,
-            }),
-            fetched => fetched,
+            returned.retain(|one| one.pmid().is_none_or(|pmid| !controls.contains(&pmid)));
+            absent.retain(|pmid| !controls.contains(pmid));
+            Ok(RecordSet { bytes: answer.body, returned, absent, is_proof, as_of: answer.asked_at, etag: answer.etag })
+        })
+        .await
+    }
+}
+
+impl Returned {
+    /// Its PMID, where that can be read.
+    pub fn pmid(&self) -> Option<Pmid> {
+        match self {
+            Self::Record { identity, .. } => Some(identity.pmid),
+            Self::Bad { pmid, .. } => *pmid,
         }
     }
 }

@@ -41,7 +41,9 @@ pub enum EutilsError {
     #[error("NCBI refuses the API key: check BIO_MCP_PUBMED_API_KEY, or unset it to go on with 3 requests a second")]
     BadKey,
     /// NCBI refuses the query.
-    #[error("NCBI's search fails on this query every time: check its spelling and parentheses, or try again later")]
+    #[error(
+        "NCBI cannot search for this query, while it searches for others: check its spelling, fields and parentheses"
+    )]
     QueryRejected,
     /// More results than one search hands out: the caller narrows the search.
     #[error("a search hands out 9,999 results at most")]

@@ -1,19 +1,23 @@
 //! ESearch: how many results a query has, and which.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::classify::{Expected, Fault};
-use super::client::Client;
+use super::client::{Client, ESEARCH};
 use super::error::EutilsError;
 use super::query::Query;
-use super::walk::Slice;
+use super::slice::Slice;
 use crate::words::Pmid;
 
-/// How often a list is begun anew when its session expires or its pages do not add up.
-const RESTARTS: u32 = 4;
+/// How often a list is asked for before it is said not to add up.
+const LISTINGS: u32 = 3;
+
+/// PMIDs listed twice whose number of index entries is asked for. More than a few are no fault of single records.
+const MAX_PROBES: usize = 10;
 
 /// One page of results to ask for.
 #[derive(Clone, Debug)]
@@ -41,23 +45,35 @@ pub struct SearchPage {
     pub query_translation: Option<String>,
     /// What it ignored or did not find: words of the query, as data.
     pub warnings: Vec<String>,
-    session: Option<Session>,
-}
-
-/// A search that the history server keeps for a while.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Session {
-    web_env: String,
-    query_key: String,
 }
 
 /// The results of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listing {
     /// Every one.
-    Complete(BTreeSet<Pmid>),
+    Complete {
+        /// Each once.
+        pmids: BTreeSet<Pmid>,
+        /// As the server counts them: more than there are, where its index holds one twice.
+        counted: u64,
+    },
     /// More than a search hands out: to be halved.
     TooMany(u64),
+    /// Fewer than counted, however often they were asked for.
+    Short {
+        /// Those of the longest list.
+        pmids: BTreeSet<Pmid>,
+        /// As counted with it.
+        counted: u64,
+    },
+}
+
+/// The pages of one list.
+struct Pages {
+    pmids: BTreeSet<Pmid>,
+    /// Those that were listed more than once.
+    repeated: BTreeSet<Pmid>,
+    counted: u64,
 }
 
 #[derive(Deserialize)]
@@ -74,10 +90,6 @@ struct WireResult {
     idlist: Vec<String>,
     #[serde(default)]
     querytranslation: Option<String>,
-    #[serde(default)]
-    querykey: Option<String>,
-    #[serde(default)]
-    webenv: Option<String>,
     #[serde(default, rename = "ERROR", alias = "error")]
     error: Option<Value>,
     #[serde(default)]
@@ -87,102 +99,142 @@ struct WireResult {
 }
 
 impl Client {
-    /// One page of a search.
+    /// One page of a search. A page that is shorter than its count says is asked for again.
     pub async fn search(&self, request: &SearchRequest<'_>) -> Result<SearchPage, EutilsError> {
-        self.search_page(request, None, false).await
+        self.search_page(request, |page, due| match (distinct(page) as u64).cmp(&due) {
+            Ordering::Equal => Ok(()),
+            Ordering::Less => Err(Fault::ShortPage),
+            Ordering::Greater => Err(Fault::Unexpected),
+        })
+        .await
     }
 
     /// Every result of a query within a slice, or how many there are when they are too many.
     ///
-    /// Later pages are read from the history server's snapshot of the first, so that nothing moves
-    /// between them. What was counted must be listed: a page cut short is asked for again, and a
-    /// list whose pages do not add up is begun anew.
+    /// What was counted must be listed: a list that does not add up, or changes between its pages, is asked for again
+    /// a few times. A PMID that is listed twice counts once, unless the server counts it twice by itself.
     pub async fn list(&self, query: &Query, slice: &Slice) -> Result<Listing, EutilsError> {
-        let settings = self.settings.clone();
-        'anew: for _ in 0..RESTARTS {
-            let mut request = SearchRequest {
-                query,
-                slice: Some(slice),
-                start: 0,
-                limit: settings.page.min(settings.cap),
-                sort: None,
+        let mut longest: Option<Pages> = None;
+        for listing in 1..=LISTINGS {
+            let pages = match self.pages(query, slice).await? {
+                Ok(pages) => pages,
+                Err(count) => return Ok(Listing::TooMany(count)),
             };
-            let first = match self.search_page(&request, None, true).await {
-                // The history server could not even keep it.
-                Err(EutilsError::Refused { fault: Fault::SessionGone }) => continue,
-                first => first?,
-            };
-            if first.count > u64::from(settings.cap) {
-                return Ok(Listing::TooMany(first.count));
+            let mut listed = pages.pmids.len() as u64;
+            if listed < pages.counted && !pages.repeated.is_empty() {
+                listed += self.repetitions(query, slice, &pages.repeated).await?;
             }
-            let count = first.count;
-            let mut pmids: BTreeSet<Pmid> = first.pmids.into_iter().collect();
-            while u64::from(request.start) + u64::from(request.limit) < count {
-                // By what was asked for, not by what came: withdrawn ids shorten pages.
-                request.start += request.limit;
-                // A page across the cap would be cut silently.
-                request.limit = request.limit.min(settings.cap - request.start);
-                let page = match self.search_page(&request, first.session.as_ref(), true).await {
-                    Err(EutilsError::Refused { fault: Fault::SessionGone }) => continue 'anew,
-                    page => page?,
-                };
-                if page.count != count {
-                    continue 'anew;
-                }
-                pmids.extend(page.pmids);
+            if listed >= pages.counted {
+                return Ok(Listing::Complete {
+                    counted: pages.counted.max(pages.pmids.len() as u64),
+                    pmids: pages.pmids,
+                });
             }
-            if pmids.len() as u64 == count {
-                return Ok(Listing::Complete(pmids));
+            if longest.as_ref().is_none_or(|longest| longest.pmids.len() <= pages.pmids.len()) {
+                longest = Some(pages);
+            }
+            if listing < LISTINGS {
+                tokio::time::sleep(self.full_jitter(listing)).await;
             }
         }
-        Err(EutilsError::Incomplete)
+        let Pages { pmids, counted, .. } = longest.ok_or(EutilsError::Incomplete)?;
+        Ok(Listing::Short { pmids, counted })
+    }
+
+    /// The pages of a slice, or how many results it has when those are too many.
+    async fn pages(&self, query: &Query, slice: &Slice) -> Result<Result<Pages, u64>, EutilsError> {
+        let settings = self.settings.clone();
+        let mut request =
+            SearchRequest { query, slice: Some(slice), start: 0, limit: settings.page.min(settings.cap), sort: None };
+        let mut pages = Pages { pmids: BTreeSet::new(), repeated: BTreeSet::new(), counted: 0 };
+        loop {
+            let page = self
+                .search_page(
+                    &request,
+                    |page, due| {
+                        if distinct(page) as u64 > due { Err(Fault::Unexpected) } else { Ok(()) }
+                    },
+                )
+                .await?;
+            if page.count > u64::from(settings.cap) {
+                return Ok(Err(page.count));
+            }
+            // Pages of a list that changed between them: what is wanting shows in the sum.
+            pages.counted = pages.counted.max(page.count);
+            for pmid in page.pmids {
+                if !pages.pmids.insert(pmid) {
+                    pages.repeated.insert(pmid);
+                }
+            }
+            if u64::from(request.start) + u64::from(request.limit) >= pages.counted {
+                return Ok(Ok(pages));
+            }
+            // By what was asked for, not by what came: withdrawn ids shorten pages.
+            request.start += request.limit;
+            // A page across the cap would be cut silently.
+            request.limit = request.limit.min(settings.cap - request.start);
+        }
+    }
+
+    /// How many results a query has within a slice.
+    pub async fn count(&self, query: &Query, slice: &Slice) -> Result<u64, EutilsError> {
+        Ok(self.search(&SearchRequest { query, slice: Some(slice), start: 0, limit: 0, sort: None }).await?.count)
+    }
+
+    /// How many results of a slice are further entries of PMIDs that it lists twice. A PMID that is counted once
+    /// although it is listed twice stands where another one should.
+    async fn repetitions(&self, query: &Query, slice: &Slice, pmids: &BTreeSet<Pmid>) -> Result<u64, EutilsError> {
+        let mut more = 0;
+        for pmid in pmids.iter().take(MAX_PROBES) {
+            let slice = slice.only(*pmid);
+            let request = SearchRequest { query, slice: Some(&slice), start: 0, limit: self.settings.page, sort: None };
+            // Counted and listed alike: a count alone proves nothing here either.
+            let page =
+                self.search_page(
+                    &request,
+                    |page, due| {
+                        if page.pmids.len() as u64 == due { Ok(()) } else { Err(Fault::ShortPage) }
+                    },
+                );
+            more += page.await?.count.saturating_sub(1);
+        }
+        tracing::warn!(pmids = pmids.len(), entries = more, "NCBI lists PMIDs twice");
+        Ok(more)
     }
 
     async fn search_page(
         &self,
         request: &SearchRequest<'_>,
-        session: Option<&Session>,
-        keep: bool,
+        accept: impl Fn(&SearchPage, u64) -> Result<(), Fault>,
     ) -> Result<SearchPage, EutilsError> {
         let (start, limit) = (request.start.to_string(), request.limit.to_string());
-        let term = match (session, request.slice) {
-            (Some(session), _) => format!("#{}", session.query_key),
-            (None, Some(slice)) => slice.term(request.query),
-            (None, None) => request.query.as_str().to_owned(),
-        };
+        let term = request.slice.map_or_else(|| request.query.as_str().to_owned(), |slice| slice.term(request.query));
         let dates = request.slice.and_then(Slice::dates);
         let mut params = vec![("retmode", "json"), ("term", term.as_str()), ("retstart", &start), ("retmax", &limit)];
         if let Some(sort) = request.sort {
             params.push(("sort", sort));
         }
-        if keep {
-            params.push(("usehistory", "y"));
-        }
-        match session {
-            // The snapshot is narrowed already.
-            Some(session) => params.extend([("WebEnv", session.web_env.as_str()), ("query_key", &session.query_key)]),
-            None => {
-                if let Some((field, from, to)) = &dates {
-                    params.extend([("datetype", *field), ("mindate", from), ("maxdate", to)]);
-                }
-            }
+        if let Some((field, from, to)) = &dates {
+            params.extend([("datetype", *field), ("mindate", from), ("maxdate", to)]);
         }
         let cap = self.settings.cap;
-        let page = self
-            .call("esearch.fcgi", &params, Expected::Search, |answer| {
-                let page = parse(&answer.body, request.start)?;
-                let reachable = page.count.min(u64::from(cap)).saturating_sub(u64::from(request.start));
-                let due = reachable.min(u64::from(request.limit));
-                match (page.pmids.len() as u64).cmp(&due) {
-                    std::cmp::Ordering::Equal => Ok(page),
-                    std::cmp::Ordering::Less => Err(Fault::ShortPage),
-                    std::cmp::Ordering::Greater => Err(Fault::Unexpected),
-                }
-            })
-            .await?;
-        Ok(page)
+        self.call(ESEARCH, &params, Expected::Search, |answer| {
+            let page = parse(&answer.body, request.start)?;
+            let reachable = page.count.min(u64::from(cap)).saturating_sub(u64::from(request.start));
+            accept(&page, reachable.min(u64::from(request.limit)))?;
+            Ok(page)
+        })
+        .await
     }
 }
+
+/// PMIDs of a page, each once.
+fn distinct(page: &SearchPage) -> usize {
+    page.pmids.iter().collect::<BTreeSet<_>>().len()
+}
+
+/// What NCBI says beside a result of none. With any other message it did not search.
+const MESSAGES_OF_NOTHING: [&str; 3] = ["no items found", "restrictions achieved", "wildcard"];
 
 fn parse(body: &[u8], start: u32) -> Result<SearchPage, Fault> {
     let wire: Wire = serde_json::from_slice(&without_raw_controls(body)).map_err(|_| Fault::Unexpected)?;
@@ -195,14 +247,17 @@ fn parse(body: &[u8], start: u32) -> Result<SearchPage, Fault> {
         // Clamped to the last result that is handed out.
         return Err(Fault::ShortPage);
     }
+    let messages = result.warninglist["outputmessages"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let is_of_nothing = |text: &str| MESSAGES_OF_NOTHING.iter().any(|known| text.to_lowercase().contains(known));
+    if count == 0 && !messages.into_iter().all(is_of_nothing) {
+        return Err(Fault::Backend);
+    }
     let pmids = result.idlist.iter().map(|id| Pmid::parse(id)).collect::<Result<_, _>>();
-    let session = result.webenv.zip(result.querykey).map(|(web_env, query_key)| Session { web_env, query_key });
     Ok(SearchPage {
         count,
         pmids: pmids.map_err(|_| Fault::Unexpected)?,
         query_translation: result.querytranslation,
         warnings: warnings(&result.errorlist).chain(warnings(&result.warninglist)).collect(),
-        session,
     })
 }
 
@@ -246,6 +301,10 @@ b"}}"#,
         check(r#"{"esearchresult":{"count":"1","idlist":["../1"]}}"#, Err(Fault::Unexpected));
         check(r#"{"header":{}}"#, Err(Fault::Unexpected));
         check(r#"{"esearchresult":{"count":"0","idlist":[],"ERROR":"it failed"}}"#, Err(Fault::Backend));
+        check(
+            r#"{"esearchresult":{"count":"0","idlist":[],"warninglist":{"outputmessages":["Unable to open connection to #1Srv"]}}}"#,
+            Err(Fault::Backend),
+        );
         check(r#"{"esearchresult":{"count":"20000","retstart":"9998","idlist":["1"]}}"#, Err(Fault::ShortPage));
     }
 

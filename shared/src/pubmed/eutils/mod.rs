@@ -1,9 +1,9 @@
 //! A client of NCBI's E-utilities: searches, lists of PMIDs past the cap of 9,999, exact records.
 //!
 //! ```text
-//! Client::list(query, slice) ─▶ pages over one history snapshot ─▶ every PMID of the slice
-//! Walk: slice over the cap? ─▶ halves of its dates, then of its PMIDs
-//! Client::fetch(pmids) ─▶ exact bytes, split and reconciled: each PMID returned, bad or not returned
+//! Client::list(query, slice) ─▶ every PMID of the slice, or how many are counted and not listed
+//! Walk: slice over the cap? ─▶ halves of its dates, then of its PMIDs; counts must add up
+//! Client::fetch(pmids, controls) ─▶ exact bytes, split and reconciled: each PMID returned, bad or not returned
 //!   each request: breaker → turn (pace of all workers) → POST → classify → retry with jitter
 //! ```
 //!
@@ -14,20 +14,23 @@
 mod classify;
 mod client;
 mod efetch;
+mod einfo;
 mod error;
 mod esearch;
 mod pace;
 mod query;
+mod slice;
 mod walk;
 
 pub use classify::{Expected, Fault, classify};
 pub use client::{Client, Settings};
-pub use efetch::{RecordSet, Returned};
+pub use efetch::{RecordSet, Returned, WELL_KNOWN};
 pub use error::EutilsError;
 pub use esearch::{Listing, SearchPage, SearchRequest};
 pub use pace::{LocalPace, Pace, PaceError, gap};
 pub use query::{InvalidQuery, Query};
-pub use walk::{DateField, Slice, Walk};
+pub use slice::{DateField, Slice};
+pub use walk::{Shortfall, Step, Walk};
 
 /// The most results that a search hands out, whatever its pages: `retmax` is silently cut to it, and
 /// `retstart` beyond it is an error.
