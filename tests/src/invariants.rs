@@ -24,7 +24,7 @@ const QUERIES: [(&str, &str); 12] = [
         where e.s3_uri is distinct from a.s3_uri"),
     ("I9 a digest is not that of its records", include_str!("../../shared/src/checkpoints/wrong.sql")),
     ("I10 a kept count is not that of the rows", "select 'counts' from archive_counts c cross join archive_counted r
-        where (c.deleted, c.payloads) <> (r.deleted, r.payloads)"),
+        where (c.deleted, c.payloads, c.events) <> (r.deleted, r.payloads, r.events)"),
     ("I13 attempts are not bounded or a failed unit has no code", "select id::text from ingestion_work_units
         where retry_count > max_retries or (status = 'failed' and error_code is null)"),
     ("I16 a succeeded job has no manifest", "select id::text from jobs where state = 'succeeded' and result_ref is null"),

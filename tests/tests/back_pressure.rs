@@ -23,7 +23,7 @@ async fn beyond_the_limits_requests_are_refused_and_jobs_are_queued() {
     let slow = Options { delay: Duration::from_millis(400), ..Options::default() };
     let limits = [("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", "2")];
     let World { simulator, server } = World::new(5, slow, &limits).await;
-    let search = json!({ "tool": "pubmed.search", "params": { "term": "all" } });
+    let search = json!({ "tool": "pubmed.search", "params": { "term": "all", "summaries": false } });
     let answers = futures_util::future::join_all((0..20).map(|_| server.post("/v1/mcp/invoke", &search))).await;
     let served = answers.iter().filter(|answer| answer.status == 200).count();
     assert!((2..20).contains(&served), "{served}");

@@ -80,8 +80,12 @@ async fn a_sync_tells_what_it_did_and_status_how_far_it_is() {
     assert_eq!(messages, ["planned", "planned", "succeeded"]);
     let failures = cli.json(&["jobs", "failures", &job]);
     assert_eq!((&failures["total"], &failures["failures"][0]["pmid"]), (&1.into(), &"7".into()));
-    let retried = cli.run(&["jobs", "retry", &job]).expect(2);
-    assert!(retried.err.contains("nothing failed"), "{}", retried.err);
+    // What is missing is asked for again; where nothing is, there is nothing to retry.
+    let retried = cli.run(&["--output", "json", "jobs", "retry", &job]).expect(0).json();
+    assert_eq!((&retried["requested"], &retried["missing"]), (&1.into(), &1.into()), "{retried}");
+    let fine = again["job_id"].as_str().expect("an id");
+    let nothing = cli.run(&["jobs", "retry", fine]).expect(2);
+    assert!(nothing.err.contains("nothing failed"), "{}", nothing.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -190,7 +190,7 @@ async fn the_python_client_works_over_http_and_stdio_in_both_eras() {
     }
     python.env("BIO_MCP_PUBMED_BASE_URL", ncbi.eutils_url()).env("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "1000");
     python.args(["-c", PYTHON, &format!("{}/mcp", server.url)]).arg(tests::program::path()).arg(archive.data_dir());
-    let (is_fine, said) = output(python).await;
+    let (is_fine, said) = ran(python).await;
     assert!(is_fine && said.contains(&format!("fine {}", shared::tools::catalogue().len())), "{said}");
 }
 

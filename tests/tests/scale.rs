@@ -142,6 +142,7 @@ async fn fill(db: &sqlx::PgPool, records: i64) {
     for sql in [
         "alter table pubmed_archive disable trigger user",
         "alter table pubmed_archive_history disable trigger user",
+        "alter table archive_events disable trigger user",
         "insert into pubmed_archive (pmid, s3_uri, content_hash, fetched_at, object_etag, record_version, as_of, file_number, position, deleted_at)
          select n, 'memory:///' || n || '?versionId=1', case when n % 100 > 0 then md5(n::text) || md5(n::text) end, now(), '1', 1, now(), 0, 0,
                 case when n % 100 = 0 then now() end from generate_series(1, RECORDS) n",
@@ -150,10 +151,11 @@ async fn fill(db: &sqlx::PgPool, records: i64) {
         "insert into archive_events (seq, pmid, outcome, content_hash, s3_uri, accepted_at)
          select row_number() over (), pmid, 'archived', content_hash, s3_uri, now() from pubmed_archive where content_hash is not null",
         "update archive_event_counter set last_seq = (select max(seq) from archive_events)",
-        "update archive_counts c set deleted = r.deleted, payloads = r.payloads from archive_counted r",
+        "update archive_counts c set deleted = r.deleted, payloads = r.payloads, events = r.events from archive_counted r",
         "update corpus_digests set documents = (select count(*) from pubmed_archive where content_hash is not null)",
         "alter table pubmed_archive enable trigger user",
         "alter table pubmed_archive_history enable trigger user",
+        "alter table archive_events enable trigger user",
     ] {
         let sql = sql.replace("RECORDS", &records.to_string());
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *tx).await.expect("filled");

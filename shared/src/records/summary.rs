@@ -37,7 +37,7 @@ pub async fn summary(db: &PgPool) -> Result<Summary, DbError> {
 pub async fn wrong_counts(db: &PgPool) -> Result<bool, DbError> {
     let mut patient = db::patient(db).await?;
     let sql =
-        "select (c.deleted, c.payloads) <> (r.deleted, r.payloads) from archive_counts c cross join archive_counted r";
+        "select (c.deleted, c.payloads, c.events) <> (r.deleted, r.payloads, r.events) from archive_counts c cross join archive_counted r";
     Ok(sqlx::query_scalar(sql).fetch_one(&mut *patient).await?)
 }
 
@@ -46,8 +46,8 @@ pub async fn recount(db: &PgPool) -> Result<(), DbError> {
     let mut patient = db::patient(db).await?;
     let mut tx = patient.begin().await?;
     sqlx::query("select from archive_event_counter for update").execute(&mut *tx).await?;
-    let sql = "update archive_counts c set deleted = r.deleted, payloads = r.payloads from archive_counted r \
-               where (c.deleted, c.payloads) <> (r.deleted, r.payloads)";
+    let sql = "update archive_counts c set deleted = r.deleted, payloads = r.payloads, events = r.events from archive_counted r \
+               where (c.deleted, c.payloads, c.events) <> (r.deleted, r.payloads, r.events)";
     sqlx::query(sql).execute(&mut *tx).await?;
     Ok(tx.commit().await?)
 }

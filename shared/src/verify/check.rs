@@ -25,7 +25,7 @@ pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Repo
         report.add(Problem { kind: "digest_mismatch", pmid: None, detail });
     }
     if records::wrong_counts(db).await? {
-        let detail = "the kept counts of deleted records and payloads are not those of the rows".to_owned();
+        let detail = "the kept counts of deleted records, payloads and changes are not those of the rows".to_owned();
         report.add(Problem { kind: "count_mismatch", pmid: None, detail });
     }
     check_objects(db, archive, run, &mut report).await?;
