@@ -50,7 +50,7 @@ resource "aws_apigatewayv2_authorizer" "issuer" {
   identity_sources = ["$request.header.Authorization"]
 
   jwt_configuration {
-    issuer   = var.jwt_authorizer.issuer
+    issuer = var.jwt_authorizer.issuer
     # The gateway takes client_id for the audience of a token without one.
     audience = var.jwt_authorizer.audience
   }

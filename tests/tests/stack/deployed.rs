@@ -72,7 +72,7 @@ async fn a_deployed_stack_runs_a_job() {
     if python("ministack").is_none() || python("sam").is_none() {
         return;
     }
-    let environment = [("BIO_MCP_PUBMED_BASE_URL", base.as_str()), ("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "100")];
+    let environment = [("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "100")];
     let emulator = Emulator::start(dir.path(), &environment).await;
     let config = s3::config(&emulator.endpoint);
     let database = aws::new_secret(&config, &tests::engine::new_database().await).await;
@@ -92,6 +92,8 @@ async fn a_deployed_stack_runs_a_job() {
         format!("DatabaseSecretArn={database}"),
         format!("AuthTokensSecretArn={tokens}"),
         format!("Architecture={architecture}"),
+        format!("AwsEndpointUrl={}", emulator.endpoint),
+        format!("PubmedBaseUrl={base}"),
         "PubmedEmail=a@example.org".to_owned(),
         "AlarmEmail=a@example.org".to_owned(),
         "MonthlyBudgetUsd=0".to_owned(),

@@ -3,6 +3,7 @@
 
 mod address;
 mod database;
+mod fleet;
 mod http;
 mod pem;
 mod pubmed;
@@ -195,39 +196,13 @@ impl Config {
         };
         let mut env = Reader { lookup, errors };
         let database = database::read(&mut env, secrets);
-        let jobs_queue_url = env.text("BIO_MCP_JOBS_QUEUE_URL");
-        let mut endpoint = |name: &str| {
-            let url = env.text(name);
-            if url.as_deref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
-                env.errors.push(format!("{name} must start with https:// or http://"));
-            }
-            url.is_some()
-        };
-        let has_endpoint = endpoint("AWS_ENDPOINT_URL");
-        let has_s3_endpoint = endpoint("AWS_ENDPOINT_URL_S3") || has_endpoint;
-        let has_sqs_endpoint = endpoint("AWS_ENDPOINT_URL_SQS") || has_endpoint;
-        // An emulator of AWS on the local network has no certificate; AWS itself is never asked without one.
-        let is_queue = |url: &str| is_safe_url(url) || (has_sqs_endpoint && is_local_url(url));
-        if jobs_queue_url.as_deref().is_some_and(|url| !is_queue(url)) {
-            let message = "BIO_MCP_JOBS_QUEUE_URL must be the https address of an SQS queue; http only on this machine, or, \
-                           with AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_SQS, at a private address";
-            env.errors.push(message.to_owned());
-        }
+        let fleet = fleet::read(&mut env);
         let otlp_endpoint = env.text("OTEL_EXPORTER_OTLP_ENDPOINT");
         let is_http = |url: &str| url.starts_with("https://") || url.starts_with("http://");
         if otlp_endpoint.as_deref().is_some_and(|url| !is_http(url)) {
             env.errors.push("OTEL_EXPORTER_OTLP_ENDPOINT must be the http address of a collector".to_owned());
         }
-        let archive = env.text("BIO_MCP_ARCHIVE_BUCKET").and_then(|text| {
-            let place = ArchivePlace::parse(&text);
-            if place.is_none() {
-                env.errors.push(
-                    "BIO_MCP_ARCHIVE_BUCKET must be the name of a bucket, or file:///dir with an absolute path"
-                        .to_owned(),
-                );
-            }
-            place
-        });
+        let archive = archive_place(&mut env);
         let archive_prefix = env.text("BIO_MCP_ARCHIVE_PREFIX").unwrap_or_else(|| "pubmed".to_owned());
         if !is_prefix(&archive_prefix) {
             env.errors.push(
@@ -236,33 +211,18 @@ impl Config {
         }
         let pubmed = pubmed::read(&mut env);
         let http = http::read(&mut env);
-        let topics = env.text("BIO_MCP_SYNC_TOPICS").map_or_else(Vec::new, |text| {
-            serde_json::from_str(&text).unwrap_or_else(|_| {
-                env.errors.push(
-                    "BIO_MCP_SYNC_TOPICS must be a JSON list like [{\"query_key\": \"asthma\", \"query\": \"asthma\"}]"
-                        .to_owned(),
-                );
-                Vec::new()
-            })
-        });
-        let tool_limits = BTreeMap::from([
-            ("pubmed.sync".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SYNC", 8, 1, 10_000)),
-            (
-                "pubmed.sync.incremental".to_owned(),
-                env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SYNC_INCREMENTAL", 8, 1, 10_000),
-            ),
-            ("pubmed.ingest_files".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_INGEST_FILES", 8, 1, 10_000)),
-        ]);
+        let topics = topics(&mut env);
+        let tool_limits = tool_limits(&mut env);
         let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
         let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
         let compressions = [("zstd", CompressionName::Zstd), ("gzip", CompressionName::Gzip)];
         let config = Self {
             database,
-            jobs_queue_url,
+            jobs_queue_url: fleet.jobs_queue_url,
             limits_table: env.text("BIO_MCP_LIMITS_TABLE"),
             archive,
             archive_kms_key_id: env.text("BIO_MCP_ARCHIVE_KMS_KEY_ID"),
-            has_s3_endpoint,
+            has_s3_endpoint: fleet.has_s3_endpoint,
             archive_prefix,
             archive_compression: env.choice("BIO_MCP_ARCHIVE_COMPRESSION", CompressionName::Zstd, &compressions),
             max_record_bytes: env.number("BIO_MCP_MAX_RECORD_BYTES", 64 << 20, 1024, 1 << 30),
@@ -298,6 +258,37 @@ impl Config {
         errors.extend(unread.map(|name| format!("{SETTINGS} has {name}, which is no setting")));
         if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
     }
+}
+
+/// `BIO_MCP_ARCHIVE_BUCKET`
+fn archive_place<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> Option<ArchivePlace> {
+    let place = ArchivePlace::parse(&env.text("BIO_MCP_ARCHIVE_BUCKET")?);
+    if place.is_none() {
+        let message = "BIO_MCP_ARCHIVE_BUCKET must be the name of a bucket, or file:///dir with an absolute path";
+        env.errors.push(message.to_owned());
+    }
+    place
+}
+
+/// `BIO_MCP_SYNC_TOPICS`
+fn topics<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> Vec<TopicSetting> {
+    let Some(text) = env.text("BIO_MCP_SYNC_TOPICS") else { return Vec::new() };
+    serde_json::from_str(&text).unwrap_or_else(|_| {
+        let message =
+            "BIO_MCP_SYNC_TOPICS must be a JSON list like [{\"query_key\": \"asthma\", \"query\": \"asthma\"}]";
+        env.errors.push(message.to_owned());
+        Vec::new()
+    })
+}
+
+/// `BIO_MCP_TOOL_LIMIT_…` of job tools.
+fn tool_limits<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> BTreeMap<String, i32> {
+    let tools = [
+        ("pubmed.sync", "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC"),
+        ("pubmed.sync.incremental", "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC_INCREMENTAL"),
+        ("pubmed.ingest_files", "BIO_MCP_TOOL_LIMIT_PUBMED_INGEST_FILES"),
+    ];
+    tools.into_iter().map(|(tool, variable)| (tool.to_owned(), env.number(variable, 8, 1, 10_000))).collect()
 }
 
 fn is_prefix(text: &str) -> bool {

@@ -29,7 +29,7 @@ fn write_one(pem: &mut String, body: &str) -> Option<()> {
     let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
     let digits = body.trim_end_matches('=');
     let is_base64 = body.len() >= SHORTEST
-        && body.len() % 4 == 0
+        && body.len().is_multiple_of(4)
         && body.len() - digits.len() <= 2
         && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/');
     // A certificate is a sequence of DER.

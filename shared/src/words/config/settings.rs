@@ -17,7 +17,8 @@ pub(super) fn read(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut read = BTreeMap::new();
     for (name, value) in settings {
         let fine = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-        if !name.starts_with("BIO_MCP_") || !name.bytes().all(fine) || name == SETTINGS {
+        let is_ours = name.strip_prefix("BIO_MCP").is_some_and(|rest| rest.starts_with('_'));
+        if !is_ours || !name.bytes().all(fine) || name == SETTINGS {
             return Err(wrong());
         }
         if name.ends_with(OF_THE_ENVIRONMENT) {

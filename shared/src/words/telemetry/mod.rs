@@ -49,11 +49,11 @@ pub struct Telling<'a> {
 pub fn init(telling: &Telling<'_>) {
     let &Telling { service, level, json, output, otlp_endpoint } = telling;
     // Libraries below say nothing about requests: their lines could hold addresses, tokens and keys. The only warning of
-    // `lambda_runtime::runtime` is that emulators set AWS_LAMBDA_MAX_CONCURRENCY, also to 1, which changes nothing; that
-    // of `endpoint_url` is an empty AWS_ENDPOINT_URL, which is none.
+    // `lambda_runtime::runtime` is that emulators set AWS_LAMBDA_MAX_CONCURRENCY, also to 1, which changes nothing. The
+    // SDK of AWS warns of an empty AWS_ENDPOINT_URL, which is none; what fails in it is told by its caller.
     let filter = EnvFilter::try_new(format!(
-        "{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=warn,rmcp=warn,opentelemetry=warn,lambda_runtime=warn,\
-         lambda_runtime::runtime=error,lambda_http=warn,aws_config::default_provider::endpoint_url=error"
+        "{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=error,rmcp=warn,opentelemetry=warn,lambda_runtime=warn,\
+         lambda_runtime::runtime=error,lambda_http=warn"
     ))
     .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     // A log whose reader is gone is not reported to the same reader: that would panic.
