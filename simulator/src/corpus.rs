@@ -11,6 +11,7 @@ use crate::mix;
 
 /// One upstream record.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what is wrong with a record upstream, each on its own")]
 pub struct Entry {
     /// Its entry date (EDAT): when it was added, or, if that was long after, when it was published.
     pub entered: NaiveDate,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -530,7 +531,7 @@ async fn bulk_listing(State(shared): State<Arc<Shared>>, Path(folder): Path<Stri
     for file in lock(&shared.files).iter().filter(|file| file.folder == folder) {
         let size = format!("{}K", file.bytes.len().div_ceil(1024));
         for (name, size) in [(file.name.clone(), size), (format!("{}.md5", file.name), "60".to_owned())] {
-            html.push_str(&format!("<a href=\"{name}\">{name}</a>  2026-01-02 10:00  {size:>5}\n"));
+            let _ = writeln!(html, "<a href=\"{name}\">{name}</a>  2026-01-02 10:00  {size:>5}");
         }
     }
     html.push_str("</pre></body></html>\n");

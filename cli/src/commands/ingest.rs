@@ -37,7 +37,9 @@ pub fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 pub async fn run(session: &Session, args: &Ingest, json: bool) -> Result<Exit, Failure> {
     let key = args.idempotency_key.clone();
     let Registration { submitted, refused } = submit(session, &args.files, args.as_of, args.priority, key).await?;
-    refused.iter().for_each(|failure| failure.show(json));
+    for failure in &refused {
+        failure.show(json);
+    }
     // The others are archived all the same.
     let exit =
         |exit| if refused.is_empty() || !matches!(exit, Exit::Done | Exit::Partial) { exit } else { Exit::Usage };

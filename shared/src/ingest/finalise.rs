@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::unit_error::UnitError;
@@ -85,10 +85,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     }
     let fields = json!({ "counts": counts, "error": error });
     jobs::write_log(&mut tx, job_id, Level::of(state), state.as_str(), fields).await?;
-    if counts.older > 0 {
-        let text = format!("{} records are older than what the archive has, and were skipped", counts.older);
-        jobs::write_log(&mut tx, job_id, Level::Warn, &text, json!({ "older": counts.older })).await?;
-    }
+    warn_of_older(&mut tx, job_id, &counts).await?;
     let ended = sqlx::query(include_str!("sql/finalise.sql"))
         .bind(job.id)
         .bind(state.as_str())
@@ -132,6 +129,14 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
         tracing::info!(%job_id, trace_id, tool = job.tool, status = state.as_str(), latency_ms, "job ended");
     }
     Ok(ended)
+}
+
+async fn warn_of_older(db: &mut PgConnection, job: JobId, counts: &Tally) -> Result<(), UnitError> {
+    if counts.older > 0 {
+        let text = format!("{} records are older than what the archive has, and were skipped", counts.older);
+        jobs::write_log(db, job, Level::Warn, &text, json!({ "older": counts.older })).await?;
+    }
+    Ok(())
 }
 
 async fn result(

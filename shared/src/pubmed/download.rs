@@ -83,8 +83,11 @@ pub enum DownloadError {
 pub struct FilesServer {
     base: String,
     http: Arc<OnceLock<reqwest::Client>>,
-    listed: Arc<tokio::sync::Mutex<Option<(Instant, Arc<Listing>)>>>,
+    listed: Arc<tokio::sync::Mutex<Option<Listed>>>,
 }
+
+/// When a listing came, and what it has.
+type Listed = (Instant, Arc<Listing>);
 
 impl FilesServer {
     /// The server whose folders `baseline` and `updatefiles` are under `files_url`.

@@ -36,8 +36,7 @@ pub async fn summary(db: &PgPool) -> Result<Summary, DbError> {
 /// Whether the kept counts are those of the rows; counts every row.
 pub async fn wrong_counts(db: &PgPool) -> Result<bool, DbError> {
     let mut patient = db::patient(db).await?;
-    let sql =
-        "select (c.deleted, c.payloads, c.events) <> (r.deleted, r.payloads, r.events) from archive_counts c cross join archive_counted r";
+    let sql = "select (c.deleted, c.payloads, c.events) <> (r.deleted, r.payloads, r.events) from archive_counts c cross join archive_counted r";
     Ok(sqlx::query_scalar(sql).fetch_one(&mut *patient).await?)
 }
 

@@ -108,23 +108,7 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
         .zip(&hashes)
         .map(|(order, hash)| order.as_ref().map(|(pmid, order)| decide(pointers.get(pmid), *hash, order)))
         .collect();
-    let mut comparisons = Vec::new();
-    for (n, (order, decision)) in orders.iter().zip(&decisions).enumerate() {
-        let pointer = order.as_ref().and_then(|(pmid, _)| pointers.get(pmid));
-        if let (Some(pointer), Some(Decision::CompareXml(_))) = (pointer, decision) {
-            let compared = is_same_record(engine, pointer.pmid, &pointer.s3_uri, slice(&raw.items[n]));
-            comparisons.push(compared.map(move |same| same.map(|same| (n, same))));
-        }
-    }
-    let compared: Vec<(usize, bool)> =
-        stream::iter(comparisons).buffer_unordered(CONCURRENT_READS).try_collect().await?;
-    for (n, same) in compared {
-        decisions[n] = Some(match decisions[n] {
-            _ if same => Decision::Skip(SkipReason::FormatOnly),
-            Some(Decision::CompareXml(Precedence::Older)) => Decision::Skip(SkipReason::Older),
-            _ => Decision::Store,
-        });
-    }
+    compare_spellings(engine, raw, &orders, &pointers, &mut decisions).await?;
     let mut prepared = Prepared {
         lines: Vec::with_capacity(raw.items.len()),
         drafts: Vec::new(),
@@ -194,6 +178,35 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
         },
     );
     Ok(prepared)
+}
+
+/// Decides the records of which the archived payload must be read: whether it is the same XML in another spelling.
+async fn compare_spellings(
+    engine: &Engine,
+    raw: &Raw,
+    orders: &[Option<(Pmid, RecordOrder)>],
+    pointers: &HashMap<Pmid, Pointer>,
+    decisions: &mut [Option<Decision>],
+) -> Result<(), UnitError> {
+    let slice = |item: &RawItem| &raw.bytes[item.range.clone()];
+    let mut comparisons = Vec::new();
+    for (n, (order, decision)) in orders.iter().zip(decisions.iter()).enumerate() {
+        let pointer = order.as_ref().and_then(|(pmid, _)| pointers.get(pmid));
+        if let (Some(pointer), Some(Decision::CompareXml(_))) = (pointer, decision) {
+            let compared = is_same_record(engine, pointer.pmid, &pointer.s3_uri, slice(&raw.items[n]));
+            comparisons.push(compared.map(move |same| same.map(|same| (n, same))));
+        }
+    }
+    let compared: Vec<(usize, bool)> =
+        stream::iter(comparisons).buffer_unordered(CONCURRENT_READS).try_collect().await?;
+    for (n, same) in compared {
+        decisions[n] = Some(match decisions[n] {
+            _ if same => Decision::Skip(SkipReason::FormatOnly),
+            Some(Decision::CompareXml(Precedence::Older)) => Decision::Skip(SkipReason::Older),
+            _ => Decision::Store,
+        });
+    }
+    Ok(())
 }
 
 fn text(slice: &[u8]) -> &str {

@@ -46,7 +46,7 @@ pub async fn store_records(engine: &Engine, prepared: Vec<Prepared>) -> Result<V
             at.push((line, expected));
             drafts.push(draft);
         }
-        batches.push((at, arrivals, fetched_at, origin, Batch { lines, found_again, advances, ..Batch::default() }));
+        batches.push((at, arrivals, fetched_at, origin, Batch { lines, advances, found_again, ..Batch::default() }));
     }
     crate::words::crash::point("before_put");
     let outcomes = engine.archive.put_records(&drafts).await;

@@ -88,7 +88,9 @@ pub async fn apply(
     // A deletion of all versions put its own address into several rows.
     let is_new = |(_, state): &(i32, &VersionState)| state.s3_uri.is_empty();
     let new: Vec<i32> = versions.iter().filter(is_new).map(|(version, _)| version).collect();
-    new.into_iter().for_each(|version| versions.moved(version, &uris[0]));
+    for version in new {
+        versions.moved(version, &uris[0]);
+    }
     let mut events =
         vec![VersionEvent { version: arrival.order.version, content_hash: arrival.hash, s3_uri: uris[0].clone() }];
     let mut pointed = VersionState { s3_uri: uris[0].clone(), ..state };
@@ -260,7 +262,7 @@ async fn again(engine: &Engine, pmid: Pmid, key: &Key, state: &VersionState) -> 
                 format!("the object of PMID {pmid} version {version} is damaged: run `bio-mcp verify --repair`");
             UnitError::permanent(ErrorCode::ArchiveError, message)
         }
-        error => error.into(),
+        error @ ReadError::Store(_) => error.into(),
     })?;
     Ok(Draft {
         pmid,

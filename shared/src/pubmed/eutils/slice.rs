@@ -60,6 +60,7 @@ impl Slice {
     }
 
     /// This slice as far as it is about one PMID.
+    #[must_use]
     pub fn only(self, pmid: Pmid) -> Self {
         Self { pmids: Some((pmid.get(), pmid.get())), ..self }
     }
