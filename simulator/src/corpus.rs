@@ -11,7 +11,6 @@ use crate::mix;
 
 /// One upstream record.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "what is wrong with a record upstream, each on its own")]
 pub struct Entry {
     /// Its entry date (EDAT): when it was added, or, if that was long after, when it was published.
     pub entered: NaiveDate,
@@ -29,14 +28,23 @@ pub struct Entry {
     pub bytes: usize,
     /// Whether searches find it. NCBI indexes some records days after their entry date.
     pub is_indexed: bool,
-    /// Whether the index has it twice: it is counted and listed so.
-    pub is_doubled: bool,
-    /// Whether it is counted and never listed.
-    pub is_unlisted: bool,
+    /// How searches that find it list it.
+    pub listed: Listed,
     /// Whether EFetch returns it; a withdrawn one is still found for a while.
     pub is_served: bool,
     /// What EFetch returns instead of an ordinary record.
     pub xml: Option<Arc<str>>,
+}
+
+/// How a record is listed by searches that find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// As it is counted: once.
+    Once,
+    /// The index has it twice: it is counted and listed so.
+    Twice,
+    /// It is counted and never listed.
+    Never,
 }
 
 /// How entry days are spread over records.
@@ -192,8 +200,7 @@ impl Entry {
             topics: 0,
             bytes: 0,
             is_indexed: true,
-            is_doubled: false,
-            is_unlisted: false,
+            listed: Listed::Once,
             is_served: true,
             xml: None,
         }

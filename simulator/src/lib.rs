@@ -19,7 +19,7 @@ mod query;
 mod server;
 mod traffic;
 
-pub use corpus::{Corpus, Entry, Spread};
+pub use corpus::{Corpus, Entry, Listed, Spread};
 pub use faults::{Fault, Faults};
 pub use server::{Options, Simulator};
 pub use traffic::Arrival;

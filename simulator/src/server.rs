@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::answers::{self, Found};
 use crate::bulk::BulkFile;
-use crate::corpus::{Corpus, Entry};
+use crate::corpus::{Corpus, Entry, Listed};
 use crate::faults::{Fault, Faults};
 use crate::history::History;
 use crate::query::{Field, Query, day};
@@ -406,7 +406,7 @@ fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) -> Answer {
             Err(()) => Query::Topic(0),
         };
         let found = corpus.entries.iter().rev().filter(|(pmid, entry)| entry.is_indexed && query.finds(**pmid, entry));
-        let entries = |(pmid, entry): (&u32, &Entry)| vec![*pmid; 1 + usize::from(entry.is_doubled)];
+        let entries = |(pmid, entry): (&u32, &Entry)| vec![*pmid; 1 + usize::from(entry.listed == Listed::Twice)];
         (found.flat_map(entries).collect(), unknown)
     };
     match fault {
@@ -423,7 +423,7 @@ fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) -> Answer {
     }
     let end = found.len().min(cap).min(start.saturating_add(number(params, "retmax", 20).min(cap)));
     let mut page = found.get(start..end).unwrap_or_default().to_vec();
-    page.retain(|pmid| corpus.entries.get(pmid).is_none_or(|entry| !entry.is_unlisted));
+    page.retain(|pmid| corpus.entries.get(pmid).is_none_or(|entry| entry.listed != Listed::Never));
     shorten(fault, &mut page);
     if let (Some(Fault::Duplicate), [first, .., last]) = (fault, page.as_mut_slice()) {
         *last = *first;

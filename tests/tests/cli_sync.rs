@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use simulator::{Corpus, Entry, Fault, Options, Simulator, Spread};
+use simulator::{Corpus, Entry, Fault, Listed, Options, Simulator, Spread};
 use tests::program::{Archive, Run};
 use tests::sync::{day, simulator};
 
@@ -98,7 +98,7 @@ async fn status_shows_what_ncbi_counts_and_what_does_not_add_up() {
     cli.run(&["sync", "all", "--incremental", "--query-key", "k"]).expect(0);
     let shown = cli.run(&["status"]).expect(0);
     assert!(shown.out.contains("at NCBI") && shown.out.contains("whole query"), "{}", shown.out);
-    simulator.corpus().entry(1000).expect("there").is_unlisted = true;
+    simulator.corpus().entry(1000).expect("there").listed = Listed::Never;
     let short = cli.run(&["sync", "--incremental", "--query-key", "k", "--overlap-days", "1"]).expect(5);
     assert!(short.out.contains("entry date "), "{}", short.out);
     assert!(short.out.contains("1 counted, 0 listed"), "{}", short.out);
@@ -107,7 +107,7 @@ async fn status_shows_what_ncbi_counts_and_what_does_not_add_up() {
     let query = query.expect("listed");
     assert_eq!((&query["members"], &query["upstream_count"]), (&30.into(), &30.into()), "{status}");
     assert_eq!((&query["gaps"][0]["counted"], &query["gaps"][0]["listed"]), (&1.into(), &0.into()), "{status}");
-    simulator.corpus().entry(1000).expect("there").is_unlisted = false;
+    simulator.corpus().entry(1000).expect("there").listed = Listed::Once;
     let healed = cli.json(&["sync", "--incremental", "--query-key", "k", "--overlap-days", "1"]);
     assert_eq!((&healed["complete"], &healed["gaps"]), (&true.into(), &serde_json::json!([])));
 }

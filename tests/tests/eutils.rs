@@ -9,7 +9,7 @@ use shared::pubmed::eutils::{
 };
 use shared::words::Pmid;
 use shared::words::config::Secret;
-use simulator::{Corpus, Fault, Faults, Options, Simulator, Spread};
+use simulator::{Corpus, Fault, Faults, Listed, Options, Simulator, Spread};
 use tests::sync::{client, day, pmid, settings, simulator};
 
 const MAX: usize = 64 << 20;
@@ -170,13 +170,13 @@ async fn a_set_of_nothing_is_no_outcome_unless_a_record_known_to_be_there_came_w
 async fn a_record_that_the_index_has_twice_is_listed_once_and_one_that_is_displaced_is_found() {
     let simulator = small(Faults::default()).await;
     let client = client(settings(&simulator));
-    simulator.corpus().entry(1007).expect("there").is_doubled = true;
+    simulator.corpus().entry(1007).expect("there").listed = Listed::Twice;
     match client.list(&all(), &Slice::all()).await.expect("listed") {
         Listing::Complete { pmids, counted } => assert_eq!((pmids.len(), counted), (60, 61)),
         other => panic!("{other:?}"),
     }
     // Listed twice in the place of another, which is counted once: not complete until that comes.
-    simulator.corpus().entry(1007).expect("there").is_doubled = false;
+    simulator.corpus().entry(1007).expect("there").listed = Listed::Once;
     simulator.faults().script.extend([Some(Fault::Duplicate), None]);
     match client.list(&all(), &Slice::all()).await.expect("listed") {
         Listing::Complete { pmids, counted } => assert_eq!((pmids.len(), counted), (60, 60)),

@@ -16,7 +16,7 @@ use shared::pubmed::eutils::Settings as EutilsSettings;
 use shared::words::config::Secret;
 use shared::words::host;
 use shared::{ingest, pipelines, records, syncs, verify};
-use simulator::{Corpus, Entry, Fault, Faults, Options, Simulator, Spread};
+use simulator::{Corpus, Entry, Fault, Faults, Listed, Options, Simulator, Spread};
 use tests::invariants;
 use tests::sync::{
     LIMITS, at, client, day, engine, files, finish, incremental, number, pmid, settings, simulator, start_incremental,
@@ -655,10 +655,10 @@ async fn a_day_that_never_adds_up_holds_its_watermark_and_nothing_else() {
         let mut corpus = simulator.corpus();
         corpus.today = day("2026-03-12");
         (2000..2010).for_each(|number| _ = corpus.add(number, "new"));
-        corpus.entry(2003).expect("there").is_unlisted = true;
+        corpus.entry(2003).expect("there").listed = Listed::Never;
         corpus.today = day("2026-03-13");
         (2010..2020).for_each(|number| _ = corpus.add(number, "new"));
-        corpus.entry(2015).expect("there").is_doubled = true;
+        corpus.entry(2015).expect("there").listed = Listed::Twice;
     }
     let now = at(NOW) + Days::new(4);
     let job = incremental(&engine, &of_all(None), now).await;
@@ -676,7 +676,7 @@ async fn a_day_that_never_adds_up_holds_its_watermark_and_nothing_else() {
         .await
         .expect("read");
     assert!(logs.iter().any(|message| message.contains("fewer records than it counts")), "{logs:?}");
-    simulator.corpus().entry(2003).expect("there").is_unlisted = false;
+    simulator.corpus().entry(2003).expect("there").listed = Listed::Once;
     let next = incremental(&engine, &of_all(None), now).await;
     assert_eq!(number(&next, "archived"), 1, "it is listed again");
     let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");

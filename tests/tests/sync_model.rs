@@ -17,7 +17,7 @@ use shared::pubmed::eutils::Settings as EutilsSettings;
 use shared::records;
 use shared::syncs::{self, start_of};
 use shared::words::{JobId, Sha256};
-use simulator::{Corpus, Fault, Faults, Options, Simulator};
+use simulator::{Corpus, Fault, Faults, Listed, Options, Simulator};
 use sqlx::PgPool;
 use tests::random::Random;
 use tests::sync::{at, client, day, engine, finish, pmid, settings, simulator, start_incremental};
@@ -128,7 +128,7 @@ impl History {
             } else {
                 corpus.add(pmid, "wanted")
             };
-            entry.is_doubled = is_doubled;
+            entry.listed = if is_doubled { Listed::Twice } else { Listed::Once };
             entry.is_indexed = late == 0;
             entry.is_served = !is_withdrawn;
             entry.xml = is_broken.then(|| {

@@ -8,8 +8,6 @@ use crate::db::DbError;
 use crate::pubmed::eutils::DateField;
 use crate::words::{JobId, Pmid};
 
-type FoundRow = (i32, i16, Option<NaiveDate>, Option<NaiveDate>, i16);
-
 /// A found PMID and the first slice it was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -18,6 +16,8 @@ pub struct Found {
     /// The slice.
     pub place: Place,
 }
+
+type Columns = (i32, i16, Option<NaiveDate>, Option<NaiveDate>, i16);
 
 /// Adds what a slice has; a PMID that an earlier slice had stays there.
 pub async fn insert_found(db: &mut PgConnection, job: JobId, place: Place, pmids: &[Pmid]) -> Result<(), DbError> {
@@ -43,7 +43,7 @@ pub async fn count_found(db: &PgPool, job: JobId) -> Result<i64, DbError> {
 
 /// What was found, in the order of slices and PMIDs, up to a number.
 pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<Found>, DbError> {
-    let rows: Vec<FoundRow> = sqlx::query_as(
+    let rows: Vec<Columns> = sqlx::query_as(
         "select pmid, walk, day, last_day, field from sync_found where job_id = $1 \
          order by walk, day, last_day, pmid limit $2",
     )
