@@ -2,7 +2,7 @@
 # Fetches what the machine lacks into .tools/, nothing else changes:
 #   setup.sh            a PostgreSQL, if none is installed
 #   setup.sh --tests    also the Python packages of the reference programs, emulators of AWS and of Lambda, cargo-lambda,
-#                       checkers of templates, schemathesis, clients of MCP
+#                       checkers of templates, schemathesis, clients of MCP, generators of clients from OpenAPI
 #   setup.sh --coverage also LLVM's coverage tools of the compiler's version
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -153,6 +153,14 @@ if lacks mcp-clients 1 "the TypeScript clients of MCP, the older Inspector and a
     # It reads its version where the package that it is published in has it.
     ln -s inspector-cli/package.json "$tools/mcp-clients/node_modules/@modelcontextprotocol/package.json"
     touch "$tools/mcp-clients/.complete-1"
+fi
+
+# What makes clients of the OpenAPI document, and what checks it. The generator of types needs TypeScript 5.
+tree openapi-python 1 "a generator of Python clients from OpenAPI (60 MB)" "openapi-python-client==0.29.1"
+if lacks openapi-node 1 "a generator of TypeScript types from OpenAPI, redocly and spectral"; then
+    install_packages "$tools/openapi-node" "openapi-typescript@7.13.0" "openapi-fetch@0.17.0" "typescript@5.9.3" \
+        "@redocly/cli@2.77.0" "@stoplight/spectral-cli@6.16.3"
+    touch "$tools/openapi-node/.complete-1"
 fi
 
 llvm=

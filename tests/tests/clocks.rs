@@ -73,7 +73,7 @@ async fn a_watermark_in_the_future_goes_back_to_the_last_good_one_and_nothing_is
     let told = corrections(&engine.db, 10).await.expect("listed");
     assert_eq!(told.len(), 2, "both watermarks: {told:?}");
     assert!(told.iter().all(|one| one.name == "all" && one.set_to == Some(at(NOW))), "{told:?}");
-    let moved_by: String = sqlx::query_scalar("select moved_by from sync_watermark_moves order by id offset 4 limit 1")
+    let moved_by: String = sqlx::query_scalar("select moved_by from sync_watermark_moves order by id offset 5 limit 1")
         .fetch_one(&engine.db)
         .await
         .expect("noted");

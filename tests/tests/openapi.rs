@@ -38,6 +38,83 @@ fn the_document_is_the_published_one() {
     );
 }
 
+/// Every schema in a value of the document, with where it is: what is a value (a default, an enum) is not looked into.
+fn schemas<'a>(at: &str, value: &'a Value, is_schema: bool, found: &mut Vec<(String, &'a Value)>) {
+    if is_schema {
+        found.push((at.to_owned(), value));
+    }
+    let Some(members) = value.as_object() else { return };
+    for (name, inner) in members {
+        let at = format!("{at}/{name}");
+        let named = ["schemas", "properties", "patternProperties", "$defs"].contains(&name.as_str());
+        let one = ["schema", "items", "not", "contains", "additionalProperties"].contains(&name.as_str());
+        match inner {
+            Value::Object(inner) if named => {
+                inner.iter().for_each(|(name, schema)| schemas(&format!("{at}/{name}"), schema, true, found));
+            }
+            Value::Array(list) if ["oneOf", "anyOf", "allOf", "prefixItems"].contains(&name.as_str()) => {
+                list.iter().for_each(|schema| schemas(&at, schema, true, found));
+            }
+            Value::Array(list) if !is_schema => list.iter().for_each(|inner| schemas(&at, inner, false, found)),
+            Value::Object(_) if one => schemas(&at, inner, true, found),
+            Value::Object(_) if !is_schema => schemas(&at, inner, false, found),
+            _ => {}
+        }
+    }
+}
+
+/// What generators of clients stumble over is nowhere in the document.
+#[test]
+fn every_schema_is_one_that_generators_of_clients_read() {
+    let document = api::openapi::document(&shared::tools::catalogue(), true);
+    let mut found = Vec::new();
+    schemas("", &document, false, &mut found);
+    assert!(found.len() > 200, "{}", found.len());
+    for (at, schema) in found {
+        assert!(schema.get("const").is_none() && schema.get("$schema").is_none(), "{at}: {schema}");
+        if let Some(values) = schema.get("enum") {
+            assert!(schema.get("type").is_some(), "an enum without a type at {at}: {schema}");
+            // As names in code: letters of one case, everything else the same.
+            let mut names: Vec<String> = values
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|value| value.to_string().to_uppercase().replace(|c: char| !c.is_alphanumeric(), "_"))
+                .collect();
+            let count = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count, "two names that are one in code at {at}: {schema}");
+        }
+        for choice in ["oneOf", "anyOf"].iter().filter_map(|keyword| schema.get(keyword)?.as_array()) {
+            let enums = choice.iter().filter(|branch| branch.get("enum").is_some()).count();
+            assert!(enums <= 1 && choice.len() > 1, "a choice of constants at {at}: {schema}");
+        }
+        if schema["type"].to_string().contains("\"array\"") {
+            assert!(schema["items"].is_object(), "an array without items at {at}: {schema}");
+        }
+        for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            assert!(property.get("default").is_none(), "a property that types take for required: {name} at {at}");
+        }
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            let pointer = reference.strip_prefix('#').expect("inside of the document");
+            assert!(document.pointer(pointer).is_some(), "{reference} at {at} is nothing");
+        }
+    }
+}
+
+/// A schema of two makers under one name would be only one of them.
+#[test]
+fn the_names_of_calls_are_not_those_of_types() {
+    let document = api::openapi::document(&shared::tools::catalogue(), true);
+    let named = document["components"]["schemas"].as_object().expect("schemas");
+    for tool in shared::tools::catalogue() {
+        let calls = named.values().filter(|schema| schema["properties"]["tool"]["enum"][0] == tool.name);
+        let expected = if tool.kind() == shared::tools::Kind::Job { 2 } else { 1 };
+        assert_eq!(calls.count(), expected, "{}", tool.name);
+    }
+}
+
 #[test]
 fn somebody_else_finds_the_document_valid() {
     let Some(mut python) = python() else { return };

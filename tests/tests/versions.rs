@@ -245,7 +245,7 @@ fn day(n: i64) -> NaiveDate {
 
 /// A history in which dates agree with file numbers: each version is revised, deleted and comes back; files and
 /// fetches hold what is true at their time.
-fn upstream(random: &mut Random) -> (BTreeMap<(u32, i32), Vec<State>>, Vec<Shipment>) {
+fn upstream(random: &mut Random) -> Vec<Shipment> {
     let mut histories: BTreeMap<(u32, i32), Vec<State>> = BTreeMap::new();
     for pmid in 1..=3 {
         for version in 1..=(if pmid == 1 { 1 } else { 1 + i32::try_from(random.below(2)).expect("small") }) {
@@ -291,7 +291,7 @@ fn upstream(random: &mut Random) -> (BTreeMap<(u32, i32), Vec<State>>, Vec<Shipm
         }
         shipments.push(Shipment { at: time, file_number: 0, states });
     }
-    (histories, shipments)
+    shipments
 }
 
 async fn arrive(engine: &Engine, shipment: &Shipment) {
@@ -421,7 +421,7 @@ async fn the_final_state_does_not_depend_on_the_order_of_arrival() {
     let seeds = tests::variable("BIO_MCP_ORDER_SEEDS").and_then(|text| text.parse().ok()).unwrap_or(40_u64);
     for seed in 0..seeds {
         let mut random = Random(seed);
-        let (_, shipments) = upstream(&mut random);
+        let shipments = upstream(&mut random);
         let expected = expected(&shipments);
         for order in 0..4 {
             sqlx::raw_sql("truncate pubmed_archive, pubmed_archive_history, pubmed_archive_versions, archive_events")

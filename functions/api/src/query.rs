@@ -30,9 +30,14 @@ const ROUTES_WITH_QUERY: [&str; 10] = [
 /// that are left; other methods of the same routes take none either.
 pub async fn refuse_unknown(request: Request, next: Next) -> Result<Response, Failure> {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let is_known = path.is_empty() || ROUTES_WITH_QUERY.contains(&path);
-    let is_read = is_known && (path == "/mcp" || matches!(*request.method(), Method::GET | Method::HEAD));
-    if !is_read && !path.is_empty() {
+    let takes_none = match *request.method() {
+        Method::GET | Method::HEAD => !path.is_empty() && !ROUTES_WITH_QUERY.contains(&path),
+        // Of a method that a route does not have, that is what is said.
+        Method::POST => ["/v1/jobs", "/v1/jobs/{id}/retry", "/v1/mcp/invoke"].contains(&path),
+        Method::DELETE => path == "/v1/jobs/{id}",
+        _ => false,
+    };
+    if takes_none {
         Query::read(request.uri().query()).end()?;
     }
     Ok(next.run(request).await)
