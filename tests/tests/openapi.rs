@@ -53,7 +53,9 @@ fn schemas<'a>(at: &str, value: &'a Value, is_schema: bool, found: &mut Vec<(Str
                 inner.iter().for_each(|(name, schema)| schemas(&format!("{at}/{name}"), schema, true, found));
             }
             Value::Array(list) if ["oneOf", "anyOf", "allOf", "prefixItems"].contains(&name.as_str()) => {
-                list.iter().for_each(|schema| schemas(&at, schema, true, found));
+                for schema in list {
+                    schemas(&at, schema, true, found);
+                }
             }
             Value::Array(list) if !is_schema => list.iter().for_each(|inner| schemas(&at, inner, false, found)),
             Value::Object(_) if one => schemas(&at, inner, true, found),
