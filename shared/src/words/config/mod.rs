@@ -360,7 +360,7 @@ mod tests {
         let secret = BTreeMap::from([(SETTINGS, Secret::new(r#"{"BIO_MCP_JOB_UNITS": "4"}"#))]);
         assert_eq!(Config::read_with(|_| None, &secret).expect("valid").job_units, 4);
         for wrong in [
-            r#"{"BIO_MCP_JOB_UNIT": 3}"#,
+            "{\"BIO_MCP_JOB_UNIT\": 3}",
             r#"{"PATH": "/tmp"}"#,
             r#"{"BIO_MCP_AUTH_TOKENS_SECRET_ARN": "hunter2"}"#,
             r#"{"BIO_MCP_SETTINGS": "{}"}"#,
