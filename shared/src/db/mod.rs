@@ -3,6 +3,7 @@
 mod access;
 mod kept;
 mod options;
+mod role;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use sqlx::{Connection, PgPool, Postgres, Transaction};
 pub use access::{Access, Renew};
 pub use kept::Kept;
 pub use options::{OptionsError, options};
+pub use role::{Role, grant};
 
 /// The schema this program was built for.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

@@ -144,7 +144,8 @@ const DATABASE_URL: &str = "BIO_MCP_DATABASE_URL";
 const SETTINGS: &str = "BIO_MCP_SETTINGS";
 
 /// Variables that may be given as the ARN of a secret, in `…_SECRET_ARN`.
-const SECRETS: [&str; 4] = [DATABASE_URL, "BIO_MCP_PUBMED_API_KEY", "BIO_MCP_AUTH_TOKENS", SETTINGS];
+const SECRETS: [&str; 5] =
+    [DATABASE_URL, "BIO_MCP_DATABASE_ROLE", "BIO_MCP_PUBMED_API_KEY", "BIO_MCP_AUTH_TOKENS", SETTINGS];
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 fn env(name: &str) -> Option<String> {
