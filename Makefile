@@ -51,9 +51,10 @@ mutants: ## plant the bugs of tests/mutants, one at a time: the tests must catch
 
 SEEDS ?= 5000
 EXAMPLES ?= 12500
-campaign: ## thousands of upstream histories (SEEDS=5000), a hundred thousand HTTP requests (EXAMPLES=12500)
+campaign: ## thousands of upstream histories (SEEDS=5000), a hundred thousand HTTP requests (EXAMPLES=12500), sam local
 	@BIO_MCP_MODEL_SEEDS=$(SEEDS) BIO_MCP_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) \
 		scripts/test.sh -E 'binary(sync_model) | test(every_answer_is_as_the_document_says)'
+	@scripts/sam_local.sh
 
 coverage: ## lines of jobs and ingest that the tests run
 	@scripts/coverage.sh

@@ -12,7 +12,9 @@ locals {
   in_aurora = var.database == "aurora"
 
   secrets = {
-    database   = local.in_aurora ? module.aurora[0].secret_arn : var.database_secret_arn
+    # The owner of the tables, as which only migrate logs in, and the role of the other functions.
+    master     = local.in_aurora ? module.aurora[0].secret_arn : null
+    database   = local.in_aurora ? module.aurora[0].functions_secret_arn : var.database_secret_arn
     tokens     = var.auth_tokens_secret_arn
     pubmed_key = var.pubmed_api_key_secret_arn
     settings   = var.settings_secret_arn
@@ -45,6 +47,10 @@ locals {
   }, var.environment)
 
   environment_of = {
+    migrate = {
+      BIO_MCP_DATABASE_URL_SECRET_ARN  = local.in_aurora ? module.aurora[0].secret_arn : var.database_secret_arn
+      BIO_MCP_DATABASE_ROLE_SECRET_ARN = local.in_aurora ? module.aurora[0].functions_secret_arn : null
+    }
     api = {
       BIO_MCP_AUTH_TOKENS_SECRET_ARN = var.auth_tokens_secret_arn
       BIO_MCP_OIDC_ISSUER            = try(var.oidc.issuer, null)
@@ -113,7 +119,7 @@ module "migrate" {
   region          = local.region
   package         = "${var.functions_dir}/migrate.zip"
   architecture    = var.architecture
-  environment     = local.environment
+  environment     = merge(local.environment, local.environment_of.migrate)
   secret_arns     = [for secret in local.stack.functions.migrate.secrets : local.secrets[secret]]
   secrets_key_arn = var.secrets_key_arn
   permissions     = { for on, actions in local.stack.functions.migrate.may : local.resources[on] => actions }

@@ -41,6 +41,9 @@ mock_provider "aws" {
   mock_resource "aws_lambda_invocation" {
     defaults = { result = "{\"from\": 0, \"to\": 12}" }
   }
+  mock_resource "aws_secretsmanager_secret_version" {
+    defaults = { arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:functions" }
+  }
   mock_resource "aws_vpc" {
     defaults = { ipv6_cidr_block = "2600:1f18::/56" }
   }

@@ -303,3 +303,47 @@ async fn a_trace_reaches_ncbi_and_its_spans_a_collector() {
     assert_eq!(again["statusCode"], 200, "the work is done all the same");
     assert!(api.log().contains("the collector did not take the spans"), "{}", api.log());
 }
+
+/// The owner of the tables is for migrations; the other functions log in as a role that reads and writes rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn functions_work_as_a_role_that_owns_nothing() {
+    let Some(cloud) = Cloud::new(5, None).await else { return };
+    let config = tests::s3::config(&aws::endpoint().expect("there"));
+    let role = format!("f_{}", uuid::Uuid::new_v4().simple());
+    let secret = json!({ "username": role, "password": "hunter2'" }).to_string();
+    let arn = aws::new_secret(&config, &secret).await;
+    let migrate = cloud.function("migrate", &[("BIO_MCP_DATABASE_ROLE_SECRET_ARN", arn.as_str())]);
+    for _ in 0..2 {
+        migrate.invoke(&sample("migrate.json")).await.expect("migrates");
+    }
+    assert!(!migrate.log().contains("hunter2"), "{}", migrate.log());
+    let as_role = [("BIO_MCP_DATABASE_URL_SECRET_ARN", arn.as_str())];
+    let api = cloud.function("api", &as_role);
+    let job = json!({ "tool": "pubmed.sync.incremental", "params": { "query": "all", "query_key": "all" } });
+    let (status, job) = ask(&api, "POST", "/v1/jobs", Some(&job)).await.expect("answers");
+    assert_eq!(status, 202, "{job}\n{}", api.log());
+    let worker = cloud.function("worker", &as_role);
+    let source = cloud.event_source(1);
+    let path = format!("/v1/jobs/{}", job["job_id"].as_str().expect("an id"));
+    let ended = loop {
+        source.poll(async |event| worker.invoke(&event).await).await;
+        let (_, job) = ask(&api, "GET", &path, None).await.expect("answers");
+        if ["succeeded", "failed"].iter().any(|state| job["state"] == *state) {
+            break job;
+        }
+    };
+    assert_eq!((&ended["state"], &ended["result"]["archived"]), (&json!("succeeded"), &json!(5)), "{}", worker.log());
+    let scheduler = cloud.function("scheduler", &as_role);
+    for tick in ["scheduler-sweep.json", "scheduler-topics.json"] {
+        scheduler.invoke(&sample(tick)).await.unwrap_or_else(|error| panic!("{error:?}\n{}", scheduler.log()));
+    }
+    let options: sqlx::postgres::PgConnectOptions = cloud.url.parse().expect("a URL");
+    let own = sqlx::PgPool::connect_with(options.username(&role)).await.expect("it may log in");
+    for forbidden in
+        ["create table t ()", "drop table jobs", "alter table jobs add x int", "delete from _sqlx_migrations"]
+    {
+        sqlx::query(sqlx::AssertSqlSafe(forbidden)).execute(&own).await.expect_err(forbidden);
+    }
+    let timeout: String = sqlx::query_scalar("show statement_timeout").fetch_one(&own).await.expect("read");
+    assert_ne!(timeout, "0", "the settings of a session are those of the role");
+}

@@ -79,6 +79,7 @@ fn every_variable_that_is_read_is_in_the_example_file() {
     // Made of the names of secrets.
     names.extend([
         "BIO_MCP_DATABASE_URL_SECRET_ARN",
+        "BIO_MCP_DATABASE_ROLE_SECRET_ARN",
         "BIO_MCP_PUBMED_API_KEY_SECRET_ARN",
         "BIO_MCP_AUTH_TOKENS_SECRET_ARN",
         "BIO_MCP_SETTINGS_SECRET_ARN",

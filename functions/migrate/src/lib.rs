@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::db::{self, DbError};
+use shared::db::{self, DbError, Role};
 use shared::deployment::{Deployment, StartError};
 use shared::words::telemetry;
 
@@ -84,13 +84,17 @@ pub async fn handle(
 }
 
 async fn migrate(deployment: impl Future<Output = Result<Deployment, StartError>>) -> Result<Migrated, MigrateError> {
-    let access = deployment.await?.access;
+    let Deployment { access, config, .. } = deployment.await?;
+    let role = config.database.role.as_ref().map(Role::parse).transpose().map_err(StartError::from)?;
     access.connected().await?;
     let pool = access.pool();
     db::refuse_transaction_pooler(pool).await?;
     let from = db::version(pool).await?;
     db::migrate(pool).await?;
     db::set_role(pool).await?;
+    if let Some(role) = &role {
+        db::grant(pool, role).await?;
+    }
     Ok(Migrated { from, to: db::version(pool).await? })
 }
 

@@ -11,6 +11,7 @@ mod refusal;
 mod relay;
 mod session;
 mod transfer;
+mod role;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub use patient::{Patient, patient};
 pub use pooler::refuse_transaction_pooler;
 use relay::Relay;
 pub use session::set_role;
+pub use role::{Role, grant};
 
 /// The schema this program was built for.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

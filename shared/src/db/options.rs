@@ -19,6 +19,9 @@ pub enum OptionsError {
     /// The secret is neither a URL nor a managed secret.
     #[error("the secret of the database is neither a Postgres URL nor JSON with username and password")]
     Secret,
+    /// The secret of the functions' role is none.
+    #[error("BIO_MCP_DATABASE_ROLE must be JSON with username (lower-case letters, digits, _) and password")]
+    Role,
     /// The managed secret does not say where the database is, and no URL does.
     #[error("the secret of the database names no host: set BIO_MCP_DATABASE_URL to postgres://host/name beside it")]
     Host,

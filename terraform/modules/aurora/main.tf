@@ -89,6 +89,34 @@ resource "aws_rds_cluster" "this" {
   }
 }
 
+# What the functions log in with; migrate makes the role.
+resource "aws_secretsmanager_secret" "functions" {
+  #checkov:skip=CKV2_AWS_57: another password is another deployment: migrate gives it to the role
+
+  name        = "${var.name}-functions"
+  description = "The role of the database that functions log in as"
+  kms_key_id  = var.kms_key_arn
+  tags        = var.tags
+}
+
+data "aws_secretsmanager_random_password" "functions" {
+  password_length     = 40
+  exclude_punctuation = true
+}
+
+resource "aws_secretsmanager_secret_version" "functions" {
+  secret_id = aws_secretsmanager_secret.functions.id
+  secret_string = jsonencode({
+    username = "bio_mcp_functions"
+    password = data.aws_secretsmanager_random_password.functions.random_password
+  })
+
+  # The first one stays: the data give another each time.
+  lifecycle {
+    ignore_changes = [secret_string]
+  }
+}
+
 resource "aws_rds_cluster_instance" "this" {
   #checkov:skip=CKV_AWS_118: Performance Insights keeps a week of what is asked; the machine below is AWS' own
   #checkov:skip=CKV_AWS_226: an upgrade is a change of deploy/stack.json: else the next plan would ask for the older version

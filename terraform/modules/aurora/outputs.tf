@@ -8,3 +8,8 @@ output "secret_arn" {
   value       = aws_rds_cluster.this.master_user_secret[0].secret_arn
 }
 
+
+output "functions_secret_arn" {
+  description = "The secret with the role that functions log in as"
+  value       = aws_secretsmanager_secret_version.functions.arn
+}

@@ -34,6 +34,7 @@ fn permissions(template: &Value, function: &str) -> (BTreeMap<String, BTreeSet<S
                 ("AuthTokensSecretArn", "tokens"),
                 ("PubmedApiKeySecretArn", "pubmed_key"),
                 ("SettingsSecretArn", "settings"),
+                ("MasterUserSecret", "master"),
             ] {
                 if to.contains(parameter) {
                     secrets.insert(secret);

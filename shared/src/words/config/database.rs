@@ -15,6 +15,9 @@ pub struct DatabaseSettings {
     /// `BIO_MCP_DATABASE_URL_SECRET_ARN`: a URL, or the JSON of a secret that AWS manages. Beside a URL, only its
     /// `username` and `password` count.
     pub secret: Option<Secret>,
+    /// `BIO_MCP_DATABASE_ROLE`: the JSON of a secret with the `username` and `password` that functions log in with; the
+    /// function `migrate` makes that role.
+    pub role: Option<Secret>,
     /// `BIO_MCP_DATABASE_CA_PEM`: certificates of the server's authority, where the system does not know it.
     pub ca_pem: Option<String>,
     /// `BIO_MCP_DATABASE_POOL`: connections of one function.
@@ -53,6 +56,7 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(
     DatabaseSettings {
         url: url.map(Secret::new),
         secret: secrets.get(DATABASE_URL).cloned().or(as_secret.map(Secret::new)),
+        role: env.text("BIO_MCP_DATABASE_ROLE").map(Secret::new),
         ca_pem,
         pool: env.number("BIO_MCP_DATABASE_POOL", 2, 1, 100),
     }

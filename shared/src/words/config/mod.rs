@@ -146,7 +146,8 @@ const DATABASE_URL: &str = "BIO_MCP_DATABASE_URL";
 const SETTINGS: &str = "BIO_MCP_SETTINGS";
 
 /// Variables that may be given as the ARN of a secret, in `…_SECRET_ARN`.
-const SECRETS: [&str; 4] = [DATABASE_URL, "BIO_MCP_PUBMED_API_KEY", "BIO_MCP_AUTH_TOKENS", SETTINGS];
+const SECRETS: [&str; 5] =
+    [DATABASE_URL, "BIO_MCP_DATABASE_ROLE", "BIO_MCP_PUBMED_API_KEY", "BIO_MCP_AUTH_TOKENS", SETTINGS];
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 fn env(name: &str) -> Option<String> {
@@ -362,7 +363,7 @@ mod tests {
         let secret = BTreeMap::from([(SETTINGS, Secret::new(r#"{"BIO_MCP_JOB_UNITS": "4"}"#))]);
         assert_eq!(Config::read_with(|_| None, &secret).expect("valid").job_units, 4);
         for wrong in [
-            r#"{"BIO_MCP_JOB_UNIT": 3}"#,
+            "{\"BIO_MCP_JOB_UNIT\": 3}",
             r#"{"PATH": "/tmp"}"#,
             r#"{"BIO_MCP_AUTH_TOKENS_SECRET_ARN": "hunter2"}"#,
             r#"{"BIO_MCP_SETTINGS": "{}"}"#,
