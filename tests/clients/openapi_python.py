@@ -14,7 +14,7 @@ from archive_client.api.records import get_record  # noqa: E402
 from archive_client.api.tools import invoke_tool, list_tools  # noqa: E402
 from archive_client.models import (  # noqa: E402
     ErrorBody,
-    GetOutput,
+    RecordView,
     Invoked,
     JobPage,
     JobState,
@@ -50,7 +50,7 @@ page = list_jobs.sync(client=client, state=ListJobsState.SUCCEEDED)
 assert isinstance(page, JobPage) and submitted.job_id in [one.job_id for one in page.jobs], page
 
 record = get_record.sync("1002", client=client)
-assert isinstance(record, GetOutput) and record.found and record.pmid == "1002", record
+assert isinstance(record, RecordView) and record.found and record.pmid == "1002", record
 
 called = PubmedGetCall.from_dict({"tool": "pubmed.get", "params": PubmedGetParams(pmid="1003").to_dict()})
 answer = invoke_tool.sync(client=client, body=called)

@@ -116,9 +116,14 @@ fn a_tool_is_named_as_its_client_knows_it() {
 /// What a caller cannot run or open is of no use to it. Sources are read, because no test reaches every message.
 #[test]
 fn no_message_of_a_tool_tells_a_command_to_run() {
-    for dir in ["shared/src/tools", "functions/api/src/mcp"] {
-        for entry in std::fs::read_dir(tests::root().join(dir)).expect("a directory") {
+    let mut dirs = ["shared/src/tools", "functions/api/src/mcp"].map(|dir| tests::root().join(dir)).to_vec();
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).expect("a directory") {
             let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                dirs.push(path);
+                continue;
+            }
             let text = std::fs::read_to_string(&path).expect("a source file");
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             for line in code {
