@@ -213,7 +213,7 @@ async fn a_function_that_is_ended_closes_its_connections_and_one_that_is_frozen_
     .fetch_all(&db)
     .await
     .expect("read");
-    for setting in ["idle_session_timeout=60s", "tcp_keepalives_idle=10", "statement_timeout=20s"] {
+    for setting in ["idle_session_timeout=60s", "tcp_keepalives_idle=10", "statement_timeout=16s"] {
         assert!(role.iter().any(|one| one == setting), "{setting}: {role:?}");
     }
 }

@@ -13,7 +13,7 @@ async fn every_session_has_limits_and_what_may_take_long_has_larger_ones() {
     let read = "select array[current_setting('statement_timeout'), current_setting('lock_timeout'), \
                 current_setting('idle_in_transaction_session_timeout'), current_setting('idle_session_timeout')]";
     let ordinary: Vec<String> = sqlx::query_scalar(read).fetch_one(&pool).await.expect("read");
-    assert_eq!(ordinary, ["20s", "15s", "15s", "1min"]);
+    assert_eq!(ordinary, ["16s", "15s", "15s", "1min"]);
     let mut patient = db::patient(&pool).await.expect("connects");
     let long: Vec<String> = sqlx::query_scalar(read).fetch_one(&mut *patient).await.expect("read");
     assert_eq!(long, ["30min", "30min", "15s", "1min"]);

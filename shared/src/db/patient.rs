@@ -24,7 +24,7 @@ pub struct Patient {
     _relay: Option<oneshot::Sender<()>>,
 }
 
-/// A connection to the database of a pool whose statements may take half an hour; those of the pool have twenty seconds.
+/// A connection to the database of a pool whose statements may take half an hour; those of the pool have sixteen.
 pub async fn patient(pool: &PgPool) -> Result<Patient, DbError> {
     let options = pool.connect_options();
     let (options, relay) = if let Some(options) = unhurried(&options) {

@@ -20,7 +20,7 @@ use super::refusal;
 use super::transfer::transfer;
 
 /// A connection that moves no byte for so long is closed: a little more than the server's own limit on a statement.
-pub(super) const QUIET: Duration = Duration::from_secs(23);
+pub(super) const QUIET: Duration = Duration::from_secs(18);
 
 /// The same for statements that read whole tables.
 pub(super) const QUIET_LONG: Duration = Duration::from_secs(31 * 60);

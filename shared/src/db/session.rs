@@ -7,7 +7,7 @@ use super::DbError;
 /// What every session is set to. A client that vanished holds locks for no longer than these; one that a function left
 /// behind when it was frozen is closed.
 pub(super) const SESSION: [(&str, &str); 11] = [
-    ("statement_timeout", "20s"),
+    ("statement_timeout", "16s"),
     ("idle_in_transaction_session_timeout", "15s"),
     ("lock_timeout", "15s"),
     ("idle_session_timeout", "60s"),
