@@ -105,30 +105,6 @@ fn http() -> reqwest::Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serve_goes_on_when_its_connections_fall_silent_under_load() {
-    let network = Network::new().await;
-    let mut server = Running(network.behind.start(&["serve", "--listen", "127.0.0.1:0"], &[]));
-    let (address, http) = (server.address(), http());
-    served(&http, &address, RECOVERY).await;
-    let load = async {
-        loop {
-            let requests = (0..20).map(|_| http.get(format!("{address}/v1/jobs")).timeout(RECOVERY).send());
-            futures_util::future::join_all(requests).await;
-        }
-    };
-    let silence = async {
-        network.proxy.hush();
-        let began = Instant::now();
-        served(&http, &address, RECOVERY).await;
-        println!("recovered after {:?}", began.elapsed());
-    };
-    tokio::select! {
-        () = load => {}
-        () = silence => {}
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_idle_worker_goes_on_when_its_connections_fall_silent() {
     let network = Network::new().await;
     let _worker = Running(network.behind.start(&["worker"], &[]));

@@ -9,9 +9,9 @@ mod patient;
 mod pooler;
 mod refusal;
 mod relay;
+mod role;
 mod session;
 mod transfer;
-mod role;
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ pub use options::{OptionsError, options};
 pub use patient::{Patient, patient};
 pub use pooler::refuse_transaction_pooler;
 use relay::Relay;
-pub use session::set_role;
 pub use role::{Role, grant};
+pub use session::set_role;
 
 /// The schema this program was built for.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
