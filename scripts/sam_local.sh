@@ -32,10 +32,10 @@ if docker info >/dev/null 2>&1; then
 else
     [ "$(id -u)" = 0 ] || skip "no daemon of Docker answers, and one is started by root only"
     command -v apt-get >/dev/null && command -v ip >/dev/null || skip "no daemon of Docker answers, and there is no apt-get to get one with"
-    mkdir -p "$work/packages" "$work/root" "$work/run"
+    mkdir -p "$work/packages" "$work/unpacked" "$work/run"
     (cd "$work/packages" && apt-get download -qq docker.io containerd runc 2>"$work/apt.log") || skip "the packages docker.io, containerd and runc cannot be fetched: $(tail -1 "$work/apt.log")"
-    for package in "$work"/packages/*.deb; do dpkg-deb -x "$package" "$work/root"; done
-    export PATH="$work/root/usr/bin:$work/root/usr/sbin:$PATH" DOCKER_HOST="unix://$work/run/docker.sock"
+    for package in "$work"/packages/*.deb; do dpkg-deb -x "$package" "$work/unpacked"; done
+    export PATH="$work/unpacked/usr/bin:$work/unpacked/usr/sbin:$PATH" DOCKER_HOST="unix://$work/run/docker.sock"
     ip link add bio-mcp0 type bridge 2>"$work/ip.log" && ip address add "$gateway/24" dev bio-mcp0 && ip link set bio-mcp0 up ||
         skip "no bridge can be made: $(tail -1 "$work/ip.log")"
     dockerd --iptables=false --ip6tables=false --bridge=bio-mcp0 --storage-driver=vfs --data-root="$work/data" \

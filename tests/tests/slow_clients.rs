@@ -1,4 +1,4 @@
-//! Clients that send slowly or not at all keep nobody else out.
+//! Clients that send slowly or not at all block no other client.
 
 use std::io::{BufRead, Read};
 use std::process::{Child, Command, Stdio};

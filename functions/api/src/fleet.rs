@@ -27,7 +27,7 @@ pub struct Fleet {
 pub enum Wait {
     /// It may; the slot is to be given back where there is one.
     Allowed(Option<Slot>),
-    /// As many wait as may, or nobody knows how many: it is answered at once.
+    /// All wait slots are taken, or their number is unknown: the response is sent at once.
     No,
 }
 

@@ -70,7 +70,7 @@ pub fn full(message: &str) -> Failure {
 }
 
 /// Lets a request through, or answers 429. How the process is can always be asked. A place is taken for a request that is
-/// complete: however slowly a client sends its body, it keeps nobody out.
+/// complete: a client that sends its body slowly takes no permit meanwhile.
 pub async fn admit(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
     if OPEN.contains(&request.uri().path()) {
         server::is_complete(&request);

@@ -12,7 +12,7 @@ use shared::tools::{FieldError, ToolError};
 
 use crate::error::Failure;
 
-/// Routes that read query parameters, or leave them to whoever probes a server. Every other route takes none.
+/// Routes that read query parameters, or are probed with any. Every other route takes none.
 const ROUTES_WITH_QUERY: [&str; 10] = [
     "/healthz",
     "/livez",

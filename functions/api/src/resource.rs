@@ -10,7 +10,7 @@ use shared::words::ErrorCode;
 use crate::error::Failure;
 use crate::{Api, Auth};
 
-/// Where the metadata of all, and of MCP alone, are: open to everybody.
+/// Where the metadata of all, and of MCP alone, are: readable without credentials.
 pub const PATHS: [&str; 2] = ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"];
 
 /// The longest name of a host that is repeated.

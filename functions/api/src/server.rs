@@ -1,4 +1,4 @@
-//! The HTTP server of `serve` and `up`: slow clients cost little, and keep nobody out.
+//! The HTTP server of `serve` and `up`: slow clients cost little and block no other client.
 //!
 //! A connection has a time limit for each header, also for the first byte of the next one, and for taking a response; a
 //! body has one in `body`. There are at most so many connections that file descriptors are left for the database and the
