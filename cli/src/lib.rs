@@ -57,7 +57,7 @@ fn run(args: args::Args) -> Result<Exit, Failure> {
     } else {
         format!("warn,shared={}", if level == "info" { "error" } else { level })
     };
-    telemetry::init(&telemetry::Telling {
+    let _log = telemetry::init(&telemetry::Telling {
         service: "bio-mcp",
         level: &level,
         json: config.json_logs,

@@ -130,7 +130,8 @@ pub fn log_of_function(service: &'static str) {
 }
 
 fn log_as(service: &'static str, config: Option<&Config>) {
-    telemetry::init(&telemetry::Telling {
+    // It writes each line at once: none is left to wait for.
+    let _log = telemetry::init(&telemetry::Telling {
         service,
         level: config.map_or("info", |config| &config.log_level),
         json: true,

@@ -16,6 +16,7 @@ pub mod mcp_rules;
 pub mod program;
 pub mod random;
 pub mod s3;
+pub mod serving;
 pub mod silent_proxy;
 pub mod slow_store;
 pub mod store_conformance;

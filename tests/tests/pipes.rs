@@ -1,11 +1,14 @@
 //! A reader that closes its end of a pipe ends the output of a command, never its verdict.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use samples::files::write_sample;
 use samples::record::Record;
 use tests::program::{Archive, text};
+use tests::serving::{Running, client};
 
 /// A pipe whose reader has gone before anything is written.
 fn closed_pipe() -> Stdio {
@@ -91,4 +94,25 @@ async fn output_that_cannot_be_written_for_another_reason_is_a_failure() {
     let mut parse = archive.command(&["parse", text(&sample.baseline)]);
     let run = tests::program::Run::from(parse.stdout(full).output().expect("runs")).expect(4);
     assert!(run.err.contains("No space left"), "{run:?}");
+}
+
+/// A log that nothing reads fills its pipe (64 kB) after some hundred lines; requests are answered all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_not_read_does_not_stop_the_server() {
+    const REQUESTS: usize = 2_000;
+    let archive = Archive::new().await;
+    let mut serve = Running(archive.start(&["serve", "--listen", "127.0.0.1:0"], &[("BIO_MCP_LOG_LEVEL", "debug")]));
+    let (address, http) = (serve.address(), client());
+    let all = async {
+        for _ in 0..REQUESTS {
+            let answer = http.get(format!("{address}/healthz")).send().await.expect("answered");
+            assert_eq!(answer.status(), 200);
+        }
+    };
+    let answered = tokio::time::timeout(Duration::from_secs(60), all).await;
+    serve.0.kill().expect("it runs");
+    let mut log = Vec::new();
+    serve.0.stderr.take().expect("piped").read_to_end(&mut log).expect("read");
+    answered.expect("every request is answered while the log waits for a reader");
+    assert!(log.len() >= 48 * 1024, "the pipe was full: {} bytes", log.len());
 }

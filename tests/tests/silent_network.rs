@@ -1,7 +1,5 @@
 //! Connections to the database that fall silent without an end: whatever runs goes on within half a minute.
 
-use std::io::BufRead;
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use samples::files::FileWriter;
@@ -9,6 +7,7 @@ use samples::record::Record;
 use serde_json::json;
 use tests::cloud::{Cloud, ask};
 use tests::program::{Archive, text};
+use tests::serving::{Running, client};
 use tests::silent_proxy::SilentProxy;
 
 /// In so much time all is as before.
@@ -67,26 +66,6 @@ impl Network {
     }
 }
 
-/// A command that ends with the test.
-struct Running(Child);
-
-impl Running {
-    /// The address that a server says it listens on.
-    fn address(&mut self) -> String {
-        let mut line = String::new();
-        let out = self.0.stdout.take().expect("piped");
-        std::io::BufReader::new(out).read_line(&mut line).expect("a line");
-        line.trim().strip_prefix("listening on ").expect("an address").to_owned()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Many requests at once: all of them are good again in time, not one by luck.
 async fn served(http: &reqwest::Client, address: &str, longest: Duration) {
     let get = || async {
@@ -96,12 +75,6 @@ async fn served(http: &reqwest::Client, address: &str, longest: Duration) {
     let good =
         async { while !futures_util::future::join_all((0..30).map(|_| get())).await.into_iter().all(|is| is) {} };
     tokio::time::timeout(longest, good).await.expect("requests are served in time");
-}
-
-fn http() -> reqwest::Client {
-    // Fails only when one is chosen already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,10 +87,20 @@ async fn an_idle_worker_goes_on_when_its_connections_fall_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn serve_goes_on_when_its_connections_fall_silent() {
+    let network = Network::new().await;
+    let mut serve = Running(network.behind.start(&["serve", "--listen", "127.0.0.1:0"], &[]));
+    let (address, http) = (serve.address(), client());
+    served(&http, &address, RECOVERY).await;
+    network.proxy.hush();
+    served(&http, &address, RECOVERY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn up_goes_on_when_its_connections_fall_silent() {
     let network = Network::new().await;
     let mut up = Running(network.behind.start(&["up", "--listen", "127.0.0.1:0"], &[]));
-    let (address, http) = (up.address(), http());
+    let (address, http) = (up.address(), client());
     served(&http, &address, RECOVERY).await;
     network.ended(&network.submit("first.xml.gz", 1..50), RECOVERY * 2).await;
     network.proxy.hush();

@@ -6,6 +6,8 @@ mod json_lines;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt};
@@ -15,10 +17,21 @@ pub use export::{continue_trace, keep_exporting, send_spans};
 /// Where logs go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Standard error: standard output is for results.
+    /// Standard error: standard output is for results. Written by a thread of its own, so that a reader that stopped
+    /// reading stops nothing else; what it leaves unread beyond [`UNREAD_LINES`] is dropped.
     Stderr,
-    /// Standard output: a function has no other.
+    /// Standard output: a function has no other. Written at once, because a function is frozen between requests.
     Stdout,
+}
+
+/// Lines that wait for the reader of standard error.
+const UNREAD_LINES: usize = 8_192;
+
+/// The log of this process; lines that still wait are written when it is dropped, within about a second.
+#[derive(Debug)]
+#[must_use = "lines that wait are lost without it"]
+pub struct Log {
+    _writer: Option<WorkerGuard>,
 }
 
 impl Output {
@@ -46,7 +59,7 @@ pub struct Telling<'a> {
 }
 
 /// Starts telling. A second call changes nothing.
-pub fn init(telling: &Telling<'_>) {
+pub fn init(telling: &Telling<'_>) -> Log {
     let &Telling { service, level, json, output, otlp_endpoint } = telling;
     // Libraries below say nothing about requests: their lines could hold addresses, tokens and keys. The only warning of
     // `lambda_runtime::runtime` is that emulators set AWS_LAMBDA_MAX_CONCURRENCY, also to 1, which changes nothing. The
@@ -57,7 +70,15 @@ pub fn init(telling: &Telling<'_>) {
     ))
     .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     // A log whose reader is gone is not reported to the same reader: that would panic.
-    let lines = fmt::layer().with_writer(move || output.writer()).log_internal_errors(false);
+    let (writer, waiting) = match output {
+        Output::Stdout => (BoxMakeWriter::new(std::io::stdout), None),
+        Output::Stderr => {
+            let builder = NonBlockingBuilder::default().buffered_lines_limit(UNREAD_LINES).thread_name("log");
+            let (writer, waiting) = builder.finish(std::io::stderr());
+            (BoxMakeWriter::new(writer), Some(waiting))
+        }
+    };
+    let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
     let lines = if json {
         lines.fmt_fields(json_lines::JsonFields).event_format(json_lines::JsonLines { service }).boxed()
     } else {
@@ -68,6 +89,7 @@ pub fn init(telling: &Telling<'_>) {
     let subscriber = Registry::default().with(spans).with(lines).with(filter);
     // Fails only when a subscriber is there already, as in tests.
     let _ = subscriber.try_init();
+    Log { _writer: waiting }
 }
 
 /// Writes what was counted since the last time, and these values, as CloudWatch metrics: lines of the log of a
