@@ -50,10 +50,13 @@ mutants: ## plant the bugs of tests/mutants, one at a time: the tests must catch
 	@scripts/mutants.sh
 
 SEEDS ?= 5000
+KILLS ?= 200
+SILENCES ?= 100
 EXAMPLES ?= 12500
-campaign: ## thousands of upstream histories (SEEDS=5000), a hundred thousand HTTP requests (EXAMPLES=12500), sam local
-	@BIO_MCP_MODEL_SEEDS=$(SEEDS) BIO_MCP_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) \
-		scripts/test.sh -E 'binary(sync_model) | test(every_answer_is_as_the_document_says)'
+campaign: ## histories (SEEDS=5000), kills (KILLS=200), silent connections (SILENCES=100), HTTP requests (EXAMPLES=12500), sam local
+	@BIO_MCP_MODEL_SEEDS=$(SEEDS) BIO_MCP_KILLS=$(KILLS) BIO_MCP_SILENCES=$(SILENCES) \
+		BIO_MCP_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) scripts/test.sh --success-output final -E \
+		'binary(sync_model) | binary(campaign) | test(every_answer_is_as_the_document_says)'
 	@scripts/sam_local.sh
 
 coverage: ## lines of jobs and ingest that the tests run

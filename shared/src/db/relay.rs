@@ -6,7 +6,9 @@
 //! is closed at both ends, and whoever waits for it gets an I/O error: statements, `BEGIN`, `COMMIT`, pings and
 //! connections that listen alike. TLS passes unread, so it is still checked from end to end.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,8 +36,23 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Keepalive: a host that vanished is noticed after 10 + 3 × 5 seconds, even where a statement may take long.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(5), 3);
 
-/// Names of the sockets begin so. The zero byte: they have no file (Linux), so nothing is left behind by a killed process.
-const PREFIX: &str = "\0bio-mcp-";
+/// How long, in milliseconds, the network of the server's host may leave bytes unacknowledged (Linux).
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MS: u32 = 25_000;
+
+/// Directories of the sockets are named so, with a random number.
+const PREFIX: &str = "bio-mcp-relay-";
+
+/// What stands before a name: the zero byte gives Linux sockets without a file, so that nothing is left behind by a
+/// process that was killed; elsewhere they lie in the directory of temporary files.
+fn root() -> String {
+    if cfg!(target_os = "linux") { "\0".to_owned() } else { format!("{}/", std::env::temp_dir().display()) }
+}
+
+/// Whether sockets under this name have files.
+fn has_files(name: &str) -> bool {
+    !name.starts_with('\0')
+}
 
 /// Sockets of this process that lead to one server.
 #[derive(Clone)]
@@ -75,7 +92,10 @@ impl Target {
 impl Relay {
     /// Sockets that lead where these options lead.
     pub(super) fn new(options: &PgConnectOptions) -> Self {
-        let name = format!("{PREFIX}{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        Self::named(format!("{}{PREFIX}{:016x}", root(), fastrand::u64(..)), options)
+    }
+
+    fn named(name: String, options: &PgConnectOptions) -> Self {
         Self { name, target: Arc::new(Mutex::new(Target::of(options))), failure: Arc::default() }
     }
 
@@ -90,11 +110,13 @@ impl Relay {
     pub(super) fn serve(&self, port: u16, end: impl Future<Output = ()> + Send + 'static) {
         // Before anything connects; where it fails, it is tried again.
         let ordinary = accept(self.clone(), Door::open(&self.name, port), QUIET);
-        let long = accept(self.clone(), Door::open(&long(&self.name), port), QUIET_LONG);
+        let long_lived = accept(self.clone(), Door::open(&long(&self.name), port), QUIET_LONG);
+        let files = [self.name.clone(), long(&self.name)].map(Files);
         tokio::spawn(async move {
+            let _files = files;
             tokio::select! {
                 () = ordinary => {}
-                () = long => {}
+                () = long_lived => {}
                 () = end => {}
             }
         });
@@ -136,7 +158,7 @@ impl Relay {
 
 /// The same options with the limit for statements that read whole tables; nothing where they lead through no relay.
 pub(super) fn unhurried(options: &PgConnectOptions) -> Option<PgConnectOptions> {
-    let name = options.get_socket()?.to_str().filter(|name| name.starts_with(PREFIX))?;
+    let name = options.get_socket()?.to_str().filter(|name| name.contains(PREFIX))?;
     Some(options.clone().socket(long(name)))
 }
 
@@ -160,7 +182,22 @@ async fn connect(place: &Place) -> io::Result<Server> {
             sockopt::set_tcp_keepidle(&stream, idle)?;
             sockopt::set_tcp_keepintvl(&stream, interval)?;
             sockopt::set_tcp_keepcnt(&stream, count)?;
+            // Keepalive does not look while bytes wait to be acknowledged.
+            #[cfg(target_os = "linux")]
+            sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MS)?;
             Ok(Server::Tcp(stream))
+        }
+    }
+}
+
+/// The files of sockets under a name, removed with the runtime that serves them.
+struct Files(String);
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        if has_files(&self.0) {
+            // What is left lies among temporary files.
+            let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 }
@@ -174,6 +211,10 @@ struct Door {
 
 impl Door {
     fn open(name: &str, port: u16) -> Self {
+        if has_files(name) {
+            // For its own user alone. Where it cannot be made, the socket cannot either, which is tried again.
+            let _ = DirBuilder::new().mode(0o700).create(name);
+        }
         // As sqlx names the socket in a directory.
         let path = format!("{name}/.s.PGSQL.{port}");
         Self { listener: UnixListener::bind(&path).ok(), path }
@@ -205,4 +246,48 @@ async fn accept(relay: Relay, mut door: Door, limit: Duration) {
 fn is_own(client: &UnixStream) -> bool {
     let own = i32::try_from(std::process::id()).ok();
     client.peer_cred().is_ok_and(|peer| peer.pid().is_some() && peer.pid() == own)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// What a client gets through a relay of this name from a server that says "hello".
+    async fn forwarded(name: String) {
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let port = server.local_addr().expect("bound").port();
+        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port);
+        let relay = Relay::named(name.clone(), &options);
+        let (end, ended) = oneshot::channel::<()>();
+        relay.serve(port, async move { drop(ended.await) });
+        if has_files(&name) {
+            let mode = std::fs::metadata(&name).expect("a directory").permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+        let mut client = UnixStream::connect(format!("{name}/.s.PGSQL.{port}")).await.expect("it accepts");
+        let (mut accepted, _) = server.accept().await.expect("forwarded");
+        accepted.write_all(b"hello").await.expect("taken");
+        let mut hello = [0; 5];
+        client.read_exact(&mut hello).await.expect("forwarded");
+        assert_eq!(&hello, b"hello");
+        end.send(()).expect("it serves");
+        while has_files(&name) && Path::new(&name).exists() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn sockets_lead_to_the_server_with_files_and_without() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        forwarded(format!("{}/{PREFIX}1", dir.path().display())).await;
+        if cfg!(target_os = "linux") {
+            forwarded(format!("\0{PREFIX}{:016x}", fastrand::u64(..))).await;
+        }
+    }
 }
