@@ -44,7 +44,7 @@ pub fn options(settings: &DatabaseSettings) -> Result<PgConnectOptions, OptionsE
         let url = url.expose();
         // The parser's error could repeat the URL, which may hold a password.
         let options = PgConnectOptions::from_str(url).map_err(|_| error)?;
-        Ok((options, url.contains("sslmode=") || url.contains("ssl-mode=")))
+        Ok((options, says_how(url)))
     };
     let (options, says_how) = match (&settings.url, &settings.secret) {
         (None, None) => return Err(OptionsError::Missing),
@@ -72,6 +72,14 @@ pub fn options(settings: &DatabaseSettings) -> Result<PgConnectOptions, OptionsE
     })
 }
 
+/// Whether a URL says how TLS is used: as a parameter, not somewhere in a password.
+fn says_how(url: &str) -> bool {
+    // A URL has one question mark that is not escaped: the one before its parameters.
+    let parameters = url.split_once('?').map_or("", |(_, behind)| behind);
+    let mut names = parameters.split('&').filter_map(|parameter| parameter.split('=').next());
+    names.any(|name| name == "sslmode" || name == "ssl-mode")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +97,10 @@ mod tests {
         let mode = |url: &str| read(Some(url), None).map(|options| format!("{:?}", options.get_ssl_mode()));
         assert_eq!(mode("postgres://me:pw@db.example/bio").as_deref(), Ok("VerifyFull"));
         assert_eq!(mode("postgres://me:pw@db.example/bio?sslmode=require").as_deref(), Ok("Require"));
+        for password in ["sslmode=disable", "x%3Fsslmode=disable"] {
+            let url = format!("postgres://me:{password}@db.example/bio?application_name=sslmode%3Ddisable");
+            assert_eq!(mode(&url).as_deref(), Ok("VerifyFull"), "{password}");
+        }
         assert_eq!(mode("postgres://me@127.0.0.1/bio").as_deref(), Ok("Prefer"));
         assert_eq!(mode("postgres://postgres@localhost/db?host=/tmp/x").as_deref(), Ok("Prefer"));
     }

@@ -22,6 +22,12 @@ const LISTING_MAX_AGE: Duration = Duration::from_secs(60);
 /// The largest listing of a folder: 3,000 files have about one megabyte.
 const MAX_LISTING_BYTES: usize = 16 << 20;
 
+/// The largest bulk file that is fetched; those of NLM have up to about 0.2 GB.
+const MAX_FILE_BYTES: u64 = 4 << 30;
+
+/// Redirects that are followed.
+const MAX_REDIRECTS: usize = 5;
+
 /// A file that came whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downloaded {
@@ -192,8 +198,21 @@ fn client() -> reqwest::Client {
         .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(60))
+        .redirect(reqwest::redirect::Policy::custom(|attempt| {
+            let first = attempt.previous().first();
+            let is_within = first.is_some_and(|first| stays(first, attempt.url()));
+            // The answer that redirects is the one that is reported then.
+            if is_within && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+        }))
         .build()
         .expect("the settings of the HTTP client are constants")
+}
+
+/// Whether a redirect stays with the server that was asked, and does not leave TLS: else a server's answer could make
+/// this program ask addresses of its own network.
+fn stays(from: &reqwest::Url, to: &reqwest::Url) -> bool {
+    let is_as_safe = to.scheme() == from.scheme() || to.scheme() == "https";
+    is_as_safe && to.host_str() == from.host_str() && (to.port() == from.port() || to.scheme() != from.scheme())
 }
 
 /// Where a bulk file can be.
@@ -225,6 +244,10 @@ fn answered(
     match response.status().as_u16() {
         200 => Ok(Some(response)),
         404 => Ok(None),
+        300..400 => {
+            let what = "it redirects to another server, which is not followed: set BIO_MCP_PUBMED_FILES_URL".to_owned();
+            Err(DownloadError::Server { name: name.to_owned(), what })
+        }
         status => Err(DownloadError::Server { name: name.to_owned(), what: format!("HTTP status {status}") }),
     }
 }
@@ -249,8 +272,14 @@ async fn store(
 ) -> Result<PathBuf, DownloadError> {
     let part = dir.join(format!(".{name}.part"));
     let mut file = tokio::fs::File::create(&part).await.map_err(|source| disk(&part, source))?;
-    let mut md5 = Md5::default();
+    let (mut md5, mut bytes) = (Md5::default(), 0);
     while let Some(chunk) = response.chunk().await.map_err(|error| server(name, &error))? {
+        bytes += chunk.len() as u64;
+        if bytes > MAX_FILE_BYTES {
+            let _ = tokio::fs::remove_file(&part).await;
+            let what = format!("it is longer than {MAX_FILE_BYTES} bytes");
+            return Err(DownloadError::Server { name: name.to_owned(), what });
+        }
         md5.update(&chunk);
         file.write_all(&chunk).await.map_err(|source| disk(&part, source))?;
     }
@@ -277,6 +306,19 @@ fn disk(path: &Path, source: std::io::Error) -> DownloadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirects_stay_with_the_server_that_was_asked() {
+        let url = |text: &str| reqwest::Url::parse(text).expect("a URL");
+        let from = url("https://ftp.example/pubmed/a");
+        assert!(stays(&from, &url("https://ftp.example/b")));
+        assert!(stays(&url("http://ftp.example/a"), &url("https://ftp.example/a")));
+        for to in
+            ["http://ftp.example/a", "https://169.254.169.254/a", "https://ftp.example:8443/a", "https://x.example/a"]
+        {
+            assert!(!stays(&from, &url(to)), "{to}");
+        }
+    }
 
     #[test]
     fn a_listing_has_files_with_their_sums_and_about_their_sizes() {

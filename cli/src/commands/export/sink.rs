@@ -4,7 +4,8 @@
 //! right: what a killed export wrote behind that is cut off before it is resumed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read as _, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use super::selection::Cursor;
 use crate::args::ExportFormat;
 use crate::failure::{Exit, Failure};
 use crate::out;
+
+const NOT_BY_LINKS: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// What an export holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,12 +89,12 @@ impl Sink {
         }
         let data = beside(path, ".unfinished");
         let state = beside(path, ".unfinished.json");
-        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&data);
+        let opened = writable().truncate(false).open(&data);
         let mut file = opened.map_err(|error| cannot_write(&error))?;
         if file.try_lock().is_err() {
             return Err(cannot_write(&"another export is writing it"));
         }
-        let saved: Option<Saved> = fs::read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let saved: Option<Saved> = read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let length = file.metadata().map_err(|error| cannot_write(&error))?.len();
         let resumed = saved.filter(|saved| {
             let Plan { format, selection, .. } = &saved.plan;
@@ -149,7 +152,7 @@ impl Unfinished {
         progress.bytes = self.file.stream_position()?;
         let saved = Saved { plan: plan.clone(), progress: progress.clone() };
         let next = beside(&self.state, ".next");
-        fs::write(&next, serde_json::to_vec(&saved)?)?;
+        writable().truncate(true).open(&next)?.write_all(&serde_json::to_vec(&saved)?)?;
         fs::rename(&next, &self.state)
     }
 }
@@ -159,6 +162,20 @@ pub fn failed(path: Option<&Path>, error: &io::Error) -> Failure {
     let name = path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
     let message = format!("cannot write {name}: {error}; rerun the same command to resume");
     Failure::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
+}
+
+/// A file with a name that others can guess: in a directory that others can write to it may be a link to a file of the
+/// user, which is refused.
+fn writable() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).custom_flags(NOT_BY_LINKS);
+    options
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    OpenOptions::new().read(true).custom_flags(NOT_BY_LINKS).open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
