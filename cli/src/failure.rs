@@ -218,6 +218,15 @@ impl From<UnitError> for Failure {
     }
 }
 
+impl From<shared::ingest::RetryError> for Failure {
+    fn from(error: shared::ingest::RetryError) -> Self {
+        match error {
+            shared::ingest::RetryError::Unit(error) => error.into(),
+            shared::ingest::RetryError::Submit(error) => error.into(),
+        }
+    }
+}
+
 impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         match error {

@@ -260,6 +260,15 @@ async fn an_interrupted_export_is_resumed_with_the_same_result() {
         let read = |name: &str| std::fs::read(dir.join(format!("{name}.{ending}"))).expect("there");
         assert!(read("killed") == read("whole"), "{ending}");
     }
+    // Nothing that was archived since is a file of its format, too.
+    for name in ["none.ndjson.gz", "none.ndjson.zst"] {
+        let sql = "select max(seq) from archive_events";
+        let last: i64 = sqlx::query_scalar(sql).fetch_one(&archive.database().await).await.expect("read");
+        let last = last.to_string();
+        archive.run(&["export", "--since", &last, "-o", text(&dir.join(name))]).expect(0);
+        let empty = std::fs::read(dir.join(name)).expect("there");
+        assert!(empty.starts_with(&[0x1f, 0x8b]) || empty.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "{name}: {empty:?}");
+    }
     // What is not the same selection, or begins again, or has nothing that is counted, starts at the beginning.
     let path = dir.join("other.ndjson");
     for (point, arguments, code, count) in [

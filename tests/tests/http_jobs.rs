@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::Options;
 use tests::http::{World, plain, sync_of};
 use tests::invariants;
 
@@ -299,4 +300,76 @@ async fn files_are_ingested_by_their_names() {
         );
     }
     assert_eq!(invariants::broken(&server.engine.db).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_plain_meanings_hold_at_every_route() {
+    let World { simulator, mut server } = plain().await;
+    for pmid in [1004, 1005] {
+        simulator.corpus().entry(pmid).expect("there").is_served = false;
+    }
+    // A key of one retry cannot be that of another.
+    let [one, other] = [server.submit(&sync_of(1003..1005)).await, server.submit(&sync_of(1005..1007)).await];
+    server.work();
+    server.ended(&one).await;
+    server.ended(&other).await;
+    let retry = async |job: &str| {
+        let path = format!("/v1/jobs/{job}/retry");
+        server.send(server.request("POST", &path).header("idempotency-key", "again")).await
+    };
+    assert_eq!(retry(&one).await.status, 202);
+    assert_eq!(retry(&other).await.error(), (422, "IDEMPOTENCY_CONFLICT"));
+
+    // The header is the same at the route that runs tools.
+    let invoke = async |pmid: u32| {
+        let body = json!({ "tool": "pubmed.sync", "params": { "pmids": [pmid] } }).to_string();
+        let request = server.request("POST", "/v1/mcp/invoke").header("content-type", "application/json");
+        server.send(request.header("idempotency-key", "invoked").body(body)).await
+    };
+    let first = invoke(1010).await;
+    assert_eq!(first.status, 202, "{}", first.body);
+    server.ended(first.body["job_id"].as_str().expect("an id")).await;
+    let again = invoke(1010).await;
+    assert_eq!((again.status.as_u16(), &again.body["job_id"]), (200, &first.body["job_id"]));
+    assert_eq!(invoke(1011).await.error(), (422, "IDEMPOTENCY_CONFLICT"));
+
+    for body in [
+        json!({ "tool": "pubmed.sync", "params": { "pmids": 1012 }, "priority": "5", "ttl_hours": 24.0 }),
+        json!({ "tool": "pubmed.sync", "params": { "pmids": ["1013"] }, "priority": null, "ttl_hours": "" }),
+        json!({ "tool": "pubmed.sync", "params": "{\"pmids\": [1014]}", "idempotency_key": 7 }),
+    ] {
+        let answer = server.post("/v1/jobs", &body).await;
+        assert_eq!(answer.status, 202, "{body}: {}", answer.body);
+    }
+    let ping = server.post("/v1/mcp/invoke", &json!({ "tool": "ping", "params": [] })).await;
+    assert_eq!(ping.status, 200, "{}", ping.body);
+    for (body, pointer) in [
+        (json!({ "tool": "pubmed.sync", "params": { "pmids": [1] }, "priority": 11 }), "/priority"),
+        (json!({ "tool": "pubmed.sync", "params": { "pmids": [1] }, "ttl_hours": "soon" }), "/ttl_hours"),
+        (json!({ "tool": "pubmed.sync", "params": [1] }), "/params"),
+        (json!({ "tool": "pubmed.sync", "prams": {} }), "/prams"),
+    ] {
+        let refused = server.post("/v1/jobs", &body).await;
+        assert_eq!(
+            (refused.error(), &refused.body["details"][0]["pointer"]),
+            ((400, "VALIDATION_ERROR"), &json!(pointer))
+        );
+    }
+    for query in ["limit=&cursor=&state=", "limit=10.0&offset="] {
+        assert_eq!(server.get(&format!("/v1/jobs?{query}")).await.status, 200, "{query}");
+    }
+    assert_eq!(server.get("/v1/jobs?lmit=").await.error(), (400, "VALIDATION_ERROR"));
+    let cursor = server.get(&format!("/v1/jobs/{one}/failures?cursor=abc")).await;
+    assert_eq!(cursor.body["details"][0]["reason"], "is not one that a listing gave");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_many_records_is_shown_with_the_first_of_them() {
+    let World { simulator: _ncbi, mut server } = World::new(150, Options::default(), &[]).await;
+    let job = server.submit(&sync_of(1000..1150)).await;
+    let shown = server.get(&format!("/v1/jobs/{job}")).await.body;
+    assert_eq!(shown["params"]["pmids"].as_array().map(Vec::len), Some(100));
+    assert_eq!(shown["params"]["omitted"], json!({ "pmids": 50 }));
+    server.work();
+    assert_eq!(server.ended(&job).await["result"]["requested"], 150, "all of them are worked on");
 }

@@ -210,7 +210,8 @@ async fn a_page_that_may_call_can_read_what_is_said_to_it() {
         let request = request.header("access-control-request-headers", asked);
         world.server.send(request.header("access-control-request-private-network", "true"))
     };
-    for path in ["/mcp", "/mcp/", "/v1/mcp/invoke", "/v1/jobs"] {
+    let metadata = "/.well-known/oauth-protected-resource";
+    for path in ["/mcp", "/mcp/", "/v1/mcp/invoke", "/v1/jobs", metadata, "/healthz", "/readyz"] {
         let granted = preflight(path, PAGE).await;
         assert_eq!(granted.status, 204, "{path}: a browser sends no credentials here");
         assert_eq!(granted.header("access-control-allow-origin"), Some(PAGE));

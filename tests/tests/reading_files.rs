@@ -231,3 +231,28 @@ async fn every_file_that_is_refused_is_named_at_once_and_equal_names_are_differe
         assert!(run.err.contains("1.xml.gz") && run.err.contains("2.xml.gz"), "{run:?}");
     }
 }
+
+#[test]
+fn what_came_before_a_file_breaks_off_is_read() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let pmids: Vec<u32> = (1..=400).collect();
+    let whole = gzip(&set(&pmids, ""));
+    let cut = write(dir.path(), "cut.xml.gz", &whole[..whole.len() * 3 / 4]);
+    let run = parse(&[text(&cut)]).expect(2);
+    let read = run.out.lines().count();
+    assert!(read > 200 && read < 400, "{read} records stood before the end");
+}
+
+#[test]
+fn what_is_no_deletion_keeps_nothing_else_from_being_read() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for odd in ["<PMID Version=\"1\"/>", "some text", "<Other>9</Other>", "<![CDATA[9]]>"] {
+        let deletions = format!("<DeleteCitation>{odd}<PMID Version=\"1\">5</PMID></DeleteCitation>");
+        let path = write(dir.path(), "odd.xml", set(&[1, 2], &deletions));
+        let run = parse(&[text(&path)]);
+        assert!(matches!(run.code, Some(0 | 5)), "{odd}: {run:?}");
+        let lines: Vec<Value> = run.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(lines.iter().filter(|line| line["kind"] == "deletion" && line["pmid"] == "5").count(), 1, "{odd}");
+        assert_eq!(lines.iter().filter(|line| line["pmid"] == "1" || line["pmid"] == "2").count(), 2, "{odd}");
+    }
+}

@@ -460,3 +460,110 @@ async fn the_final_state_does_not_depend_on_the_order_of_arrival() {
         }
     }
 }
+
+/// A version that was stored by an attempt that was killed before its commit is not held yet.
+#[tokio::test]
+async fn a_version_whose_commit_was_killed_is_archived_by_the_next_attempt() {
+    for point in ["after_put", "in_transaction"] {
+        let archive = Archive::new().await;
+        let dir = archive.dir.path();
+        archive.ingest(&file(dir, "pubmed26n8000.xml", &[record(800, 1, "2026-01-01", "one")], &[]));
+        let second = file(dir, "pubmed26n8001.xml", &[record(800, 2, "2026-01-02", "two")], &[]);
+        let mut killed = archive.start(&["ingest", &second.to_string_lossy()], &[("BIO_MCP_CRASH_AT", point)]);
+        assert!(!killed.wait().expect("ends").success(), "{point}");
+        let result = archive.ingest(&second);
+        assert_eq!(result["archived"], 1, "{point}: {result}");
+        assert_eq!(title(&archive, "800").as_deref(), Some("two"), "{point}");
+        assert_eq!(title(&archive, "800.1").as_deref(), Some("one"), "{point}");
+        assert_eq!(title(&archive, "800.2").as_deref(), Some("two"), "{point}");
+        archive.run(&["verify"]).expect(0);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_issued_again_stays_as_it_came_last_after_a_repair() {
+    let archive = Archive::new().await;
+    let dir = archive.dir.path();
+    for title in ["first issued", "issued again"] {
+        archive.ingest(&file(dir, "pubmed26n4000.xml", &[record(1, 1, "2026-01-01", title)], &[]));
+        // A changed file is not the one that was ingested under its name.
+        std::fs::remove_file(dir.join("pubmed26n4000.xml")).expect("removed");
+    }
+    assert_eq!(title(&archive, "1").as_deref(), Some("issued again"));
+    let repaired = archive.run(&["verify", "--repair"]).expect(0).out;
+    assert!(repaired.contains("0 pointers, 0 versions, 0 history rows and 0 events"), "{repaired}");
+    assert_eq!(title(&archive, "1").as_deref(), Some("issued again"));
+}
+
+fn object(archive: &Archive, pmid: u32) -> PathBuf {
+    let padded = format!("{pmid:011}");
+    let folder = format!("pmid={}/{}/{}", &padded[..3], &padded[3..6], &padded[6..9]);
+    archive.data_dir().join("archive/pubmed/raw").join(folder).join(format!("{pmid}.json.zst"))
+}
+
+#[tokio::test]
+async fn swapped_objects_are_damaged_and_never_read_as_each_other() {
+    let archive = Archive::new().await;
+    let dir = archive.dir.path();
+    let records = [record(104, 1, "2026-01-01", "four"), record(105, 1, "2026-01-01", "five")];
+    let source = file(dir, "pubmed26n0001.xml", &records, &[]);
+    archive.ingest(&source);
+    let (one, other, aside) = (object(&archive, 104), object(&archive, 105), dir.join("aside"));
+    for (from, to) in [(&one, &aside), (&other, &one), (&aside, &other)] {
+        std::fs::rename(from, to).expect("moved");
+    }
+    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
+    assert!(found["report"]["problems"].to_string().contains("under the key of PMID 104"), "{found}");
+    archive.run(&["get", "104"]).expect(1);
+    archive.run(&["verify", "--repair"]).expect(1);
+    assert_eq!(archive.ingest(&source)["archived"], 2);
+    assert_eq!(title(&archive, "104").as_deref(), Some("four"));
+    assert_eq!(title(&archive, "105").as_deref(), Some("five"));
+    archive.run(&["verify"]).expect(0);
+}
+
+#[tokio::test]
+async fn a_record_whose_newest_object_is_gone_falls_back_to_an_older_one() {
+    let archive = Archive::new().await;
+    let dir = archive.dir.path();
+    archive.ingest(&file(dir, "pubmed26n0001.xml", &[record(101, 1, "2026-01-01", "older")], &[]));
+    archive.ingest(&file(dir, "pubmed26n0002.xml", &[record(101, 1, "2026-01-02", "newer")], &[]));
+    std::fs::remove_file(object(&archive, 101)).expect("removed");
+    let db = archive.database().await;
+    sqlx::query("truncate pubmed_archive, pubmed_archive_history, archive_events").execute(&db).await.expect("emptied");
+    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
+    assert!(found["report"]["problems"].to_string().contains("orphan_object"), "{found}");
+    archive.run(&["verify", "--repair"]).expect(0);
+    assert_eq!(title(&archive, "101").as_deref(), Some("older"));
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_named_and_everything_else_is_checked() {
+    let archive = Archive::new().await;
+    let records = [record(1, 1, "2026-01-01", "one"), record(2, 1, "2026-01-01", "two")];
+    archive.ingest(&file(archive.dir.path(), "pubmed26n0001.xml", &records, &[]));
+    // A folder in its place cannot be read, whoever asks.
+    std::fs::remove_file(object(&archive, 1)).expect("removed");
+    std::fs::create_dir(object(&archive, 1)).expect("made");
+    for arguments in [&["--output", "json", "verify"][..], &["--output", "json", "verify", "--repair"]] {
+        let found = archive.run(arguments).expect(1).json();
+        let problems = found["report"]["problems"].as_array().expect("a list");
+        assert!(problems.iter().any(|one| one["kind"] == "unreadable_object"), "{found}");
+        assert!(problems.iter().all(|one| one["pmid"] == "1"), "{found}");
+    }
+}
+
+#[tokio::test]
+async fn each_version_is_there_or_deleted_for_itself() {
+    let archive = Archive::new().await;
+    let dir = archive.dir.path();
+    let both = [record(7, 1, "2026-01-01", "one"), record(7, 2, "2026-01-02", "two")];
+    archive.ingest(&file(dir, "pubmed26n0001.xml", &both, &[]));
+    archive.ingest(&file(dir, "pubmed26n0002.xml", &[], &["<PMID>7</PMID>"]));
+    archive.ingest(&file(dir, "pubmed26n0003.xml", &[record(7, 1, "2026-01-03", "one again")], &[]));
+    assert_eq!(title(&archive, "7.1").as_deref(), Some("one again"));
+    let gone = archive.run(&["--output", "json", "get", "7.2"]).expect(3).json();
+    assert_eq!(gone["found"], false);
+    assert_eq!(gone["last_hash"], Sha256::of(both[1].as_bytes()).to_hex(), "{gone}");
+    assert!(gone["deleted_at"].is_string(), "{gone}");
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::archive::{Envelope, Payload};
 use shared::pubmed::{Article, TextForm};
 use shared::records;
-use shared::words::{Pmid, Sha256};
+use shared::words::{EVERY_VERSION, Pmid, Sha256};
 
 use crate::args::Get;
 use crate::failure::{Exit, Failure};
@@ -59,11 +59,10 @@ async fn find(session: &Session, args: &Get, name: RecordName) -> Result<Option<
     Ok(Some(Found { envelope: envelope(session, pmid, &s3_uri).await?, s3_uri }))
 }
 
-/// The newest accepted payload of one version. Of a record that was deleted as a whole, its tombstone.
+/// The newest accepted payload of one version, or its tombstone: that of the version, or of the record as a whole.
 async fn find_version(session: &Session, args: &Get, pmid: Pmid, version: i32) -> Result<Option<Found>, Failure> {
     let mut events = records::events(session.db(), pmid).await?;
     events.retain(|event| args.as_of.is_none_or(|at| event.accepted_at <= at));
-    let is_deleted = events.last().is_some_and(|event| event.outcome == "deleted");
     let newest_first = events.into_iter().rev().map(|event| event.s3_uri);
     let mut read = stream::iter(newest_first)
         .map(async |s3_uri| (session.engine.archive.envelope(pmid, &s3_uri).await, s3_uri))
@@ -71,12 +70,12 @@ async fn find_version(session: &Session, args: &Get, pmid: Pmid, version: i32) -
     let mut unreadable = None;
     while let Some((envelope, s3_uri)) = read.next().await {
         match envelope {
-            Ok(envelope) if is_deleted || envelope.order.version == version => {
+            Ok(envelope) if [version, EVERY_VERSION].contains(&envelope.order.version) => {
                 return Ok(Some(Found { envelope, s3_uri }));
             }
             Ok(_) => {}
             // It may be the one.
-            Err(error) if error.is_missing_or_damaged() && !is_deleted => {
+            Err(error) if error.is_missing_or_damaged() => {
                 unreadable.get_or_insert(error);
             }
             Err(error) => return Err(error.into()),
@@ -110,7 +109,7 @@ async fn print(
         }));
     };
     let xml = match &envelope.payload {
-        Payload::Tombstone => return deleted(session, &envelope, json).await,
+        Payload::Tombstone => return deleted(session, version, &envelope, &s3_uri, json).await,
         Payload::Xml(xml) => xml,
     };
     if args.xml {
@@ -148,15 +147,34 @@ fn parse_as(pmid: Pmid, xml: &str, form: TextForm) -> Result<Article<'_>, Failur
     })
 }
 
-async fn deleted(session: &Session, envelope: &Envelope, json: bool) -> Result<(), Failure> {
+/// Says that a record, or one version of it, was deleted by the tombstone at an address, and what it held until then.
+async fn deleted(
+    session: &Session,
+    version: Option<i32>,
+    envelope: &Envelope,
+    s3_uri: &str,
+    json: bool,
+) -> Result<(), Failure> {
     let events = records::events(session.db(), envelope.pmid).await?;
-    let deleted_at = events.iter().rfind(|event| event.outcome == "deleted").map(|event| event.accepted_at);
-    let last_hash = events.iter().rev().find_map(|event| event.content_hash.clone());
+    let tombstone = events.iter().rposition(|event| event.s3_uri == s3_uri);
+    let before = &events[..tombstone.unwrap_or(0)];
+    let is_of_version = |event: &&records::Event| match (version, event.record_version) {
+        (Some(wanted), Some(known)) => wanted == known,
+        _ => true,
+    };
+    let deleted_at = tombstone.map(|at| events[at].accepted_at);
+    let last_hash = before.iter().rev().filter(is_of_version).find_map(|event| event.content_hash.clone());
     if json {
-        out::json(&json!({ "pmid": envelope.pmid, "found": false, "deleted_at": deleted_at, "last_hash": last_hash }))?;
+        let mut answer =
+            json!({ "pmid": envelope.pmid, "found": false, "deleted_at": deleted_at, "last_hash": last_hash });
+        if let Some(version) = version {
+            answer["version"] = json!(version);
+        }
+        out::json(&answer)?;
     }
+    let what = version.map(|version| format!("version {version} of ")).unwrap_or_default();
     Err(Failure::not_found(format!(
-        "PMID {} was deleted by {} (as of {}); its earlier payloads are in `bio-mcp history {}`",
+        "{what}PMID {} was deleted by {} (as of {}); its earlier payloads are in `bio-mcp history {}`",
         envelope.pmid, envelope.source.endpoint, envelope.order.as_of, envelope.pmid
     )))
 }

@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared::tools::{FieldError, ToolError, parse};
+use shared::tools::{FieldError, ToolError, parse, understood};
 use shared::words::ErrorCode;
 
 use crate::error::Failure;
@@ -22,9 +22,13 @@ const LONGEST: Duration = Duration::from_secs(20);
 pub struct Body(pub Value);
 
 impl Body {
-    /// Reads it as what a route takes.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        Ok(parse(&self.0)?)
+    /// Reads it as what a route takes, understood as parameters of tools are.
+    pub fn read<T: DeserializeOwned>(self, schema: &Value) -> Result<T, Failure> {
+        // Taken for left out, it would silently protect from nothing.
+        if self.0.get("idempotency_key").is_some_and(|key| key == "") {
+            return Err(ToolError::of_field("idempotency_key", "must not be empty").into());
+        }
+        Ok(parse(&understood(schema, &[], self.0)?)?)
     }
 }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::db::DbError;
-use shared::ingest::UnitError;
+use shared::ingest::{RetryError, UnitError};
 use shared::tools::{FieldError, ToolError};
 use shared::words::ErrorCode;
 
@@ -84,6 +84,12 @@ impl From<ToolError> for Failure {
 
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
+        ToolError::from(error).into()
+    }
+}
+
+impl From<RetryError> for Failure {
+    fn from(error: RetryError) -> Self {
         ToolError::from(error).into()
     }
 }

@@ -103,12 +103,21 @@ pub fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
     origins.next().filter(|_| origins.next().is_none())
 }
 
+fn foreign_origin() -> Failure {
+    let message = "pages of this Origin may not call this server: see BIO_MCP_ALLOWED_ORIGINS";
+    Failure::new(ErrorCode::Forbidden, message)
+}
+
 /// Lets a request through that calls this server by a name of its own, from a page that may; responds to a browser
 /// that asks whether such a page may.
 pub async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
     // Probes of a supervisor say any name, and are told nothing but a status.
     let path = request.uri().path();
     if OPEN.contains(&path) && (path != "/readyz" || !api.names.is_open) {
+        if cors::is_preflight(&request) {
+            let is_admitted = api.names.admits(origin(request.headers()));
+            return if is_admitted { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(foreign_origin()) };
+        }
         return Ok(next.run(request).await);
     }
     let headers = request.headers();
@@ -123,7 +132,7 @@ pub async fn check(State(api): State<Api>, request: Request, next: Next) -> Resu
     }
     // Without an origin it is no browser: those always say where a page is from when it asks for more than to be shown.
     if headers.contains_key(header::ORIGIN) && !api.names.admits(origin(headers)) {
-        return refuse("pages of this Origin may not call this server: see BIO_MCP_ALLOWED_ORIGINS");
+        return Err(foreign_origin());
     }
     if cors::is_preflight(&request) {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -1,14 +1,13 @@
 //! Query parameters: each known by name, every fault reported.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
-use shared::tools::{FieldError, ToolError};
+use shared::tools::{FieldError, ToolError, whole_number};
 
 use crate::error::Failure;
 
@@ -83,9 +82,9 @@ impl Query {
         query
     }
 
-    /// A parameter as it is.
+    /// A parameter as it is; an empty one was left out.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        self.given.remove(name)
+        self.given.remove(name).filter(|text| !text.is_empty())
     }
 
     /// A parameter that must be read in some way.
@@ -99,7 +98,7 @@ impl Query {
     }
 
     /// A number within bounds.
-    pub fn number<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
+    pub fn number<T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy>(
         &mut self,
         name: &str,
         default: T,
@@ -107,7 +106,7 @@ impl Query {
         max: T,
     ) -> T {
         let reason = format!("must be {min} to {max}");
-        let parse = |text: &str| text.parse::<T>().ok().filter(|n| (min..=max).contains(n));
+        let parse = |text: &str| T::try_from(whole_number(text)?).ok().filter(|n| (min..=max).contains(n));
         self.parsed(name, &reason, parse).unwrap_or(default)
     }
 

@@ -79,6 +79,14 @@ pub enum EnvelopeError {
     /// The store found other bytes under the version than were stored.
     #[error("its bytes are not those of its version")]
     OtherBytes,
+    /// It lies under the key of another record.
+    #[error("it is the envelope of PMID {found}, under the key of PMID {expected}")]
+    OtherRecord {
+        /// Of the key.
+        expected: Pmid,
+        /// In the envelope.
+        found: Pmid,
+    },
     /// Made by a newer program.
     #[error("envelope version {0} is newer than this program, which reads version {VERSION}: update it")]
     Version(u32),

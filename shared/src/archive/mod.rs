@@ -120,6 +120,12 @@ impl Archive {
         codec::decode(bytes, envelope::max_bytes(self.max_record_bytes))
             .map_err(EnvelopeError::from)
             .and_then(|json| Envelope::from_json(&json))
+            .and_then(|envelope| match self.layout.pmid_of(key) {
+                Some(expected) if expected != envelope.pmid => {
+                    Err(EnvelopeError::OtherRecord { expected, found: envelope.pmid })
+                }
+                _ => Ok(envelope),
+            })
             .map_err(|source| ReadError::Damaged { key: key.to_string(), source })
     }
 
@@ -128,6 +134,12 @@ impl Archive {
         let not_found = || StoreError::NotFound(format!("manifest of job {job}"));
         let key = self.layout.manifest_at(job, address).ok_or_else(not_found)?;
         Ok(self.store.get(&key, uri::version_of(address).as_ref()).await?.bytes)
+    }
+
+    /// Where the archive lies: the same for every program that opens it there.
+    pub fn place(&self) -> String {
+        let records = Key::new(self.layout.records().trim_end_matches('/').to_owned());
+        self.store.uri(&records, &VersionId(String::new()))
     }
 
     /// The address of one version, as written to `s3_uri`.

@@ -42,7 +42,7 @@ pub use plan::{NewUnit, Plan};
 pub use presence::Presence;
 pub use quarantine::{Quarantined, Rejected, Whole, quarantined, quarantined_one, release};
 pub use restart::restart;
-pub use retry::retry;
+pub use retry::{RetryError, retry};
 pub use settings::Settings;
 pub use sweep::{Swept, stuck_units, sweep};
 pub use unit_error::UnitError;

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::unit_error::UnitError;
 use crate::jobs::{self, FirstUnit, Job, Limits, Submission, SubmitError, Submitted};
-use crate::words::{ErrorCode, telemetry};
+use crate::words::ErrorCode;
 
 /// Submits a child of an ended job that does again what failed in it; nothing when nothing did.
 /// `with` says who asks.
@@ -12,7 +12,7 @@ pub async fn retry(
     job: &Job,
     limits: Limits,
     with: impl FnOnce(Submission) -> Submission,
-) -> Result<Option<Submitted>, UnitError> {
+) -> Result<Option<Submitted>, RetryError> {
     let unknown = || UnitError::permanent(ErrorCode::Internal, "this program does not know the job's tool");
     let pipeline = engine.pipeline(&job.tool).ok_or_else(unknown)?;
     let Some(params) = pipeline.retry(&engine.db, job).await? else { return Ok(None) };
@@ -23,7 +23,8 @@ pub async fn retry(
     )
     .bind(job.id)
     .fetch_optional(&engine.db)
-    .await?
+    .await
+    .map_err(UnitError::from)?
     .flatten();
     let submission = Submission {
         principal: job.principal.clone(),
@@ -33,12 +34,18 @@ pub async fn retry(
         first_unit: FirstUnit { required_hostname, ..submission.first_unit },
         ..submission
     };
-    match jobs::submit(&engine.db, &with(submission), limits).await {
-        Ok(submitted) => {
-            engine.wake_after_commit().await;
-            Ok(Some(submitted))
-        }
-        Err(SubmitError::Db(error)) => Err(error.into()),
-        Err(error) => Err(UnitError::permanent(ErrorCode::RateLimitExceeded, telemetry::chain(&error))),
-    }
+    let submitted = jobs::submit(&engine.db, &with(submission), limits).await?;
+    engine.wake_after_commit().await;
+    Ok(Some(submitted))
+}
+
+/// A job could not be done again.
+#[derive(Debug, thiserror::Error)]
+pub enum RetryError {
+    /// What failed in it could not be found out.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
+    /// The new job was not accepted.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
 }

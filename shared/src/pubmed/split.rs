@@ -118,6 +118,8 @@ pub struct Splitter<R> {
     /// Input bytes before `buffer[0]`.
     base: u64,
     ended: bool,
+    /// Why the reader failed, behind what is in `buffer`.
+    failed: Option<io::Error>,
     state: State,
     /// Name of the set element; empty outside of a set.
     root: Vec<u8>,
@@ -130,6 +132,8 @@ pub struct Splitter<R> {
 enum Next {
     Record,
     Deletion,
+    /// Something among deletions that is none, up to there.
+    NoDeletion(usize),
     /// Something between records that does not belong there.
     Garbage(&'static str),
     End,
@@ -149,6 +153,7 @@ impl<R: Read> Splitter<R> {
             at: 0,
             base: 0,
             ended: false,
+            failed: None,
             state: State::Start,
             root: Vec::new(),
             max_record_bytes,
@@ -171,6 +176,10 @@ impl<R: Read> Splitter<R> {
             Next::End => Ok(None),
             Next::Deletion => {
                 let end = self.deletion_end()?;
+                let start = std::mem::replace(&mut self.at, end);
+                Ok(Some(Item::Deletion { bytes: &self.buffer[start..end] }))
+            }
+            Next::NoDeletion(end) => {
                 let start = std::mem::replace(&mut self.at, end);
                 Ok(Some(Item::Deletion { bytes: &self.buffer[start..end] }))
             }
@@ -230,6 +239,10 @@ impl<R: Read> Splitter<R> {
             }
             if self.buffer[self.at] != b'<' && self.state == State::Set {
                 return Ok(Next::Garbage("text outside of any record"));
+            }
+            if self.buffer[self.at] != b'<' && self.state == State::Deletions {
+                let rest = &self.buffer[self.at..self.filled];
+                return Ok(Next::NoDeletion(self.at + memchr::memchr(b'<', rest).unwrap_or(rest.len())));
             }
             if self.buffer[self.at] != b'<' {
                 return Err(self.malformed(self.at, "text outside of any record"));
@@ -296,6 +309,13 @@ impl<R: Read> Splitter<R> {
                     self.state = State::Epilog;
                 }
                 (_, State::Set) => return Ok(Next::Garbage("markup where a record belongs")),
+                // One that is none must not keep the others from being read.
+                (Markup::Empty(_) | Markup::Cdata(_), State::Deletions) => return Ok(Next::NoDeletion(end)),
+                (Markup::Open(name) | Markup::Close(name), State::Deletions)
+                    if self.buffer[name.clone()] != self.root[..] && !is_record(&self.buffer[name.clone()]) =>
+                {
+                    return Ok(Next::NoDeletion(end));
+                }
                 (_, State::Epilog) => return Err(self.malformed(start, "something after the end of the document")),
                 _ => return Err(self.malformed(start, "an element where none belongs")),
             }
@@ -536,6 +556,9 @@ impl<R: Read> Splitter<R> {
     /// Reads more input, keeping bytes from `keep` on; moves them to the front, so positions
     /// shrink by as much as `self.at` does. Answers whether anything was read.
     fn fill_from(&mut self, keep: usize) -> Result<bool, SplitError> {
+        if let Some(error) = self.failed.take() {
+            return Err(SplitError::Read(error));
+        }
         if self.ended {
             return Ok(false);
         }
@@ -557,6 +580,11 @@ impl<R: Read> Splitter<R> {
                 }
                 Ok(n) => self.filled += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // What came before it is handed out first.
+                Err(e) if self.filled > before => {
+                    self.failed = Some(e);
+                    break;
+                }
                 Err(e) => return Err(SplitError::Read(e)),
             }
         }

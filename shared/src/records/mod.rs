@@ -11,7 +11,7 @@ mod versions;
 
 pub use accept::{Accepted, Accepts, Advance, accept, advance, lock_pointers};
 pub use missing::{clear_missing, mark_missing};
-pub use past::{Event, HistoryRow, addresses_as_of, event_as_of, events, history};
+pub use past::{Event, HistoryRow, addresses_as_of, event_as_of, events, first_event, history};
 pub use pointer::{Pointer, PointerStamp, lookup, one, page, some_live};
 pub use purge::record_purge;
 pub use restore::{Found, Restored, inconsistent, mark_lost, repair_cursor, restore, save_repair_cursor};

@@ -44,6 +44,12 @@ pub async fn events(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Vec<Event>, D
     Ok(sqlx::query_as(sql).bind(pmid.to_string()).fetch_all(db).await?)
 }
 
+/// The number of the first change of the log, which tells a log that was rebuilt from the one that was lost; 0 while
+/// there is none.
+pub async fn first_event(db: impl PgExecutor<'_>) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar("select coalesce(min(seq), 0) from archive_events").fetch_one(db).await?)
+}
+
 /// What was the newest accepted change of a record at a time.
 pub async fn event_as_of(db: impl PgExecutor<'_>, pmid: Pmid, as_of: DateTime<Utc>) -> Result<Option<Event>, DbError> {
     let sql = "select seq, outcome, record_version, content_hash, s3_uri, accepted_at from archive_events \

@@ -122,7 +122,8 @@ impl Versions {
             // The same bytes stored again are the same state at another address.
             let held = versions.get(state.order.version);
             let is_same = held.is_some_and(|held| held.order == state.order && held.content_hash == state.content_hash);
-            if is_same || versions.compare(&state.order) == Precedence::Newer {
+            // Of two payloads that nothing tells apart the later one holds, as when they arrived.
+            if is_same || versions.compare(&state.order) != Precedence::Older {
                 versions.apply(state);
             }
         }

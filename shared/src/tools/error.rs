@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::archive::{ReadError, StoreError};
 use crate::db::DbError;
-use crate::ingest::UnitError;
+use crate::ingest::{RetryError, UnitError};
 use crate::jobs::SubmitError;
 use crate::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
 use crate::pubmed::eutils::EutilsError;
@@ -73,14 +73,8 @@ impl ToolError {
             ErrorCode::ValidationError | ErrorCode::RateLimitExceeded => message,
             other => {
                 tracing::warn!(error_code = other.as_str(), message, "error of the engine");
-                match other {
-                    ErrorCode::DatabaseError | ErrorCode::DatabaseTimeout => {
-                        "the database cannot be used now: try again"
-                    }
-                    ErrorCode::ArchiveError => "the archive cannot be read or written now",
-                    _ => "something went wrong in this program; its log has the trace_id",
-                }
-                .to_owned()
+                let message = "something went wrong in this program; its log has the trace_id";
+                without_details(other).unwrap_or(message).to_owned()
             }
         };
         Self { retry_after, ..Self::new(code, message) }
@@ -89,6 +83,17 @@ impl ToolError {
     fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = telemetry::chain(error), "internal error");
         Self::new(ErrorCode::Internal, "something went wrong in this program; its log has the trace_id")
+    }
+}
+
+/// What a caller is told of failures whose own words hold paths and addresses of this machine; the log of the program
+/// has those.
+pub(super) fn without_details(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::DatabaseError | ErrorCode::DatabaseTimeout => Some("the database cannot be used now: try again"),
+        ErrorCode::ArchiveError => Some("the archive cannot be read or written now"),
+        ErrorCode::Internal => Some("something went wrong in this program; its log has the trace_id"),
+        _ => None,
     }
 }
 
@@ -156,6 +161,15 @@ impl From<SubmitError> for ToolError {
             },
             SubmitError::IdempotencyConflict => Self::new(ErrorCode::IdempotencyConflict, error.to_string()),
             SubmitError::Params(_) => Self::new(ErrorCode::ValidationError, error.to_string()),
+        }
+    }
+}
+
+impl From<RetryError> for ToolError {
+    fn from(error: RetryError) -> Self {
+        match error {
+            RetryError::Unit(error) => error.into(),
+            RetryError::Submit(error) => error.into(),
         }
     }
 }

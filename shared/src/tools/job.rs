@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::error::ToolError;
+use super::error::{ToolError, without_details};
 use super::tool::{Described, FastTool, Hints, Toolbox};
 use crate::ingest::finalise;
 use crate::jobs::{self, JobState, Standing};
@@ -79,7 +79,41 @@ pub struct JobView {
     pub duration_ms: Option<i64>,
 }
 
-/// A job as it is shown.
+/// Items of a list that a job is shown with.
+const SHOWN_ITEMS: usize = 100;
+
+/// A value with its long lists cut; `omitted` says how many items of each are left out.
+fn shortened(value: Value) -> Value {
+    let Value::Object(fields) = value else { return value };
+    let mut omitted = Map::new();
+    let mut shown = Map::new();
+    for (name, value) in fields {
+        let value = match value {
+            Value::Array(mut items) if items.len() > SHOWN_ITEMS => {
+                omitted.insert(name.clone(), json!(items.len() - SHOWN_ITEMS));
+                items.truncate(SHOWN_ITEMS);
+                Value::Array(items)
+            }
+            value => value,
+        };
+        shown.insert(name, value);
+    }
+    if !omitted.is_empty() {
+        shown.insert("omitted".to_owned(), Value::Object(omitted));
+    }
+    Value::Object(shown)
+}
+
+/// An error, or a line of a job's log, without what only this machine should know.
+pub fn told(mut error: Value, error_code: &Value) -> Value {
+    let code: Option<ErrorCode> = serde_json::from_value(error_code.clone()).ok();
+    if let Some(message) = code.and_then(without_details) {
+        error["message"] = json!(message);
+    }
+    error
+}
+
+/// A job as it is shown: with the first items of long lists, and an error in words for anyone.
 pub fn view(standing: Standing) -> JobView {
     let Standing { job, position_in_queue, estimated_duration_secs } = standing;
     let ended = job.started_at.zip(job.completed_at);
@@ -87,12 +121,15 @@ pub fn view(standing: Standing) -> JobView {
         completed_with_failures: job.completed_with_failures(),
         job_id: job.id,
         tool: job.tool,
-        params: job.params,
+        params: shortened(job.params),
         state: job.state,
         progress: job.progress,
-        result: job.result,
+        result: job.result.map(shortened),
         result_ref: job.result_ref,
-        error: job.error,
+        error: job.error.map(|error| {
+            let code = error["error_code"].clone();
+            told(error, &code)
+        }),
         trace_id: job.trace_id,
         attempt: job.attempt,
         parent_job_id: job.parent_job_id,

@@ -172,7 +172,7 @@ fn choice<'a>(schema: &'a Value, text: &str) -> Option<&'a str> {
 }
 
 /// `5`, `-5`, `5.0`: canonical decimal, so that `007` and `1e3` stay what they are.
-fn whole_number(text: &str) -> Option<i64> {
+pub fn whole_number(text: &str) -> Option<i64> {
     let text = text.trim();
     let whole = match text.split_once('.') {
         Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => whole,

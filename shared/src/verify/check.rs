@@ -80,8 +80,14 @@ async fn check_pointer(archive: &Archive, pointer: &Pointer) -> Result<Result<Pm
         Ok(_) => problem("not_newest", "the newest object is not the one the pointer names"),
         Err(ReadError::Damaged { source, .. }) => problem("damaged_object", &chain(&source)),
         Err(ReadError::Store(StoreError::NotFound(_))) => problem("missing_object", &pointer.s3_uri),
+        Err(ReadError::Store(error)) if is_alone(archive).await => problem("unreadable_object", &chain(&error)),
         Err(ReadError::Store(error)) => Err(error.into()),
     }
+}
+
+/// Whether an object that cannot be read is one of few: its store can be reached.
+pub(super) async fn is_alone(archive: &Archive) -> bool {
+    archive.store().check().await.is_ok()
 }
 
 async fn check_history(
@@ -129,6 +135,9 @@ async fn check_history_row(archive: &Archive, pmid: Pmid, row: &HistoryRow) -> R
         Err(ReadError::Damaged { .. }) => Ok(Some(Problem::of("history_damaged", pmid, row.s3_uri.clone()))),
         Err(ReadError::Store(StoreError::NotFound(_))) => {
             Ok(Some(Problem::of("history_missing", pmid, row.s3_uri.clone())))
+        }
+        Err(ReadError::Store(error)) if is_alone(archive).await => {
+            Ok(Some(Problem::of("history_unreadable", pmid, chain(&error))))
         }
         Err(ReadError::Store(error)) => Err(error.into()),
     }

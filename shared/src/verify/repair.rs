@@ -4,12 +4,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use sqlx::PgPool;
 
+use super::check::is_alone;
 use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
 use crate::archive::{Archive, Condition, ETag, Key, Put, ReadError, StoreError, StoredVersion, VersionId, uri};
 use crate::checkpoints;
 use crate::db::{self, DbError};
 use crate::pubmed::is_retracted;
-use crate::records::{self, Found, VersionState, Versions};
+use crate::records::{self, Found, Restored, VersionState, Versions};
 use crate::words::{Pmid, PmidSet};
 
 /// What repairing wrote.
@@ -31,6 +32,17 @@ pub struct Repaired {
     pub digests: i64,
     /// Records without any readable object: they come back when their files are ingested again.
     pub lost: u64,
+    /// Records with an object that is there and cannot be read: they stay as they are.
+    pub unreadable: u64,
+}
+
+impl Repaired {
+    fn add(&mut self, restored: Restored) {
+        self.pointers += restored.pointers;
+        self.history += restored.history;
+        self.events += restored.events;
+        self.versions += restored.versions;
+    }
 }
 
 /// Rebuilds pointers, versions, history and missing events from the archive's objects, by the rule that decides what
@@ -58,12 +70,12 @@ pub async fn repair(db: &PgPool, archive: &Archive, run: &mut Run<'_>) -> Result
         let mut tx = db::begin(db).await?;
         for record in &records {
             repaired.objects += 1;
+            if record.is_unreadable {
+                repaired.unreadable += 1;
+                continue;
+            }
             repaired.objects_written += u64::from(record.is_rewritten);
-            let restored = records::restore(&mut tx, pointers.get(&record.found.pmid), &record.found).await?;
-            repaired.pointers += restored.pointers;
-            repaired.history += restored.history;
-            repaired.events += restored.events;
-            repaired.versions += restored.versions;
+            repaired.add(records::restore(&mut tx, pointers.get(&record.found.pmid), &record.found).await?);
         }
         records::save_repair_cursor(&mut tx, Some(last.as_str())).await?;
         tx.commit().await.map_err(DbError::from)?;
@@ -72,12 +84,13 @@ pub async fn repair(db: &PgPool, archive: &Archive, run: &mut Run<'_>) -> Result
         }
         (run.on_progress)(Progress { phase: "objects repaired", done: repaired.objects });
     }
-    repaired.lost = mark_lost(db, archive, &run.verified).await?;
-    repaired.digests = checkpoints::recount(db).await?;
-    records::recount(db).await?;
+    // Every object has been read: one that is damaged from now on is for the next repair, which begins at the start.
     let mut tx = db::begin(db).await?;
     records::save_repair_cursor(&mut tx, None).await?;
     tx.commit().await.map_err(DbError::from)?;
+    mark_lost(db, archive, &run.verified, &mut repaired).await?;
+    repaired.digests = checkpoints::recount(db).await?;
+    records::recount(db).await?;
     Ok(repaired)
 }
 
@@ -87,18 +100,28 @@ struct Record {
     /// Whether every version could be read.
     is_whole: bool,
     is_rewritten: bool,
+    /// Whether a version is there and could not be read: what the record is cannot be told.
+    is_unreadable: bool,
 }
 
 /// Reads each version of a record once.
 async fn read_record(archive: &Archive, key: &Key, versions: &[VersionId], pmid: Pmid) -> Result<Record, VerifyError> {
     let mut states: Vec<VersionState> = Vec::with_capacity(versions.len());
     let mut newest: Option<StoredVersion> = None;
+    // The newest object is gone, and older versions are there.
+    let mut is_absent = false;
+    let mut is_unreadable = false;
     // From the oldest on: of the same payload stored twice the later address holds.
     for (n, version) in versions.iter().enumerate().rev() {
-        match archive.envelope_at(key, Some(version)).await {
-            Ok((envelope, at)) if envelope.pmid == pmid => {
+        let mut read = archive.envelope_at(key, (n > 0).then_some(version)).await;
+        if n == 0 && matches!(read, Err(ReadError::Store(StoreError::NotFound(_)))) {
+            is_absent = true;
+            read = archive.envelope_at(key, Some(version)).await;
+        }
+        match read {
+            Ok((envelope, at)) => {
                 let s3_uri = archive.uri(key, &at.version);
-                if n == 0 {
+                if n == 0 && !is_absent {
                     newest = Some(at);
                 }
                 states.push(VersionState {
@@ -111,16 +134,22 @@ async fn read_record(archive: &Archive, key: &Key, versions: &[VersionId], pmid:
                     order: envelope.order,
                 });
             }
-            Ok(_) | Err(ReadError::Damaged { .. } | ReadError::Store(StoreError::NotFound(_))) => {}
+            Err(ReadError::Damaged { .. } | ReadError::Store(StoreError::NotFound(_))) => {}
+            Err(ReadError::Store(_)) if is_alone(archive).await => is_unreadable = true,
             Err(ReadError::Store(error)) => return Err(error.into()),
         }
+    }
+    if is_unreadable {
+        let found = Found { pmid, states, versions: Versions::default(), object_etag: String::new() };
+        return Ok(Record { found, is_whole: false, is_rewritten: false, is_unreadable });
     }
     let is_whole = states.len() == versions.len();
     states.sort_by_key(|state| state.fetched_at);
     let folded = Versions::fold(states.clone());
-    let is_newest_readable = newest.is_some();
+    let is_newest_sound = newest.is_some() || is_absent;
     let newest_etag = match newest {
         Some(at) => at.etag.0,
+        None if is_absent => String::new(),
         None => match archive.store().head(key).await {
             Ok(head) => head.etag.0,
             Err(StoreError::NotFound(_)) => String::new(),
@@ -129,24 +158,25 @@ async fn read_record(archive: &Archive, key: &Key, versions: &[VersionId], pmid:
     };
     let mut found = Found { pmid, states, versions: folded, object_etag: newest_etag };
     // A damaged newest object stays what it is until its payload arrives again.
-    let is_rewritten = is_newest_readable && make_newest(archive, key, versions, &mut found).await?;
-    Ok(Record { found, is_whole, is_rewritten })
+    let newest_version = versions.first().filter(|_| !is_absent);
+    let is_rewritten = is_newest_sound && make_newest(archive, key, newest_version, &mut found).await?;
+    Ok(Record { found, is_whole, is_rewritten, is_unreadable })
 }
 
-/// Stores the envelope of the pointer again where another object is the newest under the key.
+/// Stores the envelope of the pointer again where another object is the newest under the key, or none is.
 async fn make_newest(
     archive: &Archive,
     key: &Key,
-    versions: &[VersionId],
+    newest: Option<&VersionId>,
     found: &mut Found,
 ) -> Result<bool, VerifyError> {
     let Some(pointer) = found.pointer().cloned() else { return Ok(false) };
     let version = uri::version_of(&pointer.s3_uri);
-    if version.as_ref() == versions.first() {
+    if version.as_ref() == newest {
         return Ok(false);
     }
     let bytes = archive.store().get(key, version.as_ref()).await?.bytes;
-    let condition = Condition::Matches(ETag(found.object_etag.clone()));
+    let condition = newest.map_or(Condition::Absent, |_| Condition::Matches(ETag(found.object_etag.clone())));
     let put = Put { key: key.clone(), bytes: &bytes, condition, payload_hash: pointer.content_hash };
     let stored = archive.store().put_batch(&[put]).await.pop().expect("one put, one answer")?;
     found.moved(&pointer, &archive.uri(key, &stored.version), &stored.etag.0);
@@ -154,12 +184,16 @@ async fn make_newest(
 }
 
 /// Marks the pointers that still have no readable object.
-async fn mark_lost(db: &PgPool, archive: &Archive, verified: &PmidSet) -> Result<u64, VerifyError> {
-    let mut lost = 0;
+async fn mark_lost(
+    db: &PgPool,
+    archive: &Archive,
+    verified: &PmidSet,
+    repaired: &mut Repaired,
+) -> Result<(), VerifyError> {
     let mut after = None;
     loop {
         let page = records::page(db, after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(lost) };
+        let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.pmid);
         let mut reads = Vec::new();
         for pointer in page.iter().filter(|pointer| !verified.contains(pointer.pmid)) {
@@ -170,9 +204,24 @@ async fn mark_lost(db: &PgPool, archive: &Archive, verified: &PmidSet) -> Result
             match read {
                 Ok(_) => {}
                 Err(ReadError::Damaged { .. } | ReadError::Store(StoreError::NotFound(_))) => {
+                    // Its objects may have been read by a repair that was stopped, before this one was damaged.
+                    let key = archive.layout().record_at(pointer.pmid, &pointer.s3_uri);
+                    let versions = archive.store().versions(&key).await?;
+                    let record = read_record(archive, &key, &versions, pointer.pmid).await?;
+                    if record.is_unreadable {
+                        continue;
+                    }
+                    if record.found.pointer().is_some() {
+                        let mut tx = db::begin(db).await?;
+                        repaired.add(records::restore(&mut tx, Some(pointer), &record.found).await?);
+                        tx.commit().await.map_err(DbError::from)?;
+                        continue;
+                    }
                     records::mark_lost(db, pointer.pmid, &pointer.s3_uri).await?;
-                    lost += 1;
+                    repaired.lost += 1;
                 }
+                // Named by the check.
+                Err(ReadError::Store(_)) if is_alone(archive).await => {}
                 Err(ReadError::Store(error)) => return Err(error.into()),
             }
         }

@@ -23,6 +23,12 @@ const MAX_NAME_BYTES: usize = 64;
 
 /// Names what came by its own words for its kind, so that a person sees who sent it; what it holds is not repeated.
 pub fn kind_of(event: &Value) -> String {
+    // SQS, SNS, S3, Kinesis and DynamoDB send lists, each of whose records says what it is.
+    if let Some(record) = ["Records", "records"].iter().find_map(|list| event.get(*list)?.as_array()?.first())
+        && (record.get("eventSource").is_some() || record.get("EventSource").is_some())
+    {
+        return kind_of(record);
+    }
     let Value::Object(fields) = event else {
         return match event {
             Value::Null => "null".to_owned(),
@@ -75,6 +81,9 @@ mod tests {
             (json!([1]), "a list"),
             (json!({ "eventSource": "aws:s3", "s3": { "object": "hunter2" } }), "an event of aws:s3"),
             (json!({ "EventSource": "aws:sns" }), "an event of aws:sns"),
+            (json!({ "Records": [{ "EventSource": "aws:sns" }] }), "an event of aws:sns"),
+            (json!({ "Records": [{ "eventSource": "aws:s3" }, 1] }), "an event of aws:s3"),
+            (json!({ "Records": [{ "Records": [] }] }), "records without a source"),
             (
                 json!({ "source": "aws.events", "detail-type": "Scheduled Event" }),
                 "an event of aws.events (Scheduled Event)",

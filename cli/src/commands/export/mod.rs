@@ -10,6 +10,7 @@ mod sink;
 
 use serde_json::json;
 use shared::checkpoints;
+use shared::records::first_event;
 use shared::words::crash;
 
 use crate::args::Export;
@@ -23,7 +24,9 @@ use sink::{Plan, Progress, Sink};
 pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, Failure> {
     let now = checkpoints::now(session.db()).await?.last_seq;
     let selection = Selection::of(session, args, now).await?;
-    let plan = Plan { format: args.format, selection: selection.description(), seq: selection.seq(now) };
+    let archive = &session.engine.archive;
+    let log = (archive.place(), first_event(session.db()).await?);
+    let plan = Plan { format: args.format, selection: selection.description(), seq: selection.seq(now), log };
     let failed = |error: &std::io::Error| sink::failed(args.out.as_deref(), error);
     let (mut sink, plan, mut progress) = Sink::open(args.out.as_deref(), plan, args.restart)?;
     while let Some(page) = selection.page(session.db(), plan.seq, &progress.cursor).await? {

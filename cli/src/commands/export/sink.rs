@@ -28,6 +28,9 @@ pub struct Plan {
     pub selection: String,
     /// The event whose state is written.
     pub seq: i64,
+    /// Where the archive is, and the number of the first event of its log: a log that was rebuilt is another one.
+    #[serde(default)]
+    pub log: (String, i64),
 }
 
 /// How far an export is.
@@ -97,8 +100,8 @@ impl Sink {
         let saved: Option<Saved> = read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let length = file.metadata().map_err(|error| cannot_write(&error))?.len();
         let resumed = saved.filter(|saved| {
-            let Plan { format, selection, .. } = &saved.plan;
-            !restart && (format, selection) == (&plan.format, &plan.selection) && saved.progress.bytes <= length
+            let is_same = Plan { seq: plan.seq, ..saved.plan.clone() } == plan;
+            !restart && is_same && saved.progress.bytes <= length
         });
         let (plan, progress) = match resumed {
             Some(Saved { plan, progress }) => {
@@ -136,7 +139,14 @@ impl Sink {
     }
 
     /// Gives a complete file its name.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(mut self) -> Result<(), Failure> {
+        // A compressed file without any record is one of its format, too.
+        if let Self::File(unfinished) = &mut self {
+            let length = unfinished.file.stream_position().map_err(|error| failed(Some(&unfinished.path), &error))?;
+            if length == 0 {
+                self.frame()?.finish()?;
+            }
+        }
         let Self::File(Unfinished { file, path, data, state, .. }) = self else { return Ok(()) };
         let renamed = file.sync_all().and_then(|()| fs::rename(&data, &path));
         renamed.map_err(|error| failed(Some(&path), &error))?;

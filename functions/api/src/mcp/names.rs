@@ -27,14 +27,22 @@ pub fn flat_names(tools: &[Tool], text: &str) -> String {
     flat
 }
 
-/// A result without addresses of files of this machine: another one cannot open them.
+/// Fields of results that hold the address of an object.
+const ADDRESSES: [&str; 4] = ["manifest", "result_ref", "s3_uri", "uri"];
+
+/// A result without addresses of files of this machine, which another one cannot open. What other fields hold is the
+/// caller's or a record's text, whatever it begins with.
 pub fn without_local_addresses(value: Value) -> Value {
     match value {
-        Value::String(text) if text.starts_with("file:") => Value::Null,
-        Value::Array(items) => items.into_iter().map(without_local_addresses).filter(|item| !item.is_null()).collect(),
-        Value::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (name, without_local_addresses(value))).collect()
-        }
+        Value::Array(items) => items.into_iter().map(without_local_addresses).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| {
+                let is_local = value.as_str().is_some_and(|text| text.starts_with("file:"));
+                let hidden = is_local && ADDRESSES.contains(&name.as_str());
+                (name, if hidden { Value::Null } else { without_local_addresses(value) })
+            })
+            .collect(),
         other => other,
     }
 }
@@ -64,8 +72,14 @@ mod tests {
 
     #[test]
     fn only_addresses_of_this_machine_are_left_out() {
-        let result = json!({ "manifest": "file:///srv/a.json", "more": [{ "uri": "s3://bucket/key" }, "file:///b"] });
-        let told = json!({ "manifest": null, "more": [{ "uri": "s3://bucket/key" }] });
+        let result = json!({
+            "manifest": "file:///srv/a.json", "message": "file: a text", "name": "file:///b",
+            "more": [{ "uri": "s3://bucket/key" }, { "s3_uri": "file:///c" }, "file:///b"],
+        });
+        let told = json!({
+            "manifest": null, "message": "file: a text", "name": "file:///b",
+            "more": [{ "uri": "s3://bucket/key" }, { "s3_uri": null }, "file:///b"],
+        });
         assert_eq!(without_local_addresses(result), told);
     }
 }

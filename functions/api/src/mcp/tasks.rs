@@ -5,8 +5,8 @@ use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, DetailedTask, GetTaskResult, JsonObject, Task, TaskPayload, TaskStatus};
 use serde_json::{Value, json};
 use shared::jobs::{self, Job, JobState};
-use shared::tools::ToolError;
 use shared::tools::readable::markdown;
+use shared::tools::{ToolError, told};
 use shared::words::{ErrorCode, JobId};
 
 use super::caller::Caller;
@@ -90,7 +90,9 @@ async fn find(api: &Api, task_id: &str, caller: &Caller) -> Result<Job, ErrorDat
 
 /// Why a job failed.
 fn failure(job: &Job) -> Failure {
-    let said = |name: &str| job.error.as_ref().map_or(Value::Null, |error| error[name].clone());
+    let error = job.error.clone().unwrap_or(Value::Null);
+    let error = told(error.clone(), &error["error_code"]);
+    let said = |name: &str| error[name].clone();
     let code = serde_json::from_value(said("error_code")).unwrap_or(ErrorCode::Internal);
     let message = said("message").as_str().unwrap_or("the job failed").to_owned();
     Failure::new(code, message).of_tool(&job.tool)

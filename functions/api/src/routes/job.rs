@@ -1,5 +1,6 @@
 //! One job: looked at, waited for, cancelled, done again.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::extract::{Path, RawQuery, State};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::ingest;
 use shared::jobs::{self, Job, LogLine};
-use shared::tools::{ToolError, view};
+use shared::tools::{ToolError, told, view};
 use shared::words::{ErrorCode, JobId};
 
 use super::jobs::{check_key, key_of, submitted};
@@ -92,6 +93,11 @@ pub async fn cancel(State(api): State<Api>, Path(job): Path<String>) -> Result<J
     Ok(Json(run(&api, known(&api, "job.cancel")?, params, "").await?))
 }
 
+/// The schema of [`Retry`].
+static RETRY: LazyLock<Value> = LazyLock::new(
+    || json!({ "additionalProperties": false, "properties": { "idempotency_key": { "type": "string" } } }),
+);
+
 /// What a retry may say; nothing at all is fine.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,7 +116,7 @@ pub async fn retry(
     OptionalBody(body): OptionalBody,
 ) -> Result<Response, Failure> {
     let retry: Retry = match body {
-        Some(body) => body.parse()?,
+        Some(body) => body.read(&RETRY)?,
         None => Retry::default(),
     };
     let idempotency_key = check_key(key_of(&headers, retry.idempotency_key)?)?;
@@ -191,14 +197,19 @@ pub async fn logs(
     let job = one(&api, &job).await?.job_id();
     let db = &api.toolbox.engine.db;
     let (listed, total) = tokio::try_join!(jobs::logs_after(db, job, after, limit + 1), jobs::logs_count(db, job))?;
-    let (logs, next_cursor) = query::page(listed, limit, |last| last.id.to_string());
+    let (mut logs, next_cursor) = query::page(listed, limit, |last| last.id.to_string());
+    for line in &mut logs {
+        let message = told(json!({ "message": line.message }), &line.fields["error_code"]);
+        message["message"].as_str().unwrap_or_default().clone_into(&mut line.message);
+    }
     Ok(Json(LogPage { logs, next_cursor, total }))
 }
 
 fn paging(query: Option<&str>) -> Result<(i64, i64), Failure> {
     let mut query = Query::read(query);
     let limit = query.number("limit", 100, 1, 1000);
-    let after = query.number("cursor", 0, 0, i64::MAX);
+    let cursor = |text: &str| text.parse().ok().filter(|after| *after >= 0);
+    let after = query.parsed("cursor", "is not one that a listing gave", cursor).unwrap_or(0);
     query.end()?;
     Ok((limit, after))
 }

@@ -1,5 +1,7 @@
 //! Jobs: submitted, and listed.
 
+use std::sync::LazyLock;
+
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::jobs::{self, Filter, JobState};
-use shared::tools::{Asked, FieldError, JobView, Kind, ToolError, view};
+use shared::tools::{Asked, JobView, Kind, ToolError, view};
 use shared::words::JobId;
 
 use crate::Api;
@@ -25,6 +27,21 @@ const LOOK_AFTER_SECS: u64 = 1;
 
 /// The longest idempotency key.
 const MAX_KEY_CHARS: usize = 255;
+
+/// The schema of [`NewJob`].
+static NEW_JOB: LazyLock<Value> = LazyLock::new(|| {
+    json!({
+        "additionalProperties": false,
+        "required": ["tool"],
+        "properties": {
+            "tool": { "type": "string" },
+            "params": { "type": "object" },
+            "idempotency_key": { "type": "string" },
+            "ttl_hours": { "type": "integer", "minimum": 1, "maximum": 168 },
+            "priority": { "type": "integer", "minimum": 0, "maximum": 10 },
+        },
+    })
+});
 
 /// A submission.
 #[derive(Debug, Deserialize)]
@@ -84,22 +101,13 @@ pub async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let new: NewJob = body.parse()?;
+    let new: NewJob = body.read(&NEW_JOB)?;
     let tool = call::known(&api, &new.tool)?;
     if tool.kind() == Kind::Fast {
         let reason = "answers at once and makes no job: POST it to /v1/mcp/invoke";
         return Err(Failure::from(ToolError::of_field("tool", reason)).of_tool(tool.name));
     }
-    let mut faults = Vec::new();
     let ttl_hours = new.ttl_hours.unwrap_or(api.toolbox.ttl_hours);
-    for (name, value, min, max) in [("ttl_hours", ttl_hours, 1, 168), ("priority", new.priority, 0, 10)] {
-        if !(min..=max).contains(&value) {
-            faults.push(FieldError { pointer: format!("/{name}"), reason: format!("must be {min} to {max}") });
-        }
-    }
-    if !faults.is_empty() {
-        return Err(ToolError::invalid(faults).into());
-    }
     let idempotency_key = check_key(key_of(&headers, new.idempotency_key)?)?;
     let asked = Asked { idempotency_key, principal, priority: new.priority, ttl_hours, trace_id };
     Ok(submitted(&call::submit(&api, tool, new.params, asked, "/params").await?))

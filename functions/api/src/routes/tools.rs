@@ -1,14 +1,17 @@
 //! Tools: listed, and called.
 
+use std::sync::LazyLock;
+
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::tools::{Action, Asked, Kind};
 
-use super::jobs::{check_key, none, submitted};
+use super::jobs::{check_key, key_of, none, submitted};
 use crate::Api;
 use crate::auth::Principal;
 use crate::body::Body;
@@ -66,6 +69,19 @@ pub async fn list(State(api): State<Api>) -> Json<ToolList> {
     Json(ToolList { tools: tools.collect() })
 }
 
+/// The schema of [`Call`].
+static CALL: LazyLock<Value> = LazyLock::new(|| {
+    json!({
+        "additionalProperties": false,
+        "required": ["tool"],
+        "properties": {
+            "tool": { "type": "string" },
+            "params": { "type": "object" },
+            "idempotency_key": { "type": "string" },
+        },
+    })
+});
+
 /// A call.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,13 +98,15 @@ pub async fn invoke(
     State(api): State<Api>,
     Extension(TraceId(trace_id)): Extension<TraceId>,
     Extension(Principal(principal)): Extension<Principal>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let call: Call = body.parse()?;
+    let call: Call = body.read(&CALL)?;
     let tool = known(&api, &call.tool)?;
     let params = call.params;
+    let idempotency_key = key_of(&headers, call.idempotency_key)?;
     match &tool.action {
-        Action::Run(_) if call.idempotency_key.is_some() => Err(Failure::from(shared::tools::ToolError::of_field(
+        Action::Run(_) if idempotency_key.is_some() => Err(Failure::from(shared::tools::ToolError::of_field(
             "idempotency_key",
             "is for tools that become jobs; this one answers at once",
         ))
@@ -99,7 +117,7 @@ pub async fn invoke(
         }
         Action::Submit(_) => {
             let asked = Asked {
-                idempotency_key: check_key(call.idempotency_key)?,
+                idempotency_key: check_key(idempotency_key)?,
                 principal,
                 priority: 0,
                 ttl_hours: api.toolbox.ttl_hours,

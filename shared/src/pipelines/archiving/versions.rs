@@ -3,11 +3,13 @@
 //! Few records have versions, so each is decided and stored alone. The object under the record's key is always that of
 //! its pointer: what is stored for another version is followed by the pointer's own envelope.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
 use super::prepare::is_same_record;
 use crate::archive::codec::Encoder;
-use crate::archive::{Compression, Draft, ETag, Key, ReadError, Source, StoreError, envelope};
+use crate::archive::{Compression, Draft, ETag, Key, ReadError, Source, StoreError, VersionId, envelope, uri};
 use crate::ingest::{Batch, Engine, UnitError};
 use crate::pubmed::is_retracted;
 use crate::records::{self, Accepted, Advance, Pointer, VersionChange, VersionEvent, VersionState, Versions};
@@ -140,7 +142,11 @@ async fn current(engine: &Engine, pmid: Pmid, pointer: Option<&Pointer>, arrivin
     if pointer.order.version > 1 || arriving > 1 {
         let key = engine.archive.layout().record_at(pmid, &pointer.s3_uri);
         let mut found: Vec<VersionState> = Vec::new();
-        for version in engine.archive.store().versions(&key).await?.iter().rev() {
+        // An object that no transaction accepted is not held: a killed attempt stored it, and the next one adopts it.
+        let events = records::events(&engine.db, pmid).await?;
+        let accepted: HashSet<VersionId> = events.iter().filter_map(|event| uri::version_of(&event.s3_uri)).collect();
+        let stored = engine.archive.store().versions(&key).await?;
+        for version in stored.iter().rev().filter(|version| accepted.contains(version)) {
             match engine.archive.envelope_at(&key, Some(version)).await {
                 Ok((envelope, at)) => found.push(VersionState {
                     s3_uri: engine.archive.uri(&key, &at.version),

@@ -18,7 +18,7 @@ pub use export::{continue_trace, keep_exporting, send_spans};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Standard error: standard output is for results. Written by a thread of its own, so that a reader that stopped
-    /// reading stops nothing else; what it leaves unread beyond [`UNREAD_LINES`] is dropped.
+    /// reading stops nothing else; what it leaves unread beyond eight thousand lines is dropped.
     Stderr,
     /// Standard output: a function has no other. Written at once, because a function is frozen between requests.
     Stdout,
