@@ -188,6 +188,7 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
         "/v1/mcp/tools": { "get": { "operationId": "list_tools", "summary": "Every tool with its schemas",
             "responses": answers(&[(200, "The tools.", schemas.of::<tools::ToolList>())], &[]) } },
         "/v1/mcp/invoke": { "post": { "operationId": "invoke_tool", "summary": "Call a tool",
+            "parameters": [&idempotency_key],
             "requestBody": body(&every, "Call", |kind| match kind {
                 Kind::Job => json!({ "idempotency_key": key }),
                 Kind::Fast => json!({}),

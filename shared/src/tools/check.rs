@@ -7,7 +7,7 @@ use super::normal::{Kind, choices, is_required, kind, of_present};
 use super::params::escape;
 
 /// More faults than this are not listed.
-const MAX_FAULTS: usize = 20;
+pub(super) const MAX_FAULTS: usize = 20;
 
 /// An id, as an example in messages.
 pub const AN_ID: &str = "must be a job id like 01907f3c-5d6e-7a8b-9c0d-1e2f3a4b5c6d";

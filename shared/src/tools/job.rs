@@ -113,6 +113,24 @@ pub fn told(mut error: Value, error_code: &Value) -> Value {
     error
 }
 
+/// Progress, which may say what the job waits for.
+fn without_paths_of_waiting(mut progress: Value) -> Value {
+    if let Some(Value::String(waiting)) = progress.get_mut("waiting") {
+        *waiting = without_paths(waiting);
+    }
+    progress
+}
+
+/// A text without the paths in it: a caller elsewhere has no use for them.
+fn without_paths(text: &str) -> String {
+    let word = |word: &str| {
+        let path = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
+        let is_path = path.starts_with('/') && path.matches('/').count() > 1;
+        if is_path { word.replace(path, "…") } else { word.to_owned() }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// A job as it is shown: with the first items of long lists, and an error in words for anyone.
 pub fn view(standing: Standing) -> JobView {
     let Standing { job, position_in_queue, estimated_duration_secs } = standing;
@@ -123,7 +141,7 @@ pub fn view(standing: Standing) -> JobView {
         tool: job.tool,
         params: shortened(job.params),
         state: job.state,
-        progress: job.progress,
+        progress: without_paths_of_waiting(job.progress),
         result: job.result.map(shortened),
         result_ref: job.result_ref,
         error: job.error.map(|error| {
@@ -205,5 +223,28 @@ impl FastTool for JobCancel {
             }
         }
         Ok(CancelOutput { job_id: params.job_id, state, cancelled: cancelled.cancelled })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_job_waits_for_is_told_without_paths() {
+        for (text, told) in [
+            ("creating /srv/a/b.zst: no space left (os error 28)", "creating …: no space left (os error 28)"),
+            ("NCBI answers 502 and/or nothing at /x", "NCBI answers 502 and/or nothing at /x"),
+            ("opening '/srv/a/b'", "opening '…'"),
+        ] {
+            assert_eq!(without_paths(text), told);
+        }
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        let shown = shortened(json!({ "pmids": vec![1; 103], "few": [1], "text": "x" }));
+        assert_eq!((shown["pmids"].as_array().map(Vec::len), &shown["omitted"]), (Some(100), &json!({ "pmids": 3 })));
+        assert_eq!(shortened(json!({ "few": [1] })), json!({ "few": [1] }));
     }
 }

@@ -4,6 +4,8 @@
 //! JSON ─▶ names (aliases) ─▶ types of the schema (`normal`) ─▶ faults by the schema (`check`) ─▶ the tool's type
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
@@ -17,7 +19,37 @@ pub type Aliases = &'static [(&'static str, &'static str)];
 
 /// Reads the parameters of a tool: understood where their meaning is plain, and every fault told at once.
 pub fn read<T: DeserializeOwned>(schema: &Value, aliases: Aliases, params: Value) -> Result<T, ToolError> {
-    parse(&understood(schema, aliases, params)?)
+    let params = understood(schema, aliases, params)?;
+    parse(&params).map_err(|first| with_other_items::<T>(params, first))
+}
+
+/// The faults of all items of a list, where the first is one of an item: that is taken out, and the rest read again.
+fn with_other_items<T: DeserializeOwned>(mut params: Value, first: ToolError) -> ToolError {
+    let mut taken: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    let mut faults = Vec::new();
+    let mut next = Some(first.clone());
+    while let Some(FieldError { pointer, reason }) = next.and_then(|error| error.fields.into_iter().next()) {
+        let item = pointer.rsplit_once('/').and_then(|(list, n)| Some((list.to_owned(), n.parse::<usize>().ok()?)));
+        let items = item.as_ref().and_then(|(list, _)| params.pointer_mut(list)?.as_array_mut());
+        let (Some((list, n)), Some(items)) = (item, items.filter(|items| !items.is_empty())) else {
+            // A list that is too short now was not before.
+            if !taken.contains_key(&pointer) {
+                faults.push(FieldError { pointer, reason });
+            }
+            break;
+        };
+        items.remove(n);
+        let before = taken.entry(list.clone()).or_default();
+        // Where it stood before others were taken out.
+        let n = before.iter().fold(n, |n, one| if *one <= n { n + 1 } else { n });
+        before.insert(n);
+        faults.push(FieldError { pointer: format!("{list}/{n}"), reason });
+        if faults.len() >= check::MAX_FAULTS {
+            break;
+        }
+        next = parse::<T>(&params).err();
+    }
+    if faults.len() > 1 { ToolError::invalid(faults) } else { first }
 }
 
 /// Parameters under their own names, in the types of the schema and within its bounds.
@@ -172,5 +204,21 @@ mod tests {
         assert_eq!(fault(&json!({"term": "a", "x": {"y": ["\u{0}"]}})).0, "/x/y/0");
         assert_eq!(fault(&json!([1])).0, "");
         assert_eq!(fault(&json!(null)).0, "");
+    }
+
+    #[test]
+    fn every_item_that_is_wrong_is_named() {
+        #[derive(Debug, Deserialize)]
+        struct Params {
+            #[allow(dead_code, reason = "only read by the parser")]
+            limits: Vec<std::num::NonZeroU8>,
+        }
+        let places = |limits: Value| -> Vec<String> {
+            let error = read::<Params>(&json!({}), &[], json!({ "limits": limits })).expect_err("refused");
+            error.fields.into_iter().map(|fault| fault.pointer).collect()
+        };
+        assert_eq!(places(json!([1, "x", 2, 0, 300, 7])), ["/limits/1", "/limits/3", "/limits/4"]);
+        assert_eq!(places(json!(["x"])), ["/limits/0"]);
+        assert_eq!(places(json!(["x", "y", 1, "z"])), ["/limits/0", "/limits/1", "/limits/3"]);
     }
 }
