@@ -421,11 +421,6 @@ async fn silences(count: usize, seed: u64) -> (Vec<Duration>, Arc<Seen>, usize) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_connections_fall_silent_under_load() {
-    let count = number("BIO_MCP_SILENCES", 1);
-    // Silences cost time and little else: several archives wait at once.
-    let lanes = count.min(5);
-    let runs = (0..lanes).map(|lane| silences((count + lane) / lanes, 100 + lane as u64));
-    for (lane, (times, seen, retried)) in futures_util::future::join_all(runs).await.into_iter().enumerate() {
-        summary(&format!("silences of archive {lane}"), times, &seen, retried);
-    }
+    let (times, seen, retried) = silences(number("BIO_MCP_SILENCES", 1), 100).await;
+    summary("silences", times, &seen, retried);
 }
