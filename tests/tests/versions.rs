@@ -542,7 +542,7 @@ async fn an_object_that_cannot_be_read_is_named_and_everything_else_is_checked()
     let archive = Archive::new().await;
     let records = [record(1, 1, "2026-01-01", "one"), record(2, 1, "2026-01-01", "two")];
     archive.ingest(&file(archive.dir.path(), "pubmed26n0001.xml", &records, &[]));
-    // A folder in its place cannot be read, whoever asks.
+    // A directory in its place cannot be read as a file, not even by root.
     std::fs::remove_file(object(&archive, 1)).expect("removed");
     std::fs::create_dir(object(&archive, 1)).expect("made");
     for arguments in [&["--output", "json", "verify"][..], &["--output", "json", "verify", "--repair"]] {
