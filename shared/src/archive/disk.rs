@@ -57,7 +57,7 @@ impl DiskStore {
     }
 
     /// Removes temporary files that a killed process left; answers how many. Only safe while
-    /// nobody writes.
+    /// nothing is written.
     pub fn remove_temporary_files(&self) -> Result<u64, StoreError> {
         fn sweep(dir: &Path, removed: &mut u64) -> Result<(), StoreError> {
             for entry in read_dir(dir)? {

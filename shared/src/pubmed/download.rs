@@ -1,4 +1,4 @@
-//! Bulk files from NCBI's server, checked against their `.md5` file before anybody reads them.
+//! Bulk files from NCBI's server, checked against their `.md5` file before they are read.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
