@@ -56,6 +56,7 @@ locals {
       BIO_MCP_OIDC_ISSUER            = try(var.oidc.issuer, null)
       BIO_MCP_OIDC_AUDIENCE          = try(var.oidc.audience, null)
       BIO_MCP_OIDC_CLIENT_IDS        = try(var.oidc.client_id, null)
+      BIO_MCP_OIDC_ROLES             = try(join(",", var.oidc.roles), null)
     }
   }
 }

@@ -110,11 +110,12 @@ variable "auth_tokens_secret_arn" {
 }
 
 variable "oidc" {
-  description = "An OpenID Connect issuer whose tokens are let in; jwt_authorizer: API Gateway checks them too (RSA only); client_id: the client whose tokens without aud are let in, as access tokens of Amazon Cognito are"
+  description = "An OpenID Connect issuer whose tokens are let in; roles: which of their claims give which role, each as read|submit|admin:claim=value; jwt_authorizer: API Gateway checks them too (RSA only); client_id: the client whose tokens without aud are let in, as access tokens of Amazon Cognito are"
   type = object({
     issuer         = string
     audience       = optional(string)
     client_id      = optional(string)
+    roles          = list(string)
     jwt_authorizer = optional(bool, false)
   })
   default = null
@@ -122,6 +123,11 @@ variable "oidc" {
   validation {
     condition     = var.oidc == null || try(var.oidc.audience, null) != null || try(var.oidc.client_id, null) != null
     error_message = "oidc needs audience or client_id."
+  }
+
+  validation {
+    condition     = var.oidc == null || (length(try(var.oidc.roles, [])) > 0 && alltrue([for rule in try(var.oidc.roles, []) : can(regex("^(read|submit|admin):[^=,]+=[^,]+$", rule))]))
+    error_message = "oidc.roles needs at least one rule such as \"submit:scope=archive.submit\"."
   }
 }
 

@@ -8,7 +8,7 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use shared::words::Pmid;
+use shared::words::{Pmid, Role};
 
 pub use jobs::{Jobs, Quarantine, Work};
 pub use reading::{Export, ExportFormat, Get, MarkupArg, Parse};
@@ -75,6 +75,21 @@ pub enum Token {
         /// Stands for who has it in jobs
         #[arg(long)]
         name: Option<String>,
+        /// What it may do: read (fast tools), submit (also jobs and own checkpoints) or admin
+        #[arg(long, default_value = "submit", value_parser = values::parse_role)]
+        role: Role,
+    },
+}
+
+/// What to do with deleted checkpoints.
+#[derive(Debug, Subcommand)]
+pub enum Checkpoints {
+    /// List checkpoints that were deleted in the last thirty days
+    Deleted,
+    /// Restore a deleted checkpoint
+    Restore {
+        /// Its id
+        checkpoint_id: String,
     },
 }
 
@@ -116,6 +131,9 @@ pub enum Command {
     /// Queries that `up` syncs by themselves
     #[command(subcommand)]
     Topics(Topics),
+    /// Deleted checkpoints, which can be restored for thirty days
+    #[command(subcommand)]
+    Checkpoints(Checkpoints),
     /// Print the typed records of PubMed files as JSON, one a line; needs no archive
     ///
     /// A file that cannot be read to its end is named on standard error, the others are read all the

@@ -185,7 +185,7 @@ impl From<BindError> for Failure {
     fn from(error: BindError) -> Self {
         match error {
             BindError::Db(error) => error.into(),
-            other @ BindError::OtherQuery { .. } => Self::usage(other.to_string()),
+            other => Self::usage(other.to_string()),
         }
     }
 }
@@ -231,7 +231,7 @@ impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Db(error) => error.into(),
-            SubmitError::TooManyJobs(_) => {
+            SubmitError::TooManyJobs(_) | SubmitError::TooManyOfPrincipal(_) | SubmitError::DailyRecords { .. } => {
                 Self::new(Exit::Unavailable, ErrorCode::RateLimitExceeded, error.to_string())
             }
             SubmitError::IdempotencyConflict => {

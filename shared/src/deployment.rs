@@ -156,7 +156,12 @@ fn renew(config: &Config) -> Option<db::Renew> {
 
 /// Limits on submissions.
 pub fn limits(config: &Config) -> Limits {
-    Limits { max_queued_jobs: config.max_queued_jobs, job_timeout_secs: config.job_timeout.as_secs_f64() }
+    Limits {
+        max_queued_jobs: config.max_queued_jobs,
+        principal_queued_jobs: config.principal_queued_jobs,
+        principal_daily_records: Some(config.principal_daily_records).filter(|limit| *limit > 0),
+        job_timeout_secs: config.job_timeout.as_secs_f64(),
+    }
 }
 
 /// NCBI at the pace of all who share the table, or the database.

@@ -122,7 +122,7 @@ run "an_issuer_at_the_gateway" {
   command = plan
   variables {
     auth_tokens_secret_arn = null
-    oidc                   = { issuer = "https://login.example.org/", audience = "bio-mcp", jwt_authorizer = true }
+    oidc                   = { issuer = "https://login.example.org/", audience = "bio-mcp", roles = ["submit:scope=bio-mcp.submit"], jwt_authorizer = true }
   }
 
   assert {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::ingest::{Batch, Engine, Lease, Line, NewUnit, Pipeline, Plan, Settings, UnitContext, UnitError};
 use shared::jobs::{self, FirstUnit, Limits, Submission};
 use shared::records::Accepted;
-use shared::words::{FileRank, JobId, Outcome, Pmid, RecordOrder, Sha256};
+use shared::words::{FileRank, JobId, Outcome, Pmid, Principal, RecordOrder, Role, Sha256};
 
 /// The tool.
 pub const TOOL: &str = "test.count";
@@ -115,14 +115,15 @@ pub async fn submit(engine: &Engine, first: u32, units: u32, batches: u32) -> Jo
         tool: TOOL.into(),
         params: json!({ "first": first, "units": units, "batches": batches }),
         idempotency_key: None,
-        principal: "test".into(),
+        principal: Principal { name: "test".into(), role: Role::Admin },
         priority: 0,
         ttl_hours: 24,
         trace_id: "t".into(),
         parent_job_id: None,
         query_key: None,
+        records_at_most: None,
         first_unit: FirstUnit { phase: "count".into(), required_hostname: None },
     };
-    let limits = Limits { max_queued_jobs: 1_000_000, job_timeout_secs: 3600.0 };
+    let limits = Limits::without_quotas(1_000_000, 3600.0);
     jobs::submit(&engine.db, &submission, limits).await.expect("submitted").job().job_id()
 }

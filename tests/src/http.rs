@@ -23,6 +23,8 @@ pub struct Server {
     /// What is behind it.
     pub engine: Engine,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
+    /// Sent with every request.
+    token: Option<&'static str>,
     http: reqwest::Client,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -57,6 +59,10 @@ impl Answer {
         (self.status.as_u16(), body["error_code"].as_str().unwrap_or_default())
     }
 }
+
+/// The setting by which a server knows the token `admin` of an admin.
+pub const ADMIN: (&str, &str) =
+    ("BIO_MCP_AUTH_TOKENS", "tests:admin=8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918");
 
 /// The settings of a server without any in the environment, with changes.
 pub fn settings(more: &[(&str, &str)]) -> HttpSettings {
@@ -117,7 +123,14 @@ impl Server {
         };
         let served = serve(api, listener, Box::pin(stopped));
         let serving = tokio::spawn(async move { served.await.expect("serves") });
-        Self { url, engine, stop: Some(stop), http: reqwest::Client::new(), tasks: vec![serving] }
+        Self { url, engine, stop: Some(stop), token: None, http: reqwest::Client::new(), tasks: vec![serving] }
+    }
+
+    /// Its requests are of an admin from now on; the server has to know [`ADMIN`].
+    #[must_use]
+    pub fn as_admin(mut self) -> Self {
+        self.token = Some("admin");
+        self
     }
 
     /// Lets a worker of this process run what is submitted.
@@ -134,7 +147,11 @@ impl Server {
     /// A request.
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        self.http.request(method, format!("{}{path}", self.url)).timeout(Duration::from_secs(60))
+        let request = self.http.request(method, format!("{}{path}", self.url)).timeout(Duration::from_secs(60));
+        match self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     /// Sends a request.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use shared::tools::Tool;
+use shared::words::Role;
 
 use crate::mcp_rules;
 
@@ -71,6 +73,8 @@ pub struct Plan {
     pub target: Value,
     /// The calls.
     pub calls: Vec<Planned>,
+    /// The role of the client: it is shown the tools that it may call.
+    pub role: Role,
 }
 
 impl Plan {
@@ -90,7 +94,7 @@ impl Plan {
         let lines: Vec<Value> = lines.collect();
         let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).cloned().collect::<Vec<_>>();
         let name = |line: &Value| line["tool"].as_str().unwrap_or_default().to_owned();
-        let mut all: Vec<String> = shared::tools::catalogue().iter().map(shared::tools::Tool::flat_name).collect();
+        let mut all: Vec<String> = tools_of(self.role).map(|tool| tool.flat_name()).collect();
         all.sort();
 
         let listed: BTreeMap<String, Value> = of("listed").iter().map(|line| (name(line), line.clone())).collect();
@@ -124,9 +128,14 @@ impl Plan {
 /// A parameter that no tool has.
 pub const WRONG: &str = "no_such_parameter";
 
-/// One wrong call of every tool: a good one with a parameter that it does not have.
-pub fn wrong_calls() -> impl Iterator<Item = Planned> {
-    shared::tools::catalogue().into_iter().map(|tool| {
+/// The tools that a role may call.
+fn tools_of(role: Role) -> impl Iterator<Item = Tool> {
+    shared::tools::catalogue().into_iter().filter(move |tool| tool.role <= role)
+}
+
+/// One wrong call of every tool that a role may call: a good one with a parameter that it does not have.
+pub fn wrong_calls(role: Role) -> impl Iterator<Item = Planned> {
+    tools_of(role).map(|tool| {
         let mut arguments = good_arguments(tool.name);
         arguments[WRONG] = json!(1);
         (tool.flat_name(), arguments, false)

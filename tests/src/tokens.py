@@ -140,7 +140,21 @@ cognito = {
             "another audience": token(claims(**{**of_client, "aud": "another"})), "an empty audience": odd(claims(**{**of_client, "aud": []})),
             "clients as a list": odd(claims(**{**of_client, "client_id": ["client-1"]})), "an empty client": token(claims(**{**of_client, "client_id": ""}))},
 }
+roles = {
+    "read": token(claims(sub="r", scope="openid archive.read")), "submit": token(claims(sub="s", scp=["x", "archive.submit"])),
+    "admin": token(claims(**{"sub": "a", "cognito:groups": ["staff", "librarians"]})),
+    "highest": token(claims(**{"sub": "h", "scope": "archive.read", "cognito:groups": ["librarians"]})),
+    "of its subject": token(claims(sub="ci-robot")),
+}
+no_role = {
+    "no claim": token(claims()), "part of a scope": token(claims(scope="archive.reader xarchive.read")),
+    "a scope in another claim": token(claims(note="archive.read")), "a group as a word": token(claims(**{"cognito:groups": "staff librarians"})),
+    "a group in a list in a list": token(claims(**{"cognito:groups": [["librarians"]]})), "in capitals": token(claims(scope="ARCHIVE.READ")),
+    "an object": token(claims(scope={"archive.read": True})), "part of a subject": token(claims(sub="ci-robot2")),
+}
+reserved = {name: token(claims(sub=name, scope="archive.read")) for name in ("local", "topics")}
 print(json.dumps({
+    "roles": roles, "no_role": no_role, "reserved": reserved,
     "keys": {"keys": keys}, "good": good, "bad": bad, "cognito": cognito,
     "flood": [token(kid=f"random-{n}") for n in range(200)],
 }))

@@ -59,7 +59,7 @@ async fn too_many_jobs_are_refused_until_some_have_ended() {
     let World { simulator, server } = plain().await;
     let client = client(settings(&simulator));
     let mut server = Server::with(server.engine.clone(), client, &http_settings(&[]), |toolbox| {
-        let limits = shared::jobs::Limits { max_queued_jobs: 2, ..toolbox.limits };
+        let limits = shared::jobs::Limits { max_queued_jobs: 3, ..toolbox.limits };
         shared::tools::Toolbox { limits, ..toolbox }
     })
     .await;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use simulator::{Corpus, Options, Simulator};
 use sqlx::PgPool;
+use tests::http::ADMIN;
 use tests::invariants;
 use tests::program::Archive;
 use tests::random::Random;
@@ -83,6 +84,7 @@ fn environment(upstream: &Simulator) -> Vec<(&'static str, String)> {
         ("BIO_MCP_HEARTBEAT_SECS", "1".to_owned()),
         ("BIO_MCP_STALE_SECS", "4".to_owned()),
         ("BIO_MCP_LOG_LEVEL", "warn".to_owned()),
+        (ADMIN.0, ADMIN.1.to_owned()),
     ]
 }
 
@@ -146,7 +148,7 @@ struct Seen {
 
 /// Asks once; nothing where the server was away or asks to try again. An answer from 500 on has a code.
 async fn ask(http: &reqwest::Client, seen: &Seen, request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
-    let request = request.timeout(RECOVERY).build().expect("a request");
+    let request = request.bearer_auth("admin").timeout(RECOVERY).build().expect("a request");
     seen.requests.fetch_add(1, Ordering::Relaxed);
     let broken = || {
         seen.broken.fetch_add(1, Ordering::Relaxed);

@@ -46,6 +46,7 @@ fn new(id: &str, queries: &[&str]) -> New {
         description: None,
         primary_queries: queries.iter().map(|key| (*key).to_owned()).collect(),
         parent_checkpoint_id: None,
+        principal: "test".to_owned(),
     }
 }
 
@@ -86,7 +87,7 @@ async fn checkpoints_hold_what_was_there_while_others_write() {
     const KEYS: [&str; 3] = ["a", "b", "c"];
     let db = tests::engine::pool(12).await;
     for key in KEYS {
-        syncs::bind(&db, key, key).await.expect("bound");
+        syncs::bind(&db, key, key, "test").await.expect("bound");
     }
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..4_u64 {

@@ -67,7 +67,7 @@ async fn a_watermark_in_the_future_goes_back_to_the_last_good_one_and_nothing_is
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_good_watermark_the_whole_query_is_walked_again() {
     let (_simulator, engine) = corpus(20).await;
-    syncs::bind(&engine.db, "all", "all").await.expect("bound");
+    syncs::bind(&engine.db, "all", "all", "test").await.expect("bound");
     execute(
         &engine.db,
         "update sync_queries set entry_watermark = now() + interval '2 hours', \
@@ -84,7 +84,7 @@ async fn without_a_good_watermark_the_whole_query_is_walked_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_less_than_a_minute_ahead_is_left_alone() {
     let (_simulator, engine) = corpus(1).await;
-    syncs::bind(&engine.db, "all", "all").await.expect("bound");
+    syncs::bind(&engine.db, "all", "all", "test").await.expect("bound");
     execute(
         &engine.db,
         "update sync_queries set entry_watermark = now() + interval '50 s', modification_watermark = now()",
@@ -111,7 +111,7 @@ async fn a_run_planned_by_a_clock_that_was_ahead_moves_no_watermark() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_in_the_future_does_not_stop_its_topic() {
     let (_simulator, engine) = corpus(1).await;
-    syncs::bind(&engine.db, "all", "all").await.expect("bound");
+    syncs::bind(&engine.db, "all", "all", "test").await.expect("bound");
     syncs::add_topic(&engine.db, "all", 1_000_000_000, 0).await.expect("added");
     execute(&engine.db, "update sync_topics set last_slot_at = now() + interval '1 year'").await;
     assert_eq!(submit_due(&engine, LIMITS, 24).await.expect("ticks").len(), 1);
@@ -123,7 +123,7 @@ async fn a_slot_in_the_future_does_not_stop_its_topic() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_in_the_future_does_not_put_off_the_next_try_for_ever() {
     let (_simulator, engine) = corpus(1).await;
-    syncs::bind(&engine.db, "all", "all").await.expect("bound");
+    syncs::bind(&engine.db, "all", "all", "test").await.expect("bound");
     syncs::add_topic(&engine.db, "all", 3600, 0).await.expect("added");
     execute(
         &engine.db,
@@ -327,7 +327,7 @@ async fn of_every_stored_instant_it_is_known_what_one_in_the_future_does() {
         "ingestion_work_units.woken_at",
     ];
     /// Shown to people, or compared with other stored instants only.
-    const NEVER_WAITED_FOR: [&str; 36] = [
+    const NEVER_WAITED_FOR: [&str; 37] = [
         "jobs.cancel_requested_at",
         "jobs.completed_at",
         "jobs.updated_at",
@@ -362,6 +362,7 @@ async fn of_every_stored_instant_it_is_known_what_one_in_the_future_does() {
         "sync_topics.created_at",
         "purges.purged_at",
         "corpus_checkpoints.created_at",
+        "corpus_checkpoints.deleted_at",
         "clock_corrections.was",
         "clock_corrections.set_to",
     ];

@@ -151,7 +151,7 @@ async fn a_job_past_its_deadline_fails_and_one_that_ran_tells_how_long_the_next_
         query_key: None,
         ..Submission::new(counting::TOOL, serde_json::json!({"first": 500, "units": 1, "batches": 1}), "count")
     };
-    let limits = Limits { max_queued_jobs: 10, job_timeout_secs: 0.0 };
+    let limits = Limits::without_quotas(10, 0.0);
     let late = jobs::submit(&engine.db, &submission, limits).await.expect("submitted").standing().clone();
     assert_eq!(late.estimated_duration_secs, Some(90.0));
     assert_eq!(sweep(&engine, None).await.expect("sweeps").overdue, 1);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::ingest::Settings;
 use simulator::{Corpus, Options, Simulator, Spread};
-use tests::http::{Server, settings as http_settings};
+use tests::http::{ADMIN, Server, settings as http_settings};
 use tests::mcp;
 use tests::program::Archive;
 use tests::sync::{client, day, engine, settings, simulator};
@@ -85,6 +85,7 @@ fn steady(value: &Value) -> Value {
         Value::Object(fields) => {
             let fields = fields.iter().map(|(key, value)| {
                 let value = match key.as_str() {
+                    "principal" => json!("<principal>"),
                     "trace_id" | "version" if value.is_string() => json!(format!("<{key}>")),
                     "execution_time_ms" | "duration_ms" | "estimated_duration_secs" | "position_in_queue" => {
                         json!("<n>")
@@ -241,7 +242,7 @@ async fn ncbi() -> Simulator {
 async fn server(ncbi: &Simulator) -> Server {
     let client = client(settings(ncbi));
     let engine = engine(tests::engine::pool(12).await, client.clone(), Settings::default());
-    let mut server = Server::start(engine, client, &http_settings(&[])).await;
+    let mut server = Server::start(engine, client, &http_settings(&[ADMIN])).await.as_admin();
     server.work();
     server
 }

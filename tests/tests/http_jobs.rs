@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::Options;
-use tests::http::{World, plain, sync_of};
+use tests::http::{ADMIN, World, plain, sync_of};
 use tests::invariants;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,7 +185,7 @@ async fn a_request_sent_again_is_not_a_second_one() {
     assert_eq!(server.post("/v1/mcp/invoke", &invoked).await.body["job_id"], json!(unkeyed));
 
     // Fifty at the same moment: one job.
-    let incremental = json!({ "tool": "pubmed.sync.incremental", "params": { "query": "all" }, "priority": 10 });
+    let incremental = json!({ "tool": "pubmed.sync.incremental", "params": { "query": "all" }, "priority": 5 });
     let answers = (0..50).map(|_| server.post("/v1/jobs", &incremental));
     let answers = futures_util::future::join_all(answers).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1, "one made it");
@@ -254,7 +254,8 @@ async fn who_waits_is_answered_when_the_server_stops() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_ingested_by_their_names() {
-    let World { simulator, mut server } = plain().await;
+    let World { simulator, server } = World::new(30, Options::default(), &[ADMIN]).await;
+    let mut server = server.as_admin();
     server.work();
     let archived = server.submit(&sync_of(1000..1003)).await;
     server.ended(&archived).await;

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use shared::ingest::Settings;
+use shared::words::Role;
 use simulator::{Corpus, Options, Simulator, Spread};
 use tests::http::{Server, settings as http_settings, sync_of};
 use tests::mcp_clients::{Plan, WRONG, node, output, python, right_calls, wrong_calls};
@@ -39,8 +40,9 @@ impl World {
     }
 
     fn plan(&self) -> Plan {
-        let calls = right_calls(&self.job_id).into_iter().chain(wrong_calls()).collect();
-        Plan { target: json!({ "url": format!("{}/mcp", self.server.url) }), calls }
+        let role = Role::Submit;
+        let calls = right_calls(&self.job_id).into_iter().chain(wrong_calls(role)).collect();
+        Plan { target: json!({ "url": format!("{}/mcp", self.server.url) }), calls, role }
     }
 }
 
@@ -70,8 +72,9 @@ async fn over_http_and_stdio(client: impl Fn() -> Option<Command>) {
     world.plan().carry_out(first, &[]).await;
     let (_archive, stdio) = program(&world.ncbi).await;
     let ping = ("ping".to_owned(), json!({ "message": "hello" }), true);
-    let calls = std::iter::once(ping).chain(wrong_calls()).collect();
-    Plan { target: json!({ "stdio": stdio }), calls }.carry_out(second, &[]).await;
+    let role = Role::Admin;
+    let calls = std::iter::once(ping).chain(wrong_calls(role)).collect();
+    Plan { target: json!({ "stdio": stdio }), calls, role }.carry_out(second, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 use simulator::Options;
-use tests::http::{Answer, Server, World, plain, sync_of};
+use tests::http::{ADMIN, Answer, Server, World, plain, sync_of};
 use tests::mcp::{answered, request, send};
 use tests::mcp_rules;
 use tests::program::Archive;
@@ -77,10 +77,11 @@ async fn malformed_parameters_of_every_method_are_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_a_tool_is_text_alone() {
-    let world = plain().await;
+    let World { simulator: _ncbi, server } = World::new(5, Options::default(), &[ADMIN]).await;
+    let server = server.as_admin();
     for tool in shared::tools::catalogue() {
         let call = json!({ "name": tool.flat_name(), "arguments": { "no_such_parameter": 1 } });
-        let body = send(&world.server, "tools/call", call, false).await.body;
+        let body = send(&server, "tools/call", call, false).await.body;
         assert!(body["result"].get("structuredContent").is_none(), "{body}");
         let (error, is_error) = answered(&body);
         assert!(is_error && error["error_code"] == "VALIDATION_ERROR", "{}: {error}", tool.name);

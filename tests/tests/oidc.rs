@@ -63,7 +63,10 @@ async fn server_with(issuer: &Issuer, settings_of_oidc: &[(&str, &str)]) -> Serv
     let ncbi = simulator(Corpus::new(day("2026-03-10")), Options::default()).await;
     let client = client(settings(&ncbi));
     let engine = engine(tests::engine::pool(4).await, client.clone(), Settings::default());
-    let more = [&[("BIO_MCP_OIDC_ISSUER", issuer.url.as_str())][..], settings_of_oidc].concat();
+    // Where nothing else is said, every token of the issuer may submit jobs.
+    let all = format!("submit:iss={}", issuer.url);
+    let roles = [("BIO_MCP_OIDC_ISSUER", issuer.url.as_str()), ("BIO_MCP_OIDC_ROLES", all.as_str())];
+    let more = [settings_of_oidc, &roles].concat();
     Server::start(engine, client, &http_settings(&more)).await
 }
 
@@ -209,4 +212,45 @@ async fn a_refusal_names_metadata_that_name_the_issuer() {
     let request = server.request("GET", "/mcp").header("host", "a\"b.example");
     let odd = server.send(request).await;
     assert!(!odd.header("www-authenticate").unwrap_or("Bearer").contains("a\"b"), "what Host says is not repeated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_has_the_role_of_its_claims_and_without_one_is_refused() {
+    let issuer = Issuer::start().await;
+    let Some(python) = python() else { return };
+    let tokens = tokens(python, &issuer);
+    issuer.publish(StatusCode::OK, &tokens["keys"]);
+    let rules =
+        "read:scope=archive.read, submit:scp=archive.submit, admin:cognito:groups=librarians, submit:sub=ci-robot";
+    let server = server_with(&issuer, &[("BIO_MCP_OIDC_AUDIENCE", AUDIENCE), ("BIO_MCP_OIDC_ROLES", rules)]).await;
+    let call = async |token: &str, tool: &str, params: Value| {
+        let request = server.request("POST", "/v1/mcp/invoke").header("authorization", format!("Bearer {token}"));
+        let body = json!({ "tool": tool, "params": params }).to_string();
+        server.send(request.header("content-type", "application/json").body(body)).await.status.as_u16()
+    };
+    for (name, may_submit, is_admin) in [
+        ("read", false, false),
+        ("submit", true, false),
+        ("of its subject", true, false),
+        ("admin", true, true),
+        ("highest", true, true),
+    ] {
+        let token = tokens["roles"][name].as_str().expect("a token");
+        assert_eq!(call(token, "ping", json!({})).await, 200, "{name}");
+        let made = call(token, "pubmed.sync", json!({ "pmids": ["1"] })).await;
+        assert_eq!(made, if may_submit { 202 } else { 403 }, "{name}");
+        let bulk = call(token, "pubmed.ingest_files", json!({ "files": ["pubmed26n0001.xml.gz"] })).await;
+        assert!(if is_admin { bulk < 300 } else { bulk == 403 }, "{name}: {bulk}");
+    }
+    for (name, token) in tokens["no_role"].as_object().expect("tokens") {
+        let token = token.as_str().expect("a token");
+        let request = server.request("GET", "/v1/mcp/tools").header("authorization", format!("Bearer {token}"));
+        assert_eq!(server.send(request).await.error(), (403, "FORBIDDEN"), "{name}");
+        let ready = server.request("GET", "/readyz").header("authorization", format!("Bearer {token}"));
+        let ready = server.send(ready).await;
+        assert!(ready.body["checks"].is_null(), "{name} is told no more than a stranger: {}", ready.body);
+    }
+    for (name, token) in tokens["reserved"].as_object().expect("tokens") {
+        assert_eq!(status(&server, token.as_str().expect("a token")).await, 401, "{name} is the name of another");
+    }
 }

@@ -13,7 +13,7 @@ use shared::pipelines::pubmed_sync::{
     IncrementalParams, Sources, SubmitSyncError, SyncParams, submit_incremental, submit_sync,
 };
 use shared::pubmed::eutils::Settings as EutilsSettings;
-use shared::words::host;
+use shared::words::{Caller, host};
 use shared::{ingest, pipelines, records, syncs, verify};
 use simulator::{Corpus, Entry, Options, Simulator, Spread};
 use tests::invariants;
@@ -68,11 +68,17 @@ async fn a_retry_does_again_only_what_failed() {
     let params = SyncParams::of_pmids((1000..1010).map(pmid).collect(), None).expect("fine");
     let first = sync(&engine, &params).await;
     simulator.corpus().entry(1004).expect("there").xml = None;
-    let child = ingest::retry(&engine, &first, LIMITS, |s| s).await.expect("submitted").expect("something failed");
+    let child = ingest::retry(&engine, &first, LIMITS, &Caller::command_line(), |s| s)
+        .await
+        .expect("submitted")
+        .expect("something failed");
     assert_eq!(child.job().parent_job_id, Some(first.id));
     let child = finish(&engine, child.job().job_id()).await;
     assert_eq!((number(&child, "requested"), number(&child, "archived")), (1, 1));
-    assert!(ingest::retry(&engine, &child, LIMITS, |s| s).await.expect("asked").is_none(), "nothing failed");
+    assert!(
+        ingest::retry(&engine, &child, LIMITS, &Caller::command_line(), |s| s).await.expect("asked").is_none(),
+        "nothing failed"
+    );
     assert!(ingest::quarantined(&engine.db, None, 10).await.expect("listed").is_empty(), "it came whole");
 }
 
@@ -426,7 +432,7 @@ async fn a_purge_leaves_a_tombstone_and_takes_versions_only_when_told() {
 async fn topics_make_one_job_for_each_slot() {
     let (_simulator, engine) = corpus(5).await;
     let params = of_all(None);
-    syncs::bind(&engine.db, &params.query_key, &params.query).await.expect("bound");
+    syncs::bind(&engine.db, &params.query_key, &params.query, "test").await.expect("bound");
     assert!(syncs::add_topic(&engine.db, "all", 3600, 5).await.expect("added"));
     assert!(!syncs::add_topic(&engine.db, "all", 3600, 5).await.expect("added"), "the same again changes nothing");
     let (one, other) = tokio::join!(
@@ -477,7 +483,7 @@ async fn quiet_years_cost_few_searches() {
     let simulator = simulator(generated, Options::default()).await;
     let engine = engine(tests::engine::pool(4).await, client(settings(&simulator)), Settings::default());
     let params = of_all(None);
-    syncs::bind(&engine.db, &params.query_key, &params.query).await.expect("bound");
+    syncs::bind(&engine.db, &params.query_key, &params.query, "test").await.expect("bound");
     let moved = syncs::set_watermarks_by_hand(&engine.db, "all", at("2016-03-10T05:00:00Z"), "test").await;
     assert!(moved.expect("asked"));
     let job = incremental(&engine, &params, at(NOW)).await;

@@ -26,7 +26,7 @@ async fn quarantined(db: &PgPool) -> Vec<Option<String>> {
 async fn a_limit_counts_what_is_tried_again_too() {
     let (simulator, engine) = corpus(400).await;
     let tenth = |limit| IncrementalParams::new("tenth", Some("tenth"), Some(2), Some(limit)).expect("fine");
-    syncs::bind(&engine.db, "tenth", "tenth").await.expect("bound");
+    syncs::bind(&engine.db, "tenth", "tenth", "test").await.expect("bound");
     // Most of them are none that the query lists: only the list of what failed leads to them.
     sqlx::query(
         "insert into sync_retry (query_key, pmid, reason) \
@@ -169,7 +169,7 @@ async fn a_failed_unit_is_not_treated_as_done() {
     }
     let (worker_id, tools) = (WorkerId::new(), engine.tools());
     let claim = Claim { worker: &worker_id, hostname: "h", tools: &tools, unit: None, job: Some(job) };
-    let mut lease = Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims").expect("a unit");
+    let lease = Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims").expect("a unit");
     lease.start(&engine.db).await.expect("starts");
     lease.fail(&engine, ErrorCode::ArchiveError, "it cannot be stored", false).await.expect("failed");
     worker.run_job(job).await.expect("works");

@@ -20,7 +20,7 @@ async fn with_topic(every_secs: i32) -> (Simulator, Engine) {
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 5, 1, Spread::Even(30));
     let simulator = simulator(corpus, Options::default()).await;
     let engine = engine(tests::engine::pool(6).await, client(settings(&simulator)), Settings::default());
-    syncs::bind(&engine.db, "all", "all").await.expect("bound");
+    syncs::bind(&engine.db, "all", "all", "test").await.expect("bound");
     syncs::add_topic(&engine.db, "all", every_secs, 0).await.expect("added");
     (simulator, engine)
 }

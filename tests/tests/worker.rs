@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use samples::files::write_sample;
 use shared::ingest::{Engine, Pipeline, Plan, Settings, UnitContext, UnitError, Worker, sweep};
 use shared::jobs::{self, JobState, Limits, SubmitError, Submitted};
-use shared::words::JobId;
+use shared::words::{JobId, Principal, Role};
 use tests::counting;
 use tests::faulty_line::FaultyLine;
 use tests::invariants;
@@ -152,15 +152,16 @@ async fn a_key_names_a_job_and_the_queue_has_an_end() {
         tool: counting::TOOL.into(),
         params,
         idempotency_key: key.map(str::to_owned),
-        principal: "test".into(),
+        principal: Principal { name: "test".into(), role: Role::Admin },
         priority: 0,
         ttl_hours: 24,
         trace_id: "t".into(),
         parent_job_id: None,
         query_key: None,
+        records_at_most: None,
         first_unit: jobs::FirstUnit { phase: "count".into(), required_hostname: None },
     };
-    let limits = Limits { max_queued_jobs: 2, job_timeout_secs: 60.0 };
+    let limits = Limits::without_quotas(2, 60.0);
     let submit =
         async |params: serde_json::Value, key| jobs::submit(&engine.db, &submission(params, key), limits).await;
     let first = submit(serde_json::json!({ "a": 1 }), Some("k")).await.expect("submitted");

@@ -95,4 +95,9 @@ pub enum Topics {
         /// Its key
         query_key: String,
     },
+    /// Free a key for another query; its watermarks, members and deleted checkpoints go, archived records stay
+    Unbind {
+        /// The key
+        query_key: String,
+    },
 }

@@ -1,4 +1,6 @@
-//! Times, days and intervals as they are written on the command line.
+//! Times, days, intervals and roles as they are written on the command line.
+
+use shared::words::Role;
 
 pub(super) fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
     let date = || {
@@ -31,4 +33,9 @@ pub(super) fn parse_interval(text: &str) -> Result<i32, String> {
         _ => return Err(bad()),
     };
     number.checked_mul(secs).filter(|secs| *secs >= 60).ok_or_else(bad)
+}
+
+/// A role by its name.
+pub(super) fn parse_role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| "must be read, submit or admin".to_owned())
 }

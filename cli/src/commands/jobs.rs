@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::ingest::{self, finalise, sweep};
 use shared::jobs::{self, Filter, Job, JobState, Standing};
 use shared::pipelines::pubmed_files::TOOL;
-use shared::words::{ErrorCode, JobId};
+use shared::words::{Caller, ErrorCode, JobId};
 
 use super::work::{announce, detached, report, work};
 use crate::args::Jobs;
@@ -152,7 +152,9 @@ async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Resul
     if !ended.state.is_terminal() {
         return Err(Failure::usage(format!("job {job} is {}: wait for its end, or cancel it", ended.state)));
     }
-    let Some(again) = ingest::retry(&session.engine, &ended, session.limits(), |submission| submission).await? else {
+    let caller = Caller::command_line();
+    let again = ingest::retry(&session.engine, &ended, session.limits(), &caller, |submission| submission).await?;
+    let Some(again) = again else {
         return Err(Failure::usage(format!("nothing failed in job {job}: there is nothing to retry")));
     };
     if detach {
@@ -173,6 +175,9 @@ async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failu
     // Nothing ran: it can end here.
     if cancelled && !now.is_terminal() && finalise(&session.engine, job).await? {
         now = JobState::Cancelled;
+    }
+    if cancelled {
+        Caller::command_line().audit("job.cancel", &job.to_string());
     }
     if json {
         out::json(&json!({ "job_id": job, "state": now, "cancelled": cancelled }))?;

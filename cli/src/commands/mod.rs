@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod checkpoints;
 mod db;
 mod demo;
 mod diff;
@@ -67,6 +68,7 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Ingest(args) => ingest::run(&session, &args, json).await,
         Command::Sync(args) => sync::run(&session, &args, json).await,
         Command::Topics(action) => topics::run(&session, action, json).await,
+        Command::Checkpoints(action) => checkpoints::run(&session, action, json).await,
         Command::Purge(args) => purge::run(&session, &args, json).await,
         Command::Up(args) => up::run(&session, &args).await,
         Command::Serve(args) => serve::run(&session, &args).await,

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 use shared::pipelines::operator;
+use shared::words::Caller;
+use shared::words::access::LOCAL;
 
 use crate::args::Purge;
 use crate::failure::{Exit, Failure};
@@ -17,8 +19,9 @@ pub async fn run(session: &Session, args: &Purge, json: bool) -> Result<Exit, Fa
     if reason.is_empty() || reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
         return Err(Failure::usage(format!("--reason must be 1 to {MAX_REASON} characters on one line")));
     }
-    let purged = operator::purge(&session.engine, args.pmid, reason, "local", args.versions).await?;
+    let purged = operator::purge(&session.engine, args.pmid, reason, LOCAL, args.versions).await?;
     let purged = purged.ok_or_else(|| Failure::not_found(format!("PMID {} is not in the archive", args.pmid)))?;
+    Caller::command_line().audit("record.purge", &args.pmid.to_string());
     if json {
         out::json(&json!({ "purged": purged, "reason": reason }))?;
         return Ok(Exit::Done);

@@ -10,6 +10,7 @@ use shared::pipelines::pubmed_sync::{
 };
 use shared::pubmed::eutils::{DateField, Query};
 use shared::syncs::{self, RunPlan, Start, SyncQuery, Watermarks, start_of};
+use shared::words::access::LOCAL;
 use shared::words::config::Config;
 use shared::words::{Pmid, clock};
 
@@ -66,8 +67,8 @@ pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure
         if start_of(day) > clock::now() {
             return Err(Failure::usage(format!("--from {day} lies in the future")));
         }
-        syncs::bind(session.db(), &params.query_key, &params.query).await?;
-        if !syncs::set_watermarks_by_hand(session.db(), &params.query_key, start_of(day), "local").await? {
+        syncs::bind(session.db(), &params.query_key, &params.query, LOCAL).await?;
+        if !syncs::set_watermarks_by_hand(session.db(), &params.query_key, start_of(day), LOCAL).await? {
             out::note(format_args!(
                 "{} is being synced: resuming that run, its watermarks are not moved",
                 params.query_key

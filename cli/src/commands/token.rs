@@ -1,8 +1,8 @@
 //! `token new`: a token for a client and its hash for the server.
 
 use serde_json::json;
-use shared::words::Sha256;
 use shared::words::config::TokenHash;
+use shared::words::{Role, Sha256};
 
 use crate::args::Token;
 use crate::failure::{Exit, Failure};
@@ -10,18 +10,22 @@ use crate::out;
 
 /// Runs the command; nothing is kept of the token.
 pub fn run(token: &Token, json: bool) -> Result<Exit, Failure> {
-    let Token::New { name } = token;
+    let Token::New { name, role } = token;
     if let Some(name) = name.as_deref().filter(|name| !TokenHash::is_id(name)) {
         return Err(Failure::usage(format!(
-            "{name:?} cannot be a name: 1 to 64 letters, digits, '-', '_', '.' and '@'"
+            "{name:?} cannot be a name: 1 to 64 letters, digits, '-', '_', '.' and '@'; not local or topics"
         )));
     }
     // Two random ids: 244 bits from the system.
     let token = format!("bio-mcp_{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let hash = Sha256::of(token.as_bytes()).to_hex();
-    let setting = name.as_ref().map_or_else(|| hash.clone(), |name| format!("{name}={hash}"));
+    let setting = match (name, role) {
+        (Some(name), role) => format!("{name}:{role}={hash}"),
+        (None, Role::Submit) => hash.clone(),
+        (None, role) => format!("{}:{role}={hash}", &hash[..8]),
+    };
     if json {
-        out::json(&json!({ "token": token, "hash": hash, "setting": setting }))?;
+        out::json(&json!({ "token": token, "hash": hash, "role": role, "setting": setting }))?;
         return Ok(Exit::Done);
     }
     out::line(&format!("token  {token}"))?;

@@ -5,7 +5,7 @@ use std::io::Read;
 use serde_json::{Value, json};
 use shared::jobs::Submitted;
 use shared::tools::{self, Action, Asked, Tool, ToolError};
-use shared::words::ErrorCode;
+use shared::words::{Caller, ErrorCode};
 
 use super::serve;
 use crate::failure::{Exit, Failure};
@@ -16,7 +16,7 @@ use crate::session::Session;
 pub fn list(name: Option<&str>, json: bool) -> Result<Exit, Failure> {
     let shown = |tool: &Tool| {
         json!({
-            "name": tool.name, "title": tool.title, "kind": tool.kind(), "description": tool.description,
+            "name": tool.name, "title": tool.title, "kind": tool.kind(), "role": tool.role, "description": tool.description,
             "input_schema": tool.input_schema, "output_schema": tool.output_schema,
         })
     };
@@ -50,14 +50,13 @@ pub async fn call(session: &Session, name: &str, params: &str) -> Result<Exit, F
     })?;
     let toolbox = serve::toolbox(session);
     let answer = match &tool.action {
-        Action::Run(run) => run(toolbox, params).await,
+        Action::Run(run) => run(toolbox, Caller::command_line(), params).await,
         Action::Submit(submit) => {
             let asked = Asked {
                 idempotency_key: None,
-                principal: "local".to_owned(),
+                caller: Caller::command_line(),
                 priority: 0,
                 ttl_hours: toolbox.ttl_hours,
-                trace_id: uuid::Uuid::new_v4().simple().to_string(),
             };
             submit(toolbox, params, asked).await.map(|submitted: Submitted| {
                 let job = submitted.job();

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use shared::pipelines::topics;
-use shared::syncs::{self, RunFailure};
+use shared::syncs::{self, RunFailure, Unbound};
+use shared::words::{Caller, ErrorCode};
 
 use crate::args::Topics;
 use crate::failure::{Exit, Failure};
@@ -15,6 +16,7 @@ pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, 
     match action {
         Topics::Add { query, query_key, every, priority } => {
             let key = topics::add(session.db(), &query, query_key.as_deref(), every, priority).await?;
+            Caller::command_line().audit("topic.add", &key);
             if json {
                 out::json(&json!({ "query_key": key }))?;
             } else {
@@ -27,6 +29,7 @@ pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, 
             if !syncs::remove_topic(session.db(), &query_key).await? {
                 return Err(Failure::not_found(format!("there is no topic {query_key}: see `bio-mcp topics list`")));
             }
+            Caller::command_line().audit("topic.remove", &query_key);
             if json {
                 out::json(&json!({ "query_key": query_key, "removed": true }))?;
             } else {
@@ -37,6 +40,29 @@ pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, 
             }
             Ok(Exit::Done)
         }
+        Topics::Unbind { query_key } => unbind(session, &query_key, json).await,
+    }
+}
+
+async fn unbind(session: &Session, query_key: &str, json: bool) -> Result<Exit, Failure> {
+    let key = out::plain(query_key);
+    let refused = |message: String| Err(Failure::new(Exit::Usage, ErrorCode::ValidationError, message));
+    match syncs::unbind(session.db(), query_key).await? {
+        Unbound::Done { query, members } => {
+            Caller::command_line().audit("topic.unbind", query_key);
+            if json {
+                out::json(&json!({ "query_key": query_key, "query": query, "members": members, "unbound": true }))?;
+            } else {
+                out::line(&format!("{key} is free; it had {members} members, whose records stay in the archive"))?;
+            }
+            Ok(Exit::Done)
+        }
+        Unbound::NotBound => Err(Failure::not_found(format!("no query has the key {key}: see `bio-mcp status`"))),
+        Unbound::Busy => refused(format!("a job of {key} is queued or running: cancel it first, or wait")),
+        Unbound::Checkpoints(ids) => refused(format!(
+            "checkpoints hold what {key} found: delete them first ({})",
+            ids.iter().map(|id| out::plain(id)).collect::<Vec<_>>().join(", ")
+        )),
     }
 }
 

@@ -1,17 +1,23 @@
-//! Who asks.
+//! Which principal a request is of, and its role.
+
+use std::net::IpAddr;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use shared::words::ErrorCode;
+use lambda_http::request::RequestContext;
 use shared::words::config::{AuthSetting, HttpSettings};
+use shared::words::{Caller, ErrorCode, Principal, Role, trace};
+use tracing::Span;
 
 use crate::Api;
 use crate::error::Failure;
 use crate::oidc::Oidc;
 use crate::resource;
+use crate::server::SourceAddress;
 use crate::tokens::Tokens;
+use crate::trace::TraceId;
 
 /// Routes that answer without credentials; what is not here needs them.
 pub const OPEN: [&str; 5] = ["/healthz", "/livez", "/readyz", resource::PATHS[0], resource::PATHS[1]];
@@ -19,14 +25,20 @@ pub const OPEN: [&str; 5] = ["/healthz", "/livez", "/readyz", resource::PATHS[0]
 /// The longest token that is looked at.
 const MAX_TOKEN_BYTES: usize = 4096;
 
-/// Who asks, as it is written to jobs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal(pub String);
+/// A request is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its credentials are missing or not valid.
+    Unauthenticated,
+    /// Its token is valid, and none of its claims gives a role.
+    NoRole,
+}
 
 /// Who is let in.
 #[derive(Debug)]
 pub enum Auth {
-    /// Anybody who can reach it: it listens on loopback only.
+    /// Every client that can reach it: it listens on loopback only. Such clients are not told apart, so they have the
+    /// role [`Role::Submit`].
     Anybody,
     /// Who has a token.
     Bearer(Tokens),
@@ -44,12 +56,13 @@ impl Auth {
         }
     }
 
-    /// Who asks with these headers; nothing for credentials that are missing or not valid.
-    pub async fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
+    /// The principal of a request with these headers.
+    pub async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        let given = || token(headers).ok_or(Refusal::Unauthenticated);
         match self {
-            Self::Anybody => Some(Principal("local".to_owned())),
-            Self::Bearer(tokens) => tokens.holder(token(headers)?).await.map(Principal),
-            Self::Oidc(oidc) => oidc.subject(token(headers)?).await.map(Principal),
+            Self::Anybody => Ok(Principal::local(Role::Submit)),
+            Self::Bearer(tokens) => tokens.holder(given()?).await.ok_or(Refusal::Unauthenticated),
+            Self::Oidc(oidc) => oidc.principal(given()?).await,
         }
     }
 }
@@ -63,16 +76,39 @@ fn token(headers: &HeaderMap) -> Option<&str> {
     fine.then_some(token)
 }
 
-/// Lets a request in, with its principal, or answers 401.
+/// Lets a request in, with its [`Caller`], or answers 401 or 403.
 pub async fn check(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    if let Some(principal) = api.auth.principal(request.headers()).await {
-        request.extensions_mut().insert(principal);
-    } else if !OPEN.contains(&request.uri().path()) {
-        let message = "this needs a valid token in the header `Authorization: Bearer …`";
-        let mut refused = Failure::new(ErrorCode::Unauthenticated, message).into_response();
-        let challenge = resource::challenge(&api, request.uri().path(), request.headers());
-        refused.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-        return refused;
+    match api.auth.principal(request.headers()).await {
+        Ok(principal) => {
+            Span::current().record("principal", &principal.name);
+            let trace_id = request.extensions().get().map_or_else(trace::new_id, |TraceId(id)| id.clone());
+            let caller = Caller { principal, trace_id, source_address: source_address(&request) };
+            request.extensions_mut().insert(caller);
+        }
+        Err(_) if OPEN.contains(&request.uri().path()) => {}
+        Err(Refusal::Unauthenticated) => {
+            let message = "this needs a valid token in the header `Authorization: Bearer …`";
+            let mut refused = Failure::new(ErrorCode::Unauthenticated, message).into_response();
+            let challenge = resource::challenge(&api, request.uri().path(), request.headers());
+            refused.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            return refused;
+        }
+        Err(Refusal::NoRole) => {
+            let message = "the token is valid, but none of its claims gives a role here: see BIO_MCP_OIDC_ROLES";
+            return Failure::new(ErrorCode::Forbidden, message).into_response();
+        }
     }
     next.run(request).await
+}
+
+/// The address that a request came from: of its connection, or as API Gateway says.
+fn source_address(request: &Request) -> Option<IpAddr> {
+    let extensions = request.extensions();
+    if let Some(SourceAddress(address)) = extensions.get() {
+        return *address;
+    }
+    match extensions.get::<RequestContext>()? {
+        RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref()?.parse().ok(),
+        _ => None,
+    }
 }

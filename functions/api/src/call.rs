@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::Value;
 use shared::jobs::Submitted;
 use shared::tools::{Action, Asked, Tool, ToolError};
-use shared::words::{ErrorCode, metrics};
+use shared::words::{Caller, ErrorCode, metrics};
 
 use crate::Api;
 use crate::error::Failure;
@@ -19,13 +19,13 @@ pub fn known<'a>(api: &'a Api, name: &str) -> Result<&'a Tool, Failure> {
 }
 
 /// Runs a fast tool within its limit; `below` is where its parameters stood.
-pub async fn run(api: &Api, tool: &Tool, params: Value, below: &str) -> Result<Value, Failure> {
+pub async fn run(api: &Api, tool: &Tool, caller: Caller, params: Value, below: &str) -> Result<Value, Failure> {
     let Action::Run(run) = &tool.action else {
         return Err(Failure::new(ErrorCode::Internal, "a job tool was called as a fast one").of_tool(tool.name));
     };
-    let _place = api.limits.tool(tool.name)?;
+    let _place = api.limits.tool(tool.name, &caller.principal)?;
     let slot = Box::pin(api.fleet.take(tool)).await?;
-    let result = counted(api, tool, below, run(api.toolbox.clone(), params)).await;
+    let result = counted(api, tool, below, run(api.toolbox.clone(), caller, params)).await;
     Box::pin(api.fleet.give_back(slot)).await;
     result
 }

@@ -18,6 +18,7 @@ pub mod mcp;
 mod names;
 mod oidc;
 pub mod openapi;
+mod places;
 mod query;
 mod readiness;
 mod resource;
@@ -37,6 +38,7 @@ use shared::db::Kept;
 use shared::deployment::{Deployment, StartError};
 use shared::jobs::Changes;
 use shared::tools::{Tool, Toolbox, catalogue};
+use shared::words::Role;
 use shared::words::config::{AuthSetting, HttpSettings};
 
 pub use auth::Auth;
@@ -102,6 +104,12 @@ impl Api {
             longest_wait: settings.max_wait.unwrap_or(LONGEST_WAIT_OF_A_FUNCTION),
             ..Self::new(deployment.toolbox(), settings)
         })
+    }
+
+    /// The tools that MCP lists for a role.
+    fn listed(&self, role: Role) -> Vec<rmcp::model::Tool> {
+        let may_call = |name: &str| self.tool(name).is_some_and(|tool| tool.role <= role);
+        self.listed.iter().filter(|listed| may_call(&listed.name)).cloned().collect()
     }
 
     fn tool(&self, name: &str) -> Option<&Tool> {

@@ -1,20 +1,19 @@
 //! Back-pressure: beyond so many requests in flight the next is refused before anything is touched.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
-use shared::words::ErrorCode;
-use shared::words::config::HttpSettings;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use shared::words::config::{AuthSetting, HttpSettings};
+use shared::words::{Caller, ErrorCode, Principal, Role};
 
 use crate::Api;
 use crate::auth::OPEN;
 use crate::error::Failure;
+use crate::places::{NoPlace, Place, Places};
 use crate::query::Query;
 use crate::{body, server};
 
@@ -24,22 +23,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Requests in flight.
 #[derive(Debug)]
 pub struct Limits {
-    all: Arc<Semaphore>,
-    /// Who waits for a job holds nothing but memory, so it counts apart.
-    waiting: Arc<Semaphore>,
+    all: Places,
+    /// A request that waits for a job holds nothing but memory, so it counts apart.
+    waiting: Places,
     /// What an MCP client asked for goes on when it hangs up, so it counts until it has ended.
-    mcp: Arc<Semaphore>,
-    tools: BTreeMap<String, Arc<Semaphore>>,
+    mcp: Places,
+    tools: BTreeMap<String, Places>,
 }
-
-/// A place among the requests in flight; given back when it is dropped.
-#[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 impl Limits {
     /// As configured.
     pub fn new(settings: &HttpSettings) -> Self {
-        let of = |limit: usize| Arc::new(Semaphore::new(limit));
+        let of = |limit: usize| Places::new(limit, settings.auth != AuthSetting::None);
         Self {
             all: of(settings.max_concurrency),
             waiting: of(settings.max_concurrency),
@@ -49,19 +44,24 @@ impl Limits {
     }
 
     /// A place for a request of MCP that does some work.
-    pub fn mcp(&self) -> Result<Place, Failure> {
-        take(&self.mcp).ok_or_else(|| full("too many requests are in flight"))
+    pub fn mcp(&self, principal: &Principal) -> Result<Place, Failure> {
+        self.mcp.take(principal).map_err(|why| too_many("requests", why))
     }
 
     /// A place for a call of a fast tool.
-    pub fn tool(&self, tool: &str) -> Result<Option<Place>, Failure> {
+    pub fn tool(&self, tool: &str, principal: &Principal) -> Result<Option<Place>, Failure> {
         let Some(limit) = self.tools.get(tool) else { return Ok(None) };
-        take(limit).map(Some).ok_or_else(|| full(&format!("too many calls of {tool} are in flight")).of_tool(tool))
+        let refused = |why| too_many(&format!("calls of {tool}"), why).of_tool(tool);
+        limit.take(principal).map(Some).map_err(refused)
     }
 }
 
-fn take(limit: &Arc<Semaphore>) -> Option<Place> {
-    limit.clone().try_acquire_owned().ok().map(Place)
+/// The answer to one too many of these.
+fn too_many(what: &str, why: NoPlace) -> Failure {
+    match why {
+        NoPlace::Full => full(&format!("too many {what} are in flight")),
+        NoPlace::Share => full(&format!("too many {what} of this principal are in flight")),
+    }
 }
 
 /// The answer to one too many.
@@ -79,7 +79,10 @@ pub async fn admit(State(api): State<Api>, request: Request, next: Next) -> Resu
     let request = body::arrived(request).await?;
     server::is_complete(&request);
     let limit = if waits(&request) { &api.limits.waiting } else { &api.limits.all };
-    let _place = take(limit).ok_or_else(|| full("too many requests are in flight"))?;
+    // What needs no credentials was answered above.
+    let caller = request.extensions().get::<Caller>();
+    let principal = caller.map_or_else(|| Principal::local(Role::Read), |caller| caller.principal.clone());
+    let _place = limit.take(&principal).map_err(|why| too_many("requests", why))?;
     Ok(next.run(request).await)
 }
 

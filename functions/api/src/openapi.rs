@@ -33,7 +33,9 @@ pub fn document(tools: &[Tool], needs_token: bool) -> Value {
         "paths": {},
         "components": {
             "securitySchemes": { "bearer": {
-                "type": "http", "scheme": "bearer", "description": "A token made by `bio-mcp token new`.",
+                "type": "http", "scheme": "bearer", "description": "A token made by `bio-mcp token new`, or of the \
+                    configured issuer. Its role is read (fast tools that change nothing), submit (also jobs and own \
+                    checkpoints) or admin; each tool names the lowest role that may call it.",
             } },
             "responses": { "Error": {
                 "description": "What every failed request is answered with.",
@@ -104,7 +106,7 @@ fn answers(good: &[(u16, &str, Value)], bad: &[u16]) -> Value {
         }
         all.insert(status.to_string(), answer);
     }
-    for status in [400, 401, 429, 500, 503, 504].iter().chain(bad) {
+    for status in [400, 401, 403, 429, 500, 503, 504].iter().chain(bad) {
         all.insert(status.to_string(), json!({ "$ref": "#/components/responses/Error" }));
     }
     Value::Object(all)

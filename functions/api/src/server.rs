@@ -5,6 +5,7 @@
 //! archive. Beyond that, the one that has been without a complete request for longest is closed for a new one.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ const MOST: u64 = 10_000;
 
 /// How long after a failed accept, or without a free place, it is looked again.
 const AGAIN: Duration = Duration::from_millis(50);
+
+/// The address at the other end of a connection, where it has one.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceAddress(pub Option<IpAddr>);
 
 /// Serves until `stop`; then no connection is accepted, and those with a request are waited for.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()> + Send) {
@@ -108,10 +113,12 @@ async fn run(
 ) {
     // Responses are written at once; it is a matter of speed alone.
     let _ = stream.set_nodelay(true);
+    let source = SourceAddress(stream.peer_addr().ok().map(|peer| peer.ip()));
     let served = connection.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         let (router, connection) = (router.clone(), served.clone());
         request.extensions_mut().insert(connection.clone());
+        request.extensions_mut().insert(source);
         async move {
             let response = router.call(request).await;
             connection.waits();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use shared::secrets::Renewal;
-use shared::words::Sha256;
 use shared::words::config::{Secret, TokenHash};
+use shared::words::{Principal, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
@@ -65,8 +65,8 @@ impl Tokens {
         }))
     }
 
-    /// The id of who has a token.
-    pub async fn holder(&self, token: &str) -> Option<String> {
+    /// The principal of a token.
+    pub async fn holder(&self, token: &str) -> Option<Principal> {
         let hash = Sha256::of(token.as_bytes());
         if self.0.is_due() {
             self.renew().await;
@@ -121,13 +121,13 @@ impl Shared {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + TRUST;
     }
 
-    fn find(&self, hash: &Sha256) -> Option<String> {
+    fn find(&self, hash: &Sha256) -> Option<Principal> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
         // All are compared, whichever it is, and hashes tell nothing of the tokens.
         let mut found = None;
         for one in known.iter() {
             if bool::from(one.hash.as_bytes().ct_eq(hash.as_bytes())) {
-                found = Some(one.id.clone());
+                found = Some(Principal { name: one.id.clone(), role: one.role });
             }
         }
         found
@@ -137,6 +137,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::words::Role;
 
     fn named(name: &str, token: &str) -> String {
         format!("{name}={}", Sha256::of(token.as_bytes()).to_hex())
@@ -161,7 +162,8 @@ mod tests {
     async fn a_token_that_is_taken_out_ends_and_strangers_do_not_make_it_read() {
         let secret = Arc::new(Mutex::new((Some(named("new", "b")), 0)));
         let tokens = tokens(&secret);
-        let old = Some("old".to_owned());
+        let is = |name: &str| Some(Principal { name: name.to_owned(), role: Role::Submit });
+        let old = is("old");
         assert_eq!(tokens.holder("a").await, old);
         tokio::time::advance(Duration::from_secs(599)).await;
         assert_eq!(tokens.holder("a").await, old);
@@ -172,11 +174,11 @@ mod tests {
             assert_eq!(tokens.holder("stranger").await, None);
         }
         assert_eq!(secret.lock().expect("no panic").1, 2);
-        assert_eq!(tokens.holder("b").await, Some("new".to_owned()));
+        assert_eq!(tokens.holder("b").await, is("new"));
         for broken in [None, Some("no hash".to_owned())] {
             secret.lock().expect("no panic").0 = broken;
             tokio::time::advance(TRUST).await;
-            assert_eq!(tokens.holder("b").await, Some("new".to_owned()), "what is known counts");
+            assert_eq!(tokens.holder("b").await, is("new"), "what is known counts");
         }
     }
 }

@@ -25,7 +25,8 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(TraceId(trace_id.clone()));
     // The route as it is declared: an address may hold anything.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", trace_id, method = %request.method(), route);
+    let span =
+        tracing::info_span!("request", trace_id, method = %request.method(), route, principal = tracing::field::Empty);
     telemetry::continue_trace(&span, &trace_id);
     let answer = trace::within(trace_id.clone(), next.run(request));
     let answered = AssertUnwindSafe(answer).catch_unwind().instrument(span.clone()).await;

@@ -142,6 +142,11 @@ impl Archive {
         self.store.uri(&records, &VersionId(String::new()))
     }
 
+    /// Whether it lies in a bucket, where requests are paid for.
+    pub fn is_bucket(&self) -> bool {
+        self.place().starts_with("s3://")
+    }
+
     /// The address of one version, as written to `s3_uri`.
     pub fn uri(&self, key: &Key, version: &VersionId) -> String {
         self.store.uri(key, version)

@@ -1,8 +1,9 @@
 -- checkpoints.create_of_several: each record once, however many of the queries it belongs to
 insert into corpus_checkpoints
-    (checkpoint_id, name, description, primary_queries, parent_checkpoint_id, seq, total_documents, digest)
+    (checkpoint_id, name, description, primary_queries, parent_checkpoint_id, seq, total_documents, digest, principal)
 select $1, $2, $3, $4::text[], $5, c.last_seq, s.documents,
-       lpad(to_hex(s.w1), 16, '0') || lpad(to_hex(s.w2), 16, '0') || lpad(to_hex(s.w3), 16, '0') || lpad(to_hex(s.w4), 16, '0')
+       lpad(to_hex(s.w1), 16, '0') || lpad(to_hex(s.w2), 16, '0') || lpad(to_hex(s.w3), 16, '0') || lpad(to_hex(s.w4), 16, '0'),
+       $6
 from archive_event_counter c
 cross join (
     select count(*) as documents,

@@ -16,6 +16,9 @@ pub use states::{Position, State, states_of, states_since};
 
 use crate::db::{self, DbError};
 
+/// Days that a deleted checkpoint can be restored in.
+pub const KEPT_DAYS: i32 = 30;
+
 /// A corpus at a place in the log.
 #[derive(Clone, Debug, FromRow)]
 pub struct Checkpoint {
@@ -37,6 +40,10 @@ pub struct Checkpoint {
     pub digest: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// The principal that made it.
+    pub principal: String,
+    /// When it was deleted: it can be restored for thirty days.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// What a checkpoint is made of.
@@ -52,13 +59,15 @@ pub struct New {
     pub primary_queries: Vec<String>,
     /// The checkpoint it follows.
     pub parent_checkpoint_id: Option<String>,
+    /// The principal that makes it.
+    pub principal: String,
 }
 
 /// A checkpoint was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// Its id is taken.
-    #[error("there is a checkpoint of this id already")]
+    #[error("there is a checkpoint of this id already, or one that was deleted less than thirty days ago")]
     Exists,
     /// No query has this key.
     #[error("no query has the key at place {0}")]
@@ -108,6 +117,7 @@ pub async fn create(db: &PgPool, mut new: New) -> Result<Checkpoint, CreateError
         .bind(&new.description)
         .bind(&new.primary_queries)
         .bind(&new.parent_checkpoint_id)
+        .bind(&new.principal)
         .fetch_optional(db)
         .await?;
     made.ok_or(CreateError::Exists)
@@ -115,22 +125,43 @@ pub async fn create(db: &PgPool, mut new: New) -> Result<Checkpoint, CreateError
 
 /// One checkpoint.
 pub async fn get(db: &PgPool, checkpoint_id: &str) -> Result<Option<Checkpoint>, DbError> {
-    let sql = "select * from corpus_checkpoints where checkpoint_id = $1";
+    let sql = "select * from corpus_checkpoints where checkpoint_id = $1 and deleted_at is null";
     Ok(sqlx::query_as(sql).bind(checkpoint_id).fetch_optional(db).await?)
 }
 
 /// Checkpoints, newest first, and how many there are.
 pub async fn list(db: &PgPool, limit: i64, offset: i64) -> Result<(Vec<Checkpoint>, i64), DbError> {
-    let sql = "select * from corpus_checkpoints order by created_at desc, checkpoint_id desc limit $1 offset $2";
+    let sql = "select * from corpus_checkpoints where deleted_at is null \
+               order by created_at desc, checkpoint_id desc limit $1 offset $2";
     let page = sqlx::query_as(sql).bind(limit).bind(offset).fetch_all(db).await?;
-    let total = sqlx::query_scalar("select count(*) from corpus_checkpoints").fetch_one(db).await?;
+    let total =
+        sqlx::query_scalar("select count(*) from corpus_checkpoints where deleted_at is null").fetch_one(db).await?;
     Ok((page, total))
 }
 
-/// Forgets a checkpoint; answers whether there was one. The archive keeps everything.
+/// Deletes a checkpoint; answers whether there was one. Its row stays for [`KEPT_DAYS`] more, and its id is taken until
+/// then. The archive keeps everything.
 pub async fn delete(db: &PgPool, checkpoint_id: &str) -> Result<bool, DbError> {
-    let deleted = sqlx::query("delete from corpus_checkpoints where checkpoint_id = $1").bind(checkpoint_id);
-    Ok(deleted.execute(db).await?.rows_affected() > 0)
+    let sql = "update corpus_checkpoints set deleted_at = now() where checkpoint_id = $1 and deleted_at is null";
+    Ok(sqlx::query(sql).bind(checkpoint_id).execute(db).await?.rows_affected() > 0)
+}
+
+/// Restores a deleted checkpoint; answers whether there was one.
+pub async fn restore(db: &PgPool, checkpoint_id: &str) -> Result<bool, DbError> {
+    let sql = "update corpus_checkpoints set deleted_at = null where checkpoint_id = $1 and deleted_at is not null";
+    Ok(sqlx::query(sql).bind(checkpoint_id).execute(db).await?.rows_affected() > 0)
+}
+
+/// Deleted checkpoints, the last deleted first.
+pub async fn deleted(db: &PgPool) -> Result<Vec<Checkpoint>, DbError> {
+    let sql = "select * from corpus_checkpoints where deleted_at is not null order by deleted_at desc, checkpoint_id";
+    Ok(sqlx::query_as(sql).fetch_all(db).await?)
+}
+
+/// Removes the rows of checkpoints that were deleted more than [`KEPT_DAYS`] ago.
+pub async fn expire(db: &PgPool) -> Result<u64, DbError> {
+    let sql = "delete from corpus_checkpoints where deleted_at < now() - make_interval(days => $1)";
+    Ok(sqlx::query(sql).bind(KEPT_DAYS).execute(db).await?.rows_affected())
 }
 
 impl Checkpoint {
@@ -146,6 +177,8 @@ impl Checkpoint {
             total_documents: 0,
             digest: String::new(),
             created_at: DateTime::default(),
+            principal: String::new(),
+            deleted_at: None,
         }
     }
 }

@@ -129,6 +129,8 @@ pub(super) struct JobRow {
     cancelled: bool,
     overdue: bool,
     terminal: bool,
+    /// Whether its principal has stored today what it may.
+    used_up: bool,
     pub(super) progress: Value,
 }
 
@@ -182,7 +184,12 @@ impl Lease {
     /// Claimed → processing; the job runs from here on.
     pub async fn start(&self, db: &PgPool) -> Result<(), UnitError> {
         let mut tx = db::begin(db).await?;
-        self.lock_job(&mut tx).await?;
+        // A unit that has begun goes on: what it has stored is paid for.
+        if self.lock_job(&mut tx).await?.used_up {
+            let message = "the principal of this job has stored as many records today as it may \
+                           (BIO_MCP_PRINCIPAL_DAILY_RECORDS): retry the job after 00:00 UTC";
+            return Err(UnitError::permanent(ErrorCode::RateLimitExceeded, message));
+        }
         fenced(
             &sqlx::query(
                 "update ingestion_work_units set status = 'processing', heartbeat_at = now() \
@@ -337,6 +344,7 @@ impl Lease {
                 .await?,
         )?;
         count(&mut tx, self.job, job.progress, &counted, batch.work).await?;
+        charge(&mut tx, self.job, counted.archived + counted.deleted).await?;
         Ok(tx.commit().await.map_err(DbError::from)?)
     }
 
@@ -384,6 +392,14 @@ impl From<UnitError> for CommitError {
     fn from(error: UnitError) -> Self {
         Self::Unit(error)
     }
+}
+
+/// Counts stored records against what the principal of a job may store today.
+async fn charge(tx: &mut PgConnection, job: JobId, stored: i64) -> Result<(), DbError> {
+    if stored > 0 {
+        sqlx::query(include_str!("sql/charge.sql")).bind(job.0).bind(stored).execute(tx).await?;
+    }
+    Ok(())
 }
 
 /// Adds a batch to the job's counters; the job row is locked.

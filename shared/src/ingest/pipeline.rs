@@ -52,6 +52,11 @@ pub trait Pipeline: Send + Sync {
         Ok(Value::Null)
     }
 
+    /// The most records that a job of these parameters can store; nothing where they do not say.
+    fn records_at_most(&self, _params: &Value) -> Option<i64> {
+        None
+    }
+
     /// The parameters of a job that does again only what failed in an ended one; nothing when
     /// nothing did. Where a tool cannot tell, the whole again: what is done already is skipped.
     async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {

@@ -3,14 +3,15 @@
 use super::Engine;
 use super::unit_error::UnitError;
 use crate::jobs::{self, FirstUnit, Job, Limits, Submission, SubmitError, Submitted};
-use crate::words::ErrorCode;
+use crate::words::{Caller, ErrorCode};
 
 /// Submits a child of an ended job that does again what failed in it; nothing when nothing did.
-/// `with` says who asks.
+/// `caller` is the principal of the new job; `with` says the rest.
 pub async fn retry(
     engine: &Engine,
     job: &Job,
     limits: Limits,
+    caller: &Caller,
     with: impl FnOnce(Submission) -> Submission,
 ) -> Result<Option<Submitted>, RetryError> {
     let unknown = || UnitError::permanent(ErrorCode::Internal, "this program does not know the job's tool");
@@ -27,7 +28,10 @@ pub async fn retry(
     .map_err(UnitError::from)?
     .flatten();
     let submission = Submission {
-        principal: job.principal.clone(),
+        principal: caller.principal.clone(),
+        trace_id: caller.trace_id.clone(),
+        // What is left of a job may be more than a day allows: it goes on as far as it may, and is retried again.
+        records_at_most: None,
         priority: job.priority,
         parent_job_id: Some(job.job_id()),
         query_key: job.query_key.clone(),
@@ -35,6 +39,9 @@ pub async fn retry(
         ..submission
     };
     let submitted = jobs::submit(&engine.db, &with(submission), limits).await?;
+    if let Submitted::Created(standing) = &submitted {
+        caller.audit("job.retry", &format!("{} of {}", standing.job.id, job.id));
+    }
     engine.wake_after_commit().await;
     Ok(Some(submitted))
 }

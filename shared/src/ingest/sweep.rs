@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise};
 use crate::db::{self, DbError, clock};
-use crate::jobs;
 use crate::words::JobId;
+use crate::{checkpoints, jobs};
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,7 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
         }
     }
     swept.expired = jobs::expire(&engine.db).await?;
+    checkpoints::expire(&engine.db).await?;
     Ok(swept)
 }
 

@@ -4,7 +4,7 @@ use sqlx::PgPool;
 
 use crate::db::DbError;
 
-/// Deletes up to a thousand expired jobs; answers how many. Manifests stay in the archive.
+/// Deletes up to a thousand expired jobs, and what principals stored long ago; answers how many jobs. Manifests stay in the archive.
 pub async fn expire(db: &PgPool) -> Result<u64, DbError> {
     let deleted = sqlx::query(
         "with gone as materialized ( \
@@ -13,5 +13,6 @@ pub async fn expire(db: &PgPool) -> Result<u64, DbError> {
     )
     .execute(db)
     .await?;
+    sqlx::query("delete from principal_records where day < (now() at time zone 'UTC')::date - 40").execute(db).await?;
     Ok(deleted.rows_affected())
 }

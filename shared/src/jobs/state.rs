@@ -106,6 +106,8 @@ pub struct Job {
     pub version: i64,
     /// Who submitted it.
     pub principal: String,
+    /// Records that its principal may store in a day; nothing for one without a limit.
+    pub daily_records: Option<i64>,
     /// When cancelling was asked for.
     pub cancel_requested_at: Option<DateTime<Utc>>,
     /// When it is given up.

@@ -1,5 +1,7 @@
 //! Submitting a job: one transaction, one job however often it is sent.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -8,7 +10,7 @@ use super::params::params_hash;
 use super::standing::{Standing, standing};
 use super::state::Job;
 use crate::db::DbError;
-use crate::words::{JobId, UnitId};
+use crate::words::{JobId, Principal, Role, UnitId};
 
 /// What a caller asks for.
 #[derive(Clone, Debug)]
@@ -20,7 +22,7 @@ pub struct Submission {
     /// Names the request, so that sending it again is not a second one.
     pub idempotency_key: Option<String>,
     /// Who asks.
-    pub principal: String,
+    pub principal: Principal,
     /// 0 to 10, 10 first.
     pub priority: i16,
     /// How long the row stays after the job has ended, 1 to 168.
@@ -31,6 +33,8 @@ pub struct Submission {
     pub parent_job_id: Option<JobId>,
     /// The query it syncs: only one incremental sync of it is queued or running at a time.
     pub query_key: Option<String>,
+    /// The most records that it can store, where its parameters say so.
+    pub records_at_most: Option<i64>,
     /// The unit that plans it.
     pub first_unit: FirstUnit,
 }
@@ -43,12 +47,13 @@ impl Submission {
             tool: tool.to_owned(),
             params,
             idempotency_key: None,
-            principal: "local".to_owned(),
+            principal: Principal::local(Role::Admin),
             priority: 0,
             ttl_hours: 24,
             trace_id: Uuid::new_v4().simple().to_string(),
             parent_job_id: None,
             query_key: None,
+            records_at_most: None,
             first_unit: FirstUnit { phase: first_phase.to_owned(), required_hostname: None },
         }
     }
@@ -69,11 +74,30 @@ pub struct Limits {
     /// Jobs that may be queued or running; those submitted at the same moment do not see each other, so it may be
     /// passed by a few.
     pub max_queued_jobs: i64,
+    /// Jobs of one principal that may be queued or running.
+    pub principal_queued_jobs: i64,
+    /// Records that the jobs of one principal may store in a day (UTC).
+    pub principal_daily_records: Option<i64>,
     /// After this many seconds a job is given up.
     pub job_timeout_secs: f64,
 }
 
 impl Limits {
+    /// Limits of the queue and of time alone: no principal has any of its own.
+    pub const fn without_quotas(max_queued_jobs: i64, job_timeout_secs: f64) -> Self {
+        Self { max_queued_jobs, principal_queued_jobs: i64::MAX, principal_daily_records: None, job_timeout_secs }
+    }
+
+    /// The limits of a principal. Admins and topics have none of their own, and a tenth of the queue for themselves.
+    fn of(self, principal: &Principal) -> Self {
+        if principal.role >= Role::Admin {
+            return Self { principal_queued_jobs: i64::MAX, principal_daily_records: None, ..self };
+        }
+        let reserve = (self.max_queued_jobs + 9) / 10;
+        // Of a queue of one there is nothing to reserve.
+        Self { max_queued_jobs: (self.max_queued_jobs - reserve).max(1), ..self }
+    }
+
     /// The same for a job that is so many times as long as one may be.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
@@ -113,6 +137,27 @@ pub enum SubmitError {
     /// Too many jobs wait.
     #[error("{0} jobs are queued or running, which is the limit: try again when some have ended")]
     TooManyJobs(i64),
+    /// Too many jobs of this principal wait.
+    #[error(
+        "{0} jobs of this principal are queued or running, which is its limit (BIO_MCP_PRINCIPAL_QUEUED_JOBS): try again \
+         when some have ended"
+    )]
+    TooManyOfPrincipal(i64),
+    /// What the principal may store today is used up, or too little of it is left.
+    #[error(
+        "this principal may store {limit} records a day (BIO_MCP_PRINCIPAL_DAILY_RECORDS) and {stored} are stored: a job \
+         of up to {wanted} is too large now; a day begins at 00:00 UTC"
+    )]
+    DailyRecords {
+        /// The limit.
+        limit: i64,
+        /// Stored since 00:00 UTC.
+        stored: i64,
+        /// What the job may store, as far as that is known, at least 1.
+        wanted: i64,
+        /// Until 00:00 UTC.
+        retry_after: Duration,
+    },
     /// The parameters cannot be written as canonical JSON.
     #[error("the parameters are not valid JSON")]
     Params(#[from] serde_json::Error),
@@ -133,6 +178,7 @@ impl From<sqlx::Error> for SubmitError {
 /// afterwards.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
     let hash = params_hash(&submission.params)?.to_hex();
+    let limits = limits.of(&submission.principal);
     for _ in 0..2 {
         if let Some(standing) = insert(db, submission, &hash, limits).await? {
             return Ok(Submitted::Created(Box::new(standing)));
@@ -142,7 +188,22 @@ pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Res
         }
         // There are too many, or what was in the way has just ended: then the second time will do.
     }
-    Err(SubmitError::TooManyJobs(limits.max_queued_jobs))
+    Err(why_refused(db, submission, limits).await?)
+}
+
+/// Which limit a submission is beyond.
+async fn why_refused(db: &PgPool, submission: &Submission, limits: Limits) -> Result<SubmitError, DbError> {
+    let (own, stored, secs_left): (i64, i64, f64) =
+        sqlx::query_as(include_str!("why_refused.sql")).bind(&submission.principal.name).fetch_one(db).await?;
+    let wanted = submission.records_at_most.unwrap_or(1).max(1);
+    Ok(match limits.principal_daily_records {
+        Some(limit) if stored + wanted > limit => {
+            let retry_after = Duration::from_secs_f64(secs_left.clamp(1.0, 86_400.0));
+            SubmitError::DailyRecords { limit, stored, wanted, retry_after }
+        }
+        _ if own >= limits.principal_queued_jobs => SubmitError::TooManyOfPrincipal(limits.principal_queued_jobs),
+        _ => SubmitError::TooManyJobs(limits.max_queued_jobs),
+    })
 }
 
 /// Inserting decides between concurrent submissions: by the unique indexes.
@@ -153,7 +214,7 @@ async fn insert(db: &PgPool, submission: &Submission, hash: &str, limits: Limits
         .bind(&submission.params)
         .bind(hash)
         .bind(&submission.idempotency_key)
-        .bind(&submission.principal)
+        .bind(&submission.principal.name)
         .bind(submission.priority)
         .bind(submission.ttl_hours)
         .bind(&submission.trace_id)
@@ -164,6 +225,9 @@ async fn insert(db: &PgPool, submission: &Submission, hash: &str, limits: Limits
         .bind(UnitId::new().0)
         .bind(&submission.first_unit.phase)
         .bind(&submission.first_unit.required_hostname)
+        .bind(limits.principal_queued_jobs)
+        .bind(limits.principal_daily_records)
+        .bind(submission.records_at_most.unwrap_or(1).max(1))
         .fetch_optional(db)
         .await?)
 }
@@ -171,7 +235,7 @@ async fn insert(db: &PgPool, submission: &Submission, hash: &str, limits: Limits
 /// The job that was there before.
 async fn earlier(db: &PgPool, submission: &Submission, hash: &str) -> Result<Option<Submitted>, SubmitError> {
     let found: Option<(bool, Uuid)> = sqlx::query_as(include_str!("earlier.sql"))
-        .bind(&submission.principal)
+        .bind(&submission.principal.name)
         .bind(&submission.tool)
         .bind(&submission.idempotency_key)
         .bind(hash)

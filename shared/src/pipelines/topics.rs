@@ -8,10 +8,9 @@ use crate::db::clock::pull_back_syncs;
 use crate::ingest::Engine;
 use crate::jobs::{Limits, Submission, Submitted};
 use crate::syncs::{self, BindError, DueTopic};
+use crate::words::access::TOPICS;
 use crate::words::config::TopicSetting;
-
-/// Who submits them.
-const PRINCIPAL: &str = "topics";
+use crate::words::{Principal, Role};
 
 /// How often a topic of the environment is synced: once a day.
 const EVERY_SECS: i32 = 86_400;
@@ -39,20 +38,30 @@ pub async fn add(
     priority: i16,
 ) -> Result<String, TopicError> {
     let params = IncrementalParams::new(query, query_key, None, None)?;
-    syncs::bind(db, &params.query_key, &params.query).await?;
+    syncs::bind(db, &params.query_key, &params.query, TOPICS).await?;
     syncs::add_topic(db, &params.query_key, every_secs, priority).await?;
     Ok(params.query_key)
 }
 
-/// Makes topics of those that are configured and not known yet.
-pub async fn add_configured(db: &PgPool, configured: &[TopicSetting]) -> Result<(), TopicError> {
+/// Makes topics of those that are configured and not known yet. One that cannot be made, because its key is bound to
+/// another query, is told in the log and keeps no other from being made.
+pub async fn add_configured(db: &PgPool, configured: &[TopicSetting]) -> Result<(), DbError> {
     if configured.is_empty() {
         return Ok(());
     }
     let known = syncs::topics(db).await?;
     for topic in configured {
         if !known.iter().any(|one| one.query == topic.query.trim()) {
-            add(db, &topic.query, topic.query_key.as_deref(), EVERY_SECS, 0).await?;
+            match add(db, &topic.query, topic.query_key.as_deref(), EVERY_SECS, 0).await {
+                Ok(_) => {}
+                Err(TopicError::Db(error) | TopicError::Bind(BindError::Db(error))) => return Err(error),
+                Err(error) => tracing::error!(
+                    query_key = topic.query_key,
+                    query = topic.query,
+                    %error,
+                    "a topic of BIO_MCP_SYNC_TOPICS is not synced: `bio-mcp topics unbind` frees a key"
+                ),
+            }
         }
     }
     Ok(())
@@ -83,7 +92,7 @@ pub async fn submit_due(engine: &Engine, limits: Limits, ttl_hours: i16) -> Resu
         let slot = slot_key(&topic);
         let submitted = submit_incremental(db, &params, limits, |submission| Submission {
             idempotency_key: Some(slot),
-            principal: PRINCIPAL.to_owned(),
+            principal: Principal { name: TOPICS.to_owned(), role: Role::Admin },
             priority: topic.priority,
             ttl_hours,
             ..submission
@@ -97,7 +106,7 @@ pub async fn submit_due(engine: &Engine, limits: Limits, ttl_hours: i16) -> Resu
             }
         };
         // While a user's own run of it goes on, the slot waits.
-        if submitted.job().principal == PRINCIPAL {
+        if submitted.job().principal == TOPICS {
             syncs::mark_slot(db, &topic.query_key, topic.slot_at).await?;
         }
         if let Submitted::Created(job) = submitted {

@@ -8,14 +8,16 @@ mod queries;
 mod retry;
 mod runs;
 mod topics;
+mod unbind;
 
 pub use found::{Found, count_found, forget_found, insert_found, take_found};
 pub use members::add_members;
 pub use plan::{Gap, Place, Resume, RunPlan, Stage, Start, Stop, Watermarks, Window, ncbi_day, start_of};
 pub use queries::{
-    BindError, Left, RunFailure, SyncQuery, advance, bind, finish_run, note_failure, note_success, note_upstream_count,
-    one, queries, set_watermarks_by_hand,
+    BindError, Bound, Left, RunFailure, SyncQuery, advance, bind, bind_list, finish_run, note_failure, note_success,
+    note_upstream_count, one, queries, set_watermarks_by_hand, unbind_unused,
 };
 pub use retry::{RETRIES_OF_ABSENT, RetryRow, retries_of, retry_list, settle_retries};
 pub use runs::{Run, first_open_place, run, save_search_end, save_stop, start_run};
 pub use topics::{DueTopic, Topic, add_topic, due_topics, mark_slot, oldest_topic_secs, remove_topic, topics};
+pub use unbind::{Unbound, unbind};

@@ -8,7 +8,11 @@ use uuid::Uuid;
 
 use super::plan::{Gap, Resume, Watermarks};
 use crate::db::DbError;
-use crate::words::JobId;
+use crate::words::access::LOCAL;
+use crate::words::{JobId, Principal};
+
+/// What a key of a list of PMIDs has in place of a query.
+const LIST: &str = "";
 
 /// A key with its query.
 #[derive(Clone, Debug, Serialize)]
@@ -17,6 +21,8 @@ pub struct SyncQuery {
     pub query_key: String,
     /// The query it is bound to.
     pub query: String,
+    /// The principal that bound it, of a key bound since that is noted.
+    pub principal: Option<String>,
     /// How far it has come.
     pub watermarks: Watermarks,
     /// Where a run with a limit stopped.
@@ -72,6 +78,7 @@ impl SyncQuery {
 struct Row {
     query_key: String,
     query: String,
+    principal: Option<String>,
     entry_watermark: Option<DateTime<Utc>>,
     modification_watermark: Option<DateTime<Utc>>,
     creation_watermark: Option<DateTime<Utc>>,
@@ -94,6 +101,7 @@ impl From<Row> for SyncQuery {
         Self {
             query_key: row.query_key,
             query: row.query,
+            principal: row.principal,
             watermarks: Watermarks {
                 entry: row.entry_watermark,
                 modification: row.modification_watermark,
@@ -129,23 +137,77 @@ pub enum BindError {
         /// The key.
         key: String,
     },
+    /// It is bound to a query, and only what that finds becomes its member.
+    #[error("query_key {key} belongs to a query: only what the query finds becomes its member")]
+    NoList {
+        /// The key.
+        key: String,
+    },
+    /// It names the list of another principal.
+    #[error("query_key {key} is a list of another principal: choose another key")]
+    OtherPrincipal {
+        /// The key.
+        key: String,
+    },
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
-/// Binds a key to a query for ever; the same again changes nothing.
-pub async fn bind(db: &PgPool, key: &str, query: &str) -> Result<SyncQuery, BindError> {
-    sqlx::query("insert into sync_queries (query_key, query) values ($1, $2) on conflict do nothing")
-        .bind(key)
-        .bind(query)
-        .execute(db)
-        .await
-        .map_err(DbError::from)?;
-    match one(db, key).await? {
-        Some(bound) if bound.query == query => Ok(bound),
-        _ => Err(BindError::OtherQuery { key: key.to_owned() }),
+/// Since when a key is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// By this call.
+    Now,
+    /// From before.
+    Before,
+}
+
+/// What a key is bound to.
+#[derive(FromRow)]
+struct Binding {
+    query: String,
+    principal: Option<String>,
+    is_new: bool,
+}
+
+/// Binds a key to a query, or to a list of PMIDs (`''`), until an operator unbinds it; what it is bound to.
+async fn binding(db: &PgPool, key: &str, query: &str, principal: &str) -> Result<Binding, DbError> {
+    let sql = include_str!("bind.sql");
+    loop {
+        let bound = sqlx::query_as(sql).bind(key).bind(query).bind(principal).fetch_optional(db).await?;
+        // None while another transaction has just bound it: then it is there the next time.
+        if let Some(bound) = bound {
+            return Ok(bound);
+        }
     }
+}
+
+/// Binds a key to a query; the same again changes nothing.
+pub async fn bind(db: &PgPool, key: &str, query: &str, principal: &str) -> Result<Bound, BindError> {
+    let bound = binding(db, key, query, principal).await?;
+    if bound.query != query {
+        return Err(BindError::OtherQuery { key: key.to_owned() });
+    }
+    Ok(if bound.is_new { Bound::Now } else { Bound::Before })
+}
+
+/// Binds a key to a list of PMIDs of a principal. Only that principal, or an admin, adds to it.
+pub async fn bind_list(db: &PgPool, key: &str, principal: &Principal) -> Result<Bound, BindError> {
+    let bound = binding(db, key, LIST, &principal.name).await?;
+    if bound.query != LIST {
+        return Err(BindError::NoList { key: key.to_owned() });
+    }
+    if !principal.may_change_what_is_of(bound.principal.as_deref().unwrap_or(LOCAL)) {
+        return Err(BindError::OtherPrincipal { key: key.to_owned() });
+    }
+    Ok(if bound.is_new { Bound::Now } else { Bound::Before })
+}
+
+/// Frees a key that was bound for a job which was refused, unless another job has come to use it since.
+pub async fn unbind_unused(db: &PgPool, key: &str) -> Result<(), DbError> {
+    sqlx::query(include_str!("unbind_unused.sql")).bind(key).execute(db).await?;
+    Ok(())
 }
 
 /// One key.
@@ -155,9 +217,10 @@ pub async fn one(db: impl PgExecutor<'_>, key: &str) -> Result<Option<SyncQuery>
     Ok(row.map(SyncQuery::from))
 }
 
-/// All keys.
+/// All keys of queries.
 pub async fn queries(db: &PgPool) -> Result<Vec<SyncQuery>, DbError> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(select!(), " order by q.query_key")).fetch_all(db).await?;
+    let rows: Vec<Row> =
+        sqlx::query_as(concat!(select!(), " where q.query <> '' order by q.query_key")).fetch_all(db).await?;
     Ok(rows.into_iter().map(SyncQuery::from).collect())
 }
 

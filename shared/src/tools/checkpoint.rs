@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{FieldError, ToolError};
 use super::tool::{Described, FastTool, Hints, Toolbox};
 use crate::checkpoints::{self, Change, Checkpoint, CreateError, New};
-use crate::words::{ErrorCode, Pmid};
+use crate::words::{Caller, ErrorCode, Pmid, Role};
 
 /// The tool `corpus.checkpoint.create`.
 pub struct Create;
@@ -76,6 +76,8 @@ pub struct CheckpointView {
     /// When it was made.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: DateTime<Utc>,
+    /// The principal that made it: it may delete it.
+    pub principal: String,
 }
 
 impl From<Checkpoint> for CheckpointView {
@@ -90,6 +92,7 @@ impl From<Checkpoint> for CheckpointView {
             total_documents: checkpoint.total_documents,
             digest: checkpoint.digest,
             created_at: checkpoint.created_at,
+            principal: checkpoint.principal,
         }
     }
 }
@@ -281,7 +284,7 @@ impl Described for Create {
 
 #[async_trait]
 impl FastTool for Create {
-    async fn run(toolbox: &Toolbox, params: CreateParams) -> Result<CheckpointView, ToolError> {
+    async fn run(toolbox: &Toolbox, caller: &Caller, params: CreateParams) -> Result<CheckpointView, ToolError> {
         let CreateParams { checkpoint_id, name, description, primary_queries, parent_checkpoint_id } = params;
         let mut faults = Vec::new();
         let ids = [("checkpoint_id", &checkpoint_id), ("parent_checkpoint_id", &parent_checkpoint_id)];
@@ -293,8 +296,11 @@ impl FastTool for Create {
             return Err(ToolError::invalid(faults));
         }
         let checkpoint_id = checkpoint_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-        let new = New { checkpoint_id, name, description, primary_queries, parent_checkpoint_id };
-        Ok(checkpoints::create(&toolbox.engine.db, new).await?.into())
+        let principal = caller.principal.name.clone();
+        let new = New { checkpoint_id, name, description, primary_queries, parent_checkpoint_id, principal };
+        let made = checkpoints::create(&toolbox.engine.db, new).await?;
+        caller.audit("checkpoint.create", &made.checkpoint_id);
+        Ok(made.into())
     }
 }
 
@@ -310,7 +316,7 @@ impl Described for Get {
 
 #[async_trait]
 impl FastTool for Get {
-    async fn run(toolbox: &Toolbox, params: GetParams) -> Result<GetOutput, ToolError> {
+    async fn run(toolbox: &Toolbox, _: &Caller, params: GetParams) -> Result<GetOutput, ToolError> {
         let checkpoint = named(toolbox, "checkpoint_id", &params.checkpoint_id).await?;
         let mut documents = Vec::new();
         let mut next_after = None;
@@ -339,7 +345,7 @@ impl Described for List {
 
 #[async_trait]
 impl FastTool for List {
-    async fn run(toolbox: &Toolbox, params: ListParams) -> Result<ListOutput, ToolError> {
+    async fn run(toolbox: &Toolbox, _: &Caller, params: ListParams) -> Result<ListOutput, ToolError> {
         let ListParams { limit, offset } = params;
         let (page, total) = checkpoints::list(&toolbox.engine.db, limit.into(), offset.into()).await?;
         Ok(ListOutput { checkpoints: page.into_iter().map(Into::into).collect(), total, limit, offset })
@@ -349,7 +355,8 @@ impl FastTool for List {
 impl Described for Delete {
     const NAME: &'static str = "corpus.checkpoint.delete";
     const TITLE: &'static str = "Forget a checkpoint";
-    const DESCRIPTION: &'static str = "Forgets a checkpoint. No record is touched.";
+    const DESCRIPTION: &'static str = "Deletes a checkpoint of your own. No record is touched; an operator can \
+        restore it for 30 days.";
     const HINTS: Hints = Hints { read_only: false, destructive: true, idempotent: true, open_world: false };
     type Params = DeleteParams;
     type Output = DeleteOutput;
@@ -357,9 +364,15 @@ impl Described for Delete {
 
 #[async_trait]
 impl FastTool for Delete {
-    async fn run(toolbox: &Toolbox, params: DeleteParams) -> Result<DeleteOutput, ToolError> {
-        check_id("checkpoint_id", &params.checkpoint_id).map_err(|fault| ToolError::invalid(vec![fault]))?;
+    async fn run(toolbox: &Toolbox, caller: &Caller, params: DeleteParams) -> Result<DeleteOutput, ToolError> {
+        let checkpoint = named(toolbox, "checkpoint_id", &params.checkpoint_id).await?;
+        if !caller.principal.may_change_what_is_of(&checkpoint.principal) {
+            let message =
+                format!("a checkpoint is deleted by the principal that made it, or with the role {}", Role::Admin);
+            return Err(ToolError::new(ErrorCode::Forbidden, message));
+        }
         if checkpoints::delete(&toolbox.engine.db, &params.checkpoint_id).await? {
+            caller.audit("checkpoint.delete", &params.checkpoint_id);
             return Ok(DeleteOutput { checkpoint_id: params.checkpoint_id, deleted: true });
         }
         Err(not_found("checkpoint_id"))
@@ -378,7 +391,7 @@ impl Described for Diff {
 
 #[async_trait]
 impl FastTool for Diff {
-    async fn run(toolbox: &Toolbox, params: DiffParams) -> Result<DiffOutput, ToolError> {
+    async fn run(toolbox: &Toolbox, _: &Caller, params: DiffParams) -> Result<DiffOutput, ToolError> {
         let limit = i32::try_from(params.limit).unwrap_or(i32::MAX);
         let from = named(toolbox, "from_checkpoint_id", &params.from_checkpoint_id).await?;
         let to = named(toolbox, "to_checkpoint_id", &params.to_checkpoint_id).await?;

@@ -155,10 +155,13 @@ impl From<SubmitError> for ToolError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Db(error) => error.into(),
-            SubmitError::TooManyJobs(_) => Self {
+            SubmitError::TooManyJobs(_) | SubmitError::TooManyOfPrincipal(_) => Self {
                 retry_after: Some(Duration::from_secs(30)),
                 ..Self::new(ErrorCode::RateLimitExceeded, error.to_string())
             },
+            SubmitError::DailyRecords { retry_after, .. } => {
+                Self { retry_after: Some(retry_after), ..Self::new(ErrorCode::RateLimitExceeded, error.to_string()) }
+            }
             SubmitError::IdempotencyConflict => Self::new(ErrorCode::IdempotencyConflict, error.to_string()),
             SubmitError::Params(_) => Self::new(ErrorCode::ValidationError, error.to_string()),
         }

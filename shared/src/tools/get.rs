@@ -11,7 +11,7 @@ use super::error::ToolError;
 use super::reading::{Live, Shape, When, archived};
 use super::record::{self, Include, RecordView};
 use super::tool::{Described, FastTool, Hints, Toolbox};
-use crate::words::Pmid;
+use crate::words::{Caller, Pmid};
 
 /// The tool.
 pub struct Get;
@@ -72,7 +72,7 @@ impl Described for Get {
 
 #[async_trait]
 impl FastTool for Get {
-    async fn run(toolbox: &Toolbox, params: GetParams) -> Result<RecordView, ToolError> {
+    async fn run(toolbox: &Toolbox, _: &Caller, params: GetParams) -> Result<RecordView, ToolError> {
         let GetParams { pmid, as_of, checkpoint_id, include, max_chars } = params;
         let shape = Shape { include, max_chars };
         let when = When::of(toolbox, as_of, checkpoint_id.as_deref()).await?;

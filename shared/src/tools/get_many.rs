@@ -15,7 +15,7 @@ use super::readable;
 use super::reading::{Live, READS_AT_ONCE, Shape, When, archived};
 use super::record::{self, Include, Omitted, RecordView, chars};
 use super::tool::{Described, FastTool, Hints, Toolbox};
-use crate::words::Pmid;
+use crate::words::{Caller, Pmid};
 
 /// The tool.
 pub struct GetMany;
@@ -85,7 +85,7 @@ impl Described for GetMany {
 
 #[async_trait]
 impl FastTool for GetMany {
-    async fn run(toolbox: &Toolbox, params: GetManyParams) -> Result<GetManyOutput, ToolError> {
+    async fn run(toolbox: &Toolbox, _: &Caller, params: GetManyParams) -> Result<GetManyOutput, ToolError> {
         let GetManyParams { pmids, as_of, checkpoint_id, include, max_chars } = params;
         let when = When::of(toolbox, as_of, checkpoint_id.as_deref()).await?;
         let mut seen = HashSet::new();

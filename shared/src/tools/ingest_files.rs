@@ -10,6 +10,7 @@ use super::sync::SyncOutput;
 use super::tool::{Asked, Described, Hints, JobTool, Toolbox};
 use crate::jobs::{self, Submission, Submitted};
 use crate::pipelines::pubmed_files::{NamedParams, NamesError, TOOL};
+use crate::words::Role;
 
 /// The tool.
 pub struct IngestFiles;
@@ -39,6 +40,7 @@ impl Described for IngestFiles {
     const DESCRIPTION: &'static str = "Fetches baseline or update files from NCBI by their names, checks their MD5, and \
         archives every record and deletion in them. A job; what is archived already is skipped.";
     const HINTS: Hints = Hints { destructive: true, ..Hints::ADDS_FROM_NCBI };
+    const ROLE: Role = Role::Admin;
     type Params = IngestFilesInput;
     type Output = IngestFilesOutput;
 }
@@ -53,7 +55,9 @@ impl JobTool for IngestFiles {
             };
             ToolError::invalid(vec![FieldError { pointer, reason: error.to_string() }])
         })?;
-        let submission = asked.of(Submission::new(TOOL, json!(checked), "files"));
+        let params = json!(checked);
+        let records_at_most = toolbox.engine.pipeline(TOOL).and_then(|pipeline| pipeline.records_at_most(&params));
+        let submission = Submission { records_at_most, ..asked.of(Submission::new(TOOL, params, "files")) };
         Ok(jobs::submit(&toolbox.engine.db, &submission, toolbox.limits).await?)
     }
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::error::{ToolError, without_details};
 use super::tool::{Described, FastTool, Hints, Toolbox};
 use crate::ingest::finalise;
-use crate::jobs::{self, JobState, Standing};
-use crate::words::{ErrorCode, JobId};
+use crate::jobs::{self, Job, JobState, Standing};
+use crate::words::{Caller, ErrorCode, JobId, Principal, Role};
 
 /// The tool `job.get`.
 pub struct JobGet;
@@ -57,6 +57,8 @@ pub struct JobView {
     /// The job it does again.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub parent_job_id: Option<Uuid>,
+    /// Who submitted it: the id of a token, the subject of an OIDC token, `local` or `topics`.
+    pub principal: String,
     /// 0 to 10, 10 first.
     pub priority: i16,
     /// How many queued jobs are before it.
@@ -151,6 +153,7 @@ pub fn view(standing: Standing) -> JobView {
         trace_id: job.trace_id,
         attempt: job.attempt,
         parent_job_id: job.parent_job_id,
+        principal: job.principal,
         priority: job.priority,
         position_in_queue,
         estimated_duration_secs,
@@ -178,6 +181,15 @@ fn not_found(job: Uuid) -> ToolError {
     ToolError::new(ErrorCode::JobNotFound, format!("there is no job {job}; the rows of old jobs go when they expire"))
 }
 
+/// Refuses to change a job of another principal.
+pub fn allow_change(principal: &Principal, job: &Job, change: &str) -> Result<(), ToolError> {
+    if principal.may_change_what_is_of(&job.principal) {
+        return Ok(());
+    }
+    let message = format!("a job is {change} by the principal that submitted it, or with the role {}", Role::Admin);
+    Err(ToolError::new(ErrorCode::Forbidden, message))
+}
+
 impl Described for JobGet {
     const NAME: &'static str = "job.get";
     const TITLE: &'static str = "Look at a job";
@@ -189,7 +201,7 @@ impl Described for JobGet {
 
 #[async_trait]
 impl FastTool for JobGet {
-    async fn run(toolbox: &Toolbox, params: JobParams) -> Result<JobView, ToolError> {
+    async fn run(toolbox: &Toolbox, _: &Caller, params: JobParams) -> Result<JobView, ToolError> {
         let db = &toolbox.engine.db;
         let job = jobs::standing(db, JobId(params.job_id)).await?;
         Ok(view(job.ok_or_else(|| not_found(params.job_id))?))
@@ -208,8 +220,10 @@ impl Described for JobCancel {
 
 #[async_trait]
 impl FastTool for JobCancel {
-    async fn run(toolbox: &Toolbox, params: JobParams) -> Result<CancelOutput, ToolError> {
+    async fn run(toolbox: &Toolbox, caller: &Caller, params: JobParams) -> Result<CancelOutput, ToolError> {
         let engine = &toolbox.engine;
+        let job = jobs::get(&engine.db, JobId(params.job_id)).await?.ok_or_else(|| not_found(params.job_id))?;
+        allow_change(&caller.principal, &job, "cancelled")?;
         let cancelled = jobs::cancel(&engine.db, JobId(params.job_id)).await?;
         let cancelled = cancelled.ok_or_else(|| not_found(params.job_id))?;
         let mut state = cancelled.state;
@@ -221,6 +235,9 @@ impl FastTool for JobCancel {
                 // It is cancelled all the same; the next sweep ends it.
                 Err(error) => tracing::warn!(job_id = %params.job_id, %error, "a cancelled job cannot be ended yet"),
             }
+        }
+        if cancelled.cancelled {
+            caller.audit("job.cancel", &params.job_id.to_string());
         }
         Ok(CancelOutput { job_id: params.job_id, state, cancelled: cancelled.cancelled })
     }

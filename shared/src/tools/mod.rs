@@ -5,6 +5,7 @@
 
 mod check;
 mod checkpoint;
+mod cost;
 mod error;
 mod filters;
 mod get;
@@ -22,10 +23,11 @@ mod search;
 mod sync;
 mod tool;
 
+pub use cost::EstimatedCost;
 pub use error::{FieldError, ToolError};
 pub use filters::{DateType, Filters, Species};
 pub use ingest_files::{IngestFilesInput, IngestFilesOutput};
-pub use job::{CancelOutput, JobView, told, view};
+pub use job::{CancelOutput, JobView, allow_change, told, view};
 pub use listed::ListingFault;
 pub use normal::whole_number;
 pub use params::{parse, understood};
@@ -33,7 +35,7 @@ pub use ping::Ping;
 pub use record::{Include, MAX_CHARS, MIN_CHARS, Omitted, RecordView, Source, Summary};
 pub use search::{SearchOutput, SearchParams, Sort};
 pub use sync::{SyncIncrementalInput, SyncInput, SyncOutput};
-pub use tool::{Action, Asked, Described, FastTool, Hints, JobTool, Kind, Tool, Toolbox, output_schema};
+pub use tool::{Action, Asked, Described, FastTool, Hints, JobTool, Kind, Tool, Toolbox, allow, output_schema};
 
 /// Every tool, in the order it is listed in.
 pub fn catalogue() -> Vec<Tool> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ToolError;
 use super::tool::{Described, FastTool, Hints, Toolbox};
+use crate::words::Caller;
 
 /// The tool.
 pub struct Ping;
@@ -45,7 +46,7 @@ impl Described for Ping {
 
 #[async_trait]
 impl FastTool for Ping {
-    async fn run(_: &Toolbox, params: PingParams) -> Result<PingOutput, ToolError> {
+    async fn run(_: &Toolbox, _: &Caller, params: PingParams) -> Result<PingOutput, ToolError> {
         Ok(PingOutput { message: params.message, version: env!("CARGO_PKG_VERSION") })
     }
 }

@@ -15,7 +15,7 @@ use super::reading::{Live, READS_AT_ONCE, When, typed};
 use super::record::{Summary, summary};
 use super::tool::{Described, FastTool, Hints, Toolbox};
 use crate::pubmed::eutils::{Query, SearchPage, SearchRequest};
-use crate::words::Pmid;
+use crate::words::{Caller, Pmid};
 
 /// The tool.
 pub struct Search;
@@ -126,7 +126,7 @@ impl Described for Search {
 
 #[async_trait]
 impl FastTool for Search {
-    async fn run(toolbox: &Toolbox, params: SearchParams) -> Result<SearchOutput, ToolError> {
+    async fn run(toolbox: &Toolbox, _: &Caller, params: SearchParams) -> Result<SearchOutput, ToolError> {
         let began = Instant::now();
         let query = query(&params)?;
         let cap = toolbox.client.settings().cap;

@@ -18,7 +18,9 @@ use super::readable;
 use crate::ingest::Engine;
 use crate::jobs::{Limits, Submission, Submitted};
 use crate::pubmed::eutils::Client;
+use crate::words::access::MAX_SUBMIT_PRIORITY;
 use crate::words::config::Toolset;
+use crate::words::{Caller, ErrorCode, Principal, Role};
 
 /// What tools work with.
 #[derive(Clone)]
@@ -74,13 +76,11 @@ pub struct Asked {
     /// Names the request, so that sending it again is not a second one.
     pub idempotency_key: Option<String>,
     /// Who asks.
-    pub principal: String,
+    pub caller: Caller,
     /// 0 to 10, 10 first.
     pub priority: i16,
     /// How long the row stays after the job has ended, 1 to 168 hours.
     pub ttl_hours: i16,
-    /// The trace it belongs to.
-    pub trace_id: String,
 }
 
 impl Asked {
@@ -88,10 +88,10 @@ impl Asked {
     pub fn of(self, submission: Submission) -> Submission {
         Submission {
             idempotency_key: self.idempotency_key,
-            principal: self.principal,
+            principal: self.caller.principal,
             priority: self.priority,
             ttl_hours: self.ttl_hours,
-            trace_id: self.trace_id,
+            trace_id: self.caller.trace_id,
             ..submission
         }
     }
@@ -107,6 +107,8 @@ pub trait Described {
     const DESCRIPTION: &'static str;
     /// What may be expected of it.
     const HINTS: Hints;
+    /// The lowest role that may call it.
+    const ROLE: Role = if Self::HINTS.read_only { Role::Read } else { Role::Submit };
     /// Whether it is of no use while the database is away.
     const NEEDS_DATABASE: bool = true;
     /// Whether every call asks a foreign server that gives little.
@@ -127,8 +129,8 @@ pub trait Described {
 /// A tool that answers at once.
 #[async_trait]
 pub trait FastTool: Described<Output: Serialize> {
-    /// Runs it.
-    async fn run(toolbox: &Toolbox, params: Self::Params) -> Result<Self::Output, ToolError>;
+    /// Runs it for a caller who has its role.
+    async fn run(toolbox: &Toolbox, caller: &Caller, params: Self::Params) -> Result<Self::Output, ToolError>;
 }
 
 /// A tool that becomes a job.
@@ -138,7 +140,7 @@ pub trait JobTool: Described {
     async fn submit(toolbox: &Toolbox, params: Self::Params, asked: Asked) -> Result<Submitted, ToolError>;
 }
 
-type Run = Arc<dyn Fn(Toolbox, Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync>;
+type Run = Arc<dyn Fn(Toolbox, Caller, Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync>;
 type Submit = Arc<dyn Fn(Toolbox, Value, Asked) -> BoxFuture<'static, Result<Submitted, ToolError>> + Send + Sync>;
 
 /// What calling a tool does.
@@ -161,6 +163,8 @@ pub struct Tool {
     pub description: &'static str,
     /// What may be expected of it.
     pub hints: Hints,
+    /// The lowest role that may call it; calling it checks that.
+    pub role: Role,
     /// Whether it is of no use while the database is away.
     pub needs_database: bool,
     /// Whether every call asks a foreign server that gives little.
@@ -185,13 +189,14 @@ impl Tool {
     pub(super) fn fast<T: FastTool>() -> Self {
         let schema = Arc::new(input_schema::<T::Params>());
         let own = Arc::clone(&schema);
-        let run = move |toolbox: Toolbox, params: Value| -> BoxFuture<'static, _> {
+        let run = move |toolbox: Toolbox, caller: Caller, params: Value| -> BoxFuture<'static, _> {
             let schema = Arc::clone(&schema);
             Box::pin(async move {
-                let output = T::run(&toolbox, read(&schema, T::ALIASES, params)?).await?;
+                allow(&caller.principal, T::NAME, T::ROLE)?;
+                let output = T::run(&toolbox, &caller, read(&schema, T::ALIASES, params)?).await?;
                 serde_json::to_value(output).map_err(|error| {
                     tracing::error!(tool = T::NAME, %error, "a result is not JSON");
-                    ToolError::new(crate::words::ErrorCode::Internal, "the result cannot be written as JSON")
+                    ToolError::new(ErrorCode::Internal, "the result cannot be written as JSON")
                 })
             })
         };
@@ -204,8 +209,13 @@ impl Tool {
         let submit = move |toolbox: Toolbox, params: Value, asked: Asked| -> BoxFuture<'static, _> {
             let schema = Arc::clone(&schema);
             Box::pin(async move {
-                let submitted = T::submit(&toolbox, read(&schema, T::ALIASES, params)?, asked).await?;
-                if let Submitted::Created(_) = submitted {
+                allow(&asked.caller.principal, T::NAME, T::ROLE)?;
+                allow_priority(&asked)?;
+                let params = read(&schema, T::ALIASES, params)?;
+                let caller = asked.caller.clone();
+                let submitted = T::submit(&toolbox, params, asked).await?;
+                if let Submitted::Created(standing) = &submitted {
+                    caller.audit("job.submit", &format!("{} {}", T::NAME, standing.job.id));
                     toolbox.engine.wake_after_commit().await;
                 }
                 Ok(submitted)
@@ -223,6 +233,7 @@ impl Tool {
             title: T::TITLE,
             description: T::DESCRIPTION,
             hints: T::HINTS,
+            role: T::ROLE,
             needs_database: T::NEEDS_DATABASE,
             is_scarce: T::IS_SCARCE,
             input_schema: input_schema.clone(),
@@ -254,6 +265,24 @@ impl Tool {
     pub fn flat_name(&self) -> String {
         flat(self.name)
     }
+}
+
+/// Refuses a principal whose role is too low.
+pub fn allow(principal: &Principal, tool: &str, role: Role) -> Result<(), ToolError> {
+    if principal.role >= role {
+        return Ok(());
+    }
+    let message = format!("{tool} needs the role {role}; the token of this request has the role {}", principal.role);
+    Err(ToolError::new(ErrorCode::Forbidden, message))
+}
+
+/// High priorities are for what an operator needs first.
+fn allow_priority(asked: &Asked) -> Result<(), ToolError> {
+    if asked.priority <= MAX_SUBMIT_PRIORITY || asked.caller.principal.role >= Role::Admin {
+        return Ok(());
+    }
+    let message = format!("priority: above {MAX_SUBMIT_PRIORITY} it needs the role {}", Role::Admin);
+    Err(ToolError::new(ErrorCode::Forbidden, message))
 }
 
 fn flat(name: &str) -> String {

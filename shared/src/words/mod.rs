@@ -1,5 +1,6 @@
 //! Layer 0: the words every other module speaks. No I/O, but for what telemetry tells.
 
+pub mod access;
 pub mod breaker;
 pub mod clock;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod sha256;
 pub mod telemetry;
 pub mod trace;
 
+pub use access::{Caller, Principal, Role};
 pub use error_code::ErrorCode;
 pub use ids::{JobId, UnitId, WorkerId};
 pub use outcome::{Outcome, Reason, SkipReason, Tally};

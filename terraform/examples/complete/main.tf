@@ -31,6 +31,7 @@ module "bio_mcp" {
   oidc = {
     issuer         = "https://login.example.org/"
     audience       = "bio-mcp"
+    roles          = ["read:scope=archive.read", "submit:scope=archive.submit"]
     jwt_authorizer = true
   }
 

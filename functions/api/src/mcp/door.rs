@@ -94,11 +94,13 @@ impl ServerHandler for Door {
     async fn list_tools(
         &self,
         page: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         the_only(page)?;
-        let mut list = ListToolsResult::with_all_items(self.api.listed.to_vec());
-        (list.ttl_ms, list.cache_scope) = (Some(LISTS_TTL_MS), Some(CacheScope::Public));
+        let role = Caller::of(&context).principal.role;
+        let mut list = ListToolsResult::with_all_items(self.api.listed(role));
+        // A model is shown only what its token may call, so the list is not the same for all.
+        (list.ttl_ms, list.cache_scope) = (Some(LISTS_TTL_MS), Some(CacheScope::Private));
         Ok(list)
     }
 

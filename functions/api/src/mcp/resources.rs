@@ -53,19 +53,19 @@ pub fn templates() -> Vec<ResourceTemplate> {
 /// `resources/read`
 pub async fn read(api: &Api, uri: &str, caller: &Caller) -> Result<ReadResourceResponse, ErrorData> {
     let unknown = || ErrorData::resource_not_found("there is no such resource", Some(json!({ "uri": uri })));
-    let _place = api.limits.mcp().map_err(|failure| internal(failure, caller))?;
+    let _place = api.limits.mcp(&caller.principal).map_err(|failure| internal(failure, caller))?;
     let value = match uri {
         "bio-mcp://corpus/status" => corpus_status(api).await,
         "bio-mcp://corpus/checkpoints" => {
             let tool = call::known(api, "corpus.checkpoint.list").map_err(|failure| internal(failure, caller))?;
-            call::run(api, tool, json!({ "limit": SHOWN }), "").await
+            call::run(api, tool, caller.caller.clone(), json!({ "limit": SHOWN }), "").await
         }
         "bio-mcp://sync/recent" => recent_syncs(api).await,
         "bio-mcp://system/health" => Ok(json!(api.readiness.get(api).await)),
         _ => {
             let pmid = PAPERS.iter().find_map(|prefix| uri.strip_prefix(prefix)).ok_or_else(unknown)?;
             let tool = call::known(api, "pubmed.get").map_err(|failure| internal(failure, caller))?;
-            match call::run(api, tool, json!({ "pmid": pmid }), "").await {
+            match call::run(api, tool, caller.caller.clone(), json!({ "pmid": pmid }), "").await {
                 Ok(record) if record["found"] == true => Ok(record),
                 Ok(_) => return Err(unknown()),
                 Err(failure) if !failure.error.fields.is_empty() => return Err(unknown()),

@@ -70,7 +70,7 @@ pub async fn update(api: &Api, task_id: &str, caller: &Caller) -> Result<(), Err
 pub async fn cancel(api: &Api, task_id: &str, caller: &Caller) -> Result<(), ErrorData> {
     let job = find(api, task_id, caller).await?;
     let tool = call::known(api, "job.cancel").map_err(|failure| internal(&failure.error, caller))?;
-    let cancelled = call::run(api, tool, json!({ "job_id": job.id }), "").await;
+    let cancelled = call::run(api, tool, caller.caller.clone(), json!({ "job_id": job.id }), "").await;
     cancelled.map(|_| ()).map_err(|failure| internal(&failure.error, caller))
 }
 

@@ -39,10 +39,10 @@ pub async fn call(
     };
     let params = Value::Object(request.arguments.unwrap_or_default());
     let trace_id = caller.trace_id.clone();
-    let answered = match (api.limits.mcp(), &tool.action) {
+    let answered = match (api.limits.mcp(&caller.principal), &tool.action) {
         (Err(failure), _) => Err(failure),
         (Ok(_place), Action::Run(_)) => {
-            let running = Box::pin(call::run(api, tool, params, ""));
+            let running = Box::pin(call::run(api, tool, caller.caller.clone(), params, ""));
             let ran = trace::within(trace_id.clone(), running).await;
             ran.map(|result| {
                 let result = caller.told(result);
@@ -68,14 +68,13 @@ async fn submit(
     caller: Caller,
     knows_tasks: bool,
 ) -> Result<CallToolResponse, Failure> {
-    let Caller { principal, trace_id, .. } = caller;
     let ttl_hours = api.toolbox.ttl_hours;
-    let asked = Asked { idempotency_key: None, principal: principal.0, priority: 0, ttl_hours, trace_id };
+    let asked = Asked { idempotency_key: None, caller: caller.caller, priority: 0, ttl_hours };
     let submitted = call::submit(api, tool, params, asked, "").await?;
     Ok(if knows_tasks {
         CallToolResponse::Task(CreateTaskResult::new(tasks::task(submitted.job())))
     } else {
-        let job = json!(jobs::shown(&submitted));
+        let job = json!(jobs::shown(api, &submitted));
         readable(markdown(&format!("{}: a job", tool.title), &job), job).into()
     })
 }

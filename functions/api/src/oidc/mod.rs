@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-use shared::words::config::OidcSettings;
+use serde_json::{Map, Value, json};
+use shared::words::Principal;
+use shared::words::config::{OidcSettings, RESERVED};
 
 use keys::Keys;
+
+use crate::auth::Refusal;
 
 /// How far clocks may be apart, in seconds.
 const LEEWAY_SECS: u64 = 60;
@@ -45,6 +48,19 @@ struct Claims {
     /// The client that it was given to; Amazon Cognito's access tokens have this in place of `aud`.
     #[serde(default)]
     client_id: Option<String>,
+    /// Every other claim.
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+impl Claims {
+    /// All claims that a role can be given by.
+    fn everything(&self) -> Map<String, Value> {
+        let mut all = self.others.clone();
+        let texts = [("iss", Some(&self.iss)), ("sub", Some(&self.sub)), ("client_id", self.client_id.as_ref())];
+        all.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text?)))));
+        all
+    }
 }
 
 /// What is `null` is not left out.
@@ -64,8 +80,20 @@ impl Oidc {
         &self.settings.issuer
     }
 
-    /// Who a token stands for; nothing for one that is not valid.
-    pub async fn subject(&self, token: &str) -> Option<String> {
+    /// The principal of a token: its subject, with the highest role that its claims give.
+    pub async fn principal(&self, token: &str) -> Result<Principal, Refusal> {
+        let claims = self.claims(token).await.ok_or(Refusal::Unauthenticated)?;
+        let all = claims.everything();
+        let role = self.settings.roles.iter().filter(|rule| rule.applies(&all)).map(|rule| rule.role).max();
+        match (self.accept(claims), role) {
+            (None, _) => Err(Refusal::Unauthenticated),
+            (Some(_), None) => Err(Refusal::NoRole),
+            (Some(name), Some(role)) => Ok(Principal { name, role }),
+        }
+    }
+
+    /// What a token says, if its signature, issuer and times are right.
+    async fn claims(&self, token: &str) -> Option<Claims> {
         let header = decode_header(token).ok()?;
         let algorithm = header.alg;
         if !matches!(algorithm, Algorithm::RS256 | Algorithm::ES256) || header.crit.is_some() {
@@ -80,18 +108,19 @@ impl Oidc {
         validation.set_issuer(&[&self.settings.issuer]);
         // Looked at below: a token without one may name its client.
         validation.validate_aud = false;
-        let claims = decode::<Claims>(token, &key, &validation).ok()?.claims;
-        self.accept(claims)
+        Some(decode::<Claims>(token, &key, &validation).ok()?.claims)
     }
 
     fn accept(&self, claims: Claims) -> Option<String> {
-        let Claims { iss, sub, exp, nbf, iat, aud, token_use, client_id } = claims;
+        let Claims { iss, sub, exp, nbf, iat, aud, token_use, client_id, .. } = claims;
         let is_time = |time: f64| time.is_finite() && (0.0..1e12).contains(&time);
         let now = shared::words::clock::now().timestamp();
         #[expect(clippy::cast_precision_loss, reason = "seconds of this age")]
         let latest = (now + i64::try_from(LEEWAY_SECS).unwrap_or(0)) as f64;
         let times_fit = is_time(exp) && nbf.is_none_or(is_time) && iat.is_none_or(|iat| is_time(iat) && iat <= latest);
-        let subject_fits = (1..=MAX_SUBJECT_CHARS).contains(&sub.chars().count()) && !sub.chars().any(char::is_control);
+        let subject_fits = (1..=MAX_SUBJECT_CHARS).contains(&sub.chars().count())
+            && !sub.chars().any(char::is_control)
+            && !RESERVED.contains(&sub.as_str());
         let is_for_us = match (&aud, &self.settings.audience) {
             (Some(Value::String(one)), Some(audience)) => one == audience,
             (Some(Value::Array(all)), Some(audience)) => {

@@ -22,8 +22,8 @@ pub async fn ready(State(api): State<Api>, headers: HeaderMap) -> Response {
     let readiness = api.readiness.get(&api).await;
     let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = match api.auth.principal(&headers).await {
-        Some(_) => json!(readiness),
-        None => json!({ "status": readiness.status }),
+        Ok(_) => json!(readiness),
+        Err(_) => json!({ "status": readiness.status }),
     };
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

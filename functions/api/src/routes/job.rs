@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::ingest;
 use shared::jobs::{self, Job, LogLine};
-use shared::tools::{ToolError, told, view};
-use shared::words::{ErrorCode, JobId};
+use shared::tools::{ToolError, allow, allow_change, told, view};
+use shared::words::{Caller, ErrorCode, JobId, Role};
 
 use super::jobs::{check_key, key_of, submitted};
 use crate::Api;
@@ -88,9 +88,13 @@ pub async fn get(
 }
 
 /// `DELETE /v1/jobs/{id}`
-pub async fn cancel(State(api): State<Api>, Path(job): Path<String>) -> Result<Json<Value>, Failure> {
+pub async fn cancel(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(job): Path<String>,
+) -> Result<Json<Value>, Failure> {
     let params = json!({ "job_id": id(&job)?.0 });
-    Ok(Json(run(&api, known(&api, "job.cancel")?, params, "").await?))
+    Ok(Json(run(&api, known(&api, "job.cancel")?, caller, params, "").await?))
 }
 
 /// The schema of [`Retry`].
@@ -109,8 +113,7 @@ struct Retry {
 /// `POST /v1/jobs/{id}/retry`: a new job of only what failed or was not returned.
 pub async fn retry(
     State(api): State<Api>,
-    Extension(crate::trace::TraceId(trace_id)): Extension<crate::trace::TraceId>,
-    Extension(crate::auth::Principal(principal)): Extension<crate::auth::Principal>,
+    Extension(caller): Extension<Caller>,
     Path(job): Path<String>,
     headers: HeaderMap,
     OptionalBody(body): OptionalBody,
@@ -121,18 +124,19 @@ pub async fn retry(
     };
     let idempotency_key = check_key(key_of(&headers, retry.idempotency_key)?)?;
     let job = one(&api, &job).await?;
+    // As for submitting it. What only the command line submits needs its role.
+    let role = api.tool(&job.tool).map_or(Role::Admin, |tool| tool.role);
+    allow(&caller.principal, &job.tool, role).and_then(|()| allow_change(&caller.principal, &job, "retried"))?;
     if !job.state.is_terminal() {
         let message = format!("only finished jobs can be retried; this one is {}", job.state);
         return Err(Failure::new(ErrorCode::JobNotFinished, message).of_tool(&job.tool));
     }
-    let child = ingest::retry(&api.toolbox.engine, &job, api.toolbox.limits, |submission| jobs::Submission {
-        principal,
-        trace_id,
+    let child = ingest::retry(&api.toolbox.engine, &job, api.toolbox.limits, &caller, |submission| jobs::Submission {
         idempotency_key,
         ..submission
     });
     match child.await? {
-        Some(child) => Ok(submitted(&child)),
+        Some(child) => Ok(submitted(&api, &child)),
         None => Err(Failure::new(
             ErrorCode::ValidationError,
             "nothing failed in this job and nothing is missing: there is nothing to retry",

@@ -11,16 +11,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::jobs::{self, Filter, JobState};
-use shared::tools::{Asked, JobView, Kind, ToolError, view};
-use shared::words::JobId;
+use shared::tools::{Asked, EstimatedCost, JobView, Kind, ToolError, view};
+use shared::words::{Caller, JobId};
 
 use crate::Api;
-use crate::auth::Principal;
 use crate::body::Body;
 use crate::call;
 use crate::error::Failure;
 use crate::query::{Query, page};
-use crate::trace::TraceId;
 
 /// When it is worth looking at a new job, in seconds.
 const LOOK_AFTER_SECS: u64 = 1;
@@ -86,6 +84,8 @@ pub struct Submitted {
     pub position_in_queue: i64,
     /// How long it will take from now on, as far as that can be known.
     pub estimated_duration_secs: Option<f64>,
+    /// What it may cost at most.
+    pub estimated_cost: EstimatedCost,
 }
 
 /// A page of jobs.
@@ -102,8 +102,7 @@ pub struct JobPage {
 /// `POST /v1/jobs`: one transaction, one job however often it is sent.
 pub async fn submit(
     State(api): State<Api>,
-    Extension(TraceId(trace_id)): Extension<TraceId>,
-    Extension(Principal(principal)): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
@@ -115,8 +114,8 @@ pub async fn submit(
     }
     let ttl_hours = new.ttl_hours.unwrap_or(api.toolbox.ttl_hours);
     let idempotency_key = check_key(key_of(&headers, new.idempotency_key)?)?;
-    let asked = Asked { idempotency_key, principal, priority: new.priority, ttl_hours, trace_id };
-    Ok(submitted(&call::submit(&api, tool, new.params, asked, "/params").await?))
+    let asked = Asked { idempotency_key, caller, priority: new.priority, ttl_hours };
+    Ok(submitted(&api, &call::submit(&api, tool, new.params, asked, "/params").await?))
 }
 
 /// The key of the header or the body; both must be the same.
@@ -146,7 +145,7 @@ pub fn check_key(key: Option<String>) -> Result<Option<String>, Failure> {
 }
 
 /// A job that was submitted, as it is shown.
-pub fn shown(submitted: &jobs::Submitted) -> Submitted {
+pub fn shown(api: &Api, submitted: &jobs::Submitted) -> Submitted {
     let standing = submitted.standing();
     Submitted {
         job_id: standing.job.id,
@@ -155,13 +154,14 @@ pub fn shown(submitted: &jobs::Submitted) -> Submitted {
         created_at: standing.job.created_at,
         position_in_queue: standing.position_in_queue,
         estimated_duration_secs: standing.estimated_duration_secs,
+        estimated_cost: EstimatedCost::of(&api.toolbox.engine, &standing.job),
     }
 }
 
 /// 202 for a new job, 200 for one that was there.
-pub fn submitted(submitted: &jobs::Submitted) -> Response {
+pub fn submitted(api: &Api, submitted: &jobs::Submitted) -> Response {
     let is_replay = matches!(submitted, jobs::Submitted::Replayed(_));
-    let body = Json(shown(submitted));
+    let body = Json(shown(api, submitted));
     let mut response = (if is_replay { StatusCode::OK } else { StatusCode::ACCEPTED }, body).into_response();
     let headers = response.headers_mut();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", submitted.job().id)) {

@@ -1,8 +1,9 @@
 //! Records.
 
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
+use shared::words::Caller;
 
 use crate::Api;
 use crate::call::{known, run};
@@ -12,6 +13,7 @@ use crate::query::Query;
 /// `GET /v1/pubmed/{pmid}`: as `pubmed.get`.
 pub async fn get(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Path(pmid): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Failure> {
@@ -21,5 +23,5 @@ pub async fn get(
         params[name] = json!(query.text(name));
     }
     query.end()?;
-    Ok(Json(run(&api, known(&api, "pubmed.get")?, params, "").await?))
+    Ok(Json(run(&api, known(&api, "pubmed.get")?, caller, params, "").await?))
 }

@@ -13,11 +13,10 @@ use shared::tools::{Action, Asked, Kind};
 
 use super::jobs::{check_key, envelope, key_of, none, submitted};
 use crate::Api;
-use crate::auth::Principal;
 use crate::body::Body;
 use crate::call::{known, run, submit};
 use crate::error::Failure;
-use crate::trace::TraceId;
+use shared::words::{Caller, Role};
 
 /// Every tool.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -35,6 +34,8 @@ pub struct ToolView {
     pub title: &'static str,
     /// Whether it answers at once or becomes a job.
     pub kind: Kind,
+    /// The lowest role that may call it.
+    pub role: Role,
     /// What it does.
     pub description: &'static str,
     /// JSON Schema of its parameters.
@@ -62,6 +63,7 @@ pub async fn list(State(api): State<Api>) -> Json<ToolList> {
         name: tool.name,
         title: tool.title,
         kind: tool.kind(),
+        role: tool.role,
         description: tool.description,
         input_schema: tool.input_schema.clone(),
         output_schema: tool.output_schema.clone(),
@@ -86,8 +88,7 @@ struct Call {
 /// `POST /v1/mcp/invoke`: the answer of a fast tool, or the job of a job tool.
 pub async fn invoke(
     State(api): State<Api>,
-    Extension(TraceId(trace_id)): Extension<TraceId>,
-    Extension(Principal(principal)): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
@@ -102,18 +103,18 @@ pub async fn invoke(
         ))
         .of_tool(tool.name)),
         Action::Run(_) => {
-            let result = run(&api, tool, params, "/params").await?;
+            let trace_id = caller.trace_id.clone();
+            let result = run(&api, tool, caller, params, "/params").await?;
             Ok(Json(Invoked { ok: true, tool: tool.name, result, trace_id }).into_response())
         }
         Action::Submit(_) => {
             let asked = Asked {
                 idempotency_key: check_key(idempotency_key)?,
-                principal,
+                caller,
                 priority: 0,
                 ttl_hours: api.toolbox.ttl_hours,
-                trace_id,
             };
-            Ok(submitted(&submit(&api, tool, params, asked, "/params").await?))
+            Ok(submitted(&api, &submit(&api, tool, params, asked, "/params").await?))
         }
     }
 }

@@ -121,6 +121,9 @@ impl PubmedFiles {
     }
 }
 
+/// Records in a bulk file of NCBI: 30,000, in the last ones of a year fewer.
+const MOST_RECORDS_IN_A_FILE: i64 = 30_000;
+
 #[async_trait]
 impl Pipeline for PubmedFiles {
     fn tool(&self) -> &'static str {
@@ -129,6 +132,11 @@ impl Pipeline for PubmedFiles {
 
     fn phases(&self) -> &'static [&'static str] {
         &["files"]
+    }
+
+    fn records_at_most(&self, params: &Value) -> Option<i64> {
+        let files = params["files"].as_array()?.len();
+        i64::try_from(files).ok()?.checked_mul(MOST_RECORDS_IN_A_FILE)
     }
 
     async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {

@@ -89,6 +89,10 @@ impl Pipeline for PubmedSync {
         &[SEARCH, FETCH]
     }
 
+    fn records_at_most(&self, params: &Value) -> Option<i64> {
+        serde_json::from_value::<SyncParams>(params.clone()).ok()?.records_at_most()
+    }
+
     async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
         let params: SyncParams = parse(&context.lease.params)?;
         let wanted = || -> Result<(&str, &str), UnitError> {
@@ -161,17 +165,20 @@ impl Pipeline for PubmedSyncIncremental {
         &[SEARCH, FETCH]
     }
 
+    fn records_at_most(&self, params: &Value) -> Option<i64> {
+        params["limit"].as_i64()
+    }
+
     async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
         let params: IncrementalParams = parse(&context.lease.params)?;
         let (db, job) = (&context.engine.db, context.lease.job);
         if context.lease.phase == SEARCH {
             // From a watermark in the future nothing would be walked.
             pull_back_syncs(db).await?;
-            let known = syncs::bind(db, &params.query_key, &params.query).await.map_err(|error| match error {
-                syncs::BindError::Db(error) => error.into(),
-                other @ syncs::BindError::OtherQuery { .. } => {
-                    UnitError::permanent(ErrorCode::ValidationError, other.to_string())
-                }
+            let known = syncs::one(db, &params.query_key).await?.filter(|known| known.query == params.query);
+            let known = known.ok_or_else(|| {
+                let message = format!("query_key {} is not bound to this query any more", params.query_key);
+                UnitError::permanent(ErrorCode::ValidationError, message)
             })?;
             // The run starts when its job does, not when a worker comes to plan it.
             let now = crate::jobs::get(db, job).await?.and_then(|job| job.started_at).unwrap_or_else(clock::now);

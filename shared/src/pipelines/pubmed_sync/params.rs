@@ -85,6 +85,11 @@ impl SyncParams {
         let query_key = query_key.map(check_key).transpose()?;
         Ok(Self { query: None, pmids, query_key, limit: None })
     }
+
+    /// The most records that it stores; nothing for a query without a limit.
+    pub fn records_at_most(&self) -> Option<i64> {
+        if self.query.is_some() { self.limit } else { i64::try_from(self.pmids.len()).ok() }
+    }
 }
 
 impl IncrementalParams {

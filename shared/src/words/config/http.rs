@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::address::is_safe_url;
+use super::credentials::{RoleRule, TokenHash};
 use super::reader::Reader;
 use super::toolsets::{self, Toolset};
-use crate::words::sha256::Sha256;
 
 /// Who may ask over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,38 +26,11 @@ pub struct OidcSettings {
     pub issuer: String,
     /// `BIO_MCP_OIDC_AUDIENCE`: what tokens must say in `aud`; without it, none with an `aud` is let in.
     pub audience: Option<String>,
+    /// `BIO_MCP_OIDC_ROLES`: which claims give which role; a token that has none of them is refused.
+    pub roles: Vec<RoleRule>,
     /// `BIO_MCP_OIDC_CLIENT_IDS`: of tokens without `aud`, as Amazon Cognito's access tokens are, those given to these
     /// clients are let in.
     pub client_ids: Vec<String>,
-}
-
-/// A token that is let in, by its hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenHash {
-    /// Stands for who asks; without a name, the start of the hash.
-    pub id: String,
-    /// SHA-256 of the token.
-    pub hash: Sha256,
-}
-
-impl TokenHash {
-    /// Whether a text can stand for who has a token.
-    pub fn is_id(id: &str) -> bool {
-        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b))
-    }
-
-    /// Hashes separated by commas, each alone or as `name=hash`; nothing where one is none.
-    pub fn parse_all(text: &str) -> Option<Vec<Self>> {
-        text.split(',').map(|one| Self::parse(one.trim())).collect()
-    }
-
-    /// `name=hash`, or a hash alone.
-    fn parse(text: &str) -> Option<Self> {
-        let (id, hash) = text.split_once('=').map_or((None, text), |(id, hash)| (Some(id.trim()), hash));
-        let hash = hash.trim();
-        let id = id.map_or_else(|| hash.get(..8), |id| Self::is_id(id).then_some(id))?;
-        Some(Self { id: id.to_owned(), hash: Sha256::parse(hash).ok()? })
-    }
 }
 
 /// The HTTP server.
@@ -88,11 +61,24 @@ pub struct HttpSettings {
     pub toolsets: BTreeSet<Toolset>,
 }
 
+/// `BIO_MCP_OIDC_ROLES`; without it no token of the issuer would be let in.
+fn roles<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> Vec<RoleRule> {
+    let given = env.list("BIO_MCP_OIDC_ROLES");
+    let rules: Vec<RoleRule> = given.iter().filter_map(|rule| RoleRule::parse(rule)).collect();
+    if rules.is_empty() || rules.len() < given.len() {
+        let message = "BIO_MCP_AUTH=oidc needs BIO_MCP_OIDC_ROLES: which claims give which role, as role:claim=value \
+                       separated by commas, for example read:scope=bio-mcp.read,admin:cognito:groups=librarians";
+        env.errors.push(message.to_owned());
+    }
+    rules
+}
+
 pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings {
     let tokens = env.text("BIO_MCP_AUTH_TOKENS").map_or_else(Vec::new, |text| {
         TokenHash::parse_all(&text).unwrap_or_else(|| {
             let message = "BIO_MCP_AUTH_TOKENS must be hashes as `bio-mcp token new` prints them, separated by commas, \
-                           each alone or as name=hash";
+                           each alone, as name=hash or as name:role=hash, where role is read, submit or admin; local and \
+                           topics are no names";
             env.errors.push(message.to_owned());
             Vec::new()
         })
@@ -127,7 +113,8 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSe
                     "BIO_MCP_AUTH=oidc needs BIO_MCP_OIDC_AUDIENCE, or BIO_MCP_OIDC_CLIENT_IDS for tokens without aud";
                 env.errors.push(message.to_owned());
             }
-            AuthSetting::Oidc(OidcSettings { issuer: issuer.unwrap_or_default(), audience, client_ids })
+            let roles = roles(env);
+            AuthSetting::Oidc(OidcSettings { issuer: issuer.unwrap_or_default(), audience, client_ids, roles })
         }
         _ => AuthSetting::None,
     };

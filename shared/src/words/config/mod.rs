@@ -2,6 +2,7 @@
 //! with the name of its variable; values that may be secret are never shown.
 
 mod address;
+mod credentials;
 mod database;
 mod fleet;
 mod http;
@@ -18,8 +19,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::{is_local_url, is_safe_url};
+pub use credentials::{RESERVED, RoleRule, TokenHash};
 pub use database::DatabaseSettings;
-pub use http::{AuthSetting, HttpSettings, OidcSettings, TokenHash};
+pub use http::{AuthSetting, HttpSettings, OidcSettings};
 pub use pubmed::PubmedSettings;
 pub use reader::ConfigErrors;
 use reader::Reader;
@@ -109,6 +111,11 @@ pub struct Config {
     pub tool_limits: BTreeMap<String, i32>,
     /// `BIO_MCP_MAX_QUEUED_JOBS`
     pub max_queued_jobs: i64,
+    /// `BIO_MCP_PRINCIPAL_QUEUED_JOBS`: queued or running jobs of one principal that is no admin.
+    pub principal_queued_jobs: i64,
+    /// `BIO_MCP_PRINCIPAL_DAILY_RECORDS`: records that the jobs of one principal that is no admin store in a day (UTC);
+    /// 0 is no limit.
+    pub principal_daily_records: i64,
     /// `BIO_MCP_JOB_UNITS`
     pub job_units: i32,
     /// `BIO_MCP_JOB_TTL_HOURS`
@@ -235,6 +242,8 @@ impl Config {
             workers: env.number("BIO_MCP_WORKERS", 4, 1, 64),
             tool_limits,
             max_queued_jobs: env.number("BIO_MCP_MAX_QUEUED_JOBS", 1000, 1, 1_000_000),
+            principal_queued_jobs: env.number("BIO_MCP_PRINCIPAL_QUEUED_JOBS", 100, 1, 1_000_000),
+            principal_daily_records: env.number("BIO_MCP_PRINCIPAL_DAILY_RECORDS", 200_000, 0, 1_000_000_000),
             job_units: env.number("BIO_MCP_JOB_UNITS", 8, 1, 10_000),
             job_ttl_hours: env.number("BIO_MCP_JOB_TTL_HOURS", 24, 1, 168),
             job_timeout: env.secs("BIO_MCP_JOB_TIMEOUT_SECS", 21_600, 1, 604_800),

@@ -6,6 +6,7 @@ mod json_lines;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use super::access::AUDIT;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -66,7 +67,7 @@ pub fn init(telling: &Telling<'_>) -> Log {
     // SDK of AWS warns of an empty AWS_ENDPOINT_URL, which is none; what fails in it is told by its caller.
     let filter = EnvFilter::try_new(format!(
         "{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=error,rmcp=warn,opentelemetry=warn,lambda_runtime=warn,\
-         lambda_runtime::runtime=error,lambda_http=warn"
+         lambda_runtime::runtime=error,lambda_http=warn,{AUDIT}=info"
     ))
     .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     // A log whose reader is gone is not reported to the same reader: that would panic.

@@ -1,0 +1,92 @@
+//! Every change leaves a line that says who made it, from where, as part of which trace.
+
+use std::io::Read as _;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use shared::words::Sha256;
+use tests::program::Archive;
+use tests::serving::{Running, client};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_over_http_has_an_audit_line_at_every_level_of_the_log() {
+    let archive = Archive::new().await;
+    let tokens = format!("ann:admin={},reader:read={}", Sha256::of(b"ann").to_hex(), Sha256::of(b"reader").to_hex());
+    let environment =
+        [("BIO_MCP_LOG_LEVEL", "error"), ("BIO_MCP_JSON_LOGS", "true"), ("BIO_MCP_AUTH_TOKENS", tokens.as_str())];
+    let mut serve = Running(archive.start(&["serve", "--listen", "127.0.0.1:0"], &environment));
+    let (address, http) = (serve.address(), client());
+    let ask = async |token: &str, method: &str, path: &str, body: Value| -> Value {
+        let method = method.parse().expect("a method");
+        let answer = http
+            .request(method, format!("{address}{path}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"))
+            .header("content-type", "application/json")
+            .body(if body.is_null() { String::new() } else { body.to_string() });
+        serde_json::from_slice(&answer.send().await.expect("answered").bytes().await.expect("a body")).expect("JSON")
+    };
+    let invoke = async |token: &str, tool: &str, params: Value| {
+        ask(token, "POST", "/v1/mcp/invoke", json!({ "tool": tool, "params": params })).await
+    };
+    let job = ask("ann", "POST", "/v1/jobs", json!({ "tool": "pubmed.sync", "params": { "pmids": [1] } })).await;
+    let id = job["job_id"].as_str().expect("an id").to_owned();
+    ask("ann", "DELETE", &format!("/v1/jobs/{id}"), Value::Null).await;
+    let again = ask("ann", "POST", &format!("/v1/jobs/{id}/retry"), Value::Null).await;
+    let again = again["job_id"].as_str().expect("an id").to_owned();
+    invoke("ann", "corpus.checkpoint.create", json!({ "checkpoint_id": "c", "name": "n" })).await;
+    invoke("ann", "corpus.checkpoint.delete", json!({ "checkpoint_id": "c" })).await;
+    // What changes nothing has none, and neither has what is refused or was done before.
+    invoke("ann", "ping", json!({})).await;
+    invoke("reader", "corpus.checkpoint.create", json!({ "checkpoint_id": "d", "name": "n" })).await;
+    ask("ann", "DELETE", &format!("/v1/jobs/{id}"), Value::Null).await;
+    let stopped = Command::new("kill").args(["-INT", &serve.0.id().to_string()]).status().expect("kill runs");
+    assert!(stopped.success());
+    let mut log = String::new();
+    serve.0.stderr.take().expect("piped").read_to_string(&mut log).expect("read");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect();
+    let audits: Vec<&Value> = lines.iter().filter(|line| line["message"] == "audit").collect();
+    let said: Vec<(&str, &str)> = audits
+        .iter()
+        .map(|line| (line["action"].as_str().unwrap_or_default(), line["object"].as_str().unwrap_or_default()))
+        .collect();
+    let (submitted, retried) = (format!("pubmed.sync {id}"), format!("{again} of {id}"));
+    assert_eq!(
+        said,
+        [
+            ("job.submit", submitted.as_str()),
+            ("job.cancel", id.as_str()),
+            ("job.retry", retried.as_str()),
+            ("checkpoint.create", "c"),
+            ("checkpoint.delete", "c"),
+        ],
+        "{log}"
+    );
+    for line in audits {
+        assert_eq!(line["principal"], "ann", "{line}");
+        assert_eq!(line["role"], "admin", "{line}");
+        assert_eq!(line["trace_id"], TRACE, "{line}");
+        assert_eq!(line["source_address"], "127.0.0.1", "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_changes_on_the_command_line_has_an_audit_line() {
+    let archive = Archive::new().await;
+    archive.run(&["topics", "add", "asthma", "--query-key", "asthma"]).expect(0);
+    archive.run(&["topics", "rm", "asthma"]).expect(0);
+    let freed = archive.run(&["topics", "unbind", "asthma"]).expect(0);
+    assert!(freed.err.contains("topic.unbind") && freed.err.contains("local"), "{}", freed.err);
+    let none = archive.run(&["topics", "unbind", "asthma"]).expect(3);
+    assert!(!none.err.contains("topic.unbind"), "nothing was changed: {}", none.err);
+    archive.run(&["call", "corpus.checkpoint.create", r#"{"checkpoint_id":"c","name":"n"}"#]).expect(0);
+    archive.run(&["call", "corpus.checkpoint.delete", r#"{"checkpoint_id":"c"}"#]).expect(0);
+    let deleted = archive.run(&["--output", "json", "checkpoints", "deleted"]).expect(0).json();
+    assert_eq!(deleted["checkpoints"][0]["checkpoint_id"], "c", "{deleted}");
+    let restored = archive.run(&["checkpoints", "restore", "c"]).expect(0);
+    assert!(restored.err.contains("checkpoint.restore"), "{}", restored.err);
+    archive.run(&["checkpoints", "restore", "c"]).expect(3);
+    archive.run(&["call", "corpus.checkpoint.get", r#"{"checkpoint_id":"c"}"#]).expect(0);
+}
