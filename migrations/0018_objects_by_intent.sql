@@ -2,10 +2,11 @@
 -- an object becomes a pointer only when a row here, or a pointer, names it.
 
 -- The objects of a batch, committed before they are stored, gone when the batch is committed: PMIDs, and in the same
--- order the SHA-256 of the stored bytes, 32 bytes each. Without a unit: an operator's own write.
+-- order the SHA-256 of the stored bytes, 32 bytes each. Those of a unit that was given up stay: what it stored is this
+-- archive's own. Without a unit: an operator's own write, or the unit is gone.
 create table archive_intents (
     id         bigint generated always as identity primary key,
-    unit_id    uuid references ingestion_work_units on delete cascade,
+    unit_id    uuid references ingestion_work_units on delete set null,
     pmids      integer[] not null,
     hashes     bytea not null,
     created_at timestamptz not null default clock_timestamp(),
@@ -14,14 +15,14 @@ create table archive_intents (
 create index archive_intents_unit on archive_intents (unit_id);
 alter table archive_intents alter column hashes set storage external;
 
--- A unit that ended has no object under way.
+-- A unit that completed has made rows of what its earlier attempts stored.
 create function forget_intents() returns trigger language plpgsql as $$
 begin
     delete from archive_intents where unit_id = new.id;
     return null;
 end $$;
 create trigger work_units_forget_intents after update of status on ingestion_work_units for each row
-when (new.status in ('completed', 'failed', 'cancelled') and new.status is distinct from old.status)
+when (new.status = 'completed' and old.status <> 'completed')
 execute function forget_intents();
 
 -- Versions of objects that no pointer was ever made of. Own ones were overtaken by a newer payload. Others were not

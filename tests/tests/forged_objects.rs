@@ -502,3 +502,19 @@ async fn an_object_that_is_written_once_is_never_another_ones() {
     assert_eq!(address, again, "the same bytes are there already");
     assert_eq!(engine.archive.store().get(&key, None).await.expect("there").bytes, b"genuine");
 }
+
+#[tokio::test]
+async fn bytes_of_quarantine_that_were_replaced_are_not_let_in() {
+    let archive = tests::program::Archive::new().await;
+    let bad = "<PubmedArticle><MedlineCitation><PMID>9</PMID>&undefined;</MedlineCitation></PubmedArticle>".to_owned();
+    let file = tests::record_files::file(archive.dir.path(), "bad.xml", &[bad], &[]);
+    archive.run(&["ingest", tests::program::text(&file)]).expect(5);
+    let listed = archive.run(&["--output", "json", "quarantine", "list"]).expect(0).json();
+    let entry = &listed["quarantine"][0];
+    let path = shared::archive::uri::path_of(entry["uri"].as_str().expect("an address")).expect("a file");
+    let forged = record(9, 1, "2026-01-01", "FORGED");
+    std::fs::write(path, codec::encode_zstd(forged.as_bytes())).expect("replaced");
+    let retried = archive.run(&["quarantine", "retry", &entry["id"].to_string()]);
+    assert_ne!(retried.code, Some(0), "{retried:?}");
+    archive.run(&["get", "9"]).expect(3);
+}

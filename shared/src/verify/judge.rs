@@ -50,12 +50,10 @@ pub(super) enum Verdict {
 impl Judge {
     /// Reads the rows of these records. With `from_objects`, what no row names is believed on its own word.
     pub(super) async fn of(db: &PgPool, pmids: &[Pmid], from_objects: bool) -> Result<Self, DbError> {
-        Ok(Self {
-            named: records::named(db, pmids).await?,
-            intended: records::intended(db, pmids).await?,
-            latest: latest(db).await?,
-            from_objects,
-        })
+        // An intent goes with the commit that accepts its objects: looked at later, the rows have those.
+        let intended = records::intended(db, pmids).await?;
+        let named = records::named(db, pmids).await?;
+        Ok(Self { named, intended, latest: latest(db).await?, from_objects })
     }
 
     /// The latest instant that is not in the future.
