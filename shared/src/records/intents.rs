@@ -7,11 +7,10 @@ use sqlx::{PgConnection, PgPool, Row};
 
 use super::Found;
 use crate::archive::{Draft, Names, VersionId, uri};
-use crate::db::{self, DbError};
+use crate::db::DbError;
 use crate::words::{Pmid, Sha256, UnitId};
 
-/// Commits that objects are about to be stored, and answers the number of the intent. One that is lost when the server
-/// loses power costs a second version of its objects, nothing else, so it waits for no disk.
+/// Commits that objects are about to be stored, and answers the number of the intent.
 pub async fn intend(db: &PgPool, unit: Option<UnitId>, drafts: &[Draft]) -> Result<Option<i64>, DbError> {
     if drafts.is_empty() {
         return Ok(None);
@@ -20,16 +19,12 @@ pub async fn intend(db: &PgPool, unit: Option<UnitId>, drafts: &[Draft]) -> Resu
     for draft in drafts {
         hashes.extend_from_slice(Sha256::of(&draft.bytes).as_bytes());
     }
-    let mut tx = db::begin(db).await?;
-    sqlx::query("set local synchronous_commit = off").execute(&mut *tx).await?;
-    let id =
-        sqlx::query_scalar("insert into archive_intents (unit_id, pmids, hashes) values ($1, $2, $3) returning id")
-            .bind(unit.map(|unit| unit.0))
-            .bind(drafts.iter().map(|draft| number(draft.pmid)).collect::<Vec<_>>())
-            .bind(hashes)
-            .fetch_one(&mut *tx)
-            .await?;
-    tx.commit().await?;
+    let id = sqlx::query_scalar("insert into archive_intents (unit_id, pmids, hashes) values ($1, $2, $3) returning id")
+        .bind(unit.map(|unit| unit.0))
+        .bind(drafts.iter().map(|draft| number(draft.pmid)).collect::<Vec<_>>())
+        .bind(hashes)
+        .fetch_one(db)
+        .await?;
     Ok(Some(id))
 }
 
