@@ -1,5 +1,5 @@
-//! What the database says about objects. Whoever may write to the store can put any bytes under any key, so the bytes
-//! that lie there are taken for the archive's own only when a committed row names them.
+//! What the database says about objects. With write access to the store any bytes can be put under any key, so what lies
+//! there is taken for the archive's own only when a committed row names it.
 
 use chrono::{DateTime, Utc};
 

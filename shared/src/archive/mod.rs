@@ -217,7 +217,7 @@ impl Archive {
                     tracing::warn!(%key, version, "an object that was not written here lay in the way: it is an older version now");
                     Condition::Matches(there.etag)
                 }
-                // Somebody else's put of the same may still be under way.
+                // Another put of the same may still be under way.
                 Err(StoreError::NotFound(_)) => Condition::Absent,
                 Err(error) => return Err(error),
             };

@@ -19,12 +19,13 @@ pub async fn intend(db: &PgPool, unit: Option<UnitId>, drafts: &[Draft]) -> Resu
     for draft in drafts {
         hashes.extend_from_slice(Sha256::of(&draft.bytes).as_bytes());
     }
-    let id = sqlx::query_scalar("insert into archive_intents (unit_id, pmids, hashes) values ($1, $2, $3) returning id")
-        .bind(unit.map(|unit| unit.0))
-        .bind(drafts.iter().map(|draft| number(draft.pmid)).collect::<Vec<_>>())
-        .bind(hashes)
-        .fetch_one(db)
-        .await?;
+    let id =
+        sqlx::query_scalar("insert into archive_intents (unit_id, pmids, hashes) values ($1, $2, $3) returning id")
+            .bind(unit.map(|unit| unit.0))
+            .bind(drafts.iter().map(|draft| number(draft.pmid)).collect::<Vec<_>>())
+            .bind(hashes)
+            .fetch_one(db)
+            .await?;
     Ok(Some(id))
 }
 

@@ -71,6 +71,11 @@ impl Judge {
         self.named.get(&pmid).is_some_and(|named| named.accepted.contains_key(version))
     }
 
+    /// Whether a version was set aside.
+    pub(super) fn is_aside(&self, pmid: Pmid, version: &VersionId) -> bool {
+        self.named.get(&pmid).is_some_and(|named| named.aside.contains(version))
+    }
+
     /// Whether a row knows a version: what became of it was decided.
     pub(super) fn knows(&self, pmid: Pmid, version: &VersionId) -> bool {
         self.named.get(&pmid).is_some_and(|named| named.knows(version))

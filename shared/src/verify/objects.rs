@@ -42,10 +42,10 @@ pub(super) async fn check_objects(
         let judge = Judge::of(db, &pmids, false).await?;
         let mut reads = Vec::new();
         for (pmid, key, versions) in listed {
-            let mut unknown = versions.iter().filter(|version| !judge.knows(pmid, version)).peekable();
             if known.contains_key(&pmid) {
+                let unknown = versions.iter().filter(|version| !judge.knows(pmid, version));
                 reads.extend(unknown.map(|version| judged(archive, &judge, key, pmid, version)));
-            } else if let Some(version) = unknown.peek() {
+            } else if let Some(version) = versions.iter().find(|version| !judge.is_aside(pmid, version)) {
                 let address = archive.uri(key, version);
                 let detail = format!("an object without a pointer: {address} and {} others", versions.len() - 1);
                 report.add(Problem::of("orphan_object", pmid, detail));
