@@ -21,11 +21,12 @@ locals {
   }
 
   resources = {
-    bucket  = module.archive.arn
-    objects = "${module.archive.arn}/*"
-    key     = aws_kms_key.this.arn
-    jobs    = module.queue.arn
-    limits  = aws_dynamodb_table.limits.arn
+    bucket    = module.archive.arn
+    objects   = "${module.archive.arn}/*"
+    manifests = "${module.archive.arn}/*/manifests/*"
+    key       = aws_kms_key.this.arn
+    jobs      = module.queue.arn
+    limits    = aws_dynamodb_table.limits.arn
   }
 
   environment = merge(local.stack.environment, {

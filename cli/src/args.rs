@@ -200,6 +200,9 @@ pub enum Command {
         /// Rebuild what is wrong from the archive's objects
         #[arg(long)]
         repair: bool,
+        /// Believe objects that no row names: after the database was set back to an earlier state
+        #[arg(long, requires = "repair")]
+        from_objects: bool,
     },
     /// Take a record out: writes a tombstone, with the reason
     Purge(Purge),

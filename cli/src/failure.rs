@@ -197,7 +197,8 @@ impl From<ReadError> for Failure {
             let hint = "run `bio-mcp verify --repair`, then ingest or sync the record again";
             return Self::new(Exit::Failed, ErrorCode::ArchiveError, format!("{message}: {hint}"));
         }
-        Self::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
+        let exit = if error.is_one_object() { Exit::Failed } else { Exit::Unavailable };
+        Self::new(exit, ErrorCode::ArchiveError, message)
     }
 }
 

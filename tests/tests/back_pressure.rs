@@ -124,7 +124,7 @@ async fn a_flood_beyond_every_limit_breaks_nothing() {
         ("BIO_MCP_TOOL_LIMIT_PUBMED_GET", "5"),
     ];
     let server = Server::with(engine, client, &http_settings(&limits), |toolbox| {
-        let limits = shared::jobs::Limits { max_queued_jobs: 25, ..toolbox.limits };
+        let limits = shared::jobs::Limits { max_queued_jobs: 28, ..toolbox.limits };
         shared::tools::Toolbox { limits, ..toolbox }
     })
     .await;

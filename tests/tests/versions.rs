@@ -323,7 +323,7 @@ fn expected(shipments: &[Shipment]) -> BTreeMap<u32, Option<String>> {
 async fn held(engine: &Engine) -> BTreeMap<u32, Option<String>> {
     let mut held = BTreeMap::new();
     for pointer in records::page(&engine.db, None, 1000).await.expect("read") {
-        let envelope = engine.archive.envelope(pointer.pmid, &pointer.s3_uri).await.expect("readable");
+        let envelope = engine.archive.envelope(pointer.pmid, &pointer.address()).await.expect("readable");
         let title = envelope.payload.xml().map(|xml| {
             let from = xml.find("<ArticleTitle>").expect("a title") + "<ArticleTitle>".len();
             xml[from..xml.find("</ArticleTitle>").expect("its end")].to_owned()

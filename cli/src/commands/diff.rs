@@ -60,7 +60,7 @@ pub async fn run(
 }
 
 async fn payload(session: &Session, pmid: Pmid, event: &Event) -> Result<Payload, Failure> {
-    Ok(get::envelope(session, pmid, &event.s3_uri).await?.payload)
+    Ok(get::envelope(session, pmid, &event.address()).await?.payload)
 }
 
 /// The typed record of a payload; a deletion has no fields.

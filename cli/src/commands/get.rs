@@ -2,9 +2,9 @@
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use shared::archive::{Envelope, Payload};
+use shared::archive::{Address, Envelope, Payload};
 use shared::pubmed::{Article, TextForm};
-use shared::records;
+use shared::records::{self, Event};
 use shared::words::{EVERY_VERSION, Pmid, Sha256};
 
 use crate::args::Get;
@@ -51,21 +51,21 @@ async fn find(session: &Session, args: &Get, name: RecordName) -> Result<Option<
     if let Some(version) = version {
         return find_version(session, args, pmid, version).await;
     }
-    let s3_uri = match args.as_of {
-        None => records::one(session.db(), pmid).await?.map(|pointer| pointer.s3_uri),
-        Some(at) => records::event_as_of(session.db(), pmid, at).await?.map(|event| event.s3_uri),
+    let address = match args.as_of {
+        None => records::one(session.db(), pmid).await?.map(|pointer| pointer.address()),
+        Some(at) => records::event_as_of(session.db(), pmid, at).await?.map(|event| event.address()),
     };
-    let Some(s3_uri) = s3_uri else { return Ok(None) };
-    Ok(Some(Found { envelope: envelope(session, pmid, &s3_uri).await?, s3_uri }))
+    let Some(address) = address else { return Ok(None) };
+    Ok(Some(Found { envelope: envelope(session, pmid, &address).await?, s3_uri: address.s3_uri }))
 }
 
 /// The newest accepted payload of one version, or its tombstone: that of the version, or of the record as a whole.
 async fn find_version(session: &Session, args: &Get, pmid: Pmid, version: i32) -> Result<Option<Found>, Failure> {
     let mut events = records::events(session.db(), pmid).await?;
     events.retain(|event| args.as_of.is_none_or(|at| event.accepted_at <= at));
-    let newest_first = events.into_iter().rev().map(|event| event.s3_uri);
+    let newest_first = events.iter().rev().map(Event::address);
     let mut read = stream::iter(newest_first)
-        .map(async |s3_uri| (session.engine.archive.envelope(pmid, &s3_uri).await, s3_uri))
+        .map(async |address| (session.engine.archive.envelope(pmid, &address).await, address.s3_uri))
         .buffered(READS);
     let mut unreadable = None;
     while let Some((envelope, s3_uri)) = read.next().await {
@@ -132,7 +132,7 @@ async fn print(
 }
 
 /// The envelope an address names.
-pub async fn envelope(session: &Session, pmid: Pmid, address: &str) -> Result<Envelope, Failure> {
+pub async fn envelope(session: &Session, pmid: Pmid, address: &Address) -> Result<Envelope, Failure> {
     Ok(session.engine.archive.envelope(pmid, address).await?)
 }
 

@@ -82,7 +82,7 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Worker(args) => worker::run(&session, args.once).await,
         Command::Jobs(args) => jobs::run(&session, args, json).await,
         Command::Quarantine(args) => quarantine::run(&session, args, json).await,
-        Command::Verify { repair } => verify::run(&session, repair, json).await,
+        Command::Verify { repair, from_objects } => verify::run(&session, repair, from_objects, json).await,
         Command::Parse(_)
         | Command::Demo { .. }
         | Command::Db(_)

@@ -18,10 +18,10 @@ use crate::session::{Session, archive_dir};
 const SHOWN: usize = 20;
 
 /// Runs the command.
-pub async fn run(session: &Session, repair: bool, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool) -> Result<Exit, Failure> {
     let reporter = Reporter::new();
     let on_progress = |progress: Progress| reporter.show(progress);
-    let mut run = Run { on_progress: &on_progress, ..Run::default() };
+    let mut run = Run { on_progress: &on_progress, from_objects, ..Run::default() };
     if repair {
         if summary(session.db()).await?.workers > 0 {
             return Err(Failure::usage("workers are running: stop them before a repair"));
@@ -44,6 +44,18 @@ pub async fn run(session: &Session, repair: bool, json: bool) -> Result<Exit, Fa
             ))?;
             if repaired.digests > 0 {
                 out::line(&format!("{} digests of the corpus put right", repaired.digests))?;
+            }
+            if repaired.set_aside > 0 {
+                out::line(&format!(
+                    "{} versions of objects set aside: this archive did not write them",
+                    repaired.set_aside
+                ))?;
+            }
+            if repaired.from_objects > 0 {
+                out::line(&format!(
+                    "{} records are what their objects say of themselves: no row knew of them",
+                    repaired.from_objects
+                ))?;
             }
             if repaired.lost > 0 {
                 out::line(&format!(
@@ -115,6 +127,22 @@ pub fn show(report: &Report) -> Result<(), Failure> {
             problem.kind,
             problem.pmid.as_deref().unwrap_or("-"),
             out::plain(&problem.detail)
+        ))?;
+    }
+    for aside in report.set_aside.iter().take(SHOWN) {
+        out::line(&format!("  set aside {}: {}", out::plain(&aside.s3_uri), out::plain(&aside.reason)))?;
+    }
+    let more = report.set_aside_count - i64::try_from(report.set_aside.len().min(SHOWN)).unwrap_or(0);
+    if more > 0 {
+        out::line(&format!("  set aside: {} more (`--output json` lists them)", out::count(more)))?;
+    }
+    if report.from_objects_count > 0 {
+        let pmids: Vec<String> = report.from_objects.iter().take(SHOWN).map(ToString::to_string).collect();
+        out::line(&format!(
+            "{} records rest on the word of their objects until they arrive again: {}{}",
+            out::count(report.from_objects_count),
+            pmids.join(", "),
+            if report.from_objects_count > i64::try_from(pmids.len()).unwrap_or(0) { ", …" } else { "" }
         ))?;
     }
     if !report.is_clean() {

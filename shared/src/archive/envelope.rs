@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{codec, json_text};
+use crate::words::identity::IdentityError;
 use crate::words::{Pmid, RecordOrder, Sha256, clock};
 
 /// The envelope version written by this program.
@@ -87,6 +88,20 @@ pub enum EnvelopeError {
         /// In the envelope.
         found: Pmid,
     },
+    /// Its XML is that of another record.
+    #[error("its XML is that of PMID {found}, in the envelope of PMID {expected}")]
+    OtherXml {
+        /// In the envelope.
+        expected: Pmid,
+        /// In the XML.
+        found: Pmid,
+    },
+    /// Its XML is no record.
+    #[error("its XML is not that of a record")]
+    NoRecord(#[from] IdentityError),
+    /// It holds another payload than the row that names it.
+    #[error("it holds another payload than its row says")]
+    OtherPayload,
     /// Made by a newer program.
     #[error("envelope version {0} is newer than this program, which reads version {VERSION}: update it")]
     Version(u32),

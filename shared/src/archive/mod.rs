@@ -4,6 +4,7 @@
 //! [`Archive`] joins them and decides what to do when an object is already there; which rows
 //! point at objects is the business of `records`, not of this module.
 
+mod books;
 pub mod codec;
 pub mod disk;
 pub mod envelope;
@@ -18,17 +19,18 @@ pub mod uri;
 
 use std::sync::Arc;
 
+pub use books::{Books, Names};
 pub use codec::Compression;
 pub use disk::DiskStore;
 pub use envelope::{Envelope, EnvelopeError, Payload, Source};
 pub use layout::Layout;
 pub use memory::MemoryStore;
 pub use opened_later::OpenedLater;
-pub use put::{Draft, PutOutcome, StoredVersion};
+pub use put::{Draft, PutInOrder, PutOutcome, StoredVersion};
 pub use s3::{OpenError, S3Settings, S3Store};
 pub use store::{Condition, ETag, Key, Put, Store, StoreError, VersionId};
 
-use crate::words::{JobId, Pmid};
+use crate::words::{JobId, Pmid, Sha256, identity};
 
 /// An archive: a store, its layout and the limits on what is read back.
 #[derive(Clone)]
@@ -36,6 +38,23 @@ pub struct Archive {
     store: Arc<dyn Store>,
     layout: Layout,
     max_record_bytes: usize,
+}
+
+/// What a row says of an object: where it is, and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Its version.
+    pub s3_uri: String,
+    /// Hash of its payload; none for a tombstone.
+    pub content_hash: Option<Sha256>,
+}
+
+impl Address {
+    /// The address in a row that has the hash as text; what is no hash is that of no payload.
+    pub fn of_row(s3_uri: &str, content_hash: Option<&str>) -> Self {
+        let content_hash = content_hash.and_then(|hash| Sha256::parse(hash).ok());
+        Self { s3_uri: s3_uri.to_owned(), content_hash }
+    }
 }
 
 /// An object of the archive could not be read.
@@ -52,12 +71,26 @@ pub enum ReadError {
         /// What is wrong with it.
         source: EnvelopeError,
     },
+    /// The object is there, and its format is one that only a newer program reads: it is no fault, and nothing may
+    /// replace it.
+    #[error("archive object {key} was written by a newer program (envelope version {version}): update this program")]
+    Newer {
+        /// The object's key.
+        key: String,
+        /// The version of its envelope.
+        version: u32,
+    },
 }
 
 impl ReadError {
     /// Whether there is no such object or version.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Store(StoreError::NotFound(_)))
+    }
+
+    /// Whether it is about one object: the others can be read.
+    pub fn is_one_object(&self) -> bool {
+        self.is_missing_or_damaged() || matches!(self, Self::Newer { .. })
     }
 
     /// Whether the fault is that of one object; otherwise the store could not be read, which may pass.
@@ -87,19 +120,23 @@ impl Archive {
         self.max_record_bytes
     }
 
-    /// The envelope at an address as kept in `s3_uri`, also when the archive has moved since. The
-    /// payload's hash has been checked against the envelope's.
-    pub async fn envelope(&self, pmid: Pmid, address: &str) -> Result<Envelope, ReadError> {
-        let key = self.layout.record_at(pmid, address);
-        let version = uri::version_of(address);
-        match self.envelope_at(&key, version.as_ref()).await {
+    /// The envelope at an address, also when the archive has moved since: that of this record, with the payload whose
+    /// hash the same row has. The object's own word is never enough.
+    pub async fn envelope(&self, pmid: Pmid, address: &Address) -> Result<Envelope, ReadError> {
+        let key = self.layout.record_at(pmid, &address.s3_uri);
+        let version = uri::version_of(&address.s3_uri);
+        let (envelope, _) = match self.envelope_at(&key, version.as_ref()).await {
             // Where a version is the hash of its bytes, damaged ones are those of no version.
             Err(missing) if missing.is_missing() && version.is_some() => match self.envelope_at(&key, None).await {
-                Err(damaged @ ReadError::Damaged { .. }) => Err(damaged),
-                _ => Err(missing),
+                Err(damaged @ ReadError::Damaged { .. }) => return Err(damaged),
+                _ => return Err(missing),
             },
-            read => read.map(|(envelope, _)| envelope),
+            read => read?,
+        };
+        if envelope.pmid == pmid && envelope.content_hash() == address.content_hash {
+            return Ok(envelope);
         }
+        Err(ReadError::Damaged { key: key.to_string(), source: EnvelopeError::OtherPayload })
     }
 
     /// The envelope under a key with the version it was read from.
@@ -116,17 +153,32 @@ impl Archive {
         Ok((envelope, StoredVersion { version: object.version, etag: object.etag }))
     }
 
-    fn decode(&self, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
+    /// Reads stored bytes as the envelope of the record whose key they lie under. The PMID of the key, that of the
+    /// envelope and that in its XML must be one.
+    pub fn decode(&self, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
         codec::decode(bytes, envelope::max_bytes(self.max_record_bytes))
             .map_err(EnvelopeError::from)
             .and_then(|json| Envelope::from_json(&json))
-            .and_then(|envelope| match self.layout.pmid_of(key) {
-                Some(expected) if expected != envelope.pmid => {
-                    Err(EnvelopeError::OtherRecord { expected, found: envelope.pmid })
+            .and_then(|envelope| self.of_key(key, envelope))
+            .map_err(|source| match source {
+                EnvelopeError::Version(version) if version > envelope::VERSION => {
+                    ReadError::Newer { key: key.to_string(), version }
                 }
-                _ => Ok(envelope),
+                source => ReadError::Damaged { key: key.to_string(), source },
             })
-            .map_err(|source| ReadError::Damaged { key: key.to_string(), source })
+    }
+
+    fn of_key(&self, key: &Key, envelope: Envelope) -> Result<Envelope, EnvelopeError> {
+        if let Some(expected) = self.layout.pmid_of(key).filter(|expected| *expected != envelope.pmid) {
+            return Err(EnvelopeError::OtherRecord { expected, found: envelope.pmid });
+        }
+        if let Some(xml) = envelope.payload.xml() {
+            let (identity, _) = identity::of_record(xml.as_bytes())?;
+            if identity.pmid != envelope.pmid {
+                return Err(EnvelopeError::OtherXml { expected: envelope.pmid, found: identity.pmid });
+            }
+        }
+        Ok(envelope)
     }
 
     /// The bytes of a job's manifest at its address; of nothing else.
@@ -152,26 +204,36 @@ impl Archive {
         self.store.uri(key, version)
     }
 
-    /// Stores an object that is written once (manifest, part, quarantine). If it is already
-    /// there, that one stays: keys of such objects name the work that made them.
+    /// Stores an object that is written once (manifest, part, quarantine). Where the same bytes lie there already,
+    /// those stay; other bytes are not what was to be written, whatever wrote them: they become an older version.
     pub async fn put_once(&self, key: Key, bytes: Vec<u8>) -> Result<String, StoreError> {
-        let uri_key = key.clone();
-        let put = Put { key, bytes: &bytes, condition: Condition::Absent, payload_hash: None };
-        match self.store.put_batch(&[put]).await.pop().expect("one put, one answer") {
-            Ok(stored) => Ok(self.store.uri(&uri_key, &stored.version)),
-            Err(StoreError::Precondition) => {
-                let there = self.store.head(&uri_key).await.map_err(|error| match error {
-                    // Another put of the same is still under way.
-                    StoreError::NotFound(path) => StoreError::Unavailable {
-                        action: "waiting for another put of",
-                        path,
-                        source: std::io::Error::other("it is not there yet"),
-                    },
-                    error => error,
-                })?;
-                Ok(self.store.uri(&uri_key, &there.version))
+        let mut condition = Condition::Absent;
+        for _ in 0..ATTEMPTS {
+            let put = Put { key: key.clone(), bytes: &bytes, condition, payload_hash: None };
+            match self.store.put_batch(&[put]).await.pop().expect("one put, one answer") {
+                Ok(stored) => return Ok(self.store.uri(&key, &stored.version)),
+                Err(StoreError::Precondition) => {}
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
+            condition = match self.store.get(&key, None).await {
+                Ok(there) if there.bytes == bytes => return Ok(self.store.uri(&key, &there.version)),
+                Ok(there) => {
+                    let version = there.version.0;
+                    tracing::warn!(%key, version, "an object that was not written here lay in the way: it is an older version now");
+                    Condition::Matches(there.etag)
+                }
+                // Another put of the same may still be under way.
+                Err(StoreError::NotFound(_)) => Condition::Absent,
+                Err(error) => return Err(error),
+            };
         }
+        Err(StoreError::Unavailable {
+            action: "waiting for another put of",
+            path: key.to_string(),
+            source: std::io::Error::other("another writer was faster every time"),
+        })
     }
 }
+
+/// How often a put that meets another writer looks again before it gives up.
+const ATTEMPTS: usize = 8;

@@ -2,7 +2,7 @@
 //!
 //! Every instant that is stored and compared with the present later is one that some clock wrote. One that jumped ahead
 //! would silence whatever waits for it: a watermark in the future means that nothing is new. What is more than a
-//! minute ahead is therefore pulled back by two functions of the schema, logged here, and listed by `status`.
+//! minute ahead is therefore pulled back by functions of the schema, logged here, and listed by `status`.
 
 use std::time::Instant;
 
@@ -37,6 +37,19 @@ pub async fn pull_back_syncs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
 pub async fn pull_back_jobs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
     let sql = "select what, name, was, set_to, found_at from pull_back_jobs()";
     Ok(sqlx::query_as(sql).fetch_all(db).await.inspect(|found| tell(found))?)
+}
+
+/// Pulls back the as-of times of pointers, and of the newest states of versions, of these records.
+pub async fn pull_back_pointers(db: &PgPool, pmids: &[String]) -> Result<Vec<Correction>, DbError> {
+    let sql = "select what, name, was, set_to, found_at from pull_back_pointers($1)";
+    Ok(sqlx::query_as(sql).bind(pmids).fetch_all(db).await.inspect(|found| tell(found))?)
+}
+
+/// The same of all records; reads every row.
+pub async fn pull_back_all_pointers(db: &PgPool) -> Result<Vec<Correction>, DbError> {
+    let mut patient = super::patient(db).await?;
+    let sql = "select what, name, was, set_to, found_at from pull_back_pointers(null)";
+    Ok(sqlx::query_as(sql).fetch_all(&mut *patient).await.inspect(|found| tell(found))?)
 }
 
 fn tell(corrections: &[Correction]) {

@@ -81,6 +81,10 @@ pub struct Batch {
     pub found_again: Vec<Pmid>,
     /// Records that came whole, stored or unchanged.
     pub whole: Vec<Whole>,
+    /// What was named before it was stored, and has its rows with this batch.
+    pub intents: Vec<i64>,
+    /// Versions that earlier attempts stored, below those of this batch, and that no pointer is made of.
+    pub superseded: Vec<(Pmid, String)>,
     /// Where the unit goes on.
     pub cursor: Value,
     /// Progress since the last batch, in what the plan counts its work in.
@@ -303,7 +307,13 @@ impl Lease {
         records::mark_missing(&mut tx, &missing).await?;
         records::clear_missing(&mut tx, &batch.found_again).await?;
         records::advance(&mut tx, &batch.advances).await?;
+        records::forget_intents(&mut tx, &batch.intents).await?;
+        records::put_aside_own(&mut tx, &batch.superseded).await?;
         let accepts = records::accept(&mut tx, &batch.accepts).await?;
+        // Stored, and overtaken before this commit.
+        let overtaken = batch.accepts.iter().filter(|one| accepts.older.contains(&one.pmid));
+        let overtaken: Vec<(Pmid, String)> = overtaken.map(|one| (one.pmid, one.s3_uri.clone())).collect();
+        records::put_aside_own(&mut tx, &overtaken).await?;
         quarantine::release_older(&mut tx, &batch.whole).await?;
         let mut undecided = accepts.undecided;
         undecided.extend(records::accept_versions(&mut tx, &batch.versions).await?);

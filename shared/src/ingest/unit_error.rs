@@ -86,8 +86,8 @@ impl From<ReadError> for UnitError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Store(error) => error.into(),
-            damaged @ ReadError::Damaged { .. } => {
-                Self::permanent(ErrorCode::ArchiveError, crate::words::telemetry::chain(&damaged))
+            object @ (ReadError::Damaged { .. } | ReadError::Newer { .. }) => {
+                Self::permanent(ErrorCode::ArchiveError, crate::words::telemetry::chain(&object))
             }
         }
     }

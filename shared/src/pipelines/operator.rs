@@ -31,7 +31,8 @@ pub async fn purge(
     principal: &str,
     versions: bool,
 ) -> Result<Option<Purged>, UnitError> {
-    let Some(pointer) = records::one(&engine.db, pmid).await? else { return Ok(None) };
+    let found = records::lookup_to_decide(&engine.db, &[pmid]).await?.remove(&pmid);
+    let Some(pointer) = found else { return Ok(None) };
     // By the clock that fetched records are dated by: one that is ahead would keep the record out until then.
     let now = db::clock::now(&engine.db).await?;
     let source = Source { api: "operator".to_owned(), endpoint: reason.to_owned(), http_status: 0, http_etag: None };
@@ -50,11 +51,13 @@ pub async fn purge(
     let earlier = if versions { engine.archive.store().versions(&key).await? } else { Vec::new() };
     let mut batch = Batch { lines: vec![line(pmid, None)], ..Batch::default() };
     let arrival = Arrival { pmid, order, hash: None, xml: None };
-    archiving::apply(engine, &source, now, arrival).await?.settle(&mut batch, 0);
+    archiving::apply(engine, None, &source, now, arrival).await?.settle(&mut batch, 0);
     let tombstone = batch.lines[0].uri.clone().unwrap_or_default();
     let is_live = batch.versions.iter().any(|change| change.versions.newest().is_some());
     // With the rows that point at what is about to be deleted, before it is: nothing ever dangles.
     let mut tx = db::begin(&engine.db).await?;
+    records::forget_intents(&mut tx, &batch.intents).await?;
+    records::put_aside_own(&mut tx, &batch.superseded).await?;
     let undecided = records::accept_versions(&mut tx, &batch.versions).await?;
     if is_live || !undecided.is_empty() {
         tx.rollback().await?;
@@ -129,6 +132,8 @@ pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<R
     let prepared = archiving::prepare(engine, origin, &raw).await?;
     let batch = archiving::store_records(engine, vec![prepared]).await?.pop().expect("one batch, one answer");
     let mut tx = db::begin(&engine.db).await?;
+    records::forget_intents(&mut tx, &batch.intents).await?;
+    records::put_aside_own(&mut tx, &batch.superseded).await?;
     let mut undecided = records::accept(&mut tx, &batch.accepts).await?.undecided;
     undecided.extend(records::accept_versions(&mut tx, &batch.versions).await?);
     if !undecided.is_empty() {
@@ -148,7 +153,8 @@ fn line(pmid: Pmid, hash: Option<Sha256>) -> Line {
 /// The bytes of a quarantined record.
 pub async fn quarantined_bytes(engine: &Engine, entry: &Quarantined) -> Result<Vec<u8>, UnitError> {
     let key = engine.archive.layout().quarantine(JobId(entry.job_id), UnitId(entry.unit_id), entry.n);
-    let object = engine.archive.store().get(&key, None).await?;
+    // The version that was stored with the row, not what lies there now.
+    let object = engine.archive.store().get(&key, uri::version_of(&entry.uri).as_ref()).await?;
     codec::decode(&object.bytes, engine.archive.max_record_bytes().saturating_add(1 << 20))
         .map_err(|error| UnitError::permanent(ErrorCode::ArchiveError, error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! PubMed's formats: record files, the exact record slices in them, and the typed article.
 //!
-//! Knows no database, no archive and no jobs; it could be published alone.
+//! Knows no database, no archive and no jobs. What the archive needs of a record too, its [`identity`], is a word of
+//! layer 0.
 //!
 //! The way of a file: [`source`] (plain or gzip, with limits) → [`split`] (byte-exact slices in
 //! constant memory) → [`identity`] (PMID, Version, `DateRevised`), and for those who want the
@@ -10,8 +11,6 @@ pub mod article;
 pub mod bulk_file;
 pub mod download;
 pub mod eutils;
-pub mod identity;
-pub mod markup;
 pub mod read_ahead;
 pub mod same_xml;
 pub mod source;
@@ -20,7 +19,8 @@ pub mod text_form;
 pub mod xml_diff;
 pub mod xml_tree;
 
+pub use crate::words::identity::{self, Identity};
+pub use crate::words::markup;
 pub use article::{Article, is_retracted};
-pub use identity::Identity;
 pub use split::{Defect, Item, SplitError, Splitter};
 pub use text_form::TextForm;

@@ -36,7 +36,7 @@ updated as (
         object_etag = i.object_etag, record_version = i.record_version, date_revised = i.date_revised,
         as_of = i.as_of, file_number = i.file_number, position = i.position, file_id = i.file_id,
         rank_file = i.rank_file, rank_position = i.rank_position,
-        deleted_at = case when i.deleted then now() end, missing_since = null, updated_at = now()
+        deleted_at = case when i.deleted then now() end, missing_since = null, updated_at = now(), from_objects_at = null
     from locked l join input i using (pmid)
     where a.pmid = l.pmid and a.s3_uri = i.expected_uri and a.as_of = i.expected_as_of
       and not a.versioned and a.record_version = i.record_version and a.s3_uri <> i.s3_uri

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
+use crate::archive::Address;
 use crate::db::DbError;
 use crate::words::Pmid;
 
@@ -38,6 +39,13 @@ pub struct HistoryRow {
     pub is_pointer: bool,
 }
 
+impl Event {
+    /// Its object.
+    pub fn address(&self) -> Address {
+        Address::of_row(&self.s3_uri, self.content_hash.as_deref())
+    }
+}
+
 /// All accepted changes of a record, oldest first.
 pub async fn events(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Vec<Event>, DbError> {
     let sql = "select seq, outcome, record_version, content_hash, s3_uri, accepted_at from archive_events where pmid = $1 order by seq";
@@ -62,13 +70,16 @@ pub async fn addresses_as_of(
     db: impl PgExecutor<'_>,
     pmids: &[Pmid],
     as_of: DateTime<Utc>,
-) -> Result<HashMap<Pmid, String>, DbError> {
-    let sql = "select asked.pmid, newest.s3_uri from unnest($1::text[]) as asked(pmid) \
-               cross join lateral (select s3_uri from archive_events e \
+) -> Result<HashMap<Pmid, Address>, DbError> {
+    let sql = "select asked.pmid, newest.s3_uri, newest.content_hash from unnest($1::text[]) as asked(pmid) \
+               cross join lateral (select s3_uri, content_hash from archive_events e \
                    where e.pmid = asked.pmid and e.accepted_at <= $2 order by e.seq desc limit 1) as newest";
     let texts: Vec<String> = pmids.iter().map(ToString::to_string).collect();
-    let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(texts).bind(as_of).fetch_all(db).await?;
-    Ok(rows.into_iter().filter_map(|(pmid, address)| Some((Pmid::parse(&pmid).ok()?, address))).collect())
+    let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(sql).bind(texts).bind(as_of).fetch_all(db).await?;
+    let address = |(pmid, s3_uri, hash): (String, String, Option<String>)| {
+        Some((Pmid::parse(&pmid).ok()?, Address::of_row(&s3_uri, hash.as_deref())))
+    };
+    Ok(rows.into_iter().filter_map(address).collect())
 }
 
 /// Distinct payloads of records, in the order of PMIDs as text.

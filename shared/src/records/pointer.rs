@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{FromRow, PgConnection, PgExecutor, Postgres, Row};
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool, Postgres, Row};
 
 use super::Accepted;
-use crate::db::DbError;
+use crate::archive::Address;
+use crate::db::{DbError, clock};
 use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
 /// The pointer row of one PMID.
@@ -38,6 +39,15 @@ pub struct Pointer {
     pub missing_since: Option<DateTime<Utc>>,
     /// When this row last changed.
     pub updated_at: DateTime<Utc>,
+    /// Whether its as-of time is in the future by the database's clock: a genuine revision would be older.
+    pub is_ahead: bool,
+}
+
+/// A statement that reads pointers.
+macro_rules! select_pointers {
+    ($rest:literal) => {
+        concat!("select *, as_of > clock_timestamp() + interval '1 minute' as is_ahead from pubmed_archive ", $rest)
+    };
 }
 
 /// What a pointer row was when a decision was made about it: the row is changed only while it is still that.
@@ -63,6 +73,11 @@ impl Pointer {
             return false;
         }
         !is_same_payload || self.seen < object.rank() || held.compare(object, object.rank()) == Precedence::Older
+    }
+
+    /// Its object.
+    pub fn address(&self) -> Address {
+        Address { s3_uri: self.s3_uri.clone(), content_hash: self.content_hash }
     }
 
     /// What this row is now.
@@ -107,6 +122,7 @@ impl FromRow<'_, PgRow> for Pointer {
             deleted_at,
             missing_since: row.try_get("missing_since")?,
             updated_at: row.try_get("updated_at")?,
+            is_ahead: row.try_get("is_ahead")?,
         })
     }
 }
@@ -115,19 +131,19 @@ impl FromRow<'_, PgRow> for Pointer {
 pub async fn lookup(db: impl PgExecutor<'_>, pmids: &[Pmid]) -> Result<HashMap<Pmid, Pointer>, DbError> {
     let texts: Vec<String> = pmids.iter().map(ToString::to_string).collect();
     let rows: Vec<Pointer> =
-        sqlx::query_as("select * from pubmed_archive where pmid = any ($1)").bind(texts).fetch_all(db).await?;
+        sqlx::query_as(select_pointers!("where pmid = any ($1)")).bind(texts).fetch_all(db).await?;
     Ok(rows.into_iter().map(|pointer| (pointer.pmid, pointer)).collect())
 }
 
 /// The pointer of one PMID.
 pub async fn one(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Option<Pointer>, DbError> {
-    Ok(sqlx::query_as("select * from pubmed_archive where pmid = $1").bind(pmid.to_string()).fetch_optional(db).await?)
+    Ok(sqlx::query_as(select_pointers!("where pmid = $1")).bind(pmid.to_string()).fetch_optional(db).await?)
 }
 
 /// The pointers of those of `pmids` that have one, locked in order until the transaction ends.
 pub(super) async fn lookup_locked(db: &mut PgConnection, pmids: &[Pmid]) -> Result<HashMap<Pmid, Pointer>, DbError> {
     let texts: Vec<String> = pmids.iter().map(ToString::to_string).collect();
-    let sql = "select * from pubmed_archive where pmid = any ($1) order by pmid for update";
+    let sql = select_pointers!("where pmid = any ($1) order by pmid for update");
     let rows: Vec<Pointer> = sqlx::query_as(sql).bind(texts).fetch_all(db).await?;
     Ok(rows.into_iter().map(|pointer| (pointer.pmid, pointer)).collect())
 }
@@ -135,8 +151,29 @@ pub(super) async fn lookup_locked(db: &mut PgConnection, pmids: &[Pmid]) -> Resu
 /// Up to `limit` pointers in the order of their PMIDs as text, after `after`.
 pub async fn page(db: impl PgExecutor<'_>, after: Option<Pmid>, limit: i64) -> Result<Vec<Pointer>, DbError> {
     let after = after.map(|pmid| pmid.to_string()).unwrap_or_default();
-    let sql = "select * from pubmed_archive where pmid > $1 order by pmid limit $2";
+    let sql = select_pointers!("where pmid > $1 order by pmid limit $2");
     Ok(sqlx::query_as(sql).bind(after).bind(limit).fetch_all(db).await?)
+}
+
+/// The pointers of those of `pmids` that have one, to decide what becomes of arriving payloads: an as-of time in the
+/// future is pulled back first, or a revision that is genuine would be skipped as older.
+pub async fn lookup_to_decide(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<Pmid, Pointer>, DbError> {
+    let found = lookup(db, pmids).await?;
+    let ahead: Vec<Pmid> = found.values().filter(|pointer| pointer.is_ahead).map(|pointer| pointer.pmid).collect();
+    if ahead.is_empty() {
+        return Ok(found);
+    }
+    clock::pull_back_pointers(db, &ahead.iter().map(ToString::to_string).collect::<Vec<_>>()).await?;
+    lookup(db, pmids).await
+}
+
+/// Up to `limit` records whose pointer rests on its object's word alone, and how many there are.
+pub async fn from_objects(db: &PgPool, limit: i64) -> Result<(Vec<Pmid>, i64), DbError> {
+    let sql = "select pmid from pubmed_archive where from_objects_at is not null order by pmid limit $1";
+    let pmids: Vec<String> = sqlx::query_scalar(sql).bind(limit).fetch_all(db).await?;
+    let sql = "select count(*) from pubmed_archive where from_objects_at is not null";
+    let count = sqlx::query_scalar(sql).fetch_one(db).await?;
+    Ok((pmids.iter().filter_map(|pmid| Pmid::parse(pmid).ok()).collect(), count))
 }
 
 /// Some records that are there upstream as far as the archive knows: the first live ones, whatever they are.

@@ -21,7 +21,11 @@ pub async fn record_purge(
         .execute(&mut *db)
         .await?;
     if versions_deleted > 0 {
-        sqlx::query("delete from pubmed_archive_history where pmid = $1").bind(pmid.to_string()).execute(db).await?;
+        for sql in
+            ["delete from pubmed_archive_history where pmid = $1", "delete from archive_set_aside where pmid = $1"]
+        {
+            sqlx::query(sql).bind(pmid.to_string()).execute(&mut *db).await?;
+        }
     }
     Ok(())
 }

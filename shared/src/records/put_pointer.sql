@@ -10,5 +10,5 @@ set s3_uri = excluded.s3_uri, content_hash = excluded.content_hash, fetched_at =
     position = excluded.position, file_id = excluded.file_id, rank_file = excluded.rank_file,
     rank_position = excluded.rank_position,
     deleted_at = case when excluded.deleted_at is not null then coalesce(a.deleted_at, excluded.deleted_at) end,
-    missing_since = null, updated_at = now()
+    missing_since = null, updated_at = now(), from_objects_at = null
 where not $16

@@ -31,6 +31,8 @@ pub struct Found {
     pub versions: Versions,
     /// `ETag` of the newest object.
     pub object_etag: String,
+    /// Whether the rows were lost, so that all of this is what the objects say of themselves.
+    pub from_objects: bool,
 }
 
 impl Found {
@@ -54,7 +56,14 @@ impl Found {
 /// without any event gets one for each object, accepted when that was fetched.
 pub async fn restore(db: &mut PgConnection, existing: Option<&Pointer>, found: &Found) -> Result<Restored, DbError> {
     let mut restored = Restored::default();
-    let Some(newest) = found.pointer().cloned() else { return Ok(restored) };
+    let Some(mut newest) = found.pointer().cloned() else { return Ok(restored) };
+    // The same payload arrived again with a newer order, of which no object knows.
+    if let Some(pointer) = existing.filter(|held| held.content_hash == newest.content_hash && !held.is_ahead)
+        && !pointer.is_behind(&newest.order)
+    {
+        newest.order = pointer.order.clone();
+        newest.seen = newest.seen.max(pointer.seen);
+    }
     let pmid = found.pmid.to_string();
     let known: bool = sqlx::query_scalar("select exists (select from archive_events where pmid = $1)")
         .bind(&pmid)
@@ -99,8 +108,11 @@ pub async fn restore(db: &mut PgConnection, existing: Option<&Pointer>, found: &
     });
     if !is_right {
         let row = newest.to_pointer(found.pmid, &found.object_etag);
-        restored.pointers +=
-            pointer::written_by(include_str!("restore_pointer.sql"), &row).execute(&mut *db).await?.rows_affected();
+        restored.pointers += pointer::written_by(include_str!("restore_pointer.sql"), &row)
+            .bind(found.from_objects)
+            .execute(&mut *db)
+            .await?
+            .rows_affected();
     }
     if found.versions.is_needed() {
         restored.versions += put_versions(db, found.pmid, &found.versions).await?;
@@ -113,8 +125,14 @@ pub async fn repair_cursor(db: &PgPool) -> Result<Option<String>, DbError> {
     Ok(sqlx::query_scalar("select cursor from maintenance where name = 'repair'").fetch_optional(db).await?)
 }
 
-/// Notes how far a repair is, or that it is over.
-pub async fn save_repair_cursor(db: &mut PgConnection, key: Option<&str>) -> Result<(), DbError> {
+/// Whether the repair that was stopped believed objects on their own word.
+pub async fn repairs_from_objects(db: &PgPool) -> Result<bool, DbError> {
+    let sql = "select exists (select from maintenance where name = 'repair_from_objects')";
+    Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
+}
+
+/// Notes how far a repair is and whether it believes objects on their own word, or that it is over.
+pub async fn save_repair_cursor(db: &mut PgConnection, key: Option<&str>, from_objects: bool) -> Result<(), DbError> {
     let sql = match key {
         Some(_) => {
             "insert into maintenance (name, cursor) values ('repair', $1) \
@@ -122,7 +140,13 @@ pub async fn save_repair_cursor(db: &mut PgConnection, key: Option<&str>) -> Res
         }
         None => "delete from maintenance where name = 'repair' and $1::text is null",
     };
-    sqlx::query(sql).bind(key).execute(db).await?;
+    sqlx::query(sql).bind(key).execute(&mut *db).await?;
+    let sql = if key.is_some() && from_objects {
+        "insert into maintenance (name, cursor) values ('repair_from_objects', '') on conflict do nothing"
+    } else {
+        "delete from maintenance where name = 'repair_from_objects'"
+    };
+    sqlx::query(sql).execute(db).await?;
     Ok(())
 }
 

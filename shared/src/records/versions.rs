@@ -8,6 +8,7 @@ use sqlx::{FromRow, PgConnection, PgExecutor, Row, postgres::PgRow};
 
 use super::pointer::{self, Pointer, PointerStamp};
 use super::{Accepted, Advance};
+use crate::archive::Address;
 use crate::db::DbError;
 use crate::words::{EVERY_VERSION, FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
@@ -31,6 +32,11 @@ pub struct VersionState {
 }
 
 impl VersionState {
+    /// Its object.
+    pub fn address(&self) -> Address {
+        Address { s3_uri: self.s3_uri.clone(), content_hash: self.content_hash }
+    }
+
     /// A pointer to it, whose row is expected to be new.
     pub fn to_pointer(&self, pmid: Pmid, object_etag: &str) -> Accepted {
         Accepted {

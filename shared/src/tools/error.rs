@@ -128,6 +128,13 @@ impl From<ReadError> for ToolError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Store(error) => error.into(),
+            ReadError::Newer { .. } => {
+                tracing::error!(error = telemetry::chain(&error), "object of a newer program");
+                Self::new(
+                    ErrorCode::ArchiveError,
+                    "the archived object was written by a newer program: this one must be updated",
+                )
+            }
             ReadError::Damaged { .. } => {
                 tracing::error!(error = telemetry::chain(&error), "damaged object");
                 Self::new(

@@ -9,8 +9,8 @@ use super::checkpoint;
 use super::error::ToolError;
 use super::record::{Include, RecordView, Source};
 use super::tool::Toolbox;
-use crate::archive::Payload;
-use crate::checkpoints::{self, Checkpoint};
+use crate::archive::{Address, Payload};
+use crate::checkpoints::{self, Checkpoint, Document};
 use crate::pipelines::pubmed_sync::controls;
 use crate::pubmed::Article;
 use crate::pubmed::eutils::{RecordSet, Returned};
@@ -49,14 +49,17 @@ impl When {
     }
 
     /// Where in the archive records are, of those that are there. One query, however many.
-    pub async fn addresses(&self, toolbox: &Toolbox, pmids: &[Pmid]) -> Result<HashMap<Pmid, String>, ToolError> {
+    pub async fn addresses(&self, toolbox: &Toolbox, pmids: &[Pmid]) -> Result<HashMap<Pmid, Address>, ToolError> {
         let db = &toolbox.engine.db;
         Ok(match self {
-            Self::Now => records::lookup(db, pmids).await?.into_iter().map(|(pmid, one)| (pmid, one.s3_uri)).collect(),
+            Self::Now => {
+                records::lookup(db, pmids).await?.into_iter().map(|(pmid, one)| (pmid, one.address())).collect()
+            }
             Self::At(at) => records::addresses_as_of(db, pmids, *at).await?,
             Self::Kept(checkpoint) => {
                 let documents = checkpoints::documents_of(db, checkpoint, pmids).await?;
-                documents.into_iter().filter_map(|one| Some((Pmid::parse(&one.pmid).ok()?, one.s3_uri))).collect()
+                let address = |one: &Document| Address::of_row(&one.s3_uri, Some(&one.content_hash));
+                documents.iter().filter_map(|one| Some((Pmid::parse(&one.pmid).ok()?, address(one)))).collect()
             }
         })
     }
@@ -76,7 +79,7 @@ pub async fn archived(
     toolbox: &Toolbox,
     when: &When,
     pmid: Pmid,
-    address: &str,
+    address: &Address,
     shape: &Shape,
 ) -> Result<RecordView, ToolError> {
     let envelope = toolbox.engine.archive.envelope(pmid, address).await?;
@@ -102,7 +105,7 @@ pub async fn archived(
 }
 
 /// The typed record of an archived payload; nothing of a deleted one.
-pub async fn typed(toolbox: &Toolbox, pmid: Pmid, address: &str) -> Result<Option<Map<String, Value>>, ToolError> {
+pub async fn typed(toolbox: &Toolbox, pmid: Pmid, address: &Address) -> Result<Option<Map<String, Value>>, ToolError> {
     match &toolbox.engine.archive.envelope(pmid, address).await?.payload {
         Payload::Xml(xml) => fields(pmid, xml, false).map(Some),
         Payload::Tombstone => Ok(None),

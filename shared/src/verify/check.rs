@@ -1,15 +1,18 @@
 //! Checks every pointer, object, hash and history row.
 
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use sqlx::PgPool;
 
-use super::report::{Problem, Report};
+use super::judge::latest;
+use super::objects::check_objects;
+use super::report::{MAX_PROBLEMS_KEPT, Problem, Report};
 use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
-use crate::archive::{Archive, ReadError, StoreError, uri};
+use crate::archive::{Address, Archive, EnvelopeError, ReadError, StoreError, uri};
 use crate::checkpoints;
 use crate::records::{self, HistoryRow, Pointer};
 use crate::words::telemetry::chain;
-use crate::words::{Pmid, PmidSet, Sha256};
+use crate::words::{Pmid, PmidSet};
 
 /// Checks every pointer, object, hash and history row, and looks for orphans.
 pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Report, VerifyError> {
@@ -29,6 +32,9 @@ pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Repo
         report.add(Problem { kind: "count_mismatch", pmid: None, detail });
     }
     check_objects(db, archive, run, &mut report).await?;
+    let kept = i64::try_from(MAX_PROBLEMS_KEPT).unwrap_or(i64::MAX);
+    (report.set_aside, report.set_aside_count) = records::foreign(db, kept).await?;
+    (report.from_objects, report.from_objects_count) = records::from_objects(db, kept).await?;
     Ok(report)
 }
 
@@ -40,6 +46,7 @@ async fn check_pointers(
     report: &mut Report,
 ) -> Result<PmidSet, VerifyError> {
     let mut sound = run.verified.clone();
+    let latest = latest(db).await?;
     let mut after = None;
     let mut done = 0;
     loop {
@@ -49,7 +56,7 @@ async fn check_pointers(
         report.pointers += i64::try_from(page.len()).unwrap_or(0);
         let mut checks = Vec::new();
         for pointer in page.iter().filter(|pointer| !run.verified.contains(pointer.pmid)) {
-            checks.push(check_pointer(archive, pointer));
+            checks.push(check_pointer(archive, pointer, latest));
         }
         let mut checks = stream::iter(checks).buffered(CONCURRENT_READS);
         while let Some(checked) = checks.next().await {
@@ -63,7 +70,11 @@ async fn check_pointers(
     }
 }
 
-async fn check_pointer(archive: &Archive, pointer: &Pointer) -> Result<Result<Pmid, Problem>, VerifyError> {
+async fn check_pointer(
+    archive: &Archive,
+    pointer: &Pointer,
+    latest: DateTime<Utc>,
+) -> Result<Result<Pmid, Problem>, VerifyError> {
     let pmid = pointer.pmid;
     let key = archive.layout().record_at(pmid, &pointer.s3_uri);
     let problem = |kind, detail: &str| Ok(Err(Problem::of(kind, pmid, detail)));
@@ -71,13 +82,19 @@ async fn check_pointer(archive: &Archive, pointer: &Pointer) -> Result<Result<Pm
         Ok((envelope, at)) if Some(&at.version) == uri::version_of(&pointer.s3_uri).as_ref() => {
             if envelope.content_hash() != pointer.content_hash || envelope.pmid != pmid {
                 problem("hash_mismatch", "the object holds another payload than its pointer says")
-            } else if pointer.is_behind(&envelope.order) {
+            } else if pointer.is_ahead {
+                problem("future_as_of", &format!("the pointer is as of a time in the future: {}", pointer.order.as_of))
+            } else if pointer.is_behind(&envelope.order.not_after(latest, envelope.fetched_at)) {
                 problem("order_mismatch", "the pointer's order is not the object's")
             } else {
                 Ok(Ok(pmid))
             }
         }
-        Ok(_) => problem("not_newest", "the newest object is not the one the pointer names"),
+        Ok((_, at)) => {
+            let address = archive.uri(&key, &at.version);
+            problem("not_newest", &format!("the newest object is not the one the pointer names: {address}"))
+        }
+        Err(newer @ ReadError::Newer { .. }) => problem("newer_object", &newer.to_string()),
         Err(ReadError::Damaged { source, .. }) => problem("damaged_object", &chain(&source)),
         Err(ReadError::Store(StoreError::NotFound(_))) => problem("missing_object", &pointer.s3_uri),
         Err(ReadError::Store(error)) if is_alone(archive).await => problem("unreadable_object", &chain(&error)),
@@ -129,9 +146,12 @@ async fn check_history(
 }
 
 async fn check_history_row(archive: &Archive, pmid: Pmid, row: &HistoryRow) -> Result<Option<Problem>, VerifyError> {
-    match archive.envelope(pmid, &row.s3_uri).await {
-        Ok(envelope) if envelope.content_hash().map(Sha256::to_hex).as_ref() == Some(&row.content_hash) => Ok(None),
-        Ok(_) => Ok(Some(Problem::of("history_mismatch", pmid, "the version holds another payload"))),
+    match archive.envelope(pmid, &Address::of_row(&row.s3_uri, Some(&row.content_hash))).await {
+        Ok(_) => Ok(None),
+        Err(ReadError::Damaged { source: EnvelopeError::OtherPayload, .. }) => {
+            Ok(Some(Problem::of("history_mismatch", pmid, "the version holds another payload")))
+        }
+        Err(newer @ ReadError::Newer { .. }) => Ok(Some(Problem::of("history_newer", pmid, newer.to_string()))),
         Err(ReadError::Damaged { .. }) => Ok(Some(Problem::of("history_damaged", pmid, row.s3_uri.clone()))),
         Err(ReadError::Store(StoreError::NotFound(_))) => {
             Ok(Some(Problem::of("history_missing", pmid, row.s3_uri.clone())))
@@ -140,35 +160,5 @@ async fn check_history_row(archive: &Archive, pmid: Pmid, row: &HistoryRow) -> R
             Ok(Some(Problem::of("history_unreadable", pmid, chain(&error))))
         }
         Err(ReadError::Store(error)) => Err(error.into()),
-    }
-}
-
-/// Objects without a pointer. Their payload is safe, but no reader finds it.
-async fn check_objects(db: &PgPool, archive: &Archive, run: &Run<'_>, report: &mut Report) -> Result<(), VerifyError> {
-    let mut after = None;
-    let mut done = 0;
-    let limit = usize::try_from(PAGE).unwrap_or(1000);
-    loop {
-        let keys = archive.store().list(&archive.layout().records(), after.as_ref(), limit).await?;
-        let Some(last) = keys.last() else { return Ok(()) };
-        after = Some(last.clone());
-        let mut pmids = Vec::with_capacity(keys.len());
-        for key in &keys {
-            match archive.layout().pmid_of(key) {
-                Some(pmid) => pmids.push(pmid),
-                None => report.add(Problem {
-                    kind: "foreign_object",
-                    pmid: None,
-                    detail: format!("{key} is not a record key"),
-                }),
-            }
-        }
-        report.objects += i64::try_from(pmids.len()).unwrap_or(0);
-        let known = records::lookup(db, &pmids).await?;
-        for pmid in pmids.iter().filter(|pmid| !known.contains_key(pmid)) {
-            report.add(Problem::of("orphan_object", *pmid, "an object without a pointer"));
-        }
-        done += keys.len() as u64;
-        (run.on_progress)(Progress { phase: "objects", done });
     }
 }

@@ -4,6 +4,9 @@
 //! Objects are read many at a time, each once: what [`repair`] has read, [`check`] does not read again.
 
 mod check;
+mod judge;
+mod objects;
+mod record;
 mod repair;
 mod report;
 
@@ -45,12 +48,14 @@ pub struct Progress {
 pub struct Run<'a> {
     /// Records whose objects were all read and whose rows were made to agree with them.
     pub verified: PmidSet,
+    /// Whether a repair believes objects that no row names: after the database was set back to an earlier state.
+    pub from_objects: bool,
     /// Is told after each page.
     pub on_progress: &'a (dyn Fn(Progress) + Send + Sync),
 }
 
 impl Default for Run<'_> {
     fn default() -> Self {
-        Self { verified: PmidSet::default(), on_progress: &|_| {} }
+        Self { verified: PmidSet::default(), from_objects: false, on_progress: &|_| {} }
     }
 }

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use crate::records::SetAside;
 use crate::words::Pmid;
 
 /// How many problems are kept; all are counted.
-const MAX_PROBLEMS_KEPT: usize = 1000;
+pub(super) const MAX_PROBLEMS_KEPT: usize = 1000;
 
 /// What was found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -20,6 +21,14 @@ pub struct Report {
     pub problem_count: i64,
     /// The first of them.
     pub problems: Vec<Problem>,
+    /// Versions of objects that this archive did not write and that a repair set aside: no problem any more.
+    pub set_aside_count: i64,
+    /// The first of them.
+    pub set_aside: Vec<SetAside>,
+    /// Records whose pointer rests on its object's word alone, because its rows were lost.
+    pub from_objects_count: i64,
+    /// The first of them.
+    pub from_objects: Vec<Pmid>,
 }
 
 /// Something that is not as it should be.

@@ -64,6 +64,16 @@ impl RecordOrder {
         }
     }
 
+    /// The same order with an as-of time that is not after `latest`: by a wrong clock it was written in the future, and
+    /// all that is known is that the payload was true when it was fetched. `pull_back_pointers` does the same to rows.
+    #[must_use]
+    pub fn not_after(mut self, latest: DateTime<Utc>, fetched_at: DateTime<Utc>) -> Self {
+        if self.as_of > latest {
+            self.as_of = if fetched_at > latest { DateTime::default() } else { fetched_at };
+        }
+        self
+    }
+
     /// Whether both come from the same position of the same file.
     pub fn is_same_position(&self, other: &Self) -> bool {
         let same_file = if self.rank() == FileRank::NONE {

@@ -5,7 +5,7 @@ use std::io::Write;
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::json;
-use shared::archive::{Envelope, Payload, ReadError};
+use shared::archive::{Address, Envelope, Payload, ReadError};
 use shared::words::{EVERY_VERSION, Pmid, Sha256, telemetry};
 
 use super::selection::Selected;
@@ -62,10 +62,11 @@ enum Line {
 }
 
 async fn line(session: &Session, format: ExportFormat, record: &Selected) -> Result<Line, Failure> {
-    let read = session.engine.archive.envelope(record.pmid, &record.s3_uri).await;
+    let address = Address::of_row(&record.s3_uri, record.content_hash.as_deref());
+    let read = session.engine.archive.envelope(record.pmid, &address).await;
     let envelope = match read {
         Ok(envelope) => Ok(envelope),
-        Err(error) if error.is_missing_or_damaged() || is_alone(session, &error).await => Err(telemetry::chain(&error)),
+        Err(error) if error.is_one_object() || is_alone(session, &error).await => Err(telemetry::chain(&error)),
         Err(error) => return Err(error.into()),
     };
     let Some(hash) = &record.content_hash else {

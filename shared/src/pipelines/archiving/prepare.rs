@@ -9,7 +9,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use super::versions::Arrival;
 use super::{Origin, Raw, RawItem, What};
 use crate::archive::codec::Encoder;
-use crate::archive::{Compression, Draft, ETag, Key, Payload, envelope};
+use crate::archive::{Address, Compression, Draft, ETag, Key, Payload, envelope};
 use crate::ingest::{Engine, Line, UnitError};
 use crate::pubmed::{is_retracted, same_xml};
 use crate::records::{self, Advance, Pointer, PointerStamp};
@@ -101,7 +101,8 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
         },
     );
     let pmids: Vec<Pmid> = raw.pmids().collect();
-    let pointers = if pmids.is_empty() { HashMap::new() } else { records::lookup(&engine.db, &pmids).await? };
+    let pointers =
+        if pmids.is_empty() { HashMap::new() } else { records::lookup_to_decide(&engine.db, &pmids).await? };
     let orders: Vec<Option<(Pmid, RecordOrder)>> = raw.items.iter().map(|item| order_of(&origin, item)).collect();
     let mut decisions: Vec<Option<Decision>> = orders
         .iter()
@@ -193,7 +194,7 @@ async fn compare_spellings(
     for (n, (order, decision)) in orders.iter().zip(decisions.iter()).enumerate() {
         let pointer = order.as_ref().and_then(|(pmid, _)| pointers.get(pmid));
         if let (Some(pointer), Some(Decision::CompareXml(_))) = (pointer, decision) {
-            let compared = is_same_record(engine, pointer.pmid, &pointer.s3_uri, slice(&raw.items[n]));
+            let compared = is_same_record(engine, pointer.pmid, pointer.address(), slice(&raw.items[n]));
             comparisons.push(compared.map(move |same| same.map(|same| (n, same))));
         }
     }
@@ -271,10 +272,10 @@ fn decide(pointer: Option<&Pointer>, hash: Option<Sha256>, order: &RecordOrder) 
 pub(super) async fn is_same_record(
     engine: &Engine,
     pmid: Pmid,
-    address: &str,
+    address: Address,
     slice: &[u8],
 ) -> Result<bool, UnitError> {
-    let envelope = match engine.archive.envelope(pmid, address).await {
+    let envelope = match engine.archive.envelope(pmid, &address).await {
         Ok(envelope) => envelope,
         Err(crate::archive::ReadError::Store(error)) if error.is_transient() => return Err(error.into()),
         Err(_) => return Ok(false),

@@ -1,15 +1,16 @@
 //! Store the objects of a prepared batch and answer what is to be committed.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 
 use super::Origin;
 use super::prepare::{Prepared, PreparedDraft};
 use super::versions;
-use crate::archive::{Draft, PutOutcome};
+use crate::archive::{Books, Draft, Names, PutOutcome, ReadError, VersionId};
 use crate::ingest::{Batch, Engine, Line, Rejected, UnitContext, UnitError, Whole};
 use crate::pubmed::is_retracted;
-use crate::records::{Accepted, PointerStamp};
-use crate::words::{Outcome, Reason, SkipReason};
+use crate::records::{self, Accepted, PointerStamp};
+use crate::words::{Outcome, Pmid, Reason, Sha256, SkipReason, UnitId};
 
 /// Stores the objects of prepared batches (distinct PMIDs) together, and answers for each what is to be
 /// committed. What is answered has neither cursor nor work yet.
@@ -33,39 +34,77 @@ pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec
         }
         batches.push(one);
     }
-    store_records(engine, batches).await
+    store_of(engine, Some(context.lease.unit), batches).await
 }
 
-/// Stores the objects of prepared batches that hold nothing to put aside.
+/// Stores the objects of prepared batches that hold nothing to put aside, for no unit.
 pub async fn store_records(engine: &Engine, prepared: Vec<Prepared>) -> Result<Vec<Batch>, UnitError> {
+    store_of(engine, None, prepared).await
+}
+
+async fn store_of(engine: &Engine, unit: Option<UnitId>, prepared: Vec<Prepared>) -> Result<Vec<Batch>, UnitError> {
     let mut drafts = Vec::new();
     let mut batches = Vec::new();
     for Prepared { lines, drafts: own, bad: _, found_again, advances, arrivals, fetched_at, origin } in prepared {
         let mut at = Vec::with_capacity(own.len());
+        let first = drafts.len();
         for PreparedDraft { line, draft, expected } in own {
             at.push((line, expected));
             drafts.push(draft);
         }
-        batches.push((at, arrivals, fetched_at, origin, Batch { lines, advances, found_again, ..Batch::default() }));
+        // Committed before anything is stored: what no intent names is never taken for the archive's own.
+        let intents = records::intend(&engine.db, unit, &drafts[first..]).await?.into_iter().collect();
+        let batch = Batch { lines, advances, found_again, intents, ..Batch::default() };
+        batches.push((at, arrivals, fetched_at, origin, batch));
     }
     crate::words::crash::point("before_put");
-    let outcomes = engine.archive.put_records(&drafts).await;
+    let outcomes = engine.archive.put_records(&drafts, &Rows(&engine.db)).await;
     let mut stored = drafts.iter().zip(outcomes);
     let mut answered = Vec::with_capacity(batches.len());
     for (at, arrivals, fetched_at, origin, mut batch) in batches {
         for ((line, expected), (draft, outcome)) in at.into_iter().zip(&mut stored) {
+            let outcome = match outcome? {
+                PutOutcome::Newer(why) => {
+                    refuse(&mut batch.lines[line], &why);
+                    continue;
+                }
+                PutOutcome::Stored(at, superseded) => {
+                    let address = |version| (draft.pmid, engine.archive.uri(&draft.key, version));
+                    batch.superseded.extend(superseded.iter().map(address));
+                    PutOutcome::Stored(at, Vec::new())
+                }
+                adopted @ PutOutcome::Adopted(..) => adopted,
+            };
             let etag = origin.source.http_etag.as_deref();
-            let accepted = accepted(engine, draft, outcome?, fetched_at, etag, expected);
+            let Some(accepted) = accepted(engine, draft, outcome, fetched_at, etag, expected) else { continue };
             settle(&mut batch.lines[line], draft, &accepted);
             batch.accepts.push(accepted);
         }
         for (line, arrival) in arrivals {
-            versions::apply(engine, &origin.source, fetched_at, arrival).await?.settle(&mut batch, line);
+            versions::apply(engine, unit, &origin.source, fetched_at, arrival).await?.settle(&mut batch, line);
         }
         batch.whole = whole(&batch.lines, &origin);
         answered.push(batch);
     }
     Ok(answered)
+}
+
+/// The database as the books in which the archive's objects are looked up.
+pub(super) struct Rows<'a>(pub &'a PgPool);
+
+impl Books for Rows<'_> {
+    type Error = UnitError;
+
+    async fn names(&self, pmid: Pmid, version: &VersionId, bytes: Sha256) -> Result<Names, UnitError> {
+        Ok(records::names(self.0, pmid, version, bytes).await?)
+    }
+}
+
+/// The line of a record whose key holds an object of a newer program.
+fn refuse(line: &mut Line, why: &ReadError) {
+    line.outcome = Outcome::Failed;
+    line.uri = None;
+    line.reason = Some(Reason::Fault(why.to_string()));
 }
 
 /// The records of a batch that came whole and are not older than what is archived.
@@ -99,9 +138,10 @@ fn accepted(
     fetched_at: DateTime<Utc>,
     http_etag: Option<&str>,
     expected: Option<PointerStamp>,
-) -> Accepted {
-    match outcome {
-        PutOutcome::Stored(at) => Accepted {
+) -> Option<Accepted> {
+    Some(match outcome {
+        PutOutcome::Newer(_) => return None,
+        PutOutcome::Stored(at, _) => Accepted {
             pmid: draft.pmid,
             s3_uri: engine.archive.uri(&draft.key, &at.version),
             object_etag: at.etag.0,
@@ -125,5 +165,5 @@ fn accepted(
             order: envelope.order,
             expected,
         },
-    }
+    })
 }

@@ -3,18 +3,21 @@
 //! Few records have versions, so each is decided and stored alone. The object under the record's key is always that of
 //! its pointer: what is stored for another version is followed by the pointer's own envelope.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
 use super::prepare::is_same_record;
+use super::store::Rows;
 use crate::archive::codec::Encoder;
-use crate::archive::{Compression, Draft, ETag, Key, ReadError, Source, StoreError, VersionId, envelope, uri};
+use crate::archive::{
+    Compression, Draft, ETag, Key, PutInOrder, ReadError, Source, StoreError, VersionId, envelope, uri,
+};
 use crate::ingest::{Batch, Engine, UnitError};
 use crate::pubmed::is_retracted;
 use crate::records::{self, Accepted, Advance, Pointer, VersionChange, VersionEvent, VersionState, Versions};
 use crate::words::{
-    EVERY_VERSION, ErrorCode, FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha256, SkipReason,
+    EVERY_VERSION, ErrorCode, FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha256, SkipReason, UnitId,
 };
 
 /// A payload or deletion of one version of a record.
@@ -38,6 +41,8 @@ pub struct Decided {
     s3_uri: Option<String>,
     found_again: Option<Pmid>,
     change: Option<VersionChange>,
+    intents: Vec<i64>,
+    superseded: Vec<(Pmid, String)>,
 }
 
 impl Decided {
@@ -49,18 +54,21 @@ impl Decided {
         line.uri = self.s3_uri;
         batch.found_again.extend(self.found_again);
         batch.versions.extend(self.change);
+        batch.intents.extend(self.intents);
+        batch.superseded.extend(self.superseded);
     }
 }
 
 /// Decides what becomes of an arrival and stores its objects.
 pub async fn apply(
     engine: &Engine,
+    unit: Option<UnitId>,
     source: &Source,
     fetched_at: DateTime<Utc>,
     arrival: Arrival,
 ) -> Result<Decided, UnitError> {
     let pmid = arrival.pmid;
-    let pointer = records::one(&engine.db, pmid).await?;
+    let pointer = records::lookup_to_decide(&engine.db, &[pmid]).await?.remove(&pmid);
     let mut versions = current(engine, pmid, pointer.as_ref(), arrival.order.version).await?;
     if let Some(skip) = why_skipped(engine, &versions, &arrival).await? {
         return Ok(skipped(pmid, pointer.as_ref(), versions, arrival, skip));
@@ -85,7 +93,9 @@ pub async fn apply(
     if let Some(stays) = &stays {
         drafts.push(again(engine, pmid, &key, stays).await?);
     }
-    let stored = engine.archive.put_in_order(&drafts).await?;
+    let intents: Vec<i64> = records::intend(&engine.db, unit, &drafts).await?.into_iter().collect();
+    let PutInOrder { stored, superseded } = engine.archive.put_in_order(&drafts, &Rows(&engine.db)).await?;
+    let superseded = superseded.iter().map(|version| (pmid, engine.archive.uri(&key, version))).collect();
     let uris: Vec<String> = stored.iter().map(|at| engine.archive.uri(&key, &at.version)).collect();
     // A deletion of all versions put its own address into several rows.
     let is_new = |(_, state): &(i32, &VersionState)| state.s3_uri.is_empty();
@@ -125,6 +135,8 @@ pub async fn apply(
         s3_uri: Some(uris[0].clone()),
         found_again: None,
         change: Some(change),
+        intents,
+        superseded,
     })
 }
 
@@ -144,10 +156,16 @@ async fn current(engine: &Engine, pmid: Pmid, pointer: Option<&Pointer>, arrivin
         let mut found: Vec<VersionState> = Vec::new();
         // An object that no transaction accepted is not held: a killed attempt stored it, and the next one adopts it.
         let events = records::events(&engine.db, pmid).await?;
-        let accepted: HashSet<VersionId> = events.iter().filter_map(|event| uri::version_of(&event.s3_uri)).collect();
+        let accepted: HashMap<VersionId, Option<String>> = events
+            .into_iter()
+            .filter_map(|event| Some((uri::version_of(&event.s3_uri)?, event.content_hash)))
+            .collect();
         let stored = engine.archive.store().versions(&key).await?;
-        for version in stored.iter().rev().filter(|version| accepted.contains(version)) {
+        for version in stored.iter().rev() {
+            let Some(hash) = accepted.get(version) else { continue };
             match engine.archive.envelope_at(&key, Some(version)).await {
+                // Not the payload that was accepted: as good as damaged.
+                Ok((envelope, _)) if envelope.content_hash().map(Sha256::to_hex) != *hash => {}
                 Ok((envelope, at)) => found.push(VersionState {
                     s3_uri: engine.archive.uri(&key, &at.version),
                     content_hash: envelope.content_hash(),
@@ -185,7 +203,7 @@ async fn why_skipped(engine: &Engine, versions: &Versions, arrival: &Arrival) ->
         }
         let may_be_same = held.content_hash.is_some() && held.order.date_revised == arrival.order.date_revised;
         if let (true, Some(xml)) = (may_be_same, &arrival.xml)
-            && is_same_record(engine, arrival.pmid, &held.s3_uri, xml.as_bytes()).await?
+            && is_same_record(engine, arrival.pmid, held.address(), xml.as_bytes()).await?
         {
             return Ok(Some(SkipReason::FormatOnly));
         }
@@ -218,7 +236,9 @@ fn skipped(
         }
     });
     let found_again = pointer.filter(|pointer| pointer.missing_since.is_some()).map(|_| pmid);
-    Decided { outcome: Outcome::Skipped, reason: Some(Reason::Skip(skip)), s3_uri, found_again, change }
+    let reason = Some(Reason::Skip(skip));
+    let (intents, superseded) = (Vec::new(), Vec::new());
+    Decided { outcome: Outcome::Skipped, reason, s3_uri, found_again, change, intents, superseded }
 }
 
 fn draft(engine: &Engine, key: &Key, source: &Source, fetched_at: DateTime<Utc>, arrival: &Arrival) -> Draft {
@@ -246,14 +266,14 @@ fn draft(engine: &Engine, key: &Key, source: &Source, fetched_at: DateTime<Utc>,
 
 /// The envelope of a version once more, byte for byte.
 async fn again(engine: &Engine, pmid: Pmid, key: &Key, state: &VersionState) -> Result<Draft, UnitError> {
-    let envelope = engine.archive.envelope(pmid, &state.s3_uri).await.map_err(|error| match error {
+    let envelope = engine.archive.envelope(pmid, &state.address()).await.map_err(|error| match error {
         ReadError::Damaged { .. } => {
             let version = state.order.version;
             let message =
                 format!("the object of PMID {pmid} version {version} is damaged: run `bio-mcp verify --repair`");
             UnitError::permanent(ErrorCode::ArchiveError, message)
         }
-        error @ ReadError::Store(_) => error.into(),
+        error @ (ReadError::Store(_) | ReadError::Newer { .. }) => error.into(),
     })?;
     Ok(Draft {
         pmid,

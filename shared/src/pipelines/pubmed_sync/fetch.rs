@@ -119,6 +119,8 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
         batch.advances.extend(stored.advances);
         batch.versions.extend(stored.versions);
         batch.whole.extend(stored.whole);
+        batch.intents.extend(stored.intents);
+        batch.superseded.extend(stored.superseded);
     }
     debug_assert_eq!(batch.lines.len(), wanted.len(), "each PMID has one outcome");
     crate::words::crash::point("after_put");

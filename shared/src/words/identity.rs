@@ -2,8 +2,8 @@
 
 use chrono::NaiveDate;
 
+use super::Pmid;
 use super::markup::{self, Markup, Scan};
-use crate::words::Pmid;
 
 /// The identity of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

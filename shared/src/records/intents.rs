@@ -1,0 +1,178 @@
+//! What this archive writes: each object is named by a committed row before it is stored. What lies in the store and is
+//! named by none was written by something else.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{PgConnection, PgPool, Row};
+
+use super::Found;
+use crate::archive::{Draft, Names, VersionId, uri};
+use crate::db::DbError;
+use crate::words::{Pmid, Sha256, UnitId};
+
+/// Commits that objects are about to be stored, and answers the number of the intent.
+pub async fn intend(db: &PgPool, unit: Option<UnitId>, drafts: &[Draft]) -> Result<Option<i64>, DbError> {
+    if drafts.is_empty() {
+        return Ok(None);
+    }
+    let mut hashes = Vec::with_capacity(drafts.len() * 32);
+    for draft in drafts {
+        hashes.extend_from_slice(Sha256::of(&draft.bytes).as_bytes());
+    }
+    let id =
+        sqlx::query_scalar("insert into archive_intents (unit_id, pmids, hashes) values ($1, $2, $3) returning id")
+            .bind(unit.map(|unit| unit.0))
+            .bind(drafts.iter().map(|draft| number(draft.pmid)).collect::<Vec<_>>())
+            .bind(hashes)
+            .fetch_one(db)
+            .await?;
+    Ok(Some(id))
+}
+
+/// Intents that became rows, in the transaction that writes those.
+pub async fn forget_intents(db: &mut PgConnection, intents: &[i64]) -> Result<(), DbError> {
+    if !intents.is_empty() {
+        sqlx::query("delete from archive_intents where id = any ($1)").bind(intents).execute(db).await?;
+    }
+    Ok(())
+}
+
+/// What the rows say about one object.
+pub async fn names(db: &PgPool, pmid: Pmid, version: &VersionId, bytes: Sha256) -> Result<Names, DbError> {
+    let row = sqlx::query(include_str!("names.sql"))
+        .bind(number(pmid))
+        .bind(bytes.as_bytes().to_vec())
+        .bind(pmid.to_string())
+        .bind(&version.0)
+        .fetch_one(db)
+        .await?;
+    Ok(Names {
+        is_intended: row.try_get("is_intended")?,
+        is_pointer: row.try_get("is_pointer")?,
+        latest: row.try_get("latest")?,
+    })
+}
+
+/// Hashes of the objects of records that intents name.
+pub async fn intended(db: &PgPool, pmids: &[Pmid]) -> Result<HashSet<(Pmid, Vec<u8>)>, DbError> {
+    let numbers: Vec<i32> = pmids.iter().map(|pmid| number(*pmid)).collect();
+    let rows = sqlx::query(include_str!("intended.sql")).bind(numbers).fetch_all(db).await?;
+    let mut found = HashSet::with_capacity(rows.len());
+    for row in rows {
+        let pmid: i32 = row.try_get(0)?;
+        if let Some(pmid) = u32::try_from(pmid).ok().and_then(|pmid| Pmid::new(pmid).ok()) {
+            found.insert((pmid, row.try_get(1)?));
+        }
+    }
+    Ok(found)
+}
+
+fn number(pmid: Pmid) -> i32 {
+    i32::try_from(pmid.get()).expect("a PMID has nine digits")
+}
+
+/// A version of an object that no pointer was made of.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+pub struct SetAside {
+    /// The record whose key it lies under.
+    pub pmid: String,
+    /// Its address.
+    pub s3_uri: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Notes versions that this archive wrote and that a newer payload overtook.
+pub async fn put_aside_own(db: &mut PgConnection, versions: &[(Pmid, String)]) -> Result<(), DbError> {
+    let rows = versions.iter().map(|(pmid, s3_uri)| SetAside {
+        pmid: pmid.to_string(),
+        s3_uri: s3_uri.clone(),
+        reason: "a newer payload overtook it".to_owned(),
+    });
+    put_aside(db, &rows.collect::<Vec<_>>(), true).await.map(|_| ())
+}
+
+/// Notes versions that no pointer is to be made of; answers how many were not known before.
+pub async fn put_aside(db: &mut PgConnection, rows: &[SetAside], is_own: bool) -> Result<u64, DbError> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let version = |row: &SetAside| uri::version_of(&row.s3_uri).map_or_else(String::new, |version| version.0);
+    let sql = "insert into archive_set_aside (pmid, version_id, s3_uri, is_own, reason) \
+               select pmid, version_id, s3_uri, $4, reason \
+               from unnest($1::text[], $2::text[], $3::text[], $5::text[]) as t (pmid, version_id, s3_uri, reason) \
+               on conflict do nothing";
+    let written = sqlx::query(sql)
+        .bind(rows.iter().map(|row| row.pmid.clone()).collect::<Vec<_>>())
+        .bind(rows.iter().map(version).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.s3_uri.clone()).collect::<Vec<_>>())
+        .bind(is_own)
+        .bind(rows.iter().map(|row| row.reason.clone()).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(written.rows_affected())
+}
+
+/// What is believed after all is set aside no more.
+pub async fn take_back(db: &mut PgConnection, found: &Found) -> Result<(), DbError> {
+    let versions = found.states.iter().filter_map(|state| uri::version_of(&state.s3_uri)).map(|version| version.0);
+    sqlx::query("delete from archive_set_aside where pmid = $1 and version_id = any ($2)")
+        .bind(found.pmid.to_string())
+        .bind(versions.collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Versions that were set aside because this archive did not write them, and how many there are.
+pub async fn foreign(db: &PgPool, limit: i64) -> Result<(Vec<SetAside>, i64), DbError> {
+    let sql = "select pmid, s3_uri, reason from archive_set_aside where not is_own order by found_at, s3_uri limit $1";
+    let listed = sqlx::query_as(sql).bind(limit).fetch_all(db).await?;
+    let count = sqlx::query_scalar("select count(*) from archive_set_aside where not is_own").fetch_one(db).await?;
+    Ok((listed, count))
+}
+
+/// The versions of one record that rows name.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Versions that were accepted, with the hashes of their payloads; none of a deletion.
+    pub accepted: HashMap<VersionId, Option<String>>,
+    /// Versions that no pointer was made of.
+    pub aside: HashSet<VersionId>,
+}
+
+impl Named {
+    /// Whether a row accepted this version with this payload.
+    pub fn accepts(&self, version: &VersionId, content_hash: Option<Sha256>) -> bool {
+        self.accepted.get(version).is_some_and(|hash| *hash == content_hash.map(Sha256::to_hex))
+    }
+
+    /// Whether any row knows this version.
+    pub fn knows(&self, version: &VersionId) -> bool {
+        self.accepted.contains_key(version) || self.aside.contains(version)
+    }
+}
+
+/// The versions that rows name, of those of `pmids` that have any.
+pub async fn named(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<Pmid, Named>, DbError> {
+    let texts: Vec<String> = pmids.iter().map(ToString::to_string).collect();
+    let rows = sqlx::query(include_str!("named.sql")).bind(texts).fetch_all(db).await?;
+    let mut found: HashMap<Pmid, Named> = HashMap::new();
+    for row in rows {
+        let (pmid, s3_uri): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+        let (Ok(pmid), Some(version)) = (Pmid::parse(pmid), uri::version_of(s3_uri)) else { continue };
+        let named = found.entry(pmid).or_default();
+        if row.try_get(3)? {
+            named.aside.insert(version);
+        } else {
+            named.accepted.insert(version, row.try_get(2)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether no record was ever accepted here, as far as the rows tell.
+pub async fn is_empty(db: &PgPool) -> Result<bool, DbError> {
+    let sql = "select not exists (select from archive_events) and not exists (select from pubmed_archive)";
+    Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
+}

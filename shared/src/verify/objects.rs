@@ -1,0 +1,86 @@
+//! Every version of every object under a record key: does a row name it?
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sqlx::PgPool;
+
+use super::check::is_alone;
+use super::judge::{Judge, Verdict};
+use super::report::{Problem, Report};
+use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
+use crate::archive::{Archive, EnvelopeError, Key, ReadError, StoreError, VersionId};
+use crate::records;
+use crate::words::{Pmid, Sha256};
+
+/// Objects without a pointer, whose payload no reader finds, and versions that this archive did not write.
+pub(super) async fn check_objects(
+    db: &PgPool,
+    archive: &Archive,
+    run: &Run<'_>,
+    report: &mut Report,
+) -> Result<(), VerifyError> {
+    let mut after = None;
+    let mut done = 0;
+    let limit = usize::try_from(PAGE).unwrap_or(1000);
+    loop {
+        let page = archive.store().list_versions(&archive.layout().records(), after.as_ref(), limit).await?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+        let mut listed: Vec<(Pmid, &Key, &[VersionId])> = Vec::with_capacity(page.len());
+        for (key, versions) in &page {
+            match archive.layout().pmid_of(key) {
+                Some(pmid) => listed.push((pmid, key, versions)),
+                None => report.add(Problem {
+                    kind: "foreign_object",
+                    pmid: None,
+                    detail: format!("{key} is not a record key"),
+                }),
+            }
+        }
+        report.objects += i64::try_from(listed.len()).unwrap_or(0);
+        let pmids: Vec<Pmid> = listed.iter().map(|(pmid, ..)| *pmid).collect();
+        let known = records::lookup(db, &pmids).await?;
+        let judge = Judge::of(db, &pmids, false).await?;
+        let mut reads = Vec::new();
+        for (pmid, key, versions) in listed {
+            if known.contains_key(&pmid) {
+                let unknown = versions.iter().filter(|version| !judge.knows(pmid, version));
+                reads.extend(unknown.map(|version| judged(archive, &judge, key, pmid, version)));
+            } else if let Some(version) = versions.iter().find(|version| !judge.is_aside(pmid, version)) {
+                let address = archive.uri(key, version);
+                let detail = format!("an object without a pointer: {address} and {} others", versions.len() - 1);
+                report.add(Problem::of("orphan_object", pmid, detail));
+            }
+        }
+        let mut reads = stream::iter(reads).buffered(CONCURRENT_READS);
+        while let Some(problem) = reads.try_next().await? {
+            problem.into_iter().for_each(|problem| report.add(problem));
+        }
+        done += page.len() as u64;
+        (run.on_progress)(Progress { phase: "objects", done });
+    }
+}
+
+/// What is wrong with a version that no row names; one that an intent names is on its way to its row.
+async fn judged(
+    archive: &Archive,
+    judge: &Judge,
+    key: &Key,
+    pmid: Pmid,
+    version: &VersionId,
+) -> Result<Option<Problem>, VerifyError> {
+    let (bytes, read) = match archive.store().get(key, Some(version)).await {
+        Ok(object) => (Some(Sha256::of(&object.bytes)), archive.decode(key, &object.bytes)),
+        Err(StoreError::Damaged(key)) => (None, Err(ReadError::Damaged { key, source: EnvelopeError::OtherBytes })),
+        // Gone since it was listed.
+        Err(StoreError::NotFound(_)) => return Ok(None),
+        // Where it is the pointer's, that check has named it.
+        Err(_) if is_alone(archive).await => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let address = archive.uri(key, version);
+    Ok(match judge.judge(pmid, version, bytes, read) {
+        Verdict::Own(_) | Verdict::Damaged | Verdict::Aside => None,
+        Verdict::Foreign(_, reason) => Some(Problem::of("unknown_object", pmid, format!("{address}: {reason}"))),
+        Verdict::Newer(reason) => Some(Problem::of("newer_object", pmid, format!("{address}: {reason}"))),
+    })
+}

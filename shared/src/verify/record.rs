@@ -1,0 +1,198 @@
+//! A record as its objects are: each version read once and judged.
+
+use super::VerifyError;
+use super::check::is_alone;
+use super::judge::{Judge, Verdict};
+use crate::archive::{
+    Archive, Condition, ETag, Envelope, EnvelopeError, Key, Put, ReadError, StoreError, VersionId, uri,
+};
+use crate::pubmed::is_retracted;
+use crate::records::{Found, Pointer, SetAside, VersionState, Versions};
+use crate::words::{Pmid, Sha256};
+
+/// A record as its objects are.
+pub(super) struct Record {
+    pub(super) found: Found,
+    /// Versions that cannot be believed.
+    pub(super) aside: Vec<SetAside>,
+    /// Whether every version was read and believed or set aside, and the newest is that of the pointer.
+    pub(super) is_whole: bool,
+    pub(super) is_rewritten: bool,
+    /// Whether a version is there and could not be read, or was written by a newer program: what the record is cannot be
+    /// told.
+    pub(super) is_unreadable: bool,
+}
+
+/// What lies under the plain key.
+#[derive(Default)]
+struct Newest {
+    /// The newest object is gone, and older versions are there.
+    is_absent: bool,
+    etag: String,
+    version: Option<VersionId>,
+    is_own: bool,
+    /// It is an envelope of this record, whether it may be believed or not.
+    is_envelope: bool,
+}
+
+/// Versions of a record, sorted by what may be made of them.
+#[derive(Default)]
+struct Sorted {
+    states: Vec<VersionState>,
+    aside: Vec<SetAside>,
+    /// Envelopes among those set aside.
+    foreign: Vec<(String, Envelope)>,
+    /// How many had been set aside before.
+    known: usize,
+}
+
+/// Reads each version of a record once.
+pub(super) async fn read_record(
+    archive: &Archive,
+    judge: &Judge,
+    key: &Key,
+    versions: &[VersionId],
+    pmid: Pmid,
+    pointer: Option<&Pointer>,
+) -> Result<Record, VerifyError> {
+    let mut sorted = Sorted::default();
+    let mut newest = Newest::default();
+    let mut is_unreadable = false;
+    // From the oldest on: of the same payload stored twice the later address holds.
+    for (n, version) in versions.iter().enumerate().rev() {
+        let mut read = archive.store().get(key, (n > 0).then_some(version)).await;
+        if n == 0 && matches!(read, Err(StoreError::NotFound(_))) {
+            newest.is_absent = true;
+            read = archive.store().get(key, Some(version)).await;
+        }
+        let is_newest = n == 0 && !newest.is_absent;
+        let (version, bytes, envelope) = match read {
+            Ok(object) => {
+                if is_newest {
+                    newest.etag = object.etag.0;
+                }
+                (object.version, Some(Sha256::of(&object.bytes)), archive.decode(key, &object.bytes))
+            }
+            Err(StoreError::NotFound(_)) => continue,
+            Err(StoreError::Damaged(key)) => {
+                (version.clone(), None, Err(ReadError::Damaged { key, source: EnvelopeError::OtherBytes }))
+            }
+            Err(_) if is_alone(archive).await => {
+                is_unreadable = true;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let is_envelope = envelope.is_ok();
+        let is_accepted = judge.vouches(pmid, &version, bytes);
+        let verdict = judge.judge(pmid, &version, bytes, envelope);
+        // Nothing replaces what a newer program wrote.
+        is_unreadable |= matches!(verdict, Verdict::Newer(_)) && (is_newest || is_accepted);
+        if is_newest {
+            newest.is_own = matches!(verdict, Verdict::Own(_));
+            newest.is_envelope = is_envelope;
+            newest.version = Some(version.clone());
+        }
+        sorted.take(pmid, archive.uri(key, &version), verdict, judge);
+    }
+    if is_unreadable {
+        let found = Found {
+            pmid,
+            states: sorted.states,
+            versions: Versions::default(),
+            object_etag: String::new(),
+            from_objects: false,
+        };
+        return Ok(Record { found, aside: Vec::new(), is_whole: false, is_rewritten: false, is_unreadable });
+    }
+    if newest.etag.is_empty() && !newest.is_absent && !versions.is_empty() {
+        newest.etag = match archive.store().head(key).await {
+            Ok(head) => head.etag.0,
+            Err(StoreError::NotFound(_)) => String::new(),
+            Err(error) => return Err(error.into()),
+        };
+    }
+    let is_held = |state: &VersionState, pointer: &Pointer| {
+        state.content_hash == pointer.content_hash && state.order.version == pointer.order.version
+    };
+    let mut falls_back = pointer.is_some_and(|pointer| !sorted.states.iter().any(|state| is_held(state, pointer)));
+    if let (true, Some(pointer)) = (falls_back, pointer) {
+        falls_back = !sorted.believe_copy(pointer, judge);
+    }
+    let is_all = sorted.states.len() + sorted.aside.len() + sorted.known == versions.len();
+    let Sorted { mut states, aside, .. } = sorted;
+    states.sort_by_key(|state| state.fetched_at);
+    let folded = Versions::fold(states.clone());
+    let mut found = Found { pmid, states, versions: folded, object_etag: newest.etag.clone(), from_objects: false };
+    let pointed = found.pointer().and_then(|state| uri::version_of(&state.s3_uri));
+    found.from_objects = judge.is_from_objects() && pointed.is_some_and(|version| !judge.accepts(pmid, &version));
+    // A newest object that is damaged stays what it is until its payload arrives again: it is the only sign of it.
+    let may_replace =
+        newest.is_own || newest.is_absent || if pointer.is_some() { !falls_back } else { newest.is_envelope };
+    let is_rewritten = may_replace && make_newest(archive, key, &newest, &mut found).await?;
+    let pointed = found.pointer().and_then(|state| uri::version_of(&state.s3_uri));
+    let is_whole = is_all && (is_rewritten || (pointed.is_some() && pointed == newest.version));
+    Ok(Record { found, aside, is_whole, is_rewritten, is_unreadable })
+}
+
+impl Sorted {
+    fn take(&mut self, pmid: Pmid, s3_uri: String, verdict: Verdict, judge: &Judge) {
+        let reason = match verdict {
+            Verdict::Own(envelope) => return self.states.push(state_of(s3_uri, envelope, judge)),
+            Verdict::Damaged => return,
+            Verdict::Aside => {
+                self.known += 1;
+                return;
+            }
+            Verdict::Foreign(envelope, reason) => {
+                self.foreign.extend(envelope.map(|envelope| (s3_uri.clone(), envelope)));
+                reason
+            }
+            Verdict::Newer(reason) => reason,
+        };
+        self.aside.push(SetAside { pmid: pmid.to_string(), s3_uri, reason });
+    }
+
+    /// Where the pointer's own version is gone, as after its bucket was copied to another: an object with its payload, its
+    /// times and an order that says nothing more than the pointer's is a copy of it. Whether there is one.
+    fn believe_copy(&mut self, pointer: &Pointer, judge: &Judge) -> bool {
+        let is_copy = |(_, envelope): &(String, Envelope)| {
+            envelope.content_hash() == pointer.content_hash
+                && envelope.fetched_at == pointer.fetched_at
+                && envelope.order.as_of <= judge.latest()
+                && !pointer.is_behind(&envelope.order)
+        };
+        let Some(at) = self.foreign.iter().position(is_copy) else { return false };
+        let (s3_uri, envelope) = self.foreign.swap_remove(at);
+        self.aside.retain(|aside| aside.s3_uri != s3_uri);
+        self.states.push(state_of(s3_uri, envelope, judge));
+        true
+    }
+}
+
+fn state_of(s3_uri: String, envelope: Envelope, judge: &Judge) -> VersionState {
+    VersionState {
+        s3_uri,
+        content_hash: envelope.content_hash(),
+        fetched_at: envelope.fetched_at,
+        retracted: envelope.payload.xml().is_some_and(is_retracted),
+        seen: envelope.order.rank(),
+        order: envelope.order.not_after(judge.latest(), envelope.fetched_at),
+        api_etag: envelope.source.http_etag,
+    }
+}
+
+/// Stores the envelope of the pointer again where another object is the newest under the key, or none is.
+async fn make_newest(archive: &Archive, key: &Key, newest: &Newest, found: &mut Found) -> Result<bool, VerifyError> {
+    let Some(pointer) = found.pointer().cloned() else { return Ok(false) };
+    let version = uri::version_of(&pointer.s3_uri);
+    if version.is_some() && version == newest.version {
+        return Ok(false);
+    }
+    let bytes = archive.store().get(key, version.as_ref()).await?.bytes;
+    let condition = if newest.is_absent { Condition::Absent } else { Condition::Matches(ETag(newest.etag.clone())) };
+    let put = Put { key: key.clone(), bytes: &bytes, condition, payload_hash: pointer.content_hash };
+    let stored = archive.store().put_batch(&[put]).await.pop().expect("one put, one answer")?;
+    found.moved(&pointer, &archive.uri(key, &stored.version), &stored.etag.0);
+    Ok(true)
+}

@@ -1,0 +1,520 @@
+//! With write access to the store any object can be put under any key. None of it is served, none of it is adopted,
+//! `verify` names all of it, and a repair restores what was there before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use shared::archive::codec::{self, Encoder};
+use shared::archive::{
+    Archive, Compression, Condition, DiskStore, Envelope, Key, Layout, MemoryStore, Payload, Put, S3Settings, S3Store,
+    Source, Store, StoreError,
+};
+use shared::ingest::{Engine, Settings};
+use shared::pipelines::archiving::{self, Origin, Raw, RawItem, What};
+use shared::pubmed::identity;
+use shared::records::{self, Pointer};
+use shared::verify::{self, Report, Run};
+use shared::words::{Outcome, Pmid, RecordOrder, clock};
+use simulator::{Corpus, Options, Spread};
+use tests::http::{Server, settings};
+use tests::random::Random;
+use tests::record_files::record;
+use tests::sync::{client, day, settings as eutils_settings, simulator};
+
+/// So many records, some revised, one with two versions, one deleted.
+const RECORDS: u32 = 6;
+
+/// One that was never archived.
+const PLANTED: u32 = 77;
+
+fn pmid(n: u32) -> Pmid {
+    Pmid::new(n).expect("a PMID")
+}
+
+/// A payload or deletion out of a file, as the pipelines archive it; what became of it.
+async fn arrive(engine: &Engine, file: i32, n: u32, version: i32, title: Option<&str>) -> Outcome {
+    let origin = Origin { source: source(file), as_of: as_of(file), file_number: 260_000 + file, file_id: None };
+    arrive_from(engine, origin, &format!("2026-01-{:02}", file % 100), n, version, title).await
+}
+
+async fn arrive_from(
+    engine: &Engine,
+    origin: Origin,
+    revised: &str,
+    n: u32,
+    version: i32,
+    title: Option<&str>,
+) -> Outcome {
+    let (bytes, what) = match title {
+        Some(title) => {
+            let xml = record(n, version, revised, title);
+            let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
+            (xml.into_bytes(), What::Record(identity))
+        }
+        None => (Vec::new(), What::Deletion(pmid(n), version)),
+    };
+    let item = RawItem { range: 0..bytes.len(), n: i64::from(n), what, newest_revision: None };
+    let prepared = archiving::prepare(engine, origin, &Raw { bytes, items: vec![item] }).await.expect("prepared");
+    let batch = archiving::store_records(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
+    let mut tx = shared::db::begin(&engine.db).await.expect("begun");
+    records::forget_intents(&mut tx, &batch.intents).await.expect("forgotten");
+    records::put_aside_own(&mut tx, &batch.superseded).await.expect("noted");
+    records::advance(&mut tx, &batch.advances).await.expect("advanced");
+    assert!(records::accept(&mut tx, &batch.accepts).await.expect("accepted").undecided.is_empty());
+    assert!(records::accept_versions(&mut tx, &batch.versions).await.expect("accepted").is_empty());
+    tx.commit().await.expect("committed");
+    batch.lines[0].outcome
+}
+
+fn source(file: i32) -> Source {
+    let endpoint = format!("pubmed26n{file:04}.xml.gz");
+    Source { api: "bulk_file".to_owned(), endpoint, http_status: 0, http_etag: None }
+}
+
+fn as_of(file: i32) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_760_000_000 + i64::from(file) * 86_400, 0).expect("a time")
+}
+
+async fn genuine(engine: &Engine, random: &mut Random) {
+    for n in 1..=RECORDS {
+        for file in 1..=1 + i32::try_from(random.below(3)).expect("small") {
+            arrive(engine, file, n, 1, Some(&format!("{n}, revision {file}"))).await;
+        }
+    }
+    arrive(engine, 4, 2, 2, Some("2, version 2")).await;
+    arrive(engine, 5, 3, 1, None).await;
+}
+
+/// What the rows say of every record, and what its envelope holds.
+async fn held(engine: &Engine) -> BTreeMap<Pmid, (Pointer, Option<String>)> {
+    let mut held = BTreeMap::new();
+    for pointer in records::page(&engine.db, None, 1000).await.expect("read") {
+        let envelope = engine.archive.envelope(pointer.pmid, &pointer.address()).await.expect("served");
+        held.insert(pointer.pmid, (pointer, envelope.payload.xml().map(str::to_owned)));
+    }
+    held
+}
+
+/// What does not change when the same payload is stored once more.
+fn essence(held: &BTreeMap<Pmid, (Pointer, Option<String>)>) -> Vec<Value> {
+    let one = |(pointer, xml): &(Pointer, Option<String>)| {
+        json!([
+            pointer.pmid,
+            pointer.content_hash,
+            pointer.fetched_at,
+            pointer.order,
+            pointer.seen,
+            pointer.versioned,
+            pointer.deleted_at,
+            xml
+        ])
+    };
+    held.values().map(one).collect()
+}
+
+fn key(engine: &Engine, n: u32) -> Key {
+    engine.archive.layout().record(pmid(n))
+}
+
+/// Writes over what lies under a key, as anything with the bucket's credentials can.
+async fn write(engine: &Engine, key: &Key, bytes: &[u8]) -> String {
+    let store = engine.archive.store();
+    let condition = match store.head(key).await {
+        Ok(head) => Condition::Matches(head.etag),
+        Err(StoreError::NotFound(_)) => Condition::Absent,
+        Err(error) => panic!("{error}"),
+    };
+    let put = Put { key: key.clone(), bytes, condition, payload_hash: None };
+    store.put_batch(&[put]).await.pop().expect("an answer").expect("written").version.0
+}
+
+fn envelope(n: u32, version: i32, payload: Payload, change: impl FnOnce(&mut Envelope)) -> Vec<u8> {
+    let order = RecordOrder {
+        version,
+        date_revised: "2026-02-28".parse().ok(),
+        as_of: as_of(90),
+        file_number: 260_090,
+        position: i64::from(n),
+        file_id: None,
+        deleted: payload == Payload::Tombstone,
+    };
+    let mut envelope =
+        Envelope { pmid: pmid(n), fetched_at: clock::now() - TimeDelta::hours(1), source: source(90), order, payload };
+    change(&mut envelope);
+    Encoder::new(Compression::Zstd).encode(&envelope.to_json())
+}
+
+fn forged_xml(n: u32) -> Payload {
+    Payload::Xml(record(n, 1, "2026-02-28", "FORGED"))
+}
+
+const ATTACKS: [&str; 10] = [
+    "forged",
+    "future",
+    "highest rank",
+    "genuine payload, other times",
+    "tombstone",
+    "of another record",
+    "XML of another record",
+    "truncated",
+    "replayed",
+    "garbage",
+];
+
+/// Does one of [`ATTACKS`] to a record; nothing where it would change nothing.
+async fn attack(engine: &Engine, what: &str, n: u32) -> Option<String> {
+    let store = engine.archive.store();
+    let key = key(engine, n);
+    let newest = store.get(&key, None).await.ok();
+    let bytes = match what {
+        "forged" => envelope(n, 1, forged_xml(n), |_| {}),
+        "future" => envelope(n, 1, forged_xml(n), |e| e.order.as_of = "2999-01-01T00:00:00Z".parse().expect("a time")),
+        "highest rank" => envelope(n, 1, forged_xml(n), |e| e.order.file_number = 999_999),
+        "genuine payload, other times" => {
+            let mut there = engine.archive.decode(&key, &newest?.bytes).ok()?;
+            there.fetched_at += TimeDelta::days(3650);
+            there.order.as_of += TimeDelta::days(3650);
+            Encoder::new(Compression::Zstd).encode(&there.to_json())
+        }
+        "tombstone" => envelope(n, 0, Payload::Tombstone, |e| e.order.date_revised = None),
+        "of another record" => store.get(&self::key(engine, n % RECORDS + 1), None).await.ok()?.bytes,
+        "XML of another record" => envelope(n, 1, forged_xml(n + 1), |_| {}),
+        "truncated" => {
+            let bytes = newest?.bytes;
+            bytes[..bytes.len() / 2].to_vec()
+        }
+        "replayed" => {
+            let oldest = store.versions(&key).await.expect("listed").pop()?;
+            let oldest = store.get(&key, Some(&oldest)).await.ok()?;
+            if oldest.bytes == newest?.bytes {
+                return None;
+            }
+            oldest.bytes
+        }
+        _ => b"garbage".to_vec(),
+    };
+    Some(write(engine, &key, &bytes).await)
+}
+
+async fn check(engine: &Engine) -> Report {
+    verify::check(&engine.db, &engine.archive, &Run::default()).await.expect("checked")
+}
+
+async fn empty(engine: &Engine) {
+    sqlx::raw_sql(
+        "truncate pubmed_archive, pubmed_archive_history, pubmed_archive_versions, archive_events, archive_set_aside, \
+         archive_intents",
+    )
+    .execute(&engine.db)
+    .await
+    .expect("empty");
+}
+
+/// One archive, attacked at random, read, verified, added to and repaired.
+async fn survives(engine: &Engine, server: &Server, seed: u64, name: &str) {
+    let mut random = Random(seed);
+    empty(engine).await;
+    genuine(engine, &mut random).await;
+    let report = check(engine).await;
+    assert!(report.is_clean(), "{name} {seed}: {:?}", report.problems);
+    let before = held(engine).await;
+    let served = answers(server).await;
+
+    let mut attacked: BTreeMap<u32, Vec<(&str, String)>> = BTreeMap::new();
+    for _ in 0..=random.below(5) {
+        let what = ATTACKS[usize::try_from(random.below(ATTACKS.len() as u64)).expect("small")];
+        let n =
+            if random.percent(10) { PLANTED } else { 1 + u32::try_from(random.below(RECORDS.into())).expect("small") };
+        if let Some(version) = attack(engine, what, n).await {
+            attacked.entry(n).or_default().push((what, version));
+        }
+    }
+    let told = format!("{name}, seed {seed}: {attacked:?}");
+
+    // Never served.
+    assert_eq!(held(engine).await, before, "{told}");
+    assert_eq!(answers(server).await, served, "{told}");
+    // Always named: the record, and each version that is not a genuine one.
+    let report = check(engine).await;
+    for (n, versions) in &attacked {
+        let of = |problem: &&verify::Problem| problem.pmid.as_deref() == Some(&n.to_string());
+        let named: Vec<&str> = report.problems.iter().filter(of).map(|problem| problem.detail.as_str()).collect();
+        assert!(!named.is_empty(), "{told}: {:?}", report.problems);
+        let is_replay = |what: &str| what == "replayed" && name == "disk";
+        for (_, version) in versions.iter().filter(|(what, _)| !is_replay(what) && *n != PLANTED) {
+            assert!(named.iter().any(|detail| detail.contains(version.as_str())), "{told}: {named:?}");
+        }
+    }
+    // Never adopted.
+    if random.percent(50) {
+        let mut expected = Vec::new();
+        for n in (1..=RECORDS).chain([PLANTED]) {
+            let version = if n == 2 { 2 } else { 1 };
+            let outcome = arrive(engine, 8, n, version, Some(&format!("{n}, newer"))).await;
+            assert_eq!(outcome, Outcome::Archived, "{told}: {n}");
+            expected.push((pmid(n), Some(record(n, version, "2026-01-08", &format!("{n}, newer")))));
+        }
+        let now = held(engine).await;
+        assert_eq!(now.iter().map(|(pmid, (_, xml))| (*pmid, xml.clone())).collect::<Vec<_>>(), expected, "{told}");
+    }
+    let before = held(engine).await;
+    verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    assert_eq!(essence(&held(engine).await), essence(&before), "{told}");
+    let report = check(engine).await;
+    assert!(report.is_clean(), "{told}: {:?}", report.problems);
+    let aside = format!("{:?}", report.set_aside);
+    for (n, versions) in &attacked {
+        let is_known = |version: &str| before.get(&pmid(*n)).is_some_and(|(held, _)| held.s3_uri.contains(version));
+        for (what, version) in versions {
+            let is_genuine = *what == "replayed" && name == "disk";
+            assert!(is_genuine || is_known(version) || aside.contains(version.as_str()), "{told}: {aside}");
+        }
+    }
+    // The plain key holds what the pointer says.
+    for (pmid, (pointer, _)) in held(engine).await {
+        let (there, _) = engine.archive.envelope_at(&key(engine, pmid.get()), None).await.expect("readable");
+        assert_eq!(there.content_hash(), pointer.content_hash, "{told}: {pmid}");
+    }
+}
+
+/// What the tools answer about all records.
+async fn answers(server: &Server) -> Value {
+    let pmids: Vec<String> = (1..=RECORDS).map(|n| n.to_string()).collect();
+    let params = json!({ "pmids": pmids, "include": ["all"] });
+    let many = server.post("/v1/mcp/invoke", &json!({ "tool": "pubmed.get_many", "params": params })).await;
+    let mut all = vec![many.body["result"]["records"].clone()];
+    for n in pmids {
+        let params = json!({ "pmid": n, "include": ["all"] });
+        let one = server.post("/v1/mcp/invoke", &json!({ "tool": "pubmed.get", "params": params })).await;
+        assert_eq!(one.body["ok"], true, "{}", one.body);
+        all.push(one.body["result"].clone());
+    }
+    Value::Array(all)
+}
+
+/// A server over an engine, once for each store.
+async fn world() -> (Engine, shared::pubmed::eutils::Client, simulator::Simulator) {
+    let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 1, 1, Spread::Even(30)), Options::default()).await;
+    let client = client(eutils_settings(&ncbi));
+    (tests::engine::engine(Vec::new(), Settings::default(), 8).await, client, ncbi)
+}
+
+fn over(engine: &Engine, store: Arc<dyn Store>) -> Engine {
+    let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
+    Engine { archive: Archive::new(store, layout, 64 << 20), ..engine.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_memory_nothing_forged_is_served_or_adopted_and_a_repair_undoes_it() {
+    let (engine, client, _ncbi) = world().await;
+    let seeds = tests::variable("BIO_MCP_FORGED_SEEDS").and_then(|text| text.parse().ok()).unwrap_or(20_u64);
+    for seed in 0..seeds {
+        let engine = over(&engine, Arc::new(MemoryStore::new()));
+        let server = Server::start(engine.clone(), client.clone(), &settings(&[])).await;
+        survives(&engine, &server, seed, "memory").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_disk_nothing_forged_is_served_or_adopted_and_a_repair_undoes_it() {
+    let (engine, client, _ncbi) = world().await;
+    for seed in 1000..1010 {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let engine = over(&engine, Arc::new(DiskStore::new(dir.path())));
+        let server = Server::start(engine.clone(), client.clone(), &settings(&[])).await;
+        survives(&engine, &server, seed, "disk").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_bucket_nothing_forged_is_served_or_adopted_and_a_repair_undoes_it() {
+    let Some(endpoint) = tests::variable("BIO_MCP_TEST_AWS_ENDPOINT") else {
+        eprintln!("SKIPPED: BIO_MCP_TEST_AWS_ENDPOINT names no AWS emulator: run `make test`");
+        return;
+    };
+    let (engine, client, _ncbi) = world().await;
+    for seed in 2000..2004 {
+        let bucket = tests::s3::new_bucket(&tests::s3::client(&endpoint), true).await;
+        let settings_of = S3Settings { bucket, kms_key_id: None, path_style: true };
+        let store = S3Store::open_with(settings_of, &tests::s3::config(&endpoint)).await.expect("opens");
+        let engine = over(&engine, Arc::new(store));
+        let server = Server::start(engine.clone(), client.clone(), &settings(&[])).await;
+        survives(&engine, &server, seed, "bucket").await;
+    }
+}
+
+/// An envelope in the future with no row is not adopted, and does not keep the revision out that comes then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_no_intent_names_is_not_adopted_and_lies_below_what_is_stored() {
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    for what in ["forged", "future", "highest rank", "tombstone"] {
+        empty(&engine).await;
+        let engine = over(&engine, Arc::new(MemoryStore::new()));
+        let version = attack(&engine, what, 1).await.expect("planted");
+        assert_eq!(arrive(&engine, 1, 1, 1, Some("genuine")).await, Outcome::Archived, "{what}");
+        let held = held(&engine).await;
+        assert_eq!(held[&pmid(1)].1.as_deref(), Some(record(1, 1, "2026-01-01", "genuine").as_str()), "{what}");
+        let report = check(&engine).await;
+        let problems = report.problems;
+        assert_eq!((problems.len(), problems[0].kind), (1, "unknown_object"), "{what}: {problems:?}");
+        assert!(problems[0].detail.contains(&version), "{what}: {problems:?}");
+        // Nothing is lost: what was planted is an older version.
+        assert_eq!(engine.archive.store().versions(&key(&engine, 1)).await.expect("listed").len(), 2, "{what}");
+    }
+}
+
+/// What a killed attempt stored is adopted by the next one: its bytes are named by a committed intent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_an_intent_names_is_adopted_and_stored_once() {
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    let xml = record(1, 1, "2026-01-01", "once");
+    let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
+    for _ in 0..2 {
+        let item = RawItem { range: 0..xml.len(), n: 1, what: What::Record(identity), newest_revision: None };
+        let origin = Origin { source: source(1), as_of: as_of(1), file_number: 260_001, file_id: None };
+        let raw = Raw { bytes: xml.clone().into_bytes(), items: vec![item] };
+        let prepared = archiving::prepare(&engine, origin, &raw).await.expect("prepared");
+        archiving::store_records(&engine, vec![prepared]).await.expect("stored");
+    }
+    assert_eq!(engine.archive.store().versions(&key(&engine, 1)).await.expect("listed").len(), 1);
+    assert_eq!(arrive(&engine, 1, 1, 1, Some("once")).await, Outcome::Archived);
+    assert_eq!(engine.archive.store().versions(&key(&engine, 1)).await.expect("listed").len(), 1);
+    assert!(check(&engine).await.is_clean());
+}
+
+/// The envelope of a newer program is no damage: nothing reads it, nothing replaces it, and other records go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_envelope_of_a_newer_program_is_never_replaced() {
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    arrive(&engine, 1, 1, 1, Some("old")).await;
+    let there = engine.archive.store().get(&key(&engine, 1), None).await.expect("there");
+    let json = String::from_utf8(codec::decode(&there.bytes, 1 << 20).expect("decodes")).expect("UTF-8");
+    let newer = json.replace("\"version\":1}", "\"version\":2,\"more\":true}");
+    let newer = Encoder::new(Compression::Zstd).encode(newer.as_bytes());
+    for n in [1, PLANTED] {
+        write(&engine, &key(&engine, n), &newer).await;
+        assert_eq!(arrive(&engine, 2, n, 1, Some("new")).await, Outcome::Failed, "{n}");
+    }
+    assert_eq!(arrive(&engine, 2, 2, 1, Some("another")).await, Outcome::Archived);
+    for _ in 0..2 {
+        let report = check(&engine).await;
+        let said = report.problems.iter().find(|problem| problem.kind == "newer_object").expect("named");
+        assert!(said.detail.contains("written by a newer program"), "{said:?}");
+        for n in [1, PLANTED] {
+            let plain = engine.archive.store().get(&key(&engine, n), None).await.expect("there");
+            assert!(plain.bytes == newer, "{n}: nothing was written over it");
+        }
+        verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    }
+    // The pointer names its own version, which is still served.
+    assert_eq!(held(&engine).await[&pmid(1)].1.as_deref(), Some(record(1, 1, "2026-01-01", "old").as_str()));
+}
+
+/// A pointer whose as-of time is in the future, as earlier programs could adopt one, keeps no revision out.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_as_of_time_in_the_future_is_named_and_pulled_back() {
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    for by_repair in [false, true] {
+        empty(&engine).await;
+        let engine = over(&engine, Arc::new(MemoryStore::new()));
+        arrive(&engine, 1, 1, 1, Some("first")).await;
+        sqlx::query("update pubmed_archive set as_of = '2999-01-01', file_number = 0, rank_file = 0, position = 0, rank_position = 0")
+            .execute(&engine.db)
+            .await
+            .expect("ahead");
+        let report = check(&engine).await;
+        assert!(report.problems.iter().any(|problem| problem.kind == "future_as_of"), "{:?}", report.problems);
+        if by_repair {
+            verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+            let report = check(&engine).await;
+            assert!(report.is_clean(), "{:?}", report.problems);
+        }
+        // Its date is that of the first: only the as-of time tells that it is newer.
+        let fetched = Source { api: "efetch".to_owned(), ..source(0) };
+        let origin = Origin { source: fetched, as_of: clock::now(), file_number: 0, file_id: None };
+        let outcome = arrive_from(&engine, origin, "2026-01-01", 1, 1, Some("second")).await;
+        assert_eq!(outcome, Outcome::Archived, "{by_repair}");
+        let pointer = records::one(&engine.db, pmid(1)).await.expect("read").expect("there");
+        assert!(!pointer.is_ahead, "{pointer:?}");
+        let corrections = shared::db::clock::corrections(&engine.db, 10).await.expect("read");
+        assert!(corrections.iter().any(|one| one.what == "pubmed_archive.as_of"), "{corrections:?}");
+    }
+}
+
+/// With every row lost the objects are all there is. They are checked by themselves, and every record says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn from_objects_alone_what_can_be_checked_is_checked_and_every_record_says_so() {
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    genuine(&engine, &mut Random(5)).await;
+    let before = held(&engine).await;
+    for (what, n) in [("future", 1), ("of another record", 4), ("XML of another record", 5), ("truncated", 6)] {
+        attack(&engine, what, n).await.expect("done");
+    }
+    empty(&engine).await;
+    let repaired = verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    assert_eq!(repaired.from_objects, u64::from(RECORDS), "{repaired:?}");
+    let xml = |held: &BTreeMap<Pmid, (Pointer, Option<String>)>| -> Vec<Option<String>> {
+        held.values().map(|(_, xml)| xml.clone()).collect()
+    };
+    assert_eq!(xml(&held(&engine).await), xml(&before));
+    let report = check(&engine).await;
+    assert_eq!(report.from_objects_count, i64::from(RECORDS));
+    assert_eq!(report.set_aside_count, 4, "{:?}", report.set_aside);
+    // A payload from upstream vouches for its record again.
+    arrive(&engine, 8, 1, 1, Some("newer")).await;
+    assert!(!check(&engine).await.from_objects.contains(&pmid(1)));
+}
+
+/// A database that was set back to an earlier state knows nothing of what was stored since.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_row_names_is_believed_only_when_the_operator_says_so() {
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    arrive(&engine, 1, 1, 1, Some("first")).await;
+    arrive(&engine, 2, 1, 1, Some("second")).await;
+    sqlx::raw_sql(
+        "delete from archive_events where seq = (select max(seq) from archive_events);
+         update pubmed_archive a set s3_uri = e.s3_uri, content_hash = e.content_hash, object_etag = 'v1',
+             file_number = 260001, rank_file = 260001, date_revised = '2026-01-01' from archive_events e;
+         delete from pubmed_archive_history h where content_hash <> (select content_hash from pubmed_archive)",
+    )
+    .execute(&engine.db)
+    .await
+    .expect("set back");
+    let titled = |title: &str, day: u32| Some(record(1, 1, &format!("2026-01-{day:02}"), title));
+    verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    assert_eq!(held(&engine).await[&pmid(1)].1, titled("first", 1));
+    let mut run = Run { from_objects: true, ..Run::default() };
+    let repaired = verify::repair(&engine.db, &engine.archive, &mut run).await.expect("repaired");
+    assert_eq!((held(&engine).await[&pmid(1)].1.clone(), repaired.from_objects), (titled("second", 2), 1));
+}
+
+/// What is written once is what was to be written, whatever lay in its place; the bytes of quarantine are read as they
+/// were stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_written_once_is_the_one_that_was_to_be_written() {
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    let key = Key::parse("pubmed/manifests/sync_run=x-1.json").expect("a key");
+    write(&engine, &key, b"forged").await;
+    let address = engine.archive.put_once(key.clone(), b"genuine".to_vec()).await.expect("written");
+    let again = engine.archive.put_once(key.clone(), b"genuine".to_vec()).await.expect("written");
+    assert_eq!(address, again, "the same bytes are there already");
+    assert_eq!(engine.archive.store().get(&key, None).await.expect("there").bytes, b"genuine");
+}
+
+#[tokio::test]
+async fn bytes_of_quarantine_that_were_replaced_are_not_let_in() {
+    let archive = tests::program::Archive::new().await;
+    let bad = "<PubmedArticle><MedlineCitation><PMID>9</PMID>&undefined;</MedlineCitation></PubmedArticle>".to_owned();
+    let file = tests::record_files::file(archive.dir.path(), "bad.xml", &[bad], &[]);
+    archive.run(&["ingest", tests::program::text(&file)]).expect(5);
+    let listed = archive.run(&["--output", "json", "quarantine", "list"]).expect(0).json();
+    let entry = &listed["quarantine"][0];
+    let path = shared::archive::uri::path_of(entry["uri"].as_str().expect("an address")).expect("a file");
+    let forged = record(9, 1, "2026-01-01", "FORGED");
+    std::fs::write(path, codec::encode_zstd(forged.as_bytes())).expect("replaced");
+    let retried = archive.run(&["quarantine", "retry", &entry["id"].to_string()]);
+    assert_ne!(retried.code, Some(0), "{retried:?}");
+    archive.run(&["get", "9"]).expect(3);
+}
