@@ -133,7 +133,7 @@ fn somebody_else_finds_the_document_valid() {
 async fn every_answer_is_as_the_document_says() {
     let Some(mut python) = python() else { return };
     let token = "bio-mcp_a-token-of-a-test";
-    let tokens = Sha256::of(token.as_bytes()).to_hex();
+    let tokens = format!("tests:admin={}", Sha256::of(token.as_bytes()).to_hex());
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 100, 1, Spread::Even(30));
     let ncbi = simulator(corpus, Options::default()).await;
     let client = client(settings(&ncbi));
