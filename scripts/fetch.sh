@@ -19,9 +19,10 @@ pip_locked() { # install or download, option..., -- lock...
         echo "setup: python3 has no pip: install python3-pip (Debian) or run 'python3 -m ensurepip --user'" >&2
         exit 1
     }
-    # What pip says of conflicts is about packages outside of the tree.
-    python3 -m pip "$verb" --quiet --disable-pip-version-check --require-hashes --only-binary :all: "${arguments[@]}" \
-        2>"$tools/pip.log" || {
+    # A lock has all that its packages depend on: pip resolves nothing. What it says of conflicts is about packages outside
+    # of the tree.
+    python3 -m pip "$verb" --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps \
+        "${arguments[@]}" 2>"$tools/pip.log" || {
         cat "$tools/pip.log" >&2
         exit 1
     }
@@ -31,7 +32,7 @@ pip_locked() { # install or download, option..., -- lock...
 fetch() { # directory, lock...
     local dir=$1
     shift
-    pip_locked download --no-deps --dest "$dir" -- "$@"
+    pip_locked download --dest "$dir" -- "$@"
 }
 
 # A package tree of its own: nothing of it is seen by other programs, and packages that do not go together need not.
