@@ -76,6 +76,7 @@ def lock_of_npm(source, node, work):
     lock = json.loads((target / "package-lock.json").read_text())
     lock["name"] = source.parent.name
     for path, package in lock["packages"].items():
+        package.pop("funding", None)
         if not path:
             continue
         if "integrity" not in package or "/-/" not in package.get("resolved", ""):
