@@ -16,7 +16,7 @@ pip_locked() { # install or download, option..., -- lock...
         exit 1
     }
     python3 -m pip --version >/dev/null 2>&1 || {
-        echo "setup: python3 has no pip: install python3-pip (Debian) or run 'python3 -m ensurepip --user'" >&2
+        echo "setup: install python3-pip (Debian) or run 'python3 -m ensurepip --user': this python3 has no pip" >&2
         exit 1
     }
     # A lock has all that its packages depend on: pip resolves nothing. What it says of conflicts is about packages outside

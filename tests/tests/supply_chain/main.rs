@@ -39,6 +39,10 @@ fn words(line: &str) -> Vec<&str> {
         .collect()
 }
 
+fn has_extension(name: &str, extension: &str) -> bool {
+    std::path::Path::new(name).extension().is_some_and(|of_name| of_name == extension)
+}
+
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
