@@ -1,5 +1,5 @@
 # bio-mcp: `make demo` shows it, `make test` proves it.
-.PHONY: demo test setup build bench mutants campaign coverage lint clean help run-http run-worker smoke-http invoke functions
+.PHONY: demo test setup build bench mutants campaign coverage lint audit locks clean help run-http run-worker smoke-http invoke functions
 
 CARGO ?= cargo
 
@@ -40,8 +40,14 @@ test: ## run the whole test suite
 
 lint: ## format, clippy and documentation checks
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+
+audit: ## hold the packages of Cargo.lock against deny.toml and the advisory database
+	@ADVISORIES='$(ADVISORIES)' scripts/audit.sh
+
+locks: ## renew scripts/locks: what setup fetches, by version and hash (NAMES=… for some of them)
+	@scripts/lock.py $(NAMES)
 
 bench: build ## measure against the Python reference (BENCH_FILE=… for a real file)
 	@scripts/bench.sh

@@ -56,7 +56,7 @@ stop() {
 }
 trap stop EXIT
 start=$(date +%s)
-cargo build "${packages[@]}" --bin bio-mcp --quiet || exit 1
+cargo build --locked "${packages[@]}" --bin bio-mcp --quiet || exit 1
 # Its own: planted bugs are built where it was.
 cp "$CARGO_TARGET_DIR/debug/bio-mcp" "$program"
 unset BIO_MCP_DATABASE_URL
@@ -82,7 +82,7 @@ for patch in "${patches[@]}"; do
     mapfile -t targets < <(targets "$patch")
     filter=$(sed -n 's/^# caught by: //p' "$patch")
     start=$(date +%s)
-    if ! cargo build "${packages[@]}" "${targets[@]}" --quiet 2>"$work/build.log"; then
+    if ! cargo build --locked "${packages[@]}" "${targets[@]}" --quiet 2>"$work/build.log"; then
         tail -20 "$work/build.log"
         echo "$name: does not build" && survived=$((survived + 1)) && continue
     fi
@@ -91,7 +91,7 @@ for patch in "${patches[@]}"; do
     for ((at = 0; at < ${#targets[@]}; at += 2)); do
         [ "${targets[at]}" = --test ] && tests+=("${targets[@]:at:2}")
     done
-    if cargo nextest run "${packages[@]}" "${tests[@]}" --profile mutants -E "$filter" >"$work/test.log" 2>&1; then
+    if cargo nextest run --locked "${packages[@]}" "${tests[@]}" --profile mutants -E "$filter" >"$work/test.log" 2>&1; then
         echo "$name: SURVIVED" && survived=$((survived + 1))
     elif grep -qE '^ +(TRY [0-9]+ )?(FAIL|TIMEOUT|ABORT|SIG[A-Z]+) ' "$work/test.log"; then
         test=$(grep -m1 -E '^ +(TRY [0-9]+ )?(FAIL|TIMEOUT|ABORT|SIG[A-Z]+) ' "$work/test.log" | sed -E 's/.*\) //')

@@ -50,8 +50,8 @@ else
 fi
 
 # The programs, and an image that can run them: this machine's own libraries under the name of the runtime's image.
-target=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
-[ -n "${SAM_LOCAL_BUILT:-}" ] || cargo build --workspace --all-targets --quiet
+target=$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
+[ -n "${SAM_LOCAL_BUILT:-}" ] || cargo build --locked --workspace --all-targets --quiet
 export BIO_MCP_PROGRAM="$target/debug/bio-mcp" PACKAGES="$work/packages-of-functions"
 for function in api worker scheduler migrate; do
     mkdir -p "$PACKAGES/$function"

@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh --tests
 . scripts/emulator.sh
-cargo build --workspace --all-targets --quiet
+cargo build --locked --workspace --all-targets --quiet
 
-target=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
+target=$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
 program="$target/debug/bio-mcp"
 data=$(mktemp -d "${TMPDIR:-/tmp}/bio-mcp-tests.XXXXXX")
 stop() {
@@ -23,7 +23,7 @@ export BIO_MCP_TEST_DATA="${BIO_MCP_TEST_DATA:-$PWD/../shared/data}"
 export PYTHONPATH="$PWD/.tools/python"
 
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --workspace --no-fail-fast "$@"
+    cargo nextest run --locked --workspace --no-fail-fast "$@"
 else
-    cargo test --workspace --no-fail-fast "$@"
+    cargo test --locked --workspace --no-fail-fast "$@"
 fi
