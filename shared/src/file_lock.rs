@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn holders_are_read_and_waiting_processes_are_not() {
-        let locks = "1: FLOCK  ADVISORY  WRITE 710 00:2f:1234 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 711 00:2f:1234 0 EOF\n\
+        let locks = "1: FLOCK  ADVISORY  WRITE 710 00:2f:1234 0 EOF\n\
+                     1: -> FLOCK  ADVISORY  WRITE 711 00:2f:1234 0 EOF\n\
                      2: POSIX  ADVISORY  READ 712 00:2f:12345 0 EOF\n3: FLOCK  ADVISORY  READ 713 00:2f:1234 0 EOF\n";
         assert_eq!(holders(locks, "00:2f:1234"), [710, 713]);
         assert_eq!(holders("", "00:2f:1234"), Vec::<u32>::new());
