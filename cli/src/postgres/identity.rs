@@ -17,6 +17,9 @@ use crate::users;
 /// Where the system's own programs are; the last two where there is a Linux of Nix or Guix.
 const PATH: &str = "/usr/bin:/bin:/run/current-system/sw/bin:/run/current-system/profile/bin";
 
+/// Names the directory of a cluster that is not in the data directory.
+const PLACE: &str = "place";
+
 /// As whom the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
@@ -91,12 +94,11 @@ impl Identity {
         ownership::private_dir(wanted)?;
         let reachable = |dir: &Path| dir.metadata().is_ok_and(|m| m.permissions().mode() & 0o001 != 0);
         let data_dir = wanted.parent().unwrap_or(wanted);
-        let is_within = data_dir.ancestors().skip(1).all(reachable);
-        let place = if is_within {
-            wanted.join("cluster")
-        } else {
-            PathBuf::from(format!("/var/tmp/bio-mcp-{}", token(wanted)?))
-        };
+        let within = wanted.join("cluster");
+        // One that was placed elsewhere stays there.
+        let is_elsewhere = wanted.join(PLACE).exists() && !within.exists();
+        let is_within = !is_elsewhere && data_dir.ancestors().skip(1).all(reachable);
+        let place = if is_within { within } else { PathBuf::from(format!("/var/tmp/bio-mcp-{}", token(wanted)?)) };
         if is_within {
             // The other user passes through both, and reads and enters nothing else there.
             for entry in std::fs::read_dir(data_dir)?.chain(std::fs::read_dir(wanted)?) {
@@ -108,11 +110,14 @@ impl Identity {
             for dir in [data_dir, wanted] {
                 ownership::open_itself(dir, OFlags::DIRECTORY)?.set_permissions(Permissions::from_mode(0o711))?;
             }
-            // In a directory of root's own, so what has just been made there is what is opened.
             match std::fs::DirBuilder::new().mode(0o700).create(&place) {
-                Ok(()) => fchown(ownership::open_itself(&place, OFlags::DIRECTORY)?, Some(user.uid), Some(user.gid))?,
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-                Err(_) => {}
+                _ => {}
+            }
+            // Just made, or by a command that was killed then. It is in a directory of root's own.
+            let made = ownership::open_itself(&place, OFlags::DIRECTORY)?;
+            if made.metadata()?.uid() == users::caller() {
+                fchown(made, Some(user.uid), Some(user.gid))?;
             }
         } else if place.symlink_metadata().is_err() {
             self.perform("umask 077 && mkdir -- \"$1\"", &[place.as_os_str()])?;
@@ -153,7 +158,7 @@ impl Identity {
 /// Names the place of this directory's cluster; gone with the directory, so a new directory never
 /// meets the cluster of an old one.
 fn token(dir: &Path) -> std::io::Result<String> {
-    let file = dir.join("place");
+    let file = dir.join(PLACE);
     if file.symlink_metadata().is_err() {
         let name = shared::words::UnitId::new().0.simple().to_string();
         let new = dir.join(format!("place.{name}"));
