@@ -13,7 +13,9 @@ build: setup ## build the program into target/release
 	@scripts/build.sh
 
 demo: build ## see it work on sample files and a simulated NCBI, on FILE=…, or LIVE=1 on the real one
-	@target/release/bio-mcp demo $(FILE) $(if $(LIVE),--live)
+	@fetched=$$PWD/.tools/postgres/bin; \
+		if [ -x "$$fetched/initdb" ]; then export BIO_MCP_POSTGRES_BIN="$${BIO_MCP_POSTGRES_BIN:-$$fetched}"; fi; \
+		target/release/bio-mcp demo $(FILE) $(if $(LIVE),--live)
 
 URL ?= http://127.0.0.1:8080
 TOOL ?= ping

@@ -9,6 +9,10 @@ cargo build --locked --workspace --all-targets --quiet
 
 target=$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
 program="$target/debug/bio-mcp"
+# Of this checkout, whoever owns it.
+if [ -x .tools/postgres/bin/initdb ]; then
+    export BIO_MCP_POSTGRES_BIN="${BIO_MCP_POSTGRES_BIN:-$PWD/.tools/postgres/bin}"
+fi
 data=$(mktemp -d "${TMPDIR:-/tmp}/bio-mcp-tests.XXXXXX")
 stop() {
     stop_emulator

@@ -15,6 +15,8 @@ pub use reading::{Export, ExportFormat, Get, MarkupArg, Parse};
 pub use upstream::{Search, Sort, Sync, Topics};
 use values::parse_time;
 
+use crate::listen::Address;
+
 /// An archive of PubMed on your machine: every record exactly as NLM published it, every revision
 /// kept, every deletion and retraction known.
 #[derive(Debug, Parser)]
@@ -42,7 +44,7 @@ Every setting is an environment variable; see .env.example.
 Courtesy of the U.S. National Library of Medicine; the data may not be the most current."
 )]
 pub struct Args {
-    /// Where everything is kept [default: .bio-mcp in this folder or one above]
+    /// Where everything is kept [default: .bio-mcp in this folder or one above, if you made it or named it once]
     #[arg(long, global = true, env = "BIO_MCP_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
@@ -62,9 +64,10 @@ pub struct Args {
 /// Where the HTTP server listens.
 #[derive(Debug, clap::Args)]
 pub struct Listen {
-    /// Address and port; another address than loopback needs BIO_MCP_AUTH=bearer
-    #[arg(long, env = "BIO_MCP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
-    pub listen: std::net::SocketAddr,
+    /// Address and port; another address than loopback needs BIO_MCP_AUTH=bearer. Or unix:PATH, a socket that
+    /// only you can connect to: every user of this machine reaches a port on loopback
+    #[arg(long, env = "BIO_MCP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT|unix:PATH")]
+    pub listen: Address,
 }
 
 /// Tokens.

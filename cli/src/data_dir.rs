@@ -1,15 +1,25 @@
 //! The data directory: found upwards like `.git`, made only by commands that write.
+//!
+//! One that is named is taken, if it is the caller's own. One that is found must also be one that no other user can
+//! replace, and one that the caller made or named before: see [`KnownDirs`].
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use shared::words::config::Config;
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::known_dirs::KnownDirs;
+use crate::ownership::{self, Untrusted, Use};
+use crate::users;
 
 /// Its name where none is given.
 const NAME: &str = ".bio-mcp";
+
+/// The name of the demo's.
+pub const DEMO: &str = ".bio-mcp-demo";
 
 /// A data directory, as an absolute path.
 #[derive(Clone, Debug)]
@@ -17,36 +27,139 @@ pub struct DataDir(PathBuf);
 
 impl DataDir {
     /// The data directory that is there.
-    pub fn find(given: Option<&Path>) -> Result<Self, Failure> {
+    pub fn find(given: Option<&Path>, config: &Config) -> Result<Self, Failure> {
         let found = match given {
-            Some(dir) => dir.is_dir().then(|| dir.to_owned()),
-            None => std::env::current_dir()?.ancestors().map(|dir| dir.join(NAME)).find(|dir| dir.is_dir()),
+            Some(dir) if dir.is_dir() => Some(Self::named(dir, config)?),
+            Some(_) => None,
+            None => std::env::current_dir()?
+                .ancestors()
+                .map(|dir| dir.join(NAME))
+                .find(|dir| dir.is_dir())
+                .map(|dir| Self::found(&dir, config))
+                .transpose()?,
         };
         let place = given.map_or_else(|| "this folder or any above".to_owned(), |dir| dir.display().to_string());
-        let found = found.ok_or_else(|| {
+        found.ok_or_else(|| {
             Failure::not_found(format!(
                 "no archive in {place}: `bio-mcp ingest FILE` or `bio-mcp sync QUERY` makes one, or name one with --data-dir"
             ))
-        })?;
-        Ok(Self(fs::canonicalize(found)?))
+        })
     }
 
     /// The data directory that is there, or a new one.
-    pub fn find_or_create(given: Option<&Path>) -> Result<Self, Failure> {
-        if let Ok(found) = Self::find(given) {
-            return Ok(found);
+    pub fn find_or_create(given: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+        match (Self::find(given, config), given) {
+            (Err(failure), Some(dir)) if failure.exit == Exit::NotFound => Self::create_named(dir, config),
+            (Err(failure), None) if failure.exit == Exit::NotFound => {
+                Self::create(&std::env::current_dir()?.join(NAME), config)
+            }
+            (found, _) => found,
         }
-        let dir = given.map_or_else(|| PathBuf::from(NAME), Path::to_owned);
-        let created = fs::DirBuilder::new().recursive(true).mode(0o755).create(&dir);
-        created
-            .map_err(|error| Failure::usage(format!("cannot create the data directory {}: {error}", dir.display())))?;
-        Ok(Self(fs::canonicalize(dir)?))
     }
 
     /// For what only reads NCBI: the one that is there, or a new one when there is a database, because
-    /// all who share it keep one pace.
-    pub fn of_search(given: Option<&Path>, config: &Config) -> Result<Self, Failure> {
-        if config.database.is_given() { Self::find_or_create(given) } else { Self::find(given) }
+    /// all who share it keep one pace. None where there is none, and where the one that is found is not used.
+    pub fn of_search(given: Option<&Path>, config: &Config) -> Result<Option<Self>, Failure> {
+        let found =
+            if config.database.is_given() { Self::find_or_create(given, config) } else { Self::find(given, config) };
+        match found {
+            Err(failure) if failure.exit == Exit::NotFound => Ok(None),
+            Err(failure) if given.is_none() => {
+                tracing::warn!(message = failure.message, "searching without an archive");
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
+    }
+
+    /// One that was found where programs look by themselves.
+    pub fn found(dir: &Path, config: &Config) -> Result<Self, Failure> {
+        let shown = dir.display();
+        let refused = |why: &dyn std::fmt::Display| {
+            Failure::usage(format!(
+                "{shown} is not used: {why}. If you trust what is in it (its database can run programs as you), name \
+                 it: `bio-mcp --data-dir {shown} status`"
+            ))
+        };
+        let resolved = ownership::resolve(dir, Use::Content).map_err(|untrusted| refused(&untrusted))?;
+        if !KnownDirs::new(config).has(&resolved) {
+            return Err(refused(&"this user neither made nor named it on this machine"));
+        }
+        Self::own(resolved)
+    }
+
+    /// A new one that is not named, at an absolute path; it is found there from now on.
+    pub fn create(dir: &Path, config: &Config) -> Result<Self, Failure> {
+        let refused = |why: &dyn std::fmt::Display| {
+            Failure::usage(format!(
+                "cannot make the data directory {}: {why}; name one that is to be used with --data-dir",
+                dir.display()
+            ))
+        };
+        let above = dir.parent().unwrap_or(dir);
+        ownership::resolve(above, Use::Parent).map_err(|untrusted| refused(&untrusted))?;
+        KnownDirs::new(config).create(dir).map_err(|error| refused(&error))?;
+        Self::found(dir, config)
+    }
+
+    /// One that the caller names: there is no doubt that it is meant.
+    pub fn named(dir: &Path, config: &Config) -> Result<Self, Failure> {
+        let dir = fs::canonicalize(dir)?;
+        let data_dir = Self::own(dir)?;
+        // Only what is looked for needs to be known.
+        let name = data_dir.0.file_name();
+        if name.is_some_and(|name| name == NAME || name == DEMO)
+            && let Err(error) = KnownDirs::new(config).remember(&data_dir.0)
+        {
+            tracing::debug!(%error, "this data directory has to be named next time too");
+        }
+        Ok(data_dir)
+    }
+
+    fn create_named(dir: &Path, config: &Config) -> Result<Self, Failure> {
+        let refused = |why: &dyn std::fmt::Display| {
+            Failure::usage(format!("cannot create the data directory {}: {why}", dir.display()))
+        };
+        if users::is_root() {
+            ownership::resolve_existing(dir).map_err(|untrusted| refused(&untrusted))?;
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| refused(&error))?;
+        Self::named(dir, config)
+    }
+
+    /// Takes a directory that is the caller's own, and closes it to other users. Root also minds what is above it: it
+    /// never writes where another user decides what is written.
+    fn own(dir: PathBuf) -> Result<Self, Failure> {
+        let refused = |why: &dyn std::fmt::Display| {
+            Failure::usage(format!(
+                "{} cannot be the data directory of this user: {why}; run this command as its owner, or name another \
+                 --data-dir",
+                dir.display()
+            ))
+        };
+        let file = ownership::open_itself(&dir, OFlags::DIRECTORY).map_err(|error| refused(&error))?;
+        let owner = file.metadata()?.uid();
+        if users::is_root() {
+            let above = dir.parent().unwrap_or(&dir);
+            ownership::resolve(above, Use::Parent).map_err(|untrusted| refused(&untrusted))?;
+        }
+        // A volume of a container can be root's and writable: what is made in it is the caller's own.
+        if owner != 0 || users::is_root() {
+            ownership::tighten(&file, 0o700).map_err(|error| refused(&error))?;
+        }
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            // Another command may have finished with it.
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let owner = metadata.uid();
+            if owner != 0 && owner != users::caller() {
+                return Err(refused(&Untrusted::Owner { path, owner }));
+            }
+            if users::is_root() && metadata.is_symlink() {
+                ownership::resolve(&path, Use::Parent).map_err(|untrusted| refused(&untrusted))?;
+            }
+        }
+        Ok(Self(dir))
     }
 
     /// The directory itself.

@@ -11,11 +11,15 @@ mod commands;
 mod data_dir;
 mod failure;
 mod input_files;
+mod known_dirs;
+pub mod listen;
 mod out;
+mod ownership;
 mod postgres;
 mod progress;
 pub mod record_name;
 mod session;
+mod users;
 mod waiting;
 mod workers;
 

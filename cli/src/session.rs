@@ -1,5 +1,6 @@
 //! What a command works with: opened lazily, closed in order.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use sqlx::PgPool;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::postgres::{Keeper, Postgres};
-use crate::waiting;
+use crate::{ownership, users, waiting};
 
 /// Connections a command may open beside those of its workers.
 const CONNECTIONS: u32 = 5;
@@ -38,6 +39,7 @@ pub struct Session {
 impl Session {
     /// Opens the database, brings its schema up to date, and opens the archive.
     pub async fn open(config: Config, data_dir: DataDir) -> Result<Self, Failure> {
+        prepare(&config, &data_dir)?;
         let (postgres, options) = if config.database.is_given() {
             (None, db::options(&config.database).map_err(StartError::from)?)
         } else {
@@ -120,6 +122,29 @@ async fn archive(config: &Config, data_dir: &DataDir) -> Result<Archive, Failure
         (_, dir) => Arc::new(DiskStore::new(&dir.unwrap_or_default())),
     };
     Ok(deployment::archive(config, store)?)
+}
+
+/// Makes the folders that other users are not to enter. Root writes no objects where another user decides what is
+/// written.
+fn prepare(config: &Config, data_dir: &DataDir) -> Result<(), Failure> {
+    let archive = archive_dir(config, data_dir);
+    let own = archive.clone().filter(|dir| *dir == data_dir.archive());
+    for dir in own.into_iter().chain([data_dir.workers(), data_dir.downloads()]) {
+        // A link of the caller's to another disk stays.
+        if !dir.exists()
+            && let Err(error) = ownership::private_dir(&dir)
+            // Some commands only read.
+            && !matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+        {
+            return Err(error.into());
+        }
+    }
+    if let Some(dir) = archive.filter(|_| users::is_root()) {
+        ownership::resolve_existing(&dir).map_err(|untrusted| {
+            Failure::usage(format!("root does not archive to {}: {untrusted}; run this as its owner", dir.display()))
+        })?;
+    }
+    Ok(())
 }
 
 /// The archive's directory; nothing when it is in a bucket.

@@ -3,7 +3,7 @@
 //!
 //! | layer | modules | knows |
 //! |---|---|---|
-//! | 0 words | [`words`], [`aws`] | ids, order and identity of payloads, outcomes, configuration, clock, telemetry; no I/O |
+//! | 0 words | [`words`], [`aws`], [`file_lock`] | ids, order and identity of payloads, outcomes, configuration, clock, telemetry; no I/O |
 //! | 1 adapters | [`archive`], [`pubmed`], [`db`], [`queue`], [`secrets`] | one outside thing each |
 //! | 2 state | [`jobs`], [`records`], [`syncs`], [`checkpoints`], [`limits`] | rows in Postgres, limits of a fleet |
 //! | 3 framework | [`ingest`] | work units: claim, fence, run, finish |
@@ -16,6 +16,7 @@ pub mod aws;
 pub mod checkpoints;
 pub mod db;
 pub mod deployment;
+pub mod file_lock;
 pub mod gauges;
 pub mod ingest;
 pub mod jobs;

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of `shared` by layer; a module uses only modules of lower layers.
-const LAYERS: [(&str, u8); 19] = [
+const LAYERS: [(&str, u8); 20] = [
     ("words", 0),
     ("aws", 0),
+    ("file_lock", 0),
     ("archive", 1),
     ("pubmed", 1),
     ("db", 1),

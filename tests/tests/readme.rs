@@ -34,6 +34,7 @@ async fn every_command_of_the_readme_works() {
             .args(["-c", command])
             .current_dir(dir.path())
             .env("PATH", &path)
+            .env("XDG_STATE_HOME", dir.path())
             .env("BIO_MCP_DATABASE_URL", &database)
             .env("BIO_MCP_PUBMED_BASE_URL", ncbi.eutils_url())
             .env("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "100")

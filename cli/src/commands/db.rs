@@ -20,7 +20,8 @@ pub async fn run(action: Db, data_dir: Option<&Path>, config: Config) -> Result<
     }
     match action {
         Db::Start => {
-            let session = Session::open(config, DataDir::find_or_create(data_dir)?).await?;
+            let data_dir = DataDir::find_or_create(data_dir, &config)?;
+            let session = Session::open(config, data_dir).await?;
             if let Some(postgres) = session.postgres() {
                 postgres.keep()?;
             }
@@ -28,17 +29,19 @@ pub async fn run(action: Db, data_dir: Option<&Path>, config: Config) -> Result<
             session.close().await;
         }
         Db::Stop => {
-            let dir = DataDir::find(data_dir)?;
+            let dir = DataDir::find(data_dir, &config)?;
             let stopped = tokio::task::block_in_place(|| postgres::stop(&dir.postgres(), &config))?;
             out::line(if stopped { "stopped" } else { "it was not running" })?;
         }
         Db::Url => {
-            let session = Session::open(config, DataDir::find(data_dir)?).await?;
+            let data_dir = DataDir::find(data_dir, &config)?;
+            let session = Session::open(config, data_dir).await?;
             out::line(&session.database_url())?;
             session.close().await;
         }
         Db::Psql => {
-            let session = Session::open(config, DataDir::find(data_dir)?).await?;
+            let data_dir = DataDir::find(data_dir, &config)?;
+            let session = Session::open(config, data_dir).await?;
             let mut psql = std::process::Command::new("psql");
             if let Some(postgres) = session.postgres() {
                 let own = postgres.binaries().program("psql");

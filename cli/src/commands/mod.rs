@@ -62,7 +62,7 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
     if let Command::Ingest(ingest) = &mut args.command {
         ingest.files = ingest::files(&ingest.files)?;
     }
-    let data_dir = if creates { DataDir::find_or_create(given)? } else { DataDir::find(given)? };
+    let data_dir = if creates { DataDir::find_or_create(given, &config)? } else { DataDir::find(given, &config)? };
     let session = Session::open(config, data_dir).await?;
     let result = match args.command {
         Command::Ingest(args) => ingest::run(&session, &args, json).await,

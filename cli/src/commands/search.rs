@@ -16,7 +16,7 @@ use crate::{out, waiting};
 /// Runs the command. Beside an archive it keeps the pace of all its workers; without one, its own.
 pub async fn run(args: &Search, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, Failure> {
     let query = Query::parse(&args.term).map_err(|error| Failure::usage(error.to_string()))?;
-    let Ok(data_dir) = DataDir::of_search(data_dir, &config) else {
+    let Some(data_dir) = DataDir::of_search(data_dir, &config)? else {
         let client = session::lone_client(&config);
         return search(&client, args, &query, json).await;
     };

@@ -1,44 +1,55 @@
 //! `serve`: the HTTP server alone.
 
-use api::Api;
+use api::{Api, Listener};
 use shared::tools::Toolbox;
 use shared::words::config::AuthSetting;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use super::interrupted;
 use crate::args::Listen;
 use crate::failure::{Exit, Failure};
+use crate::listen::{Address, SocketFile};
 use crate::out;
 use crate::session::Session;
 
 /// Runs the command until it is stopped; what is under way is answered.
 pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
-    let listener = listen(session, args).await?;
+    let (listener, _file) = listen(session, args).await?;
     serve(session, listener, interrupted()).await.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(Exit::Done)
 }
 
-/// Takes the port; without credentials only on loopback.
-pub async fn listen(session: &Session, args: &Listen) -> Result<TcpListener, Failure> {
-    if !args.listen.ip().is_loopback() && session.config.http.auth == AuthSetting::None {
+/// Takes the port, without credentials only on loopback, or the socket, whose file is to be kept while it is served.
+pub async fn listen(session: &Session, args: &Listen) -> Result<(Listener, Option<SocketFile>), Failure> {
+    let address = match &args.listen {
+        Address::Tcp(address) => *address,
+        Address::Unix(path) => {
+            let cannot_listen = |error| Failure::usage(format!("cannot listen on {}: {error}", args.listen));
+            let (listener, file) = SocketFile::bind(path).map_err(cannot_listen)?;
+            let listener = UnixListener::from_std(listener)?;
+            out::line(&format!("listening on unix:{}", file.path().display()))?;
+            return Ok((listener.into(), Some(file)));
+        }
+    };
+    if !address.ip().is_loopback() && session.config.http.auth == AuthSetting::None {
         return Err(Failure::usage(format!(
             "{} can be reached from elsewhere: set BIO_MCP_AUTH_TOKENS first (`bio-mcp token new` makes one)",
             args.listen
         )));
     }
-    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::usage(format!("cannot listen on {}: {error}; --listen takes another port", args.listen))
     })?;
     out::line(&format!("listening on http://{}", listener.local_addr()?))?;
-    Ok(listener)
+    Ok((listener.into(), None))
 }
 
 /// Answers until `stop`, in a task of its own: whatever else this process waits for.
 pub fn serve(
     session: &Session,
-    listener: TcpListener,
+    listener: Listener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<std::io::Result<()>> {
     tokio::spawn(api::serve(listener, api(session), stop))

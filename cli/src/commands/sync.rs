@@ -130,7 +130,7 @@ pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json:
             hits.div_ceil(200)
         )));
     }
-    let found = if let Ok(dir) = DataDir::of_search(data_dir, &config) {
+    let found = if let Some(dir) = DataDir::of_search(data_dir, &config)? {
         let session = Session::open(config, dir).await?;
         let found = with_archive(&session, args).await;
         session.close().await;

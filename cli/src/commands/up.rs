@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_secs(15);
 /// Runs the command until it is stopped; workers end at their next batch.
 pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
-    let listener = serve::listen(session, args).await?;
+    let (listener, _file) = serve::listen(session, args).await?;
     let (stop, mut stopped) = watch::channel(());
     let mut serving = serve::serve(session, listener, async move { while stopped.changed().await.is_ok() {} });
     topics::add_configured(session.db(), &session.config.topics).await?;

@@ -1,14 +1,22 @@
-//! Finding Postgres' programs.
+//! Finding Postgres' programs: in places that are configured, or that no other user can change. Nothing that is written
+//! in a data directory says what is run.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use shared::words::config::Config;
 
+use super::identity::Identity;
 use crate::failure::Failure;
+use crate::ownership::{self, Untrusted, Use};
+use crate::users;
 
 /// The oldest version that has all we use.
 const OLDEST: u32 = 14;
+
+/// What is run of them.
+const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 
 /// Where initdb, `pg_ctl` and postgres are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,56 +27,97 @@ pub struct Binaries {
     pub major: u32,
 }
 
+/// A directory that may have them.
+struct Candidate {
+    dir: PathBuf,
+    /// Whether the caller has named it, and so decided to run what is in it.
+    is_named: bool,
+}
+
 impl Binaries {
-    /// Programs of one version, or of any: what is configured, what made this cluster, what the
-    /// project fetched, what the system has.
-    pub fn find(config: &Config, recorded: Option<&Path>, major: Option<u32>) -> Result<Self, Failure> {
-        let mut candidates: Vec<PathBuf> = Vec::new();
-        candidates.extend(config.postgres_bin.clone());
-        candidates.extend(recorded.map(Path::to_owned));
-        if let Ok(program) = std::env::current_exe() {
-            candidates.extend(program.ancestors().map(|dir| dir.join(".tools/postgres/bin")));
+    /// Programs of one version, or of any: what is configured, what the project fetched, what the system has.
+    pub fn find(config: &Config, identity: &Identity, major: Option<u32>) -> Result<Self, Failure> {
+        let mut refused = Vec::new();
+        for candidate in candidates(config) {
+            match Self::at(&candidate, identity) {
+                Ok(Some(found)) if major.map_or(found.major >= OLDEST, |major| found.major == major) => {
+                    return Ok(found);
+                }
+                Ok(_) => {}
+                Err(untrusted) => refused.push((candidate.dir, untrusted)),
+            }
         }
-        let mut installed: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-            .collect();
-        installed.sort();
-        candidates.extend(installed.into_iter().rev());
-        candidates.extend(config.path.as_deref().into_iter().flat_map(std::env::split_paths));
-        candidates.push("/usr/local/bin".into());
-        let found = candidates.iter().filter_map(|dir| Self::at(dir)).find(|found| match major {
-            Some(major) => found.major == major,
-            None => found.major >= OLDEST,
-        });
-        found.ok_or_else(|| {
-            let version = major.map_or_else(
-                || format!("{OLDEST} or newer"),
-                |major| format!("{major}, which made this data directory,"),
-            );
-            Failure::database(format!(
-                "no PostgreSQL {version} found: run `make setup`, install PostgreSQL, set BIO_MCP_POSTGRES_BIN to its \
-                 directory of programs, or use a server with BIO_MCP_DATABASE_URL"
-            ))
-        })
+        let version = major
+            .map_or_else(|| format!("{OLDEST} or newer"), |major| format!("{major}, which made this data directory,"));
+        let mut message = format!(
+            "no PostgreSQL {version} found: run `make setup`, install PostgreSQL, set BIO_MCP_POSTGRES_BIN to its \
+             directory of programs, or use a server with BIO_MCP_DATABASE_URL"
+        );
+        for (dir, untrusted) in refused {
+            // Writing to a text cannot fail.
+            let _ = write!(message, "; {} is not used: {untrusted}", dir.display());
+        }
+        Err(Failure::database(message))
     }
 
-    fn at(dir: &Path) -> Option<Self> {
-        // Through links: Debian links some programs into /usr/local/bin, but initdb wants its siblings.
-        let dir = std::fs::canonicalize(dir.join("initdb")).ok()?.parent()?.to_owned();
-        if !["initdb", "pg_ctl", "postgres"].iter().all(|program| dir.join(program).is_file()) {
-            return None;
+    /// The programs of a directory, if they are there and of a version that can be read.
+    fn at(candidate: &Candidate, identity: &Identity) -> Result<Option<Self>, Untrusted> {
+        let dir = &candidate.dir;
+        if !dir.is_absolute() || !PROGRAMS.iter().all(|program| dir.join(program).is_file()) {
+            return Ok(None);
         }
-        let version = std::process::Command::new(dir.join("postgres")).arg("--version").output().ok()?;
-        let text = String::from_utf8_lossy(&version.stdout).into_owned();
-        let number = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
-        let major = number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
-        Some(Self { dir, major })
+        // Through links: Debian links some programs into /usr/local/bin, but initdb wants its siblings.
+        let dir = if candidate.is_named {
+            std::fs::canonicalize(dir.join(PROGRAMS[0])).map_err(|reason| Untrusted::Io { path: dir.clone(), reason })
+        } else {
+            ownership::resolve(&dir.join(PROGRAMS[0]), Use::Content)
+        }?;
+        let Some(dir) = dir.parent().map(Path::to_owned) else { return Ok(None) };
+        for program in PROGRAMS {
+            if !dir.join(program).is_file() {
+                return Ok(None);
+            }
+            if !candidate.is_named {
+                ownership::resolve(&dir.join(program), Use::Content)?;
+            }
+        }
+        Ok(major(identity, &dir.join("postgres")).map(|major| Self { dir, major }))
     }
 
     /// A program of this version.
     pub fn program(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.dir.join(name.as_ref())
     }
+}
+
+fn candidates(config: &Config) -> Vec<Candidate> {
+    let candidate = |is_named: bool| move |dir: PathBuf| Candidate { dir, is_named };
+    let beside_program = std::env::current_exe().ok();
+    let beside_program: Vec<PathBuf> = beside_program
+        .iter()
+        .flat_map(|program| program.ancestors().skip(1).map(|dir| dir.join(".tools/postgres/bin")))
+        .collect();
+    let mut installed: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .collect();
+    installed.sort();
+    let path = config.path.as_deref().into_iter().flat_map(std::env::split_paths);
+    let named = config.postgres_bin.iter().filter_map(|dir| std::path::absolute(dir).ok()).map(candidate(true));
+    named
+        .chain(beside_program.into_iter().map(candidate(false)))
+        .chain(installed.into_iter().rev().map(candidate(false)))
+        // Users run what is in their PATH; root may have it of another user.
+        .chain(path.map(candidate(!users::is_root())))
+        .chain(["/usr/local/bin".into()].map(candidate(false)))
+        .collect()
+}
+
+/// The version that a program says it has, without anything of this process's environment.
+fn major(identity: &Identity, postgres: &Path) -> Option<u32> {
+    let version = identity.command(postgres).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&version.stdout).into_owned();
+    let number = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

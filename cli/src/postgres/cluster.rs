@@ -1,11 +1,14 @@
 //! One Postgres cluster on disk: made, started, stopped.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use shared::words::Sha256;
 use shared::words::config::Config;
 use sqlx::postgres::PgConnectOptions;
@@ -14,10 +17,26 @@ use super::DATABASE;
 use super::binaries::Binaries;
 use super::identity::Identity;
 use crate::failure::Failure;
+use crate::listen::MAX_SOCKET_PATH;
+use crate::ownership;
 
-/// The longest path a Unix socket may have, without the final zero.
-const MAX_SOCKET_PATH: usize = 107;
 const SOCKET: &str = ".s.PGSQL.5432";
+
+/// More of a file of the server is not read: of its log the last lines count.
+const MAX_READ_BYTES: u64 = 64 * 1024;
+
+/// Makes the directory `$1` anew.
+const MAKE_UNFINISHED: &str = r#"umask 077 && rm -rf -- "$1" && mkdir -- "$1""#;
+
+/// Adds our settings to the new cluster `$1`, and gives it its name `$2`; one without a version is no cluster.
+const FINISH: &str = r#"printf "\ninclude_if_exists = 'bio-mcp.conf'\n" >> "$1/postgresql.conf" &&
+{ [ ! -d "$2" ] || rmdir -- "$2"; } && mv -- "$1" "$2""#;
+
+/// Makes the directory `$1` of the socket, if it is not there, and writes the settings `$3` to `$2`.
+const PREPARE: &str = r#"umask 077
+mkdir -- "$1" 2>/dev/null || { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; } ||
+{ echo "$1: no directory of ours" >&2; exit 1; }
+chmod 700 -- "$1" && rm -f -- "$2" && printf %s "$3" > "$2""#;
 
 /// A cluster.
 #[derive(Clone, Debug)]
@@ -36,9 +55,8 @@ impl Cluster {
     pub fn at(dir: &Path, config: &Config) -> Result<Self, Failure> {
         let identity = Identity::find(config).map_err(Failure::database)?;
         let place = identity.place(dir)?;
-        let major = fs::read_to_string(place.join("data/PG_VERSION")).ok().and_then(|text| text.trim().parse().ok());
-        let recorded = fs::read_to_string(dir.join("programs")).ok().map(|text| PathBuf::from(text.trim()));
-        let binaries = Binaries::find(config, recorded.as_deref(), major)?;
+        let major = read_end(&place.join("data/PG_VERSION")).trim().parse().ok();
+        let binaries = Binaries::find(config, &identity, major)?;
         let socket_dir = socket_dir(&place, identity.uid())?;
         Ok(Self { dir: dir.to_owned(), place, socket_dir, binaries, identity })
     }
@@ -107,25 +125,16 @@ impl Cluster {
     /// Into a sibling first, then renamed: a killed initdb leaves nothing that looks complete.
     fn create(&self) -> Result<(), Failure> {
         let unfinished = self.place.join("data.new");
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished)?;
-        }
-        self.identity.make_private_dir(&unfinished)?;
+        self.perform(MAKE_UNFINISHED, &[unfinished.as_os_str()])?;
         self.run(
             "initdb",
             &["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-D"],
             &[unfinished.as_os_str()],
         )?;
-        let mut settings = fs::read_to_string(unfinished.join("postgresql.conf"))?;
-        settings.push_str("\ninclude_if_exists = 'bio-mcp.conf'\n");
-        fs::write(unfinished.join("postgresql.conf"), settings)?;
-        fs::rename(&unfinished, self.data())?;
-        fs::write(self.dir.join("programs"), self.binaries.dir.display().to_string())?;
-        Ok(())
+        self.perform(FINISH, &[unfinished.as_os_str(), self.data().as_os_str()])
     }
 
     fn start(&self) -> Result<(), Failure> {
-        self.identity.make_private_dir(&self.socket_dir)?;
         // Written at each start: the data directory may have been moved.
         let socket_dir = self.socket_dir.display().to_string().replace('\'', "''");
         let settings = format!(
@@ -133,8 +142,8 @@ impl Cluster {
              max_connections = 100\nshared_buffers = 64MB\nmax_wal_size = 2GB\nwal_compression = on\ntimezone = 'UTC'\n\
              log_min_messages = warning\n"
         );
-        fs::write(self.data().join("bio-mcp.conf"), settings)?;
-        fs::set_permissions(self.data().join("bio-mcp.conf"), fs::Permissions::from_mode(0o644))?;
+        let file = self.data().join("bio-mcp.conf");
+        self.perform(PREPARE, &[self.socket_dir.as_os_str(), file.as_os_str(), settings.as_ref()])?;
         let (log, data) = (self.log(), self.data());
         // After a crash, the children of a killed server need a moment to go.
         let give_up = Instant::now() + Duration::from_secs(15);
@@ -165,20 +174,20 @@ impl Cluster {
         let locks = [self.data().join("postmaster.pid"), self.socket_dir.join(format!("{SOCKET}.lock"))];
         let mut removed = false;
         for lock in locks {
-            let Ok(text) = fs::read_to_string(&lock) else { continue };
-            let pid = text.lines().next().unwrap_or_default().trim().to_owned();
-            if !is_postgres(&pid) {
-                removed |= fs::remove_file(lock).is_ok();
+            let text = read_end(&lock);
+            let Some(pid) = text.lines().next() else { continue };
+            if !is_postgres(pid.trim()) {
+                removed |= self.perform("rm -f -- \"$1\"", &[lock.as_os_str()]).is_ok();
             }
         }
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let log = read_end(&self.log());
         removed || log.lines().rev().take(4).any(|line| line.contains("still in use"))
     }
 
     /// Whether a server lives here that does not answer yet: the command that was starting it was
     /// killed.
     fn is_coming_up(&self) -> bool {
-        let lock = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let lock = read_end(&self.data().join("postmaster.pid"));
         is_postgres(lock.lines().next().unwrap_or_default().trim())
     }
 
@@ -196,10 +205,18 @@ impl Cluster {
         self.run("pg_ctl", &["stop", "-w", "-s", "-m", "fast", "-t", "60", "-D"], &[self.data().as_os_str()])
     }
 
+    /// Changes files of the cluster, as the user of its server.
+    fn perform(&self, script: &str, paths: &[&OsStr]) -> Result<(), Failure> {
+        let place = self.place.display();
+        let performed = self.identity.perform(script, paths);
+        performed
+            .map_err(|error| Failure::database(format!("the private Postgres cannot be prepared in {place}: {error}")))
+    }
+
     fn run(&self, program: &str, arguments: &[&str], paths: &[&std::ffi::OsStr]) -> Result<(), Failure> {
         // Output goes to a file: a started server would hold a pipe open for ever.
         let output_path = self.dir.join("last-command.log");
-        let output = fs::File::create(&output_path)?;
+        let output = ownership::private_file(&output_path)?;
         let status = self
             .identity
             .command(&self.binaries.program(program))
@@ -212,8 +229,8 @@ impl Cluster {
         if status.success() {
             return Ok(());
         }
-        let said = fs::read_to_string(&output_path).unwrap_or_default();
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let said = read_end(&output_path);
+        let log = read_end(&self.log());
         let last = |text: &str, n: usize| {
             let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
             lines[lines.len().saturating_sub(n)..].join(" / ")
@@ -227,6 +244,23 @@ impl Cluster {
             self.log().display()
         )))
     }
+}
+
+/// The end of a file of the server's user, who may have put anything there: a link is not followed, a pipe not waited
+/// for.
+fn read_end(path: &Path) -> String {
+    let read = || {
+        let mut file = ownership::open_itself(path, OFlags::empty())?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(String::new());
+        }
+        file.seek(SeekFrom::Start(metadata.len().saturating_sub(MAX_READ_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_READ_BYTES).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_default()
 }
 
 /// Whether a server accepts connections, by how connecting ended. Only some errors are about the server: a process that
@@ -269,6 +303,19 @@ mod tests {
     use std::io::Error;
 
     use super::*;
+
+    #[test]
+    fn no_link_is_followed_and_no_pipe_waited_for() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("log"), "x".repeat(70_000) + " the end").expect("written");
+        assert!(read_end(&path("log")).ends_with("x the end") && read_end(&path("log")).len() == 65_536);
+        std::os::unix::fs::symlink(path("log"), path("link")).expect("linked");
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().expect("runs").success());
+        for name in ["link", "pipe", ".", "nothing"] {
+            assert_eq!(read_end(&path(name)), "", "{name}");
+        }
+    }
 
     #[test]
     fn a_process_without_file_descriptors_does_not_take_its_database_for_gone() {

@@ -1,11 +1,24 @@
 //! As whom Postgres runs: it refuses to be root.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::fs::OFlags;
 use shared::words::config::Config;
+
+use crate::ownership::{self, Use};
+use crate::users;
+
+/// Where the system's own programs are; the last two where there is a Linux of Nix or Guix.
+const PATH: &str = "/usr/bin:/bin:/run/current-system/sw/bin:/run/current-system/profile/bin";
+
+/// Names the directory of a cluster that is not in the data directory.
+const PLACE: &str = "place";
 
 /// As whom the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +49,14 @@ impl Identity {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Oneself);
         }
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let user = ["postgres", "nobody"].iter().find_map(|name| user(&users, name));
+        let user = ["postgres", "nobody"].iter().find_map(|name| users::by_name(name).filter(|user| user.uid != 0));
+        let user = user.map(|user| User { uid: user.uid, gid: user.gid });
         let user =
             user.ok_or("this is root, and there is neither a user postgres nor nobody for Postgres to run as")?;
         let directories = config.path.as_deref().into_iter().flat_map(std::env::split_paths);
-        let unshare = directories.map(|dir| dir.join("unshare")).find(|program| program.is_file());
+        let mut programs = directories.filter(|dir| dir.is_absolute()).map(|dir| dir.join("unshare"));
+        // Root may have the PATH of another user.
+        let unshare = programs.find_map(|program| ownership::resolve(&program, Use::Content).ok());
         if let Some(unshare) = unshare {
             let namespace = Self::Namespace { unshare, user };
             let tried = namespace.command(Path::new("true")).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -68,7 +83,7 @@ impl Identity {
                 command
             }
         };
-        command.env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin").current_dir("/").stdin(Stdio::null());
+        command.env_clear().env("LC_ALL", "C").env("PATH", PATH).current_dir("/").stdin(Stdio::null());
         command
     }
 
@@ -76,34 +91,59 @@ impl Identity {
     /// get there (below a private home), one under /var/tmp named after it.
     pub fn place(&self, wanted: &Path) -> std::io::Result<PathBuf> {
         let Self::Other(user) = self else { return Ok(wanted.to_owned()) };
-        std::fs::create_dir_all(wanted)?;
+        ownership::private_dir(wanted)?;
         let reachable = |dir: &Path| dir.metadata().is_ok_and(|m| m.permissions().mode() & 0o001 != 0);
-        let place = if wanted.ancestors().skip(1).all(reachable) {
-            wanted.join("cluster")
-        } else {
-            PathBuf::from(format!("/var/tmp/bio-mcp-{}", token(wanted)?))
-        };
-        match std::fs::create_dir(&place) {
-            Ok(()) => {
-                std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o700))?;
-                chown(&place, Some(user.uid), Some(user.gid))?;
-            }
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-            Err(_) => {
-                let metadata = std::fs::symlink_metadata(&place)?;
-                if !metadata.is_dir() || metadata.uid() != user.uid || metadata.mode() & 0o077 != 0 {
-                    return Err(std::io::Error::other(format!(
-                        "{} is not a private directory of ours",
-                        place.display()
-                    )));
+        let data_dir = wanted.parent().unwrap_or(wanted);
+        let within = wanted.join("cluster");
+        // One that was placed elsewhere stays there.
+        let is_elsewhere = wanted.join(PLACE).exists() && !within.exists();
+        let is_within = !is_elsewhere && data_dir.ancestors().skip(1).all(reachable);
+        let place = if is_within { within } else { PathBuf::from(format!("/var/tmp/bio-mcp-{}", token(wanted)?)) };
+        if is_within {
+            // The other user passes through both, and reads and enters nothing else there.
+            for entry in std::fs::read_dir(data_dir)?.chain(std::fs::read_dir(wanted)?) {
+                let path = entry?.path();
+                if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) && path != place && path != wanted {
+                    ownership::private_dir(&path)?;
                 }
             }
+            for dir in [data_dir, wanted] {
+                ownership::open_itself(dir, OFlags::DIRECTORY)?.set_permissions(Permissions::from_mode(0o711))?;
+            }
+            match std::fs::DirBuilder::new().mode(0o700).create(&place) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            // Just made, or by a command that was killed then. It is in a directory of root's own.
+            let made = ownership::open_itself(&place, OFlags::DIRECTORY)?;
+            if made.metadata()?.uid() == users::caller() {
+                fchown(made, Some(user.uid), Some(user.gid))?;
+            }
+        } else if place.symlink_metadata().is_err() {
+            self.perform("umask 077 && mkdir -- \"$1\"", &[place.as_os_str()])?;
         }
-        // `wanted` itself must let the other user through.
-        if place.starts_with(wanted) {
-            std::fs::set_permissions(wanted, std::fs::Permissions::from_mode(0o711))?;
+        let metadata = std::fs::symlink_metadata(&place)?;
+        if !metadata.is_dir() || metadata.uid() != user.uid || metadata.mode() & 0o077 != 0 {
+            return Err(std::io::Error::other(format!("{} is not a private directory of ours", place.display())));
         }
         Ok(place)
+    }
+
+    /// Runs a shell script as this identity, with parameters from `$1` on. Whatever changes files below [`place`] is
+    /// done so: links that its user has put there lead only where that user could write anyway.
+    ///
+    /// [`place`]: Identity::place
+    pub fn perform(&self, script: &str, parameters: &[&OsStr]) -> std::io::Result<()> {
+        let mut command = self.command(Path::new("/bin/sh"));
+        let output = command.arg("-c").arg(script).arg("sh").args(parameters).stdout(Stdio::null()).output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().last().unwrap_or("a command failed").trim().to_owned();
+        let is_full = said.contains("No space left on device");
+        let kind = if is_full { std::io::ErrorKind::StorageFull } else { std::io::ErrorKind::Other };
+        Err(std::io::Error::new(kind, said))
     }
 
     /// The user id that owns its files.
@@ -113,37 +153,22 @@ impl Identity {
             Self::Oneself | Self::Namespace { .. } => rustix::process::geteuid().as_raw(),
         }
     }
-
-    /// Makes a directory owned by this identity, mode 0700.
-    pub fn make_private_dir(&self, dir: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(dir)?;
-        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
-        if let Self::Other(user) = self {
-            chown(dir, Some(user.uid), Some(user.gid))?;
-        }
-        Ok(())
-    }
 }
 
 /// Names the place of this directory's cluster; gone with the directory, so a new directory never
 /// meets the cluster of an old one.
 fn token(dir: &Path) -> std::io::Result<String> {
-    let file = dir.join("place");
-    if !file.exists() {
-        let new = dir.join("place.new");
-        std::fs::write(&new, shared::words::UnitId::new().0.simple().to_string())?;
-        // The first process has named it.
+    let file = dir.join(PLACE);
+    if file.symlink_metadata().is_err() {
+        let name = shared::words::UnitId::new().0.simple().to_string();
+        let new = dir.join(format!("place.{name}"));
+        ownership::private_file(&new)?.write_all(name.as_bytes())?;
+        // The first command has named it.
         let _ = std::fs::hard_link(&new, &file);
         std::fs::remove_file(new)?;
     }
-    let token = std::fs::read_to_string(file)?;
+    let mut token = String::new();
+    ownership::open_itself(&file, OFlags::empty())?.take(64).read_to_string(&mut token)?;
     let plain = !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric());
     if plain { Ok(token) } else { Err(std::io::Error::other("the file `place` was changed")) }
-}
-
-fn user(passwd: &str, name: &str) -> Option<User> {
-    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
-    let mut fields = line.split(':').skip(2);
-    let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    (uid != 0).then_some(User { uid, gid })
 }

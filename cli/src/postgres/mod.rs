@@ -13,14 +13,27 @@ mod keeper;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use shared::file_lock::{self, Mode};
 use shared::words::config::Config;
+use shared::words::telemetry;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::failure::Failure;
+use crate::ownership;
 pub use binaries::Binaries;
 use cluster::Cluster;
 pub use keeper::Keeper;
+
+/// Held while the server is started or stopped.
+const START: &str = "start.lock";
+
+/// Shared by all commands that use the server.
+const USE: &str = "use.lock";
+
+/// How long a lock is waited for: more than a server needs that recovers from a crash.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(180);
 
 /// The name of the database in it.
 pub const DATABASE: &str = "bio_mcp";
@@ -35,13 +48,11 @@ pub struct Postgres {
 impl Postgres {
     /// Uses the server of a directory, starting or recovering it where necessary.
     pub fn open(dir: &Path, config: &Config) -> Result<Self, Failure> {
-        fs::create_dir_all(dir)?;
+        ownership::private_dir(dir).map_err(|error| not_ours(dir, &error))?;
         let cluster = Cluster::at(dir, config)?;
-        let starting = lock_file(dir, "start.lock")?;
-        starting.lock()?;
+        let _starting = locked(dir, START, Mode::Exclusive)?;
         cluster.ensure_running()?;
-        let using = lock_file(dir, "use.lock")?;
-        using.lock_shared()?;
+        let using = locked(dir, USE, Mode::Shared)?;
         Ok(Self { cluster, using: Some(using) })
     }
 
@@ -72,16 +83,15 @@ impl Postgres {
 
     /// Leaves it running when no process uses it any more, until [`stop`].
     pub fn keep(&self) -> Result<(), Failure> {
-        fs::write(keep_mark(self.cluster.dir()), "")?;
+        ownership::private_file(&keep_mark(self.cluster.dir()))?;
         Ok(())
     }
 
     fn leave(&mut self) -> Result<(), Failure> {
         let dir = self.cluster.dir().to_owned();
-        let starting = lock_file(&dir, "start.lock")?;
-        starting.lock()?;
+        let _starting = locked(&dir, START, Mode::Exclusive)?;
         self.using = None;
-        let using = lock_file(&dir, "use.lock")?;
+        let using = lock_file(&dir, USE)?;
         if using.try_lock().is_ok() && !keep_mark(&dir).exists() {
             self.cluster.stop()?;
         }
@@ -102,10 +112,10 @@ pub fn stop(dir: &Path, config: &Config) -> Result<bool, Failure> {
     if !dir.exists() {
         return Ok(false);
     }
+    ownership::private_dir(dir).map_err(|error| not_ours(dir, &error))?;
     let cluster = Cluster::at(dir, config)?;
-    let starting = lock_file(dir, "start.lock")?;
-    starting.lock()?;
-    let using = lock_file(dir, "use.lock")?;
+    let _starting = locked(dir, START, Mode::Exclusive)?;
+    let using = lock_file(dir, USE)?;
     if using.try_lock().is_err() {
         return Err(Failure::database(
             "other bio-mcp commands are using the database; it stops when the last one ends after you end them",
@@ -125,11 +135,17 @@ fn keep_mark(dir: &Path) -> PathBuf {
 
 fn lock_file(dir: &Path, name: &str) -> Result<File, Failure> {
     let path = dir.join(name);
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .read(true)
-        .open(&path)
-        .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))
+    ownership::lock_file(&path).map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))
+}
+
+/// A lock, held as long as the file; waits for other commands, but not for ever.
+fn locked(dir: &Path, name: &str, mode: Mode) -> Result<File, Failure> {
+    let file = lock_file(dir, name)?;
+    file_lock::lock(&file, &dir.join(name), mode, MAX_LOCK_WAIT)
+        .map_err(|error| Failure::database(telemetry::chain(&error)))?;
+    Ok(file)
+}
+
+fn not_ours(dir: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("{} cannot be used for the private Postgres: {error}", dir.display()))
 }

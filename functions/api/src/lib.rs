@@ -14,6 +14,7 @@ mod database;
 mod error;
 mod fleet;
 pub mod limits;
+mod listener;
 pub mod mcp;
 mod names;
 mod oidc;
@@ -43,6 +44,7 @@ use shared::words::config::{AuthSetting, HttpSettings};
 
 pub use auth::Auth;
 pub use error::{ErrorBody, Failure, status_of};
+pub use listener::Listener;
 
 /// The longest that a request waits for a job.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
@@ -157,7 +159,7 @@ fn jobs(api: &Api) -> Router<Api> {
 
 /// Answers requests until `stop`, as [`serve_with`].
 pub async fn serve(
-    listener: tokio::net::TcpListener,
+    listener: impl Into<Listener>,
     api: Api,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
@@ -168,7 +170,7 @@ pub async fn serve(
 /// Answers requests, those of MCP with this handler, until `stop`; then no new connection is taken, who waits for a job is answered at once,
 /// and what else is under way has ten seconds.
 pub async fn serve_with(
-    listener: tokio::net::TcpListener,
+    listener: impl Into<Listener>,
     api: Api,
     mcp: impl rmcp::ServerHandler + Clone + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -185,7 +187,7 @@ pub async fn serve_with(
         tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     };
     tokio::select! {
-        () = server::serve(listener, router(api, mcp), stopped) => {}
+        () = server::serve(listener.into(), router(api, mcp), stopped) => {}
         () = late => {}
     }
     Ok(())

@@ -18,11 +18,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::connections::{Connection, Connections};
+use crate::listener::{Listener, Stream};
 use crate::stalling::Stalling;
 
 /// How long a header may take to arrive, counted from when a connection is ready for it: also how long one may be idle.
@@ -45,7 +46,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 pub struct SourceAddress(pub Option<IpAddr>);
 
 /// Serves until `stop`; then no connection is accepted, and those with a request are waited for.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()> + Send) {
+pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output = ()> + Send) {
     let most = most_connections();
     let (places, open) = (Arc::new(Semaphore::new(most)), Connections::default());
     let (told, stopped) = watch::channel(());
@@ -54,7 +55,17 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             let stream = accept(&listener, &open).await;
             let place = place(&places, &open).await;
             let service = TowerToHyperService::new(router.clone());
-            tokio::spawn(run(stream, service, open.add(), stopped.clone(), place));
+            match stream {
+                Stream::Tcp(stream) => {
+                    // Responses are written at once; it is a matter of speed alone.
+                    let _ = stream.set_nodelay(true);
+                    let source = SourceAddress(stream.peer_addr().ok().map(|peer| peer.ip()));
+                    tokio::spawn(run(stream, source, service, open.add(), stopped.clone(), place));
+                }
+                Stream::Unix(stream) => {
+                    tokio::spawn(run(stream, SourceAddress(None), service, open.add(), stopped.clone(), place));
+                }
+            }
         }
     };
     tokio::select! {
@@ -73,10 +84,10 @@ fn most_connections() -> usize {
     usize::try_from(half.clamp(8, MOST)).unwrap_or(8)
 }
 
-async fn accept(listener: &TcpListener, open: &Connections) -> TcpStream {
+async fn accept(listener: &Listener, open: &Connections) -> Stream {
     loop {
         let error = match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(stream) => return stream,
             Err(error) => error,
         };
         // Others of this process have taken the files: one fewer connection here.
@@ -105,15 +116,13 @@ async fn place(places: &Arc<Semaphore>, open: &Connections) -> OwnedSemaphorePer
 }
 
 async fn run(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    source: SourceAddress,
     router: TowerToHyperService<Router>,
     connection: Arc<Connection>,
     mut stopped: watch::Receiver<()>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Responses are written at once; it is a matter of speed alone.
-    let _ = stream.set_nodelay(true);
-    let source = SourceAddress(stream.peer_addr().ok().map(|peer| peer.ip()));
     let served = connection.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         let (router, connection) = (router.clone(), served.clone());

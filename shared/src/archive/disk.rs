@@ -17,15 +17,20 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
 use super::uri;
+use crate::file_lock;
 use crate::words::sha256;
 
 const VERSIONS: &str = ".versions";
+
+/// How long the lock of a folder is waited for: it is held for the time of a few system calls.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// So many objects are synced one by one.
 const FEW: usize = 2;
@@ -114,7 +119,8 @@ impl DiskStore {
     fn replace(&self, key: &Key, temporary: &Path, path: &Path, expected: &ETag) -> Result<(), StoreError> {
         let folder = path.parent().expect("a key has a folder below the root");
         let lock = File::open(folder).map_err(|e| failed("opening", folder, e))?;
-        lock.lock().map_err(|e| failed("locking", folder, e))?;
+        let locked = file_lock::lock(&lock, folder, file_lock::Mode::Exclusive, MAX_LOCK_WAIT);
+        locked.map_err(|e| failed("locking", folder, io::Error::other(e)))?;
         let old = match fs::read(path) {
             Ok(bytes) => version_of(&bytes),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(StoreError::Precondition),

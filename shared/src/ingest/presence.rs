@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::words::WorkerId;
@@ -19,10 +20,11 @@ pub struct Presence {
 impl Presence {
     /// Holds the lock of a worker in `dir` until dropped.
     pub fn hold(dir: &Path, worker: &WorkerId) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         // Locked before it has its name, so it is never found unlocked while its worker lives.
         let hidden = dir.join(format!(".{}", worker.as_str()));
-        let file = File::create(&hidden)?;
+        // No other user may hold it: its worker would be taken for living.
+        let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&hidden)?;
         file.lock()?;
         let path = dir.join(worker.as_str());
         fs::rename(&hidden, &path)?;

@@ -13,14 +13,12 @@ use shared::words::{Pmid, Tally, clock};
 use simulator::Simulator;
 
 use super::{diff, history, ingest};
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
 use crate::failure::{Exit, Failure};
-use crate::out;
+use crate::ownership::{self, Use};
 use crate::session::{Session, archive_place};
+use crate::{out, users};
 use steps::{Tried, note, say, verified};
-
-/// Where the demo lives, unless told otherwise.
-const DIR: &str = ".bio-mcp-demo";
 
 /// Marks a directory that the demo made and may make anew.
 const MARK: &str = "made-by-demo";
@@ -38,11 +36,12 @@ pub async fn run(
     if let Some(file) = file {
         ingest::files(&[file.to_owned()])?;
     }
-    let dir = data_dir.map_or_else(|| PathBuf::from(DIR), Path::to_owned);
-    prepare(&dir, &config)?;
+    let dir = data_dir.map_or_else(default_dir, |dir| Ok(dir.to_owned()))?;
+    let is_named = data_dir.is_some();
+    prepare(&dir, is_named, &config)?;
     let began = Instant::now();
-    let made = DataDir::find_or_create(Some(&dir))?;
-    std::fs::write(dir.join(MARK), "")?;
+    let made = if is_named { DataDir::find_or_create(Some(&dir), &config) } else { DataDir::create(&dir, &config) }?;
+    std::fs::write(made.path().join(MARK), "")?;
     if matches!(config.archive, Some(ArchivePlace::Bucket(_))) {
         // What an earlier demo left in the bucket is not taken for this one's.
         config.archive_prefix = format!("{}/demo-{}", config.archive_prefix, clock::now().format("%Y%m%dT%H%M%S"));
@@ -69,8 +68,17 @@ pub async fn run(
     outcome
 }
 
+/// In the current folder, or, where another user could replace it there, among the temporary files.
+fn default_dir() -> std::io::Result<PathBuf> {
+    let here = std::env::current_dir()?;
+    Ok(match ownership::resolve(&here, Use::Parent) {
+        Ok(_) => here.join(data_dir::DEMO),
+        Err(_) => std::env::temp_dir().join(format!("bio-mcp-demo-{}", users::caller())),
+    })
+}
+
 /// An earlier demo is removed; anything else is left alone.
-fn prepare(dir: &Path, config: &Config) -> Result<(), Failure> {
+fn prepare(dir: &Path, is_named: bool, config: &Config) -> Result<(), Failure> {
     if !dir.exists() {
         return Ok(());
     }
@@ -80,9 +88,9 @@ fn prepare(dir: &Path, config: &Config) -> Result<(), Failure> {
             dir.display()
         )));
     }
-    let found = DataDir::find(Some(dir))?;
+    let found = if is_named { DataDir::named(dir, config) } else { DataDir::found(dir, config) }?;
     tokio::task::block_in_place(|| crate::postgres::stop(&found.postgres(), config))?;
-    std::fs::remove_dir_all(dir)?;
+    std::fs::remove_dir_all(found.path())?;
     Ok(())
 }
 

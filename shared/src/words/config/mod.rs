@@ -144,6 +144,10 @@ pub struct Config {
     pub postgres_bin: Option<PathBuf>,
     /// `PATH`, to find Postgres when nothing else says where it is.
     pub path: Option<std::ffi::OsString>,
+    /// `XDG_STATE_HOME`: where programs keep what they remember of this user.
+    pub state_home: Option<PathBuf>,
+    /// `HOME`
+    pub home: Option<PathBuf>,
 }
 
 /// The variable of the database.
@@ -258,6 +262,8 @@ impl Config {
             otlp_endpoint,
             postgres_bin: env.text("BIO_MCP_POSTGRES_BIN").map(PathBuf::from),
             path: env.text("PATH").map(Into::into),
+            state_home: env.text("XDG_STATE_HOME").map(PathBuf::from),
+            home: env.text("HOME").map(PathBuf::from),
         };
         if config.heartbeat * 2 > config.stale {
             env.errors.push("BIO_MCP_STALE_SECS must be at least twice BIO_MCP_HEARTBEAT_SECS".to_owned());
