@@ -17,6 +17,7 @@ pub mod same_xml;
 pub mod source;
 pub mod split;
 pub mod text_form;
+pub mod work;
 pub mod xml_diff;
 pub mod xml_tree;
 
