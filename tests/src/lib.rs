@@ -15,6 +15,7 @@ pub mod mcp_fixture;
 pub mod mcp_rules;
 pub mod program;
 pub mod random;
+pub mod roles;
 pub mod s3;
 pub mod serving;
 pub mod silent_proxy;

@@ -12,6 +12,7 @@ pub mod download;
 pub mod eutils;
 pub mod identity;
 pub mod markup;
+mod names;
 pub mod read_ahead;
 pub mod same_xml;
 pub mod source;

@@ -15,6 +15,7 @@ pub mod pmid_set;
 pub mod record_order;
 pub mod sha256;
 pub mod telemetry;
+pub mod terminal;
 pub mod trace;
 
 pub use error_code::ErrorCode;
