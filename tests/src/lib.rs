@@ -22,6 +22,7 @@ pub mod silent_proxy;
 pub mod slow_store;
 pub mod store_conformance;
 pub mod sync;
+pub mod terminal;
 
 use std::path::PathBuf;
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use crate::words::config::{DatabaseSettings, Secret};
+use crate::words::config::{DatabaseSettings, Secret, has_parameter};
 
 /// The settings name no database that could be reached. Never says what they were: they hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,9 +74,7 @@ pub fn options(settings: &DatabaseSettings) -> Result<PgConnectOptions, OptionsE
 
 /// Whether a URL says how TLS is used: as a parameter, not somewhere in a password, a name or a fragment.
 fn says_how(url: &str) -> bool {
-    // Read as the driver reads it.
-    reqwest::Url::parse(url)
-        .is_ok_and(|url| url.query_pairs().any(|(name, _)| matches!(name.as_ref(), "sslmode" | "ssl-mode")))
+    has_parameter(url, &["sslmode", "ssl-mode"])
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use address::{is_local_url, is_safe_url, stays_unread};
+pub use address::{has_parameter, is_local_url, is_safe_url};
 pub use database::DatabaseSettings;
 pub use http::{AuthSetting, HttpSettings, OidcSettings, TokenHash};
 pub use pubmed::PubmedSettings;
