@@ -25,8 +25,8 @@ async fn answering(answer: impl Fn(&str) -> String + Send + 'static) -> String {
                     _ => break,
                 }
             }
-            let request = String::from_utf8_lossy(&request).into_owned();
-            let _ = stream.write_all(answer(request.split(' ').nth(1).unwrap_or_default()).as_bytes()).await;
+            let answer = answer(String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default());
+            let _ = stream.write_all(answer.as_bytes()).await;
             let _ = stream.shutdown().await;
         }
     });
@@ -35,7 +35,12 @@ async fn answering(answer: impl Fn(&str) -> String + Send + 'static) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_files_leads_to_no_other_address() {
-    let elsewhere = answering(|path| panic!("asked for {path}")).await;
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let elsewhere = answering(move |path| {
+        let _ = told.send(path.to_owned());
+        String::new()
+    });
+    let elsewhere = elsewhere.await;
     let port = elsewhere.rsplit(':').next().expect("a port").to_owned();
     let dir = tempfile::tempdir().expect("a temporary directory");
     for to in [
@@ -58,6 +63,7 @@ async fn a_server_of_files_leads_to_no_other_address() {
         let refused = tokio::time::timeout(Duration::from_secs(20), download).await.expect("at once");
         assert!(matches!(&refused, Err(DownloadError::Server { .. })), "{to}: {refused:?}");
         assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 0, "{to}");
+        assert!(heard.try_recv().is_err(), "{to} was asked");
     }
     // In circles.
     let circle = answering(|path| {

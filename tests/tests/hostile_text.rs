@@ -45,7 +45,6 @@ async fn a_terminal_obeys_nothing_that_others_wrote() {
         let sent = sent(&command);
         assert!(!sent.is_empty(), "{arguments:?} says something");
         assert_eq!(obeyed(&sent, is_plain), None, "{arguments:?}");
-        String::from_utf8_lossy(&sent).into_owned()
     };
     // A bar moves the cursor, where a job is followed.
     show(&["ingest".as_ref(), records.as_os_str()], false);

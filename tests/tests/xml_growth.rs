@@ -110,7 +110,8 @@ fn all(record: &str) -> usize {
     let other = record.replace('x', "y").replace("<a>", "<c>").replace("</a>", "</c>");
     for (old, new) in [(record, record), (record, &other), (&other, record)] {
         written += usize::from(same_xml::same(old, new));
-        for changes in [xml_diff::changes(old, new), xml_diff::not_shown(old, new)].into_iter().flatten() {
+        // `not_shown` tries changes one by one, as long as it has not read so many bytes.
+        if let Ok(changes) = xml_diff::changes(old, new) {
             let size = |text: &Option<String>| text.as_ref().map_or(0, String::len);
             written += changes.iter().map(|one| one.path.len() + size(&one.old) + size(&one.new)).sum::<usize>();
         }

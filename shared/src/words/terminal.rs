@@ -35,13 +35,14 @@ impl<W: Write> Write for Terminal<W> {
         let mut all = std::mem::take(&mut self.begun);
         all.extend_from_slice(bytes);
         let mut shown = Vec::with_capacity(all.len());
-        for chunk in all.utf8_chunks() {
+        let mut chunks = all.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
             show(chunk.valid(), &mut shown);
-            // Only at the end may there be one that is not whole.
             match std::str::from_utf8(chunk.invalid()).map_err(|error| error.error_len()) {
                 Ok(_) => {}
-                Err(None) => self.begun.extend_from_slice(chunk.invalid()),
-                Err(Some(_)) => shown.extend_from_slice(SHOWN.as_bytes()),
+                // The rest may come with what is written next.
+                Err(None) if chunks.peek().is_none() => self.begun.extend_from_slice(chunk.invalid()),
+                Err(_) => shown.extend_from_slice(SHOWN.as_bytes()),
             }
         }
         self.stream.write_all(&shown)?;
@@ -86,7 +87,7 @@ mod tests {
             ("\u{1b}[2J\u{9b}31m\u{7f}\rover".as_bytes(), "\u{fffd}[2J\u{fffd}31m\u{fffd}\u{fffd}over"),
             (b"\x9b31m \xff\xfe", "\u{fffd}31m \u{fffd}\u{fffd}"),
             ("exe.\u{202e}gpj\u{2069}".as_bytes(), "exe.\u{fffd}gpj\u{fffd}"),
-            (b"cut \xe6\x97", "cut \u{fffd}"),
+            (b"cut \xe6\x97 and \xe6\x97", "cut \u{fffd} and \u{fffd}"),
         ] {
             let mut whole = Terminal::new(Vec::new());
             whole.write_all(text).and_then(|()| whole.flush()).expect("taken");
