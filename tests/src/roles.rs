@@ -64,7 +64,7 @@ pub const FORBIDDEN: [&str; 60] = [
     "select pg_read_file('/etc/passwd')",
     "select pg_ls_dir('/')",
     "select lo_import('/etc/passwd')",
-    "lock table archive_events in access exclusive mode",
+    "do $$ begin lock table archive_events in access exclusive mode; end $$",
 ];
 
 /// Fails the test unless a connection of this role is refused all of that, and its statements have limits.
