@@ -2,7 +2,7 @@
 # BIO_MCP_TEST_AWS_ENDPOINT and what the AWS SDK needs. `stop_emulator` ends it.
 start_emulator() { # directory for its log
     local port tools="$PWD/.tools/ministack"
-    # Below the ephemeral ports, so that nobody else is given it in between.
+    # Below the ephemeral ports, so that no other process is given it in between.
     port=$(python3 - <<'PY'
 import random, socket
 while True:

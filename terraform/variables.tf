@@ -53,7 +53,7 @@ variable "database_secret_arn" {
 }
 
 variable "database_owner_secret_arn" {
-  description = "ARN of such a secret of the owner of the tables, as whom migrate alone logs in; it makes the user of database_secret_arn (JSON with username and password), who changes no table"
+  description = "ARN of such a secret of the owner of the tables, for migrate alone, which makes the user of database_secret_arn (JSON with username and password): that one changes no table"
   type        = string
   default     = null
 

@@ -1,11 +1,19 @@
 //! What can be asked on the command line.
 
+mod jobs;
+mod reading;
+mod upstream;
+mod values;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use shared::words::Pmid;
 
-use crate::record_name::RecordName;
+pub use jobs::{Jobs, Quarantine, Work};
+pub use reading::{Export, ExportFormat, Get, MarkupArg, Parse};
+pub use upstream::{Search, Sort, Sync, Topics};
+use values::parse_time;
 
 /// An archive of PubMed on your machine: every record exactly as NLM published it, every revision
 /// kept, every deletion and retraction known.
@@ -184,99 +192,6 @@ pub enum Command {
     Simulator(Simulator),
 }
 
-/// Arguments of `search`.
-#[derive(Debug, clap::Args)]
-pub struct Search {
-    /// The query, in PubMed's language
-    pub term: String,
-    /// Results to print
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub limit: u32,
-    /// Results to pass over
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=9_998))]
-    pub offset: u32,
-    /// Their order
-    #[arg(long, value_enum)]
-    pub sort: Option<Sort>,
-}
-
-/// The order of search results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Sort {
-    /// Best match first
-    Relevance,
-    /// Newest publication first
-    PubDate,
-    /// By first author
-    Author,
-    /// By journal
-    Journal,
-}
-
-/// Arguments of `sync`.
-#[derive(Debug, clap::Args)]
-pub struct Sync {
-    /// The query, in PubMed's language
-    #[arg(required_unless_present_any = ["pmids", "query_key"])]
-    pub query: Option<String>,
-    /// The records instead of a query: PMIDs separated by commas or spaces; `-` reads them from standard input
-    #[arg(long, num_args = 1.., value_delimiter = ',', conflicts_with_all = ["query", "incremental", "limit"], value_name = "PMID")]
-    pub pmids: Vec<String>,
-    /// Only what was added or changed since the last such run
-    #[arg(long)]
-    pub incremental: bool,
-    /// Names the query; derived from it if not given
-    #[arg(long, value_name = "KEY")]
-    pub query_key: Option<String>,
-    /// Moves the watermarks of the query to this day (UTC) first
-    #[arg(long, value_name = "DATE", requires = "incremental", conflicts_with = "idempotency_key", value_parser = parse_day)]
-    pub from: Option<chrono::NaiveDate>,
-    /// Days to look back behind the watermarks [default: 5]
-    #[arg(long, value_name = "DAYS", requires = "incremental", value_parser = clap::value_parser!(u32).range(0..=30))]
-    pub overlap_days: Option<u32>,
-    /// At most so many records; an incremental run goes on behind them next time
-    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
-    pub limit: Option<i64>,
-    /// Say what it would take and write nothing
-    #[arg(long, conflicts_with = "detach")]
-    pub dry_run: bool,
-    /// Submit the job and return; a `worker` or `up` does it
-    #[arg(long)]
-    pub detach: bool,
-    /// 0 to 10, higher first
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i16).range(0..=10))]
-    pub priority: i16,
-    /// Names this request: sending it again with the same key is the same job
-    #[arg(long, value_name = "KEY")]
-    pub idempotency_key: Option<String>,
-}
-
-/// What to do with topics.
-#[derive(Debug, Subcommand)]
-pub enum Topics {
-    /// Sync a query by itself from now on, or change how often
-    Add {
-        /// The query, in PubMed's language
-        query: String,
-        /// Names the query; derived from it if not given
-        #[arg(long, value_name = "KEY")]
-        query_key: Option<String>,
-        /// How often, like 6h, 30m or 7d
-        #[arg(long, default_value = "24h", value_parser = parse_interval)]
-        every: i32,
-        /// Priority of its jobs, 0 to 10, higher first
-        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i16).range(0..=10))]
-        priority: i16,
-    },
-    /// List them
-    List,
-    /// End one; its records and watermarks stay
-    Rm {
-        /// Its key
-        query_key: String,
-    },
-}
-
 /// Arguments of `purge`.
 #[derive(Debug, clap::Args)]
 pub struct Purge {
@@ -339,190 +254,6 @@ pub struct Ingest {
     pub idempotency_key: Option<String>,
 }
 
-/// Arguments of `parse`.
-#[derive(Debug, clap::Args)]
-pub struct Parse {
-    /// The files (.xml, .xml.gz), or folders of files; `-` is standard input, plain or gzip
-    #[arg(required = true)]
-    pub files: Vec<PathBuf>,
-    /// Whether deletions are printed too, in the order of the file: {"kind":"deletion","pmid":…,"version":…}
-    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1,
-          require_equals = true, action = clap::ArgAction::Set)]
-    pub deletions: bool,
-    /// Threads [default: one per core]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub threads: Option<u16>,
-    /// How texts are given out
-    #[arg(long, value_enum, default_value = "text")]
-    pub markup: MarkupArg,
-}
-
-/// How texts of the typed record are given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MarkupArg {
-    /// Plain text, with Unicode superscripts and subscripts, or ^ and _
-    Text,
-    /// HTML: the tags sub, sup, i, b and u, everything else escaped
-    Html,
-}
-
-impl From<MarkupArg> for shared::pubmed::TextForm {
-    fn from(markup: MarkupArg) -> Self {
-        match markup {
-            MarkupArg::Text => Self::Plain,
-            MarkupArg::Html => Self::Html,
-        }
-    }
-}
-
-/// Arguments of `get`.
-#[derive(Debug, clap::Args)]
-pub struct Get {
-    /// The records: PMIDs, or PMID.VERSION for one version
-    #[arg(required = true, value_delimiter = ',', value_name = "PMID[.VERSION]")]
-    pub records: Vec<RecordName>,
-    /// The exact XML as archived
-    #[arg(long, conflicts_with = "json")]
-    pub xml: bool,
-    /// The typed record with where it comes from, one a line; the same as --output json
-    #[arg(long)]
-    pub json: bool,
-    /// How texts of the typed record are given out
-    #[arg(long, value_enum, default_value = "text", conflicts_with = "xml")]
-    pub markup: MarkupArg,
-    /// As the archive had it at this time (RFC 3339 or a date)
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    pub as_of: Option<chrono::DateTime<chrono::Utc>>,
-}
-
-/// Arguments of `export`.
-#[derive(Debug, clap::Args)]
-pub struct Export {
-    /// What each line holds
-    #[arg(long, value_enum, default_value = "json")]
-    pub format: ExportFormat,
-    /// Where to write, gzip or zstd by its name; standard output, not compressed, if not given
-    #[arg(long, short, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Only records of this query
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["pmids", "pmids_file", "checkpoint"])]
-    pub query_key: Option<String>,
-    /// Only these records: PMIDs separated by commas or spaces; `-` reads them from standard input
-    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "PMID")]
-    pub pmids: Vec<String>,
-    /// Only the records whose PMIDs are in this file
-    #[arg(long, value_name = "FILE", conflicts_with = "pmids")]
-    pub pmids_file: Option<PathBuf>,
-    /// The records of this checkpoint, as they were then
-    #[arg(long, value_name = "ID", conflicts_with_all = ["pmids", "pmids_file"])]
-    pub checkpoint: Option<String>,
-    /// Only what changed after this event (an export names the last one), with deletions as lines
-    #[arg(long, value_name = "EVENT", conflicts_with_all = ["pmids", "pmids_file", "checkpoint"],
-          value_parser = clap::value_parser!(i64).range(0..))]
-    pub since: Option<i64>,
-    /// Start again instead of resuming an interrupted export to the same file
-    #[arg(long, requires = "out")]
-    pub restart: bool,
-}
-
-/// What an exported line holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
-pub enum ExportFormat {
-    /// The typed record
-    Json,
-    /// `{pmid, content_hash, xml}`: the exact payload
-    Xml,
-}
-
-/// Arguments of `worker`.
-#[derive(Debug, clap::Args)]
-pub struct Work {
-    /// Stop when no work is left
-    #[arg(long)]
-    pub once: bool,
-}
-
-/// What to do with jobs.
-#[derive(Debug, Subcommand)]
-pub enum Jobs {
-    /// List jobs, newest first
-    List {
-        /// Only those in this state (queued, running, succeeded, failed, cancelled)
-        #[arg(long)]
-        state: Option<String>,
-        /// At most so many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=100))]
-        limit: i64,
-    },
-    /// Show a job
-    Show {
-        /// The job
-        job: shared::words::JobId,
-    },
-    /// Follow a job until it ends
-    Watch {
-        /// The job
-        job: shared::words::JobId,
-    },
-    /// Cancel a job; running units stop at their next batch
-    Cancel {
-        /// The job
-        job: shared::words::JobId,
-    },
-    /// Print a job's log
-    Logs {
-        /// The job
-        job: shared::words::JobId,
-        /// At most so many lines, the last ones
-        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i64).range(1..=10_000))]
-        limit: i64,
-    },
-    /// List the records that failed or were not returned
-    Failures {
-        /// The job
-        job: shared::words::JobId,
-        /// At most so many
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
-        limit: i64,
-    },
-    /// Do again what failed, as a new job
-    Retry {
-        /// The job that ended
-        job: shared::words::JobId,
-        /// Submit the job and return; a `worker` or `up` does it
-        #[arg(long)]
-        detach: bool,
-    },
-}
-
-/// What to do with quarantined records.
-#[derive(Debug, Subcommand)]
-pub enum Quarantine {
-    /// List them, newest first
-    List {
-        /// Only those of this job
-        #[arg(long)]
-        job: Option<shared::words::JobId>,
-        /// At most so many
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
-        limit: i64,
-    },
-    /// Print the bytes of one
-    Show {
-        /// Its number
-        id: i64,
-    },
-    /// Try to archive them again, with this version and its limits
-    Retry {
-        /// Their numbers
-        #[arg(required_unless_present = "all")]
-        ids: Vec<i64>,
-        /// All of them
-        #[arg(long, conflicts_with = "ids")]
-        all: bool,
-    },
-}
-
 /// What to do with the private Postgres.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Db {
@@ -537,37 +268,4 @@ pub enum Db {
     /// Bring the schema of the database up to date, also of one that BIO_MCP_DATABASE_URL names as its owner, and make the
     /// role that programs log in as
     Migrate,
-}
-
-fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
-    let date = || {
-        let date = text.parse::<chrono::NaiveDate>().ok()?;
-        date.and_hms_opt(0, 0, 0).map(|time| time.and_utc())
-    };
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|time| time.to_utc())
-        .ok()
-        // Microseconds, as the database keeps it.
-        .and_then(|time| chrono::DateTime::from_timestamp_micros(time.timestamp_micros()))
-        .or_else(date)
-        .ok_or_else(|| "give a time like 2026-11-22T12:00:00Z or a date like 2026-11-22".to_owned())
-}
-
-fn parse_day(text: &str) -> Result<chrono::NaiveDate, String> {
-    text.parse().map_err(|_| "give a date like 2026-11-22".to_owned())
-}
-
-/// Seconds of `6h`, `30m`, `7d` or `90s`; at least a minute.
-fn parse_interval(text: &str) -> Result<i32, String> {
-    let bad = || "give an interval like 30m, 6h or 7d, at least 1m".to_owned();
-    let (digits, unit) = text.split_at(text.len().saturating_sub(1));
-    let number: i32 = digits.parse().map_err(|_| bad())?;
-    let secs = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(bad()),
-    };
-    number.checked_mul(secs).filter(|secs| *secs >= 60).ok_or_else(bad)
 }

@@ -47,7 +47,7 @@ pub enum StartError {
     /// The prefix is none.
     #[error("BIO_MCP_ARCHIVE_PREFIX is not valid")]
     Prefix,
-    /// A function would answer anybody.
+    /// A function would answer requests without credentials.
     #[error(
         "anybody could ask this function: set BIO_MCP_AUTH_TOKENS (`bio-mcp token new` makes one) or \
          BIO_MCP_OIDC_ISSUER, or say BIO_MCP_ALLOW_ANONYMOUS=true"

@@ -33,7 +33,7 @@ pub struct Checks {
     pub index: Check,
     /// No unit is stuck.
     pub jobs: Check,
-    /// Circuit breakers: an open one makes nobody unready.
+    /// Circuit breakers: an open one makes no process unready.
     pub breakers: Check,
 }
 
@@ -54,7 +54,7 @@ pub struct Check {
 pub enum Status {
     /// As it should be.
     Ready,
-    /// It works, but somebody should look.
+    /// It works, but an operator should look.
     Degraded,
     /// It does not work.
     NotReady,

@@ -1,4 +1,4 @@
-//! E-utilities and bulk files on loopback, over constructed records: for tests, the demo, and anyone
+//! E-utilities and bulk files on loopback, over constructed records: for tests, the demo, and users
 //! without a network. It behaves like NCBI's, and fails like it.
 //!
 //! ```text

@@ -23,7 +23,7 @@ pub fn bootstrap(name: &str) -> PathBuf {
     crate::program::path().with_file_name(name)
 }
 
-/// A free port that nobody is given by chance: below those of outgoing connections.
+/// A free port that no connection is given by chance: below those of outgoing connections.
 pub fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(20_000..32_000);

@@ -15,6 +15,7 @@ pub mod mcp_fixture;
 pub mod mcp_rules;
 pub mod program;
 pub mod random;
+pub mod record_files;
 pub mod roles;
 pub mod s3;
 pub mod serving;

@@ -13,9 +13,13 @@ use shared::pipelines::pubmed_files::FileSettings;
 use shared::pipelines::pubmed_sync::{IncrementalParams, Sources, SyncParams, submit_incremental, submit_sync};
 use shared::pubmed::eutils::{Client, LocalPace, Settings as EutilsSettings};
 use shared::queue::ListenOnly;
+use shared::records;
 use shared::words::{JobId, Pmid};
-use simulator::{Corpus, Options, Simulator};
+use simulator::{Corpus, Options, Simulator, Spread};
 use sqlx::PgPool;
+
+/// An afternoon of the day on which the records of [`corpus`] end.
+pub const NOW: &str = "2026-03-10T17:00:00Z";
 
 /// A day.
 pub fn day(text: &str) -> NaiveDate {
@@ -77,6 +81,30 @@ pub fn engine(db: PgPool, client: Client, settings: Settings) -> Engine {
         settings,
         pipelines: pipelines::all(files(&sources.client), &sources),
     }
+}
+
+/// A simulator with so many records, numbered from 1000, of the last thirty days, and an engine that can sync them.
+pub async fn corpus(count: u32) -> (Simulator, Engine) {
+    let corpus = Corpus::generated(day("2026-03-10"), 1000, count, 1, Spread::Even(30));
+    let simulator = simulator(corpus, Options::default()).await;
+    let engine = engine(crate::engine::pool(6).await, client(settings(&simulator)), Settings::default());
+    (simulator, engine)
+}
+
+/// An incremental sync of all records, under a key of that name.
+pub fn of_all(limit: Option<i64>) -> IncrementalParams {
+    IncrementalParams::new("all", Some("all"), Some(2), limit).expect("fine")
+}
+
+/// Objects, pointers, history rows and events.
+pub async fn sizes(engine: &Engine) -> (usize, i64, i64, i64) {
+    let objects = engine.archive.store().list("pubmed/raw/", None, usize::MAX).await.expect("listed");
+    let mut versions = 0;
+    for key in &objects {
+        versions += engine.archive.store().versions(key).await.expect("listed").len();
+    }
+    let summary = records::summary(&engine.db).await.expect("counted");
+    (versions, summary.live, summary.payloads, summary.events)
 }
 
 /// Limits on submissions that are never met.

@@ -47,7 +47,7 @@ async fn everything_together_has_a_limit_and_waiting_for_a_job_has_its_own() {
     let searching = futures_util::future::join_all((0..12).map(|_| server.post("/v1/mcp/invoke", &search)));
     let alive = futures_util::future::join_all((0..12).map(|n| server.get(["/healthz", "/readyz"][n % 2])));
     let (waited, searched, alive) = tokio::join!(waiting, searching, alive);
-    assert!(waited.iter().all(|answer| answer.status == 200), "they keep nobody out and are not kept out");
+    assert!(waited.iter().all(|answer| answer.status == 200), "they keep no other out and are not kept out");
     assert!(alive.iter().all(|answer| answer.status == 200), "a busy process lives");
     let served = searched.iter().filter(|answer| answer.status == 200).count();
     assert!((3..12).contains(&served), "{served}");

@@ -1,4 +1,4 @@
-//! Checkpoints hold what the corpus was, and their digests and differences are what anybody can count.
+//! Checkpoints hold what the corpus was, and their digests and differences are what can be counted from a listing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -156,7 +156,7 @@ async fn a_wrong_key_and_a_missing_ncbi_are_told_without_the_key() {
     let searched = cli.run(&["search", "all"]).expect(2);
     assert!(searched.err.contains("refuses the API key") && !searched.err.contains("hunter2"), "{}", searched.err);
     cli.more.pop();
-    // Nobody listens there.
+    // Nothing listens there.
     cli.base_url = "http://127.0.0.1:1/entrez/eutils/".into();
     let child = {
         let mut command = cli.archive.command(&["sync", "all"]);

@@ -6,34 +6,18 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Days, Utc};
 use shared::db::clock::{corrections, pull_back_jobs, pull_back_syncs};
-use shared::ingest::{Claim, Engine, Lease, Settings, Worker, sweep};
+use shared::ingest::{Claim, Engine, Lease, Worker, sweep};
 use shared::jobs::{self, JobState};
 use shared::limits::PostgresPace;
-use shared::pipelines::pubmed_sync::{IncrementalParams, SyncParams};
+use shared::pipelines::pubmed_sync::SyncParams;
 use shared::pipelines::topics::submit_due;
 use shared::pubmed::eutils::Pace;
 use shared::syncs;
 use shared::words::WorkerId;
-use simulator::{Corpus, Options, Simulator, Spread};
 use sqlx::PgPool;
 use tests::counting;
 use tests::program::Archive;
-use tests::sync::{
-    LIMITS, at, client, day, engine, finish, incremental, number, pmid, settings, simulator, start_incremental, sync,
-};
-
-const NOW: &str = "2026-03-10T17:00:00Z";
-
-async fn corpus(count: u32) -> (Simulator, Engine) {
-    let corpus = Corpus::generated(day("2026-03-10"), 1000, count, 1, Spread::Even(30));
-    let simulator = simulator(corpus, Options::default()).await;
-    let engine = engine(tests::engine::pool(6).await, client(settings(&simulator)), Settings::default());
-    (simulator, engine)
-}
-
-fn of_all() -> IncrementalParams {
-    IncrementalParams::new("all", Some("all"), Some(2), None).expect("fine")
-}
+use tests::sync::{LIMITS, NOW, at, corpus, day, finish, incremental, number, of_all, pmid, start_incremental, sync};
 
 async fn execute(db: &PgPool, sql: &'static str) {
     sqlx::query(sql).execute(db).await.expect("done");
@@ -50,7 +34,7 @@ async fn told(db: &PgPool) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watermark_in_the_future_goes_back_to_the_last_good_one_and_nothing_is_missed() {
     let (simulator, engine) = corpus(20).await;
-    incremental(&engine, &of_all(), at(NOW)).await;
+    incremental(&engine, &of_all(None), at(NOW)).await;
     // A run while the clock was a year ahead, and a record entered since the real time of that run.
     execute(
         &engine.db,
@@ -66,7 +50,7 @@ async fn a_watermark_in_the_future_goes_back_to_the_last_good_one_and_nothing_is
         corpus.add(9001, "entered meanwhile");
     }
     let next = at(NOW) + Days::new(40);
-    let run = incremental(&engine, &of_all(), next).await;
+    let run = incremental(&engine, &of_all(None), next).await;
     assert_eq!((run.state, number(&run, "archived")), (JobState::Succeeded, 1));
     assert_eq!(run.result.expect("a result")["watermarks"]["before"]["entry"], "2026-03-10T17:00:00Z");
     assert_eq!(watermark(&engine).await, Some(next));
@@ -91,7 +75,7 @@ async fn without_a_good_watermark_the_whole_query_is_walked_again() {
          resume = jsonb_build_object('end', now() + interval '1 year', 'day', null, 'field', 'entry', 'after', 5)",
     )
     .await;
-    let run = incremental(&engine, &of_all(), at(NOW)).await;
+    let run = incremental(&engine, &of_all(None), at(NOW)).await;
     assert_eq!((run.state, number(&run, "archived")), (JobState::Succeeded, 20), "{:?}", run.error);
     let told = told(&engine.db).await;
     assert!(told.contains("sync_queries.entry_watermark") && told.contains("sync_queries.resume"), "{told:?}");
@@ -113,9 +97,9 @@ async fn what_is_less_than_a_minute_ahead_is_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_planned_by_a_clock_that_was_ahead_moves_no_watermark() {
     let (_simulator, engine) = corpus(20).await;
-    incremental(&engine, &of_all(), at(NOW)).await;
+    incremental(&engine, &of_all(None), at(NOW)).await;
     let ahead = shared::words::clock::now() + Days::new(365);
-    let job = start_incremental(&engine, &of_all(), ahead).await;
+    let job = start_incremental(&engine, &of_all(None), ahead).await;
     // It is planned before a sweep comes by, and ends after the clock was put right.
     Worker::new(engine.clone(), None).expect("a worker").run_one(Some(job)).await.expect("planned");
     let run = finish(&engine, job).await;

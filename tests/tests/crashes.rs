@@ -125,7 +125,7 @@ async fn interrupted_it_hands_back_and_goes_on_later() {
             .await
             .expect("counted");
     assert_eq!(claimed, 0, "the unit was handed back");
-    // A worker finishes it, whoever submitted it.
+    // A worker finishes it, whichever process submitted it.
     archive.run(&["worker", "--once"]).expect(0);
     let job = archive.run(&["--output", "json", "jobs", "list"]).expect(0).json()["jobs"][0].clone();
     assert_eq!((&job["state"], &job["result"]["requested"]), (&"succeeded".into(), &3000.into()));

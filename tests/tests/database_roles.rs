@@ -120,7 +120,7 @@ async fn programs_of_another_postgres_change_no_table_where_a_role_is_named() {
     assert!(!archive.data_dir().exists(), "there is nothing to keep in one");
     // As owner and role in one environment, and as the role alone.
     all_programs_work(&archive, &with_role, &owner).await;
-    let unknown = archive.with_url(&as_user(&url, "postgres", "nobody_of_this_name")).run(&["status"]).expect(4);
+    let unknown = archive.with_url(&as_user(&url, "postgres", "not_a_role")).run(&["status"]).expect(4);
     assert!(unknown.err.contains("refused the user"), "{unknown:?}");
     let alone = archive.with_url(&as_user(&url, "postgres", &name));
     alone.run(&["status"]).expect(0);

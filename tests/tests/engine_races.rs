@@ -55,7 +55,7 @@ impl Actor {
                     lease.heartbeat(&engine.db, 120.0).await.expect("beats");
                 }
             }
-            // Everybody's lease has run out; those who hold one are zombies from here on.
+            // Every lease has run out; the workers that hold one have lost their units from here on.
             13 | 14 => {
                 sqlx::query("select reclaim_stale_work_units(-1)").execute(&engine.db).await.expect("reclaims");
             }

@@ -112,7 +112,7 @@ async fn a_lease_has_one_holder_and_a_version_that_grows() {
     }
     let [first] = &held[..] else { panic!("one holder: {held:?}") };
     assert!(table.renew_lease(first, Duration::ZERO).await.expect("answers"), "it is still its own");
-    // Its time is up: somebody else has it, and the first can do nothing to it any more.
+    // Its time is up: another holder has it, and the first can do nothing to it any more.
     let second = table.take_lease("sweep", Duration::from_secs(60)).await.expect("answers");
     let second = second.expect("free");
     assert!(second.version > first.version);
@@ -153,7 +153,7 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
     assert!(matches!(patient.turn(soon()).await, Err(PaceError::TooLong)));
     let pace = DynamoPace::new(table.clone(), "ncbi", 10).patient_for(Duration::ZERO);
     pace.turn(soon()).await.expect("pulled back");
-    patient.turn(soon()).await.expect("for everybody");
+    patient.turn(soon()).await.expect("for all");
     pace.hold(Duration::from_secs(3600)).await.expect("held");
     assert!(pace.turn(soon()).await.is_err(), "a hold is believed, for a minute");
 
@@ -174,8 +174,8 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
     assert_eq!(table.take_lease("topics", Duration::from_secs(55)).await.expect("answers"), None, "a fresh one holds");
 }
 
-/// A process whose clock is behind sees the turns of the others in the future: as long as they change, somebody takes
-/// them, and it waits.
+/// A process whose clock is behind sees the turns of the others in the future: as long as they change, they are
+/// taken, and it waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn turns_that_others_take_are_not_pulled_back() {
     let Some(endpoint) = aws::endpoint() else { return };

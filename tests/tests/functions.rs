@@ -134,7 +134,7 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     let config = tests::s3::config(&aws::endpoint().expect("there"));
     cloud.migrate().await;
     let admin = cloud.database().await;
-    // The test server lets everybody in: only a role that does not exist is refused, as a changed password is.
+    // The test server lets every role in: only one that does not exist is refused, as a changed password is.
     let role = format!("r_{}", uuid::Uuid::new_v4().simple());
     let create = format!("create role {role} login superuser");
     sqlx::query(sqlx::AssertSqlSafe(create)).execute(&admin).await.expect("created");
@@ -214,7 +214,7 @@ async fn cloudformation_is_told_how_a_migration_ended() {
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel::<Value>();
     let put = axum::routing::put(move |body: String| {
         let told = told.clone();
-        async move { told.send(serde_json::from_str(&body).expect("JSON")).expect("somebody listens") }
+        async move { told.send(serde_json::from_str(&body).expect("JSON")).expect("the receiver is there") }
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let url = format!("http://{}/answer?signature=hunter2", listener.local_addr().expect("bound"));
@@ -237,7 +237,7 @@ async fn cloudformation_is_told_how_a_migration_ended() {
     assert!(version >= 12, "the schema stays");
     let away = cloud.function("migrate", &[("BIO_MCP_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none")]);
     event["RequestType"] = json!("Update");
-    let told = away.invoke(&event).await.expect("who asked was told: nobody is to try again");
+    let told = away.invoke(&event).await.expect("CloudFormation was told: it is not to try again");
     assert_eq!(told, Value::Null);
     let answer = heard.recv().await.expect("told");
     assert_eq!(answer["Status"], "FAILED");
@@ -265,7 +265,7 @@ async fn a_trace_reaches_ncbi_and_its_spans_a_collector() {
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
     let post = axum::routing::post(move |body: axum::body::Bytes| {
         let told = told.clone();
-        async move { told.send(body.to_vec()).expect("somebody listens") }
+        async move { told.send(body.to_vec()).expect("the receiver is there") }
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let collector = format!("http://{}", listener.local_addr().expect("bound"));

@@ -1,4 +1,4 @@
-//! Files, links and servers that others made: nothing is written through them, and nobody is led elsewhere.
+//! Files, links and servers that others made: nothing is written through them, and no request is led elsewhere.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -84,7 +84,7 @@ fn one_record(archive: &Archive) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_is_written_into_nobody_elses_file() {
+async fn an_export_is_written_into_no_file_of_another_user() {
     let archive = Archive::new().await;
     one_record(&archive);
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -129,7 +129,7 @@ async fn an_export_is_written_into_nobody_elses_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_sent_to_nobody_in_plain_text() {
+async fn a_key_is_never_sent_in_plain_text() {
     let archive = Archive::new().await;
     for base in [
         "http://example.org/",

@@ -1,4 +1,4 @@
-//! Splitter and parser on input that nobody should send: they never panic, never loop, never lose
+//! Splitter and parser on input that should never come: they never panic, never loop, never lose
 //! the records around a bad one.
 
 use std::io::Read;

@@ -33,7 +33,7 @@ async fn a_job_is_submitted_waited_for_and_read_to_its_last_record() {
     assert_eq!((&waiting.body["trace_id"], &waiting.body["attempt"]), (&json!(trace), &json!(1)));
     let unchanged = server.send(server.request("GET", &format!("/v1/jobs/{job}")).header("if-none-match", &tag)).await;
     assert_eq!((unchanged.status.as_u16(), unchanged.header("etag")), (304, Some(tag.as_str())));
-    // Nobody works yet: a short wait ends with nothing new.
+    // No worker runs yet: a short wait ends with nothing new.
     let poll = server.request("GET", &format!("/v1/jobs/{job}?wait=1")).header("if-none-match", &tag);
     assert_eq!(server.send(poll).await.status, 304);
 

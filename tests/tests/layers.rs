@@ -141,7 +141,7 @@ const PLACES: [(&str, &[&str]); 15] = [
             "tests/",
         ],
     ),
-    ("axum::", &["simulator/src/server.rs", "functions/api/src", "tests/"]),
+    ("axum::", &["simulator/src/server", "functions/api/src", "tests/"]),
 ];
 
 #[test]

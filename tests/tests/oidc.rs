@@ -1,4 +1,4 @@
-//! Tokens of an OpenID Connect issuer: who is let in, and who is not, by tokens that somebody else's library made.
+//! Tokens of an OpenID Connect issuer: who is let in, and who is not, by tokens that an independent library made.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};

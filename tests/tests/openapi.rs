@@ -1,4 +1,4 @@
-//! The OpenAPI document: pinned, valid by somebody else's validator, and true by somebody else's requests.
+//! The OpenAPI document: pinned, valid by an independent validator, and true by the requests of another generator.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -128,7 +128,7 @@ fn somebody_else_finds_the_document_valid() {
 }
 
 /// Requests made of the document, good and bad: no server error, no answer that the document does not
-/// know, nothing accepted that it forbids, nobody let in without a token.
+/// know, nothing accepted that it forbids, no request let in without a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_as_the_document_says() {
     let Some(mut python) = python() else { return };
@@ -144,7 +144,7 @@ async fn every_answer_is_as_the_document_says() {
     // A query needs matching parentheses and quotes, and its key belongs to one query: no schema can say so.
     // So a request that the schema allows may be refused with 400. DELETE cancels a job and keeps its row,
     // so that reading it afterwards is no use of what was deleted; and a new job has no manifest before it has
-    // ended. A body that is too long is refused for that, whatever else is wrong with it: 413. Somebody may have taken
+    // ended. A body that is too long is refused for that, whatever else is wrong with it: 413. Another may have taken
     // the id of a checkpoint: 409. Parameters, envelopes and query strings are understood beyond their schemas where the meaning is plain;
     // `tool_params` has what is.
     std::fs::write(

@@ -88,10 +88,10 @@ async fn a_429_holds_everybody_back() {
         one.search(&request).await.expect("after a while");
     };
     let others = async {
-        // As soon as the first has told everybody.
+        // As soon as the first has told all others.
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            assert!(Instant::now() < deadline, "nobody was told");
+            assert!(Instant::now() < deadline, "no hold was noted");
             let held: bool = sqlx::query_scalar("select max(next_at) > now() + interval '0.5 s' from upstream_pace")
                 .fetch_one(&watched)
                 .await

@@ -91,6 +91,6 @@ fn every_variable_that_is_read_is_in_the_example_file() {
         assert!(example.contains(&format!("{name}=")), ".env.example lacks {name}");
     }
     for line in example.lines().filter_map(|line| line.trim_start_matches("# ").split_once('=')) {
-        assert!(names.contains(&line.0), ".env.example has {} which nobody reads", line.0);
+        assert!(names.contains(&line.0), ".env.example has {} which no program reads", line.0);
     }
 }

@@ -73,7 +73,7 @@ async fn all_is_well(cloud: &Cloud, job: &Value) {
     for (pmid, uri) in &pointers {
         assert!(stored.contains(uri), "the object of {pmid} is not there: {uri}");
     }
-    assert_eq!(stored.len(), pointers.len(), "an object is stored twice, or belongs to nobody");
+    assert_eq!(stored.len(), pointers.len(), "an object is stored twice, or belongs to no record");
     let manifest = job["result_ref"].as_str().expect("a manifest");
     assert!(manifest.starts_with(&format!("s3://{}/pubmed/manifests/sync_run=", cloud.bucket)), "{manifest}");
 }
@@ -112,7 +112,7 @@ async fn a_job_goes_through_every_function_and_comes_out_whole() {
         }
     });
     let wait = ended(&api, &job, &is_over);
-    // Nothing was lost, so nobody needs the sweep.
+    // Nothing was lost, so the sweep is not needed.
     let (job, _) = tokio::join!(wait, join_all(work));
     all_is_well(&cloud, &job).await;
     assert_eq!(cloud.queues.count(&cloud.queues.dead_url).await, 0);

@@ -13,39 +13,14 @@ use shared::pipelines::pubmed_sync::{
     IncrementalParams, Sources, SubmitSyncError, SyncParams, submit_incremental, submit_sync,
 };
 use shared::pubmed::eutils::Settings as EutilsSettings;
-use shared::words::config::Secret;
 use shared::words::host;
 use shared::{ingest, pipelines, records, syncs, verify};
-use simulator::{Corpus, Entry, Fault, Faults, Listed, Options, Simulator, Spread};
+use simulator::{Corpus, Entry, Options, Simulator, Spread};
 use tests::invariants;
 use tests::sync::{
-    LIMITS, at, client, day, engine, files, finish, incremental, number, pmid, settings, simulator, start_incremental,
-    sync,
+    LIMITS, NOW, at, client, corpus, day, engine, files, finish, incremental, number, of_all, pmid, settings,
+    simulator, sizes, start_incremental, sync,
 };
-
-const NOW: &str = "2026-03-10T17:00:00Z";
-
-async fn corpus(count: u32) -> (Simulator, Engine) {
-    let corpus = Corpus::generated(day("2026-03-10"), 1000, count, 1, Spread::Even(30));
-    let simulator = simulator(corpus, Options::default()).await;
-    let engine = engine(tests::engine::pool(6).await, client(settings(&simulator)), Settings::default());
-    (simulator, engine)
-}
-
-fn of_all(limit: Option<i64>) -> IncrementalParams {
-    IncrementalParams::new("all", Some("all"), Some(2), limit).expect("fine")
-}
-
-/// Objects, pointers, history rows and events.
-async fn sizes(engine: &Engine) -> (usize, i64, i64, i64) {
-    let objects = engine.archive.store().list("pubmed/raw/", None, usize::MAX).await.expect("listed");
-    let mut versions = 0;
-    for key in &objects {
-        versions += engine.archive.store().versions(key).await.expect("listed").len();
-    }
-    let summary = records::summary(&engine.db).await.expect("counted");
-    (versions, summary.live, summary.payloads, summary.events)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_pmid_has_one_outcome_and_they_sum_to_what_was_asked() {
@@ -291,41 +266,6 @@ async fn a_listed_record_that_is_never_returned_is_looked_for_a_few_times() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ncbi_down_for_a_while_costs_no_attempt_and_a_refusal_is_told() {
-    let (simulator, engine) = corpus(10).await;
-    simulator.faults().is_down = true;
-    let job = start_incremental(&engine, &of_all(None), at(NOW)).await;
-    let worker = shared::ingest::Worker::new(engine.clone(), None).expect("a worker");
-    worker.run(true).await.expect("nothing left to do now");
-    let waiting = jobs::get(&engine.db, job).await.expect("read").expect("there");
-    assert_eq!(waiting.state, JobState::Running);
-    assert!(waiting.progress["waiting"].as_str().expect("why").contains("NCBI"), "{:?}", waiting.progress);
-    let (retries, later): (i32, bool) =
-        sqlx::query_as("select retry_count, not_before > now() from ingestion_work_units where status = 'pending'")
-            .fetch_one(&engine.db)
-            .await
-            .expect("one");
-    assert_eq!((retries, later), (0, true), "put off, without blame");
-    assert!(syncs::one(&engine.db, "all").await.expect("read").expect("bound").watermarks.entry.is_none());
-    simulator.faults().is_down = false;
-    sqlx::query("update ingestion_work_units set not_before = now()").execute(&engine.db).await.expect("woken");
-    // Another process: its breaker is closed.
-    let fresh = tests::sync::engine(engine.db.clone(), client(settings(&simulator)), Settings::default());
-    let ended = finish(&Engine { archive: engine.archive.clone(), ..fresh }, job).await;
-    assert_eq!((ended.state, number(&ended, "archived")), (JobState::Succeeded, 10));
-    assert!(ended.progress.get("waiting").is_none());
-
-    let wrong = EutilsSettings { api_key: Some(Secret::new("nobodys")), ..settings(&simulator) };
-    let refused = tests::sync::engine(engine.db.clone(), client(wrong), Settings::default());
-    let failed = sync(&refused, &SyncParams::of_query("all", None, None).expect("fine")).await;
-    assert_eq!(failed.state, JobState::Failed);
-    let error = failed.error.expect("an error");
-    assert_eq!(error["error_code"], "PUBMED_ERROR");
-    assert!(error["message"].as_str().expect("text").contains("BIO_MCP_PUBMED_API_KEY"), "{error}");
-    assert!(!error.to_string().contains("nobodys"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn too_many_records_are_refused_with_their_number() {
     let (_simulator, engine) = corpus(50).await;
     let sources = |client| Sources { max_records: 49, ..Sources::new(client, 1) };
@@ -512,122 +452,6 @@ async fn topics_make_one_job_for_each_slot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_too_large_is_taken_in_portions() {
-    let (simulator, engine) = corpus(9).await;
-    simulator.corpus().entry(1004).expect("there").bytes = 60_000;
-    let small = EutilsSettings { max_body_bytes: 30_000, ..settings(&simulator) };
-    let engine = tests::sync::engine(engine.db, client(small), Settings::default());
-    let asked = SyncParams::of_pmids((1000..1009).map(pmid).collect(), None).expect("fine");
-    let job = sync(&engine, &asked).await;
-    assert_eq!((number(&job, "archived"), number(&job, "failed")), (8, 1));
-    let failures = ingest::failures(&engine.db, job.job_id(), 0, 10).await.expect("listed");
-    assert!(failures[0].reason.as_deref().expect("why").contains("larger than 30000 bytes"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_first_walk_that_finds_nothing_sets_no_watermark_and_is_made_again() {
-    let (simulator, engine) = corpus(30).await;
-    // As if the words of the query were unknown for as long as the run lasts.
-    *simulator.faults() = Faults { per_thousand: 1000, kinds: vec![Fault::Nothing], ..Faults::default() };
-    let empty = incremental(&engine, &of_all(None), at(NOW)).await;
-    assert_eq!((empty.state, number(&empty, "requested")), (JobState::Succeeded, 0));
-    let result = empty.result.as_ref().expect("a result");
-    assert_eq!(result["complete"], false);
-    assert!(result["gaps"][0]["message"].as_str().expect("why").contains("found nothing"), "{result}");
-    let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
-    assert_eq!(known.watermarks, syncs::Watermarks::default());
-    assert_eq!(known.gaps.len(), 1, "status says so");
-    *simulator.faults() = Faults::default();
-    let full = incremental(&engine, &of_all(None), at(NOW)).await;
-    assert_eq!(number(&full, "archived"), 30, "the whole query was walked");
-    let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
-    assert_eq!(known.watermarks, syncs::Watermarks::at(at(NOW)));
-    assert_eq!((known.gaps.len(), known.members, known.upstream_count), (0, 30, Some(30)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_search_that_finds_less_than_there_is_loses_nothing() {
-    for fault in [Fault::Nothing, Fault::Half] {
-        for call in 0..7 {
-            let (simulator, engine) = corpus(60).await;
-            simulator.faults().lie = Some((call, fault));
-            let first = incremental(&engine, &of_all(None), at(NOW)).await;
-            assert_eq!(number(&first, "archived"), 60, "{fault:?} at search {call} of the first walk");
-            {
-                let mut corpus = simulator.corpus();
-                corpus.today = day("2026-03-11");
-                (1000..1020).for_each(|number| corpus.revise(number));
-                (2000..2010).for_each(|number| _ = corpus.add(number, "new"));
-            }
-            simulator.faults().lie = Some((call, fault));
-            let next = incremental(&engine, &of_all(None), at(NOW) + Days::new(1)).await;
-            assert_eq!(number(&next, "archived"), 30, "{fault:?} at search {call} of the windows");
-            assert_eq!(next.result.expect("a result")["complete"], true);
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_search_that_is_down_ends_no_job() {
-    for fault in [Fault::SearchStatus, Fault::SearchDatabase, Fault::SearchConnection, Fault::SearchLost] {
-        let (simulator, engine) = corpus(5).await;
-        *simulator.faults() = Faults { per_thousand: 1000, kinds: vec![fault], ..Faults::default() };
-        let job = start_incremental(&engine, &of_all(None), at(NOW)).await;
-        let worker = shared::ingest::Worker::new(engine.clone(), None).expect("a worker");
-        worker.run(true).await.expect("nothing left to do now");
-        let waiting = jobs::get(&engine.db, job).await.expect("read").expect("there");
-        assert_eq!((waiting.state, &waiting.error), (JobState::Running, &None), "{fault:?}: it waits");
-        *simulator.faults() = Faults::default();
-        sqlx::query("update ingestion_work_units set not_before = now()").execute(&engine.db).await.expect("woken");
-        let fresh = tests::sync::engine(engine.db.clone(), client(settings(&simulator)), Settings::default());
-        let ended = finish(&Engine { archive: engine.archive.clone(), ..fresh }, job).await;
-        assert_eq!((ended.state, number(&ended, "archived")), (JobState::Succeeded, 5), "{fault:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn while_efetch_returns_sets_of_nothing_no_record_becomes_missing() {
-    for asked in [1, 12] {
-        let (simulator, engine) = corpus(12).await;
-        let params = SyncParams::of_pmids((1000..1000 + asked).map(pmid).collect(), None).expect("fine");
-        sync(&engine, &params).await;
-        *simulator.faults() = Faults { per_thousand: 1000, kinds: vec![Fault::NoRecords], ..Faults::default() };
-        let submitted = submit_sync(&engine.db, &params, LIMITS, |submission| submission).await.expect("submitted");
-        let job = submitted.job().job_id();
-        let worker = shared::ingest::Worker::new(engine.clone(), None).expect("a worker");
-        worker.run(true).await.expect("nothing left to do now");
-        let waiting = jobs::get(&engine.db, job).await.expect("read").expect("there");
-        assert_eq!(waiting.state, JobState::Running, "of {asked}: it waits");
-        let pointer = records::one(&engine.db, pmid(1000)).await.expect("read").expect("there");
-        assert!(pointer.missing_since.is_none(), "of {asked}");
-        *simulator.faults() = Faults::default();
-        sqlx::query("update ingestion_work_units set not_before = now()").execute(&engine.db).await.expect("woken");
-        let fresh = tests::sync::engine(engine.db.clone(), client(settings(&simulator)), Settings::default());
-        let ended = finish(&Engine { archive: engine.archive.clone(), ..fresh }, job).await;
-        assert_eq!((number(&ended, "missing"), number(&ended, "skipped")), (0, i64::from(asked)));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_is_missing_after_two_answers_that_prove_it_and_not_before() {
-    // In an archive that knows of no record, too.
-    let (simulator, engine) = corpus(3).await;
-    let params = SyncParams::of_pmids(vec![pmid(77)], None).expect("fine");
-    // A set of nothing is followed by two looks beside controls.
-    let job = sync(&engine, &params).await;
-    assert_eq!((job.state, number(&job, "missing")), (JobState::Succeeded, 1));
-    let fetches = |simulator: &Simulator| simulator.arrivals().iter().filter(|a| a.endpoint == "efetch").count();
-    assert_eq!(fetches(&simulator), 3);
-    // Beside a record that came, the first look counts.
-    sync(&engine, &SyncParams::of_pmids(vec![pmid(77), pmid(1000)], None).expect("fine")).await;
-    assert_eq!(fetches(&simulator), 5);
-    // A first look that leaves out a record is not the last one.
-    simulator.faults().lie = Some((0, Fault::NoRecords));
-    let found = sync(&engine, &SyncParams::of_pmids(vec![pmid(1001)], None).expect("fine")).await;
-    assert_eq!((number(&found, "missing"), number(&found, "archived")), (0, 1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_enters_long_after_its_publication_is_found_by_its_creation_date() {
     for lists_creation in [true, false] {
         let generated = Corpus::generated(day("2026-03-10"), 1000, 20, 1, Spread::Even(30));
@@ -648,42 +472,6 @@ async fn a_record_that_enters_long_after_its_publication_is_found_by_its_creatio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_day_that_never_adds_up_holds_its_watermark_and_nothing_else() {
-    let (simulator, engine) = corpus(60).await;
-    incremental(&engine, &of_all(None), at(NOW)).await;
-    {
-        let mut corpus = simulator.corpus();
-        corpus.today = day("2026-03-12");
-        (2000..2010).for_each(|number| _ = corpus.add(number, "new"));
-        corpus.entry(2003).expect("there").listed = Listed::Never;
-        corpus.today = day("2026-03-13");
-        (2010..2020).for_each(|number| _ = corpus.add(number, "new"));
-        corpus.entry(2015).expect("there").listed = Listed::Twice;
-    }
-    let now = at(NOW) + Days::new(4);
-    let job = incremental(&engine, &of_all(None), now).await;
-    assert_eq!((job.state, number(&job, "archived")), (JobState::Succeeded, 19), "the other days go on");
-    let result = job.result.expect("a result");
-    assert_eq!(result["complete"], false);
-    let gap = &result["gaps"][0];
-    assert_eq!((&gap["date"], &gap["from"], &gap["to"]), (&"entry".into(), &"2026-03-12".into(), &"2026-03-12".into()));
-    assert_eq!((&gap["counted"], &gap["listed"]), (&10.into(), &9.into()), "{result}");
-    let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
-    assert_eq!(known.watermarks.entry, Some(at("2026-03-12T05:00:00Z")));
-    assert!(!known.gaps.is_empty());
-    let logs: Vec<String> = sqlx::query_scalar("select message from ingestion_job_logs where level = 'warn'")
-        .fetch_all(&engine.db)
-        .await
-        .expect("read");
-    assert!(logs.iter().any(|message| message.contains("fewer records than it counts")), "{logs:?}");
-    simulator.corpus().entry(2003).expect("there").listed = Listed::Once;
-    let next = incremental(&engine, &of_all(None), now).await;
-    assert_eq!(number(&next, "archived"), 1, "it is listed again");
-    let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
-    assert_eq!((known.watermarks, known.gaps.len()), (syncs::Watermarks::at(now), 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn quiet_years_cost_few_searches() {
     let generated = Corpus::generated(day("2026-03-10"), 1000, 40, 1, Spread::Even(3600));
     let simulator = simulator(generated, Options::default()).await;
@@ -698,21 +486,4 @@ async fn quiet_years_cost_few_searches() {
     assert!(searches <= 10, "{searches} searches for ten years");
     let marks = syncs::one(&engine.db, "all").await.expect("read").expect("bound").watermarks;
     assert_eq!(marks, syncs::Watermarks::at(at(NOW)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn failures_at_random_change_no_outcome() {
-    for seed in 0..6 {
-        let (simulator, engine) = corpus(40).await;
-        let kinds = Fault::ALL.into_iter().filter(|fault| *fault != Fault::Throttled).collect();
-        *simulator.faults() = Faults { kinds, ..Faults::seeded(seed, 250) };
-        let patient = EutilsSettings { attempts: 60, page: 9, ..settings(&simulator) };
-        let engine = tests::sync::engine(engine.db, client(patient), Settings::default());
-        let job = incremental(&engine, &of_all(None), at(NOW)).await;
-        assert_eq!(job.state, JobState::Succeeded, "seed {seed}: {:?}", job.error);
-        // A set may come short twice in a row: then the record is on the list, and later there.
-        *simulator.faults() = Faults::default();
-        incremental(&engine, &of_all(None), at(NOW)).await;
-        assert_eq!(sizes(&engine).await, (40, 40, 40, 40), "seed {seed}");
-    }
 }

@@ -3,31 +3,20 @@
 use std::sync::Arc;
 
 use chrono::Days;
-use shared::ingest::{self, Claim, Engine, Lease, Settings, Worker, finalise};
+use shared::ingest::{self, Claim, Lease, Settings, Worker, finalise};
 use shared::jobs::{self, JobState};
 use shared::pipelines::pubmed_sync::{IncrementalParams, SyncParams};
 use shared::syncs;
 use shared::words::{ErrorCode, WorkerId};
-use simulator::{Corpus, Fault, Faults, Options, Simulator, Spread};
+use simulator::{Corpus, Fault, Faults, Options, Spread};
 use sqlx::PgPool;
 use tests::sync::{
-    at, client, day, engine, finish, incremental, number, pmid, settings, simulator, start_incremental, sync,
+    NOW, at, client, corpus, day, engine, finish, incremental, number, of_all, pmid, settings, simulator,
+    start_incremental, sync,
 };
 
-const NOW: &str = "2026-03-10T17:00:00Z";
 const DAMAGED: &str =
     "<PubmedArticle><MedlineCitation><PMID Version=\"1\">1004</PMID><x></MedlineCitation></PubmedArticle>";
-
-async fn corpus(count: u32) -> (Simulator, Engine) {
-    let corpus = Corpus::generated(day("2026-03-10"), 1000, count, 1, Spread::Even(30));
-    let simulator = simulator(corpus, Options::default()).await;
-    let engine = engine(tests::engine::pool(6).await, client(settings(&simulator)), Settings::default());
-    (simulator, engine)
-}
-
-fn of_all(limit: Option<i64>) -> IncrementalParams {
-    IncrementalParams::new("all", Some("all"), Some(2), limit).expect("fine")
-}
 
 async fn quarantined(db: &PgPool) -> Vec<Option<String>> {
     ingest::quarantined(db, None, 100).await.expect("listed").into_iter().map(|entry| entry.pmid).collect()

@@ -171,7 +171,7 @@ impl History {
         let params = IncrementalParams { limit, ..self.params.clone() };
         let job = start_incremental(&self.engine, &params, self.now).await;
         if self.random.percent(20) {
-            // Somebody else starts the same: it is one run.
+            // Another caller starts the same: it is one run.
             let other = start_incremental(&self.engine, &self.params, self.now).await;
             assert_eq!(other, job, "seed {}", self.seed);
         }
@@ -328,7 +328,7 @@ impl History {
 
 impl History {
     /// Each event has its version. A version without an event is what a killed worker stored before its
-    /// rows were committed, and what upstream had replaced before anybody came to adopt it: it is a
+    /// rows were committed, and what upstream had replaced before any attempt adopted it: it is a
     /// payload of its own.
     async fn check_versions(&self, number: u32, events: &[records::Event]) {
         let seed = self.seed;

@@ -1,11 +1,9 @@
 //! Which payload is newer, and versions of records: what the archive holds after files and fetches in any order.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use samples::files::{HEAD, TAIL};
 use serde_json::Value;
 use shared::archive::Source;
 use shared::ingest::{Engine, Settings};
@@ -16,34 +14,7 @@ use shared::verify::{self, Run};
 use shared::words::{FileRank, Pmid, RecordOrder, Sha256};
 use tests::program::Archive;
 use tests::random::Random;
-
-fn record(pmid: u32, version: i32, revised: &str, title: &str) -> String {
-    let date = revised.split('-').collect::<Vec<_>>();
-    let date = match date[..] {
-        [y, m, d] => format!("<DateRevised><Year>{y}</Year><Month>{m}</Month><Day>{d}</Day></DateRevised>"),
-        _ => String::new(),
-    };
-    format!(
-        "<PubmedArticle><MedlineCitation><PMID Version=\"{version}\">{pmid}</PMID>{date}<Article>\
-         <ArticleTitle>{title}</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
-    )
-}
-
-fn file(dir: &Path, name: &str, records: &[String], deletions: &[&str]) -> PathBuf {
-    let deletions = match deletions {
-        [] => String::new(),
-        some => format!("<DeleteCitation>{}</DeleteCitation>", some.concat()),
-    };
-    let path = dir.join(name);
-    std::fs::write(&path, format!("{HEAD}{}{deletions}{TAIL}", records.join("\n"))).expect("written");
-    path
-}
-
-fn title(archive: &Archive, pmid: &str) -> Option<String> {
-    let run = archive.run(&["--output", "json", "get", pmid]);
-    let got = run.json();
-    (got["found"] != false).then(|| got["title"].as_str().or(got["record"]["title"].as_str()).map(str::to_owned))?
-}
+use tests::record_files::{file, record, title};
 
 #[tokio::test]
 async fn a_later_file_without_a_time_replaces_and_deletes_what_an_earlier_one_brought() {
@@ -493,64 +464,6 @@ async fn a_file_that_was_issued_again_stays_as_it_came_last_after_a_repair() {
     let repaired = archive.run(&["verify", "--repair"]).expect(0).out;
     assert!(repaired.contains("0 pointers, 0 versions, 0 history rows and 0 events"), "{repaired}");
     assert_eq!(title(&archive, "1").as_deref(), Some("issued again"));
-}
-
-fn object(archive: &Archive, pmid: u32) -> PathBuf {
-    let padded = format!("{pmid:011}");
-    let folder = format!("pmid={}/{}/{}", &padded[..3], &padded[3..6], &padded[6..9]);
-    archive.data_dir().join("archive/pubmed/raw").join(folder).join(format!("{pmid}.json.zst"))
-}
-
-#[tokio::test]
-async fn swapped_objects_are_damaged_and_never_read_as_each_other() {
-    let archive = Archive::new().await;
-    let dir = archive.dir.path();
-    let records = [record(104, 1, "2026-01-01", "four"), record(105, 1, "2026-01-01", "five")];
-    let source = file(dir, "pubmed26n0001.xml", &records, &[]);
-    archive.ingest(&source);
-    let (one, other, aside) = (object(&archive, 104), object(&archive, 105), dir.join("aside"));
-    for (from, to) in [(&one, &aside), (&other, &one), (&aside, &other)] {
-        std::fs::rename(from, to).expect("moved");
-    }
-    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
-    assert!(found["report"]["problems"].to_string().contains("under the key of PMID 104"), "{found}");
-    archive.run(&["get", "104"]).expect(1);
-    archive.run(&["verify", "--repair"]).expect(1);
-    assert_eq!(archive.ingest(&source)["archived"], 2);
-    assert_eq!(title(&archive, "104").as_deref(), Some("four"));
-    assert_eq!(title(&archive, "105").as_deref(), Some("five"));
-    archive.run(&["verify"]).expect(0);
-}
-
-#[tokio::test]
-async fn a_record_whose_newest_object_is_gone_falls_back_to_an_older_one() {
-    let archive = Archive::new().await;
-    let dir = archive.dir.path();
-    archive.ingest(&file(dir, "pubmed26n0001.xml", &[record(101, 1, "2026-01-01", "older")], &[]));
-    archive.ingest(&file(dir, "pubmed26n0002.xml", &[record(101, 1, "2026-01-02", "newer")], &[]));
-    std::fs::remove_file(object(&archive, 101)).expect("removed");
-    let db = archive.database().await;
-    sqlx::query("truncate pubmed_archive, pubmed_archive_history, archive_events").execute(&db).await.expect("emptied");
-    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
-    assert!(found["report"]["problems"].to_string().contains("orphan_object"), "{found}");
-    archive.run(&["verify", "--repair"]).expect(0);
-    assert_eq!(title(&archive, "101").as_deref(), Some("older"));
-}
-
-#[tokio::test]
-async fn an_object_that_cannot_be_read_is_named_and_everything_else_is_checked() {
-    let archive = Archive::new().await;
-    let records = [record(1, 1, "2026-01-01", "one"), record(2, 1, "2026-01-01", "two")];
-    archive.ingest(&file(archive.dir.path(), "pubmed26n0001.xml", &records, &[]));
-    // A directory in its place cannot be read as a file, not even by root.
-    std::fs::remove_file(object(&archive, 1)).expect("removed");
-    std::fs::create_dir(object(&archive, 1)).expect("made");
-    for arguments in [&["--output", "json", "verify"][..], &["--output", "json", "verify", "--repair"]] {
-        let found = archive.run(arguments).expect(1).json();
-        let problems = found["report"]["problems"].as_array().expect("a list");
-        assert!(problems.iter().any(|one| one["kind"] == "unreadable_object"), "{found}");
-        assert!(problems.iter().all(|one| one["pmid"] == "1"), "{found}");
-    }
 }
 
 #[tokio::test]

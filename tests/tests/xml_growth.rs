@@ -1,4 +1,4 @@
-//! Work on XML that nobody should send grows in proportion to its size, whatever its shape. Steps are counted, not seconds:
+//! Work on hostile XML grows in proportion to its size, whatever its shape. Steps are counted, not seconds:
 //! `shared::pubmed::work`. `BIO_MCP_XML_SHAPES` says how many shapes chance makes; `make campaign` makes thousands, and
 //! says how long the slowest took.
 

@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{out, progress};
 
-/// Says that a job was submitted for somebody else to do.
+/// Says that a job was submitted for another process to do.
 pub fn detached(job: &Job, json: bool) -> Result<Exit, Failure> {
     if json {
         out::json(&json!({ "job_id": job.id, "state": job.state }))?;
@@ -41,7 +41,7 @@ pub fn announce(submitted: &Submitted, json: bool) {
 pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, Failure> {
     let _keeper = session.keep_database_alive();
     let id = job.job_id();
-    // Who waits for this job has chosen it: jobs that nobody works on must not keep it from starting.
+    // Who waits for this job has chosen it: jobs that no worker has must not keep it from starting.
     let mut engine = session.engine.clone();
     engine.settings.tool_limits.clear();
     // Before the first worker takes back what the last command left: that one may have been killed, and killed again.

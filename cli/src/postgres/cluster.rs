@@ -160,7 +160,7 @@ impl Cluster {
     }
 
     /// Whether a crash left something in the way of a start: a lock file whose process is gone, not
-    /// yet reaped, or somebody else's by now (it is removed), or shared memory still in use.
+    /// yet reaped, or whose id is that of another by now (it is removed), or shared memory still in use.
     fn is_left_over(&self) -> bool {
         let locks = [self.data().join("postmaster.pid"), self.socket_dir.join(format!("{SOCKET}.lock"))];
         let mut removed = false;
@@ -255,7 +255,7 @@ fn socket_dir(place: &Path, owner: u32) -> Result<PathBuf, Failure> {
     }
     let name = Sha256::of(place.as_os_str().as_encoded_bytes()).to_hex();
     let far = PathBuf::from(format!("/tmp/bio-mcp-{owner}-{}", &name[..16]));
-    // Somebody else may have put something there first.
+    // Another user may have put something there first.
     if let Ok(metadata) = fs::symlink_metadata(&far)
         && (!metadata.is_dir() || metadata.mode() & 0o077 != 0 || metadata.uid() != owner)
     {

@@ -132,7 +132,7 @@ fn token(dir: &Path) -> std::io::Result<String> {
     if !file.exists() {
         let new = dir.join("place.new");
         std::fs::write(&new, shared::words::UnitId::new().0.simple().to_string())?;
-        // Whoever is first has named it.
+        // The first process has named it.
         let _ = std::fs::hard_link(&new, &file);
         std::fs::remove_file(new)?;
     }

@@ -2,7 +2,7 @@
 //! all commands on that directory, stopped by the last one.
 //!
 //! Two locks, both dropped by the kernel when a process is killed: `start.lock` is held while the
-//! server is started or stopped, `use.lock` is shared by everybody who uses it. Whether it runs is
+//! server is started or stopped, `use.lock` is shared by every process that uses it. Whether it runs is
 //! decided by connecting to its socket; pid files lie after `kill -9`. It listens on no network
 //! port, and its socket lies in a directory of mode 0700.
 
@@ -70,7 +70,7 @@ impl Postgres {
         Keeper::start(self.cluster.clone())
     }
 
-    /// Leaves it running when everybody has gone, until [`stop`].
+    /// Leaves it running when no process uses it any more, until [`stop`].
     pub fn keep(&self) -> Result<(), Failure> {
         fs::write(keep_mark(self.cluster.dir()), "")?;
         Ok(())

@@ -13,7 +13,7 @@ use crate::oidc::Oidc;
 use crate::resource;
 use crate::tokens::Tokens;
 
-/// Routes that answer anybody; what is not here needs credentials.
+/// Routes that answer without credentials; what is not here needs them.
 pub const OPEN: [&str; 5] = ["/healthz", "/livez", "/readyz", resource::PATHS[0], resource::PATHS[1]];
 
 /// The longest token that is looked at.

@@ -1,4 +1,4 @@
-//! Fast answers while the database is away: after a few failures in a row nobody waits for it, and one request a
+//! Fast answers while the database is away: after a few failures in a row no request waits for it, and one request a
 //! second looks whether it is back.
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Gate {
         Self { access: Some(access), ..Self::new(db) }
     }
 
-    /// For how long nobody is let through from now on.
+    /// For how long no request is let through from now on.
     pub fn closed_for(&self) -> Option<Duration> {
         self.breaker.open_for(Instant::now())
     }

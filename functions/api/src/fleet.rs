@@ -37,7 +37,7 @@ impl Fleet {
         Self { table, limits: settings.fast_limits.clone(), wait_slots: settings.wait_slots }
     }
 
-    /// A slot for a call of a tool that asks NCBI each time. A table that is away keeps nobody from reading: NCBI is
+    /// A slot for a call of a tool that asks NCBI each time. A table that is away keeps no call from reading: NCBI is
     /// then protected by its pace, without which no request starts.
     pub async fn take(&self, tool: &Tool) -> Result<Option<Slot>, Failure> {
         let (Some(table), Some(limit)) = (&self.table, self.limits.get(tool.name)) else { return Ok(None) };

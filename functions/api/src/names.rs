@@ -16,7 +16,7 @@ use crate::error::Failure;
 /// Names that are allowed.
 #[derive(Clone, Debug)]
 pub struct Names {
-    /// Nobody needs credentials: then only names of loopback are this server's own.
+    /// No credentials are needed: then only names of loopback are this server's own.
     is_open: bool,
     hosts: Vec<String>,
     origins: Vec<String>,

@@ -117,7 +117,7 @@ impl Query {
         self.faults.push(FieldError { pointer, reason: reason.to_owned() });
     }
 
-    /// Whether there was no fault, and nothing is left that nobody knows.
+    /// Whether there was no fault, and nothing is left that was not read.
     pub fn end(mut self) -> Result<(), Failure> {
         for name in std::mem::take(&mut self.given).into_keys() {
             self.fault(&name, "is not a parameter of this route");

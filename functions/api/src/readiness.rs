@@ -15,7 +15,7 @@ const FRESH: Duration = Duration::from_secs(5);
 pub struct Cached(Mutex<Option<(Instant, Readiness)>>);
 
 impl Cached {
-    /// The readiness now. While somebody looks, all others wait for what is seen.
+    /// The readiness now. While one request looks, all others wait for what is seen.
     pub async fn get(&self, api: &Api) -> Readiness {
         let mut last = self.0.lock().await;
         if let Some((at, readiness)) = &*last

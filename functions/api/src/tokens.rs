@@ -89,7 +89,7 @@ impl Tokens {
 }
 
 impl Shared {
-    /// Whether somebody is to read the secret again; the others go on with what is known meanwhile.
+    /// Whether this request is to read the secret again; the others go on with what is known meanwhile.
     fn is_due(&self) -> bool {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = self.read.is_some() && Instant::now() >= *next;

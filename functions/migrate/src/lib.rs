@@ -50,7 +50,7 @@ pub struct Migrated {
     pub to: i64,
 }
 
-/// It was not done, or nobody could be told.
+/// It was not done, or CloudFormation could not be told.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// It could not begin.
@@ -65,7 +65,7 @@ pub enum MigrateError {
 }
 
 /// Migrates, and tells CloudFormation where it asked: whatever happens, also when `deployment` cannot be made, because
-/// else it would wait for long. What it was told is no failure of this function: nobody is to try again.
+/// else it would wait for long. What it was told is no failure of this function: it is not to be invoked again.
 pub async fn handle(
     request: Request,
     deployment: impl Future<Output = Result<Deployment, StartError>>,

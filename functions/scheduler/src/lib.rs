@@ -21,7 +21,7 @@ use shared::words::invocation::kind_of;
 use shared::words::metrics::Gauge;
 use shared::words::telemetry;
 
-/// Somebody who does the same may be taken as dead after this time.
+/// An invocation that does the same may be taken as dead after this time.
 const LONGEST: Duration = Duration::from_secs(55);
 
 /// What the clock asks for.
@@ -74,7 +74,7 @@ impl Tick {
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Done {
-    /// Somebody else did it at the same moment.
+    /// Another invocation did it at the same moment.
     pub left_to_another: bool,
     /// Jobs that are new.
     pub jobs: usize,

@@ -26,7 +26,7 @@ pub fn messages(event: &Value) -> Result<Vec<(String, SqsMessage)>, Foreign> {
     for record in records {
         let is_message = match record.get("eventSource") {
             Some(source) => source == "aws:sqs",
-            // As somebody writes one by hand.
+            // As one is written by hand.
             None => record.get("body").is_some() && record.get("messageId").is_some(),
         };
         if !is_message {

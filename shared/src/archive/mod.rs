@@ -156,7 +156,7 @@ impl Archive {
             Ok(stored) => Ok(self.store.uri(&uri_key, &stored.version)),
             Err(StoreError::Precondition) => {
                 let there = self.store.head(&uri_key).await.map_err(|error| match error {
-                    // Somebody else's put of the same is still under way.
+                    // Another put of the same is still under way.
                     StoreError::NotFound(path) => StoreError::Unavailable {
                         action: "waiting for another put of",
                         path,

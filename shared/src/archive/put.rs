@@ -60,7 +60,7 @@ impl From<Stored> for PutOutcome {
 
 impl Archive {
     /// Stores a batch of records (distinct PMIDs), answering in the same order. Every `Ok` is on
-    /// stable storage. No extra request is made when nobody else wrote.
+    /// stable storage. No extra request is made when no other process wrote.
     pub async fn put_records(&self, drafts: &[Draft]) -> Vec<Result<PutOutcome, ReadError>> {
         let puts: Vec<Put<'_>> = drafts.iter().map(put_of).collect();
         let answers = self.store.put_batch(&puts).await;

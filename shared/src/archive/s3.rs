@@ -133,7 +133,7 @@ impl S3Store {
                 stored => return stored,
             }
         }
-        // Whoever is under way there will have won: look at what is there.
+        // The put that is under way there will have won: look at what is there.
         Err(StoreError::Precondition)
     }
 

@@ -133,7 +133,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without anybody doing anything.
+    /// Whether the same call may succeed later without any change.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
@@ -170,7 +170,7 @@ pub trait Store: Send + Sync {
     /// Up to `limit` keys that start with `prefix`, in ascending order, after `after`.
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError>;
 
-    /// Deletes one version for ever; done again, it changes nothing. Nobody but an operator's purge may
+    /// Deletes one version for ever; done again, it changes nothing. Only an operator's purge may
     /// ask for this, and never for the newest version.
     async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError>;
 

@@ -110,7 +110,7 @@ impl Kept {
             if since.elapsed() < FRESH || matches!(timeout(LOOK, connection.ping()).await, Ok(Ok(()))) {
                 return Ok((connection, taken));
             }
-            // It is of no more use to anybody.
+            // It is of no more use.
             connection.close_on_drop();
         }
         Ok((self.pool.acquire().await?, Instant::now()))

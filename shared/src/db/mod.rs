@@ -160,7 +160,7 @@ fn pool(max_connections: u32) -> PgPoolOptions {
 /// Begins a transaction, which is rolled back unless it is committed; the only way to begin one here.
 ///
 /// It begins in a task of its own: a caller that goes away between the server's `BEGIN` and sqlx's taking note of
-/// it would leave the pool a connection in a transaction that nobody knows of.
+/// it would leave the pool a connection in a transaction that nothing would end.
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, DbError> {
     let pool = pool.clone();
     #[expect(clippy::disallowed_methods, reason = "this is the place")]

@@ -3,7 +3,7 @@
 //! A connection may fall silent without an end: a NAT forgets it, a host vanishes. sqlx has no time limit on its sockets
 //! and no hook for one, but it connects to a Unix socket where one is named. So each pool is given the name of a socket of
 //! this process, and each connection to it is forwarded to the server. One that moves no byte for the limit of its socket
-//! is closed at both ends, and whoever waits for it gets an I/O error: statements, `BEGIN`, `COMMIT`, pings and
+//! is closed at both ends, and what waits for it gets an I/O error: statements, `BEGIN`, `COMMIT`, pings and
 //! connections that listen alike. TLS passes unread, so it is still checked from end to end.
 
 use std::fs::DirBuilder;

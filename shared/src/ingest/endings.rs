@@ -113,7 +113,7 @@ impl Lease {
     }
 
     /// Gives a unit back without blame: the worker stops, or the unit's time is up. A cancelled
-    /// job's unit ends instead, because nobody would claim it again.
+    /// job's unit ends instead, because no worker would claim it again.
     pub async fn hand_back(&self, engine: &Engine) -> Result<Settled, UnitError> {
         self.give_back(engine, Duration::ZERO, None).await
     }

@@ -1,7 +1,7 @@
 //! Who lives on this machine: each worker holds a lock on a file of its own.
 //!
 //! A killed process drops its locks, so a dead worker is noticed at once, without waiting for its
-//! lease to run out, and a reused process id fools nobody.
+//! lease to run out, and a reused process id misleads no check.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,7 +20,7 @@ impl Presence {
     /// Holds the lock of a worker in `dir` until dropped.
     pub fn hold(dir: &Path, worker: &WorkerId) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        // Locked before it has its name, so nobody ever finds it unlocked while its worker lives.
+        // Locked before it has its name, so it is never found unlocked while its worker lives.
         let hidden = dir.join(format!(".{}", worker.as_str()));
         let file = File::create(&hidden)?;
         file.lock()?;
@@ -51,7 +51,7 @@ impl Presence {
 
     /// Forgets a dead worker, once its units are taken back.
     pub fn forget(dir: &Path, worker: &str) {
-        // Somebody else may have done so already.
+        // Another process may have done so already.
         let _ = fs::remove_file(dir.join(worker));
     }
 }

@@ -16,7 +16,7 @@ pub struct Settings {
     pub stale: Duration,
     /// How often stranded work is looked for.
     pub sweep: Duration,
-    /// Nobody is woken twice for a unit within this time.
+    /// No worker is woken for the same unit again within this time.
     pub wake_again: Duration,
     /// A unit without progress for so long is given up; one with progress hands back.
     pub unit_timeout: Duration,

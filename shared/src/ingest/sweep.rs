@@ -17,7 +17,7 @@ pub struct Swept {
     pub reclaimed: i32,
     /// Jobs given up at their deadline.
     pub overdue: u64,
-    /// Jobs finalised that nobody had.
+    /// Jobs finalised here because no worker had done it.
     pub finalised: u64,
     /// Rows of jobs that went.
     pub expired: u64,

@@ -55,7 +55,7 @@ impl Engine {
         }
     }
 
-    /// Wakes somebody for these units though that was done before: whoever it was hands them on.
+    /// Wakes a worker for these units though that was done before: the one that was woken hands them on.
     pub async fn wake_again(&self, units: &[UnitId]) -> Result<(), DbError> {
         self.unmark(&units.iter().map(|unit| unit.0).collect::<Vec<_>>()).await?;
         self.wake_workers().await.map(|_| ())

@@ -237,7 +237,7 @@ impl Worker {
             .bind(unit.0)
             .fetch_optional(&self.engine.db)
             .await?;
-        // Its unit has ended, or is being worked on: whoever does wakes others.
+        // Its unit has ended, or is being worked on: the worker that has it wakes others.
         let Some(tool) = tool else { return Ok(Err(Idle::Settled)) };
         let tools = [tool];
         let mut claim =

@@ -45,7 +45,7 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     .await?;
     let stopped = cancelled_units.rows_affected() > 0;
     if state == JobState::Running && !running && !stopped {
-        // Everything had ended before; whoever ended it is about to say so.
+        // Everything had ended before; the worker that ended it is about to write that.
         tx.rollback().await?;
         return Ok(Some(Cancelled { state, cancelled: false, stopping: false }));
     }

@@ -14,10 +14,10 @@ use super::state::Job;
 use crate::db::{DbError, Listener};
 use crate::words::JobId;
 
-/// How long nobody looks at a job that nothing is heard of.
+/// How long a job that nothing is heard of is not looked at.
 const POLL: Duration = Duration::from_secs(2);
 
-/// How often somebody looks where nothing can be heard.
+/// How often a job is looked at where nothing can be heard.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// How long after a lost connection the next one is tried.
@@ -50,7 +50,7 @@ impl Changes {
     }
 
     /// The job as soon as its version is another one than `version`, or it has ended, or the time is up, or
-    /// nobody may wait any more; nothing if it is not there.
+    /// waiting is over for all; nothing if it is not there.
     pub async fn wait(&self, job: JobId, version: i64, longest: Duration) -> Result<Option<Standing>, DbError> {
         let until = Instant::now() + longest;
         let mut heard = self.heard.subscribe();
@@ -72,7 +72,7 @@ impl Changes {
         }
     }
 
-    /// Nobody waits any more: who does is answered now.
+    /// Waiting is over: calls that wait are answered now.
     pub fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         let _ = self.heard.send(None);

@@ -13,7 +13,7 @@ use crate::words::JobId;
 pub enum Level {
     /// What happens anyway.
     Info,
-    /// Goes on, but somebody may want to know.
+    /// Work goes on, but an operator may want to know.
     Warn,
     /// Something failed for good.
     Error,

@@ -129,7 +129,7 @@ impl From<sqlx::Error> for SubmitError {
 
 /// Submits a job with its planning unit. With an idempotency key, (principal, tool, key) is the
 /// identity while the row lives; without one, a queued or running job of the same parameters is
-/// answered instead of a second one; so is a queued or running sync of the same query. Whoever submits wakes workers
+/// answered instead of a second one; so is a queued or running sync of the same query. The caller wakes workers
 /// afterwards.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
     let hash = params_hash(&submission.params)?.to_hex();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::pubmed::eutils::{Pace, PaceError};
 
 /// A request that may be later than its turn by more than this takes another one: it could make one
-/// too many in somebody's second.
+/// too many within a second.
 const TOLERANCE: Duration = Duration::from_millis(50);
 
 /// After so many turns given up, one is taken however late: better one too many than none.

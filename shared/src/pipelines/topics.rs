@@ -96,7 +96,7 @@ pub async fn submit_due(engine: &Engine, limits: Limits, ttl_hours: i16) -> Resu
                 continue;
             }
         };
-        // While somebody's own run of it goes on, the slot waits.
+        // While a user's own run of it goes on, the slot waits.
         if submitted.job().principal == PRINCIPAL {
             syncs::mark_slot(db, &topic.query_key, topic.slot_at).await?;
         }

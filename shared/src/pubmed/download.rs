@@ -1,4 +1,4 @@
-//! Bulk files from NCBI's server, checked against their `.md5` file before anybody reads them.
+//! Bulk files from NCBI's server, checked against their `.md5` file before they are read.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -218,8 +218,8 @@ fn stays(from: &reqwest::Url, to: &reqwest::Url) -> bool {
     let is_same = to.scheme() == from.scheme() && to.port() == from.port();
     // From the usual port to the usual port.
     let is_safer = from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
-    let names_nobody = to.username().is_empty() && to.password().is_none();
-    (is_same || is_safer) && to.host_str() == from.host_str() && names_nobody
+    let has_no_user = to.username().is_empty() && to.password().is_none();
+    (is_same || is_safer) && to.host_str() == from.host_str() && has_no_user
 }
 
 /// Where a bulk file can be.

@@ -57,7 +57,7 @@ impl<R: Read> Filler<R> {
             let ended = filled < BUFFER_BYTES;
             if (filled > 0 && self.buffers.send(Ok(buffer)).is_err()) || ended {
                 if let Some(error) = failed {
-                    // Nobody listens when the reading end was dropped.
+                    // Sending fails when the reading end was dropped.
                     let _ = self.buffers.send(Err(error));
                 }
                 return;

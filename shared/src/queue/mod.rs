@@ -39,7 +39,7 @@ pub trait Queue: Send + Sync {
     /// Sends wake-ups after their units were committed; answers per entry, in the same order.
     async fn wake(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>>;
 
-    /// Shows a received message to nobody for so long.
+    /// Hides a received message for so long.
     async fn put_off(&self, receipt: &str, pause: Duration) -> Result<(), QueueError>;
 
     /// Whether it can be reached; sends nothing.

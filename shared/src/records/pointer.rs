@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{FromRow, PgConnection, PgExecutor, Row, postgres::PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{FromRow, PgConnection, PgExecutor, Postgres, Row};
 
+use super::Accepted;
 use crate::db::DbError;
 use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
@@ -141,4 +144,25 @@ pub async fn some_live(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Pmid>,
     let sql = "select pmid from pubmed_archive where deleted_at is null and missing_since is null limit $1";
     let pmids: Vec<String> = sqlx::query_scalar(sql).bind(limit).fetch_all(db).await?;
     Ok(pmids.iter().filter_map(|pmid| Pmid::parse(pmid).ok()).collect())
+}
+
+/// A statement that writes the row of one pointer, with its columns as $1 to $15: `put_pointer.sql` and
+/// `restore_pointer.sql` number them alike.
+pub(super) fn written_by(sql: &'static str, row: &Accepted) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query(sql)
+        .bind(row.pmid.to_string())
+        .bind(&row.s3_uri)
+        .bind(row.content_hash.map(Sha256::to_hex))
+        .bind(row.fetched_at)
+        .bind(&row.api_etag)
+        .bind(&row.object_etag)
+        .bind(row.order.version)
+        .bind(row.order.date_revised)
+        .bind(row.order.as_of)
+        .bind(row.order.file_number)
+        .bind(row.order.position)
+        .bind(&row.order.file_id)
+        .bind(row.seen.file_number)
+        .bind(row.seen.position)
+        .bind(row.order.deleted)
 }

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgPool};
 
 use super::versions::put_versions;
-use super::{Pointer, VersionState, Versions};
+use super::{Pointer, VersionState, Versions, pointer};
 use crate::db::{self, DbError};
 use crate::words::{Pmid, Sha256};
 
@@ -98,25 +98,9 @@ pub async fn restore(db: &mut PgConnection, existing: Option<&Pointer>, found: &
             && !pointer.is_behind(&newest.order)
     });
     if !is_right {
-        restored.pointers += sqlx::query(include_str!("restore_pointer.sql"))
-            .bind(&pmid)
-            .bind(&newest.s3_uri)
-            .bind(newest.content_hash.map(Sha256::to_hex))
-            .bind(newest.fetched_at)
-            .bind(&newest.api_etag)
-            .bind(&found.object_etag)
-            .bind(newest.order.version)
-            .bind(newest.order.date_revised)
-            .bind(newest.order.as_of)
-            .bind(newest.order.file_number)
-            .bind(newest.order.position)
-            .bind(&newest.order.file_id)
-            .bind(newest.seen.file_number)
-            .bind(newest.seen.position)
-            .bind(newest.order.deleted)
-            .execute(&mut *db)
-            .await?
-            .rows_affected();
+        let row = newest.to_pointer(found.pmid, &found.object_etag);
+        restored.pointers +=
+            pointer::written_by(include_str!("restore_pointer.sql"), &row).execute(&mut *db).await?.rows_affected();
     }
     if found.versions.is_needed() {
         restored.versions += put_versions(db, found.pmid, &found.versions).await?;

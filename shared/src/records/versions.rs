@@ -30,6 +30,24 @@ pub struct VersionState {
     pub seen: FileRank,
 }
 
+impl VersionState {
+    /// A pointer to it, whose row is expected to be new.
+    pub fn to_pointer(&self, pmid: Pmid, object_etag: &str) -> Accepted {
+        Accepted {
+            pmid,
+            s3_uri: self.s3_uri.clone(),
+            object_etag: object_etag.to_owned(),
+            content_hash: self.content_hash,
+            retracted: self.retracted,
+            fetched_at: self.fetched_at,
+            api_etag: self.api_etag.clone(),
+            order: self.order.clone(),
+            seen: self.seen,
+            expected: None,
+        }
+    }
+}
+
 impl From<&Pointer> for VersionState {
     fn from(pointer: &Pointer) -> Self {
         Self {
@@ -229,22 +247,7 @@ pub async fn accept_versions(db: &mut PgConnection, changes: &[VersionChange]) -
 
 async fn write_change(db: &mut PgConnection, change: &VersionChange) -> Result<bool, DbError> {
     if let Some(pointer) = &change.pointer {
-        let written = sqlx::query(include_str!("put_pointer.sql"))
-            .bind(pointer.pmid.to_string())
-            .bind(&pointer.s3_uri)
-            .bind(pointer.content_hash.map(Sha256::to_hex))
-            .bind(pointer.fetched_at)
-            .bind(&pointer.api_etag)
-            .bind(&pointer.object_etag)
-            .bind(pointer.order.version)
-            .bind(pointer.order.date_revised)
-            .bind(pointer.order.as_of)
-            .bind(pointer.order.file_number)
-            .bind(pointer.order.position)
-            .bind(&pointer.order.file_id)
-            .bind(pointer.seen.file_number)
-            .bind(pointer.seen.position)
-            .bind(pointer.order.deleted)
+        let written = pointer::written_by(include_str!("put_pointer.sql"), pointer)
             .bind(change.expected.is_none())
             .execute(&mut *db)
             .await?;

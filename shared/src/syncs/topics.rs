@@ -69,7 +69,7 @@ pub struct DueTopic {
     pub query: String,
     /// Priority of its jobs.
     pub priority: i16,
-    /// The slot: the same for everybody who looks within it, so that it makes one job.
+    /// The slot: the same for every process that looks within it, so that it makes one job.
     pub slot_at: DateTime<Utc>,
     /// When the last run of this slot failed: this is another try.
     pub failed_at: Option<DateTime<Utc>>,

@@ -23,7 +23,7 @@ pub struct FieldError {
     pub reason: String,
 }
 
-/// A tool failed. Its text holds no secret, no SQL and nothing that a server of somebody else sent.
+/// A tool failed. Its text holds no secret, no SQL and nothing that a foreign server sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ToolError {

@@ -131,7 +131,7 @@ fn without_paths(text: &str) -> String {
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A job as it is shown: with the first items of long lists, and an error in words for anyone.
+/// A job as it is shown: with the first items of long lists, and an error in plain words.
 pub fn view(standing: Standing) -> JobView {
     let Standing { job, position_in_queue, estimated_duration_secs } = standing;
     let ended = job.started_at.zip(job.completed_at);

@@ -55,7 +55,7 @@ pub struct Hints {
     pub destructive: bool,
     /// The same call again changes nothing more.
     pub idempotent: bool,
-    /// It asks servers of somebody else.
+    /// It asks foreign servers.
     pub open_world: bool,
 }
 
@@ -109,7 +109,7 @@ pub trait Described {
     const HINTS: Hints;
     /// Whether it is of no use while the database is away.
     const NEEDS_DATABASE: bool = true;
-    /// Whether every call asks a server of somebody else that gives little.
+    /// Whether every call asks a foreign server that gives little.
     const IS_SCARCE: bool = false;
     /// Other names of its parameters: the other name, then the parameter's own.
     const ALIASES: Aliases = &[];
@@ -163,7 +163,7 @@ pub struct Tool {
     pub hints: Hints,
     /// Whether it is of no use while the database is away.
     pub needs_database: bool,
-    /// Whether every call asks a server of somebody else that gives little.
+    /// Whether every call asks a foreign server that gives little.
     pub is_scarce: bool,
     /// JSON Schema of its parameters.
     pub input_schema: Value,

@@ -35,7 +35,7 @@ struct State {
     /// Times it opened without a success between.
     opened: u32,
     open_until: Option<Instant>,
-    /// Somebody is trying whether the server is back.
+    /// A call is trying whether the server is back.
     probing: bool,
 }
 

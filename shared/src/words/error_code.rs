@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum ErrorCode {
     /// The request, an argument or an input file is not acceptable; trying again changes nothing.
     ValidationError,
-    /// Nobody says who asks, or with credentials that are not valid.
+    /// There are no credentials, or none that are valid.
     Unauthenticated,
     /// Who asks may not.
     Forbidden,

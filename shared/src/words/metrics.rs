@@ -52,7 +52,7 @@ pub fn request(tool: &str, succeeded: bool, took: std::time::Duration) {
     add("latency_ms_count", vec![("tool", tool.to_owned())], 1);
 }
 
-/// Counts a request to a server of somebody else.
+/// Counts a request to a foreign server.
 pub fn upstream(api: &'static str, status: &'static str) {
     add("upstream_requests_total", vec![("api", api.to_owned()), ("status", status.to_owned())], 1);
 }

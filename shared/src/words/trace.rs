@@ -20,7 +20,7 @@ pub fn new_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// What is sent on: whoever reads it continues the trace; the parent is [`first_span`]. Nothing for what is no trace.
+/// What is sent on: its reader continues the trace; the parent is [`first_span`]. Nothing for what is no trace.
 pub fn traceparent(trace_id: &str) -> Option<String> {
     is_trace(trace_id).then(|| format!("00-{trace_id}-{}-01", first_span(trace_id)))
 }

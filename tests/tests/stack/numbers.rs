@@ -106,7 +106,7 @@ pub fn of_template(template: &Value) -> Value {
         },
         "schedules": { "topics": tick("TopicsTick"), "sweep": tick("SweepTick") },
         "alarms": alarms(of_type(template, "AWS::CloudWatch::Alarm").into_iter().map(|(name, alarm)| {
-            assert_eq!(alarm["AlarmActions"], json!([{ "Ref": "Alarms" }]), "{name} is heard by nobody");
+            assert_eq!(alarm["AlarmActions"], json!([{ "Ref": "Alarms" }]), "{name} notifies no topic");
             let dimensions = alarm.get("Dimensions").and_then(Value::as_array).cloned().unwrap_or_default();
             let dimensions: Map<String, Value> = dimensions.iter().map(|one| {
                 let value = match &one["Value"] {

@@ -89,7 +89,7 @@ fn functions_are_told_the_same_and_only_what_they_read() {
             let is_known = known.contains(&format!("# {variable}="));
             assert!(
                 is_known || variable == "AWS_USE_DUALSTACK_ENDPOINT",
-                "{function} is told {variable}, which nobody reads"
+                "{function} is told {variable}, which no program reads"
             );
         }
         for (name, value) in numbers {
@@ -132,7 +132,7 @@ fn both_have_the_same_dashboard_of_metrics_that_are_there() {
     }
     assert!(shown.len() > 6, "{shown:?}");
     for name in shown {
-        assert!(program.contains(&format!("\"{name}\"")), "nobody writes {name}");
+        assert!(program.contains(&format!("\"{name}\"")), "nothing writes {name}");
     }
 }
 

@@ -84,7 +84,7 @@ fn every_function_has_a_role_of_its_own_that_may_do_what_the_stack_says() {
     assert!(!all.contains("Delete") || all.matches("Delete").count() == all.matches("sqs:DeleteMessage").count());
 }
 
-/// Roles there are, and nobody has another.
+/// Roles there are, and no function has another.
 #[test]
 fn the_clock_may_call_the_scheduler_and_nothing_else() {
     let Some(template) = translated(&template()) else { return };

@@ -1,4 +1,4 @@
-//! template.yaml is valid for everybody's tools, and packs the programs.
+//! template.yaml is valid for the public tools, and packs the programs.
 
 use std::path::Path;
 

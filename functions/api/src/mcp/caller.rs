@@ -23,7 +23,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// What HTTP or the request's own metadata say; over stdio it is whoever started the program.
+    /// What HTTP or the request's own metadata say; over stdio it is the user who started the program.
     pub fn of(context: &RequestContext<RoleServer>) -> Self {
         let http = context.extensions.get::<Parts>().map(|parts| &parts.extensions);
         let said = context.meta.get("traceparent").and_then(|text| trace::parse(text.as_str()?));

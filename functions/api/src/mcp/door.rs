@@ -35,7 +35,7 @@ pub struct Door {
     api: Api,
 }
 
-/// A panic is an answer too: nobody else would give one.
+/// A panic is an answer too: nothing else would give one.
 async fn guarded<T>(work: impl Future<Output = Result<T, ErrorData>>) -> Result<T, ErrorData> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!("a request of MCP panicked");

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, RwLock};
 /// Not more often than this are keys fetched, whatever tokens name.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// The same while none was ever read: nobody can be let in.
+/// The same while none was ever read: no token can be let in.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// After so long they are fetched again, so that a key that was withdrawn is forgotten.
@@ -104,7 +104,7 @@ impl Keys {
         self.known.read().await.get(id, algorithm)
     }
 
-    /// Fetches all keys, unless somebody has just done so.
+    /// Fetches all keys, unless another request has just done so.
     async fn refresh(&self, wanted: &str) {
         let _one = self.fetching.lock().await;
         let wants_fetch = {
@@ -206,7 +206,7 @@ mod tests {
         assert!(!fetched.wants_fetch(true, after(3599)));
         assert!(fetched.wants_fetch(true, after(3601)), "a key may have been withdrawn");
         let never = Known { tried: Some(start), ..Known::default() };
-        assert!(!never.wants_fetch(false, after(4)) && never.wants_fetch(false, after(6)), "nobody can be let in");
+        assert!(!never.wants_fetch(false, after(4)) && never.wants_fetch(false, after(6)), "no token can be let in");
         let away = Known { fetched: Some(start), tried: Some(after(3601)), ..Known::default() };
         assert!(!away.wants_fetch(true, after(3650)), "the issuer did not answer: later");
     }

@@ -28,19 +28,25 @@ const LOOK_AFTER_SECS: u64 = 1;
 /// The longest idempotency key.
 const MAX_KEY_CHARS: usize = 255;
 
+/// The schema of what a tool is asked with: its name, its parameters and a key, and what else a route takes.
+pub fn envelope<const N: usize>(more: [(&str, Value); N]) -> Value {
+    let mut properties = json!({
+        "tool": { "type": "string" },
+        "params": { "type": "object" },
+        "idempotency_key": { "type": "string" },
+    });
+    for (name, schema) in more {
+        properties[name] = schema;
+    }
+    json!({ "additionalProperties": false, "required": ["tool"], "properties": properties })
+}
+
 /// The schema of [`NewJob`].
 static NEW_JOB: LazyLock<Value> = LazyLock::new(|| {
-    json!({
-        "additionalProperties": false,
-        "required": ["tool"],
-        "properties": {
-            "tool": { "type": "string" },
-            "params": { "type": "object" },
-            "idempotency_key": { "type": "string" },
-            "ttl_hours": { "type": "integer", "minimum": 1, "maximum": 168 },
-            "priority": { "type": "integer", "minimum": 0, "maximum": 10 },
-        },
-    })
+    envelope([
+        ("ttl_hours", json!({ "type": "integer", "minimum": 1, "maximum": 168 })),
+        ("priority", json!({ "type": "integer", "minimum": 0, "maximum": 10 })),
+    ])
 });
 
 /// A submission.

@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::tools::{Action, Asked, Kind};
 
-use super::jobs::{check_key, key_of, none, submitted};
+use super::jobs::{check_key, envelope, key_of, none, submitted};
 use crate::Api;
 use crate::auth::Principal;
 use crate::body::Body;
@@ -70,17 +70,7 @@ pub async fn list(State(api): State<Api>) -> Json<ToolList> {
 }
 
 /// The schema of [`Call`].
-static CALL: LazyLock<Value> = LazyLock::new(|| {
-    json!({
-        "additionalProperties": false,
-        "required": ["tool"],
-        "properties": {
-            "tool": { "type": "string" },
-            "params": { "type": "object" },
-            "idempotency_key": { "type": "string" },
-        },
-    })
-});
+static CALL: LazyLock<Value> = LazyLock::new(|| envelope([]));
 
 /// A call.
 #[derive(Debug, Deserialize)]

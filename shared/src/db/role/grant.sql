@@ -18,7 +18,7 @@ begin
         execute format('create role %I', who);
     end if;
     execute format('alter role %I with login password %L', who, password);
-    -- What somebody set for the role, also it for itself, is undone.
+    -- What was set for the role, also by itself, is undone.
     execute format('alter role %I reset all', who);
     execute format('alter role %I in database %I reset all', who, current_database());
     if (select rolsuper from pg_roles where rolname = current_user) then

@@ -1,4 +1,4 @@
--- ingest.dispatch: marks units that a worker could claim now and that nobody was woken for lately, of each job no
+-- ingest.dispatch: marks units that a worker could claim now and that none was woken for lately, of each job no
 -- more than may run, of each tool no more queued jobs than may start
 with standing as materialized (
     select j.id, j.tool, j.state, j.priority, j.created_at, j.trace_id,

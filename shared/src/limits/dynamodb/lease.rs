@@ -46,12 +46,12 @@ impl LimitsTable {
         })
     }
 
-    /// Holds a lease for so long from now on; false when somebody else has it.
+    /// Holds a lease for so long from now on; false when another process has it.
     pub async fn renew_lease(&self, lease: &Lease, longest: Duration) -> Result<bool, TableError> {
         self.change_lease(lease, until(longest)).await
     }
 
-    /// Gives a lease back; somebody else's is left alone.
+    /// Gives a lease back; that of another process is left alone.
     pub async fn end_lease(&self, lease: &Lease) -> Result<(), TableError> {
         self.change_lease(lease, 0).await.map(|_| ())
     }

@@ -6,7 +6,7 @@
 //! | `slots#{tool}` | `holders`: `{holder: expires_ms}` | who calls a tool with a scarce upstream |
 //! | `lease#{name}` | `version`, `owner`, `expires_ms` | who does what only one may do |
 //!
-//! Times are milliseconds since 1970 by the clock of whoever writes them; conditions compare stored values only, so
+//! Times are milliseconds since 1970 by the clock of the process that writes them; conditions compare stored values, so
 //! a clock that is wrong by a little wastes turns and lets no request pass early. What a clock wrote that was ahead by more
 //! than a minute is not believed: slots and leases that run too long are over, turns are pulled back once they did not
 //! change for a minute.

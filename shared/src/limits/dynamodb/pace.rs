@@ -76,7 +76,7 @@ impl DynamoTurns {
         Ok(())
     }
 
-    /// The turn after all that are taken, while there are such: an addition that nobody's other addition disturbs.
+    /// The turn after all that are taken, while there are such: an addition that no other addition disturbs.
     async fn queue_up(&self, now: i64, latest: i64) -> Result<Updated, TableError> {
         let update = self.table.update("pace", &self.upstream).await;
         let update = update
@@ -149,7 +149,7 @@ impl Turns for DynamoTurns {
             .update_expression("SET next_ms = :until")
             .condition_expression("attribute_not_exists(next_ms) OR next_ms < :until")
             .expression_attribute_values(":until", number(until));
-        // Refused: everybody waits longer already.
+        // Refused: all wait longer already.
         send(update).await.map(|_| ()).map_err(unavailable)
     }
 }

@@ -109,12 +109,12 @@ pub async fn apply(
     let etag = stored.last().map(|at| at.etag.0.clone()).unwrap_or_default();
     let payload = (!arrival.order.deleted).then(|| Accepted {
         retracted: drafts[0].retracted,
-        ..pointer_of(pmid, &VersionState { s3_uri: uris[0].clone(), ..state_of(&versions, &arrival) }, &etag)
+        ..VersionState { s3_uri: uris[0].clone(), ..state_of(&versions, &arrival) }.to_pointer(pmid, &etag)
     });
     let change = VersionChange {
         pmid,
         expected: pointer.as_ref().map(Pointer::stamp),
-        pointer: Some(pointer_of(pmid, &pointed, &etag)),
+        pointer: Some(pointed.to_pointer(pmid, &etag)),
         versions,
         payload,
         events,
@@ -210,7 +210,7 @@ fn skipped(
             expected: pointer.map(Pointer::stamp),
             pointer: moved.map(|(pointer, state)| Accepted {
                 api_etag: pointer.api_etag.clone(),
-                ..pointer_of(pmid, state, &pointer.object_etag)
+                ..state.to_pointer(pmid, &pointer.object_etag)
             }),
             versions: versions.clone(),
             payload: None,
@@ -219,21 +219,6 @@ fn skipped(
     });
     let found_again = pointer.filter(|pointer| pointer.missing_since.is_some()).map(|_| pmid);
     Decided { outcome: Outcome::Skipped, reason: Some(Reason::Skip(skip)), s3_uri, found_again, change }
-}
-
-fn pointer_of(pmid: Pmid, state: &VersionState, etag: &str) -> Accepted {
-    Accepted {
-        pmid,
-        s3_uri: state.s3_uri.clone(),
-        object_etag: etag.to_owned(),
-        content_hash: state.content_hash,
-        retracted: state.retracted,
-        fetched_at: state.fetched_at,
-        api_etag: state.api_etag.clone(),
-        order: state.order.clone(),
-        seen: state.seen,
-        expected: None,
-    }
 }
 
 fn draft(engine: &Engine, key: &Key, source: &Source, fetched_at: DateTime<Utc>, arrival: &Arrival) -> Draft {

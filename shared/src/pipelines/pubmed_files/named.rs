@@ -1,4 +1,4 @@
-//! Files named by whoever submits a job: bulk files of NCBI's server, fetched by the worker that reads them.
+//! Files named by their job: bulk files of NCBI's server, fetched by the worker that reads them.
 
 use std::path::{Path, PathBuf};
 

@@ -53,7 +53,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Reads until the end, or until nobody listens any more.
+    /// Reads until the end, or until the channel is closed.
     pub fn run(self, batches: &mpsc::Sender<RawBatch>) {
         let mut batch = RawBatch::after(self.skip_items, DateTime::default());
         batch.raw.bytes = self.buffer();
@@ -70,7 +70,7 @@ impl Reading {
         if let Err(error) = read {
             batch.bytes_done = progress.bytes();
             batch.end = End::Failed(error);
-            // Nobody listens when the unit was stopped.
+            // The channel is closed when the unit was stopped.
             let _ = batches.blocking_send(batch);
         }
     }

@@ -39,7 +39,7 @@ pub struct Preparing {
 }
 
 impl Preparing {
-    /// Prepares batches until there are no more, or nobody wants them.
+    /// Prepares batches until there are no more, or the next stage has ended.
     pub async fn run(
         self,
         mut raw: mpsc::Receiver<RawBatch>,

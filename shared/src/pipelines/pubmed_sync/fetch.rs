@@ -49,7 +49,7 @@ pub fn plan(retries: &[Pmid], found: &[Found], unit_records: usize) -> Plan {
     plan_of(&retried.chain(fetched).collect::<Vec<_>>())
 }
 
-/// Units of PMIDs that somebody named.
+/// Units of PMIDs that were named by a user.
 pub fn plan_pmids(pmids: &[Pmid], unit_records: usize) -> Plan {
     let inputs = pmids.chunks(unit_records).map(|pmids| Input { pmids: pmids.to_vec(), first: None, listed: false });
     plan_of(&inputs.collect::<Vec<_>>())

@@ -16,7 +16,7 @@ use crate::words::breaker::{Breaker, BreakerState, Patience};
 use crate::words::config::Secret;
 use crate::words::{clock, metrics, trace};
 
-/// How long nobody starts after a 429 that does not say how long.
+/// How long no request starts after a 429 that does not say how long.
 const HOLD: Duration = Duration::from_secs(1);
 
 /// The longest pause that a `Retry-After` is trusted with.
@@ -226,7 +226,7 @@ impl Client {
             if let BreakerState::Open(retry_after) = self.breaker.admit(Instant::now()) {
                 return Err(EutilsError::BreakerOpen { retry_after });
             }
-            // Also when this future is dropped: whoever asked may have gone.
+            // Also when this future is dropped: the caller may have gone.
             let admitted = Admitted(&self.breaker);
             match self.pace.turn(deadline).await {
                 Ok(()) => {}
@@ -432,7 +432,7 @@ mod tests {
             breaker.failed(long_ago);
         }
         assert_eq!(breaker.admit(Instant::now()), BreakerState::Closed, "one may try");
-        assert_ne!(breaker.admit(Instant::now()), BreakerState::Closed, "and nobody else meanwhile");
+        assert_ne!(breaker.admit(Instant::now()), BreakerState::Closed, "and no other meanwhile");
         drop(Admitted(&breaker));
         assert_eq!(breaker.admit(Instant::now()), BreakerState::Closed);
     }

@@ -97,7 +97,7 @@ impl Returned {
 }
 
 /// Splits a document and compares it with what was asked for. Of two records with one PMID the newer
-/// version counts; a record that nobody asked for is left out.
+/// version counts; a record that was not asked for is left out.
 fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Vec<Returned>, Vec<Pmid>), Fault> {
     let mut open: BTreeSet<Pmid> = asked.iter().copied().collect();
     let wanted = open.clone();

@@ -63,7 +63,7 @@ pub enum EutilsError {
     /// A search kept listing fewer results than it counted.
     #[error("NCBI's search keeps listing fewer results than it counts")]
     Incomplete,
-    /// The turns for requests are kept where nobody answers.
+    /// The turns for requests are kept where nothing answers.
     #[error("requests to NCBI are paced by the database, which does not answer")]
     Pace(#[source] PaceError),
 }
@@ -86,7 +86,7 @@ impl EutilsError {
         }
     }
 
-    /// When the same call may succeed without anybody changing anything; nothing if it will not.
+    /// When the same call may succeed without any change; nothing if it will not.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::BreakerOpen { retry_after } => Some(*retry_after),

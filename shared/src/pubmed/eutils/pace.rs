@@ -26,13 +26,13 @@ pub enum PaceError {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Hands out turns: request starts, spaced over everybody who shares the pace.
+/// Hands out turns: request starts, spaced over all processes that share the pace.
 #[async_trait]
 pub trait Pace: Send + Sync {
     /// Returns when the caller's turn has come. The request must start at once.
     async fn turn(&self, deadline: Instant) -> Result<(), PaceError>;
 
-    /// NCBI said that there were too many: nobody starts for so long.
+    /// NCBI said that there were too many: no request starts for so long.
     async fn hold(&self, pause: Duration) -> Result<(), PaceError>;
 }
 

@@ -11,7 +11,7 @@ use crate::words::sha256::Sha256;
 /// Who may ask over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthSetting {
-    /// Anybody: on loopback only.
+    /// Every caller: on loopback only.
     None,
     /// Who has one of these tokens.
     Bearer(Vec<TokenHash>),
@@ -65,12 +65,12 @@ impl TokenHash {
 pub struct HttpSettings {
     /// `BIO_MCP_AUTH`, `BIO_MCP_AUTH_TOKENS`
     pub auth: AuthSetting,
-    /// `BIO_MCP_ALLOW_ANONYMOUS`: a function may answer anybody.
+    /// `BIO_MCP_ALLOW_ANONYMOUS`: a function may answer without credentials.
     pub allow_anonymous: bool,
-    /// `BIO_MCP_ALLOWED_HOSTS`: names of this server beside those of loopback, where nobody needs a token.
+    /// `BIO_MCP_ALLOWED_HOSTS`: names of this server beside those of loopback, where no token is needed.
     pub allowed_hosts: Vec<String>,
-    /// `BIO_MCP_ALLOWED_ORIGINS`: origins of pages in browsers that may call, beside those of loopback where nobody
-    /// needs a token.
+    /// `BIO_MCP_ALLOWED_ORIGINS`: origins of pages in browsers that may call, beside those of loopback where no
+    /// token is needed.
     pub allowed_origins: Vec<String>,
     /// `BIO_MCP_PUBLIC_URL`: the address by which clients reach this server; without it, the name in `Host`.
     pub public_url: Option<String>,

@@ -1,4 +1,4 @@
-//! Values that nobody is shown.
+//! Values that are never shown.
 
 use std::fmt;
 

@@ -182,6 +182,6 @@ pub fn continue_trace(span: &Span, trace_id: &str) {
         return;
     };
     let parent = SpanContext::new(trace, first, TraceFlags::SAMPLED, true, TraceState::NONE);
-    // Fails only for a span that nobody listens to.
+    // Fails only for a span that is not recorded.
     let _ = span.set_parent(Context::new().with_remote_span_context(parent));
 }

@@ -104,7 +104,7 @@ pub fn init(telling: &Telling<'_>) -> Log {
 pub fn write_metrics(output: Output, service: &str, gauges: &[super::metrics::Gauge]) {
     let mut out = output.writer();
     for line in super::metrics::take_emf(service, gauges) {
-        // Whoever cannot write its log has nobody to tell.
+        // A process that cannot write its log cannot report that either.
         let _ = writeln!(out, "{line}");
     }
 }

@@ -1,0 +1,103 @@
+//! What is read: records of files, of the archive, and exports.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::values::parse_time;
+use crate::record_name::RecordName;
+
+/// Arguments of `parse`.
+#[derive(Debug, clap::Args)]
+pub struct Parse {
+    /// The files (.xml, .xml.gz), or folders of files; `-` is standard input, plain or gzip
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Whether deletions are printed too, in the order of the file: {"kind":"deletion","pmid":…,"version":…}
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1,
+          require_equals = true, action = clap::ArgAction::Set)]
+    pub deletions: bool,
+    /// Threads [default: one per core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// How texts are given out
+    #[arg(long, value_enum, default_value = "text")]
+    pub markup: MarkupArg,
+}
+
+/// How texts of the typed record are given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MarkupArg {
+    /// Plain text, with Unicode superscripts and subscripts, or ^ and _
+    Text,
+    /// HTML: the tags sub, sup, i, b and u, everything else escaped
+    Html,
+}
+
+impl From<MarkupArg> for shared::pubmed::TextForm {
+    fn from(markup: MarkupArg) -> Self {
+        match markup {
+            MarkupArg::Text => Self::Plain,
+            MarkupArg::Html => Self::Html,
+        }
+    }
+}
+
+/// Arguments of `get`.
+#[derive(Debug, clap::Args)]
+pub struct Get {
+    /// The records: PMIDs, or PMID.VERSION for one version
+    #[arg(required = true, value_delimiter = ',', value_name = "PMID[.VERSION]")]
+    pub records: Vec<RecordName>,
+    /// The exact XML as archived
+    #[arg(long, conflicts_with = "json")]
+    pub xml: bool,
+    /// The typed record with where it comes from, one a line; the same as --output json
+    #[arg(long)]
+    pub json: bool,
+    /// How texts of the typed record are given out
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "xml")]
+    pub markup: MarkupArg,
+    /// As the archive had it at this time (RFC 3339 or a date)
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub as_of: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, clap::Args)]
+pub struct Export {
+    /// What each line holds
+    #[arg(long, value_enum, default_value = "json")]
+    pub format: ExportFormat,
+    /// Where to write, gzip or zstd by its name; standard output, not compressed, if not given
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Only records of this query
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["pmids", "pmids_file", "checkpoint"])]
+    pub query_key: Option<String>,
+    /// Only these records: PMIDs separated by commas or spaces; `-` reads them from standard input
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "PMID")]
+    pub pmids: Vec<String>,
+    /// Only the records whose PMIDs are in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "pmids")]
+    pub pmids_file: Option<PathBuf>,
+    /// The records of this checkpoint, as they were then
+    #[arg(long, value_name = "ID", conflicts_with_all = ["pmids", "pmids_file"])]
+    pub checkpoint: Option<String>,
+    /// Only what changed after this event (an export names the last one), with deletions as lines
+    #[arg(long, value_name = "EVENT", conflicts_with_all = ["pmids", "pmids_file", "checkpoint"],
+          value_parser = clap::value_parser!(i64).range(0..))]
+    pub since: Option<i64>,
+    /// Start again instead of resuming an interrupted export to the same file
+    #[arg(long, requires = "out")]
+    pub restart: bool,
+}
+
+/// What an exported line holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+pub enum ExportFormat {
+    /// The typed record
+    Json,
+    /// `{pmid, content_hash, xml}`: the exact payload
+    Xml,
+}

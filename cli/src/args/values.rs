@@ -1,0 +1,34 @@
+//! Times, days and intervals as they are written on the command line.
+
+pub(super) fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
+    let date = || {
+        let date = text.parse::<chrono::NaiveDate>().ok()?;
+        date.and_hms_opt(0, 0, 0).map(|time| time.and_utc())
+    };
+    chrono::DateTime::parse_from_rfc3339(text)
+        .map(|time| time.to_utc())
+        .ok()
+        // Microseconds, as the database keeps it.
+        .and_then(|time| chrono::DateTime::from_timestamp_micros(time.timestamp_micros()))
+        .or_else(date)
+        .ok_or_else(|| "give a time like 2026-11-22T12:00:00Z or a date like 2026-11-22".to_owned())
+}
+
+pub(super) fn parse_day(text: &str) -> Result<chrono::NaiveDate, String> {
+    text.parse().map_err(|_| "give a date like 2026-11-22".to_owned())
+}
+
+/// Seconds of `6h`, `30m`, `7d` or `90s`; at least a minute.
+pub(super) fn parse_interval(text: &str) -> Result<i32, String> {
+    let bad = || "give an interval like 30m, 6h or 7d, at least 1m".to_owned();
+    let (digits, unit) = text.split_at(text.len().saturating_sub(1));
+    let number: i32 = digits.parse().map_err(|_| bad())?;
+    let secs = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(bad()),
+    };
+    number.checked_mul(secs).filter(|secs| *secs >= 60).ok_or_else(bad)
+}

@@ -1,0 +1,38 @@
+//! Files of small records, whose versions and dates a test says.
+
+use std::path::{Path, PathBuf};
+
+use samples::files::{HEAD, TAIL};
+
+use crate::program::Archive;
+
+/// A record with a version, the day of its revision (none, if empty) and a title.
+pub fn record(pmid: u32, version: i32, revised: &str, title: &str) -> String {
+    let date = revised.split('-').collect::<Vec<_>>();
+    let date = match date[..] {
+        [y, m, d] => format!("<DateRevised><Year>{y}</Year><Month>{m}</Month><Day>{d}</Day></DateRevised>"),
+        _ => String::new(),
+    };
+    format!(
+        "<PubmedArticle><MedlineCitation><PMID Version=\"{version}\">{pmid}</PMID>{date}<Article>\
+         <ArticleTitle>{title}</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
+    )
+}
+
+/// A file of records and deletions.
+pub fn file(dir: &Path, name: &str, records: &[String], deletions: &[&str]) -> PathBuf {
+    let deletions = match deletions {
+        [] => String::new(),
+        some => format!("<DeleteCitation>{}</DeleteCitation>", some.concat()),
+    };
+    let path = dir.join(name);
+    std::fs::write(&path, format!("{HEAD}{}{deletions}{TAIL}", records.join("\n"))).expect("written");
+    path
+}
+
+/// The title that `get` shows of a record, if it is there.
+pub fn title(archive: &Archive, pmid: &str) -> Option<String> {
+    let run = archive.run(&["--output", "json", "get", pmid]);
+    let got = run.json();
+    (got["found"] != false).then(|| got["title"].as_str().or(got["record"]["title"].as_str()).map(str::to_owned))?
+}

@@ -1,0 +1,65 @@
+//! Objects that were swapped, removed or made unreadable behind the program's back: what reads, `verify` and `--repair`
+//! make of them.
+
+use std::path::PathBuf;
+
+use tests::program::Archive;
+use tests::record_files::{file, record, title};
+
+fn object(archive: &Archive, pmid: u32) -> PathBuf {
+    let padded = format!("{pmid:011}");
+    let folder = format!("pmid={}/{}/{}", &padded[..3], &padded[3..6], &padded[6..9]);
+    archive.data_dir().join("archive/pubmed/raw").join(folder).join(format!("{pmid}.json.zst"))
+}
+
+#[tokio::test]
+async fn swapped_objects_are_damaged_and_never_read_as_each_other() {
+    let archive = Archive::new().await;
+    let dir = archive.dir.path();
+    let records = [record(104, 1, "2026-01-01", "four"), record(105, 1, "2026-01-01", "five")];
+    let source = file(dir, "pubmed26n0001.xml", &records, &[]);
+    archive.ingest(&source);
+    let (one, other, aside) = (object(&archive, 104), object(&archive, 105), dir.join("aside"));
+    for (from, to) in [(&one, &aside), (&other, &one), (&aside, &other)] {
+        std::fs::rename(from, to).expect("moved");
+    }
+    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
+    assert!(found["report"]["problems"].to_string().contains("under the key of PMID 104"), "{found}");
+    archive.run(&["get", "104"]).expect(1);
+    archive.run(&["verify", "--repair"]).expect(1);
+    assert_eq!(archive.ingest(&source)["archived"], 2);
+    assert_eq!(title(&archive, "104").as_deref(), Some("four"));
+    assert_eq!(title(&archive, "105").as_deref(), Some("five"));
+    archive.run(&["verify"]).expect(0);
+}
+
+#[tokio::test]
+async fn a_record_whose_newest_object_is_gone_falls_back_to_an_older_one() {
+    let archive = Archive::new().await;
+    let dir = archive.dir.path();
+    archive.ingest(&file(dir, "pubmed26n0001.xml", &[record(101, 1, "2026-01-01", "older")], &[]));
+    archive.ingest(&file(dir, "pubmed26n0002.xml", &[record(101, 1, "2026-01-02", "newer")], &[]));
+    std::fs::remove_file(object(&archive, 101)).expect("removed");
+    let db = archive.database().await;
+    sqlx::query("truncate pubmed_archive, pubmed_archive_history, archive_events").execute(&db).await.expect("emptied");
+    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
+    assert!(found["report"]["problems"].to_string().contains("orphan_object"), "{found}");
+    archive.run(&["verify", "--repair"]).expect(0);
+    assert_eq!(title(&archive, "101").as_deref(), Some("older"));
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_named_and_everything_else_is_checked() {
+    let archive = Archive::new().await;
+    let records = [record(1, 1, "2026-01-01", "one"), record(2, 1, "2026-01-01", "two")];
+    archive.ingest(&file(archive.dir.path(), "pubmed26n0001.xml", &records, &[]));
+    // A directory in its place cannot be read as a file, not even by root.
+    std::fs::remove_file(object(&archive, 1)).expect("removed");
+    std::fs::create_dir(object(&archive, 1)).expect("made");
+    for arguments in [&["--output", "json", "verify"][..], &["--output", "json", "verify", "--repair"]] {
+        let found = archive.run(arguments).expect(1).json();
+        let problems = found["report"]["problems"].as_array().expect("a list");
+        assert!(problems.iter().any(|one| one["kind"] == "unreadable_object"), "{found}");
+        assert!(problems.iter().all(|one| one["pmid"] == "1"), "{found}");
+    }
+}
