@@ -10,10 +10,11 @@ locals {
 
   in_vpc    = var.network != "none"
   in_aurora = var.database == "aurora"
+  has_owner = local.in_aurora || var.database_owner_secret_arn != null
 
   secrets = {
     # The owner of the tables, as which only migrate logs in, and the role of the other functions.
-    master     = local.in_aurora ? module.aurora[0].secret_arn : null
+    master     = local.in_aurora ? module.aurora[0].secret_arn : var.database_owner_secret_arn
     database   = local.in_aurora ? module.aurora[0].functions_secret_arn : var.database_secret_arn
     tokens     = var.auth_tokens_secret_arn
     pubmed_key = var.pubmed_api_key_secret_arn
@@ -49,8 +50,8 @@ locals {
 
   environment_of = {
     migrate = {
-      BIO_MCP_DATABASE_URL_SECRET_ARN  = local.in_aurora ? module.aurora[0].secret_arn : var.database_secret_arn
-      BIO_MCP_DATABASE_ROLE_SECRET_ARN = local.in_aurora ? module.aurora[0].functions_secret_arn : null
+      BIO_MCP_DATABASE_URL_SECRET_ARN  = local.has_owner ? local.secrets.master : local.secrets.database
+      BIO_MCP_DATABASE_ROLE_SECRET_ARN = local.has_owner ? local.secrets.database : null
     }
     api = {
       BIO_MCP_AUTH_TOKENS_SECRET_ARN = var.auth_tokens_secret_arn
@@ -140,7 +141,7 @@ resource "aws_lambda_invocation" "schema" {
   triggers = {
     schema   = local.stack.schema
     program  = module.migrate.code_hash
-    database = jsonencode([var.database, var.database_secret_arn, var.database_url])
+    database = jsonencode([var.database, var.database_secret_arn, var.database_owner_secret_arn, var.database_url])
   }
   depends_on = [module.aurora]
 }

@@ -52,6 +52,17 @@ variable "database_secret_arn" {
   }
 }
 
+variable "database_owner_secret_arn" {
+  description = "ARN of such a secret of the owner of the tables, for migrate alone, which makes the user of database_secret_arn (JSON with username and password): that one changes no table"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.database_owner_secret_arn == null || var.database != "aurora"
+    error_message = "Aurora has an owner of its own: leave out database_owner_secret_arn."
+  }
+}
+
 variable "database_url" {
   description = "Beside a managed secret without a host: postgres://host/database"
   type        = string

@@ -285,8 +285,11 @@ pub enum Db {
     Start,
     /// Stop it
     Stop,
-    /// Print its URL
+    /// Print its URL, as its owner's: who logs in by it may do everything
     Url,
-    /// Open psql on it
+    /// Open psql on it, as its owner
     Psql,
+    /// Bring the schema of the database up to date, also of one that BIO_MCP_DATABASE_URL names as its owner, and make the
+    /// role that programs log in as
+    Migrate,
 }

@@ -121,8 +121,10 @@ impl From<TopicError> for Failure {
 
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
-        let exit =
-            if matches!(error, DbError::Refused(_) | DbError::Schema(_)) { Exit::Failed } else { Exit::Unavailable };
+        let exit = match error {
+            DbError::Refused(_) | DbError::Schema(_) | DbError::PowerfulRole { .. } => Exit::Failed,
+            _ => Exit::Unavailable,
+        };
         Self::new(exit, ErrorCode::DatabaseError, telemetry::chain(&error))
     }
 }

@@ -33,7 +33,16 @@ pub use failure::{Exit, Failure};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        // Help, which is this program's own text.
+        Err(error) if !error.use_stderr() => error.exit(),
+        // It repeats what was given, such as the name of a file that begins with a dash.
+        Err(error) => {
+            out::note(error.render().to_string().trim_end());
+            return u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8).into();
+        }
+    };
     let json = args.output == args::Output::Json;
     match run(args) {
         Ok(exit) => exit.into(),

@@ -11,20 +11,47 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use shared::words::terminal::{BOLD, Terminal};
+
+pub use shared::words::terminal::plain;
 
 use crate::failure::Failure;
 
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 static STDERR_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// The only sequences that are sent to a terminal.
-const BOLD: (&str, &str) = ("\u{1b}[1m", "\u{1b}[0m");
-
 /// A stream whose reader may go away: from then on everything is discarded.
 struct UntilClosed<W> {
     stream: W,
     closed: &'static AtomicBool,
-    is_terminal: bool,
+}
+
+/// What a stream gets: all, or what a terminal may.
+enum Gets<W> {
+    All(W),
+    Shown(Terminal<W>),
+}
+
+impl<W: Write + IsTerminal> Gets<W> {
+    fn of(stream: W) -> Self {
+        if stream.is_terminal() { Self::Shown(Terminal::new(stream)) } else { Self::All(stream) }
+    }
+}
+
+impl<W: Write> Write for Gets<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::All(stream) => stream.write(bytes),
+            Self::Shown(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::All(stream) => stream.flush(),
+            Self::Shown(stream) => stream.flush(),
+        }
+    }
 }
 
 impl<W: Write> UntilClosed<W> {
@@ -44,12 +71,7 @@ impl<W: Write> UntilClosed<W> {
 
 impl<W: Write> Write for UntilClosed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.is_terminal {
-            return self.unless_closed(bytes.len(), |stream| stream.write(bytes));
-        }
-        let shown = shown(bytes);
-        self.unless_closed((), |stream| stream.write_all(&shown))?;
-        Ok(bytes.len())
+        self.unless_closed(bytes.len(), |stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -57,45 +79,14 @@ impl<W: Write> Write for UntilClosed<W> {
     }
 }
 
-/// Bytes as a terminal may get them: lines, tabs and bold; other control characters become U+FFFD.
-fn shown(bytes: &[u8]) -> Vec<u8> {
-    let mut shown = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&byte, after)) = rest.split_first() {
-        let length = match byte {
-            b'\n' | b'\t' => 1,
-            b'\r' if after.first() == Some(&b'\n') => 1,
-            0x1b if rest.starts_with(BOLD.0.as_bytes()) => BOLD.0.len(),
-            0x1b if rest.starts_with(BOLD.1.as_bytes()) => BOLD.1.len(),
-            ..0x20 | 0x7f => {
-                shown.extend_from_slice("\u{fffd}".as_bytes());
-                rest = after;
-                continue;
-            }
-            // U+0080 to U+009F.
-            0xc2 if after.first().is_some_and(|next| (0x80..0xa0).contains(next)) => {
-                shown.extend_from_slice("\u{fffd}".as_bytes());
-                rest = &after[1..];
-                continue;
-            }
-            _ => 1,
-        };
-        shown.extend_from_slice(&rest[..length]);
-        rest = &rest[length..];
-    }
-    shown
-}
-
 /// Standard output. Fails when it cannot be written (a full disk), not when its reader has closed it.
 pub fn stdout() -> impl Write {
-    let stream = io::stdout().lock();
-    UntilClosed { is_terminal: stream.is_terminal(), stream, closed: &STDOUT_CLOSED }
+    UntilClosed { stream: Gets::of(io::stdout().lock()), closed: &STDOUT_CLOSED }
 }
 
 /// Prints a line for people to standard error; a result never depends on it.
 pub fn note(text: impl Display) {
-    let stream = io::stderr().lock();
-    let mut stderr = UntilClosed { is_terminal: stream.is_terminal(), stream, closed: &STDERR_CLOSED };
+    let mut stderr = UntilClosed { stream: Gets::of(io::stderr().lock()), closed: &STDERR_CLOSED };
     let _ = stderr.write_all(format!("{text}\n").as_bytes());
 }
 
@@ -146,11 +137,6 @@ pub fn bold(text: &str) -> String {
     if io::stdout().is_terminal() { format!("{}{text}{}", BOLD.0, BOLD.1) } else { text.to_owned() }
 }
 
-/// Text from a record, safe for a terminal: control characters are shown, not sent.
-pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
-}
-
 /// A number with separators: 1234567 is `1,234,567`.
 pub fn count(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
@@ -162,21 +148,4 @@ pub fn count(n: i64) -> String {
         text.push(digit);
     }
     if n < 0 { format!("-{text}") } else { text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_gets_no_control_characters() {
-        for (text, expected) in [
-            ("a\tb\nμ ü 日本\r\n", "a\tb\nμ ü 日本\r\n"),
-            ("\u{1b}[1mhead\u{1b}[0m", "\u{1b}[1mhead\u{1b}[0m"),
-            ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
-            ("\u{1b}[2J\u{9b}31m\u{7f}\rover", "\u{fffd}[2J\u{fffd}31m\u{fffd}\u{fffd}over"),
-        ] {
-            assert_eq!(String::from_utf8(shown(text.as_bytes())).as_deref(), Ok(expected));
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use shared::archive::{Archive, DiskStore, S3Store, Store};
-use shared::db;
+use shared::db::{self, Role};
 use shared::deployment::{self, StartError};
 use shared::ingest::Engine;
 use shared::jobs::Limits;
@@ -14,6 +14,7 @@ use shared::pipelines;
 use shared::pubmed::eutils::{Client, LocalPace};
 use shared::words::config::{ArchivePlace, Config};
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
@@ -40,17 +41,17 @@ impl Session {
     /// Opens the database, brings its schema up to date, and opens the archive.
     pub async fn open(config: Config, data_dir: DataDir) -> Result<Self, Failure> {
         prepare(&config, &data_dir)?;
-        let (postgres, options) = if config.database.is_given() {
-            (None, db::options(&config.database).map_err(StartError::from)?)
-        } else {
-            let postgres = tokio::task::block_in_place(|| Postgres::open(&data_dir.postgres(), &config))?;
-            let options = postgres.options();
-            (Some(postgres), options)
-        };
+        let (postgres, owner, role) = database(&config, || Ok(data_dir.clone()))?;
         // A worker holds one for its unit, one to listen, and now and then one for its heartbeat.
         let workers = u32::try_from(config.workers).unwrap_or(1);
-        let pool = db::connect(options, CONNECTIONS + 3 * workers).await?;
-        db::migrate(&pool).await?;
+        let connections = CONNECTIONS + 3 * workers;
+        let pool = if let Some(role) = &role {
+            db::connect_as(role, owner, connections).await?
+        } else {
+            let pool = db::connect(owner, connections).await?;
+            db::migrate(&pool).await?;
+            pool
+        };
         let table = config.limits_table.as_deref().map(LimitsTable::new);
         let client = deployment::client(&config, &pool, table.as_ref());
         let files = deployment::file_settings(&config, data_dir.downloads());
@@ -90,7 +91,7 @@ impl Session {
         deployment::client_with(waiting::eutils_settings(&self.config), self.db(), table.as_ref())
     }
 
-    /// The database's address.
+    /// The database's address, as its owner's.
     pub fn database_url(&self) -> String {
         match (&self.postgres, &self.config.database.url) {
             (Some(postgres), _) => postgres.url(),
@@ -104,6 +105,24 @@ impl Session {
         self.engine.db.close().await;
         tokio::task::block_in_place(|| drop(self.postgres));
     }
+}
+
+/// The database: the private server, if it is that one, the way of its owner, and the role that programs log in as. That of
+/// the private server is always the same; another server has one where `BIO_MCP_DATABASE_ROLE` says so, else the
+/// user that its URL names does everything.
+pub fn database(
+    config: &Config,
+    data_dir: impl FnOnce() -> Result<DataDir, Failure>,
+) -> Result<(Option<Postgres>, PgConnectOptions, Option<Role>), Failure> {
+    if config.database.is_given() {
+        let owner = db::options(&config.database).map_err(StartError::from)?;
+        let role = config.database.role.as_ref().map(Role::parse).transpose().map_err(StartError::from)?;
+        return Ok((None, owner, role));
+    }
+    let data_dir = data_dir()?;
+    let postgres = tokio::task::block_in_place(|| Postgres::open(&data_dir.postgres(), config))?;
+    let owner = postgres.owner();
+    Ok((Some(postgres), owner, Some(Role::of_private_server())))
 }
 
 /// NCBI without an archive: the pace is this process's own.

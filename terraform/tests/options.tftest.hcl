@@ -106,6 +106,22 @@ run "aurora_over_ipv6" {
   }
 }
 
+run "an_owner_beside_the_functions_own_role" {
+  command = plan
+  variables {
+    database_owner_secret_arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:owner"
+  }
+
+  assert {
+    condition     = endswith(local.environment_of.migrate.BIO_MCP_DATABASE_URL_SECRET_ARN, ":secret:owner") && endswith(local.environment_of.migrate.BIO_MCP_DATABASE_ROLE_SECRET_ARN, ":secret:database")
+    error_message = "migrate logs in as the owner and makes the role."
+  }
+  assert {
+    condition     = endswith(local.environment.BIO_MCP_DATABASE_URL_SECRET_ARN, ":secret:database")
+    error_message = "The others log in as the role."
+  }
+}
+
 run "a_vpc_with_nat" {
   command = plan
   variables {

@@ -17,12 +17,14 @@ pub mod mcp_rules;
 pub mod program;
 pub mod random;
 pub mod record_files;
+pub mod roles;
 pub mod s3;
 pub mod serving;
 pub mod silent_proxy;
 pub mod slow_store;
 pub mod store_conformance;
 pub mod sync;
+pub mod terminal;
 
 use std::path::PathBuf;
 

@@ -338,12 +338,5 @@ async fn functions_work_as_a_role_that_owns_nothing() {
         scheduler.invoke(&sample(tick)).await.unwrap_or_else(|error| panic!("{error:?}\n{}", scheduler.log()));
     }
     let options: sqlx::postgres::PgConnectOptions = cloud.url.parse().expect("a URL");
-    let own = sqlx::PgPool::connect_with(options.username(&role)).await.expect("it may log in");
-    for forbidden in
-        ["create table t ()", "drop table jobs", "alter table jobs add x int", "delete from _sqlx_migrations"]
-    {
-        sqlx::query(sqlx::AssertSqlSafe(forbidden)).execute(&own).await.expect_err(forbidden);
-    }
-    let timeout: String = sqlx::query_scalar("show statement_timeout").fetch_one(&own).await.expect("read");
-    assert_ne!(timeout, "0", "the settings of a session are those of the role");
+    tests::roles::assert_confined(options.username(&role)).await;
 }

@@ -133,6 +133,9 @@ const PLACES: [(&str, &[&str]); 15] = [
         &[
             "shared/src/pubmed/eutils",
             "shared/src/pubmed/download.rs",
+            "shared/src/pubmed/names.rs",
+            // Addresses are read as the client reads them.
+            "shared/src/words/config/address.rs",
             "shared/src/words/telemetry/export.rs",
             "functions/api/src/oidc",
             "functions/migrate/src",

@@ -1,7 +1,9 @@
-//! `db`: the private Postgres.
+//! `db`: the private Postgres, and migrations of any.
 
 use std::path::Path;
 
+use serde_json::json;
+use shared::db::{self, Prepared};
 use shared::words::config::Config;
 
 use crate::args::Db;
@@ -9,16 +11,20 @@ use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};
 use crate::out;
 use crate::postgres;
-use crate::session::Session;
+use crate::session::{self, Session};
 
 /// Runs the command.
-pub async fn run(action: Db, data_dir: Option<&Path>, config: Config) -> Result<Exit, Failure> {
+pub async fn run(action: Db, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, Failure> {
+    if matches!(action, Db::Migrate) {
+        return migrate(data_dir, &config, json).await;
+    }
     if config.database.is_given() {
         return Err(Failure::usage(
             "BIO_MCP_DATABASE_URL is set: there is no private Postgres, use that server's own tools",
         ));
     }
     match action {
+        Db::Migrate => unreachable!("answered above"),
         Db::Start => {
             let data_dir = DataDir::find_or_create(data_dir, &config)?;
             let session = Session::open(config, data_dir).await?;
@@ -58,6 +64,24 @@ pub async fn run(action: Db, data_dir: Option<&Path>, config: Config) -> Result<
                 .map_err(|error| Failure::usage(format!("cannot run psql ({error}): install the PostgreSQL client")))?;
             return Ok(if status.success() { Exit::Done } else { Exit::Failed });
         }
+    }
+    Ok(Exit::Done)
+}
+
+/// Migrates as the owner of the tables, and makes the role that programs log in as, where there is one.
+async fn migrate(data_dir: Option<&Path>, config: &Config, json: bool) -> Result<Exit, Failure> {
+    let (postgres, owner, role) = session::database(config, || DataDir::find_or_create(data_dir, config))?;
+    let owner = db::connect(owner, 2).await?;
+    let prepared = db::prepare(&owner, role.as_ref()).await;
+    owner.close().await;
+    tokio::task::block_in_place(|| drop(postgres));
+    let Prepared { from, to } = prepared?;
+    let role = role.as_ref().map(db::Role::name);
+    if json {
+        out::json(&json!({ "from": from, "to": to, "role": role }))?;
+    } else {
+        let role = role.map(|role| format!("; programs log in as {role}")).unwrap_or_default();
+        out::line(&format!("the schema is version {to}, it was {from}{role}"))?;
     }
     Ok(Exit::Done)
 }

@@ -1,5 +1,7 @@
 //! `diff`: what changed in a record, field by field; what no field shows, by its path in the XML.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use shared::archive::Payload;
 use shared::pubmed::xml_diff;
@@ -76,6 +78,7 @@ fn typed(pmid: Pmid, payload: &Payload) -> Result<Value, Failure> {
 /// What the typed record does not show, by its path in the XML.
 fn not_shown(pmid: Pmid, old: &Payload, new: &Payload) -> Result<Vec<Change>, Failure> {
     let (Payload::Xml(old), Payload::Xml(new)) = (old, new) else { return Ok(Vec::new()) };
+    // Both have been read as records before.
     let hidden = xml_diff::not_shown(old, new)
         .map_err(|error| Failure::internal(format!("PMID {pmid} is archived but is not XML ({error})")))?;
     let changes = hidden.into_iter().map(|change| Change {
@@ -125,14 +128,21 @@ fn compare(field: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
         }
         // Members that are in both lists are not mentioned, wherever they stand.
         (Value::Array(a), Value::Array(b)) => {
-            let mut gone: Vec<&Value> = a.iter().collect();
-            let mut come = Vec::new();
-            for value in b {
-                match gone.iter().position(|other| *other == value) {
-                    Some(at) => _ = gone.remove(at),
-                    None => come.push(value),
-                }
+            let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+            for (at, value) in a.iter().enumerate().rev() {
+                places.entry(value.to_string()).or_default().push(at);
             }
+            let mut is_gone = vec![true; a.len()];
+            let mut come = b.iter().collect::<Vec<_>>();
+            come.retain(|value| match places.get_mut(&value.to_string()).and_then(Vec::pop) {
+                Some(at) => {
+                    is_gone[at] = false;
+                    false
+                }
+                None => true,
+            });
+            let gone: Vec<&Value> =
+                a.iter().zip(is_gone).filter_map(|(value, is_gone)| is_gone.then_some(value)).collect();
             if gone.is_empty() && come.is_empty() {
                 push(format!("{field} (order)"), Some(old), Some(new));
             }

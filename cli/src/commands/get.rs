@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::archive::{Address, Envelope, Payload};
 use shared::pubmed::{Article, TextForm};
 use shared::records::{self, Event};
-use shared::words::{EVERY_VERSION, Pmid, Sha256};
+use shared::words::{EVERY_VERSION, ErrorCode, Pmid, Sha256};
 
 use crate::args::Get;
 use crate::failure::{Exit, Failure};
@@ -143,7 +143,13 @@ pub fn parse(pmid: Pmid, xml: &str) -> Result<Article<'_>, Failure> {
 
 fn parse_as(pmid: Pmid, xml: &str, form: TextForm) -> Result<Article<'_>, Failure> {
     Article::parse_as(xml, form).map_err(|error| {
-        Failure::internal(format!("PMID {pmid} is archived but cannot be read as a record ({error}); --xml prints it"))
+        let message = format!(
+            "PMID {pmid} is archived but cannot be read as a record ({error}); `bio-mcp get {pmid} --xml` prints it"
+        );
+        if error.is_beyond_bounds() {
+            return Failure::new(Exit::Failed, ErrorCode::ValidationError, message);
+        }
+        Failure::internal(message)
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::jobs::{self, FirstUnit, Job, Submission, Submitted};
 use shared::pipelines::pubmed_files::{self, Params, RegisterError, Registered};
 use shared::pubmed::bulk_file;
-use shared::pubmed::download::{Downloaded, FilesServer};
+use shared::pubmed::download::{Downloaded, FilesServer, make_folder};
 use shared::words::{host, telemetry};
 
 use super::work::{announce, detached, report, work};
@@ -108,7 +108,7 @@ pub async fn submit(
 /// Fetches a bulk file of NCBI into the data directory.
 async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, Failure> {
     let dir = session.data_dir.downloads();
-    std::fs::create_dir_all(&dir)?;
+    make_folder(&dir)?;
     let name = name.display().to_string();
     out::note(format_args!("{name} is not here: fetching it from NCBI"));
     Ok(FilesServer::new(&session.config.pubmed.files_url).download(&name, &dir).await?)

@@ -43,7 +43,7 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Simulator(args) => return simulator::run(&args, json).await,
         Command::Sync(sync) if sync.dry_run => return sync::dry_run(&sync, given, config, json).await,
         Command::Demo { file, live } => return demo::run(given, file.as_deref(), live, config).await,
-        Command::Db(action) => return db::run(action, given, config).await,
+        Command::Db(action) => return db::run(action, given, config, json).await,
         Command::Token(token) => return token::run(&token, json),
         Command::Tools { name } => return tools::list(name.as_deref(), json),
         _ => {}

@@ -56,8 +56,8 @@ impl Postgres {
         Ok(Self { cluster, using: Some(using) })
     }
 
-    /// How to connect.
-    pub fn options(&self) -> PgConnectOptions {
+    /// How its owner connects, who migrates and makes the role of programs.
+    pub fn owner(&self) -> PgConnectOptions {
         self.cluster.options(DATABASE)
     }
 

@@ -26,7 +26,7 @@ pub use options::{OptionsError, options};
 pub use patient::{Patient, patient};
 pub use pooler::refuse_transaction_pooler;
 use relay::Relay;
-pub use role::{Role, grant};
+pub use role::{Prepared, Role, connect_as, grant, prepare};
 pub use session::set_role;
 
 /// The schema this program was built for.
@@ -49,8 +49,19 @@ pub enum DbError {
     #[error("the database schema cannot be brought up to date")]
     Schema(#[source] sqlx::migrate::MigrateError),
     /// The schema is older than this program: the migrations are to be run first.
-    #[error("the database schema is older than this program: run the migrations (the function migrate does)")]
+    #[error(
+        "the database schema is older than this program, and this user may not change it: run the migrations as the owner \
+         of the tables (the function migrate, or `bio-mcp db migrate`)"
+    )]
     Behind,
+    /// The role that programs are to log in as may do more than read and write rows.
+    #[error("programs must not log in as the role {role}: {powers}")]
+    PowerfulRole {
+        /// Its name.
+        role: String,
+        /// What it may do.
+        powers: String,
+    },
     /// A pooler that changes servers between transactions.
     #[error(
         "the pooler before the database gives each transaction another session: set its pool_mode to session, or \
@@ -158,12 +169,39 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, DbEr
 }
 
 /// Brings the schema up to date; a newer schema than this program's is accepted, because
-/// migrations only add.
+/// migrations only add. Changes nothing, and needs no privilege to, where it is up to date.
 pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
+    if matches!(is_current(pool).await, Ok(true)) {
+        return Ok(());
+    }
     let mut migrator = sqlx::migrate::Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     migrator.set_ignore_missing(true);
     let mut connection = patient(pool).await?;
-    migrator.run_direct(None, &mut *connection, false).await.map_err(DbError::Schema)
+    migrator.run_direct(None, &mut *connection, false).await.map_err(|error| {
+        use sqlx::migrate::MigrateError as M;
+        let cause = match &error {
+            M::Execute(cause) | M::ExecuteMigration(cause, _) => cause.as_database_error(),
+            _ => None,
+        };
+        let is_denied = cause.is_some_and(|cause| cause.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE));
+        if is_denied { DbError::Behind } else { DbError::Schema(error) }
+    })
+}
+
+/// SQLSTATE `insufficient_privilege`.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// Whether every migration of this program has been made, as it is written.
+pub async fn is_current(pool: &PgPool) -> Result<bool, DbError> {
+    if version(pool).await? == 0 {
+        return Ok(false);
+    }
+    let made: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("select version, checksum from _sqlx_migrations where success").fetch_all(pool).await?;
+    let is_made = |wanted: &sqlx::migrate::Migration| {
+        made.iter().any(|(version, checksum)| *version == wanted.version && **checksum == *wanted.checksum)
+    };
+    Ok(MIGRATIONS.iter().all(is_made))
 }
 
 /// The version of the schema that is there; 0 when there is none.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use crate::words::config::{DatabaseSettings, Secret};
+use crate::words::config::{DatabaseSettings, Secret, has_parameter};
 
 /// The settings name no database that could be reached. Never says what they were: they hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,12 +72,9 @@ pub fn options(settings: &DatabaseSettings) -> Result<PgConnectOptions, OptionsE
     })
 }
 
-/// Whether a URL says how TLS is used: as a parameter, not somewhere in a password.
+/// Whether a URL says how TLS is used: as a parameter, not somewhere in a password, a name or a fragment.
 fn says_how(url: &str) -> bool {
-    // A URL has one question mark that is not escaped: the one before its parameters.
-    let parameters = url.split_once('?').map_or("", |(_, behind)| behind);
-    let mut names = parameters.split('&').filter_map(|parameter| parameter.split('=').next());
-    names.any(|name| name == "sslmode" || name == "ssl-mode")
+    has_parameter(url, &["sslmode", "ssl-mode"])
 }
 
 #[cfg(test)]
@@ -101,6 +98,16 @@ mod tests {
             let url = format!("postgres://me:{password}@db.example/bio?application_name=sslmode%3Ddisable");
             assert_eq!(mode(&url).as_deref(), Ok("VerifyFull"), "{password}");
         }
+        for url in [
+            "postgres://me:pw@db.example/bio#?sslmode=disable",
+            "postgres://me:pw@db.example/sslmode=disable",
+            "postgres://me:pw@db.example/bio%3Fsslmode=disable",
+            "postgres://sslmode=disable:pw@db.example/bio?x=%26sslmode=disable",
+            "postgres://me:pw@db.example/bio?options=-csslmode=disable",
+        ] {
+            assert_eq!(mode(url).as_deref(), Ok("VerifyFull"), "{url}");
+        }
+        assert_eq!(mode("postgres://me:pw@db.example/bio?ssl%6dode=require").as_deref(), Ok("Require"));
         assert_eq!(mode("postgres://me@127.0.0.1/bio").as_deref(), Ok("Prefer"));
         assert_eq!(mode("postgres://postgres@localhost/db?host=/tmp/x").as_deref(), Ok("Prefer"));
     }

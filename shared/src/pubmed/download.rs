@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::io::AsyncWriteExt;
 
 use super::bulk_file::{self, Md5, SideFileError};
+use super::names::Names;
 
 /// Where files are looked for, the newer ones first.
 const FOLDERS: [&str; 2] = ["updatefiles", "baseline"];
@@ -145,7 +146,9 @@ impl FilesServer {
                 .map(|at| at.to_utc());
             let path = store(response, name, &expected, dir).await?;
             let beside = dir.join(format!("{name}.md5"));
-            tokio::fs::write(&beside, side).await.map_err(|source| disk(&beside, source))?;
+            let mut file = create(&beside).map_err(|source| disk(&beside, source))?;
+            file.write_all(side.as_bytes()).await.map_err(|source| disk(&beside, source))?;
+            file.flush().await.map_err(|source| disk(&beside, source))?;
             return Ok(Downloaded { path, last_modified, md5: expected });
         }
         Err(DownloadError::NotThere(name.to_owned()))
@@ -198,6 +201,7 @@ fn client() -> reqwest::Client {
         .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(60))
+        .dns_resolver(Names)
         .redirect(reqwest::redirect::Policy::custom(|attempt| {
             let first = attempt.previous().first();
             let is_within = first.is_some_and(|first| stays(first, attempt.url()));
@@ -211,8 +215,11 @@ fn client() -> reqwest::Client {
 /// Whether a redirect stays with the server that was asked, and does not leave TLS: else a server's answer could make
 /// this program ask addresses of its own network.
 fn stays(from: &reqwest::Url, to: &reqwest::Url) -> bool {
-    let is_as_safe = to.scheme() == from.scheme() || to.scheme() == "https";
-    is_as_safe && to.host_str() == from.host_str() && (to.port() == from.port() || to.scheme() != from.scheme())
+    let is_same = to.scheme() == from.scheme() && to.port() == from.port();
+    // From the usual port to the usual port.
+    let is_safer = from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
+    let has_no_user = to.username().is_empty() && to.password().is_none();
+    (is_same || is_safer) && to.host_str() == from.host_str() && has_no_user
 }
 
 /// Where a bulk file can be.
@@ -271,7 +278,7 @@ async fn store(
     dir: &Path,
 ) -> Result<PathBuf, DownloadError> {
     let part = dir.join(format!(".{name}.part"));
-    let mut file = tokio::fs::File::create(&part).await.map_err(|source| disk(&part, source))?;
+    let mut file = create(&part).map_err(|source| disk(&part, source))?;
     let (mut md5, mut bytes) = (Md5::default(), 0);
     while let Some(chunk) = response.chunk().await.map_err(|error| server(name, &error))? {
         bytes += chunk.len() as u64;
@@ -294,6 +301,29 @@ async fn store(
     Ok(path)
 }
 
+/// Makes a file anew: a link or another's file that lies under its name is not written through.
+fn create(path: &Path) -> std::io::Result<tokio::fs::File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::File::options().write(true).create_new(true).open(path).map(tokio::fs::File::from_std)
+}
+
+/// Makes a folder for downloads where there is none. One that others could have made, in a folder for temporary files,
+/// must be this user's own and closed to others.
+pub fn make_folder(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let parent = std::fs::metadata(dir.parent().unwrap_or(dir))?;
+    let own = std::fs::symlink_metadata(dir)?;
+    let is_own = own.is_dir() && own.uid() == rustix::process::geteuid().as_raw() && own.mode() & 0o022 == 0;
+    if parent.mode() & 0o002 != 0 && !is_own {
+        return Err(std::io::Error::other("it is there already, and not a folder of this user alone: remove it"));
+    }
+    Ok(())
+}
+
 fn server(name: &str, error: &reqwest::Error) -> DownloadError {
     let what = if error.is_timeout() { "no answer in time" } else { "the connection failed" };
     DownloadError::Server { name: name.to_owned(), what: what.to_owned() }
@@ -313,11 +343,51 @@ mod tests {
         let from = url("https://ftp.example/pubmed/a");
         assert!(stays(&from, &url("https://ftp.example/b")));
         assert!(stays(&url("http://ftp.example/a"), &url("https://ftp.example/a")));
-        for to in
-            ["http://ftp.example/a", "https://169.254.169.254/a", "https://ftp.example:8443/a", "https://x.example/a"]
-        {
+        for to in [
+            "http://ftp.example/a",
+            "https://169.254.169.254/a",
+            "https://[::ffff:169.254.169.254]/a",
+            "https://[fe80::1]/a",
+            "https://ftp.example:8443/a",
+            "https://x.example/a",
+            "https://x@ftp.example/a",
+        ] {
             assert!(!stays(&from, &url(to)), "{to}");
         }
+        let plain = url("http://ftp.example:8080/a");
+        assert!(stays(&plain, &url("http://ftp.example:8080/b")));
+        for to in
+            ["http://ftp.example/a", "https://ftp.example/a", "https://ftp.example:9000/a", "ftp://ftp.example:8080/a"]
+        {
+            assert!(!stays(&plain, &url(to)), "{to}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_through_a_link_or_into_anothers_folder() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (victim, part) = (dir.path().join("victim"), dir.path().join("part"));
+        std::fs::write(&victim, "mine").expect("written");
+        symlink(&victim, &part).expect("linked");
+        let mut file = create(&part).expect("made anew");
+        file.write_all(b"theirs").await.expect("written");
+        file.flush().await.expect("written");
+        assert_eq!(std::fs::read_to_string(&victim).expect("there"), "mine");
+        assert_eq!(std::fs::read_to_string(&part).expect("there"), "theirs");
+
+        let open = dir.path().join("tmp");
+        std::fs::create_dir(&open).expect("made");
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o1777)).expect("set");
+        make_folder(&open.join("own")).expect("made");
+        make_folder(&open.join("own")).expect("there already");
+        let mode = std::fs::metadata(open.join("own")).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        symlink(dir.path(), open.join("link")).expect("linked");
+        make_folder(&open.join("link")).expect_err("a link");
+        std::fs::create_dir(open.join("wide")).expect("made");
+        std::fs::set_permissions(open.join("wide"), std::fs::Permissions::from_mode(0o777)).expect("set");
+        make_folder(&open.join("wide")).expect_err("others can write to it");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod article;
 pub mod bulk_file;
 pub mod download;
 pub mod eutils;
+mod names;
 pub mod read_ahead;
 pub mod same_xml;
 pub mod source;
@@ -20,7 +21,7 @@ pub mod xml_diff;
 pub mod xml_tree;
 
 pub use crate::words::identity::{self, Identity};
-pub use crate::words::markup;
+pub use crate::words::{markup, work};
 pub use article::{Article, is_retracted};
 pub use split::{Defect, Item, SplitError, Splitter};
 pub use text_form::TextForm;

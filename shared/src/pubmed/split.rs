@@ -12,7 +12,7 @@ mod next;
 
 use std::io::{self, Read};
 
-use super::markup::{self, Markup, Scan};
+use super::markup::{self, Beyond, Endless, Markup, Scan};
 use next::Next;
 
 /// How much is read at once, and the least buffer.
@@ -64,6 +64,9 @@ pub enum Defect {
     /// It nests deeper than any real record.
     #[error("elements nest deeper than {MAX_DEPTH}")]
     TooDeep,
+    /// It has an element that no real record has.
+    #[error(transparent)]
+    Beyond(#[from] Beyond),
 }
 
 /// The document as a whole cannot be read on. Items before it stand.
@@ -153,6 +156,11 @@ impl<R: Read> Splitter<R> {
         }
     }
 
+    /// Where in the input the last item ended.
+    pub fn position(&self) -> u64 {
+        self.base + self.at as u64
+    }
+
     /// The reader below.
     pub fn reader(&self) -> &R {
         &self.reader
@@ -176,7 +184,7 @@ impl<R: Read> Splitter<R> {
                 Ok(Some(Item::Deletion { bytes: &self.buffer[start..end] }))
             }
             Next::Record => self.record().map(Some),
-            Next::Garbage(what) => self.lost_record(self.at, Defect::Malformed(what)).map(Some),
+            Next::Garbage(defect) => self.lost_record(self.at, defect).map(Some),
         }
     }
 
@@ -282,6 +290,7 @@ impl<R: Read> Splitter<R> {
                 Scan::Found(markup, end) => (markup, end),
                 Scan::NeedMore => return Step::More,
                 Scan::Malformed(what) => return Step::Bad(Defect::Malformed(what)),
+                Scan::Beyond(bound) => return Step::Bad(Defect::Beyond(bound)),
             };
             match markup {
                 Markup::Open(name) => {
@@ -317,12 +326,13 @@ impl<R: Read> Splitter<R> {
     /// starts or the set ends. Hands out its bytes, of an oversized one only the first.
     fn lost_record(&mut self, mut pos: usize, defect: Defect) -> Result<Item<'_>, SplitError> {
         let mut head: Option<Vec<u8>> = None;
+        let mut endless = (0, 0);
         let began = self.base + self.at as u64;
         let end = loop {
             let buffer = &self.buffer[..self.filled];
             if let Some(found) = memchr::memchr(b'<', &buffer[pos..]) {
                 pos += found;
-                match self.resync(pos, began) {
+                match self.resync(pos, began, &mut endless) {
                     Resync::EndsAt(end) => break end,
                     Resync::GoOnAt(next) => {
                         pos = next;
@@ -377,11 +387,23 @@ impl<R: Read> Splitter<R> {
         OVERSIZED_HEAD.min(self.max_record_bytes)
     }
 
-    /// Whether a lost record, begun at `began` in the input, ends at the `<` at `pos`.
-    fn resync(&self, pos: usize, began: u64) -> Resync {
+    /// Whether a lost record, begun at `began` in the input, ends at the `<` at `pos`. `endless` is what was found out
+    /// at earlier positions: up to where in the input no CDATA section and no instruction ends.
+    fn resync(&self, pos: usize, began: u64, endless: &mut (u64, u64)) -> Resync {
         let buffer = &self.buffer[..self.filled];
         let first = self.base + pos as u64 == began;
-        match markup::scan(buffer, pos) {
+        let here = |at: u64| usize::try_from(at.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        let scan = markup::scan_knowing(buffer, pos, Endless { cdata: here(endless.0), instruction: here(endless.1) });
+        if scan == Scan::NeedMore {
+            // The end may have begun, but for its last byte.
+            let (end, rest) = (self.base + self.filled as u64, &buffer[pos..]);
+            if rest.starts_with(b"<![CDATA[") {
+                endless.0 = end.saturating_sub(2);
+            } else if rest.starts_with(b"<?") {
+                endless.1 = end.saturating_sub(1);
+            }
+        }
+        match scan {
             Scan::Found(Markup::Close(name), end) if is_record(&buffer[name.clone()]) => Resync::EndsAt(end),
             Scan::Found(Markup::Close(name), _) if buffer[name.clone()] == self.root[..] => Resync::EndsAt(pos),
             Scan::Found(Markup::Open(name) | Markup::Empty(name), _)
@@ -391,7 +413,7 @@ impl<R: Read> Splitter<R> {
             }
             Scan::Found(_, end) => Resync::GoOnAt(end),
             Scan::NeedMore if self.filled - pos <= self.max_record_bytes => Resync::NeedMore,
-            Scan::NeedMore | Scan::Malformed(_) => Resync::GoOnAt(pos + 1),
+            Scan::NeedMore | Scan::Malformed(_) | Scan::Beyond(_) => Resync::GoOnAt(pos + 1),
         }
     }
 

@@ -6,7 +6,10 @@
 //! its text, with fractions, roots, fences and scripts written out.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
+use super::work;
 use super::xml_tree::{Child, Element};
 
 /// How texts are given out.
@@ -62,18 +65,32 @@ const SUPERSCRIPTS: (&str, &str) = (
 const SUBSCRIPTS: (&str, &str) =
     ("0123456789+-−–‐‑=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₋₋₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ");
 
+/// How deep scripts and formulas are written out within each other; what is deeper is given as its text. Each is copied
+/// into the one around it.
+const MAX_FORMS: usize = 16;
+
+/// Scripts by their plain characters, and by themselves.
+type Scripts = LazyLock<HashMap<char, char>>;
+
+static SUPER: Scripts = LazyLock::new(|| scripts(SUPERSCRIPTS));
+static SUB: Scripts = LazyLock::new(|| scripts(SUBSCRIPTS));
+
+fn scripts((from, to): (&str, &str)) -> HashMap<char, char> {
+    // What is a script already remains one.
+    to.chars().map(|script| (script, script)).chain(from.chars().zip(to.chars())).collect()
+}
+
 /// Characters that are raised whether or not the markup says so.
 const RAISED: &str = "®™©°′″*†‡§¶";
 
 impl Script {
     fn of(self, c: char) -> Option<char> {
-        let (from, to) = match self {
-            Self::Super if RAISED.contains(c) => return Some(c),
-            Self::Super => SUPERSCRIPTS,
-            Self::Sub => SUBSCRIPTS,
-        };
-        let of_plain = from.chars().zip(to.chars()).find(|(plain, _)| *plain == c).map(|(_, script)| script);
-        of_plain.or_else(|| to.contains(c).then_some(c))
+        work::add(1);
+        match self {
+            Self::Super if RAISED.contains(c) => Some(c),
+            Self::Super => SUPER.get(&c).copied(),
+            Self::Sub => SUB.get(&c).copied(),
+        }
     }
 
     fn tag(self) -> &'static str {
@@ -110,6 +127,7 @@ impl Script {
 }
 
 fn tagged(tag: &str, inner: &str, out: &mut String) {
+    work::add(inner.len());
     for part in ["<", tag, ">", inner, "</", tag, ">"] {
         out.push_str(part);
     }
@@ -117,41 +135,69 @@ fn tagged(tag: &str, inner: &str, out: &mut String) {
 
 /// The text of all descendants in document order, white space unchanged.
 pub fn render(element: Element<'_, '_>, form: TextForm) -> String {
+    rendered(element, form, 0)
+}
+
+/// The same within so many scripts and formulas.
+fn rendered(element: Element<'_, '_>, form: TextForm, forms: usize) -> String {
     let mut out = String::new();
-    children(element, form, &mut out);
+    children(element, form, forms, &mut out);
     out
 }
 
 /// Recursion is bounded: a tree is never deeper than `split::MAX_DEPTH`.
-fn children(element: Element<'_, '_>, form: TextForm, out: &mut String) {
+fn children(element: Element<'_, '_>, form: TextForm, forms: usize, out: &mut String) {
     for child in element.children() {
+        work::add(1);
         match child {
-            Child::Text(text) if form == TextForm::Html => escape_into(text, out),
-            Child::Text(text) => out.push_str(text),
-            Child::Element(element) => one(element, form, out),
+            Child::Text(text) => {
+                work::add(text.len());
+                if form == TextForm::Html {
+                    escape_into(text, out);
+                } else {
+                    out.push_str(text);
+                }
+            }
+            Child::Element(element) => one(element, form, forms, out),
         }
     }
 }
 
-fn one(element: Element<'_, '_>, form: TextForm, out: &mut String) {
+fn one(element: Element<'_, '_>, form: TextForm, forms: usize, out: &mut String) {
     // MathML has a prefix, or its name space is declared; its names are no other's.
     let name = element.name();
     match name.rsplit_once(':').map_or(name, |(_, local)| local) {
-        "sup" => Script::Super.write(&render(element, form), form, out),
-        "sub" => Script::Sub.write(&render(element, form), form, out),
-        name @ ("i" | "b" | "u") if form == TextForm::Html => tagged(name, &render(element, form), out),
-        name if name.starts_with('m') => math(name, element, form, out),
-        _ => children(element, form, out),
+        "sup" if forms < MAX_FORMS => Script::Super.write(&rendered(element, form, forms + 1), form, out),
+        "sub" if forms < MAX_FORMS => Script::Sub.write(&rendered(element, form, forms + 1), form, out),
+        name @ ("i" | "b" | "u") if form == TextForm::Html => {
+            out.extend(["<", name, ">"]);
+            children(element, form, forms, out);
+            out.extend(["</", name, ">"]);
+        }
+        name if name.starts_with('m') => math(name, element, form, forms, out),
+        _ => children(element, form, forms, out),
     }
 }
 
 /// An element of MathML: its text, with what its place means written out.
-fn math(name: &str, element: Element<'_, '_>, form: TextForm, out: &mut String) {
+fn math(name: &str, element: Element<'_, '_>, form: TextForm, forms: usize, out: &mut String) {
+    // Each child is read once, whatever is made of it.
+    let has_a_form = match name {
+        "msup" | "mover" | "msub" | "munder" | "mfrac" | "mroot" => count(element) == 2,
+        "msubsup" | "munderover" => count(element) == 3,
+        "msqrt" | "mfenced" | "mtr" | "mtable" => count(element) > 0,
+        "mspace" => count(element) == 0,
+        _ => false,
+    };
+    if !has_a_form || forms >= MAX_FORMS {
+        return children(element, form, forms, out);
+    }
     let parts: Vec<String> = element
         .elements()
         .map(|child| {
             let mut part = String::new();
-            one(child, form, &mut part);
+            one(child, form, forms + 1, &mut part);
+            work::add(part.len());
             part
         })
         .collect();
@@ -174,7 +220,7 @@ fn math(name: &str, element: Element<'_, '_>, form: TextForm, out: &mut String) 
             out.push('/');
             grouped(below, out);
         }
-        ("msqrt", [_, ..]) => {
+        ("msqrt", _) => {
             out.push('√');
             grouped(&parts.concat(), out);
         }
@@ -183,12 +229,17 @@ fn math(name: &str, element: Element<'_, '_>, form: TextForm, out: &mut String) 
             out.push('√');
             grouped(base, out);
         }
-        ("mfenced", [_, ..]) => fenced(element, &parts, form, out),
-        ("mtr", [_, ..]) => out.push_str(&parts.join(", ")),
-        ("mtable", [_, ..]) => out.push_str(&parts.join("; ")),
-        ("mspace", []) => out.push(' '),
-        _ => children(element, form, out),
+        ("mfenced", _) => fenced(element, &parts, form, out),
+        ("mtr", _) => out.push_str(&parts.join(", ")),
+        ("mtable", _) => out.push_str(&parts.join("; ")),
+        ("mspace", _) => out.push(' '),
+        _ => out.extend(parts),
     }
+}
+
+/// How many elements are in an element; more than four are not counted.
+fn count(element: Element<'_, '_>) -> usize {
+    element.elements().take(4).count()
 }
 
 /// An accent over a letter is one sign and no superscript.
@@ -270,6 +321,16 @@ mod tests {
         );
         let tree = Tree::parse_as("<a Label='&lt;b>&amp;'/>", TextForm::Html).expect("well-formed");
         assert_eq!(tree.root().attribute("Label").as_deref(), Some("&lt;b&gt;&amp;"));
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_any_formula_is_its_text() {
+        let nested = |open: &str, close: &str| format!("{}1{}", open.repeat(200), close.repeat(200));
+        check(&nested("<mml:mrow>", "</mml:mrow>"), "1", "1");
+        check(&nested("<mml:msup>", "</mml:msup>"), "1", "1");
+        check(&nested("<b>", "</b>"), "1", &nested("<b>", "</b>"));
+        let html = format!("{}1{}", "<sup>".repeat(MAX_FORMS), "</sup>".repeat(MAX_FORMS));
+        check(&nested("<sup>", "</sup>"), "¹", &html);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What differs between two payloads, by path in the XML; and what of it the typed record does not
 //! show.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::article::Article;
 use super::same_xml::{counts, is_mixed};
 use super::text_form::TextForm;
+use super::work;
 use super::xml_tree::{Child, Element, Tree, TreeError};
 
 /// A difference between two trees: an attribute, a text or an element that was added, removed, moved
@@ -27,8 +28,18 @@ pub struct XmlChange {
 /// How many bytes of XML may be read to find out which changes the typed record shows.
 const MAX_READ_BYTES: usize = 64 << 20;
 
-/// Lists longer than this (the product of both lengths) are compared position by position.
+/// Lists longer than this (the product of both lengths) are compared position by position, and all when so much has been
+/// compared.
 const MAX_CELLS: usize = 4 << 20;
+
+/// The same for all lists of two records.
+const MAX_CELLS_OF_ALL: usize = 8 << 20;
+
+/// When there are more changes than this, an element whose parts changed is one change.
+const MAX_CHANGES: usize = 20_000;
+
+/// The longest path, but for its last name; what is deeper has the path of an element around it.
+const MAX_PATH_BYTES: usize = 1024;
 
 /// All differences, in document order.
 pub fn changes(old: &str, new: &str) -> Result<Vec<XmlChange>, TreeError> {
@@ -76,11 +87,15 @@ struct Merge<'p> {
     picks: &'p dyn Fn(usize) -> bool,
     changes: Vec<XmlChange>,
     xml: String,
+    /// Hashes of all elements of both trees.
+    hashes: (Vec<u64>, Vec<u64>),
+    cells: usize,
 }
 
 impl<'p> Merge<'p> {
     fn of(old: &Tree<'_>, new: &Tree<'_>, picks: &'p dyn Fn(usize) -> bool) -> Self {
-        let mut merge = Self { picks, changes: Vec::new(), xml: String::new() };
+        let hashes = (hashes(old), hashes(new));
+        let mut merge = Self { picks, changes: Vec::new(), xml: String::new(), hashes, cells: MAX_CELLS_OF_ALL };
         let (old, new) = (old.root(), new.root());
         let path = format!("/{}", old.name());
         if old.name() == new.name() {
@@ -115,6 +130,16 @@ impl<'p> Merge<'p> {
             }
             return;
         }
+        let children = (Children::of(old, &self.hashes.0), Children::of(new, &self.hashes.1));
+        let steps = align(&children.0, &children.1, &mut self.cells);
+        let changed = steps.iter().filter(|(a, b)| match (a, b) {
+            (Some(a), Some(b)) => children.0.hashes[*a] != children.1.hashes[*b],
+            _ => true,
+        });
+        if self.changes.len() + changed.count() > MAX_CHANGES {
+            self.one(path.to_owned(), Some(Child::Element(old)), Some(Child::Element(new)));
+            return;
+        }
         self.xml.push('<');
         self.xml.push_str(old.name());
         for (key, value) in old.attributes() {
@@ -131,16 +156,16 @@ impl<'p> Merge<'p> {
             }
         }
         self.xml.push('>');
-        self.children(old, new, path);
+        self.children(&children.0, &children.1, steps, path);
         self.xml.push_str("</");
         self.xml.push_str(old.name());
         self.xml.push('>');
     }
 
-    fn children(&mut self, old: Element<'_, '_>, new: Element<'_, '_>, path: &str) {
-        let (old, new) = (Children::of(old), Children::of(new));
+    fn children(&mut self, old: &Children<'_, '_>, new: &Children<'_, '_>, steps: Vec<Step>, path: &str) {
         let place = |children: &Children<'_, '_>, at: usize| match children.all[at] {
             Child::Text(_) => path.to_owned(),
+            Child::Element(_) if path.len() > MAX_PATH_BYTES => path.to_owned(),
             Child::Element(element) => {
                 let name = element.name();
                 let is_one = old.count(name).max(new.count(name)) == 1;
@@ -148,7 +173,6 @@ impl<'p> Merge<'p> {
                 format!("{path}/{name}{number}")
             }
         };
-        let steps = align(&old, &new);
         // What is removed at one place and added at another was moved: one change, not two.
         let mut moved: HashMap<u64, Vec<usize>> = HashMap::new();
         for step in &steps {
@@ -163,7 +187,7 @@ impl<'p> Merge<'p> {
                 && let Some(b) = moved.get_mut(&old.hashes[*a]).and_then(Vec::pop)
             {
                 let text = value(&old.all[*a]);
-                let made = self.note(format!("{} (order)", place(&old, *a)), Some(text.clone()), Some(text));
+                let made = self.note(format!("{} (order)", place(old, *a)), Some(text.clone()), Some(text));
                 moved_from.insert(*a, made);
                 moved_to.insert(b, made);
             }
@@ -172,18 +196,18 @@ impl<'p> Merge<'p> {
             match step {
                 (Some(a), Some(b)) => match (old.all[a], new.all[b]) {
                     (one, _) if old.hashes[a] == new.hashes[b] => write(&one, &mut self.xml),
-                    (Child::Element(one), Child::Element(other)) => self.element(one, other, &place(&old, a)),
-                    (one, other) => self.one(place(&old, a), Some(one), Some(other)),
+                    (Child::Element(one), Child::Element(other)) => self.element(one, other, &place(old, a)),
+                    (one, other) => self.one(place(old, a), Some(one), Some(other)),
                 },
                 (Some(a), None) => match moved_from.get(&a) {
                     Some(true) => {}
                     Some(false) => write(&old.all[a], &mut self.xml),
-                    None => self.one(place(&old, a), Some(old.all[a]), None),
+                    None => self.one(place(old, a), Some(old.all[a]), None),
                 },
                 (None, Some(b)) => match moved_to.get(&b) {
                     Some(true) => write(&new.all[b], &mut self.xml),
                     Some(false) => {}
-                    None => self.one(place(&new, b), None, Some(new.all[b])),
+                    None => self.one(place(new, b), None, Some(new.all[b])),
                 },
                 (None, None) => {}
             }
@@ -202,13 +226,17 @@ struct Children<'t, 'a> {
 }
 
 impl<'t, 'a> Children<'t, 'a> {
-    fn of(parent: Element<'t, 'a>) -> Self {
+    /// `of_elements` has the hashes of all elements of the tree.
+    fn of(parent: Element<'t, 'a>, of_elements: &[u64]) -> Self {
         let mut children = Self { all: Vec::new(), hashes: Vec::new(), numbers: Vec::new(), counts: HashMap::new() };
         for child in parent.children().filter(|child| counts(parent, child)) {
             let count = children.counts.entry(key(&child)).or_default();
             *count += 1;
             children.numbers.push(*count);
-            children.hashes.push(hash(&child));
+            children.hashes.push(match &child {
+                Child::Text(text) => hash(&text),
+                Child::Element(element) => of_elements[element.place()],
+            });
             children.all.push(child);
         }
         children
@@ -219,12 +247,40 @@ impl<'t, 'a> Children<'t, 'a> {
     }
 }
 
-fn hash(child: &Child<'_, '_>) -> u64 {
-    let mut xml = String::new();
-    write(child, &mut xml);
+fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (matches!(child, Child::Text(_)), xml).hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
+}
+
+/// A hash of each element by its place: of what counts in it. Each is made of those of its children, so that nothing is
+/// read twice.
+fn hashes(tree: &Tree<'_>) -> Vec<u64> {
+    let mut all = vec![0; tree.size()];
+    hash_element(tree.root(), &mut all);
+    all
+}
+
+/// Recursion is bounded: a tree is never deeper than `split::MAX_DEPTH`.
+fn hash_element(element: Element<'_, '_>, all: &mut [u64]) -> u64 {
+    let mut attributes: Vec<_> = element.attributes().iter().collect();
+    attributes.sort_unstable();
+    let mut hasher = DefaultHasher::new();
+    (element.name(), attributes).hash(&mut hasher);
+    for child in element.children().filter(|child| counts(element, child)) {
+        match child {
+            Child::Text(text) => {
+                work::add(text.len());
+                (true, hash(&text)).hash(&mut hasher);
+            }
+            Child::Element(child) => {
+                work::add(1);
+                (false, hash_element(child, all)).hash(&mut hasher);
+            }
+        }
+    }
+    all[element.place()] = hasher.finish();
+    all[element.place()]
 }
 
 /// The name of an element; nothing for a text.
@@ -238,12 +294,25 @@ fn key<'a>(child: &Child<'_, 'a>) -> &'a str {
 type Step = (Option<usize>, Option<usize>);
 
 /// Which child became which: equal ones first, then those of one name between them.
-fn align(old: &Children<'_, '_>, new: &Children<'_, '_>) -> Vec<Step> {
+fn align(old: &Children<'_, '_>, new: &Children<'_, '_>, cells: &mut usize) -> Vec<Step> {
     let mut steps = Vec::new();
     let (mut a, mut b) = (0, 0);
-    for (next_a, next_b) in equal_pairs(&old.hashes, &new.hashes).into_iter().chain([(old.all.len(), new.all.len())]) {
+    let equal = equal_pairs(&old.hashes, &new.hashes, cells);
+    for (next_a, next_b) in equal.into_iter().chain([(old.all.len(), new.all.len())]) {
+        // Where those of each name are between the two.
+        let mut places: HashMap<&str, VecDeque<usize>> = HashMap::new();
+        if a < next_a {
+            work::add(next_b.saturating_sub(b));
+            (b..next_b).for_each(|at| places.entry(key(&new.all[at])).or_default().push_back(at));
+        }
         while a < next_a {
-            let same = (b..next_b).find(|at| key(&new.all[*at]) == key(&old.all[a]));
+            work::add(1);
+            let same = places.get_mut(key(&old.all[a])).and_then(|places| {
+                while places.pop_front_if(|at| *at < b).is_some() {
+                    work::add(1);
+                }
+                places.pop_front()
+            });
             steps.extend((b..same.unwrap_or(b)).map(|at| (None, Some(at))));
             b = same.map_or(b, |at| at + 1);
             steps.push((Some(a), same));
@@ -259,14 +328,17 @@ fn align(old: &Children<'_, '_>, new: &Children<'_, '_>) -> Vec<Step> {
 }
 
 /// A longest common subsequence, as pairs of positions.
-fn equal_pairs(old: &[u64], new: &[u64]) -> Vec<(usize, usize)> {
+fn equal_pairs(old: &[u64], new: &[u64], cells: &mut usize) -> Vec<(usize, usize)> {
     let start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let (rest_old, rest_new) = (&old[start..], &new[start..]);
     let end = rest_old.iter().rev().zip(rest_new.iter().rev()).take_while(|(a, b)| a == b).count();
     let (middle_old, middle_new) = (&rest_old[..rest_old.len() - end], &rest_new[..rest_new.len() - end]);
     let mut pairs: Vec<(usize, usize)> = (0..start).map(|n| (n, n)).collect();
     let (rows, columns) = (middle_old.len(), middle_new.len());
-    if rows * columns <= MAX_CELLS {
+    let of_this = rows.saturating_mul(columns);
+    if of_this <= MAX_CELLS.min(*cells) {
+        // Not counted as work: there is a bound on all of them.
+        *cells -= of_this;
         let mut lengths = vec![0_u32; (rows + 1) * (columns + 1)];
         let at = |row: usize, column: usize| row * (columns + 1) + column;
         for row in (0..rows).rev() {
@@ -298,6 +370,7 @@ fn equal_pairs(old: &[u64], new: &[u64]) -> Vec<(usize, usize)> {
 fn tags<'a>(element: Element<'_, 'a>) -> Vec<&'a str> {
     let mut tags = Vec::new();
     for child in element.elements() {
+        work::add(1);
         tags.push(child.name());
         tags.extend(self::tags(child));
         tags.push("/");
@@ -322,6 +395,7 @@ fn value(child: &Child<'_, '_>) -> String {
 
 /// Writes a child as XML: attributes in the order of their names, no white space between elements.
 fn write(child: &Child<'_, '_>, out: &mut String) {
+    work::add(1);
     match child {
         Child::Text(text) => out.push_str(&TextForm::Html.escape(text.as_ref().into())),
         Child::Element(element) => {

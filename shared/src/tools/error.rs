@@ -110,7 +110,7 @@ impl From<DbError> for ToolError {
                 (ErrorCode::DatabaseError, "the way to the database is not fit for this program: see its log")
             }
             DbError::Denied(_) => (ErrorCode::DatabaseError, "the database does not let this program in"),
-            DbError::Refused(_) | DbError::Schema(_) => return Self::internal(&error),
+            DbError::Refused(_) | DbError::Schema(_) | DbError::PowerfulRole { .. } => return Self::internal(&error),
         };
         tracing::warn!(error = telemetry::chain(&error), "database error");
         Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(code, message) }

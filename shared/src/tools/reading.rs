@@ -174,6 +174,11 @@ fn shown(toolbox: &Toolbox, found: RecordView, xml: &str, shape: &Shape) -> Resu
 /// The typed record of XML, as JSON.
 fn fields(pmid: Pmid, xml: &str, withhold_abstracts: bool) -> Result<Map<String, Value>, ToolError> {
     let mut article = Article::parse(xml).map_err(|error| {
+        if error.is_beyond_bounds() {
+            let message =
+                format!("PMID {pmid} is there but is not read: {error}; `bio-mcp get {pmid} --xml` prints it");
+            return ToolError::new(ErrorCode::ValidationError, message);
+        }
         tracing::error!(%pmid, %error, "a record cannot be read");
         ToolError::new(ErrorCode::Internal, format!("PMID {pmid} is there but cannot be read as a record"))
     })?;

@@ -137,9 +137,10 @@ fn text_until_close(slice: &[u8], mut at: usize) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Year, Month and Day after `at`, if they make a date.
+/// Year, Month and Day after `at`, if they make a date: up to the end of the element that was opened before.
 fn date(slice: &[u8], mut at: usize) -> Option<NaiveDate> {
     let (mut year, mut month, mut day) = (None, None, None);
+    let mut depth = 0_usize;
     while let Some(next) = memchr::memchr(b'<', &slice[at..]) {
         let Scan::Found(markup, end) = markup::scan(slice, at + next) else { break };
         match markup {
@@ -151,8 +152,10 @@ fn date(slice: &[u8], mut at: usize) -> Option<NaiveDate> {
                     b"Day" => day = number,
                     _ => {}
                 }
+                depth += 1;
             }
-            Markup::Close(name) if &slice[name.clone()] == b"DateRevised" => break,
+            Markup::Close(_) if depth == 0 => break,
+            Markup::Close(_) => depth -= 1,
             _ => {}
         }
         at = end;

@@ -2,9 +2,68 @@
 //!
 //! Nothing is decoded or copied. Well-formedness is checked as far as one piece shows it: names,
 //! attributes (quoted, no `<`), references (the five of XML and numeric ones; PubMed declares no
-//! entities, and none are ever expanded).
+//! entities, and none are ever expanded), and two bounds that no real record comes near ([`Beyond`]), so that work
+//! on one element is bounded.
 
+use std::fmt;
 use std::ops::Range;
+
+use super::work;
+
+/// How many attributes an element may have; PubMed's own have five, formulas about ten.
+pub const MAX_ATTRIBUTES: usize = 64;
+
+/// How long a name may be, in bytes; PubMed's longest has 26.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// Well-formed so far, but beyond what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// More than [`MAX_ATTRIBUTES`].
+    Attributes,
+    /// Longer than [`MAX_NAME_BYTES`].
+    Name,
+}
+
+impl Beyond {
+    /// What is beyond which bound.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attributes => "an element with more than 64 attributes",
+            Self::Name => "a name of more than 256 bytes",
+        }
+    }
+}
+
+impl fmt::Display for Beyond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for Beyond {}
+
+/// Why markup is none that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    Malformed(&'static str),
+    Beyond(Beyond),
+}
+
+impl From<&'static str> for Wrong {
+    fn from(what: &'static str) -> Self {
+        Self::Malformed(what)
+    }
+}
+
+impl From<Wrong> for Scan {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Malformed(what) => Self::Malformed(what),
+            Wrong::Beyond(bound) => Self::Beyond(bound),
+        }
+    }
+}
 
 /// A piece of markup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,16 +95,33 @@ pub enum Scan {
     NeedMore,
     /// Not XML; says what is wrong.
     Malformed(&'static str),
+    /// Beyond a bound.
+    Beyond(Beyond),
+}
+
+/// Where the ends of markup are known not to be: nothing ends before these positions of the buffer that starts behind
+/// the place at which that was found out. Else a buffer full of beginnings would be searched to its end for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endless {
+    /// No `]]>` starts before.
+    pub cdata: usize,
+    /// No `?>` starts before.
+    pub instruction: usize,
 }
 
 /// Reads the markup at `at`, where `buffer[at]` is `<`.
 pub fn scan(buffer: &[u8], at: usize) -> Scan {
+    scan_knowing(buffer, at, Endless::default())
+}
+
+/// The same, searching no end where there is known to be none.
+pub fn scan_knowing(buffer: &[u8], at: usize, endless: Endless) -> Scan {
     match buffer.get(at + 1) {
         None => Scan::NeedMore,
         Some(b'/') => close_tag(buffer, at),
-        Some(b'!') => declaration(buffer, at),
-        Some(b'?') => ends_with(buffer, at + 2, b"?>", |_| Markup::Instruction),
-        Some(_) => open_tag(buffer, at),
+        Some(b'!') => declaration(buffer, at, endless),
+        Some(b'?') => ends_with(buffer, at + 2, b"?>", endless.instruction, |_| Markup::Instruction),
+        Some(_) => open_tag(buffer, at).unwrap_or_else(Scan::from),
     }
 }
 
@@ -99,11 +175,15 @@ const NAME: [bool; 256] = {
 };
 
 fn name_end(buffer: &[u8], at: usize) -> usize {
-    buffer[at..].iter().position(|&b| !NAME[usize::from(b)]).map_or(buffer.len(), |n| at + n)
+    let end = buffer[at..].iter().position(|&b| !NAME[usize::from(b)]).map_or(buffer.len(), |n| at + n);
+    work::add(end - at);
+    end
 }
 
 fn skip_space(buffer: &[u8], at: usize) -> usize {
-    buffer[at..].iter().position(|&b| !is_space(b)).map_or(buffer.len(), |n| at + n)
+    let end = buffer[at..].iter().position(|&b| !is_space(b)).map_or(buffer.len(), |n| at + n);
+    work::add(end - at);
+    end
 }
 
 fn close_tag(buffer: &[u8], at: usize) -> Scan {
@@ -117,64 +197,107 @@ fn close_tag(buffer: &[u8], at: usize) -> Scan {
     }
 }
 
-fn open_tag(buffer: &[u8], at: usize) -> Scan {
+/// Names of attributes that were seen in a tag.
+struct Seen<'b> {
+    /// Nearly all tags have no more.
+    first: [&'b [u8]; 8],
+    count: usize,
+    more: Vec<&'b [u8]>,
+}
+
+impl<'b> Seen<'b> {
+    fn new() -> Self {
+        Self { first: [&[]; 8], count: 0, more: Vec::new() }
+    }
+
+    /// Notes one; it must be another than those before.
+    fn add(&mut self, name: &'b [u8]) -> Result<(), Wrong> {
+        if self.count == MAX_ATTRIBUTES {
+            return Err(Wrong::Beyond(Beyond::Attributes));
+        }
+        work::add(self.count);
+        let first = &self.first[..self.count.min(self.first.len())];
+        if first.contains(&name) || self.more.contains(&name) {
+            return Err(Wrong::Malformed("an attribute twice"));
+        }
+        match self.first.get_mut(self.count) {
+            Some(place) => *place = name,
+            None => self.more.push(name),
+        }
+        self.count += 1;
+        Ok(())
+    }
+}
+
+fn open_tag(buffer: &[u8], at: usize) -> Result<Scan, Wrong> {
     let start = at + 1;
     if !is_name_start(buffer[start]) {
-        return Scan::Malformed("a '<' that starts no tag");
+        return Err(Wrong::Malformed("a '<' that starts no tag"));
     }
-    let name = start..name_end(buffer, start);
+    let name = start..short_name_end(buffer, start)?;
     let mut at = name.end;
     if buffer.get(at) == Some(&b'>') {
-        return Scan::Found(Markup::Open(name), at + 1);
+        return Ok(Scan::Found(Markup::Open(name), at + 1));
     }
+    let mut seen = Seen::new();
     loop {
         let after = skip_space(buffer, at);
         match buffer.get(after) {
-            None => return Scan::NeedMore,
-            Some(b'>') => return Scan::Found(Markup::Open(name), after + 1),
+            None => return Ok(Scan::NeedMore),
+            Some(b'>') => return Ok(Scan::Found(Markup::Open(name), after + 1)),
             Some(b'/') => {
                 return match buffer.get(after + 1) {
-                    None => Scan::NeedMore,
-                    Some(b'>') => Scan::Found(Markup::Empty(name), after + 2),
-                    Some(_) => Scan::Malformed("a '/' inside a tag"),
+                    None => Ok(Scan::NeedMore),
+                    Some(b'>') => Ok(Scan::Found(Markup::Empty(name), after + 2)),
+                    Some(_) => Err(Wrong::Malformed("a '/' inside a tag")),
                 };
             }
-            Some(_) if after == at => return Scan::Malformed("a name with an illegal character"),
-            Some(_) => match attribute(buffer, after) {
-                Ok(Some((_, _, end))) => at = end,
-                Ok(None) => return Scan::NeedMore,
-                Err(what) => return Scan::Malformed(what),
+            Some(_) if after == at => return Err(Wrong::Malformed("a name with an illegal character")),
+            Some(_) => match attribute(buffer, after)? {
+                Some((name, _, end)) => {
+                    seen.add(&buffer[name])?;
+                    at = end;
+                }
+                None => return Ok(Scan::NeedMore),
             },
         }
     }
 }
 
+/// The end of a name, within the bound.
+fn short_name_end(buffer: &[u8], at: usize) -> Result<usize, Wrong> {
+    let end = name_end(&buffer[..buffer.len().min(at + MAX_NAME_BYTES + 1)], at);
+    if end - at > MAX_NAME_BYTES { Err(Wrong::Beyond(Beyond::Name)) } else { Ok(end) }
+}
+
 type Attribute = (Range<usize>, Range<usize>, usize);
 
 /// Reads `name="value"`: the ranges of both and the position after; nothing if the buffer ends.
-fn attribute(buffer: &[u8], at: usize) -> Result<Option<Attribute>, &'static str> {
+fn attribute(buffer: &[u8], at: usize) -> Result<Option<Attribute>, Wrong> {
     if !is_name_start(buffer[at]) {
-        return Err("an attribute without a name");
+        return Err(Wrong::Malformed("an attribute without a name"));
     }
-    let name = at..name_end(buffer, at);
+    let name = at..short_name_end(buffer, at)?;
     let equals = skip_space(buffer, name.end);
     match buffer.get(equals) {
         None => return Ok(None),
         Some(b'=') => {}
-        Some(_) => return Err("an attribute without a value"),
+        Some(_) => return Err(Wrong::Malformed("an attribute without a value")),
     }
     let open = skip_space(buffer, equals + 1);
     let quote = match buffer.get(open) {
         None => return Ok(None),
         Some(&quote @ (b'"' | b'\'')) => quote,
-        Some(_) => return Err("an attribute value without quotes"),
+        Some(_) => return Err(Wrong::Malformed("an attribute value without quotes")),
     };
     let mut at = open + 1;
     loop {
-        match memchr::memchr3(quote, b'<', b'&', &buffer[at..]).map(|n| at + n) {
+        let found = memchr::memchr3(quote, b'<', b'&', &buffer[at..]);
+        work::add(found.unwrap_or(buffer.len() - at) + 1);
+        match found.map(|n| at + n) {
             None => return Ok(None),
             Some(end) if buffer[end] == quote => return Ok(Some((name, open + 1..end, end + 1))),
-            Some(end) if buffer[end] == b'<' => return Err("a '<' in an attribute value"),
+            Some(end) if buffer[end] == b'<' => return Err(Wrong::Malformed("a '<' in an attribute value")),
             Some(reference) => match scan_reference(buffer, reference)? {
                 Some(end) => at = end,
                 None => return Ok(None),
@@ -202,12 +325,12 @@ pub fn attribute_value<'a>(buffer: &'a [u8], name_end: usize, wanted: &[u8]) -> 
     None
 }
 
-fn declaration(buffer: &[u8], at: usize) -> Scan {
+fn declaration(buffer: &[u8], at: usize, endless: Endless) -> Scan {
     let rest = &buffer[at..];
     let starts = |with: &[u8]| rest.starts_with(with);
     let may_become = |with: &[u8]| rest.len() < with.len() && with.starts_with(rest);
     if starts(b"<!--") {
-        return match memchr::memmem::find(buffer.get(at + 4..).unwrap_or_default(), b"--").map(|n| at + 4 + n) {
+        return match find(buffer, at + 4, b"--") {
             None => Scan::NeedMore,
             Some(end) => match buffer.get(end + 2) {
                 None => Scan::NeedMore,
@@ -217,7 +340,7 @@ fn declaration(buffer: &[u8], at: usize) -> Scan {
         };
     }
     if starts(b"<![CDATA[") {
-        return ends_with(buffer, at + 9, b"]]>", Markup::Cdata);
+        return ends_with(buffer, at + 9, b"]]>", endless.cdata, Markup::Cdata);
     }
     if starts(b"<!DOCTYPE") {
         return doctype(buffer, at + 9);
@@ -228,22 +351,36 @@ fn declaration(buffer: &[u8], at: usize) -> Scan {
     Scan::Malformed("an unknown '<!' declaration")
 }
 
-fn ends_with(buffer: &[u8], from: usize, end: &[u8], markup: impl Fn(Range<usize>) -> Markup) -> Scan {
-    let Some(rest) = buffer.get(from..) else { return Scan::NeedMore };
-    match memchr::memmem::find(rest, end) {
-        Some(n) => Scan::Found(markup(from..from + n), from + n + end.len()),
+fn ends_with(
+    buffer: &[u8],
+    from: usize,
+    end: &[u8],
+    not_before: usize,
+    markup: impl Fn(Range<usize>) -> Markup,
+) -> Scan {
+    match find(buffer, from.max(not_before), end) {
+        Some(at) => Scan::Found(markup(from..at), at + end.len()),
         None => Scan::NeedMore,
     }
 }
 
+/// Where `what` starts, from a position on.
+fn find(buffer: &[u8], from: usize, what: &[u8]) -> Option<usize> {
+    let rest = buffer.get(from..)?;
+    let found = memchr::memmem::find(rest, what);
+    work::add(found.unwrap_or(rest.len()) + 1);
+    found.map(|n| from + n)
+}
+
 fn doctype(buffer: &[u8], mut at: usize) -> Scan {
     while let Some(&byte) = buffer.get(at) {
+        work::add(1);
         match byte {
             b'>' => return Scan::Found(Markup::Doctype, at + 1),
             b'[' => return Scan::Found(Markup::InternalSubset, at + 1),
             b'<' => return Scan::Malformed("a '<' in the document type"),
-            quote @ (b'"' | b'\'') => match memchr::memchr(quote, &buffer[at + 1..]) {
-                Some(n) => at += n + 2,
+            quote @ (b'"' | b'\'') => match find(buffer, at + 1, &[quote]) {
+                Some(end) => at = end + 1,
                 None => return Scan::NeedMore,
             },
             _ => at += 1,
@@ -297,9 +434,32 @@ mod tests {
             "<a$>",
             "<!-- -- -->",
             "<!-- --->",
+            "<a b='1' b='2'>",
+            "<a b='1' c='' b=\"1\"/>",
         ] {
             assert!(matches!(scan(text.as_bytes(), 0), Scan::Malformed(_)), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_beyond_a_bound_says_which_however_much_of_it_has_come() {
+        let attributes = |count: usize| (0..count).map(|n| format!(" a{n}='x'")).collect::<String>();
+        let name = "n".repeat(MAX_NAME_BYTES);
+        for within in [format!("<a{}>", attributes(MAX_ATTRIBUTES)), format!("<{name}>"), format!("<a {name}=''>")] {
+            assert!(matches!(scan(within.as_bytes(), 0), Scan::Found(Markup::Open(_), end) if end == within.len()));
+        }
+        for (beyond, bound) in [
+            (format!("<a{}", attributes(MAX_ATTRIBUTES + 1)), Beyond::Attributes),
+            (format!("<a{}/>", attributes(100_000)), Beyond::Attributes),
+            (format!("<{name}n"), Beyond::Name),
+            (format!("<a b='' {name}n='1'"), Beyond::Name),
+        ] {
+            assert_eq!(scan(beyond.as_bytes(), 0), Scan::Beyond(bound));
+        }
+        assert!(Beyond::Attributes.as_str().contains(&MAX_ATTRIBUTES.to_string()));
+        assert!(Beyond::Name.as_str().contains(&MAX_NAME_BYTES.to_string()));
+        let twice = format!("<a{} a40='y'>", attributes(50));
+        assert_eq!(scan(twice.as_bytes(), 0), Scan::Malformed("an attribute twice"));
     }
 
     #[test]

@@ -18,7 +18,9 @@ pub mod pmid_set;
 pub mod record_order;
 pub mod sha256;
 pub mod telemetry;
+pub mod terminal;
 pub mod trace;
+pub mod work;
 
 pub use access::{Caller, Principal, Role};
 pub use error_code::ErrorCode;

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,8 @@ use crate::args::ExportFormat;
 use crate::failure::{Exit, Failure};
 use crate::out;
 
-const NOT_BY_LINKS: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+/// A pipe that lies there is not waited for.
+const NOT_BY_LINKS: i32 = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
 
 /// What an export holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,8 +93,7 @@ impl Sink {
         }
         let data = beside(path, ".unfinished");
         let state = beside(path, ".unfinished.json");
-        let opened = writable().truncate(false).open(&data);
-        let mut file = opened.map_err(|error| cannot_write(&error))?;
+        let mut file = open_own(&data).map_err(|error| cannot_write(&format!("{}: {error}", data.display())))?;
         if file.try_lock().is_err() {
             return Err(cannot_write(&"another export is writing it"));
         }
@@ -162,7 +162,9 @@ impl Unfinished {
         progress.bytes = self.file.stream_position()?;
         let saved = Saved { plan: plan.clone(), progress: progress.clone() };
         let next = beside(&self.state, ".next");
-        writable().truncate(true).open(&next)?.write_all(&serde_json::to_vec(&saved)?)?;
+        let mut file = open_own(&next)?;
+        file.set_len(0)?;
+        file.write_all(&serde_json::to_vec(&saved)?)?;
         fs::rename(&next, &self.state)
     }
 }
@@ -174,17 +176,23 @@ pub fn failed(path: Option<&Path>, error: &io::Error) -> Failure {
     Failure::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
 }
 
-/// A file with a name that others can guess: in a directory that others can write to it may be a link to a file of the
-/// user, which is refused.
-fn writable() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.create(true).write(true).custom_flags(NOT_BY_LINKS);
-    options
+/// A file with a name that others can guess, made where it is not there: in a directory that others can write to it may be
+/// a link to a file of the user, or another's file, who could read and change what is written.
+fn open_own(path: &Path) -> io::Result<File> {
+    own(OpenOptions::new().create(true).truncate(false).write(true).custom_flags(NOT_BY_LINKS).open(path)?)
+}
+
+fn own(file: File) -> io::Result<File> {
+    let is = file.metadata()?;
+    if is.is_file() && is.uid() == rustix::process::geteuid().as_raw() && is.nlink() == 1 {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is there already, and not a file of this user alone: remove it"))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    OpenOptions::new().read(true).custom_flags(NOT_BY_LINKS).open(path)?.read_to_end(&mut bytes)?;
+    own(OpenOptions::new().read(true).custom_flags(NOT_BY_LINKS).open(path)?)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

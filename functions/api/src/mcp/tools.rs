@@ -5,6 +5,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, Conte
 use serde_json::{Value, json};
 use shared::tools::readable::markdown;
 use shared::tools::{Action, Asked, Tool};
+use shared::words::terminal::plain;
 use shared::words::trace;
 
 use super::caller::Caller;
@@ -23,7 +24,7 @@ pub fn refused(api: &Api, failure: Failure, trace_id: String) -> CallToolResult 
     for detail in &mut body.details {
         detail.reason = flat_names(&api.tools, &detail.reason);
     }
-    CallToolResult::error(vec![ContentBlock::text(json!(body).to_string())])
+    CallToolResult::error(vec![ContentBlock::text(plain(&json!(body).to_string()))])
 }
 
 /// Calls a tool. What the tool refuses, or fails at, is an answer that a model can read; only an unknown tool is
@@ -57,7 +58,8 @@ pub async fn call(
 /// A result beside a text that says all of it: several clients show a model only the text.
 pub fn readable(text: String, result: Value) -> CallToolResult {
     let mut both = CallToolResult::structured(result);
-    both.content = vec![ContentBlock::text(text)];
+    // Clients print it on terminals. The structured content is as it came.
+    both.content = vec![ContentBlock::text(plain(&text))];
     both
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::PubmedFiles;
 use crate::ingest::{NewUnit, Plan, UnitError};
 use crate::pubmed::bulk_file;
-use crate::pubmed::download::{DownloadError, Downloaded};
+use crate::pubmed::download::{DownloadError, Downloaded, make_folder};
 use crate::words::{ErrorCode, UnitId};
 
 /// Files of one job, at most: its time limit is for so many. More are several jobs.
@@ -105,6 +105,7 @@ pub(super) async fn fetch(
 ) -> Result<Fetched, UnitError> {
     let dir = pipeline.settings.downloads.join(unit.to_string());
     let made = |dir: &Path| {
+        make_folder(&pipeline.settings.downloads)?;
         // What an attempt that was killed left.
         let _ = std::fs::remove_dir_all(dir);
         std::fs::create_dir_all(dir)

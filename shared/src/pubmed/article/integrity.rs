@@ -68,7 +68,10 @@ pub fn is_retracted(xml: &str) -> bool {
 fn may_say_retracted(xml: &str) -> bool {
     let holds = |sign: &&str| memmem::find(xml.as_bytes(), sign.as_bytes()).is_some();
     let is_letter = |at: usize| {
-        let name = xml[at + 2..].split(';').next().unwrap_or_default();
+        // As long as the scanner takes a reference for one.
+        let rest = &xml.as_bytes()[at + 2..];
+        let name = rest[..rest.len().min(32)].split(|byte| *byte == b';').next().unwrap_or_default();
+        let name = std::str::from_utf8(name).unwrap_or_default();
         let code = match name.strip_prefix('x') {
             Some(digits) => u32::from_str_radix(digits, 16),
             None => name.parse(),

@@ -127,6 +127,13 @@ pub enum ArticleError {
     NoPmid,
 }
 
+impl ArticleError {
+    /// Whether it may be a record, of a shape that is not read: what reads no record like it is no bug.
+    pub fn is_beyond_bounds(&self) -> bool {
+        matches!(self, Self::Xml(error) if error.is_beyond_bounds())
+    }
+}
+
 impl<'a> Article<'a> {
     /// Reads one record; its texts are plain.
     pub fn parse(xml: &'a str) -> Result<Self, ArticleError> {
@@ -170,6 +177,14 @@ fn own_title<'t, 'a>(body: Element<'t, 'a>) -> Option<Element<'t, 'a>> {
     of(body.first("Article"), "ArticleTitle")
         .or_else(|| of(Some(body), "ArticleTitle"))
         .or_else(|| of(body.first("Book"), "BookTitle"))
+}
+
+/// What a list says of each of its items, for one item after the other: of a long text the first item alone has it, else
+/// a record could say it so often that its typed form is out of all proportion.
+fn of_each<'a>(text: Option<Text<'a>>) -> impl FnMut() -> Option<Text<'a>> {
+    const LONGEST: usize = 512;
+    let mut text = text;
+    move || if text.as_ref().is_some_and(|text| text.len() > LONGEST) { text.take() } else { text.clone() }
 }
 
 /// Texts of all children of a name.

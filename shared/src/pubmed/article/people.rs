@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Text, texts};
+use super::{Text, of_each, texts};
 use crate::pubmed::xml_tree::Element;
 
 /// An identifier with who gave it.
@@ -51,9 +51,10 @@ pub struct PersonName<'a> {
 pub fn authors<'a>(parent: Element<'_, 'a>) -> Vec<Person<'a>> {
     let mut all = Vec::new();
     for list in parent.all("AuthorList") {
+        let mut kind = of_each(list.attribute("Type"));
         for author in list.all("Author").filter(|author| !author.is_blank()) {
             let group = author.first("CollectiveName").and_then(|name| name.attribute("Investigators"));
-            all.push(person(author, group, list.attribute("Type")));
+            all.push(person(author, group, kind()));
         }
     }
     all
@@ -63,8 +64,9 @@ pub fn authors<'a>(parent: Element<'_, 'a>) -> Vec<Person<'a>> {
 pub fn investigators<'a>(parent: Element<'_, 'a>) -> Vec<Person<'a>> {
     let mut all = Vec::new();
     for list in parent.all("InvestigatorList") {
+        let mut id = of_each(list.attribute("ID"));
         let investigators = list.all("Investigator").filter(|one| !one.is_blank());
-        all.extend(investigators.map(|one| person(one, list.attribute("ID"), None)));
+        all.extend(investigators.map(|one| person(one, id(), None)));
     }
     all
 }

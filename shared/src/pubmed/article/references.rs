@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Text;
 use super::ids::{Ids, first_ids};
+use super::{Text, of_each};
 use crate::pubmed::xml_tree::Element;
 
 /// A cited work.
@@ -36,8 +36,8 @@ fn read_list<'a>(list: Element<'_, 'a>, all: &mut Vec<Reference<'a>>) {
                 let ids = first_ids(child.all("ArticleIdList"));
                 let citation = child.first_text("Citation");
                 if citation.is_some() || !ids.is_empty() {
-                    let section = section.get_or_insert_with(|| list.first_text("Title")).clone();
-                    all.push(Reference { citation, ids, section });
+                    let section = section.get_or_insert_with(|| of_each(list.first_text("Title")));
+                    all.push(Reference { citation, ids, section: section() });
                 }
             }
             "ReferenceList" => read_list(child, all),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Text;
+use super::{Text, of_each};
 use crate::pubmed::xml_tree::Element;
 
 /// A publication type.
@@ -143,9 +143,12 @@ pub fn chemicals<'a>(citation: Element<'_, 'a>) -> Vec<Chemical<'a>> {
 pub fn keywords<'a>(parent: Element<'_, 'a>) -> Vec<Keyword<'a>> {
     let mut all = Vec::new();
     for list in parent.all("KeywordList") {
-        all.extend(list.all("Keyword").filter_map(|keyword| {
-            Some(Keyword { text: keyword.text()?, owner: list.attribute("Owner"), major: is_major(keyword) })
-        }));
+        let mut owner = of_each(list.attribute("Owner"));
+        all.extend(
+            list.all("Keyword").filter_map(|keyword| {
+                Some(Keyword { text: keyword.text()?, owner: owner(), major: is_major(keyword) })
+            }),
+        );
     }
     all
 }

@@ -11,6 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::classify::{Expected, Fault, classify};
 use super::error::EutilsError;
 use super::pace::{Pace, PaceError};
+use crate::pubmed::names::Names;
 use crate::words::breaker::{Breaker, BreakerState, Patience};
 use crate::words::config::Secret;
 use crate::words::{clock, metrics, trace};
@@ -181,10 +182,15 @@ impl Client {
 
     fn http(&self) -> &reqwest::Client {
         self.http.get_or_init(|| {
-            reqwest::Client::builder()
+            let client = reqwest::Client::builder();
+            // What is said to this machine without TLS would be read by a proxy, the key too.
+            let is_plain = !self.settings.base_url.starts_with("https://");
+            let client = if is_plain { client.no_proxy() } else { client };
+            client
                 .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
                 // A redirect would carry the key to wherever it leads.
                 .redirect(reqwest::redirect::Policy::none())
+                .dns_resolver(Names)
                 .connect_timeout(Duration::from_secs(10))
                 .timeout(self.settings.request_timeout)
                 .build()

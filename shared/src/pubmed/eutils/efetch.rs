@@ -9,7 +9,7 @@ use super::classify::{Expected, Fault};
 use super::client::Client;
 use super::error::EutilsError;
 use crate::pubmed::identity::{self, Identity};
-use crate::pubmed::{Item, SplitError, Splitter};
+use crate::pubmed::{Defect, Item, SplitError, Splitter};
 use crate::words::Pmid;
 
 /// Records that have been in PubMed since it began, for an archive that knows of none: PMID 1 is of 1975.
@@ -104,7 +104,6 @@ fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Ve
     let mut records: BTreeMap<Pmid, (Range<usize>, Identity)> = BTreeMap::new();
     let mut returned = Vec::new();
     let mut splitter = Splitter::new(body, max_record_bytes);
-    let mut at = 0;
     loop {
         let item = match splitter.next() {
             Ok(Some(item)) => item,
@@ -112,15 +111,21 @@ fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Ve
             Err(SplitError::Truncated { .. }) => return Err(Fault::Truncated),
             Err(_) => return Err(Fault::Unexpected),
         };
-        let (bytes, defect) = match item {
-            Item::Record { bytes, defect } => (bytes, defect),
+        let (shown, defect, identity) = match item {
+            Item::Record { bytes, defect } => (bytes.len(), defect, identity::of_record(bytes).map(|(one, _)| one)),
             // EFetch reports no deletions.
             Item::Deletion { .. } => return Err(Fault::Unexpected),
         };
-        let range = place(body, at, bytes).ok_or(Fault::Unexpected)?;
-        at = range.end;
-        let (pmid, reason) = match (defect, identity::of_record(bytes)) {
-            (None, Ok((identity, _))) => {
+        // Of an oversized record only the first bytes are handed out.
+        let whole = match &defect {
+            Some(Defect::Oversized { bytes, .. }) => *bytes,
+            _ => shown as u64,
+        };
+        let start = splitter.position().checked_sub(whole).and_then(|start| usize::try_from(start).ok());
+        let range = start.map(|start| start..start + shown).filter(|range| range.end <= body.len());
+        let range = range.ok_or(Fault::Unexpected)?;
+        let (pmid, reason) = match (defect, identity) {
+            (None, Ok(identity)) => {
                 if !wanted.contains(&identity.pmid) {
                     tracing::warn!(pmid = %identity.pmid, "NCBI returned a record that was not asked for");
                     continue;
@@ -133,7 +138,7 @@ fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Ve
                 continue;
             }
             (None, Err(error)) => (None, error.to_string()),
-            (Some(defect), identity) => (identity.ok().map(|(identity, _)| identity.pmid), defect.to_string()),
+            (Some(defect), identity) => (identity.ok().map(|identity| identity.pmid), defect.to_string()),
         };
         if pmid.is_none_or(|pmid| open.remove(&pmid)) {
             returned.push(Returned::Bad { range, pmid, reason });
@@ -145,16 +150,6 @@ fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Ve
         }
     }
     Ok((returned, open.into_iter().collect()))
-}
-
-/// Where a slice stands in its document, from `from` on. It is looked for by its first bytes: preparing a
-/// search for a whole record costs more than splitting it.
-fn place(body: &[u8], from: usize, slice: &[u8]) -> Option<Range<usize>> {
-    let head = &slice[..slice.len().min(32)];
-    memchr::memmem::find_iter(&body[from..], head)
-        .map(|n| from + n)
-        .find(|start| body[*start..].starts_with(slice))
-        .map(|start| start..start + slice.len())
 }
 
 #[cfg(test)]
@@ -194,9 +189,14 @@ mod tests {
     #[test]
     fn a_record_over_the_limit_is_bad_with_its_pmid() {
         let body = format!("<PubmedArticleSet>{}</PubmedArticleSet>", record(1, 1, &"x".repeat(5000)));
-        let asked = [Pmid::new(1).expect("a PMID")];
+        let body = body.replace("</PubmedArticleSet>", &(record(2, 1, "second") + "</PubmedArticleSet>"));
+        let asked = [1, 2].map(|n| Pmid::new(n).expect("a PMID"));
         let (returned, absent) = reconcile(&asked, body.as_bytes(), 1000).expect("a whole document");
         assert!(absent.is_empty(), "{returned:?}");
-        assert!(matches!(&returned[..], [Returned::Bad { pmid: Some(_), .. }]), "{returned:?}");
+        let [Returned::Bad { range: bad, pmid: Some(_), .. }, Returned::Record { range, .. }] = &returned[..] else {
+            panic!("{returned:?}");
+        };
+        assert!(body[bad.clone()].starts_with("<PubmedArticle>") && bad.len() == 1000);
+        assert_eq!(&body[range.clone()], record(2, 1, "second"));
     }
 }

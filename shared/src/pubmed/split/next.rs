@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use super::{BYTE_ORDER_MARK, SplitError, Splitter, State, is_record};
+use super::{BYTE_ORDER_MARK, Defect, SplitError, Splitter, State, is_record};
 use crate::pubmed::markup::{self, Markup, Scan};
 
 /// What the next bytes at the level of the set are.
@@ -13,7 +13,7 @@ pub(super) enum Next {
     /// Something among deletions that is none, up to there.
     NoDeletion(usize),
     /// Something between records that does not belong there.
-    Garbage(&'static str),
+    Garbage(Defect),
     End,
 }
 
@@ -37,7 +37,7 @@ impl<R: Read> Splitter<R> {
                 continue;
             }
             if self.buffer[self.at] != b'<' && self.state == State::Set {
-                return Ok(Next::Garbage("text outside of any record"));
+                return Ok(Next::Garbage(Defect::Malformed("text outside of any record")));
             }
             if self.buffer[self.at] != b'<' && self.state == State::Deletions {
                 let rest = &self.buffer[self.at..self.filled];
@@ -47,7 +47,12 @@ impl<R: Read> Splitter<R> {
                 return Err(self.malformed(self.at, "text outside of any record"));
             }
             let (markup, end) = match self.markup_at_next() {
-                Err(SplitError::Malformed { what, .. }) if self.state == State::Set => return Ok(Next::Garbage(what)),
+                Err(SplitError::Malformed { what, .. }) if self.state == State::Set => {
+                    return Ok(Next::Garbage(match markup::scan(&self.buffer[..self.filled], self.at) {
+                        Scan::Beyond(bound) => Defect::Beyond(bound),
+                        _ => Defect::Malformed(what),
+                    }));
+                }
                 found => found?,
             };
             let start = self.at;
@@ -107,7 +112,7 @@ impl<R: Read> Splitter<R> {
                     self.root.clear();
                     self.state = State::Epilog;
                 }
-                (_, State::Set) => return Ok(Next::Garbage("markup where a record belongs")),
+                (_, State::Set) => return Ok(Next::Garbage(Defect::Malformed("markup where a record belongs"))),
                 // One that is none must not keep the others from being read.
                 (Markup::Empty(_) | Markup::Cdata(_), State::Deletions) => return Ok(Next::NoDeletion(end)),
                 (Markup::Open(name) | Markup::Close(name), State::Deletions)
@@ -156,6 +161,7 @@ impl<R: Read> Splitter<R> {
             match markup::scan(&self.buffer[..self.filled], self.at) {
                 Scan::Found(markup, end) => return Ok((markup, end)),
                 Scan::Malformed(what) => return Err(self.malformed(self.at, what)),
+                Scan::Beyond(bound) => return Err(self.malformed(self.at, bound.as_str())),
                 Scan::NeedMore => {
                     if self.filled - self.at > self.max_record_bytes {
                         return Err(self.malformed(self.at, "markup without end"));

@@ -36,6 +36,11 @@ impl<'t, 'a> Element<'t, 'a> {
         self.parts().0
     }
 
+    /// Its place among all elements and texts of the tree.
+    pub fn place(self) -> usize {
+        self.index as usize
+    }
+
     /// All attributes in document order.
     pub fn attributes(self) -> &'t [(&'a str, Cow<'a, str>)] {
         let range = self.parts().1;

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::markup::{self, Markup, Scan};
+use super::markup::{self, Beyond, Markup, Scan};
 use super::split::MAX_DEPTH;
 use super::text_form::TextForm;
 pub use element::{Child, Element, is_blank};
@@ -52,6 +52,16 @@ pub enum TreeError {
     /// Deeper than any real record.
     #[error("elements nest deeper than {MAX_DEPTH}")]
     TooDeep,
+    /// It has an element that no real record has.
+    #[error(transparent)]
+    Beyond(#[from] Beyond),
+}
+
+impl TreeError {
+    /// Whether it may be XML, of a shape that is not read.
+    pub fn is_beyond_bounds(&self) -> bool {
+        matches!(self, Self::TooDeep | Self::Beyond(_))
+    }
 }
 
 impl<'a> Tree<'a> {
@@ -99,6 +109,7 @@ impl<'a> Tree<'a> {
                 Scan::Found(markup, end) => (markup, end),
                 Scan::NeedMore => return bad(next, "markup is not closed"),
                 Scan::Malformed(what) => return bad(next, what),
+                Scan::Beyond(bound) => return Err(bound.into()),
             };
             tree.in_text &= !matches!(markup, Markup::Open(_) | Markup::Empty(_) | Markup::Close(_));
             match markup {
@@ -131,6 +142,11 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// How many elements and texts it has.
+    pub fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The element itself.
     pub fn root(&self) -> Element<'_, 'a> {
         Element { tree: self, index: 0 }
@@ -148,12 +164,9 @@ impl<'a> Tree<'a> {
     fn push_element(&mut self, xml: &'a str, name: &Range<usize>, end: usize) -> Result<u32, &'static str> {
         let first = self.attributes.len();
         let mut at = name.end;
+        // The scanner has seen that there are few, and none twice.
         while let Some((key, value, next)) = markup::next_attribute(xml.as_bytes(), at) {
-            let key = &xml[key];
-            if self.attributes[first..].iter().any(|(seen, _)| *seen == key) {
-                return Err("an attribute twice");
-            }
-            self.attributes.push((key, attribute_text(&xml[value])?));
+            self.attributes.push((&xml[key], attribute_text(&xml[value])?));
             at = next;
         }
         debug_assert!(at < end);

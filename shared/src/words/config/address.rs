@@ -41,6 +41,22 @@ pub fn is_local_url(url: &str) -> bool {
     }
 }
 
+/// Whether what is sent to an address stays unread on its way: over TLS, or on this machine. The address is read as the HTTP
+/// client reads it: some spellings look like one host and lead to another.
+pub fn stays_unread(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    match (url.scheme(), url.host_str()) {
+        ("https", Some(_)) => true,
+        ("http", Some(host)) => is_here(host.trim_matches(['[', ']'])),
+        _ => false,
+    }
+}
+
+/// Whether a URL has a parameter of one of these names, read as drivers of databases read it.
+pub fn has_parameter(url: &str, names: &[&str]) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| url.query_pairs().any(|(name, _)| names.contains(&name.as_ref())))
+}
+
 /// Scheme and host of a URL; nothing where it has credentials, or a backslash, which some take for a slash.
 fn split(url: &str) -> Option<(&str, String)> {
     if url.contains(['@', '\\']) || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -74,6 +90,37 @@ mod tests {
             ["http://10.0.0.5/q", "https://", "ftp://127.0.0.1", "http://127.0.0.1@evil.example/", "localhost", ""]
         {
             assert!(!is_safe_url(not), "{not}");
+        }
+    }
+
+    #[test]
+    fn a_key_goes_over_tls_or_stays_here() {
+        for url in [
+            "https://x.example/",
+            "HTTPS://x.example/",
+            "http://localhost:8080/x",
+            "http://127.0.0.1:1/",
+            "http://[::1]:1/x",
+            "http://me@127.0.0.1/",
+            "http://2130706433/",
+        ] {
+            assert!(stays_unread(url), "{url}");
+        }
+        for url in [
+            "http://x.example/",
+            "HTTP://x.example/",
+            "http://127.0.0.1.example/",
+            "http://localhost@x.example/",
+            "http://x.example\\@127.0.0.1/",
+            "http://x.example\\@localhost/",
+            "http:\\\\x.example/",
+            "http://10.0.0.1/",
+            "http://169.254.169.254/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://",
+            "ftp://127.0.0.1/",
+        ] {
+            assert!(!stays_unread(url), "{url}");
         }
     }
 

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use address::{is_local_url, is_safe_url};
+pub use address::{has_parameter, is_local_url, is_safe_url};
 pub use credentials::{RESERVED, RoleRule, TokenHash};
 pub use database::DatabaseSettings;
 pub use http::{AuthSetting, HttpSettings, OidcSettings};

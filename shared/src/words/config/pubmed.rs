@@ -1,5 +1,6 @@
 //! NCBI: who asks, where, and how much.
 
+use super::address::stays_unread;
 use super::reader::Reader;
 use super::secret::Secret;
 
@@ -41,7 +42,7 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> Pubmed
         env.errors.push("BIO_MCP_PUBMED_TOOL must hold no spaces".to_owned());
     }
     let api_key = env.text("BIO_MCP_PUBMED_API_KEY").map(Secret::new);
-    if api_key.is_some() && !is_private(&base_url) {
+    if api_key.is_some() && !stays_unread(&base_url) {
         env.errors.push(
             "BIO_MCP_PUBMED_API_KEY would be sent over the network unencrypted: BIO_MCP_PUBMED_BASE_URL must start with \
              https:// unless it is an address of this machine"
@@ -59,38 +60,5 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> Pubmed
             requests => Some(requests),
         },
         max_records: env.number("BIO_MCP_SYNC_MAX_RECORDS", 1_000_000, 1, 100_000_000),
-    }
-}
-
-/// Whether what is sent to an address stays unread on its way: by TLS, or on this machine.
-fn is_private(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else { return true };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_private;
-
-    #[test]
-    fn a_key_goes_over_tls_or_stays_here() {
-        for url in ["https://x.example/", "http://localhost:8080/x", "http://127.0.0.1:1/", "http://[::1]:1/x"] {
-            assert!(is_private(url), "{url}");
-        }
-        for url in [
-            "http://x.example/",
-            "http://127.0.0.1.example/",
-            "http://localhost@x.example/",
-            "http://10.0.0.1/",
-            "http://",
-        ] {
-            assert!(!is_private(url), "{url}");
-        }
     }
 }

@@ -4,7 +4,7 @@ mod export;
 mod json_lines;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write};
 
 use super::access::AUDIT;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt};
+
+use super::terminal::Terminal;
 
 pub use export::{continue_trace, keep_exporting, send_spans};
 
@@ -75,7 +77,12 @@ pub fn init(telling: &Telling<'_>) -> Log {
         Output::Stdout => (BoxMakeWriter::new(std::io::stdout), None),
         Output::Stderr => {
             let builder = NonBlockingBuilder::default().buffered_lines_limit(UNREAD_LINES).thread_name("log");
-            let (writer, waiting) = builder.finish(std::io::stderr());
+            // What it tells of may be a stranger's text.
+            let stream: Box<dyn Write + Send> = match std::io::stderr() {
+                stream if stream.is_terminal() => Box::new(Terminal::new(stream)),
+                stream => Box::new(stream),
+            };
+            let (writer, waiting) = builder.finish(stream);
             (BoxMakeWriter::new(writer), Some(waiting))
         }
     };
@@ -83,7 +90,7 @@ pub fn init(telling: &Telling<'_>) -> Log {
     let lines = if json {
         lines.fmt_fields(json_lines::JsonFields).event_format(json_lines::JsonLines { service }).boxed()
     } else {
-        lines.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed()
+        lines.with_target(false).with_ansi(false).boxed()
     };
     let spans = otlp_endpoint.map(|endpoint| export::layer::<Registry>(service, endpoint));
     // Spans are told at the level of the log: what is not worth a line is not worth a span.
