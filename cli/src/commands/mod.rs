@@ -97,18 +97,21 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
     result
 }
 
-/// When the process is asked to stop: Ctrl-C, or a supervisor's SIGTERM.
-pub async fn interrupted() {
+/// When the process is asked to stop: Ctrl-C, or a supervisor's SIGTERM. From the call on, neither ends it otherwise.
+pub fn interrupted() -> impl Future<Output = ()> + Send + 'static {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
+    let signals = signal(SignalKind::interrupt()).and_then(|ctrl_c| Ok((ctrl_c, signal(SignalKind::terminate())?)));
+    async move {
+        match signals {
+            Ok((mut ctrl_c, mut terminate)) => {
+                tokio::select! {
+                    _ = ctrl_c.recv() => {}
+                    _ = terminate.recv() => {}
+                }
             }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
+            Err(_) => {
+                let _ = tokio::signal::ctrl_c().await;
+            }
         }
     }
 }

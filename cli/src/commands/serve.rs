@@ -16,8 +16,10 @@ use crate::session::Session;
 /// Runs the command until it is stopped; what is under way is answered.
 pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
+    // Before there is a file to remove, and before a supervisor is told that it listens.
+    let stop = interrupted();
     let (listener, _file) = listen(session, args).await?;
-    serve(session, listener, interrupted()).await.map_err(|error| Failure::internal(error.to_string()))??;
+    serve(session, listener, stop).await.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(Exit::Done)
 }
 

@@ -17,13 +17,13 @@ const TICK: Duration = Duration::from_secs(15);
 /// Runs the command until it is stopped; workers end at their next batch.
 pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
     let _keeper = session.keep_database_alive();
+    let interrupted = interrupted();
     let (listener, _file) = serve::listen(session, args).await?;
     let (stop, mut stopped) = watch::channel(());
     let mut serving = serve::serve(session, listener, async move { while stopped.changed().await.is_ok() {} });
     topics::add_configured(session.db(), &session.config.topics).await?;
     let mut workers = Workers::start(session)?;
     let mut ticks = tokio::time::interval(TICK);
-    let interrupted = interrupted();
     tokio::pin!(interrupted);
     let ended = loop {
         tokio::select! {
