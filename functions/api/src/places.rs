@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use shared::words::{Principal, Role};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Places that each principal has.
+type Taken = Arc<Mutex<HashMap<String, usize>>>;
+
 /// So many places.
 #[derive(Clone, Debug)]
 pub struct Places {
     all: Arc<Semaphore>,
     /// How many each principal has.
-    taken: Arc<Mutex<HashMap<String, usize>>>,
+    taken: Taken,
     /// How many one principal may have.
     share: usize,
 }
@@ -30,7 +33,7 @@ pub enum NoPlace {
 pub struct Place {
     _permit: OwnedSemaphorePermit,
     /// Whose share it is of.
-    of: Option<(Arc<Mutex<HashMap<String, usize>>>, String)>,
+    of: Option<(Taken, String)>,
 }
 
 impl Places {

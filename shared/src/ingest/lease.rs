@@ -129,6 +129,7 @@ struct Claimed {
 
 /// What the locked job row says.
 #[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub(super) struct JobRow {
     cancelled: bool,
     overdue: bool,

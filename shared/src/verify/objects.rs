@@ -53,7 +53,9 @@ pub(super) async fn check_objects(
         }
         let mut reads = stream::iter(reads).buffered(CONCURRENT_READS);
         while let Some(problem) = reads.try_next().await? {
-            problem.into_iter().for_each(|problem| report.add(problem));
+            if let Some(problem) = problem {
+                report.add(problem);
+            }
         }
         done += page.len() as u64;
         (run.on_progress)(Progress { phase: "objects", done });

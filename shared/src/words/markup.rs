@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn what_is_beyond_a_bound_says_which_however_much_of_it_has_come() {
-        let attributes = |count: usize| (0..count).map(|n| format!(" a{n}='x'")).collect::<String>();
+        let attributes = |count: usize| (0..count).map(|n| format!(" a{n}='x'")).collect::<Vec<_>>().concat();
         let name = "n".repeat(MAX_NAME_BYTES);
         for within in [format!("<a{}>", attributes(MAX_ATTRIBUTES)), format!("<{name}>"), format!("<a {name}=''>")] {
             assert!(matches!(scan(within.as_bytes(), 0), Scan::Found(Markup::Open(_), end) if end == within.len()));

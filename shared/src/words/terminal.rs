@@ -94,7 +94,9 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&whole.stream), expected);
             if !expected.contains(['\r', '\u{1b}']) {
                 let mut pieces = Terminal::new(Vec::new());
-                text.iter().for_each(|byte| pieces.write_all(&[*byte]).expect("taken"));
+                for byte in text {
+                    pieces.write_all(&[*byte]).expect("taken");
+                }
                 pieces.flush().expect("taken");
                 assert_eq!(String::from_utf8_lossy(&pieces.stream), expected);
             }

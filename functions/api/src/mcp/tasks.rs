@@ -51,7 +51,7 @@ pub async fn get(api: &Api, task_id: &str, caller: &Caller) -> Result<GetTaskRes
             let result = caller.told(result);
             let text =
                 api.tool(&job.tool).map_or_else(|| markdown(&job.tool, &result), |tool| (tool.to_markdown)(&result));
-            TaskPayload::Completed { result: object(&super::tools::readable(text, result)) }
+            TaskPayload::Completed { result: object(&super::tools::readable(&text, result)) }
         }
         JobState::Failed => {
             let refused = refused(api, failure(&job), job.trace_id.clone());

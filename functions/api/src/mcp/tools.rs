@@ -47,7 +47,7 @@ pub async fn call(
             let ran = trace::within(trace_id.clone(), running).await;
             ran.map(|result| {
                 let result = caller.told(result);
-                readable((tool.to_markdown)(&result), result).into()
+                readable(&(tool.to_markdown)(&result), result).into()
             })
         }
         (Ok(_place), Action::Submit(_)) => submit(api, tool, params, caller, knows_tasks).await,
@@ -56,10 +56,10 @@ pub async fn call(
 }
 
 /// A result beside a text that says all of it: several clients show a model only the text.
-pub fn readable(text: String, result: Value) -> CallToolResult {
+pub fn readable(text: &str, result: Value) -> CallToolResult {
     let mut both = CallToolResult::structured(result);
     // Clients print it on terminals. The structured content is as it came.
-    both.content = vec![ContentBlock::text(plain(&text))];
+    both.content = vec![ContentBlock::text(plain(text))];
     both
 }
 
@@ -77,6 +77,6 @@ async fn submit(
         CallToolResponse::Task(CreateTaskResult::new(tasks::task(submitted.job())))
     } else {
         let job = json!(jobs::shown(api, &submitted));
-        readable(markdown(&format!("{}: a job", tool.title), &job), job).into()
+        readable(&markdown(&format!("{}: a job", tool.title), &job), job).into()
     })
 }

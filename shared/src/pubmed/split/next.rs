@@ -36,15 +36,8 @@ impl<R: Read> Splitter<R> {
             if self.state == State::Epilog && self.passes_byte_order_mark()? {
                 continue;
             }
-            if self.buffer[self.at] != b'<' && self.state == State::Set {
-                return Ok(Next::Garbage(Defect::Malformed("text outside of any record")));
-            }
-            if self.buffer[self.at] != b'<' && self.state == State::Deletions {
-                let rest = &self.buffer[self.at..self.filled];
-                return Ok(Next::NoDeletion(self.at + memchr::memchr(b'<', rest).unwrap_or(rest.len())));
-            }
             if self.buffer[self.at] != b'<' {
-                return Err(self.malformed(self.at, "text outside of any record"));
+                return self.stray_text();
             }
             let (markup, end) = match self.markup_at_next() {
                 Err(SplitError::Malformed { what, .. }) if self.state == State::Set => {
@@ -123,6 +116,19 @@ impl<R: Read> Splitter<R> {
                 (_, State::Epilog) => return Err(self.malformed(start, "something after the end of the document")),
                 _ => return Err(self.malformed(start, "an element where none belongs")),
             }
+        }
+    }
+
+    /// Text where markup belongs.
+    fn stray_text(&self) -> Result<Next, SplitError> {
+        const WHAT: &str = "text outside of any record";
+        match self.state {
+            State::Set => Ok(Next::Garbage(Defect::Malformed(WHAT))),
+            State::Deletions => {
+                let rest = &self.buffer[self.at..self.filled];
+                Ok(Next::NoDeletion(self.at + memchr::memchr(b'<', rest).unwrap_or(rest.len())))
+            }
+            State::Start | State::Prolog | State::Epilog => Err(self.malformed(self.at, WHAT)),
         }
     }
 
