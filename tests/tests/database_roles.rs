@@ -34,7 +34,7 @@ async fn all_programs_work(archive: &Archive, variables: &[(&str, &str)], owner:
         let mut command = archive.command(arguments);
         command.envs(environment.iter().copied()).output().expect("runs").into()
     };
-    let sample = write_sample(&archive.dir.path().join("sample"), 50).expect("written");
+    let sample = write_sample(&archive.dir.path().join("sample"), 100).expect("written");
     run(&["ingest", text(&sample.baseline)]).expect(0);
     run(&["ingest", text(&sample.update)]).expect(0);
     run(&["sync", "asthma", "--incremental"]).expect(0);
