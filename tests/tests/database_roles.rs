@@ -34,7 +34,7 @@ async fn all_programs_work(archive: &Archive, variables: &[(&str, &str)], owner:
         let mut command = archive.command(arguments);
         command.envs(environment.iter().copied()).output().expect("runs").into()
     };
-    let sample = write_sample(&archive.dir.path().join("sample"), 50).expect("written");
+    let sample = write_sample(&archive.dir.path().join("sample"), 100).expect("written");
     run(&["ingest", text(&sample.baseline)]).expect(0);
     run(&["ingest", text(&sample.update)]).expect(0);
     run(&["sync", "asthma", "--incremental"]).expect(0);
@@ -53,8 +53,17 @@ async fn all_programs_work(archive: &Archive, variables: &[(&str, &str)], owner:
         serde_json::from_str(&submit.body(job.to_string()).send().await.expect("sent").text().await.expect("read"))
             .expect("JSON");
     let url = format!("{address}/v1/jobs/{}?wait=20", job["job_id"].as_str().unwrap_or_else(|| panic!("{job}")));
-    let ended = http.get(url).send().await.expect("sent").text().await.expect("read");
-    assert!(ended.contains("\"succeeded\""), "{ended}");
+    let ended = async {
+        loop {
+            let job = http.get(&url).send().await.expect("sent").text().await.expect("read");
+            // An answer comes with every change of the job.
+            if ["\"queued\"", "\"running\""].iter().all(|state| !job.contains(&format!("\"state\":{state}"))) {
+                break job;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), ended).await.expect("the job ends");
+    assert!(ended.contains("\"state\":\"succeeded\""), "{ended}");
     let logged_in = users(owner).await;
     assert!(!logged_in.is_empty() && !logged_in.contains(&"postgres".to_owned()), "{logged_in:?}");
     drop(serving);

@@ -175,8 +175,7 @@ fn shown(toolbox: &Toolbox, found: RecordView, xml: &str, shape: &Shape) -> Resu
 fn fields(pmid: Pmid, xml: &str, withhold_abstracts: bool) -> Result<Map<String, Value>, ToolError> {
     let mut article = Article::parse(xml).map_err(|error| {
         if error.is_beyond_bounds() {
-            let message =
-                format!("PMID {pmid} is there but is not read: {error}; `bio-mcp get {pmid} --xml` prints it");
+            let message = format!("PMID {pmid} is there but is not read: {error}");
             return ToolError::new(ErrorCode::ValidationError, message);
         }
         tracing::error!(%pmid, %error, "a record cannot be read");
