@@ -143,6 +143,7 @@ fn first_word(path: &Path, is_fine: impl Fn(&File) -> bool) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stderr, reason = "a test says what it leaves out")]
 mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;

@@ -39,7 +39,7 @@ async fn deleted(session: &Session, json: bool) -> Result<(), Failure> {
                 "created_at": one.created_at, "deleted_at": one.deleted_at,
             })
         });
-        return Ok(out::json(&json!({ "checkpoints": shown.collect::<Vec<_>>() }))?);
+        return out::json(&json!({ "checkpoints": shown.collect::<Vec<_>>() }));
     }
     let rows: Vec<Vec<String>> = all
         .iter()
@@ -48,5 +48,5 @@ async fn deleted(session: &Session, json: bool) -> Result<(), Failure> {
             vec![out::plain(&one.checkpoint_id), out::plain(&one.name), out::plain(&one.principal), deleted_at]
         })
         .collect();
-    Ok(out::table(&["id", "name", "made by", "deleted"], &rows)?)
+    out::table(&["id", "name", "made by", "deleted"], &rows)
 }

@@ -59,7 +59,7 @@ fn faults_of_npm(manifest: &Value, lock: &Value) -> Vec<String> {
     for (path, package) in lock["packages"].as_object().expect("packages") {
         let text = |key: &str| package[key].as_str().unwrap_or_default();
         let hash = text("integrity").strip_prefix("sha512-").is_some_and(|hash| hash.len() == 88);
-        if !path.is_empty() && !(hash && text("resolved").starts_with(REGISTRY)) {
+        if !(path.is_empty() || hash && text("resolved").starts_with(REGISTRY)) {
             faults.push(format!("{path} has no SHA-512, or does not come from the registry"));
         }
     }
