@@ -3,7 +3,6 @@
 -- What a principal that is no admin may store in a day; null has no limit. Noted with the job, so that every worker
 -- keeps to what held when it was submitted.
 alter table jobs add column daily_records bigint;
-create index jobs_unfinished_of on jobs (principal) where state in ('queued', 'running');
 
 -- Records that the jobs of a principal stored in a day (UTC). Rows go after forty days.
 create table principal_records (

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::tools::{FieldError, ToolError, parse, understood};
@@ -14,6 +15,12 @@ use crate::error::Failure;
 
 /// The longest body.
 pub const MAX_BYTES: usize = 256 * 1024;
+
+/// The longest body that is too long and is yet taken, so that the answer is read.
+const MAX_DISCARDED_BYTES: u64 = 4 << 20;
+
+/// How long that may take.
+const DISCARDING: Duration = Duration::from_secs(5);
 
 /// How long a body may take to arrive.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -82,10 +89,22 @@ pub async fn arrived(request: Request) -> Result<Request, Failure> {
     Ok(Request::from_parts(parts, axum::body::Body::from(bytes)))
 }
 
+/// Takes what a client sends without keeping it. The connection is closed after the answer, and a client that still
+/// sends then would lose it.
+async fn discard(body: axum::body::Body) {
+    let mut pieces = body.into_data_stream();
+    let all = async { while let Some(Ok(_)) = pieces.next().await {} };
+    // One that is slow is answered all the same.
+    let _ = tokio::time::timeout(DISCARDING, all).await;
+}
+
 async fn whole(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Failure> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let too_large = || Failure::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {MAX_BYTES} bytes"));
-    if length.is_some_and(|n| n > MAX_BYTES as u64) {
+    if let Some(length) = length.filter(|length| *length > MAX_BYTES as u64) {
+        if length <= MAX_DISCARDED_BYTES && !headers.contains_key(header::EXPECT) {
+            discard(body).await;
+        }
         return Err(too_large());
     }
     let late = || Failure::new(ErrorCode::ValidationError, "the body did not arrive in time");

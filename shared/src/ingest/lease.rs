@@ -48,6 +48,8 @@ pub struct Lease {
     pub params: Value,
     /// The job's trace.
     pub trace_id: String,
+    /// The principal that submitted the job.
+    pub principal: String,
     /// Phase of the unit.
     pub phase: String,
     /// Number in the phase; 0 plans it.
@@ -124,6 +126,7 @@ struct Claimed {
     tool: String,
     params: Value,
     trace_id: String,
+    principal: String,
     batches: i64,
 }
 
@@ -169,6 +172,7 @@ impl Lease {
             tool: row.tool,
             params: row.params,
             trace_id: row.trace_id,
+            principal: row.principal,
             phase: row.phase,
             seq: row.seq,
             input: row.input,

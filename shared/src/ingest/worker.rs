@@ -253,8 +253,8 @@ impl Worker {
     async fn run_lease(&self, lease: Lease) -> Result<bool, UnitError> {
         crate::words::crash::point("after_claim");
         let span = tracing::info_span!(
-            "unit", job_id = %lease.job, unit_id = %lease.unit, tool = lease.tool, trace_id = lease.trace_id,
-            attempt = lease.attempt
+            "unit", job_id = %lease.job, unit_id = %lease.unit, tool = lease.tool, principal = lease.principal,
+            trace_id = lease.trace_id, attempt = lease.attempt
         );
         telemetry::continue_trace(&span, &lease.trace_id);
         let claim = (lease.unit, lease.epoch);
