@@ -16,6 +16,8 @@ scripts/setup.sh --tests || exit 1
 root=$PWD
 # In one place, so that a second run rebuilds only what changed.
 export CARGO_TARGET_DIR="$root/target/mutants" CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0
+# More histories than a test run has: a bug that few of them show is caught all the same.
+export BIO_MCP_MODEL_SEEDS="${BIO_MCP_MODEL_SEEDS:-200}" BIO_MCP_ORDER_SEEDS="${BIO_MCP_ORDER_SEEDS:-40}"
 export BIO_MCP_TEST_DATA="${BIO_MCP_TEST_DATA:-$root/../shared/data}" PYTHONPATH="$root/.tools/python"
 tree="$CARGO_TARGET_DIR/tree"
 mkdir -p "$CARGO_TARGET_DIR"

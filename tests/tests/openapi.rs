@@ -153,7 +153,7 @@ async fn every_answer_is_as_the_document_says() {
          [[operations]]\ninclude-path = [\"/v1/jobs\", \"/v1/jobs/{id}\", \"/v1/jobs/{id}/retry\", \"/v1/jobs/{id}/failures\", \"/v1/jobs/{id}/logs\", \"/v1/mcp/invoke\", \"/v1/pubmed/{pmid}\"]\nchecks.negative_data_rejection.enabled = false\n",
     )
     .expect("written");
-    let examples = tests::variable("BIO_MCP_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|| "220".to_owned());
+    let examples = tests::variable("BIO_MCP_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|| "120".to_owned());
     let seed = tests::variable("BIO_MCP_SCHEMATHESIS_SEED").unwrap_or_else(|| "1".to_owned());
     python
         .current_dir(dir.path())

@@ -380,7 +380,7 @@ async fn check(seed: u64, db: &PgPool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_stored_twice_and_watermarks_are_never_ahead() {
-    let seeds = tests::variable("BIO_MCP_MODEL_SEEDS").and_then(|text| text.parse().ok()).unwrap_or(200u64);
+    let seeds = tests::variable("BIO_MCP_MODEL_SEEDS").and_then(|text| text.parse().ok()).unwrap_or(80u64);
     let first = tests::variable("BIO_MCP_MODEL_FIRST").and_then(|text| text.parse().ok()).unwrap_or(0u64);
     let lanes = 4;
     let mut running = Vec::new();

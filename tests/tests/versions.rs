@@ -389,7 +389,7 @@ async fn a_pointer_that_moved_since_it_was_compared_is_compared_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_final_state_does_not_depend_on_the_order_of_arrival() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
-    let seeds = tests::variable("BIO_MCP_ORDER_SEEDS").and_then(|text| text.parse().ok()).unwrap_or(40_u64);
+    let seeds = tests::variable("BIO_MCP_ORDER_SEEDS").and_then(|text| text.parse().ok()).unwrap_or(20_u64);
     for seed in 0..seeds {
         let mut random = Random(seed);
         let shipments = upstream(&mut random);
