@@ -39,7 +39,7 @@ pub enum Refusal {
 pub enum Auth {
     /// Every client that can reach it: it listens on loopback only. Such clients are not told apart, so they have the
     /// role [`Role::Submit`].
-    Anybody,
+    WithoutTokens,
     /// Who has a token.
     Bearer(Tokens),
     /// Who has a token of an issuer.
@@ -50,7 +50,7 @@ impl Auth {
     /// As configured.
     pub fn new(settings: &HttpSettings) -> Self {
         match &settings.auth {
-            AuthSetting::None => Self::Anybody,
+            AuthSetting::None => Self::WithoutTokens,
             AuthSetting::Bearer(tokens) => Self::Bearer(Tokens::new(tokens.clone())),
             AuthSetting::Oidc(settings) => Self::Oidc(Oidc::new(settings)),
         }
@@ -60,7 +60,7 @@ impl Auth {
     pub async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
         let given = || token(headers).ok_or(Refusal::Unauthenticated);
         match self {
-            Self::Anybody => Ok(Principal::local(Role::Submit)),
+            Self::WithoutTokens => Ok(Principal::local(Role::Submit)),
             Self::Bearer(tokens) => tokens.holder(given()?).await.ok_or(Refusal::Unauthenticated),
             Self::Oidc(oidc) => oidc.principal(given()?).await,
         }

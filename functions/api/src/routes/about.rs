@@ -11,7 +11,7 @@ use crate::{Api, Auth};
 
 /// `GET /openapi.json`
 pub async fn openapi(State(api): State<Api>) -> Json<Value> {
-    Json(crate::openapi::document(&api.tools, !matches!(*api.auth, Auth::Anybody)))
+    Json(crate::openapi::document(&api.tools, !matches!(*api.auth, Auth::WithoutTokens)))
 }
 
 /// `GET /llms.txt`: the tools in a few lines.
