@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use shared::archive::{Archive, DiskStore, S3Store, Store};
+use shared::aws;
 use shared::db::{self, Role};
 use shared::deployment::{self, StartError};
 use shared::ingest::Engine;
@@ -136,7 +137,7 @@ pub fn lone_client(config: &Config) -> Client {
 async fn archive(config: &Config, data_dir: &DataDir) -> Result<Archive, Failure> {
     let store: Arc<dyn Store> = match (&config.archive, archive_dir(config, data_dir)) {
         (Some(ArchivePlace::Bucket(bucket)), _) => {
-            Arc::new(Box::pin(S3Store::open(deployment::s3_settings(config, bucket))).await?)
+            Arc::new(Box::pin(S3Store::open(deployment::s3_settings(config, bucket), aws::config().await)).await?)
         }
         (_, dir) => Arc::new(DiskStore::new(&dir.unwrap_or_default())),
     };

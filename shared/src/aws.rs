@@ -11,6 +11,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
@@ -20,14 +22,14 @@ pub fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// Region, credentials and endpoints of the usual AWS variables and files.
-pub async fn config() -> &'static SdkConfig {
+/// Region, credentials and endpoints of the usual AWS variables and files, read when the first adapter needs them.
+pub fn config() -> BoxFuture<'static, &'static SdkConfig> {
     CONFIG
         .get_or_init(|| async {
             let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await;
             without_empty(&config)
         })
-        .await
+        .boxed()
 }
 
 /// The same, with endpoints that are empty taken as not set: SAM's local functions see only variables that the template

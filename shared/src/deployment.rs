@@ -11,7 +11,8 @@ use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use sqlx::PgPool;
 
-use crate::archive::{Archive, Compression, DiskStore, Layout, OpenedLater, S3Settings, Store};
+use crate::archive::{Archive, Compression, DiskStore, Layout, LazyStore, S3Settings, Store};
+use crate::aws;
 use crate::db::{self, Access, OptionsError};
 use crate::ingest::{Engine, Settings};
 use crate::jobs::Limits;
@@ -99,7 +100,7 @@ impl Deployment {
         let store: Arc<dyn Store> = match &config.archive {
             None => return Err(StartError::NoArchive),
             Some(ArchivePlace::Dir(dir)) => Arc::new(DiskStore::new(dir)),
-            Some(ArchivePlace::Bucket(bucket)) => Arc::new(OpenedLater::new(s3_settings(&config, bucket))),
+            Some(ArchivePlace::Bucket(bucket)) => Arc::new(LazyStore::new(s3_settings(&config, bucket), aws::config)),
         };
         let downloads = std::env::temp_dir().join("bio-mcp-downloads");
         let engine = Engine {

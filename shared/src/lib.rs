@@ -11,18 +11,19 @@
 //! | 5 doors | [`tools`] | what it offers |
 //! | 6 edges | [`deployment`] | all of it, from the environment |
 
-pub mod archive;
+pub use bio_mcp_archive as archive;
+pub use bio_mcp_archive::file_lock;
+pub use bio_mcp_pubmed as pubmed;
+
 pub mod aws;
 pub mod checkpoints;
 pub mod db;
 pub mod deployment;
-pub mod file_lock;
 pub mod gauges;
 pub mod ingest;
 pub mod jobs;
 pub mod limits;
 pub mod pipelines;
-pub mod pubmed;
 pub mod queue;
 pub mod readiness;
 pub mod records;

@@ -338,7 +338,7 @@ async fn in_a_bucket_nothing_forged_is_served_or_adopted_and_a_repair_undoes_it(
     for seed in 2000..2004 {
         let bucket = tests::s3::new_bucket(&tests::s3::client(&endpoint), true).await;
         let settings_of = S3Settings { bucket, kms_key_id: None, path_style: true };
-        let store = S3Store::open_with(settings_of, &tests::s3::config(&endpoint)).await.expect("opens");
+        let store = S3Store::open(settings_of, &tests::s3::config(&endpoint)).await.expect("opens");
         let engine = over(&engine, Arc::new(store));
         let server = Server::start(engine.clone(), client.clone(), &settings(&[])).await;
         survives(&engine, &server, seed, "bucket").await;

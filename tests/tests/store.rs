@@ -33,7 +33,7 @@ async fn open(bucket: &str, kms_key_id: Option<&str>) -> Result<S3Store, OpenErr
     let kms_key_id = kms_key_id.map(str::to_owned);
     let settings = S3Settings { bucket: bucket.to_owned(), kms_key_id, path_style: true };
     let endpoint = tests::variable("BIO_MCP_TEST_AWS_ENDPOINT").expect("there");
-    S3Store::open_with(settings, &tests::s3::config(&endpoint)).await
+    S3Store::open(settings, &tests::s3::config(&endpoint)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

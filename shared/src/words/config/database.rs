@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::super::Secret;
 use super::DATABASE_URL;
 use super::pem;
 use super::reader::Reader;
-use super::secret::Secret;
 
 /// Where the database is, and who asks.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,6 @@ mod http;
 mod pem;
 mod pubmed;
 mod reader;
-mod secret;
 mod settings;
 mod toolsets;
 
@@ -18,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::Secret;
 pub use address::{has_parameter, is_local_url, is_safe_url};
 pub use credentials::{RESERVED, RoleRule, TokenHash};
 pub use database::DatabaseSettings;
@@ -25,7 +25,6 @@ pub use http::{AuthSetting, HttpSettings, OidcSettings};
 pub use pubmed::PubmedSettings;
 pub use reader::ConfigErrors;
 use reader::Reader;
-pub use secret::Secret;
 pub use toolsets::Toolset;
 
 use super::invocation;

@@ -1,8 +1,8 @@
 //! NCBI: who asks, where, and how much.
 
+use super::super::Secret;
 use super::address::stays_unread;
 use super::reader::Reader;
-use super::secret::Secret;
 
 /// NCBI: who asks, where, and how much.
 #[derive(Clone, Debug)]

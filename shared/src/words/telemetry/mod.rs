@@ -3,7 +3,6 @@
 mod export;
 mod json_lines;
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write};
 
 use super::access::AUDIT;
@@ -15,6 +14,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use super::terminal::Terminal;
 
+pub use super::chain;
 pub use export::{continue_trace, keep_exporting, send_spans};
 
 /// Where logs go.
@@ -108,15 +108,4 @@ pub fn write_metrics(output: Output, service: &str, gauges: &[super::metrics::Ga
         // A process that cannot write its log cannot report that either.
         let _ = writeln!(out, "{line}");
     }
-}
-
-/// An error with its causes, in one line: `a: b: c`.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,0 +1,284 @@
+//! The envelope: the exact upstream payload with where and when it came from and its hash.
+//!
+//! Version 1 is pinned by golden files (`tests/golden/envelope`). Anyone can check an object with
+//! `zstd -dc X.json.zst | jq -j .payload.xml | sha256sum`.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{codec, json_text};
+use bio_mcp_core::identity::IdentityError;
+use bio_mcp_core::{Pmid, RecordOrder, Sha256, clock};
+
+/// The envelope version written by this program.
+pub const VERSION: u32 = 1;
+
+/// What was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// The byte-exact record, from `<` of its opening tag to `>` of its closing tag.
+    Xml(String),
+    /// The record was deleted upstream.
+    Tombstone,
+}
+
+impl Payload {
+    /// The XML; a tombstone has none.
+    pub fn xml(&self) -> Option<&str> {
+        match self {
+            Self::Xml(xml) => Some(xml),
+            Self::Tombstone => None,
+        }
+    }
+
+    /// SHA-256 of the XML; a tombstone has none.
+    pub fn hash(&self) -> Option<Sha256> {
+        match self {
+            Self::Xml(xml) => Some(Sha256::of(xml.as_bytes())),
+            Self::Tombstone => None,
+        }
+    }
+}
+
+/// Where a payload came from. Never holds a secret: `api_key` and `email` are not parameters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// `bulk_file` for a file of records.
+    pub api: String,
+    /// The file's name, without its folder.
+    pub endpoint: String,
+    /// HTTP status, 0 when nothing was fetched over HTTP.
+    pub http_status: u16,
+    /// HTTP `ETag`, if there was one.
+    pub http_etag: Option<String>,
+}
+
+/// One archived payload of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The record.
+    pub pmid: Pmid,
+    /// When it came here; never part of the hash.
+    pub fetched_at: DateTime<Utc>,
+    /// Where it came from.
+    pub source: Source,
+    /// What orders it among the payloads of this PMID; stands in `source.params`.
+    pub order: RecordOrder,
+    /// The payload.
+    pub payload: Payload,
+}
+
+/// Bytes are not a valid envelope.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// They do not decompress.
+    #[error(transparent)]
+    Codec(#[from] codec::CodecError),
+    /// They are not the JSON of an envelope.
+    #[error("the envelope is not valid JSON of its format")]
+    Json(#[from] serde_json::Error),
+    /// The store found other bytes under the version than were stored.
+    #[error("its bytes are not those of its version")]
+    OtherBytes,
+    /// It lies under the key of another record.
+    #[error("it is the envelope of PMID {found}, under the key of PMID {expected}")]
+    OtherRecord {
+        /// Of the key.
+        expected: Pmid,
+        /// In the envelope.
+        found: Pmid,
+    },
+    /// Its XML is that of another record.
+    #[error("its XML is that of PMID {found}, in the envelope of PMID {expected}")]
+    OtherXml {
+        /// In the envelope.
+        expected: Pmid,
+        /// In the XML.
+        found: Pmid,
+    },
+    /// Its XML is no record.
+    #[error("its XML is not that of a record")]
+    NoRecord(#[from] IdentityError),
+    /// It holds another payload than the row that names it.
+    #[error("it holds another payload than its row says")]
+    OtherPayload,
+    /// Made by a newer program.
+    #[error("envelope version {0} is newer than this program, which reads version {VERSION}: update it")]
+    Version(u32),
+    /// The payload is not what was hashed.
+    #[error("the payload has the hash {found}, its envelope says {recorded}")]
+    Hash {
+        /// In the envelope.
+        recorded: String,
+        /// Of the payload.
+        found: String,
+    },
+}
+
+/// The most bytes an envelope with a record of `max_record_bytes` can have: legal XML at most
+/// doubles as JSON (quotes, tabs, line ends), and the rest is small.
+pub fn max_bytes(max_record_bytes: usize) -> usize {
+    max_record_bytes.saturating_mul(2).saturating_add(64 * 1024)
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head<'a> {
+    pmid: Pmid,
+    #[serde(borrow)]
+    fetched_at: std::borrow::Cow<'a, str>,
+    source: WireSource,
+    http: WireHttp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireSource {
+    api: String,
+    endpoint: String,
+    params: Params,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Params {
+    version: i32,
+    date_revised: Option<NaiveDate>,
+    as_of: DateTime<Utc>,
+    file_number: i32,
+    position: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_id: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireHttp {
+    status: u16,
+    etag: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    pmid: Pmid,
+    fetched_at: DateTime<Utc>,
+    source: WireSource,
+    http: WireHttp,
+    payload: WirePayload,
+    hash: WireHash,
+    version: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "format")]
+enum WirePayload {
+    #[serde(rename = "pubmed-xml")]
+    Xml { xml: String },
+    #[serde(rename = "tombstone")]
+    Tombstone,
+}
+
+#[derive(Deserialize)]
+struct WireHash {
+    value: Option<String>,
+}
+
+/// Writes the JSON of an envelope around borrowed XML; `None` is a tombstone.
+pub fn write_json(
+    out: &mut Vec<u8>,
+    pmid: Pmid,
+    fetched_at: DateTime<Utc>,
+    source: &Source,
+    order: &RecordOrder,
+    xml: Option<(&str, Sha256)>,
+) {
+    let head = Head {
+        pmid,
+        fetched_at: clock::rfc3339(fetched_at).into(),
+        source: WireSource {
+            api: source.api.clone(),
+            endpoint: source.endpoint.clone(),
+            params: Params {
+                version: order.version,
+                date_revised: order.date_revised,
+                as_of: order.as_of,
+                file_number: order.file_number,
+                position: order.position,
+                file_id: order.file_id.clone(),
+            },
+        },
+        http: WireHttp { status: source.http_status, etag: source.http_etag.clone() },
+    };
+    serde_json::to_writer(&mut *out, &head).expect("plain fields are JSON");
+    out.pop(); // the closing brace; the payload goes on in the same object
+    match xml {
+        Some((xml, hash)) => {
+            out.extend_from_slice(b",\"payload\":{\"format\":\"pubmed-xml\",\"xml\":");
+            json_text::push(out, xml);
+            out.extend_from_slice(b"},\"hash\":{\"algo\":\"sha256\",\"value\":\"");
+            out.extend_from_slice(hash.to_hex().as_bytes());
+            out.extend_from_slice(b"\"},\"version\":1}");
+        }
+        None => out.extend_from_slice(
+            b",\"payload\":{\"format\":\"tombstone\"},\"hash\":{\"algo\":\"sha256\",\"value\":null},\"version\":1}",
+        ),
+    }
+}
+
+impl Envelope {
+    /// The envelope as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let xml = match &self.payload {
+            Payload::Xml(xml) => Some((xml.as_str(), Sha256::of(xml.as_bytes()))),
+            Payload::Tombstone => None,
+        };
+        write_json(&mut out, self.pmid, self.fetched_at, &self.source, &self.order, xml);
+        out
+    }
+
+    /// Reads an envelope and checks the payload against its hash.
+    pub fn from_json(json: &[u8]) -> Result<Self, EnvelopeError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = serde_json::from_slice(json)?;
+        if version != VERSION {
+            return Err(EnvelopeError::Version(version));
+        }
+        let wire: Wire = serde_json::from_slice(json)?;
+        debug_assert_eq!(wire.version, VERSION);
+        let payload = match wire.payload {
+            WirePayload::Xml { xml } => Payload::Xml(xml),
+            WirePayload::Tombstone => Payload::Tombstone,
+        };
+        let found = payload.hash().map(Sha256::to_hex);
+        if found != wire.hash.value {
+            let show = |hash: Option<String>| hash.unwrap_or_else(|| "none".to_owned());
+            return Err(EnvelopeError::Hash { recorded: show(wire.hash.value), found: show(found) });
+        }
+        let params = wire.source.params;
+        Ok(Self {
+            pmid: wire.pmid,
+            fetched_at: wire.fetched_at,
+            order: RecordOrder {
+                version: params.version,
+                date_revised: params.date_revised,
+                as_of: params.as_of,
+                file_number: params.file_number,
+                position: params.position,
+                file_id: params.file_id,
+                deleted: payload == Payload::Tombstone,
+            },
+            source: Source {
+                api: wire.source.api,
+                endpoint: wire.source.endpoint,
+                http_status: wire.http.status,
+                http_etag: wire.http.etag,
+            },
+            payload,
+        })
+    }
+
+    /// SHA-256 of the payload's XML; none for a tombstone. Checked when it was read.
+    pub fn content_hash(&self) -> Option<Sha256> {
+        self.payload.hash()
+    }
+}

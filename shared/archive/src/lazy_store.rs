@@ -1,0 +1,94 @@
+//! A bucket that is opened when it is first used: a function that does not need it does not wait for it.
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use futures_util::future::BoxFuture;
+use tokio::sync::OnceCell;
+
+use super::s3::{OpenError, S3Settings, S3Store};
+use super::store::{Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
+
+/// A store in a bucket; that it keeps versions is checked before its first use.
+pub struct LazyStore {
+    settings: S3Settings,
+    load_config: LoadConfig,
+    store: OnceCell<S3Store>,
+}
+
+/// Loads the SDK's configuration, once per process: region, credentials and endpoints.
+pub type LoadConfig = fn() -> BoxFuture<'static, &'static SdkConfig>;
+
+impl LazyStore {
+    /// The store of a bucket; does no I/O.
+    pub fn new(settings: S3Settings, load_config: LoadConfig) -> Self {
+        Self { settings, load_config, store: OnceCell::new() }
+    }
+
+    async fn open(&self) -> Result<&S3Store, StoreError> {
+        let open = async || S3Store::open(self.settings.clone(), (self.load_config)().await).await;
+        let opened = self.store.get_or_try_init(open).await;
+        opened.map_err(|error| match error {
+            OpenError::Store { source, .. } => source,
+            error @ OpenError::NotVersioned(_) => StoreError::Denied(error.to_string()),
+        })
+    }
+}
+
+/// The same failure for each put of a batch.
+fn same(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Denied(what) => StoreError::Denied(what.clone()),
+        error => StoreError::Unavailable {
+            action: "opening",
+            path: "the bucket".to_owned(),
+            source: std::io::Error::other(bio_mcp_core::chain(error)),
+        },
+    }
+}
+
+#[async_trait]
+impl Store for LazyStore {
+    async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
+        match self.open().await {
+            Ok(store) => store.put_batch(puts).await,
+            Err(error) => puts.iter().map(|_| Err(same(&error))).collect(),
+        }
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.open().await?.check().await
+    }
+
+    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
+        self.open().await?.get(key, version).await
+    }
+
+    async fn head(&self, key: &Key) -> Result<Head, StoreError> {
+        self.open().await?.head(key).await
+    }
+
+    async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
+        self.open().await?.versions(key).await
+    }
+
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError> {
+        self.open().await?.list_versions(prefix, after, limit).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
+        self.open().await?.list(prefix, after, limit).await
+    }
+
+    async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError> {
+        self.open().await?.delete_version(key, version).await
+    }
+
+    fn uri(&self, key: &Key, version: &VersionId) -> String {
+        super::uri::s3(&self.settings.bucket, key, version)
+    }
+}

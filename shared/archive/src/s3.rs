@@ -1,0 +1,471 @@
+//! A store in a versioned S3 bucket, or anything that speaks its protocol.
+//!
+//! A put carries its condition, a SHA-256 checksum, the payload's hash as metadata, and the KMS key
+//! where one is configured. The SDK retries with jitter; a retried put that had happened finds its own
+//! object, which the archive then adopts.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart,
+    ServerSideEncryption,
+};
+use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
+use bio_mcp_core::Sha256;
+
+/// Puts and gets under way at once.
+const CONCURRENCY: usize = 64;
+
+/// Larger objects are uploaded in parts of [`PART_BYTES`].
+const MULTIPART_FROM_BYTES: usize = 16 << 20;
+
+/// The size of a part; S3 wants at least 5 MiB.
+const PART_BYTES: usize = 8 << 20;
+
+/// How often a conditional put is repeated that met another one under way.
+const CONFLICTS: u32 = 5;
+
+/// Name of the metadata with the payload's hash.
+const HASH: &str = "payload-sha256";
+
+/// Where the bucket is.
+#[derive(Clone, Debug)]
+pub struct S3Settings {
+    /// Its name.
+    pub bucket: String,
+    /// Encrypts new objects; the bucket's default if none.
+    pub kms_key_id: Option<String>,
+    /// Addresses are `endpoint/bucket/key` instead of `bucket.endpoint/key`: for servers without names
+    /// for buckets.
+    pub path_style: bool,
+}
+
+/// The bucket cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It does not keep versions.
+    #[error(
+        "bucket {0} does not keep versions, and the archive must never lose one: \
+         aws s3api put-bucket-versioning --bucket {0} --versioning-configuration Status=Enabled"
+    )]
+    NotVersioned(String),
+    /// It is not there, or may not be looked at.
+    #[error("bucket {bucket} cannot be used")]
+    Store {
+        /// Its name.
+        bucket: String,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+/// A store in a bucket.
+#[derive(Clone, Debug)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    kms_key_id: Option<String>,
+}
+
+impl S3Store {
+    /// Opens a bucket and makes sure that it keeps versions; region, credentials and endpoint are those of `config`.
+    pub async fn open(settings: S3Settings, config: &SdkConfig) -> Result<Self, OpenError> {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .operation_attempt_timeout(Duration::from_secs(60))
+            .build();
+        let config = aws_sdk_s3::config::Builder::from(config)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(6))
+            // A burst of failures fails all that is under way at once: each may be tried again, not only some.
+            .retry_partition(RetryPartition::custom("archive").token_bucket(TokenBucket::unlimited()).build())
+            .force_path_style(settings.path_style)
+            .build();
+        let store =
+            Self { client: Client::from_conf(config), bucket: settings.bucket, kms_key_id: settings.kms_key_id };
+        store.check_versioned().await?;
+        Ok(store)
+    }
+
+    /// Whether the bucket still keeps versions.
+    pub async fn check_versioned(&self) -> Result<(), OpenError> {
+        let answer = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
+        let answer = answer.map_err(|error| OpenError::Store {
+            bucket: self.bucket.clone(),
+            source: failed("reading the versioning of", &self.bucket, &error),
+        })?;
+        match answer.status() {
+            Some(BucketVersioningStatus::Enabled) => Ok(()),
+            _ => Err(OpenError::NotVersioned(self.bucket.clone())),
+        }
+    }
+
+    async fn put(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
+        if put.condition == Condition::Matches(ETag(String::new())) {
+            // The pointer says that its object is lost.
+            return Err(StoreError::Precondition);
+        }
+        for _ in 0..CONFLICTS {
+            let stored = if put.bytes.len() > MULTIPART_FROM_BYTES {
+                self.put_parts(put).await
+            } else {
+                self.put_whole(put).await
+            };
+            match stored {
+                Err(StoreError::Unavailable { action: CONFLICT, .. }) => {
+                    tokio::time::sleep(Duration::from_millis(50).mul_f64(1.0 + fastrand::f64())).await;
+                }
+                stored => return stored,
+            }
+        }
+        // The put that is under way there will have won: look at what is there.
+        Err(StoreError::Precondition)
+    }
+
+    async fn put_whole(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(put.key.as_str())
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .body(ByteStream::from(put.bytes.to_vec()));
+        request = match &put.condition {
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Matches(etag) => request.if_match(&etag.0),
+        };
+        if let Some(hash) = put.payload_hash {
+            request = request.metadata(HASH, hash.to_hex());
+        }
+        if let Some(key) = &self.kms_key_id {
+            request = request
+                .server_side_encryption(ServerSideEncryption::AwsKms)
+                .ssekms_key_id(key)
+                .bucket_key_enabled(true);
+        }
+        let answer = request.send().await.map_err(|error| put_failed(put, &error))?;
+        self.stored(answer.version_id, answer.e_tag)
+    }
+
+    /// Uploads in parts; whatever fails, no part is left behind to be paid for.
+    async fn put_parts(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
+        let mut request = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.bucket)
+            .key(put.key.as_str())
+            .checksum_algorithm(ChecksumAlgorithm::Sha256);
+        if let Some(hash) = put.payload_hash {
+            request = request.metadata(HASH, hash.to_hex());
+        }
+        if let Some(key) = &self.kms_key_id {
+            request = request
+                .server_side_encryption(ServerSideEncryption::AwsKms)
+                .ssekms_key_id(key)
+                .bucket_key_enabled(true);
+        }
+        let upload = request.send().await.map_err(|error| put_failed(put, &error))?;
+        let id = upload.upload_id.unwrap_or_default();
+        let stored = self.upload_and_complete(put, &id).await;
+        if stored.is_err() {
+            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(put.key.as_str()).upload_id(&id);
+            if let Err(error) = abort.send().await {
+                let error = failed("aborting the upload of", put.key.as_str(), &error);
+                tracing::warn!(%error, "parts of an upload may be left: a lifecycle rule should abort it");
+            }
+        }
+        stored
+    }
+
+    async fn upload_and_complete(&self, put: &Put<'_>, upload_id: &str) -> Result<Stored, StoreError> {
+        let mut uploads = Vec::new();
+        for (number, bytes) in (1..).zip(put.bytes.chunks(PART_BYTES)) {
+            uploads.push(Box::pin(self.upload_part(put, upload_id, number, bytes)));
+        }
+        let parts: Vec<CompletedPart> = stream::iter(uploads).buffered(4).try_collect().await?;
+        let mut request = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(put.key.as_str())
+            .upload_id(upload_id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build());
+        request = match &put.condition {
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Matches(etag) => request.if_match(&etag.0),
+        };
+        let answer = request.send().await.map_err(|error| put_failed(put, &error))?;
+        self.stored(answer.version_id, answer.e_tag)
+    }
+
+    async fn upload_part(
+        &self,
+        put: &Put<'_>,
+        upload_id: &str,
+        number: i32,
+        bytes: &[u8],
+    ) -> Result<CompletedPart, StoreError> {
+        let part = self
+            .client
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(put.key.as_str())
+            .upload_id(upload_id)
+            .part_number(number)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .body(ByteStream::from(bytes.to_vec()))
+            .send()
+            .await
+            .map_err(|error| put_failed(put, &error))?;
+        let done = CompletedPart::builder().part_number(number).set_e_tag(part.e_tag);
+        Ok(done.set_checksum_sha256(part.checksum_sha256).build())
+    }
+
+    fn stored(&self, version: Option<String>, etag: Option<String>) -> Result<Stored, StoreError> {
+        match (version.filter(|version| version != "null"), etag) {
+            (Some(version), Some(etag)) => Ok(Stored { version: VersionId(version), etag: ETag(etag) }),
+            _ => Err(StoreError::Denied(format!("{}: the bucket no longer keeps versions", self.bucket))),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
+        // Boxed, so that the stream does not carry the size of every request it may hold.
+        let puts: Vec<_> = puts.iter().map(|put| Box::pin(self.put(put))).collect();
+        stream::iter(puts).buffered(CONCURRENCY).collect().await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        match self.check_versioned().await {
+            Ok(()) => Ok(()),
+            Err(OpenError::Store { source, .. }) => Err(source),
+            Err(OpenError::NotVersioned(bucket)) => {
+                Err(StoreError::Denied(format!("{bucket}: it does not keep versions any more")))
+            }
+        }
+    }
+
+    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
+        if version.is_some_and(|version| version.0.is_empty()) {
+            return Err(StoreError::NotFound(key.to_string()));
+        }
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key.as_str())
+            .set_version_id(version.map(|version| version.0.clone()))
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await
+            .map_err(|error| get_failed(key, &error))?;
+        let (found, etag) = (answer.version_id.unwrap_or_default(), answer.e_tag.unwrap_or_default());
+        if version.is_some_and(|wanted| wanted.0 != found) {
+            return Err(StoreError::NotFound(key.to_string()));
+        }
+        let bytes = answer.body.collect().await.map_err(|error| StoreError::Unavailable {
+            action: "reading",
+            path: key.to_string(),
+            source: std::io::Error::other(error),
+        })?;
+        Ok(Object { bytes: bytes.to_vec(), version: VersionId(found), etag: ETag(etag) })
+    }
+
+    async fn head(&self, key: &Key) -> Result<Head, StoreError> {
+        let answer = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key.as_str())
+            .send()
+            .await
+            .map_err(|error| get_failed(key, &error))?;
+        let hash = answer.metadata.as_ref().and_then(|metadata| metadata.get(HASH));
+        Ok(Head {
+            version: VersionId(answer.version_id.clone().unwrap_or_default()),
+            etag: ETag(answer.e_tag.clone().unwrap_or_default()),
+            payload_hash: hash.and_then(|hash| Sha256::parse(hash).ok()),
+        })
+    }
+
+    async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
+        let mut versions = Vec::new();
+        let (mut key_marker, mut version_marker) = (None, None);
+        loop {
+            let page = self
+                .client
+                .list_object_versions()
+                .bucket(&self.bucket)
+                .prefix(key.as_str())
+                .set_key_marker(key_marker)
+                .set_version_id_marker(version_marker)
+                .send()
+                .await
+                .map_err(|error| failed("listing the versions of", key.as_str(), &error))?;
+            // Keys come in order: the first longer one ends it.
+            let mut is_past = false;
+            for version in page.versions() {
+                match version.key() {
+                    Some(found) if found == key.as_str() => {
+                        versions.extend(version.version_id().map(|id| VersionId(id.to_owned())));
+                    }
+                    _ => is_past = true,
+                }
+            }
+            if is_past || page.is_truncated() != Some(true) {
+                return Ok(versions);
+            }
+            key_marker = page.next_key_marker;
+            version_marker = page.next_version_id_marker;
+        }
+    }
+
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError> {
+        let mut found: Vec<(Key, Vec<VersionId>)> = Vec::new();
+        let mut key_marker = after.map(|key| key.as_str().to_owned());
+        let mut version_marker = None;
+        loop {
+            let page = self
+                .client
+                .list_object_versions()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .max_keys(i32::try_from(limit.clamp(2, 1000)).unwrap_or(1000))
+                .set_key_marker(key_marker)
+                .set_version_id_marker(version_marker)
+                .send()
+                .await
+                .map_err(|error| failed("listing versions of", prefix, &error))?;
+            for version in page.versions() {
+                let (Some(key), Some(id)) = (version.key().and_then(Key::parse), version.version_id()) else {
+                    continue;
+                };
+                let id = VersionId(id.to_owned());
+                match found.last_mut() {
+                    Some((last, versions)) if *last == key => versions.push(id),
+                    _ => found.push((key, vec![id])),
+                }
+            }
+            if page.is_truncated() != Some(true) {
+                return Ok(found);
+            }
+            // More versions of the last key may follow: it comes again with the next call.
+            if found.len() > 1 {
+                found.pop();
+                return Ok(found);
+            }
+            key_marker = page.next_key_marker;
+            version_marker = page.next_version_id_marker;
+        }
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
+        let mut keys = Vec::new();
+        let mut after = after.map(|key| key.as_str().to_owned());
+        while keys.len() < limit {
+            let wanted = i32::try_from((limit - keys.len()).min(1000)).unwrap_or(1000);
+            let page = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .max_keys(wanted)
+                .set_start_after(after.clone())
+                .send()
+                .await
+                .map_err(|error| failed("listing", prefix, &error))?;
+            for object in page.contents() {
+                let Some(text) = object.key() else { continue };
+                after = Some(text.to_owned());
+                keys.extend(Key::parse(text));
+            }
+            if page.is_truncated() != Some(true) || page.contents().is_empty() {
+                break;
+            }
+        }
+        Ok(keys)
+    }
+
+    async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError> {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(key.as_str()).version_id(&version.0);
+        delete.send().await.map(|_| ()).map_err(|error| failed("deleting a version of", key.as_str(), &error))
+    }
+
+    fn uri(&self, key: &Key, version: &VersionId) -> String {
+        super::uri::s3(&self.bucket, key, version)
+    }
+}
+
+/// Another conditional put of the same key is under way.
+const CONFLICT: &str = "waiting for another put of";
+
+fn put_failed<E: ProvideErrorMetadata>(put: &Put<'_>, error: &SdkError<E>) -> StoreError {
+    let key = put.key.as_str();
+    match (status(error), &put.condition) {
+        (Some(412), _) | (Some(404), Condition::Matches(_)) => StoreError::Precondition,
+        (Some(409), _) => {
+            StoreError::Unavailable { action: CONFLICT, path: key.to_owned(), source: std::io::Error::other("409") }
+        }
+        _ => failed("writing", key, error),
+    }
+}
+
+fn get_failed<E: ProvideErrorMetadata>(key: &Key, error: &SdkError<E>) -> StoreError {
+    match (status(error), code(error)) {
+        // A version id that is none, or a delete marker, is nothing to read either.
+        (Some(404 | 405), code) if code != Some("NoSuchBucket") => StoreError::NotFound(key.to_string()),
+        (Some(400), Some("InvalidArgument" | "NoSuchVersion")) => StoreError::NotFound(key.to_string()),
+        _ => failed("reading", key.as_str(), error),
+    }
+}
+
+/// The kind of a failure, with its code alone: messages may repeat what was sent.
+fn failed<E: ProvideErrorMetadata>(action: &'static str, path: &str, error: &SdkError<E>) -> StoreError {
+    let code = code(error).unwrap_or_default().to_owned();
+    match status(error) {
+        Some(401 | 403) => {
+            StoreError::Denied(format!("{path} ({code}): check the role's permissions on bucket and key"))
+        }
+        Some(404) if code == "NoSuchBucket" => StoreError::Denied(format!("{path}: there is no such bucket")),
+        status => {
+            let what = match error {
+                SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+                SdkError::DispatchFailure(failure) if failure.is_io() => "the connection failed".to_owned(),
+                SdkError::DispatchFailure(failure) if failure.is_timeout() => "no answer in time".to_owned(),
+                SdkError::DispatchFailure(_) => {
+                    "the request could not be sent: is the server there, and are AWS region and credentials set?"
+                        .to_owned()
+                }
+                SdkError::ConstructionFailure(_) => {
+                    "the request could not be made: are region and credentials set?".to_owned()
+                }
+                _ => format!("{code} (HTTP {})", status.unwrap_or(0)),
+            };
+            StoreError::Unavailable { action, path: path.to_owned(), source: std::io::Error::other(what) }
+        }
+    }
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
+    error.as_service_error().and_then(ProvideErrorMetadata::code)
+}

@@ -1,0 +1,179 @@
+//! The store trait: what an archive needs of S3, a disk or memory.
+//!
+//! Shaped after S3 with versioning and conditional writes: a put names the condition under which
+//! it may happen, every put makes a new immutable version, and the plain key holds the newest.
+//! All implementations pass one conformance suite (`tests/src/store_conformance.rs`).
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use bio_mcp_core::Sha256;
+
+/// The key of an object: relative, `/`-separated, made only by [`super::Layout`] and listings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(String);
+
+impl Key {
+    pub(crate) fn new(text: String) -> Self {
+        debug_assert!(
+            !text.is_empty() && text.split('/').all(|part| !part.is_empty() && !part.starts_with('.')),
+            "keys are built from checked parts: {text}"
+        );
+        Self(text)
+    }
+
+    /// A key given as text, refused unless every part is a plain visible name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\0', '\\', '?', '#']);
+        text.split('/').all(plain).then(|| Self(text.to_owned()))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names one immutable version of an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VersionId(pub String);
+
+/// Identifies the bytes under a plain key, for conditional writes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ETag(pub String);
+
+/// When a put may happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Only when the key holds nothing (S3 `If-None-Match: *`).
+    Absent,
+    /// Only when the key holds these bytes (S3 `If-Match`).
+    Matches(ETag),
+}
+
+/// One object to store.
+#[derive(Clone, Debug)]
+pub struct Put<'a> {
+    /// Where.
+    pub key: Key,
+    /// What.
+    pub bytes: &'a [u8],
+    /// When.
+    pub condition: Condition,
+    /// Kept as object metadata where the store has such.
+    pub payload_hash: Option<Sha256>,
+}
+
+/// A put that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The new version.
+    pub version: VersionId,
+    /// What a later conditional put must match.
+    pub etag: ETag,
+}
+
+/// An object's bytes.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The stored bytes.
+    pub bytes: Vec<u8>,
+    /// The version they are.
+    pub version: VersionId,
+    /// Identifies them in a condition.
+    pub etag: ETag,
+}
+
+/// What the plain key holds, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The newest version.
+    pub version: VersionId,
+    /// Its `ETag`.
+    pub etag: ETag,
+    /// The payload hash, where the store keeps metadata.
+    pub payload_hash: Option<Sha256>,
+}
+
+/// What a store can answer instead of success, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such object or version.
+    #[error("no object {0} in the archive")]
+    NotFound(String),
+    /// The bytes of a version are not those that were stored.
+    #[error("object {0} is damaged: its bytes are not those of its version")]
+    Damaged(String),
+    /// The condition of a put did not hold: look at what is there and decide again.
+    #[error("the object under this key is not the expected one")]
+    Precondition,
+    /// No room; nothing was lost, free some and run again.
+    #[error("no space left for {0}: free some space and run again, finished batches are kept")]
+    Full(String),
+    /// The store may not be written or read; an operator must change that.
+    #[error("no permission for {0}")]
+    Denied(String),
+    /// Anything else; worth another try.
+    #[error("{action} {path}")]
+    Unavailable {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without any change.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// A versioned object store.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Stores a batch, each put on its own condition, and answers in the same order. Every `Ok`
+    /// is on stable storage when this returns. Keys within a batch are distinct.
+    async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>>;
+
+    /// Whether it can be reached and keeps versions; writes nothing.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Reads the newest version, or the named one.
+    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError>;
+
+    /// What the plain key holds.
+    async fn head(&self, key: &Key) -> Result<Head, StoreError>;
+
+    /// All versions of a key, the newest first where the store knows it; empty if there are none.
+    async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError>;
+
+    /// All versions of up to `limit` keys that start with `prefix`, in ascending order of keys, after `after`.
+    /// Versions of a key as [`Store::versions`] has them.
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError>;
+
+    /// Up to `limit` keys that start with `prefix`, in ascending order, after `after`.
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError>;
+
+    /// Deletes one version for ever; done again, it changes nothing. Only an operator's purge may
+    /// ask for this, and never for the newest version.
+    async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError>;
+
+    /// The address of one version: `s3://bucket/key?versionId=…` or `file:///dir/key?versionId=…`.
+    fn uri(&self, key: &Key, version: &VersionId) -> String;
+}

@@ -1,0 +1,145 @@
+//! Who calls, and what a caller may do: the one place that HTTP, MCP, the command line and the OpenAPI document share.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::trace;
+
+/// The principal of the command line, and of HTTP requests where no token is needed.
+pub const LOCAL: &str = "local";
+
+/// The principal of jobs that topics make.
+pub const TOPICS: &str = "topics";
+
+/// The highest priority of a job that needs no role above [`Role::Submit`].
+pub const MAX_SUBMIT_PRIORITY: i16 = 5;
+
+/// What a caller may do. Each role may do what those before it may.
+///
+/// ```
+/// use bio_mcp_core::Role;
+///
+/// assert_eq!(Role::parse("submit"), Some(Role::Submit));
+/// assert!(Role::Admin > Role::Read, "a higher role may do what a lower one may");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Calls fast tools that change nothing, and sees every job.
+    Read,
+    /// Also submits jobs within its quotas, cancels and retries its own, and makes and deletes its own checkpoints.
+    Submit,
+    /// Also loads bulk files, cancels, retries and deletes what others made, gives priorities above
+    /// [`MAX_SUBMIT_PRIORITY`], and has no quotas.
+    Admin,
+}
+
+impl Role {
+    /// All, lowest first.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Submit, Self::Admin];
+
+    /// Its name in settings, answers and lines of the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Submit => "submit",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A name that stands for the holder of a credential, and its role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The id of a token, the `sub` of an OIDC token, or [`LOCAL`].
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+impl Principal {
+    /// The principal of a machine's own user.
+    pub fn local(role: Role) -> Self {
+        Self { name: LOCAL.to_owned(), role }
+    }
+
+    /// Whether what another principal made may be changed by this one.
+    pub fn may_change_what_is_of(&self, owner: &str) -> bool {
+        self.role >= Role::Admin || self.name == owner
+    }
+}
+
+/// One call: by whom, from where, as part of which trace.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// By whom.
+    pub principal: Principal,
+    /// 32 hex digits.
+    pub trace_id: String,
+    /// The address that the request came from, where it came over a network.
+    pub source_address: Option<IpAddr>,
+}
+
+impl Caller {
+    /// The command line of this machine: an admin, in a trace of its own.
+    pub fn command_line() -> Self {
+        Self { principal: Principal::local(Role::Admin), trace_id: trace::new_id(), source_address: None }
+    }
+
+    /// Writes the audit line of a change that was made: `action` is a verb such as `job.cancel`, `object` what it was
+    /// done to. The line is written at every log level.
+    pub fn audit(&self, action: &str, object: &str) {
+        let source_address = self.source_address.map(tracing::field::display);
+        tracing::info!(
+            target: AUDIT,
+            principal = self.principal.name,
+            role = self.principal.role.as_str(),
+            action,
+            object,
+            trace_id = self.trace_id,
+            source_address,
+            "audit"
+        );
+    }
+}
+
+/// The target of audit lines.
+pub const AUDIT: &str = "bio_mcp_audit";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_ordered_and_read_by_their_names() {
+        assert!(Role::Read < Role::Submit && Role::Submit < Role::Admin);
+        for role in Role::ALL {
+            assert_eq!(Role::parse(role.as_str()), Some(role));
+        }
+        for bad in ["", "Read", "root", "admin "] {
+            assert_eq!(Role::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_its_maker_or_an_admin_changes_a_thing() {
+        let by = |name: &str, role| Principal { name: name.to_owned(), role };
+        assert!(by("a", Role::Submit).may_change_what_is_of("a"));
+        assert!(!by("a", Role::Submit).may_change_what_is_of("b"));
+        assert!(by("a", Role::Admin).may_change_what_is_of("b"));
+    }
+}

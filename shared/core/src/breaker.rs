@@ -1,0 +1,150 @@
+//! A circuit breaker: after many failures in a row, answers at once for a while instead of asking.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// How long it is open first; twice as long each time after.
+    pub shortest: Duration,
+    /// The longest it is open.
+    pub longest: Duration,
+}
+
+impl Patience {
+    /// With NCBI, which answers again when it likes.
+    pub const NCBI: Self = Self { failures: 8, shortest: Duration::from_secs(15), longest: Duration::from_secs(300) };
+    /// With a database of one's own, which is back in seconds: one look costs little, and a longer pause would be added to
+    /// the time that a silent connection takes to be closed.
+    pub const DATABASE: Self = Self { failures: 3, shortest: Duration::from_secs(1), longest: Duration::from_secs(1) };
+}
+
+/// Shared by all users of one server in this process.
+///
+/// ```
+/// use std::time::Instant;
+///
+/// use bio_mcp_core::breaker::{Breaker, BreakerState, Patience};
+///
+/// let breaker = Breaker::new(Patience::NCBI);
+/// let now = Instant::now();
+/// for _ in 0..Patience::NCBI.failures {
+///     assert_eq!(breaker.admit(now), BreakerState::Closed);
+///     breaker.failed(now);
+/// }
+/// assert!(matches!(breaker.admit(now), BreakerState::Open(_)), "no request is made for a while");
+/// ```
+#[derive(Debug)]
+pub struct Breaker {
+    patience: Patience,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    /// Times it opened without a success between.
+    opened: u32,
+    open_until: Option<Instant>,
+    /// A call is trying whether the server is back.
+    probing: bool,
+}
+
+/// What a breaker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Requests go through.
+    Closed,
+    /// Requests are answered at once; the time until the next is tried.
+    Open(Duration),
+}
+
+impl Breaker {
+    /// A closed one.
+    pub fn new(patience: Patience) -> Self {
+        Self { patience, state: Mutex::default() }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// May a request be made at this time? When the pause is over, one caller is let through to try.
+    pub fn admit(&self, now: Instant) -> BreakerState {
+        let mut state = self.state();
+        match state.open_until {
+            None => BreakerState::Closed,
+            Some(until) if now < until => BreakerState::Open(until - now),
+            Some(_) if state.probing => BreakerState::Open(Duration::from_secs(1)),
+            Some(_) => {
+                state.probing = true;
+                BreakerState::Closed
+            }
+        }
+    }
+
+    /// Whether it has opened and nothing has succeeded since.
+    pub fn is_open(&self) -> bool {
+        self.state().open_until.is_some()
+    }
+
+    /// For how long no request is made from now on, if it is open; changes nothing.
+    pub fn open_for(&self, now: Instant) -> Option<Duration> {
+        self.state().open_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
+    /// The server gave an answer, be it a refusal.
+    pub fn succeeded(&self) {
+        *self.state() = State::default();
+    }
+
+    /// The server gave none.
+    pub fn failed(&self, now: Instant) {
+        let mut state = self.state();
+        state.failures += 1;
+        let probed = std::mem::take(&mut state.probing);
+        if probed || (state.open_until.is_none() && state.failures >= self.patience.failures) {
+            let pause = self.patience.shortest.saturating_mul(1 << state.opened.min(8)).min(self.patience.longest);
+            state.open_until = Some(now + pause);
+            state.opened += 1;
+        }
+    }
+
+    /// An attempt ended without telling anything about the server: another may try.
+    pub fn abandoned(&self) {
+        self.state().probing = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_lets_one_try() {
+        let breaker = Breaker::new(Patience::NCBI);
+        let start = Instant::now();
+        for _ in 0..Patience::NCBI.failures - 1 {
+            breaker.failed(start);
+        }
+        assert_eq!(breaker.admit(start), BreakerState::Closed);
+        breaker.succeeded();
+        for _ in 0..Patience::NCBI.failures {
+            assert_eq!(breaker.admit(start), BreakerState::Closed, "a success forgets what was before");
+            breaker.failed(start);
+        }
+        assert_eq!(breaker.admit(start), BreakerState::Open(Patience::NCBI.shortest));
+        let later = start + Patience::NCBI.shortest;
+        assert_eq!(breaker.admit(later), BreakerState::Closed, "one may try");
+        assert!(matches!(breaker.admit(later), BreakerState::Open(_)), "only one");
+        breaker.failed(later);
+        assert_eq!(breaker.admit(later), BreakerState::Open(Patience::NCBI.shortest * 2), "longer than before");
+        let much_later = later + Patience::NCBI.shortest * 2;
+        assert_eq!(breaker.admit(much_later), BreakerState::Closed);
+        breaker.succeeded();
+        assert_eq!(breaker.admit(much_later), BreakerState::Closed);
+    }
+}

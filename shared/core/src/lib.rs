@@ -1,0 +1,33 @@
+//! The vocabulary of bio-mcp: ids, hashes, which of two payloads is newer, outcomes, error codes, roles, the clock, the
+//! circuit breaker, traces. No I/O.
+
+pub mod access;
+pub mod breaker;
+pub mod clock;
+pub mod crash;
+pub mod error_chain;
+pub mod error_code;
+pub mod host;
+pub mod identity;
+pub mod ids;
+pub mod markup;
+pub mod metrics;
+pub mod outcome;
+pub mod pmid;
+pub mod pmid_set;
+pub mod record_order;
+pub mod secret;
+pub mod sha256;
+pub mod trace;
+pub mod work;
+
+pub use access::{Caller, Principal, Role};
+pub use error_chain::chain;
+pub use error_code::ErrorCode;
+pub use ids::{JobId, UnitId, WorkerId};
+pub use outcome::{Outcome, Reason, SkipReason, Tally};
+pub use pmid::Pmid;
+pub use pmid_set::PmidSet;
+pub use record_order::{EVERY_VERSION, FileRank, Precedence, RecordOrder};
+pub use secret::Secret;
+pub use sha256::Sha256;

@@ -1,0 +1,389 @@
+//! What an answer of E-utilities is. They fail with HTTP 200, 400, 429 and 5xx, as JSON, XML, HTML
+//! and plain text, so an answer counts as one only when it proves to be whole.
+
+use std::fmt;
+
+use crate::markup::{self, Markup, Scan};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// JSON of ESearch.
+    Search,
+    /// A `PubmedArticleSet` of EFetch.
+    Records,
+    /// An `eInfoResult` of EInfo.
+    Info,
+}
+
+/// Why an answer is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The connection failed or broke.
+    Network,
+    /// No answer in time.
+    Timeout,
+    /// Nothing in it.
+    Empty,
+    /// Too many requests.
+    Throttled,
+    /// An HTTP status from 500 on.
+    Server(u16),
+    /// An HTTP status that says nothing we know.
+    Status(u16),
+    /// A redirect; never followed, because the body holds the key.
+    Redirect,
+    /// An HTML page where data belongs.
+    Html,
+    /// The text of the routing layer when it is down.
+    Outage,
+    /// A prolog without a document.
+    PrologOnly,
+    /// It ends in the middle.
+    Truncated,
+    /// The backend says that it failed.
+    Backend,
+    /// The search failed and NCBI does not say why: it may be the query.
+    Search,
+    /// NCBI says that the query itself cannot be searched for.
+    Query,
+    /// Beyond the 9,999th result.
+    OverCap,
+    /// The key is not valid.
+    BadKey,
+    /// None of the ids that were sent is said to be one.
+    NoIds,
+    /// A set without any of the records that were asked for, those known to be there included.
+    NoRecords,
+    /// The request line is too long.
+    UriTooLong,
+    /// The server has no such program.
+    NoProgram,
+    /// Something else than what was asked for.
+    Unexpected,
+    /// A page that is not the one asked for, or has fewer results than it should.
+    ShortPage,
+}
+
+impl Fault {
+    /// Whether asking again may help.
+    pub fn is_transient(self) -> bool {
+        !matches!(self, Self::OverCap | Self::BadKey | Self::UriTooLong | Self::NoProgram)
+    }
+
+    /// Whether it says that NCBI is in trouble, rather than the request.
+    pub fn is_outage(self) -> bool {
+        self.is_transient() && !matches!(self, Self::Throttled | Self::Query | Self::ShortPage)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Network => "the connection failed",
+            Self::Timeout => "no answer in time",
+            Self::Empty => "an empty answer",
+            Self::Throttled => "too many requests",
+            Self::Server(status) => return write!(f, "HTTP status {status}"),
+            Self::Status(status) => return write!(f, "unexpected HTTP status {status}"),
+            Self::Redirect => "a redirect",
+            Self::Html => "an HTML page instead of data",
+            Self::Outage => "the routing layer is down",
+            Self::PrologOnly => "a document without content",
+            Self::Truncated => "an answer cut in the middle",
+            Self::Backend => "an error of its backend",
+            Self::Search => "its search backend failed",
+            Self::Query => "the query cannot be searched for",
+            Self::OverCap => "beyond the last result handed out",
+            Self::BadKey => "the API key is refused",
+            Self::NoIds => "no valid id in the list",
+            Self::NoRecords => "none of the records asked for, not even those known to be there",
+            Self::UriTooLong => "the request line is too long",
+            Self::NoProgram => "the server has no such program",
+            Self::Unexpected => "something else than what was asked for",
+            Self::ShortPage => "fewer results than counted",
+        })
+    }
+}
+
+/// Looks at an answer; `Ok` means that it is whole and of the kind asked for.
+pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), Fault> {
+    let body = body.trim_ascii();
+    let head = &body[..body.len().min(1024)];
+    // Only a bare error object: a record or a query may hold the same words.
+    if status == 429 || (is_error_object(head) && holds(head, "API rate limit exceeded")) {
+        return Err(Fault::Throttled);
+    }
+    if status >= 500 {
+        return Err(Fault::Server(status));
+    }
+    if (300..400).contains(&status) {
+        return Err(Fault::Redirect);
+    }
+    if status == 414 {
+        return Err(Fault::UriTooLong);
+    }
+    // Servers beside NCBI's may do without EInfo; a search that is not found is an outage.
+    if status == 404 && expected == Expected::Info {
+        return Err(Fault::NoProgram);
+    }
+    if body.is_empty() {
+        return Err(Fault::Empty);
+    }
+    if is_error_object(head) {
+        // The gateway names the caller in its other errors too.
+        let is_key = holds(head, "API key invalid") || (holds(head, "invalid") && holds(head, "\"type\":\"api\""));
+        return Err(if is_key { Fault::BadKey } else { Fault::Backend });
+    }
+    if starts(head, "<!doctype html") || starts(head, "<html") {
+        return Err(Fault::Html);
+    }
+    if !head.starts_with(b"<") && !head.starts_with(b"{") {
+        let is_outage = holds(head, "Unable to route request") || holds(head, "unavailable");
+        return Err(if is_outage { Fault::Outage } else { Fault::Unexpected });
+    }
+    match expected {
+        Expected::Search => search(status, body),
+        Expected::Records => document(status, body, "PubmedArticleSet"),
+        // Records may hold the same word.
+        Expected::Info if between(body, b"<ERROR>", b"</ERROR>").is_some() => Err(xml_failure(status, body)),
+        Expected::Info => document(status, body, "eInfoResult"),
+    }
+}
+
+fn search(status: u16, body: &[u8]) -> Result<(), Fault> {
+    if body.starts_with(b"<") {
+        return Err(xml_failure(status, body));
+    }
+    // Before anything is parsed: the JSON around an error is often not valid.
+    if let Some(text) = error_text(body) {
+        return Err(said(&text));
+    }
+    if status != 200 {
+        return Err(Fault::Status(status));
+    }
+    if !body.ends_with(b"}") {
+        return Err(Fault::Truncated);
+    }
+    Ok(())
+}
+
+/// A whole XML document with this root.
+fn document(status: u16, body: &[u8], name: &str) -> Result<(), Fault> {
+    if body.starts_with(b"{") {
+        return Err(error_text(body).map_or(Fault::Unexpected, |text| said(&text)));
+    }
+    if status != 200 || root(body).is_none_or(|root| root != name.as_bytes()) {
+        return Err(xml_failure(status, body));
+    }
+    let ends = [format!("</{name}>"), format!("<{name}/>"), format!("<{name} />")];
+    if !ends.iter().any(|end| body.ends_with(end.as_bytes())) {
+        return Err(Fault::Truncated);
+    }
+    Ok(())
+}
+
+/// The fault of an XML document that is not the one asked for.
+fn xml_failure(status: u16, body: &[u8]) -> Fault {
+    let Some(_) = root(body) else { return Fault::PrologOnly };
+    let text = between(body, b"<ERROR>", b"</ERROR>");
+    match text {
+        Some(text) => said(&String::from_utf8_lossy(text)),
+        None if status != 200 => Fault::Status(status),
+        None => Fault::Unexpected,
+    }
+}
+
+/// What NCBI says of a query that it cannot search for, in lower case. Only this is the caller's to mend: whatever else
+/// stands in an `ERROR` is an outage, and waited out like a 502. Nothing is left out of the list by oversight then that
+/// would blame a query for what is not its fault.
+const COMPLAINTS: [&str; 9] = [
+    "empty term",
+    "phrasenotfound",
+    "phrase not found",
+    "fieldnotfound",
+    "field not found",
+    "unbalanced paren",
+    "unmatched paren",
+    "invalid date",
+    "query syntax",
+];
+
+/// Words of the server's own troubles: with one of them a text is no complaint, whatever else it holds.
+const TROUBLES: [&str; 4] = ["exception", "status:", "connection", "txclient"];
+
+/// What the text of an `ERROR` means.
+fn said(text: &str) -> Fault {
+    let text = text.trim().to_ascii_lowercase();
+    let has = |word: &str| text.contains(word);
+    if has("api rate limit") {
+        Fault::Throttled
+    } else if has("api key invalid") {
+        Fault::BadKey
+    } else if has("retstart") {
+        Fault::OverCap
+    } else if has("id list is empty") || has("empty id list") || has("id parameter is empty") {
+        Fault::NoIds
+    } else if TROUBLES.iter().any(|word| has(word)) {
+        Fault::Backend
+    } else if COMPLAINTS.iter().any(|word| has(word)) {
+        Fault::Query
+    } else if text.trim_end_matches(['.', ':']) == "search backend failed" {
+        // Alone, it is what a malformed query gets; and any other, when the backend is down.
+        Fault::Search
+    } else {
+        // C++ exception texts, relayed pages, services that cannot be reached: never proof of an empty result.
+        Fault::Backend
+    }
+}
+
+/// The text after `"ERROR":"` (ESearch) or `"error":"`, where either stands as a key near the start.
+fn error_text(body: &[u8]) -> Option<String> {
+    let head = &body[..body.len().min(4096)];
+    let lower = head.to_ascii_lowercase();
+    // Results come before anything a query could have put there.
+    let limit = find(&lower, b"\"idlist\"").unwrap_or(lower.len());
+    let at = find(&lower[..limit], b"\"error\"")?;
+    let rest = &head[at + b"\"error\"".len()..];
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let end = rest.iter().position(|b| *b == b'"').unwrap_or(rest.len());
+    Some(String::from_utf8_lossy(&rest[..end]).into_owned())
+}
+
+fn is_error_object(head: &[u8]) -> bool {
+    head.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"error\""))
+}
+
+/// The name of the root element, after prolog, DOCTYPE and comments.
+fn root(body: &[u8]) -> Option<&[u8]> {
+    let mut at = 0;
+    loop {
+        at += find(&body[at..], b"<")?;
+        match markup::scan(body, at) {
+            Scan::Found(Markup::Open(name) | Markup::Empty(name), _) => return Some(&body[name]),
+            Scan::Found(Markup::Close(_), _) => return None,
+            Scan::Found(_, end) => at = end,
+            _ => return None,
+        }
+    }
+}
+
+fn between<'a>(body: &'a [u8], open: &[u8], close: &[u8]) -> Option<&'a [u8]> {
+    let start = find(body, open)? + open.len();
+    let end = find(&body[start..], close).map_or(body.len(), |length| start + length);
+    Some(&body[start..end])
+}
+
+fn find(body: &[u8], what: &[u8]) -> Option<usize> {
+    memchr::memmem::find(body, what)
+}
+
+fn holds(head: &[u8], what: &str) -> bool {
+    find(&head.to_ascii_lowercase(), what.to_ascii_lowercase().as_bytes()).is_some()
+}
+
+fn starts(head: &[u8], what: &str) -> bool {
+    head.len() >= what.len() && head[..what.len()].eq_ignore_ascii_case(what.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROLOG: &str =
+        "<?xml version=\"1.0\" ?>\n<!DOCTYPE PubmedArticleSet PUBLIC \"-//NLM//DTD X//EN\" \"https://x.dtd\">\n";
+
+    #[test]
+    fn the_error_catalogue_in_its_order() {
+        use Expected::{Records, Search};
+        let check = |expected, status, body: &str, fault| {
+            assert_eq!(classify(expected, status, body.as_bytes()), fault, "{status} {body}");
+        };
+        check(Search, 200, r#"{"header":{},"esearchresult":{"count":"0","idlist":[]}}"#, Ok(()));
+        check(Records, 200, &format!("{PROLOG}<PubmedArticleSet></PubmedArticleSet>"), Ok(()));
+        check(Records, 200, &format!("{PROLOG}<PubmedArticleSet/>\n"), Ok(()));
+        let throttled = r#"{"error":"API rate limit exceeded","api-key":"192.0.2.1","count":"4","limit":"3"}"#;
+        for expected in [Search, Records] {
+            check(expected, 429, throttled, Err(Fault::Throttled));
+            check(expected, 200, throttled, Err(Fault::Throttled));
+            check(expected, 429, "<html>slow down", Err(Fault::Throttled));
+            check(expected, 502, "<html><title>Bad Gateway!</title>", Err(Fault::Server(502)));
+            check(expected, 503, "", Err(Fault::Server(503)));
+            check(expected, 200, "  <!DOCTYPE html><html>", Err(Fault::Html));
+            check(expected, 400, "<HTML><title>WWW Error 500 Diagnostic", Err(Fault::Html));
+            check(expected, 200, "", Err(Fault::Empty));
+            check(expected, 200, "Unable to route request!", Err(Fault::Outage));
+            check(expected, 302, "", Err(Fault::Redirect));
+            check(expected, 414, "<html>", Err(Fault::UriTooLong));
+            check(
+                expected,
+                400,
+                r#"{"error":"API key invalid","api-key":"abc","type":"api","status":"unknown"}"#,
+                Err(Fault::BadKey),
+            );
+        }
+        let gateway = r#"{"error":"error forwarding request","api-key":"192.0.2.1","type":"ip","status":"ok"}"#;
+        check(Search, 200, gateway, Err(Fault::Backend));
+        check(Records, 400, gateway, Err(Fault::Backend));
+        check(Records, 200, PROLOG, Err(Fault::PrologOnly));
+        check(Records, 200, &format!("{PROLOG}<PubmedArticleSet><PubmedArticle>"), Err(Fault::Truncated));
+        let error = |text: &str| format!("<?xml version=\"1.0\"?><eFetchResult><ERROR>{text}</ERROR></eFetchResult>");
+        check(Records, 200, &error("Unable to obtain query #1"), Err(Fault::Backend));
+        check(Records, 400, &error("ID list is empty! Possibly it has no correct IDs."), Err(Fault::NoIds));
+        check(Records, 200, &error("NCBI C++ Exception: CTxRawClient"), Err(Fault::Backend));
+        check(
+            Records,
+            400,
+            &error("Error: CEFetchPApplication::proxy_stream(): Failed to connect"),
+            Err(Fault::Backend),
+        );
+        check(Records, 400, &error("Search Backend failed: retstart 9999 is too large"), Err(Fault::OverCap));
+        check(Records, 200, &error("Invalid db name specified: pub"), Err(Fault::Backend));
+        let info = |text: &str| format!("<?xml version=\"1.0\"?><eInfoResult>{text}</eInfoResult>");
+        check(Expected::Info, 200, &info("<DbInfo></DbInfo>"), Ok(()));
+        check(Expected::Info, 200, &info("<ERROR>Can not retrieve DbInfo</ERROR>"), Err(Fault::Backend));
+        check(Expected::Info, 404, "<!DOCTYPE html>", Err(Fault::NoProgram));
+        check(Records, 404, "<!DOCTYPE html>", Err(Fault::Html));
+        let json = |text: &str| format!("{{\"header\":{{}},\"esearchresult\":{{\"ERROR\":\"{text}\"}}}}");
+        for outage in [
+            "Unable to obtain query #1",
+            "Status: 500",
+            "Database is not supported: pubmed",
+            "Unable to open connection to #1PubSrv",
+            "Search Backend failed: Connection reset",
+            "Search Backend failed: address table is empty",
+            "Search Backend failed: NCBI C++ Exception: query syntax",
+            "anything that nobody has seen yet",
+        ] {
+            check(Search, 200, &json(outage), Err(Fault::Backend));
+            check(Search, 400, &json(outage), Err(Fault::Backend));
+        }
+        for complaint in ["Empty term and query_key - nothing todo", "PhraseNotFound: zzz", "Invalid date range"] {
+            check(Search, 200, &json(complaint), Err(Fault::Query));
+        }
+        check(
+            Search,
+            200,
+            &json("Search Backend failed: Exception:\n'retstart' cannot be larger than 9998"),
+            Err(Fault::OverCap),
+        );
+        check(Search, 200, &json("Search Backend failed"), Err(Fault::Search));
+        check(Search, 200, r#"{"header":{"type":"esearch"},"esearchresult":{"count":"12","idl"#, Err(Fault::Truncated));
+    }
+
+    #[test]
+    fn text_of_records_and_queries_is_not_taken_for_an_error() {
+        let record = "<PubmedArticleSet><PubmedArticle>API rate limit exceeded \"error\":\"x\"<ERROR>no</ERROR></PubmedArticle></PubmedArticleSet>";
+        assert_eq!(classify(Expected::Records, 200, record.as_bytes()), Ok(()));
+        let echoed = r#"{"header":{},"esearchresult":{"count":"0","idlist":[],"querytranslation":"\"error\":\"API rate limit exceeded\""}}"#;
+        assert_eq!(classify(Expected::Search, 200, echoed.as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_cut_anywhere_is_never_an_answer() {
+        let whole = format!("{PROLOG}<PubmedArticleSet>\n<PubmedArticle><a/></PubmedArticle>\n</PubmedArticleSet>");
+        for end in 0..whole.len() {
+            assert!(classify(Expected::Records, 200, &whole.as_bytes()[..end]).is_err(), "{}", &whole[..end]);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a call of E-utilities can end with instead of an answer, by what the caller can do about it.
+
+use std::time::Duration;
+
+use super::classify::Fault;
+use super::pace::PaceError;
+use bio_mcp_core::ErrorCode;
+
+/// A call failed. Its text never repeats what NCBI sent.
+#[derive(Debug, thiserror::Error)]
+pub enum EutilsError {
+    /// NCBI did not give a usable answer, however often it was asked: later.
+    #[error("NCBI gave no usable answer in {attempts} attempts; the last: {fault}")]
+    Unavailable {
+        /// Requests made.
+        attempts: u32,
+        /// The last fault.
+        fault: Fault,
+    },
+    /// The time for this call is up, waiting included.
+    #[error("no answer from NCBI within {} s; the last fault: {fault}", .after.as_secs())]
+    Deadline {
+        /// The time that was given.
+        after: Duration,
+        /// The last fault.
+        fault: Fault,
+    },
+    /// NCBI keeps saying that there are too many requests.
+    #[error("NCBI says that this address or key sends too many requests; something else may be using it")]
+    RateLimited {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// NCBI failed so often that it is left alone for a while.
+    #[error("NCBI is not answering; it is asked again in {} s", .retry_after.as_secs().max(1))]
+    BreakerOpen {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// NCBI refuses the key.
+    #[error("NCBI refuses the API key: check BIO_MCP_PUBMED_API_KEY, or unset it to go on with 3 requests a second")]
+    BadKey,
+    /// NCBI refuses the query.
+    #[error(
+        "NCBI cannot search for this query, while it searches for others: check its spelling, fields and parentheses"
+    )]
+    QueryRejected,
+    /// More results than one search hands out: the caller narrows the search.
+    #[error("a search hands out 9,999 results at most")]
+    OverCap,
+    /// NCBI refuses the request: a bug here.
+    #[error("NCBI refuses the request as malformed ({fault})")]
+    Refused {
+        /// How.
+        fault: Fault,
+    },
+    /// An answer holds more bytes than allowed.
+    #[error("NCBI's answer is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// A search kept listing fewer results than it counted.
+    #[error("NCBI's search keeps listing fewer results than it counts")]
+    Incomplete,
+    /// The turns for requests are kept where nothing answers.
+    #[error("requests to NCBI are paced by the database, which does not answer")]
+    Pace(#[source] PaceError),
+}
+
+impl EutilsError {
+    /// The stable code.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unavailable { .. }
+            | Self::BreakerOpen { .. }
+            | Self::BadKey
+            | Self::OverCap
+            | Self::Refused { .. }
+            | Self::TooLarge { .. }
+            | Self::Incomplete => ErrorCode::PubmedError,
+            Self::RateLimited { .. } => ErrorCode::PubmedRateLimit,
+            Self::Deadline { .. } => ErrorCode::PubmedTimeout,
+            Self::QueryRejected => ErrorCode::QueryRejected,
+            Self::Pace(_) => ErrorCode::DatabaseError,
+        }
+    }
+
+    /// When the same call may succeed without any change; nothing if it will not.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::BreakerOpen { retry_after } => Some(*retry_after),
+            Self::Unavailable { .. } | Self::Deadline { .. } | Self::Incomplete => Some(Duration::from_secs(15)),
+            Self::Pace(_) => Some(Duration::from_secs(1)),
+            Self::BadKey | Self::QueryRejected | Self::OverCap | Self::Refused { .. } | Self::TooLarge { .. } => None,
+        }
+    }
+}
