@@ -3,11 +3,11 @@
 # patch must fail. A mutant that builds and passes its tests has survived.
 #   mutants.sh [name…]   only those whose file name holds one of the words
 #
-# The first lines of a patch say what is wrong, which test binaries of tests/ are to be built ("program" builds bio-mcp
-# too), and which tests must fail:
+# The first lines of a patch say what is wrong, what is to be built ("it" are the tests, "program" is bio-mcp, for tests
+# that start it), and which tests must fail: a module of them, or one by its name:
 #   # a batch is committed for a unit that another worker has
-#   # builds: engine_races
-#   # caught by: binary(engine_races)
+#   # builds: it
+#   # caught by: test(/^engine_races::/)
 # Nothing else is built, so a mutant costs the library and its tests. All share one Postgres and one AWS emulator.
 set -uo pipefail
 cd "$(dirname "$0")/.."

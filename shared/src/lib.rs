@@ -1,5 +1,5 @@
 //! The library of bio-mcp, in layers; a module uses only modules of lower layers, and no
-//! adapter uses its sibling (`tests/tests/layers.rs` keeps it so).
+//! adapter uses its sibling (`tests/tests/it/layers.rs` keeps it so).
 //!
 //! | layer | modules | knows |
 //! |---|---|---|

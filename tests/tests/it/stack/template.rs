@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{checkov_finds_nothing_unexplained, packages, python, said, template, translated};
+use super::{checkov_finds_nothing_unexplained, packages, python, said, template, translated};
 
 /// Whether SAM and cfn-lint, the latter before and after SAM's transformation, find a template valid.
 fn is_valid(template: &Path, dir: &Path) -> Option<Result<(), String>> {

@@ -34,7 +34,7 @@ fn the_document_is_the_published_one() {
     assert!(
         published == text,
         "docs/openapi.json is not what the code says: look at the difference, then\n  \
-        BIO_MCP_UPDATE_OPENAPI=1 cargo nextest run -E 'binary(openapi)'"
+        BIO_MCP_UPDATE_OPENAPI=1 cargo nextest run -E 'test(/^openapi::/)'"
     );
 }
 

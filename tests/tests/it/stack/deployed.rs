@@ -10,7 +10,7 @@ use simulator::{Corpus, Options, Spread};
 use tests::lambda::free_port;
 use tests::{aws, s3};
 
-use crate::{json_of, packages, python, said, template};
+use super::{json_of, packages, python, said, template};
 
 const TOKEN: &str = "bio-mcp_deployed";
 const RECORDS: u32 = 30;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::numbers::{FUNCTIONS, logical, number, of_stack, of_template, of_terraform, planned, resource};
-use crate::{stack, template, translated};
+use super::numbers::{FUNCTIONS, logical, number, of_stack, of_template, of_terraform, planned, resource};
+use super::{stack, template, translated};
 
 #[test]
 fn both_descriptions_have_the_numbers_of_the_stack() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::{json_of, python, stack};
+use super::{json_of, python, stack};
 
 pub const FUNCTIONS: [&str; 4] = ["api", "migrate", "scheduler", "worker"];
 

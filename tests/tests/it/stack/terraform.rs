@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{checkov_finds_nothing_unexplained, json_of, python, said};
+use super::{checkov_finds_nothing_unexplained, json_of, python, said};
 
 fn modules() -> PathBuf {
     tests::root().join("terraform")

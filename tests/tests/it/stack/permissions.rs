@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::numbers::{FUNCTIONS, logical, of_type, resource};
-use crate::{stack, template, translated};
+use super::numbers::{FUNCTIONS, logical, of_type, resource};
+use super::{stack, template, translated};
 
 /// What a role may do, by what it may do it to; and the secrets that it reads.
 fn permissions(template: &Value, function: &str) -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<&'static str>) {
