@@ -6,6 +6,7 @@ pub mod counting;
 pub mod engine;
 pub mod event_source;
 pub mod faulty_line;
+pub mod forged;
 pub mod hostile;
 pub mod http;
 pub mod invariants;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use samples::files::{HEAD, TAIL};
+use serde_json::Value;
 
 use crate::program::Archive;
 
@@ -28,6 +29,12 @@ pub fn file(dir: &Path, name: &str, records: &[String], deletions: &[&str]) -> P
     let path = dir.join(name);
     std::fs::write(&path, format!("{HEAD}{}{deletions}{TAIL}", records.join("\n"))).expect("written");
     path
+}
+
+/// Ingests such a file, which is made in the archive's directory; answers the result.
+#[track_caller]
+pub fn ingest(archive: &Archive, name: &str, records: &[String], deletions: &[&str]) -> Value {
+    archive.ingest(&file(archive.dir.path(), name, records, deletions))
 }
 
 /// The title that `get` shows of a record, if it is there.

@@ -1,7 +1,9 @@
-//! A running server of the program, and a client for it.
+//! A running server of the program, and clients for it.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Child;
+use std::process::{Child, Command};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// A command that ends with the test.
 pub struct Running(pub Child);
@@ -13,6 +15,18 @@ impl Running {
         let out = self.0.stdout.take().expect("piped");
         BufReader::new(out).read_line(&mut line).expect("a line");
         line.trim().strip_prefix("listening on ").expect("an address").to_owned()
+    }
+
+    /// Sends it a signal, such as `-TERM`.
+    pub fn signal(&self, signal: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
+    }
+
+    /// Ends it by a signal: its exit code, if it has one.
+    pub fn end(mut self, signal: &str) -> Option<i32> {
+        self.signal(signal);
+        self.0.wait().expect("ends").code()
     }
 }
 
@@ -28,4 +42,23 @@ pub fn client() -> reqwest::Client {
     // Fails only when one is chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
+}
+
+/// All that comes back for the one request that a connection is used for.
+pub async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> String {
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("a response");
+    response
 }

@@ -205,22 +205,15 @@ mod tests {
 
     #[test]
     fn a_record_without_identity_says_why() {
-        check(
-            "<PubmedArticle><MedlineCitation><Article/></MedlineCitation></PubmedArticle>",
-            Err(IdentityError::NoPmid),
-        );
-        check(
-            "<PubmedArticle><MedlineCitation><PMID> </PMID></MedlineCitation></PubmedArticle>",
-            Err(IdentityError::NoPmid),
-        );
-        check(
-            "<PubmedArticle><MedlineCitation><PMID>01</PMID></MedlineCitation></PubmedArticle>",
-            Err(IdentityError::BadPmid),
-        );
-        check(
-            "<PubmedArticle><MedlineCitation><PMID Version='x'>1</PMID></MedlineCitation></PubmedArticle>",
-            Err(IdentityError::BadVersion),
-        );
+        for (inside, expect) in [
+            ("<Article/>", IdentityError::NoPmid),
+            ("<PMID> </PMID>", IdentityError::NoPmid),
+            ("<PMID>01</PMID>", IdentityError::BadPmid),
+            ("<PMID Version='x'>1</PMID>", IdentityError::BadVersion),
+        ] {
+            let xml = format!("<PubmedArticle><MedlineCitation>{inside}</MedlineCitation></PubmedArticle>");
+            check(&xml, Err(expect));
+        }
         check("<Other><PMID>1</PMID></Other>", Err(IdentityError::UnknownElement));
         assert_eq!(of_record(b"<PubmedArticle>\xff</PubmedArticle>").map(|_| ()), Err(IdentityError::NotUtf8(15)));
     }

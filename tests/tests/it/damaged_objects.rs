@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use tests::program::Archive;
-use tests::record_files::{file, record, title};
+use tests::record_files::{file, ingest, record, title};
 
 fn object(archive: &Archive, pmid: u32) -> PathBuf {
     let padded = format!("{pmid:011}");
@@ -36,9 +36,8 @@ async fn swapped_objects_are_damaged_and_never_read_as_each_other() {
 #[tokio::test]
 async fn a_record_whose_newest_object_is_gone_falls_back_to_an_older_one() {
     let archive = Archive::new().await;
-    let dir = archive.dir.path();
-    archive.ingest(&file(dir, "pubmed26n0001.xml", &[record(101, 1, "2026-01-01", "older")], &[]));
-    archive.ingest(&file(dir, "pubmed26n0002.xml", &[record(101, 1, "2026-01-02", "newer")], &[]));
+    ingest(&archive, "pubmed26n0001.xml", &[record(101, 1, "2026-01-01", "older")], &[]);
+    ingest(&archive, "pubmed26n0002.xml", &[record(101, 1, "2026-01-02", "newer")], &[]);
     std::fs::remove_file(object(&archive, 101)).expect("removed");
     let db = archive.database().await;
     sqlx::query("truncate pubmed_archive, pubmed_archive_history, archive_events").execute(&db).await.expect("emptied");
@@ -52,7 +51,7 @@ async fn a_record_whose_newest_object_is_gone_falls_back_to_an_older_one() {
 async fn an_object_that_cannot_be_read_is_named_and_everything_else_is_checked() {
     let archive = Archive::new().await;
     let records = [record(1, 1, "2026-01-01", "one"), record(2, 1, "2026-01-01", "two")];
-    archive.ingest(&file(archive.dir.path(), "pubmed26n0001.xml", &records, &[]));
+    ingest(&archive, "pubmed26n0001.xml", &records, &[]);
     // A directory in its place cannot be read as a file, not even by root.
     std::fs::remove_file(object(&archive, 1)).expect("removed");
     std::fs::create_dir(object(&archive, 1)).expect("made");

@@ -4,213 +4,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::archive::codec::{self, Encoder};
-use shared::archive::{
-    Archive, Compression, Condition, DiskStore, Envelope, Key, Layout, MemoryStore, Payload, Put, S3Settings, S3Store,
-    Source, Store, StoreError,
-};
+use shared::archive::{Compression, DiskStore, Key, MemoryStore, S3Settings, S3Store, Source};
 use shared::ingest::{Engine, Settings};
 use shared::pipelines::archiving::{self, Origin, Raw, RawItem, What};
 use shared::pubmed::identity;
 use shared::records::{self, Pointer};
-use shared::verify::{self, Report, Run};
-use shared::words::{Outcome, Pmid, RecordOrder, clock};
+use shared::verify::{self, Run};
+use shared::words::{Outcome, Pmid, clock};
 use simulator::{Corpus, Options, Spread};
+use tests::forged::{
+    ATTACKS, PLANTED, RECORDS, arrive, arrive_from, as_of, attack, check, empty, essence, genuine, held, key, over,
+    pmid, source, write,
+};
 use tests::http::{Server, settings};
 use tests::random::Random;
 use tests::record_files::record;
 use tests::sync::{client, day, settings as eutils_settings, simulator};
-
-/// So many records, some revised, one with two versions, one deleted.
-const RECORDS: u32 = 6;
-
-/// One that was never archived.
-const PLANTED: u32 = 77;
-
-fn pmid(n: u32) -> Pmid {
-    Pmid::new(n).expect("a PMID")
-}
-
-/// A payload or deletion out of a file, as the pipelines archive it; what became of it.
-async fn arrive(engine: &Engine, file: i32, n: u32, version: i32, title: Option<&str>) -> Outcome {
-    let origin = Origin { source: source(file), as_of: as_of(file), file_number: 260_000 + file, file_id: None };
-    arrive_from(engine, origin, &format!("2026-01-{:02}", file % 100), n, version, title).await
-}
-
-async fn arrive_from(
-    engine: &Engine,
-    origin: Origin,
-    revised: &str,
-    n: u32,
-    version: i32,
-    title: Option<&str>,
-) -> Outcome {
-    let (bytes, what) = match title {
-        Some(title) => {
-            let xml = record(n, version, revised, title);
-            let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
-            (xml.into_bytes(), What::Record(identity))
-        }
-        None => (Vec::new(), What::Deletion(pmid(n), version)),
-    };
-    let item = RawItem { range: 0..bytes.len(), n: i64::from(n), what, newest_revision: None };
-    let prepared = archiving::prepare(engine, origin, &Raw { bytes, items: vec![item] }).await.expect("prepared");
-    let batch = archiving::store_records(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
-    let mut tx = shared::db::begin(&engine.db).await.expect("begun");
-    records::forget_intents(&mut tx, &batch.intents).await.expect("forgotten");
-    records::put_aside_own(&mut tx, &batch.superseded).await.expect("noted");
-    records::advance(&mut tx, &batch.advances).await.expect("advanced");
-    assert!(records::accept(&mut tx, &batch.accepts).await.expect("accepted").undecided.is_empty());
-    assert!(records::accept_versions(&mut tx, &batch.versions).await.expect("accepted").is_empty());
-    tx.commit().await.expect("committed");
-    batch.lines[0].outcome
-}
-
-fn source(file: i32) -> Source {
-    let endpoint = format!("pubmed26n{file:04}.xml.gz");
-    Source { api: "bulk_file".to_owned(), endpoint, http_status: 0, http_etag: None }
-}
-
-fn as_of(file: i32) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_760_000_000 + i64::from(file) * 86_400, 0).expect("a time")
-}
-
-async fn genuine(engine: &Engine, random: &mut Random) {
-    for n in 1..=RECORDS {
-        for file in 1..=1 + i32::try_from(random.below(3)).expect("small") {
-            arrive(engine, file, n, 1, Some(&format!("{n}, revision {file}"))).await;
-        }
-    }
-    arrive(engine, 4, 2, 2, Some("2, version 2")).await;
-    arrive(engine, 5, 3, 1, None).await;
-}
-
-/// What the rows say of every record, and what its envelope holds.
-async fn held(engine: &Engine) -> BTreeMap<Pmid, (Pointer, Option<String>)> {
-    let mut held = BTreeMap::new();
-    for pointer in records::page(&engine.db, None, 1000).await.expect("read") {
-        let envelope = engine.archive.envelope(pointer.pmid, &pointer.address()).await.expect("served");
-        held.insert(pointer.pmid, (pointer, envelope.payload.xml().map(str::to_owned)));
-    }
-    held
-}
-
-/// What does not change when the same payload is stored once more.
-fn essence(held: &BTreeMap<Pmid, (Pointer, Option<String>)>) -> Vec<Value> {
-    let one = |(pointer, xml): &(Pointer, Option<String>)| {
-        json!([
-            pointer.pmid,
-            pointer.content_hash,
-            pointer.fetched_at,
-            pointer.order,
-            pointer.seen,
-            pointer.versioned,
-            pointer.deleted_at,
-            xml
-        ])
-    };
-    held.values().map(one).collect()
-}
-
-fn key(engine: &Engine, n: u32) -> Key {
-    engine.archive.layout().record(pmid(n))
-}
-
-/// Writes over what lies under a key, as anything with the bucket's credentials can.
-async fn write(engine: &Engine, key: &Key, bytes: &[u8]) -> String {
-    let store = engine.archive.store();
-    let condition = match store.head(key).await {
-        Ok(head) => Condition::Matches(head.etag),
-        Err(StoreError::NotFound(_)) => Condition::Absent,
-        Err(error) => panic!("{error}"),
-    };
-    let put = Put { key: key.clone(), bytes, condition, payload_hash: None };
-    store.put_batch(&[put]).await.pop().expect("an answer").expect("written").version.0
-}
-
-fn envelope(n: u32, version: i32, payload: Payload, change: impl FnOnce(&mut Envelope)) -> Vec<u8> {
-    let order = RecordOrder {
-        version,
-        date_revised: "2026-02-28".parse().ok(),
-        as_of: as_of(90),
-        file_number: 260_090,
-        position: i64::from(n),
-        file_id: None,
-        deleted: payload == Payload::Tombstone,
-    };
-    let mut envelope =
-        Envelope { pmid: pmid(n), fetched_at: clock::now() - TimeDelta::hours(1), source: source(90), order, payload };
-    change(&mut envelope);
-    Encoder::new(Compression::Zstd).encode(&envelope.to_json())
-}
-
-fn forged_xml(n: u32) -> Payload {
-    Payload::Xml(record(n, 1, "2026-02-28", "FORGED"))
-}
-
-const ATTACKS: [&str; 10] = [
-    "forged",
-    "future",
-    "highest rank",
-    "genuine payload, other times",
-    "tombstone",
-    "of another record",
-    "XML of another record",
-    "truncated",
-    "replayed",
-    "garbage",
-];
-
-/// Does one of [`ATTACKS`] to a record; nothing where it would change nothing.
-async fn attack(engine: &Engine, what: &str, n: u32) -> Option<String> {
-    let store = engine.archive.store();
-    let key = key(engine, n);
-    let newest = store.get(&key, None).await.ok();
-    let bytes = match what {
-        "forged" => envelope(n, 1, forged_xml(n), |_| {}),
-        "future" => envelope(n, 1, forged_xml(n), |e| e.order.as_of = "2999-01-01T00:00:00Z".parse().expect("a time")),
-        "highest rank" => envelope(n, 1, forged_xml(n), |e| e.order.file_number = 999_999),
-        "genuine payload, other times" => {
-            let mut there = engine.archive.decode(&key, &newest?.bytes).ok()?;
-            there.fetched_at += TimeDelta::days(3650);
-            there.order.as_of += TimeDelta::days(3650);
-            Encoder::new(Compression::Zstd).encode(&there.to_json())
-        }
-        "tombstone" => envelope(n, 0, Payload::Tombstone, |e| e.order.date_revised = None),
-        "of another record" => store.get(&self::key(engine, n % RECORDS + 1), None).await.ok()?.bytes,
-        "XML of another record" => envelope(n, 1, forged_xml(n + 1), |_| {}),
-        "truncated" => {
-            let bytes = newest?.bytes;
-            bytes[..bytes.len() / 2].to_vec()
-        }
-        "replayed" => {
-            let oldest = store.versions(&key).await.expect("listed").pop()?;
-            let oldest = store.get(&key, Some(&oldest)).await.ok()?;
-            if oldest.bytes == newest?.bytes {
-                return None;
-            }
-            oldest.bytes
-        }
-        _ => b"garbage".to_vec(),
-    };
-    Some(write(engine, &key, &bytes).await)
-}
-
-async fn check(engine: &Engine) -> Report {
-    verify::check(&engine.db, &engine.archive, &Run::default()).await.expect("checked")
-}
-
-async fn empty(engine: &Engine) {
-    sqlx::raw_sql(
-        "truncate pubmed_archive, pubmed_archive_history, pubmed_archive_versions, archive_events, archive_set_aside, \
-         archive_intents",
-    )
-    .execute(&engine.db)
-    .await
-    .expect("empty");
-}
 
 /// One archive, attacked at random, read, verified, added to and repaired.
 async fn survives(engine: &Engine, server: &Server, seed: u64, name: &str) {
@@ -299,11 +110,6 @@ async fn world() -> (Engine, shared::pubmed::eutils::Client, simulator::Simulato
     let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 1, 1, Spread::Even(30)), Options::default()).await;
     let client = client(eutils_settings(&ncbi));
     (tests::engine::engine(Vec::new(), Settings::default(), 8).await, client, ncbi)
-}
-
-fn over(engine: &Engine, store: Arc<dyn Store>) -> Engine {
-    let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
-    Engine { archive: Archive::new(store, layout, 64 << 20), ..engine.clone() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,23 @@ fn run(shared: &Shared, data: &Path, path: Option<&str>, arguments: &[&str]) -> 
     command.output().expect("the program starts").into()
 }
 
+/// An archive of one record, out of a file, in a folder that every user can enter.
+struct Archive {
+    shared: Shared,
+    data: PathBuf,
+    file: PathBuf,
+}
+
+impl Archive {
+    fn new() -> Self {
+        let shared = Shared::new();
+        let data = shared.path().join("data");
+        let file = one_record(shared.path());
+        run(&shared, &data, None, &["ingest", text(&file)]).expect(0);
+        Self { shared, data, file }
+    }
+}
+
 /// The directory of the cluster of a data directory, when it runs as another user.
 fn cluster_of(data: &Path) -> PathBuf {
     let within = data.join("postgres/cluster");
@@ -100,10 +117,7 @@ fn with_namespaces_no_other_user_comes_near_the_cluster() {
     if !is_root() {
         return;
     }
-    let shared = Shared::new();
-    let data = shared.path().join("data");
-    let file = one_record(shared.path());
-    run(&shared, &data, None, &["ingest", text(&file)]).expect(0);
+    let Archive { data, .. } = Archive::new();
     if data.join("postgres/cluster").exists() {
         eprintln!("SKIPPED: there are no user namespaces here");
         return;
@@ -156,10 +170,7 @@ fn root_writes_nowhere_where_another_user_decides() {
 
 #[test]
 fn directories_and_locks_are_closed_to_other_users() {
-    let shared = Shared::new();
-    let data = shared.path().join("data");
-    let file = one_record(shared.path());
-    run(&shared, &data, None, &["ingest", text(&file)]).expect(0);
+    let Archive { shared, data, file } = Archive::new();
     let locks = ["postgres/start.lock", "postgres/use.lock"].map(|name| data.join(name));
     let folders = ["", "archive", "workers", "downloads", "postgres"].map(|name| data.join(name));
     let check = || {
@@ -196,10 +207,7 @@ fn a_lock_that_another_user_holds_hangs_no_command() {
     if !is_root() {
         return;
     }
-    let shared = Shared::new();
-    let data = shared.path().join("data");
-    let file = one_record(shared.path());
-    run(&shared, &data, None, &["ingest", text(&file)]).expect(0);
+    let Archive { shared, data, file } = Archive::new();
     let lock = data.join("postgres/start.lock");
     // As an earlier version left it, and as another user found it.
     for (path, mode) in [(&data, 0o755), (&data.join("postgres"), 0o755), (&lock, 0o644)] {

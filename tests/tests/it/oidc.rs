@@ -1,6 +1,5 @@
 //! Tokens of an OpenID Connect issuer: who is let in, and who is not, by tokens that an independent library made.
 
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -70,11 +69,14 @@ async fn server_with(issuer: &Issuer, settings_of_oidc: &[(&str, &str)]) -> Serv
     Server::start(engine, client, &http_settings(&more)).await
 }
 
-fn tokens(mut python: Command, issuer: &Issuer) -> Value {
+/// An issuer that publishes no keys yet, and tokens of it; nothing where the library that makes them is not there.
+async fn issuer_with_tokens() -> Option<(Issuer, Value)> {
+    let mut python = python()?;
+    let issuer = Issuer::start().await;
     let made = python.arg(tests::root().join("tests/src/tokens.py")).args([&issuer.url, AUDIENCE]).output();
     let made = made.expect("python3 runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    serde_json::from_slice(&made.stdout).expect("JSON")
+    Some((issuer, serde_json::from_slice(&made.stdout).expect("JSON")))
 }
 
 async fn status(server: &Server, token: &str) -> u16 {
@@ -90,11 +92,9 @@ async fn status(server: &Server, token: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_and_odd_tokens_are_refused_and_good_ones_let_in() {
-    let issuer = Issuer::start().await;
-    let server = server(&issuer).await;
-    let Some(python) = python() else { return };
-    let tokens = tokens(python, &issuer);
+    let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     issuer.publish(StatusCode::OK, &tokens["keys"]);
+    let server = server(&issuer).await;
     let of = |kind: &str| tokens[kind].as_object().expect("tokens").clone();
     for (name, token) in of("good") {
         assert_eq!(status(&server, token.as_str().expect("a token")).await, 200, "{name}");
@@ -122,10 +122,8 @@ async fn forged_and_odd_tokens_are_refused_and_good_ones_let_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_fetched_once_and_stay_good_while_the_issuer_is_away() {
-    let issuer = Issuer::start().await;
+    let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     let server = server(&issuer).await;
-    let Some(python) = python() else { return };
-    let tokens = tokens(python, &issuer);
     let good = tokens["good"]["plain"].as_str().expect("a token");
     issuer.publish(StatusCode::OK, &tokens["keys"]);
     let at_once = (0..20).map(|_| status(&server, good));
@@ -141,9 +139,7 @@ async fn keys_are_fetched_once_and_stay_good_while_the_issuer_is_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_be_checked_is_not_let_in() {
-    let issuer = Issuer::start().await;
-    let Some(python) = python() else { return };
-    let tokens = tokens(python, &issuer);
+    let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     let good = tokens["good"]["plain"].as_str().expect("a token");
     for (code, keys) in [
         (StatusCode::INTERNAL_SERVER_ERROR, tokens["keys"].clone()),
@@ -161,9 +157,7 @@ async fn who_cannot_be_checked_is_not_let_in() {
 /// Access tokens of Amazon Cognito have no audience: they name the client that they were given to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_without_an_audience_is_let_in_by_its_client_where_that_is_configured() {
-    let issuer = Issuer::start().await;
-    let Some(python) = python() else { return };
-    let tokens = tokens(python, &issuer);
+    let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     issuer.publish(StatusCode::OK, &tokens["keys"]);
     let by_client = server_with(&issuer, &[("BIO_MCP_OIDC_CLIENT_IDS", "client-1, client-2")]).await;
     let by_both = [("BIO_MCP_OIDC_AUDIENCE", AUDIENCE), ("BIO_MCP_OIDC_CLIENT_IDS", "client-1")];
@@ -216,9 +210,7 @@ async fn a_refusal_names_metadata_that_name_the_issuer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_has_the_role_of_its_claims_and_without_one_is_refused() {
-    let issuer = Issuer::start().await;
-    let Some(python) = python() else { return };
-    let tokens = tokens(python, &issuer);
+    let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     issuer.publish(StatusCode::OK, &tokens["keys"]);
     let rules =
         "read:scope=archive.read, submit:scp=archive.submit, admin:cognito:groups=librarians, submit:sub=ci-robot";

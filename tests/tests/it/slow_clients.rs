@@ -1,17 +1,18 @@
 //! Clients that send slowly or not at all block no other client.
 
-use std::io::{BufRead, Read};
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tests::http::plain;
 use tests::program::{Archive, path, text};
+use tests::serving::{Running, exchange};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The program with few file descriptors; its database is private, so it is watched.
 struct Server {
-    child: Child,
+    running: Running,
     address: String,
 }
 
@@ -22,20 +23,18 @@ impl Server {
         command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\"")).arg(path());
         command.args(["--data-dir", text(&data), "serve", "--listen", "127.0.0.1:0"]);
         command.env_remove("BIO_MCP_DATABASE_URL").envs(environment.iter().copied());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-        let mut line = String::new();
-        std::io::BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("listening on http://").expect("an address").to_owned();
-        Self { child, address }
+        let mut running =
+            Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts"));
+        let address = running.address().strip_prefix("http://").expect("an address").to_owned();
+        Self { running, address }
     }
 
     /// What it logged until it was asked to stop.
     fn stop(mut self) -> String {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+        let mut err = self.running.0.stderr.take().expect("piped");
+        self.running.signal("-TERM");
         let mut log = String::new();
-        self.child.stderr.take().expect("piped").read_to_string(&mut log).expect("text");
-        self.child.wait().expect("ends");
+        err.read_to_string(&mut log).expect("text");
         log
     }
 
@@ -46,25 +45,11 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// The status of a request that is complete.
 async fn status(address: &str, method: &str, path: &str, body: &str) -> u16 {
     let asked = async {
-        let mut stream = TcpStream::connect(address).await.expect("connects");
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
+        let stream = TcpStream::connect(address).await.expect("connects");
+        let answer = exchange(stream, address, method, path, body).await;
         answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
     };
     tokio::time::timeout(Duration::from_secs(10), asked).await.expect("an answer in time")

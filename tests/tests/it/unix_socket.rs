@@ -1,45 +1,24 @@
 //! `serve --listen unix:PATH`: only the owner of the socket connects.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use tests::hostile::{USERS, is_root, mode, set_mode};
 use tests::program::{Archive, Run, text};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tests::serving::{Running, exchange};
 use tokio::net::UnixStream;
 
-struct Server {
-    child: Child,
-    said: String,
+fn start(archive: &Archive, command: &str, socket: &Path) -> Running {
+    Running(archive.start(&[command, "--listen", &address(socket)], &[]))
 }
 
-impl Server {
-    fn start(archive: &Archive, command: &str, socket: &Path) -> Self {
-        let mut child = archive.start(&[command, "--listen", &address(socket)], &[]);
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut said).expect("a line");
-        Self { child, said: said.trim().to_owned() }
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
-    }
-
-    fn end(mut self, signal: &str) -> Option<i32> {
-        self.signal(signal);
-        self.child.wait().expect("ends").code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// One that listens already.
+fn started(archive: &Archive, socket: &Path) -> Running {
+    let mut server = start(archive, "serve", socket);
+    server.address();
+    server
 }
 
 fn address(socket: &Path) -> String {
@@ -52,16 +31,8 @@ fn refused(archive: &Archive, socket: &Path, why: &str) {
 }
 
 async fn request(socket: &Path, host: &str, method: &str, path: &str, body: &str) -> String {
-    let mut stream = UnixStream::connect(socket).await.expect("connects");
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {length}\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut response = String::new();
-    stream.read_to_string(&mut response).await.expect("a response");
-    response
+    let stream = UnixStream::connect(socket).await.expect("connects");
+    exchange(stream, host, method, path, body).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,8 +40,8 @@ async fn requests_over_a_socket_are_answered_without_tokens_until_it_is_stopped(
     let archive = Archive::new().await;
     let socket = archive.dir.path().join("run/http.sock");
     for command in ["serve", "up"] {
-        let server = Server::start(&archive, command, &socket);
-        assert_eq!(server.said, format!("listening on {}", address(&socket)));
+        let mut server = start(&archive, command, &socket);
+        assert_eq!(server.address(), address(&socket));
         assert_eq!((mode(&socket), mode(socket.parent().expect("a folder"))), (0o600, 0o700));
         let healthy = request(&socket, "localhost", "GET", "/healthz", "").await;
         assert!(healthy.starts_with("HTTP/1.1 200"), "{healthy}");
@@ -92,9 +63,9 @@ async fn what_a_killed_server_left_is_replaced_and_anything_else_is_not() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     let socket = dir.join("http.sock");
-    Server::start(&archive, "serve", &socket).end("-KILL");
+    started(&archive, &socket).end("-KILL");
     assert!(socket.exists(), "it could not remove it");
-    assert_eq!(Server::start(&archive, "serve", &socket).end("-TERM"), Some(0));
+    assert_eq!(started(&archive, &socket).end("-TERM"), Some(0));
     assert!(!socket.exists());
     fs::write(&socket, "mine").expect("written");
     refused(&archive, &socket, "it exists and is no socket of this user");
@@ -126,7 +97,7 @@ async fn another_user_does_not_connect() {
     fs::create_dir(&theirs).expect("made");
     std::os::unix::fs::chown(&theirs, Some(USERS[0]), None).expect("given away");
     refused(&archive, &theirs.join("http.sock"), "belongs to another user");
-    let server = Server::start(&archive, "serve", &socket);
+    let server = started(&archive, &socket);
     let script = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\n\
                   try: s.connect(sys.argv[1]); print('connected')\nexcept PermissionError: print('refused')";
     let connect = |user: u32| {

@@ -14,7 +14,7 @@ use shared::verify::{self, Run};
 use shared::words::{FileRank, Pmid, RecordOrder, Sha256};
 use tests::program::Archive;
 use tests::random::Random;
-use tests::record_files::{file, record, title};
+use tests::record_files::{file, ingest, record, title};
 
 #[tokio::test]
 async fn a_later_file_without_a_time_replaces_and_deletes_what_an_earlier_one_brought() {
@@ -52,11 +52,10 @@ async fn a_later_file_without_a_time_replaces_and_deletes_what_an_earlier_one_br
 #[tokio::test]
 async fn an_equal_payload_of_a_later_file_keeps_out_what_lies_between() {
     let archive = Archive::new().await;
-    let dir = archive.dir.path();
-    archive.ingest(&file(dir, "pubmed26n0001.xml", &[record(1, 1, "2026-01-01", "same")], &[]));
-    let third = archive.ingest(&file(dir, "pubmed26n0003.xml", &[record(1, 1, "2026-01-01", "same")], &[]));
+    ingest(&archive, "pubmed26n0001.xml", &[record(1, 1, "2026-01-01", "same")], &[]);
+    let third = ingest(&archive, "pubmed26n0003.xml", &[record(1, 1, "2026-01-01", "same")], &[]);
     assert_eq!(third["unchanged"], 1);
-    let second = archive.ingest(&file(dir, "pubmed26n0002.xml", &[record(1, 1, "2026-01-01", "between")], &[]));
+    let second = ingest(&archive, "pubmed26n0002.xml", &[record(1, 1, "2026-01-01", "between")], &[]);
     assert_eq!((&second["archived"], &second["older"]), (&0.into(), &1.into()));
     assert_eq!(title(&archive, "1").as_deref(), Some("same"));
     archive.run(&["verify"]).expect(0);
@@ -82,7 +81,7 @@ async fn a_deletion_of_one_version_leaves_the_others() {
         let archive = Archive::new().await;
         let dir = archive.dir.path();
         let records = versions.map(|version| record(7, version, "2024-01-02", &format!("version {version}")));
-        assert_eq!(archive.ingest(&file(dir, "pubmed26n1340.xml", &records, &[]))["archived"], 2);
+        assert_eq!(ingest(&archive, "pubmed26n1340.xml", &records, &[])["archived"], 2);
         assert_eq!(title(&archive, "7").as_deref(), Some("version 2"), "{versions:?}");
         archive.run(&["verify"]).expect(0);
 
@@ -92,7 +91,7 @@ async fn a_deletion_of_one_version_leaves_the_others() {
         archive.run(&["verify"]).expect(0);
         assert_eq!(archive.ingest(&first)["skipped"], 1, "the same deletion again");
 
-        archive.ingest(&file(dir, "pubmed26n1342.xml", &[record(7, 3, "2024-01-03", "version 3")], &[]));
+        ingest(&archive, "pubmed26n1342.xml", &[record(7, 3, "2024-01-03", "version 3")], &[]);
         let third = file(dir, "pubmed26n1343.xml", &[], &["<PMID Version=\"3\">7</PMID>"]);
         assert_eq!(archive.ingest(&third)["deleted"], 1);
         assert_eq!(title(&archive, "7").as_deref(), Some("version 2"), "version 2 remains");
@@ -113,7 +112,7 @@ async fn a_deletion_of_one_version_leaves_the_others() {
         archive.run(&["get", "7"]).expect(3);
         archive.run(&["verify"]).expect(0);
         // A late copy of a deleted version does not come back.
-        let late = archive.ingest(&file(dir, "pubmed26n1339.xml", &[record(7, 1, "2024-01-01", "late")], &[]));
+        let late = ingest(&archive, "pubmed26n1339.xml", &[record(7, 1, "2024-01-01", "late")], &[]);
         assert_eq!(late["older"], 1);
         archive.run(&["get", "7"]).expect(3);
     }
@@ -122,15 +121,14 @@ async fn a_deletion_of_one_version_leaves_the_others() {
 #[tokio::test]
 async fn a_deletion_without_a_version_deletes_all_of_them() {
     let archive = Archive::new().await;
-    let dir = archive.dir.path();
     let records = [record(7, 1, "2024-01-02", "one"), record(7, 2, "2024-01-02", "two")];
-    archive.ingest(&file(dir, "pubmed26n0001.xml", &records, &[]));
-    assert_eq!(archive.ingest(&file(dir, "pubmed26n0003.xml", &[], &["<PMID>7</PMID>"]))["deleted"], 1);
+    ingest(&archive, "pubmed26n0001.xml", &records, &[]);
+    assert_eq!(ingest(&archive, "pubmed26n0003.xml", &[], &["<PMID>7</PMID>"])["deleted"], 1);
     archive.run(&["get", "7"]).expect(3);
-    let late = archive.ingest(&file(dir, "pubmed26n0002.xml", &[record(7, 3, "2024-01-05", "late")], &[]));
+    let late = ingest(&archive, "pubmed26n0002.xml", &[record(7, 3, "2024-01-05", "late")], &[]);
     assert_eq!(late["older"], 1, "{late}");
     archive.run(&["get", "7"]).expect(3);
-    archive.ingest(&file(dir, "pubmed26n0004.xml", &[record(7, 3, "2024-01-05", "back")], &[]));
+    ingest(&archive, "pubmed26n0004.xml", &[record(7, 3, "2024-01-05", "back")], &[]);
     assert_eq!(title(&archive, "7").as_deref(), Some("back"));
     archive.run(&["verify"]).expect(0);
 }
@@ -138,16 +136,15 @@ async fn a_deletion_without_a_version_deletes_all_of_them() {
 #[tokio::test]
 async fn repair_rebuilds_pointers_and_versions_by_the_same_rule() {
     let archive = Archive::new().await;
-    let dir = archive.dir.path();
     let records =
         [record(7, 2, "2024-01-02", "two"), record(7, 1, "2024-01-02", "one"), record(8, 1, "2024-01-02", "first")];
-    archive.ingest(&file(dir, "pubmed26n0001.xml", &records, &[]));
-    archive.ingest(&file(
-        dir,
+    ingest(&archive, "pubmed26n0001.xml", &records, &[]);
+    ingest(
+        &archive,
         "pubmed26n0002.xml",
         &[record(8, 1, "2024-01-01", "later file, earlier date")],
         &["<PMID Version=\"2\">7</PMID>"],
-    ));
+    );
     let db = archive.database().await;
     let state = || async {
         let pointers: Vec<(String, i32, Option<String>, bool)> =
@@ -179,15 +176,14 @@ async fn repair_rebuilds_pointers_and_versions_by_the_same_rule() {
 #[tokio::test]
 async fn an_archive_from_before_versions_had_rows_reads_them_from_its_objects() {
     let archive = Archive::new().await;
-    let dir = archive.dir.path();
     let records = [record(7, 1, "2024-01-02", "one"), record(7, 2, "2024-01-02", "two")];
-    archive.ingest(&file(dir, "pubmed26n0001.xml", &records, &[]));
+    ingest(&archive, "pubmed26n0001.xml", &records, &[]);
     let db = archive.database().await;
     sqlx::raw_sql("truncate pubmed_archive_versions; update pubmed_archive set versioned = false, rank_file = 0")
         .execute(&db)
         .await
         .expect("as before");
-    archive.ingest(&file(dir, "pubmed26n0002.xml", &[], &["<PMID Version=\"2\">7</PMID>"]));
+    ingest(&archive, "pubmed26n0002.xml", &[], &["<PMID Version=\"2\">7</PMID>"]);
     assert_eq!(title(&archive, "7").as_deref(), Some("one"));
     archive.run(&["verify"]).expect(0);
 }
@@ -438,7 +434,7 @@ async fn a_version_whose_commit_was_killed_is_archived_by_the_next_attempt() {
     for point in ["after_put", "in_transaction"] {
         let archive = Archive::new().await;
         let dir = archive.dir.path();
-        archive.ingest(&file(dir, "pubmed26n8000.xml", &[record(800, 1, "2026-01-01", "one")], &[]));
+        ingest(&archive, "pubmed26n8000.xml", &[record(800, 1, "2026-01-01", "one")], &[]);
         let second = file(dir, "pubmed26n8001.xml", &[record(800, 2, "2026-01-02", "two")], &[]);
         let mut killed = archive.start(&["ingest", &second.to_string_lossy()], &[("BIO_MCP_CRASH_AT", point)]);
         assert!(!killed.wait().expect("ends").success(), "{point}");
@@ -456,7 +452,7 @@ async fn a_file_that_was_issued_again_stays_as_it_came_last_after_a_repair() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     for title in ["first issued", "issued again"] {
-        archive.ingest(&file(dir, "pubmed26n4000.xml", &[record(1, 1, "2026-01-01", title)], &[]));
+        ingest(&archive, "pubmed26n4000.xml", &[record(1, 1, "2026-01-01", title)], &[]);
         // A changed file is not the one that was ingested under its name.
         std::fs::remove_file(dir.join("pubmed26n4000.xml")).expect("removed");
     }
@@ -469,11 +465,10 @@ async fn a_file_that_was_issued_again_stays_as_it_came_last_after_a_repair() {
 #[tokio::test]
 async fn each_version_is_there_or_deleted_for_itself() {
     let archive = Archive::new().await;
-    let dir = archive.dir.path();
     let both = [record(7, 1, "2026-01-01", "one"), record(7, 2, "2026-01-02", "two")];
-    archive.ingest(&file(dir, "pubmed26n0001.xml", &both, &[]));
-    archive.ingest(&file(dir, "pubmed26n0002.xml", &[], &["<PMID>7</PMID>"]));
-    archive.ingest(&file(dir, "pubmed26n0003.xml", &[record(7, 1, "2026-01-03", "one again")], &[]));
+    ingest(&archive, "pubmed26n0001.xml", &both, &[]);
+    ingest(&archive, "pubmed26n0002.xml", &[], &["<PMID>7</PMID>"]);
+    ingest(&archive, "pubmed26n0003.xml", &[record(7, 1, "2026-01-03", "one again")], &[]);
     assert_eq!(title(&archive, "7.1").as_deref(), Some("one again"));
     let gone = archive.run(&["--output", "json", "get", "7.2"]).expect(3).json();
     assert_eq!(gone["found"], false);
