@@ -28,6 +28,8 @@ export BIO_MCP_TEST_DATA="${BIO_MCP_TEST_DATA:-$PWD/../shared/data}"
 export PYTHONPATH="$PWD/.tools/python"
 
 if cargo nextest --version >/dev/null 2>&1; then
+    # The examples in the documentation; not with a filter, which is for the tests.
+    [ $# -gt 0 ] || cargo test --doc --locked --workspace --quiet
     cargo nextest run --locked --workspace --no-fail-fast "$@"
 else
     cargo test --locked --workspace --no-fail-fast "$@"
