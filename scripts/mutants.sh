@@ -13,6 +13,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh --tests || exit 1
 . scripts/emulator.sh
+. scripts/database.sh
 root=$PWD
 # In one place, so that a second run rebuilds only what changed.
 export CARGO_TARGET_DIR="$root/target/mutants" CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0
@@ -61,13 +62,12 @@ start=$(date +%s)
 cargo build --locked "${packages[@]}" --bin bio-mcp --quiet || exit 1
 # Its own: planted bugs are built where it was.
 cp "$CARGO_TARGET_DIR/debug/bio-mcp" "$program"
-unset BIO_MCP_DATABASE_URL
-BIO_MCP_TEST_DATABASE_URL=$("$program" --data-dir "$work/data" db start) || exit 1
-export BIO_MCP_TEST_DATABASE_URL
+start_database "$program" "$work/data" || exit 1
 start_emulator "$work"
 forget_databases() {
     "$program" --data-dir "$work/data" db psql >/dev/null 2>&1 <<'SQL'
-select format('drop database %I with (force)', datname) from pg_database where datname like 't\_%' \gexec
+select format('drop database %I with (force)', datname) from pg_database
+where datname like 't\_%' or datname like 'bio\_mcp\_template\_%' \gexec
 SQL
 }
 echo "the program as it is: built in $(($(date +%s) - start)) s"

@@ -41,7 +41,7 @@ impl Cloud {
         let ncbi = simulator(corpus, Options::default()).await;
         let bucket = s3::new_bucket(&s3::client(&real), true).await;
         let queues = Queues::new(&config, 20, 20).await;
-        let url = crate::engine::new_database().await;
+        let url = crate::databases::empty_database().await;
         let endpoint = endpoint.unwrap_or(&real);
         let mut environment = aws::environment(endpoint);
         environment.extend([

@@ -1,4 +1,4 @@
-//! Databases and engines for tests.
+//! Engines for tests.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,28 +7,15 @@ use shared::archive::{Archive, Compression, Layout, MemoryStore};
 use shared::db;
 use shared::ingest::{Engine, Pipeline, Settings};
 use shared::queue::ListenOnly;
+use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
-/// The URL of a new database, its schema up to date, on the test server.
-pub async fn new_database() -> String {
-    let server = super::variable("BIO_MCP_TEST_DATABASE_URL")
-        .expect("BIO_MCP_TEST_DATABASE_URL names the test server: run `make test`");
-    let name = format!("t_{}", uuid::Uuid::new_v4().simple());
-    let mut connection = PgConnection::connect(&server).await.expect("the test server answers");
-    sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await.expect("created");
-    connection.close().await.expect("closed");
-    let (base, query) = server.split_once('?').unwrap_or((&server, ""));
-    let (base, _) = base.rsplit_once('/').expect("a URL with a database");
-    format!("{base}/{name}?{query}")
-}
+use crate::databases::new_database;
 
 /// A pool on a new database with the schema.
 pub async fn pool(connections: u32) -> PgPool {
     let options = PgConnectOptions::from_str(&new_database().await).expect("a URL");
-    let pool = db::connect(options, connections).await.expect("the test server answers");
-    db::migrate(&pool).await.expect("migrations apply");
-    pool
+    db::connect(options, connections).await.expect("the test server answers")
 }
 
 /// An engine over a new database and a store in memory.

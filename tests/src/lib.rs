@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod cloud;
 pub mod counting;
+pub mod databases;
 pub mod engine;
 pub mod event_source;
 pub mod faulty_line;
@@ -27,7 +28,9 @@ pub mod store_conformance;
 pub mod sync;
 pub mod terminal;
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Reads an environment variable of the test run.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration but their environment")]
@@ -38,6 +41,26 @@ pub fn variable(name: &str) -> Option<String> {
 /// The root of the project.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the project").to_owned()
+}
+
+/// What `run` makes of each item, in their order; as many at a time as there are cores.
+pub fn at_once<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let mut done: Vec<(usize, R)> = std::thread::scope(|all| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let lanes: Vec<_> = (0..cores.min(items.len()))
+            .map(|_| {
+                all.spawn(|| {
+                    let turns = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+                    turns.map_while(|n| Some((n, run(items.get(n)?)))).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        // A check that failed has said so in its own words.
+        lanes.into_iter().flat_map(|lane| lane.join().unwrap_or_else(|told| resume_unwind(told))).collect()
+    });
+    done.sort_by_key(|(n, _)| *n);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// The directory of real files, where it exists; a test that needs it says that it skips.

@@ -59,9 +59,17 @@ impl From<Output> for Run {
 }
 
 impl Archive {
-    /// A new one with a database of its own on the test server.
+    /// A new one with a database of its own on the test server, its schema up to date.
     pub async fn new() -> Self {
-        let url = super::engine::new_database().await;
+        Self::with_database(super::databases::new_database().await)
+    }
+
+    /// A new one with a database of its own on the test server, in which the program makes the schema.
+    pub async fn with_empty_database() -> Self {
+        Self::with_database(super::databases::empty_database().await)
+    }
+
+    fn with_database(url: String) -> Self {
         Self { dir: Arc::new(tempfile::tempdir().expect("a temporary directory")), url: Some(url) }
     }
 

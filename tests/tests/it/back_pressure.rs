@@ -264,7 +264,7 @@ impl Shutter {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
-    let url = tests::engine::new_database().await;
+    let url = tests::databases::new_database().await;
     let options = PgConnectOptions::from_str(&url).expect("a URL");
     let socket = options.get_socket().expect("a socket").join(format!(".s.PGSQL.{}", options.get_port()));
     let shutter = Shutter::start(socket).await;
@@ -275,7 +275,6 @@ async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
         .database(options.get_database().expect("a database"))
         .ssl_mode(sqlx::postgres::PgSslMode::Disable);
     let db = shared::db::connect(through, 5).await.expect("connects");
-    shared::db::migrate(&db).await.expect("migrated");
     let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 5, 1, Spread::Even(30)), Options::default()).await;
     let client = client(settings(&ncbi));
     let server = Server::start(engine(db, client.clone(), Settings::default()), client, &http_settings(&[])).await;

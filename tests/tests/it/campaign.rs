@@ -399,8 +399,6 @@ async fn silences(count: usize, seed: u64) -> (Vec<Duration>, Arc<Seen>, usize) 
     let expected = undisturbed(&upstream).await;
     let direct = Archive::new().await;
     let db = direct.database().await;
-    // Makes the schema.
-    direct.run(&["worker", "--once"]).expect(0);
     let proxy = SilentProxy::before(direct.url().expect("on the test server")).await;
     let programs = Programs::new(direct.with_url(&proxy.url()), &upstream).await;
     let (server, worker) = (programs.serve(), programs.worker());

@@ -176,7 +176,7 @@ async fn checkpoints_hold_what_was_there_while_others_write() {
 /// The migration counts what was archived before it; what it could not know is said.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_from_before_has_its_digests_too() {
-    let db = PgPool::connect(&tests::engine::new_database().await).await.expect("connects");
+    let db = PgPool::connect(&tests::databases::empty_database().await).await.expect("connects");
     let mut migrations: Vec<_> = db::MIGRATIONS.iter().cloned().collect();
     migrations.retain(|migration| migration.version < 10);
     let before = sqlx::migrate::Migrator::with_migrations(migrations);

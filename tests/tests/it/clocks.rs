@@ -259,7 +259,7 @@ async fn a_unit_is_put_off_for_five_minutes_at_most() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fetched_records_are_as_of_the_clock_of_the_database() {
     let (simulator, engine) = corpus(3).await;
-    let url = tests::engine::new_database().await;
+    let url = tests::databases::empty_database().await;
     let setup = shared::db::connect(url.parse().expect("a URL"), 1).await.expect("connects");
     let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(&setup).await.expect("a name");
     execute(&setup, "create schema behind").await;

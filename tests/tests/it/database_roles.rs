@@ -115,7 +115,7 @@ async fn programs_of_the_private_postgres_change_no_table() {
 /// A server of the user's own: `db migrate` as the owner, everything else as the role.
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_of_another_postgres_change_no_table_where_a_role_is_named() {
-    let archive = Archive::new().await;
+    let archive = Archive::with_empty_database().await;
     let url = archive.url().expect("on the test server").to_owned();
     let options: PgConnectOptions = url.parse().expect("a URL");
     let name = format!("p_{}", uuid::Uuid::new_v4().simple());

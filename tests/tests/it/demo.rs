@@ -13,7 +13,7 @@ async fn the_demo_works_in_a_bucket_by_environment_variables_alone() {
     };
     let client = tests::s3::client(&endpoint);
     let bucket = tests::s3::new_bucket(&client, true).await;
-    let archive = Archive::new().await;
+    let archive = Archive::with_empty_database().await;
     let mut command = archive.command(&["demo"]);
     command
         .env("BIO_MCP_ARCHIVE_BUCKET", &bucket)
@@ -41,7 +41,7 @@ async fn the_live_demo_searches_and_syncs_what_is_configured() {
         entry.entered = day("2025-06-01");
     }
     let simulator = simulator(corpus, Options::default()).await;
-    let archive = Archive::new().await;
+    let archive = Archive::with_empty_database().await;
     let mut command = archive.command(&["demo", "--live"]);
     command.env("BIO_MCP_PUBMED_BASE_URL", simulator.eutils_url()).env("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "100");
     let run: tests::program::Run = command.output().expect("starts").into();

@@ -288,7 +288,9 @@ async fn files_are_ingested_by_their_names() {
         "{:?}",
         too_many.body
     );
-    assert_eq!(server.post("/v1/jobs", &of(names(100))).await.status, 202);
+    // Also waited for: what must hold holds when nothing is under way.
+    let most = server.submit(&of(names(100))).await;
+    server.ended(&most).await;
     for (files, pointer) in [
         (json!([]), "/params/files"),
         (json!(["pubmed26n1400.xml.gz", "../etc/passwd"]), "/params/files/1"),

@@ -88,9 +88,8 @@ async fn a_heartbeat_that_comes_while_a_sweep_waits_for_the_job_keeps_the_unit()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_whose_answer_was_lost_is_given_back_at_once() {
-    let url = tests::engine::new_database().await;
+    let url = tests::databases::new_database().await;
     let direct = shared::db::connect(url.parse().expect("a URL"), 4).await.expect("connects");
-    shared::db::migrate(&direct).await.expect("migrates");
     let line = FaultyLine::new(&url).await;
     let through = shared::db::connect(line.options.clone(), 2).await.expect("connects");
     let engine = Engine { db: direct.clone(), ..counting::engine(1).await };
@@ -121,9 +120,8 @@ async fn a_claim_whose_answer_was_lost_is_given_back_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_worker_runs_is_not_given_back_after_a_lost_answer() {
-    let url = tests::engine::new_database().await;
+    let url = tests::databases::new_database().await;
     let direct = shared::db::connect(url.parse().expect("a URL"), 4).await.expect("connects");
-    shared::db::migrate(&direct).await.expect("migrates");
     let line = FaultyLine::new(&url).await;
     let through = shared::db::connect(line.options.clone(), 4).await.expect("connects");
     let engine = Engine { db: direct.clone(), ..counting::engine(1).await };

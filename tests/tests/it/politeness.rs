@@ -25,7 +25,8 @@ fn fullest_second(arrivals: &[Arrival]) -> usize {
 async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
     const LIMIT: u32 = 10;
     const SECONDS: u64 = 8;
-    let url = tests::engine::new_database().await;
+    // Each worker would make the schema, as programs that start together do.
+    let url = tests::databases::empty_database().await;
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
     let simulator = simulator(corpus, Options { limit: Some((3, LIMIT)), ..Options::default() }).await;
     let until = Instant::now() + Duration::from_secs(SECONDS);
@@ -149,13 +150,12 @@ async fn far_away(socket: std::path::PathBuf, server: std::path::PathBuf, half: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_far_away_gives_turns_all_the_same() {
-    let url = tests::engine::new_database().await;
+    let url = tests::databases::new_database().await;
     let Some((base, host)) = url.split_once("?host=") else {
         eprintln!("SKIPPED: the test server listens on no socket file");
         return;
     };
     let near = shared::db::connect(url.parse().expect("a URL"), 1).await.expect("connects");
-    shared::db::migrate(&near).await.expect("migrates");
     let dir = tempfile::tempdir().expect("a directory");
     let name = ".s.PGSQL.5432";
     tokio::spawn(far_away(dir.path().join(name), std::path::Path::new(host).join(name), Duration::from_millis(45)));

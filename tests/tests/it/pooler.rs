@@ -53,7 +53,7 @@ impl Drop for Pooler {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_of_transactions_is_refused_and_one_of_sessions_works() {
     let Some(program) = pgbouncer() else { return };
-    let direct = Archive::new().await;
+    let direct = Archive::with_empty_database().await;
     let proxy = SilentProxy::before(direct.url().expect("on the test server")).await;
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("one.xml");

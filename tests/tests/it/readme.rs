@@ -21,7 +21,7 @@ fn commands() -> Vec<String> {
 async fn every_command_of_the_readme_works() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let sample = write_sample(dir.path(), 200).expect("written");
-    let database = tests::engine::new_database().await;
+    let database = tests::databases::empty_database().await;
     let mut corpus = Corpus::new(shared::syncs::ncbi_day(shared::words::clock::now()));
     for pmid in 31_000_000..31_000_050 {
         corpus.add(pmid, "asthma");

@@ -52,48 +52,66 @@ fn files() -> (tempfile::TempDir, Vec<PathBuf>) {
     (dir, files)
 }
 
+/// Compares what is found in each file with what the reference program prints of all of them, one after the other:
+/// to start it once costs less than to start it for each.
+fn compare(
+    program: &str,
+    files: &[PathBuf],
+    found: impl Fn(&Path) -> Vec<Value> + Sync,
+    check: impl Fn(&Path, &Value, &Value),
+) -> usize {
+    let (expected, found) = std::thread::scope(|all| {
+        let expected = all.spawn(|| reference(program, files));
+        let found = tests::at_once(files, |path| found(path));
+        (expected.join().expect("it ends"), found)
+    });
+    let (mut of_all, count) = (expected.iter(), expected.len());
+    for (path, found) in files.iter().zip(&found) {
+        for one in found {
+            let expected = of_all.next().unwrap_or_else(|| panic!("{}: one too many", path.display()));
+            check(path, one, expected);
+        }
+    }
+    assert_eq!(of_all.next(), None, "all are found");
+    count
+}
+
 #[test]
 fn slices_are_those_of_an_independent_splitter() {
     let (_dir, files) = files();
-    let mut records = 0;
-    for path in files {
-        let expected = reference("slices.py", std::slice::from_ref(&path));
-        for chunk in [usize::MAX, 4093] {
-            let found: Vec<Value> = slices(&path, chunk)
-                .iter()
-                .map(|(kind, bytes)| json!([kind, bytes.len(), Sha256::of(bytes).to_hex()]))
-                .collect();
-            assert_eq!(found, expected, "{}", path.display());
-        }
-        records += expected.len();
-    }
-    println!("{records} slices compared");
+    let found = |path: &Path| -> Vec<Value> {
+        let [whole, in_pieces] = [usize::MAX, 4093].map(|chunk| slices(path, chunk));
+        assert!(whole == in_pieces, "{}: the size of reads makes no difference", path.display());
+        whole.iter().map(|(kind, bytes)| json!([kind, bytes.len(), Sha256::of(bytes).to_hex()])).collect()
+    };
+    let slices = compare("slices.py", &files, found, |path, found, expected| {
+        assert_eq!(found, expected, "{}", path.display());
+    });
+    println!("{slices} slices compared");
+}
+
+/// The typed records of a file.
+fn typed(path: &Path) -> Vec<Value> {
+    slices(path, usize::MAX)
+        .iter()
+        .filter(|(kind, _)| *kind == "record")
+        .map(|(_, bytes)| {
+            let xml = std::str::from_utf8(bytes).expect("UTF-8");
+            serde_json::to_value(Article::parse(xml).expect("a record")).expect("JSON")
+        })
+        .collect()
 }
 
 #[test]
 fn typed_records_are_those_that_lxml_gives() {
     let (_dir, files) = files();
-    let mut compared = 0;
-    for path in files {
-        let expected = reference("typed.py", std::slice::from_ref(&path));
-        let found: Vec<Value> = slices(&path, usize::MAX)
-            .iter()
-            .filter(|(kind, _)| *kind == "record")
-            .map(|(_, bytes)| {
-                let xml = std::str::from_utf8(bytes).expect("UTF-8");
-                serde_json::to_value(Article::parse(xml).expect("a record")).expect("JSON")
-            })
-            .collect();
-        assert_eq!(found.len(), expected.len(), "{}", path.display());
-        for (found, expected) in found.iter().zip(&expected) {
-            let (found, expected) = (found.as_object().expect("an object"), expected.as_object().expect("an object"));
-            for (key, value) in expected {
-                assert_eq!(found.get(key), Some(value), "{}: {} {key}", path.display(), expected["pmid"]);
-            }
-            assert_eq!(found.len(), expected.len(), "{}: {} keys", path.display(), expected["pmid"]);
+    let compared = compare("typed.py", &files, typed, |path, found, expected| {
+        let (found, expected) = (found.as_object().expect("an object"), expected.as_object().expect("an object"));
+        for (key, value) in expected {
+            assert_eq!(found.get(key), Some(value), "{}: {} {key}", path.display(), expected["pmid"]);
         }
-        compared += expected.len();
-    }
+        assert_eq!(found.len(), expected.len(), "{}: {} keys", path.display(), expected["pmid"]);
+    });
     println!("{compared} typed records compared");
 }
 
@@ -109,14 +127,6 @@ fn the_parse_command_prints_what_the_parser_gives() {
             .lines()
             .map(|line| serde_json::from_str(line).expect("JSON"))
             .collect();
-        let expected: Vec<Value> = slices(path, usize::MAX)
-            .iter()
-            .filter(|(kind, _)| *kind == "record")
-            .map(|(_, bytes)| {
-                let xml = std::str::from_utf8(bytes).expect("UTF-8");
-                serde_json::to_value(Article::parse(xml).expect("a record")).expect("JSON")
-            })
-            .collect();
-        assert_eq!(printed, expected, "{}: the same records in the same order", path.display());
+        assert_eq!(printed, typed(path), "{}: the same records in the same order", path.display());
     }
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use shared::db::{self, Listener};
 use sqlx::postgres::PgConnectOptions;
-use tests::engine::{new_database, pool};
+use tests::databases::new_database;
+use tests::engine::pool;
 use tests::silent_proxy::SilentProxy;
 
 #[tokio::test]

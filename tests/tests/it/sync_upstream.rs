@@ -1,6 +1,7 @@
 //! Syncs from an NCBI that is down, refuses, says less than there is, or leaves records out.
 
 use chrono::Days;
+use futures_util::StreamExt;
 use shared::ingest::{self, Engine, Settings};
 use shared::jobs::{self, JobState};
 use shared::pipelines::pubmed_sync::{SyncParams, submit_sync};
@@ -84,24 +85,25 @@ async fn a_first_walk_that_finds_nothing_sets_no_watermark_and_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_search_that_finds_less_than_there_is_loses_nothing() {
-    for fault in [Fault::Nothing, Fault::Half] {
-        for call in 0..7 {
-            let (simulator, engine) = corpus(60).await;
-            simulator.faults().lie = Some((call, fault));
-            let first = incremental(&engine, &of_all(None), at(NOW)).await;
-            assert_eq!(number(&first, "archived"), 60, "{fault:?} at search {call} of the first walk");
-            {
-                let mut corpus = simulator.corpus();
-                corpus.today = day("2026-03-11");
-                (1000..1020).for_each(|number| corpus.revise(number));
-                (2000..2010).for_each(|number| _ = corpus.add(number, "new"));
-            }
-            simulator.faults().lie = Some((call, fault));
-            let next = incremental(&engine, &of_all(None), at(NOW) + Days::new(1)).await;
-            assert_eq!(number(&next, "archived"), 30, "{fault:?} at search {call} of the windows");
-            assert_eq!(next.result.expect("a result")["complete"], true);
+    let one = |call: u64, fault: Fault| async move {
+        let (simulator, engine) = corpus(60).await;
+        simulator.faults().lie = Some((call, fault));
+        let first = incremental(&engine, &of_all(None), at(NOW)).await;
+        assert_eq!(number(&first, "archived"), 60, "{fault:?} at search {call} of the first walk");
+        {
+            let mut corpus = simulator.corpus();
+            corpus.today = day("2026-03-11");
+            (1000..1020).for_each(|number| corpus.revise(number));
+            (2000..2010).for_each(|number| _ = corpus.add(number, "new"));
         }
-    }
+        simulator.faults().lie = Some((call, fault));
+        let next = incremental(&engine, &of_all(None), at(NOW) + Days::new(1)).await;
+        assert_eq!(number(&next, "archived"), 30, "{fault:?} at search {call} of the windows");
+        assert_eq!(next.result.expect("a result")["complete"], true);
+    };
+    // A few at a time: each has a corpus, a database and connections of its own.
+    let all = (0..7).flat_map(|call| [Fault::Nothing, Fault::Half].map(|fault| one(call, fault)));
+    futures_util::stream::iter(all).for_each_concurrent(4, Box::pin).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

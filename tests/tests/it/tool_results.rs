@@ -1,5 +1,7 @@
 //! What tools return: bounded, counted where cut, and readable.
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Value, json};
 use shared::pubmed::source::FileSource;
 use shared::pubmed::{Article, Item, Splitter};
@@ -8,13 +10,13 @@ use shared::tools::{Include, RecordView, find};
 use simulator::Options;
 use tests::http::{Server, World, sync_of};
 use tests::sync::pmid;
-use tests::{mcp, real_pubmed_files};
+use tests::{at_once, mcp, real_pubmed_files};
 
 /// The typed records of all real files.
 fn real_records() -> Vec<Map<String, Value>> {
-    let mut records = Vec::new();
-    for path in real_pubmed_files() {
-        let source = FileSource::open(&path, u64::MAX).expect("opens");
+    let of_file = |path: &PathBuf| {
+        let mut records = Vec::new();
+        let source = FileSource::open(path, u64::MAX).expect("opens");
         let mut splitter = Splitter::new(source, 64 << 20);
         while let Some(item) = splitter.next().expect("splits") {
             let Item::Record { bytes, .. } = item else { continue };
@@ -22,8 +24,9 @@ fn real_records() -> Vec<Map<String, Value>> {
             let Ok(article) = Article::parse(xml) else { continue };
             records.push(serde_json::to_value(&article).expect("JSON").as_object().expect("an object").clone());
         }
-    }
-    records
+        records
+    };
+    at_once(&real_pubmed_files(), of_file).into_iter().flatten().collect()
 }
 
 fn view(record: &Map<String, Value>, include: &[Include], max_chars: usize) -> Value {
@@ -115,11 +118,12 @@ fn check_omitted(record: &Value, view: &Value, name: &str) {
 #[test]
 fn real_records_keep_every_bound_and_count_what_they_cut() {
     let get = find("pubmed.get").expect("a tool");
-    let (mut sizes, mut full) = (Vec::new(), Vec::new());
-    for (n, record) in real_records().into_iter().enumerate() {
+    let records: Vec<_> = real_records().into_iter().enumerate().collect();
+    let of_record = |(n, record): &(usize, Map<String, Value>)| {
         let name = format!("PMID {}", record["pmid"]);
         let whole = Value::Object(record.clone());
-        full.push(whole.to_string().chars().count() / 4);
+        let written = whole.to_string();
+        let (full, mut usual) = (written.chars().count() / 4, (0, 0));
         let shapes = [
             (&Include::DEFAULT[..], 24_000),
             (&Include::DEFAULT[..], 1_000),
@@ -128,9 +132,9 @@ fn real_records_keep_every_bound_and_count_what_they_cut() {
             (&[Include::References, Include::Affiliations], 8_000),
         ];
         // Of the many short ones some are enough for every shape.
-        let all = n % 4 == 0 || whole.to_string().len() > 20_000;
+        let all = n % 4 == 0 || written.len() > 20_000;
         for (include, max) in shapes.into_iter().take(if all { shapes.len() } else { 2 }) {
-            let view = view(&record, include, max);
+            let view = view(record, include, max);
             let text = (get.to_markdown)(&view);
             let json = view.to_string();
             assert!(json.chars().count() <= max, "{name}: {} of {max}", json.chars().count());
@@ -139,10 +143,12 @@ fn real_records_keep_every_bound_and_count_what_they_cut() {
             check_said(&text, &view);
             check_omitted(&whole, &view, &name);
             if max == 24_000 {
-                sizes.push((json.chars().count() / 4, text.chars().count() / 4));
+                usual = (json.chars().count() / 4, text.chars().count() / 4);
             }
         }
-    }
+        (full, usual)
+    };
+    let (full, sizes): (Vec<usize>, Vec<(usize, usize)>) = at_once(&records, of_record).into_iter().unzip();
     if sizes.is_empty() {
         return;
     }

@@ -207,9 +207,8 @@ async fn listening(engine: &Engine) -> Vec<i32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_listens_again_after_the_database_was_away() {
-    let url = tests::engine::new_database().await;
+    let url = tests::databases::new_database().await;
     let direct = shared::db::connect(url.parse().expect("a URL"), 2).await.expect("connects");
-    shared::db::migrate(&direct).await.expect("migrates");
     let line = FaultyLine::new(&url).await;
     let through = shared::db::connect(line.options.clone(), 4).await.expect("connects");
     let engine = Engine { db: direct, ..counting::engine(1).await };

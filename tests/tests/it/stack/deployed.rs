@@ -75,7 +75,7 @@ async fn a_deployed_stack_runs_a_job() {
     let environment = [("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "100")];
     let emulator = Emulator::start(dir.path(), &environment).await;
     let config = s3::config(&emulator.endpoint);
-    let database = aws::new_secret(&config, &tests::engine::new_database().await).await;
+    let database = aws::new_secret(&config, &tests::databases::empty_database().await).await;
     let tokens = aws::new_secret(&config, &Sha256::of(TOKEN.as_bytes()).to_hex()).await;
     let bucket = s3::new_bucket(&s3::client(&emulator.endpoint), false).await;
 

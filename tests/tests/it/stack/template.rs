@@ -24,21 +24,32 @@ fn is_valid(template: &Path, dir: &Path) -> Option<Result<(), String>> {
 #[test]
 fn the_template_is_valid_and_faults_in_it_are_found() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let Some(valid) = is_valid(&template(), dir.path()) else { return };
-    valid.expect("valid");
     let text = std::fs::read_to_string(template()).expect("read");
-    for (right, wrong) in [
+    let planted = [
         ("VisibilityTimeout:", "VisibiltyTimeout:"),
         ("FunctionResponseTypes:", "FunctionResponseType:"),
         ("[ReportBatchItemFailures]", "[ReportBatchItemFailure]"),
         ("!GetAtt DeadLetters.Arn", "!GetAtt DeadLetter.Arn"),
-    ] {
-        assert!(text.contains(right), "{right}");
-        let planted = dir.path().join("planted.yaml");
-        std::fs::write(&planted, text.replacen(right, wrong, 1)).expect("written");
-        let found = is_valid(&planted, dir.path()).expect("the tools are there");
-        assert!(found.is_err(), "{wrong} is not found");
-    }
+    ];
+    std::thread::scope(|all| {
+        let valid = all.spawn(|| is_valid(&template(), dir.path()));
+        let planted = planted.map(|(right, wrong)| {
+            assert!(text.contains(right), "{right}");
+            let (text, dir) = (text.replacen(right, wrong, 1), tempfile::tempdir().expect("a temporary directory"));
+            let found = all.spawn(move || {
+                let template = dir.path().join("planted.yaml");
+                std::fs::write(&template, text).expect("written");
+                is_valid(&template, dir.path())
+            });
+            (wrong, found)
+        });
+        let Some(valid) = valid.join().expect("it ends") else { return };
+        valid.expect("valid");
+        for (wrong, found) in planted {
+            let found = found.join().expect("it ends").expect("the tools are there");
+            assert!(found.is_err(), "{wrong} is not found");
+        }
+    });
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! Databases on the test server. The migrations run once, into a template; every test has a copy of it.
+
+use std::str::FromStr;
+
+use shared::db;
+use shared::words::Sha256;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// Held while the template is made, so that processes that need it at the same time make it once.
+const LOCK: i64 = 0x0062_696f_6d63_7074;
+
+/// The URL of a new database on the test server, its schema up to date.
+pub async fn new_database() -> String {
+    let server = server();
+    let mut connection = connect(&server).await;
+    let template = template();
+    if !exists(&mut connection, &template).await {
+        make(&mut connection, &server, &template).await;
+    }
+    let name = new_name();
+    let strategy = strategy(&mut connection).await;
+    run(&mut connection, format!("create database {name} template {template}{strategy}")).await;
+    connection.close().await.expect("closed");
+    url_of(&server, &name)
+}
+
+/// The URL of a new database on the test server with nothing in it.
+pub async fn empty_database() -> String {
+    let server = server();
+    let mut connection = connect(&server).await;
+    let name = new_name();
+    run(&mut connection, format!("create database {name}")).await;
+    connection.close().await.expect("closed");
+    url_of(&server, &name)
+}
+
+fn server() -> String {
+    super::variable("BIO_MCP_TEST_DATABASE_URL")
+        .expect("BIO_MCP_TEST_DATABASE_URL names the test server: run `make test`")
+}
+
+fn new_name() -> String {
+    format!("t_{}", uuid::Uuid::new_v4().simple())
+}
+
+/// The same URL with another database.
+fn url_of(server: &str, name: &str) -> String {
+    let (base, query) = server.split_once('?').unwrap_or((server, ""));
+    let (base, _) = base.rsplit_once('/').expect("a URL with a database");
+    format!("{base}/{name}?{query}")
+}
+
+async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.expect("the test server answers")
+}
+
+async fn run(connection: &mut PgConnection, sql: String) {
+    sqlx::query(AssertSqlSafe(sql.as_str())).execute(connection).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+}
+
+/// The template of this program's migrations: a server that has one of others keeps it.
+fn template() -> String {
+    let checksums: Vec<u8> = db::MIGRATIONS.iter().flat_map(|migration| migration.checksum.to_vec()).collect();
+    format!("bio_mcp_template_{}", &Sha256::of(&checksums).to_hex()[..16])
+}
+
+async fn exists(connection: &mut PgConnection, database: &str) -> bool {
+    let sql = "select exists (select from pg_database where datname = $1)";
+    sqlx::query_scalar(sql).bind(database).fetch_one(connection).await.expect("the test server answers")
+}
+
+/// Files are copied where nothing waits for the disk: that is half the time. Else it would be ten times as long, because
+/// of two checkpoints.
+async fn strategy(connection: &mut PgConnection) -> &'static str {
+    let sql = "select current_setting('fsync') = 'off' and current_setting('server_version_num')::int >= 150000";
+    let copies: bool = sqlx::query_scalar(sql).fetch_one(connection).await.expect("the test server answers");
+    if copies { " strategy file_copy" } else { "" }
+}
+
+/// Makes the template under another name first: what has its name is complete, and nothing is connected to it.
+async fn make(connection: &mut PgConnection, server: &str, template: &str) {
+    // The lock goes with the connection, also when this process is killed.
+    run(connection, format!("select pg_advisory_lock({LOCK})")).await;
+    if !exists(connection, template).await {
+        let unfinished = format!("{template}_unfinished");
+        run(connection, format!("drop database if exists {unfinished} with (force)")).await;
+        run(connection, format!("create database {unfinished}")).await;
+        let options = PgConnectOptions::from_str(&url_of(server, &unfinished)).expect("a URL");
+        let pool = db::connect(options, 1).await.expect("the test server answers");
+        db::migrate(&pool).await.expect("migrations apply");
+        pool.close().await;
+        run(connection, format!("alter database {unfinished} with allow_connections false")).await;
+        run(connection, format!("alter database {unfinished} rename to {template}")).await;
+    }
+    run(connection, format!("select pg_advisory_unlock({LOCK})")).await;
+}
