@@ -41,9 +41,9 @@ test: ## run the whole test suite
 	@scripts/test.sh
 
 lint: ## format, clippy and documentation checks
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	. scripts/toolchain.sh && $(CARGO) fmt --all --check
+	. scripts/toolchain.sh && $(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+	. scripts/toolchain.sh && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
 audit: ## hold the packages of Cargo.lock against deny.toml and the advisory database
 	@ADVISORIES='$(ADVISORIES)' scripts/audit.sh

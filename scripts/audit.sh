@@ -4,6 +4,7 @@
 # it fails then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 scripts/setup.sh --audit
 deny=$PWD/.tools/cargo-deny/cargo-deny
 "$deny" --locked check --hide-inclusion-graph bans licenses sources

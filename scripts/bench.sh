@@ -4,6 +4,7 @@
 #   BENCH_RUNS=5                      runs of each measurement
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 scripts/setup.sh --bench
 cargo build --release --locked --package bio-mcp --package bench --quiet
 export PYTHONPATH="$PWD/.tools/python"

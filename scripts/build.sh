@@ -2,6 +2,7 @@
 # Builds the release program and says beforehand how long that takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 if [ ! -x target/release/bio-mcp ]; then
     echo "Building bio-mcp: about five minutes on two cores the first time, seconds afterwards."
 fi

@@ -3,6 +3,7 @@
 # stops them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 scripts/setup.sh --tests
 . scripts/emulator.sh
 cargo build --locked --workspace --all-targets --quiet
