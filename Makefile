@@ -51,7 +51,7 @@ audit: ## hold the packages of Cargo.lock against deny.toml and the advisory dat
 locks: ## renew scripts/locks: what setup fetches, by version and hash (NAMES=… for some of them)
 	@scripts/lock.py $(NAMES)
 
-bench: build ## measure against the Python reference (BENCH_FILE=… for a real file)
+bench: ## measure what ships against the Python reference (BENCH_FILE=… for a real file)
 	@scripts/bench.sh
 
 mutants: ## plant the bugs of tests/mutants, one at a time: the tests must catch each

@@ -57,3 +57,26 @@ fn every_script_that_calls_cargo_looks_for_the_pinned_compiler() {
         assert!(line.starts_with("\t. scripts/toolchain.sh && "), "Makefile: {line}");
     }
 }
+
+/// The lines of a table of the root manifest.
+fn table(name: &str) -> Vec<String> {
+    let manifest = read("Cargo.toml");
+    let lines = manifest.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
+    lines.take_while(|line| !line.starts_with('[')).map(str::to_owned).collect()
+}
+
+/// A demo is built soon; what ships is built with whole-program optimisation, by whatever packs it.
+#[test]
+fn what_ships_is_built_with_the_profile_dist() {
+    let has = |name: &str, line: &str| table(name).iter().any(|one| one == line);
+    assert!(has("profile.release", "lto = false"), "a demo does not wait for the linker");
+    assert!(has("profile.dist", "lto = \"fat\"") && has("profile.dist", "codegen-units = 1"));
+    assert!(has("profile.dist", "inherits = \"release\"") && has("profile.release", "strip = true"));
+    assert!(has("profile.function", "inherits = \"dist\""));
+    assert!(has("profile.dist.package", "\"*\" = { opt-level = 3 }"), "not as lightly as for a demo");
+    assert!(has("profile.function.package", "\"*\" = { opt-level = \"s\" }"));
+    let image = read("deploy/Dockerfile");
+    assert!(image.contains("--profile dist ") && image.contains("/target/dist/bio-mcp"));
+    assert!(read("scripts/package.sh").contains("cargo build --profile function "));
+    assert!(read("scripts/bench.sh").contains("${BENCH_PROFILE:-dist}"), "what is measured is what ships");
+}
