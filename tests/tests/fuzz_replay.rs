@@ -32,9 +32,8 @@ fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
 
 /// Runs a target over one input; where it fails, the input is shown.
 fn check(run: Target, name: &str, input: &[u8]) {
-    if catch_unwind(|| run(input)).is_err() {
-        panic!("{name}: {}", String::from_utf8_lossy(input).escape_debug());
-    }
+    let ran = catch_unwind(|| run(input));
+    assert!(ran.is_ok(), "{name}: {}", String::from_utf8_lossy(input).escape_debug());
 }
 
 fn replay(target: &str) {

@@ -35,10 +35,10 @@ pub enum Child {
 pub struct Document {
     /// Its elements; a well-formed document has one.
     pub elements: Vec<Element>,
-    /// Whether it has a document type.
-    pub has_document_type: bool,
-    /// Instructions and XML declarations outside of elements.
-    pub instructions: Vec<String>,
+    /// Where its last document type is.
+    pub document_type: Option<usize>,
+    /// XML declarations outside of elements, and where they are.
+    pub declarations: Vec<(usize, String)>,
 }
 
 /// Why a document is not read.
@@ -62,9 +62,9 @@ const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 /// Reads exactly one element, around which only comments, instructions and white space may be.
 pub fn element(xml: &str) -> Result<Element, Refusal> {
     let mut document = read(xml)?;
-    match (document.elements.len(), document.has_document_type) {
-        (1, false) => Ok(document.elements.remove(0)),
-        (_, true) => malformed("a document type"),
+    match (document.elements.len(), document.document_type) {
+        (1, None) => Ok(document.elements.remove(0)),
+        (_, Some(_)) => malformed("a document type"),
         _ => malformed("not one element"),
     }
 }
@@ -92,17 +92,17 @@ pub fn read(xml: &str) -> Result<Document, Refusal> {
                 place(element, &mut open, &mut document);
             }
             Event::Text(raw) => text(&line_ends(&raw), &mut open)?,
+            Event::GeneralRef(_) if open.is_empty() => return malformed("a reference outside of elements"),
             Event::GeneralRef(name) => text(&resolve(&name)?.to_string(), &mut open)?,
             Event::CData(_) if open.is_empty() => return malformed("a CDATA section outside of elements"),
             Event::CData(raw) => text(&line_ends(&raw), &mut open)?,
-            Event::Comment(_) => {}
-            Event::Decl(_) | Event::PI(_) if open.is_empty() => document.instructions.push(xml[start..end].to_owned()),
-            Event::Decl(_) | Event::PI(_) => {}
+            Event::Decl(_) if open.is_empty() => document.declarations.push((start, xml[start..end].to_owned())),
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
             Event::DocType(inside) => {
                 if !open.is_empty() || !xml[start..].starts_with("<!DOCTYPE") || inside.contains(['[', '<']) {
                     return malformed("a document type that is not read");
                 }
-                document.has_document_type = true;
+                document.document_type = Some(start);
             }
             Event::Eof if open.is_empty() => return Ok(document),
             Event::Eof => return malformed("an element that is not closed"),

@@ -41,15 +41,7 @@ fn are_equal(left: &Element, right: &Element, roughly: bool) -> bool {
         attributes.sort();
         attributes
     };
-    fn counting(element: &Element, roughly: bool) -> Vec<&Child> {
-        let has_elements = element.children.iter().any(|child| matches!(child, Child::Element(_)));
-        let counts = |child: &&Child| match child {
-            Child::Element(_) => true,
-            Child::Text(text) => !(roughly && has_elements && text.trim_ascii().is_empty()),
-        };
-        element.children.iter().filter(counts).collect()
-    }
-    let (children, others) = (counting(left, roughly), counting(right, roughly));
+    let (children, others) = (compared(left, roughly), compared(right, roughly));
     left.name == right.name
         && sorted(left) == sorted(right)
         && children.len() == others.len()
@@ -58,4 +50,14 @@ fn are_equal(left: &Element, right: &Element, roughly: bool) -> bool {
             (Child::Element(one), Child::Element(other)) => are_equal(one, other, roughly),
             _ => false,
         })
+}
+
+/// The children that are compared.
+fn compared(element: &Element, roughly: bool) -> Vec<&Child> {
+    let has_elements = element.children.iter().any(|child| matches!(child, Child::Element(_)));
+    let counts = |child: &&Child| match child {
+        Child::Element(_) => true,
+        Child::Text(text) => !(roughly && has_elements && text.trim_ascii().is_empty()),
+    };
+    element.children.iter().filter(counts).collect()
 }
