@@ -1,5 +1,5 @@
 # bio-mcp: `make demo` shows it, `make test` proves it.
-.PHONY: demo test setup build bench mutants campaign coverage lint audit locks clean help run-http run-worker smoke-http invoke functions
+.PHONY: demo test setup build bench mutants campaign fuzz coverage lint audit locks clean help run-http run-worker smoke-http invoke functions
 
 CARGO ?= cargo
 
@@ -41,17 +41,17 @@ test: ## run the whole test suite
 	@scripts/test.sh
 
 lint: ## format, clippy and documentation checks
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	. scripts/toolchain.sh && $(CARGO) fmt --all --check
+	. scripts/toolchain.sh && $(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+	. scripts/toolchain.sh && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
-audit: ## hold the packages of Cargo.lock against deny.toml and the advisory database
+audit: ## check the packages of both lock files against deny.toml and the advisory database
 	@ADVISORIES='$(ADVISORIES)' scripts/audit.sh
 
 locks: ## renew scripts/locks: what setup fetches, by version and hash (NAMES=… for some of them)
 	@scripts/lock.py $(NAMES)
 
-bench: build ## measure against the Python reference (BENCH_FILE=… for a real file)
+bench: ## measure what ships against the Python reference (BENCH_FILE=… for a real file)
 	@scripts/bench.sh
 
 mutants: ## plant the bugs of tests/mutants, one at a time: the tests must catch each
@@ -62,11 +62,17 @@ KILLS ?= 200
 SILENCES ?= 100
 EXAMPLES ?= 12500
 SHAPES ?= 1000
-campaign: ## histories (SEEDS=5000), kills (KILLS=200), silent connections (SILENCES=100), HTTP requests (EXAMPLES=12500), hostile XML (SHAPES=1000), sam local
+VARIANTS ?= 3000
+campaign: ## histories (SEEDS=5000), kills (KILLS=200), silent connections (SILENCES=100), HTTP requests (EXAMPLES=12500), hostile XML (SHAPES=1000), variants of the fuzz corpus (VARIANTS=3000), sam local
 	@BIO_MCP_MODEL_SEEDS=$(SEEDS) BIO_MCP_KILLS=$(KILLS) BIO_MCP_SILENCES=$(SILENCES) BIO_MCP_XML_SHAPES=$(SHAPES) \
-		BIO_MCP_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) scripts/test.sh --success-output final -E \
-		'test(/^(sync_model|campaign|xml_growth)::/) | test(every_answer_is_as_the_document_says)'
+		BIO_MCP_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) BIO_MCP_FUZZ_VARIANTS=$(VARIANTS) scripts/test.sh \
+		--success-output final -E 'test(/^(sync_model|campaign|xml_growth|fuzz_replay)::/) | test(every_answer_is_as_the_document_says)'
 	@scripts/sam_local.sh
+
+TARGET ?= splitter
+SECONDS ?= 60
+fuzz: ## run libFuzzer on TARGET=splitter (tree, same_xml, envelope, cursor, address) for SECONDS=60; needs a nightly compiler
+	@scripts/fuzz.sh '$(TARGET)' '$(SECONDS)'
 
 coverage: ## lines of jobs and ingest that the tests run
 	@scripts/coverage.sh

@@ -2,8 +2,9 @@
 # Builds the release program and says beforehand how long that takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 if [ ! -x target/release/bio-mcp ]; then
-    echo "Building bio-mcp: about five minutes on two cores the first time, seconds afterwards."
+    echo "Building bio-mcp: several minutes the first time, seconds afterwards."
 fi
 start=$(date +%s)
 cargo build --release --locked --package bio-mcp --quiet

@@ -11,6 +11,7 @@
 # Nothing else is built, so a mutant costs the library and its tests. All share one Postgres and one AWS emulator.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 scripts/setup.sh --tests || exit 1
 . scripts/emulator.sh
 . scripts/database.sh

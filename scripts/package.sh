@@ -3,6 +3,7 @@
 # target/lambda/FUNCTION/bootstrap and target/lambda/FUNCTION.zip. For the other architecture: docs/deploying.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 functions=(api worker scheduler migrate)
 cargo build --profile function --locked "${functions[@]/#/--package=}"
 mkdir -p target/lambda

@@ -4,6 +4,7 @@
 # be, this says that it skipped, and why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 scripts/setup.sh --tests
 work=$(mktemp -d "${TMPDIR:-/tmp}/bio-mcp-sam.XXXXXX")
 daemon= api=

@@ -8,6 +8,7 @@
 #   setup.sh --audit    also cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 mode=${1:-}
 . scripts/fetch.sh
 

@@ -3,6 +3,7 @@
 # stops them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
 scripts/setup.sh --tests
 . scripts/emulator.sh
 . scripts/database.sh
@@ -10,7 +11,7 @@ cargo build --locked --workspace --all-targets --quiet
 
 target=$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
 program="$target/debug/bio-mcp"
-# Of this checkout, whoever owns it.
+# Of this checkout, also when another user owns it.
 if [ -x .tools/postgres/bin/initdb ]; then
     export BIO_MCP_POSTGRES_BIN="${BIO_MCP_POSTGRES_BIN:-$PWD/.tools/postgres/bin}"
 fi

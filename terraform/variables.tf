@@ -143,7 +143,7 @@ variable "oidc" {
 }
 
 variable "pubmed_email" {
-  description = "Whom NCBI writes to before it blocks anybody"
+  description = "Contact e-mail for NCBI, which writes to it before it blocks an address"
   type        = string
 }
 

@@ -1,4 +1,4 @@
-"""Tokens for the tests of OpenID Connect, made by somebody else's library: good ones, forged ones, odd ones."""
+"""Tokens for the tests of OpenID Connect, made by another library: good ones, forged ones, odd ones."""
 
 import base64
 import hashlib

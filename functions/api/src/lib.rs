@@ -10,6 +10,7 @@ mod body;
 mod call;
 mod connections;
 mod cors;
+pub mod cursor;
 mod database;
 mod error;
 mod fleet;

@@ -145,6 +145,8 @@ pub struct Splitter<R> {
     /// Name of the set element; empty outside of a set.
     root: Vec<u8>,
     max_record_bytes: usize,
+    /// How much is read at once, and the least buffer.
+    chunk: usize,
     /// Open elements of the current record: names as ranges relative to its start.
     stack: Vec<(usize, usize)>,
 }
@@ -156,9 +158,14 @@ fn is_record(name: &[u8]) -> bool {
 impl<R: Read> Splitter<R> {
     /// A splitter over a document; records over `max_record_bytes` are handed out as defects.
     pub fn new(reader: R, max_record_bytes: usize) -> Self {
+        Self::with_chunk(reader, max_record_bytes, CHUNK)
+    }
+
+    /// The same, reading `chunk` bytes at once, so that tests cut a document at any byte.
+    pub fn with_chunk(reader: R, max_record_bytes: usize, chunk: usize) -> Self {
         Self {
             reader,
-            buffer: vec![0; CHUNK],
+            buffer: vec![0; chunk],
             filled: 0,
             at: 0,
             base: 0,
@@ -167,6 +174,7 @@ impl<R: Read> Splitter<R> {
             state: State::Start,
             root: Vec::new(),
             max_record_bytes,
+            chunk,
             stack: Vec::new(),
         }
     }
@@ -390,7 +398,7 @@ impl<R: Read> Splitter<R> {
             self.at = head.len();
             self.filled = head.len() + unread.len();
             self.buffer = [head, unread].concat();
-            self.buffer.resize(self.filled.max(CHUNK), 0);
+            self.buffer.resize(self.filled.max(self.chunk), 0);
             return Ok(Item::Record { bytes: &self.buffer[..self.at], defect: Some(defect) });
         }
         self.at = end;
@@ -473,12 +481,12 @@ impl<R: Read> Splitter<R> {
     /// Gives back the memory of an earlier very large record.
     fn shrink(&mut self) {
         let rest = self.filled - self.at;
-        if self.buffer.len() > 4 * CHUNK && rest < CHUNK / 2 {
+        if self.buffer.len() > 4 * self.chunk && rest < self.chunk / 2 {
             self.buffer.copy_within(self.at..self.filled, 0);
             self.base += self.at as u64;
             self.filled = rest;
             self.at = 0;
-            self.buffer.truncate(CHUNK);
+            self.buffer.truncate(self.chunk);
             self.buffer.shrink_to_fit();
         }
     }

@@ -2,7 +2,7 @@
 resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_18: who reads is logged by CloudTrail where an account wants it; access logs would cost more than the archive
   #checkov:skip=CKV_AWS_144: another region is a decision about cost; docs/operations.md says how objects are kept a second time
-  #checkov:skip=CKV2_AWS_62: nobody waits for news of objects: the database says what was stored
+  #checkov:skip=CKV2_AWS_62: no consumer needs object events: the database records what was stored
 
   bucket = var.name
   tags   = var.tags

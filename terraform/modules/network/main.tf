@@ -27,7 +27,7 @@ resource "aws_vpc" "this" {
   tags                             = local.tags
 }
 
-# The group that every VPC comes with lets nobody in or out.
+# The default security group of the VPC, without rules: it admits no traffic.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
   tags   = local.tags

@@ -1,5 +1,5 @@
 """Finds in Terraform modules what `terraform validate` would: arguments that a resource does not have or lacks,
-references to what is not there; and what it would not: variables nobody uses, actions with a wildcard.
+references to what is not there; and what it would not: unused variables, actions with a wildcard.
 
     python3 check.py provider-schema.whl terraform/...
 
@@ -81,7 +81,7 @@ class Checker:
                 if not self.is_there(module, root, name, asked):
                     self.fault(module, f"{root}.{name}{rest} is not there")
         for variable in sorted(module.variables.keys() - used):
-            self.fault(module, f"nobody uses var.{variable}")
+            self.fault(module, f"var.{variable} is not used")
 
     def is_there(self, module, root, name, asked):
         if root == "var":

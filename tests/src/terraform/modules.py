@@ -19,7 +19,7 @@ def body(block):
 
 @functools.cache
 def parsed(text):
-    """A file, parsed once however often it is looked at; nobody changes what is answered."""
+    """A file, parsed once however often it is read; callers do not change what is returned."""
     return hcl2.loads(text)
 
 

@@ -73,6 +73,7 @@ fn the_documented_commands_run_a_job_under_cargo_lambda_watch() {
         .env("HOME", home)
         .envs(tests::variable("RUSTUP_HOME").map(|home| ("RUSTUP_HOME", home)))
         .envs(tests::variable("CARGO_HOME").map(|home| ("CARGO_HOME", home)))
+        .envs(tests::variable("RUSTUP_TOOLCHAIN").map(|name| ("RUSTUP_TOOLCHAIN", name)))
         .envs(tests::variable("BIO_MCP_POSTGRES_BIN").map(|bin| ("BIO_MCP_POSTGRES_BIN", bin)))
         .env("BIO_MCP_LOCAL_DIR", &local)
         .env("BIO_MCP_LOCAL_PORTS", "free")

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::jobs::{self, Filter, JobState};
 use shared::tools::{Asked, EstimatedCost, JobView, Kind, ToolError, view};
-use shared::words::{Caller, JobId};
+use shared::words::Caller;
 
 use crate::Api;
 use crate::body::Body;
 use crate::call;
+use crate::cursor;
 use crate::error::Failure;
 use crate::query::{Query, page};
 
@@ -196,7 +197,7 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     });
     let limit: i64 = query.number("limit", 50, 1, 100);
     let offset: i64 = query.number("offset", 0, 0, 1_000_000);
-    let after = query.parsed("cursor", "is not one that a listing gave", read_cursor);
+    let after = query.parsed("cursor", "is not one that a listing gave", cursor::parse);
     if after.is_some() && offset > 0 {
         query.fault("offset", "is for listings without a cursor");
     }
@@ -205,33 +206,6 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     // One more than wanted tells whether there is more.
     let filter = Filter { state: state.or(status), tool, after, offset, limit: limit + 1 };
     let (listed, total) = jobs::list(db, &filter).await?;
-    let (listed, next_cursor) = page(listed, limit, |last| cursor(last.job.created_at, last.job.job_id()));
+    let (listed, next_cursor) = page(listed, limit, |last| cursor::format(last.job.created_at, last.job.job_id()));
     Ok(Json(JobPage { jobs: listed.into_iter().map(view).collect(), next_cursor, total }))
-}
-
-/// A place in the listing: microseconds and job.
-fn cursor(at: DateTime<Utc>, job: JobId) -> String {
-    format!("{:x}.{}", at.timestamp_micros(), job.0.simple())
-}
-
-fn read_cursor(text: &str) -> Option<(DateTime<Utc>, JobId)> {
-    let (at, job) = text.split_once('.')?;
-    let at = DateTime::from_timestamp_micros(i64::from_str_radix(at, 16).ok()?)?;
-    let job: JobId = job.parse().ok()?;
-    // Only as it was given.
-    (cursor(at, job) == text).then_some((at, job))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_is_read_as_it_was_given() {
-        let (at, job) = (DateTime::from_timestamp_micros(1_700_000_000_123_456).expect("a time"), JobId::new());
-        assert_eq!(read_cursor(&cursor(at, job)), Some((at, job)));
-        for bad in ["", ".", "x.y", "ffffffffffffffff.00", "1", &cursor(at, job).to_uppercase()] {
-            assert_eq!(read_cursor(bad), None, "{bad}");
-        }
-    }
 }

@@ -91,7 +91,7 @@ fn is_locked(line: &str) -> bool {
 }
 
 /// `(file, what stands on the line)`: what may fetch in a way of its own.
-const PLACES: [(&str, &str); 6] = [
+const PLACES: [(&str, &str); 7] = [
     ("scripts/fetch.sh", "--require-hashes"),
     ("scripts/fetch.sh", "npm-cli.js\" ci"),
     ("scripts/lock.py", "--require-hashes"),
@@ -99,6 +99,8 @@ const PLACES: [(&str, &str); 6] = [
     ("scripts/lock.py", "--package-lock-only"),
     // What apt downloads is checked against Debian's signed index.
     ("scripts/sam_local.sh", "apt-get download -qq docker.io containerd runc"),
+    // What rustup downloads is checked against the manifest of the release that rust-toolchain.toml names.
+    (".github/workflows/ci.yml", "rustup toolchain install --no-self-update --profile default"),
 ];
 
 #[test]

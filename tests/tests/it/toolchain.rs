@@ -1,0 +1,82 @@
+//! One compiler: the version in `rust-toolchain.toml` is the one that manifests, images and the workflow name.
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(tests::root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The pinned version, e.g. `1.95.0`.
+fn pinned() -> String {
+    let file = read("rust-toolchain.toml");
+    let version = file.strip_prefix("[toolchain]\nchannel = \"").and_then(|rest| rest.strip_suffix("\"\n"));
+    // Components or a profile would make rustup download what is missing of them.
+    version.unwrap_or_else(|| panic!("it names a channel and nothing else: {file}")).to_owned()
+}
+
+#[test]
+fn every_place_that_names_a_compiler_names_the_pinned_one() {
+    let version = pinned();
+    assert_eq!(version.split('.').count(), 3, "an exact version: {version}");
+    let minor = version.rsplit_once('.').expect("three parts").0;
+    let manifest = read("Cargo.toml");
+    assert!(manifest.lines().any(|line| line == format!("rust-version = \"{minor}\"")), "Cargo.toml: {minor}");
+    let mut images = 0;
+    for name in ["deploy/deploy.yml", "deploy/Dockerfile"] {
+        for line in read(name).lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let Some(tag) = line.split(" rust:").nth(1).or_else(|| line.split("FROM rust:").nth(1)) else { continue };
+            let of_image = tag.split(['-', '@']).next().unwrap_or_default();
+            assert!([version.as_str(), minor].contains(&of_image), "{name}: {line}");
+            images += 1;
+        }
+    }
+    assert_eq!(images, 2, "both images are read");
+}
+
+/// Every script that calls cargo finds the pinned compiler under the name that rustup has for it.
+#[test]
+fn every_script_that_calls_cargo_looks_for_the_pinned_compiler() {
+    let mut calling = 0;
+    for entry in std::fs::read_dir(tests::root().join("scripts")).expect("there") {
+        let path = entry.expect("listed").path();
+        let name = format!("scripts/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        if path.extension().is_none_or(|extension| extension != "sh") || name == "scripts/toolchain.sh" {
+            continue;
+        }
+        let text = read(&name);
+        let calls = |line: &str| {
+            let line = line.trim_start();
+            !line.starts_with('#') && ["cargo ", "rustc ", "(cargo ", "(rustc "].iter().any(|word| line.contains(word))
+        };
+        if text.lines().any(calls) {
+            assert!(text.lines().any(|line| line == ". scripts/toolchain.sh"), "{name} does not source toolchain.sh");
+            calling += 1;
+        }
+    }
+    assert!(calling >= 7, "scripts are read: {calling}");
+    let makefile = read("Makefile");
+    for line in makefile.lines().filter(|line| line.starts_with('\t') && line.contains("$(CARGO)")) {
+        assert!(line.starts_with("\t. scripts/toolchain.sh && "), "Makefile: {line}");
+    }
+}
+
+/// The lines of a table of the root manifest.
+fn table(name: &str) -> Vec<String> {
+    let manifest = read("Cargo.toml");
+    let lines = manifest.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
+    lines.take_while(|line| !line.starts_with('[')).map(str::to_owned).collect()
+}
+
+/// A demo is built soon; what ships is built with whole-program optimisation, by whatever packs it.
+#[test]
+fn what_ships_is_built_with_the_profile_dist() {
+    let has = |name: &str, line: &str| table(name).iter().any(|one| one == line);
+    assert!(has("profile.release", "lto = false"), "a demo does not wait for the linker");
+    assert!(has("profile.dist", "lto = \"fat\"") && has("profile.dist", "codegen-units = 1"));
+    assert!(has("profile.dist", "inherits = \"release\"") && has("profile.release", "strip = true"));
+    assert!(has("profile.function", "inherits = \"dist\""));
+    assert!(has("profile.dist.package", "\"*\" = { opt-level = 3 }"), "not as lightly as for a demo");
+    assert!(has("profile.function.package", "\"*\" = { opt-level = \"s\" }"));
+    let image = read("deploy/Dockerfile");
+    assert!(image.contains("--profile dist ") && image.contains("/target/dist/bio-mcp"));
+    assert!(read("scripts/package.sh").contains("cargo build --profile function "));
+    assert!(read("scripts/bench.sh").contains("${BENCH_PROFILE:-dist}"), "what is measured is what ships");
+}
