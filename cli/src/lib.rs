@@ -77,7 +77,11 @@ fn run(args: args::Args) -> Result<Exit, Failure> {
         output: telemetry::Output::Stderr,
         otlp_endpoint: config.otlp_endpoint.as_deref(),
     });
-    let result = runtime.block_on(telemetry::keep_exporting(commands::run(args, config)));
+    let result = runtime.block_on(async {
+        let result = commands::run(args, config).await;
+        telemetry::flush_spans().await;
+        result
+    });
     // Blocking work that is left over (a worker that was told to stop has ended already) is not waited for.
     runtime.shutdown_background();
     result

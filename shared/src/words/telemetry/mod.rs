@@ -15,7 +15,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use super::terminal::Terminal;
 
-pub use export::{continue_trace, keep_exporting, send_spans};
+pub use export::{continue_trace, flush_spans};
 
 /// Where logs go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
