@@ -137,6 +137,7 @@ fn log_as(service: &'static str, config: Option<&Config>) {
         json: true,
         output: telemetry::Output::Stdout,
         otlp_endpoint: config.and_then(|config| config.otlp_endpoint.as_deref()),
+        metrics: telemetry::Metrics::Emf,
     });
 }
 

@@ -99,7 +99,7 @@ const AWS: [&str; 9] = [
 ];
 
 /// `(what, where it may stand)`: paths start with one of the second.
-const PLACES: [(&str, &[&str]); 15] = [
+const PLACES: [(&str, &[&str]); 17] = [
     (
         "sqlx::query",
         &[
@@ -126,6 +126,8 @@ const PLACES: [(&str, &[&str]); 15] = [
     ("io::stdout()", &["cli/src/out.rs", "shared/src/words/telemetry/mod.rs", "tests/"]),
     ("Utc::now", &["shared/src/words/clock.rs"]),
     ("tracing_subscriber", &["shared/src/words/telemetry/"]),
+    ("set_global_recorder", &["shared/src/words/telemetry/"]),
+    ("opentelemetry", &["shared/src/words/telemetry/"]),
     ("unsafe ", &[]),
     ("aws_", &AWS),
     (

@@ -1,9 +1,11 @@
 //! What programs report of themselves: spans for a collector, metrics for Prometheus.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use samples::files::write_sample;
 use tests::program::{Archive, Run, text};
+use tests::serving::{Running, client};
 
 /// Runs a command to its end while the runtime serves what it connects to.
 async fn run(mut command: Command) -> Run {
@@ -73,4 +75,42 @@ async fn an_endpoint_that_is_none_is_not_repeated() {
     let run = run(ingest(&archive, "http://me:hunter2@[nowhere")).await.expect(0);
     assert!(run.err.contains("OTEL_EXPORTER_OTLP_ENDPOINT or _HEADERS is not valid"), "{}", run.err);
     assert!(!run.err.contains("hunter2"), "{}", run.err);
+}
+
+/// Each metric has its help and type, each name the prefix; latencies are a histogram.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_has_its_metrics_for_prometheus() {
+    const CALLS: usize = 7;
+    let archive = Archive::new().await;
+    let mut server = Running(archive.start(&["serve", "--listen", "127.0.0.1:0"], &[]));
+    let (address, http) = (server.address(), client());
+    let invoke = async |body: &'static str| {
+        let request = http.post(format!("{address}/v1/mcp/invoke")).header("content-type", "application/json");
+        request.body(body).send().await.expect("sent").status()
+    };
+    for _ in 0..CALLS {
+        assert_eq!(invoke(r#"{"tool": "ping"}"#).await, 200);
+    }
+    assert_eq!(invoke(r#"{"tool": "ping", "params": {"unknown": 1}}"#).await, 400);
+    let answer = http.get(format!("{address}/metrics")).send().await.expect("sent");
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let text = answer.text().await.expect("text");
+    let named = |kind: &str| -> BTreeSet<&str> {
+        text.lines().filter_map(|line| line.strip_prefix(kind)?.split(' ').next()).collect()
+    };
+    assert_eq!(named("# TYPE "), named("# HELP "), "{text}");
+    for name in ["requests_total", "errors_total", "latency_ms", "jobs_running", "queue_age_seconds", "breaker_open"] {
+        assert!(named("# TYPE ").contains(format!("bio_mcp_{name}").as_str()), "no {name} in:\n{text}");
+    }
+    assert!(text.lines().all(|line| line.is_empty() || line.trim_start_matches(['#', ' ']).contains("bio_mcp_")));
+    let values = |start: &str| -> Vec<usize> {
+        let of = |line: &str| line.strip_prefix(start)?.rsplit(' ').next()?.parse().ok();
+        text.lines().filter_map(of).collect()
+    };
+    assert_eq!(values("bio_mcp_requests_total{tool=\"ping\",status=\"ok\"}"), [CALLS]);
+    assert_eq!(values("bio_mcp_errors_total{tool=\"ping\",error_code=\"VALIDATION_ERROR\"}"), [1]);
+    let buckets = values("bio_mcp_latency_ms_bucket{tool=\"ping\",");
+    assert!(buckets.len() > 10 && buckets.is_sorted(), "{text}");
+    assert_eq!(buckets.last(), Some(&(CALLS + 1)), "each call is in a bucket: {text}");
+    assert_eq!(values("bio_mcp_latency_ms_count{tool=\"ping\"}"), [CALLS + 1]);
 }
