@@ -1,8 +1,8 @@
 //! Spans for an OpenTelemetry collector (OTLP over HTTP, protobuf), where one is configured.
 //!
-//! The SDK's batch processor queues spans that ended and sends them every few seconds, on a thread of its own. A function
-//! flushes it before it returns its result, because it is frozen afterwards; a program before it exits. A collector that
-//! is unavailable costs spans, never work.
+//! The SDK's batch processor queues spans that ended and sends them every few seconds, on a thread of its own. A
+//! function flushes it before it returns its result, because it is frozen afterwards; a program before it exits. A
+//! collector that is unavailable costs spans, never work.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,8 +49,8 @@ const SPANS: [&str; 2] = ["request", "unit"];
 
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// OTLP, made when the first batch is sent: it reads every root certificate of the system, and a blocking HTTP client may
-/// be made only outside the runtime, such as on the processor's thread.
+/// OTLP, made when the first batch is sent: it reads every root certificate of the system, and a blocking HTTP client
+/// may be made only outside the runtime, such as on the processor's thread.
 #[derive(Debug)]
 struct LazyExporter {
     endpoint: String,
