@@ -14,8 +14,8 @@ use super::super::metrics::Gauge;
 /// CloudWatch reads so many values of one metric in a line.
 const MAX_VALUES: usize = 100;
 
-/// Keeps what was recorded since it was last taken. Measured values are kept one by one, so it is for processes that take
-/// them regularly.
+/// Keeps what was recorded since it was last taken. Measured values are kept one by one, so it is for processes that
+/// take them regularly.
 struct EmfRecorder(Registry<Key, AtomicStorage>);
 
 static RECORDER: LazyLock<EmfRecorder> = LazyLock::new(EmfRecorder::new);
@@ -61,8 +61,9 @@ fn labels(key: &Key) -> Labels {
     key.labels().map(|label| (label.key().to_owned(), label.value().to_owned())).collect()
 }
 
-/// What was recorded since the last call, and these values: one line per set of labels, and of a histogram one per hundred
-/// values. Each metric stands under its labels with and without `service`, so that an alarm needs no function's name.
+/// What was recorded since the last call, and these values: one line per set of labels, and of a histogram one per
+/// hundred values. Each metric stands under its labels with and without `service`, so that an alarm needs no function's
+/// name.
 pub(super) fn take(service: &str, gauges: &[Gauge]) -> Vec<Value> {
     RECORDER.take(service, gauges)
 }
