@@ -209,7 +209,7 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     Ok(Json(JobPage { jobs: listed.into_iter().map(view).collect(), next_cursor, total }))
 }
 
-/// A place in the listing: microseconds and job.
+/// A place in the listing: microseconds and job. Own code: two numbers of an index need no format of a crate.
 fn cursor(at: DateTime<Utc>, job: JobId) -> String {
     format!("{:x}.{}", at.timestamp_micros(), job.0.simple())
 }
