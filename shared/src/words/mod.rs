@@ -19,7 +19,6 @@ pub mod record_order;
 pub mod sha256;
 pub mod telemetry;
 pub mod terminal;
-pub mod threads;
 pub mod trace;
 pub mod work;
 

@@ -7,13 +7,13 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use rayon::prelude::*;
 
 use super::versions::Arrival;
-use super::{Origin, Raw, RawItem, What};
+use super::{Origin, Raw, RawItem, What, threads};
 use crate::archive::codec::Encoder;
 use crate::archive::{Address, Compression, Draft, ETag, Key, Payload, envelope};
 use crate::ingest::{Engine, Line, UnitError};
 use crate::pubmed::{is_retracted, same_xml};
 use crate::records::{self, Advance, Pointer, PointerStamp};
-use crate::words::{FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha256, SkipReason, clock, threads};
+use crate::words::{FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha256, SkipReason, clock};
 
 /// Archived payloads read at the same time, to compare them with what arrived.
 const CONCURRENT_READS: usize = 64;

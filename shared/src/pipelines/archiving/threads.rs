@@ -14,6 +14,6 @@ static POOL: LazyLock<ThreadPool> = LazyLock::new(|| {
 });
 
 /// Runs parallel iterators on these threads; the runtime gives the other tasks of the waiting thread to another one.
-pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+pub(super) fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     tokio::task::block_in_place(|| POOL.install(work))
 }
