@@ -14,7 +14,7 @@ pub type Label = (&'static str, String);
 pub type Gauge = (&'static str, Vec<Label>, f64);
 
 /// Gives the recorder the help of every metric.
-pub(super) fn describe() {
+pub fn describe() {
     describe_counter!("requests_total", "Calls of tools that return at once, and jobs that ended.");
     describe_counter!("errors_total", "Errors of tools and of work units.");
     describe_histogram!("latency_ms", "Time that calls of tools took, in milliseconds.");
