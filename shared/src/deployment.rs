@@ -23,7 +23,7 @@ use crate::pipelines::pubmed_sync::Sources;
 use crate::pubmed::eutils::{Client, Pace, Settings as EutilsSettings};
 use crate::queue::{ListenOnly, Queue, SqsQueue};
 use crate::secrets::{self, Renewal, SecretError};
-use crate::tools::Toolbox;
+use crate::tools::{self, Toolbox};
 use crate::words::config::{
     ArchivePlace, CompressionName, Config, ConfigErrors, DatabaseSettings, Secret, secret_arns,
 };
@@ -59,7 +59,7 @@ pub enum StartError {
 pub async fn config() -> Result<Config, StartError> {
     let read = secret_arns().into_iter().map(|(name, arn)| async move { Ok((name, secrets::read(name, &arn).await?)) });
     let secrets: Vec<(&'static str, Secret)> = try_join_all(read).await.map_err(|error: SecretError| error)?;
-    Ok(Config::from_env(&secrets.into_iter().collect::<BTreeMap<_, _>>())?)
+    Ok(Config::from_env(&tools::limits(), &secrets.into_iter().collect::<BTreeMap<_, _>>())?)
 }
 
 /// What a function works with.
@@ -126,7 +126,7 @@ impl Deployment {
 
 /// Starts the log of a function that reads its secrets later.
 pub fn log_of_function(service: &'static str) {
-    log_as(service, Config::from_env(&BTreeMap::new()).ok().as_ref());
+    log_as(service, Config::from_env(&tools::limits(), &BTreeMap::new()).ok().as_ref());
 }
 
 fn log_as(service: &'static str, config: Option<&Config>) {

@@ -67,7 +67,7 @@ pub const ADMIN: (&str, &str) =
 /// The settings of a server without any in the environment, with changes.
 pub fn settings(more: &[(&str, &str)]) -> HttpSettings {
     let lookup = |name: &str| more.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    Config::read(lookup).expect("valid settings").http
+    Config::read(&shared::tools::limits(), lookup).expect("valid settings").http
 }
 
 impl Server {
