@@ -329,11 +329,9 @@ impl FastTool for Get {
         let mut next_after = None;
         if params.documents > 0 {
             let limit = i64::from(params.documents);
-            documents = checkpoints::documents(&toolbox.engine.db, &checkpoint, params.after, limit + 1).await?;
-            if documents.len() > params.documents as usize {
-                documents.pop();
-                next_after = documents.last().map(|document| document.pmid.clone());
-            }
+            let page = checkpoints::documents(&toolbox.engine.db, &checkpoint, params.after, limit).await?;
+            next_after = page.next(|last| last.pmid.clone());
+            documents = page.rows;
         }
         let documents =
             documents.into_iter().map(|one| DocumentView { pmid: one.pmid, content_hash: one.content_hash });
