@@ -103,7 +103,7 @@ fn parse_file(path: &Path, parsers: &ThreadPool, args: &Parse, config: &Config) 
     let progress = source.progress();
     let name = shown(path);
     let max_record_bytes = config.max_record_bytes;
-    let read_and_write = |parsing: &rayon::Scope<'_>| {
+    let read_and_write = |parsing: &rayon::Scope<'_>| -> Result<Report, Failure> {
         // What is parsed, or will be, in the order of the file. Its bound is that of memory: the reader waits.
         let (in_order, results) = mpsc::sync_channel::<mpsc::Receiver<Parsed>>(parsers.current_num_threads() * 2);
         let parse = move |chunk: Chunk| {
