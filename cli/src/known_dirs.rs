@@ -152,7 +152,7 @@ mod tests {
 
     fn known(state_home: &Path, home: &Path) -> KnownDirs {
         let text = |path: &Path| path.to_str().map(str::to_owned);
-        let config = Config::read(|name| match name {
+        let config = Config::read(&[], |name| match name {
             "XDG_STATE_HOME" => text(state_home),
             "HOME" => text(home),
             _ => None,

@@ -70,14 +70,24 @@ fn run(args: args::Args) -> Result<Exit, Failure> {
     } else {
         format!("warn,shared={}", if level == "info" { "error" } else { level })
     };
+    let metrics = match args.command {
+        args::Command::Up(_) | args::Command::Serve(_) => telemetry::Metrics::Prometheus,
+        args::Command::Worker(_) if config.json_logs => telemetry::Metrics::Emf,
+        _ => telemetry::Metrics::None,
+    };
     let _log = telemetry::init(&telemetry::Telling {
         service: "bio-mcp",
         level: &level,
         json: config.json_logs,
         output: telemetry::Output::Stderr,
         otlp_endpoint: config.otlp_endpoint.as_deref(),
+        metrics,
     });
-    let result = runtime.block_on(telemetry::keep_exporting(commands::run(args, config)));
+    let result = runtime.block_on(async {
+        let result = commands::run(args, config).await;
+        telemetry::flush_spans().await;
+        result
+    });
     // Blocking work that is left over (a worker that was told to stop has ended already) is not waited for.
     runtime.shutdown_background();
     result

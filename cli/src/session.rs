@@ -4,15 +4,15 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use shared::archive::{Archive, DiskStore, S3Store, Store};
+use shared::archive::{DiskStore, S3Store, Store};
 use shared::aws;
 use shared::db::{self, Role};
 use shared::deployment::{self, StartError};
 use shared::ingest::Engine;
 use shared::jobs::Limits;
 use shared::limits::dynamodb::LimitsTable;
-use shared::pipelines;
 use shared::pubmed::eutils::{Client, LocalPace};
+use shared::tools::Toolbox;
 use shared::words::config::{ArchivePlace, Config};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -55,15 +55,14 @@ impl Session {
         };
         let table = config.limits_table.as_deref().map(LimitsTable::new);
         let client = deployment::client(&config, &pool, table.as_ref());
-        let files = deployment::file_settings(&config, data_dir.downloads());
-        let engine = Engine {
-            db: pool,
-            archive: archive(&config, &data_dir).await?,
-            queue: deployment::queue(&config),
-            settings: deployment::engine_settings(&config),
-            pipelines: pipelines::all(files, &deployment::sources(&config, &client)),
-        };
+        let store = store(&config, &data_dir).await?;
+        let engine = deployment::engine(&config, pool, store, &client, data_dir.downloads())?;
         Ok(Self { config, data_dir, engine, client, postgres })
+    }
+
+    /// What tools work with.
+    pub fn toolbox(&self) -> Toolbox {
+        deployment::toolbox(&self.config, self.engine.clone(), self.client.clone())
     }
 
     /// Limits on submissions.
@@ -133,15 +132,14 @@ pub fn lone_client(config: &Config) -> Client {
     Client::new(settings, Arc::new(pace))
 }
 
-/// The archive: a bucket, a directory, or the one in the data directory.
-async fn archive(config: &Config, data_dir: &DataDir) -> Result<Archive, Failure> {
-    let store: Arc<dyn Store> = match (&config.archive, archive_dir(config, data_dir)) {
+/// Where objects are: a bucket, a directory, or the one in the data directory.
+async fn store(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn Store>, Failure> {
+    Ok(match (&config.archive, archive_dir(config, data_dir)) {
         (Some(ArchivePlace::Bucket(bucket)), _) => {
             Arc::new(Box::pin(S3Store::open(deployment::s3_settings(config, bucket), aws::config().await)).await?)
         }
         (_, dir) => Arc::new(DiskStore::new(&dir.unwrap_or_default())),
-    };
-    Ok(deployment::archive(config, store)?)
+    })
 }
 
 /// Makes the folders that other users are not to enter. Root writes no objects where another user decides what is

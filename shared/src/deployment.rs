@@ -1,7 +1,8 @@
 //! What a program of this deployment stands on, made from the environment: settings, database, archive, queue, NCBI.
 //!
 //! [`Deployment`] is that of a function: nothing in it asks anything before its first use, so that a cold start pays
-//! only for what the first request needs. The command line makes its own of the same parts.
+//! only for what the first request needs. The command line and tests have another database and store; their [`engine`] and
+//! [`toolbox`] are made here too, and nowhere else.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ use crate::pipelines::pubmed_sync::Sources;
 use crate::pubmed::eutils::{Client, Pace, Settings as EutilsSettings};
 use crate::queue::{ListenOnly, Queue, SqsQueue};
 use crate::secrets::{self, Renewal, SecretError};
-use crate::tools::Toolbox;
+use crate::tools::{self, Toolbox};
 use crate::words::config::{
     ArchivePlace, CompressionName, Config, ConfigErrors, DatabaseSettings, Secret, secret_arns,
 };
@@ -60,7 +61,7 @@ pub enum StartError {
 pub async fn config() -> Result<Config, StartError> {
     let read = secret_arns().into_iter().map(|(name, arn)| async move { Ok((name, secrets::read(name, &arn).await?)) });
     let secrets: Vec<(&'static str, Secret)> = try_join_all(read).await.map_err(|error: SecretError| error)?;
-    Ok(Config::from_env(&secrets.into_iter().collect::<BTreeMap<_, _>>())?)
+    Ok(Config::from_env(&tools::limits(), &secrets.into_iter().collect::<BTreeMap<_, _>>())?)
 }
 
 /// What a function works with.
@@ -103,31 +104,47 @@ impl Deployment {
             Some(ArchivePlace::Bucket(bucket)) => Arc::new(LazyStore::new(s3_settings(&config, bucket), aws::config)),
         };
         let downloads = std::env::temp_dir().join("bio-mcp-downloads");
-        let engine = Engine {
-            db: access.pool().clone(),
-            archive: archive(&config, store)?,
-            queue: queue(&config),
-            settings: engine_settings(&config),
-            pipelines: pipelines::all(file_settings(&config, downloads), &sources(&config, &client)),
-        };
+        let engine = engine(&config, access.pool().clone(), store, &client, downloads)?;
         Ok(Self { config, engine, client, access, table })
     }
 
     /// What tools work with.
     pub fn toolbox(&self) -> Toolbox {
-        Toolbox {
-            engine: self.engine.clone(),
-            client: self.client.clone(),
-            limits: limits(&self.config),
-            ttl_hours: self.config.job_ttl_hours,
-            serve_abstracts: self.config.http.serve_abstracts,
-        }
+        toolbox(&self.config, self.engine.clone(), self.client.clone())
+    }
+}
+
+/// An engine over a database, a store and NCBI; bulk files are fetched into `downloads`. Asks nothing.
+pub fn engine(
+    config: &Config,
+    db: PgPool,
+    store: Arc<dyn Store>,
+    client: &Client,
+    downloads: PathBuf,
+) -> Result<Engine, StartError> {
+    Ok(Engine {
+        db,
+        archive: archive(config, store)?,
+        queue: queue(config),
+        settings: engine_settings(config),
+        pipelines: pipelines::all(file_settings(config, downloads), &sources(config, client)),
+    })
+}
+
+/// What tools work with, over an engine.
+pub fn toolbox(config: &Config, engine: Engine, client: Client) -> Toolbox {
+    Toolbox {
+        engine,
+        client,
+        limits: limits(config),
+        ttl_hours: config.job_ttl_hours,
+        serve_abstracts: config.http.serve_abstracts,
     }
 }
 
 /// Starts the log of a function that reads its secrets later.
 pub fn log_of_function(service: &'static str) {
-    log_as(service, Config::from_env(&BTreeMap::new()).ok().as_ref());
+    log_as(service, Config::from_env(&tools::limits(), &BTreeMap::new()).ok().as_ref());
 }
 
 fn log_as(service: &'static str, config: Option<&Config>) {
@@ -138,6 +155,7 @@ fn log_as(service: &'static str, config: Option<&Config>) {
         json: true,
         output: telemetry::Output::Stdout,
         otlp_endpoint: config.and_then(|config| config.otlp_endpoint.as_deref()),
+        metrics: telemetry::Metrics::Emf,
     });
 }
 
@@ -199,17 +217,17 @@ pub fn eutils_settings(config: &Config) -> EutilsSettings {
 }
 
 /// What syncs ask.
-pub fn sources(config: &Config, client: &Client) -> Sources {
+fn sources(config: &Config, client: &Client) -> Sources {
     Sources::new(client.clone(), config.pubmed.max_records)
 }
 
 /// How bulk files are read.
-pub fn file_settings(config: &Config, downloads: PathBuf) -> FileSettings {
+fn file_settings(config: &Config, downloads: PathBuf) -> FileSettings {
     FileSettings { max_file_bytes: config.max_file_bytes, files_url: config.pubmed.files_url.clone(), downloads }
 }
 
 /// What wakes workers.
-pub fn queue(config: &Config) -> Arc<dyn Queue> {
+fn queue(config: &Config) -> Arc<dyn Queue> {
     match &config.jobs_queue_url {
         Some(url) => Arc::new(SqsQueue::new(url)),
         None => Arc::new(ListenOnly),
@@ -226,7 +244,7 @@ pub fn s3_settings(config: &Config, bucket: &str) -> S3Settings {
 }
 
 /// The archive in a store.
-pub fn archive(config: &Config, store: Arc<dyn Store>) -> Result<Archive, StartError> {
+fn archive(config: &Config, store: Arc<dyn Store>) -> Result<Archive, StartError> {
     let compression = match config.archive_compression {
         CompressionName::Zstd => Compression::Zstd,
         CompressionName::Gzip => Compression::Gzip,
@@ -236,7 +254,7 @@ pub fn archive(config: &Config, store: Arc<dyn Store>) -> Result<Archive, StartE
 }
 
 /// How units are leased and batched.
-pub fn engine_settings(config: &Config) -> Settings {
+fn engine_settings(config: &Config) -> Settings {
     Settings {
         job_units: config.job_units,
         tool_limits: config.tool_limits.clone(),

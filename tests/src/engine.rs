@@ -3,10 +3,11 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use shared::archive::{Archive, Compression, Layout, MemoryStore};
-use shared::db;
+use shared::archive::MemoryStore;
 use shared::ingest::{Engine, Pipeline, Settings};
-use shared::queue::ListenOnly;
+use shared::pubmed::eutils::Client;
+use shared::words::config::Config;
+use shared::{db, deployment, tools};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
@@ -18,14 +19,21 @@ pub async fn pool(connections: u32) -> PgPool {
     db::connect(options, connections).await.expect("the test server answers")
 }
 
-/// An engine over a new database and a store in memory.
+/// The settings of an environment with nothing in it but these variables.
+pub fn config(variables: &[(&str, &str)]) -> Config {
+    let lookup = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    Config::read(&tools::limits(), lookup).expect("valid settings")
+}
+
+/// The engine of a deployment without settings, over a database, a store in memory and a client.
+pub fn plain(db: PgPool, client: &Client) -> Engine {
+    let store = Arc::new(MemoryStore::new());
+    deployment::engine(&config(&[]), db, store, client, std::env::temp_dir()).expect("the settings are valid")
+}
+
+/// An engine over a new database and a store in memory that runs these pipelines.
 pub async fn engine(pipelines: Vec<Arc<dyn Pipeline>>, settings: Settings, connections: u32) -> Engine {
-    let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
-    Engine {
-        db: pool(connections).await,
-        archive: Archive::new(Arc::new(MemoryStore::new()), layout, 64 << 20),
-        queue: Arc::new(ListenOnly),
-        settings,
-        pipelines: pipelines.into(),
-    }
+    let db = pool(connections).await;
+    let client = deployment::client(&config(&[]), &db, None);
+    Engine { settings, pipelines: pipelines.into(), ..plain(db, &client) }
 }

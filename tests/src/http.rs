@@ -6,14 +6,15 @@ use api::Api;
 use futures_util::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use shared::deployment;
 use shared::ingest::{Engine, Settings, Worker};
 use shared::pubmed::eutils::Client;
 use shared::tools::Toolbox;
-use shared::words::config::{Config, HttpSettings};
+use shared::words::config::HttpSettings;
 use simulator::{Corpus, Options, Simulator, Spread};
 use tokio::task::JoinHandle;
 
-use crate::engine::pool;
+use crate::engine::{config, pool};
 use crate::sync::{LIMITS, client, day, engine, settings as eutils_settings, simulator};
 
 /// A server that ends with the test.
@@ -66,8 +67,7 @@ pub const ADMIN: (&str, &str) =
 
 /// The settings of a server without any in the environment, with changes.
 pub fn settings(more: &[(&str, &str)]) -> HttpSettings {
-    let lookup = |name: &str| more.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    Config::read(lookup).expect("valid settings").http
+    config(more).http
 }
 
 impl Server {
@@ -107,13 +107,8 @@ impl Server {
     where
         F: Future<Output = std::io::Result<()>> + Send + 'static,
     {
-        let toolbox = change(Toolbox {
-            engine: engine.clone(),
-            client,
-            limits: LIMITS,
-            ttl_hours: 24,
-            serve_abstracts: settings.serve_abstracts,
-        });
+        let toolbox = deployment::toolbox(&config(&[]), engine.clone(), client);
+        let toolbox = change(Toolbox { limits: LIMITS, serve_abstracts: settings.serve_abstracts, ..toolbox });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let api = Api::new(toolbox, settings);

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
-use shared::archive::{Archive, Compression, Layout, MemoryStore};
 use shared::ingest::{Engine, Settings, Worker};
 use shared::jobs::{self, Job, Limits};
 use shared::pipelines;
 use shared::pipelines::pubmed_files::FileSettings;
 use shared::pipelines::pubmed_sync::{IncrementalParams, Sources, SyncParams, submit_incremental, submit_sync};
 use shared::pubmed::eutils::{Client, LocalPace, Settings as EutilsSettings};
-use shared::queue::ListenOnly;
 use shared::records;
 use shared::words::{JobId, Pmid};
 use simulator::{Corpus, Options, Simulator, Spread};
@@ -71,16 +69,10 @@ pub fn files(client: &Client) -> FileSettings {
 
 /// An engine over a database, a store in memory and a client.
 pub fn engine(db: PgPool, client: Client, settings: Settings) -> Engine {
-    let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
     // Small units and requests, so that a few records have several of each.
     let sources = Sources { unit_records: 5, request_records: 3, ..Sources::new(client, 1_000_000) };
-    Engine {
-        db,
-        archive: Archive::new(Arc::new(MemoryStore::new()), layout, 64 << 20),
-        queue: Arc::new(ListenOnly),
-        settings,
-        pipelines: pipelines::all(files(&sources.client), &sources),
-    }
+    let pipelines = pipelines::all(files(&sources.client), &sources);
+    Engine { settings, pipelines, ..crate::engine::plain(db, &sources.client) }
 }
 
 /// A simulator with so many records, numbered from 1000, of the last thirty days, and an engine that can sync them.

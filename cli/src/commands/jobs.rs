@@ -45,7 +45,7 @@ async fn list(session: &Session, state: Option<&str>, limit: i64, json: bool) ->
         ),
     };
     let (listed, total) = jobs::list(session.db(), &Filter { state, limit, ..Filter::default() }).await?;
-    let listed: Vec<Job> = listed.into_iter().map(|standing| standing.job).collect();
+    let listed: Vec<Job> = listed.rows.into_iter().map(|standing| standing.job).collect();
     if json {
         out::json(&json!({ "jobs": listed, "total": total }))?;
         return Ok(Exit::Done);
@@ -127,7 +127,7 @@ async fn logs(session: &Session, job: JobId, limit: i64, json: bool) -> Result<E
 
 async fn failures(session: &Session, job: JobId, limit: i64, json: bool) -> Result<Exit, Failure> {
     one(session, job).await?;
-    let listed = ingest::failures(session.db(), job, 0, limit).await?;
+    let listed = ingest::failures(session.db(), job, 0, limit).await?.rows;
     let total = ingest::failures_count(session.db(), job).await?;
     if json {
         out::json(&json!({ "failures": listed, "total": total }))?;

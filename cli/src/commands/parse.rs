@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::mpsc;
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::json;
 use shared::pubmed::source::{FileError, FileSource, IgnoredBytes};
 use shared::pubmed::{Article, Item, Splitter, TextForm, identity};
@@ -48,14 +49,16 @@ struct Report {
     ignored: Option<IgnoredBytes>,
 }
 
-/// Runs the command: a reader, several parsers, and a writer that keeps the order. A file that cannot be read does not
+/// Runs the command: one thread reads, several parse, and this one writes in order. A file that cannot be read does not
 /// keep the others from being read.
 pub fn run(args: &Parse, config: &Config, as_json: bool) -> Result<Exit, Failure> {
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let parsers = ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("parse-{n}")).build();
+    let parsers = parsers.map_err(|error| Failure::internal(format!("cannot start {threads} threads: {error}")))?;
     let (mut any_bad, mut any_unreadable) = (false, false);
     for file in input_files::expand(&args.files)? {
         let name = shown(&file);
-        let report = tokio::task::block_in_place(|| parse_file(&file, threads, args, config))?;
+        let report = tokio::task::block_in_place(|| parse_file(&file, &parsers, args, config))?;
         if report.deletions > 0 {
             let left_out = if args.deletions { "" } else { ", left out" };
             let records = if report.deletions == 1 { "deletion" } else { "deletions" };
@@ -86,7 +89,7 @@ fn shown(path: &Path) -> String {
     if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-fn parse_file(path: &Path, threads: usize, args: &Parse, config: &Config) -> Result<Report, Failure> {
+fn parse_file(path: &Path, parsers: &ThreadPool, args: &Parse, config: &Config) -> Result<Report, Failure> {
     let (deletions, form): (bool, TextForm) = (args.deletions, args.markup.into());
     let source = if is_stdin(path) {
         FileSource::new(std::io::stdin(), config.max_file_bytes)
@@ -100,52 +103,43 @@ fn parse_file(path: &Path, threads: usize, args: &Parse, config: &Config) -> Res
     let progress = source.progress();
     let name = shown(path);
     let max_record_bytes = config.max_record_bytes;
-    std::thread::scope(|scope| {
-        // Chunk n goes to parser n mod threads and comes back from it: in order, bounded memory.
-        let mut to_parsers = Vec::new();
-        let mut from_parsers = Vec::new();
-        for _ in 0..threads {
-            let (chunks, chunks_here) = mpsc::sync_channel::<Chunk>(1);
-            let (parsed, parsed_here) = mpsc::sync_channel::<Parsed>(1);
-            scope.spawn(move || {
-                for chunk in chunks_here {
-                    if parsed.send(parse_chunk(&chunk, deletions, form)).is_err() {
-                        return;
-                    }
-                }
+    let read_and_write = |parsing: &rayon::Scope<'_>| -> Result<Report, Failure> {
+        // What is parsed, or will be, in the order of the file. Its bound is that of memory: the reader waits.
+        let (in_order, results) = mpsc::sync_channel::<mpsc::Receiver<Parsed>>(parsers.current_num_threads() * 2);
+        let parse = move |chunk: Chunk| {
+            let (parsed, result) = mpsc::sync_channel(1);
+            parsing.spawn(move |_| {
+                // The command may have stopped writing.
+                let _ = parsed.send(parse_chunk(&chunk, deletions, form));
             });
-            to_parsers.push(chunks);
-            from_parsers.push(parsed_here);
-        }
-        let reading = scope.spawn(move || read_chunks(source, max_record_bytes, &to_parsers));
-        let mut out = std::io::BufWriter::with_capacity(256 * 1024, out::stdout());
-        let mut report = Report::default();
-        for n in 0.. {
-            let Ok(parsed) = from_parsers[n % threads].recv() else { break };
-            out.write_all(&parsed.json)?;
-            report.deletions += parsed.deletions;
-            for problem in parsed.bad {
-                out::note(format_args!("bio-mcp: {name}: {problem}"));
-                report.bad += 1;
+            in_order.send(result).is_ok()
+        };
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(move || read_chunks(source, max_record_bytes, parse));
+            let mut out = std::io::BufWriter::with_capacity(256 * 1024, out::stdout());
+            let mut report = Report::default();
+            // A parser that panicked sends nothing; the panic goes on when the others are done.
+            for parsed in results.into_iter().map_while(|result| result.recv().ok()) {
+                out.write_all(&parsed.json)?;
+                report.deletions += parsed.deletions;
+                for problem in parsed.bad {
+                    out::note(format_args!("bio-mcp: {name}: {problem}"));
+                    report.bad += 1;
+                }
             }
-        }
-        out.flush()?;
-        // Parsers stop when nothing takes their results any more.
-        drop(from_parsers);
-        report.unreadable = reading.join().expect("reading does not panic").err();
-        report.ignored = progress.ignored();
-        Ok(report)
-    })
+            out.flush()?;
+            report.unreadable = reading.join().expect("reading does not panic").err();
+            report.ignored = progress.ignored();
+            Ok(report)
+        })
+    };
+    parsers.in_place_scope(read_and_write)
 }
 
-fn read_chunks(
-    reader: impl Read,
-    max_record_bytes: usize,
-    parsers: &[mpsc::SyncSender<Chunk>],
-) -> Result<(), FileError> {
+/// Hands chunks to `parse` until the end, or until it wants no more.
+fn read_chunks(reader: impl Read, max_record_bytes: usize, parse: impl Fn(Chunk) -> bool) -> Result<(), FileError> {
     let mut splitter = Splitter::new(reader, max_record_bytes);
     let mut position = 0;
-    let mut turn = 0;
     let mut chunk = Chunk { bytes: Vec::with_capacity(CHUNK_BYTES * 2), slices: Vec::new(), first: 1 };
     let result = loop {
         let (bytes, is_deletion) = match splitter.next() {
@@ -159,13 +153,12 @@ fn read_chunks(
         chunk.slices.push(Slice { end: chunk.bytes.len(), is_deletion });
         if chunk.bytes.len() >= CHUNK_BYTES {
             let next = Chunk { bytes: Vec::with_capacity(CHUNK_BYTES * 2), slices: Vec::new(), first: position + 1 };
-            if parsers[turn].send(std::mem::replace(&mut chunk, next)).is_err() {
+            if !parse(std::mem::replace(&mut chunk, next)) {
                 return Ok(());
             }
-            turn = (turn + 1) % parsers.len();
         }
     };
-    let _ = parsers[turn].send(chunk);
+    parse(chunk);
     result
 }
 

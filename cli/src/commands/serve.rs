@@ -1,7 +1,6 @@
 //! `serve`: the HTTP server alone.
 
 use api::{Api, Listener};
-use shared::tools::Toolbox;
 use shared::words::config::AuthSetting;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
@@ -59,16 +58,5 @@ pub fn serve(
 
 /// The doors to what a session has open.
 pub fn api(session: &Session) -> Api {
-    Api::new(toolbox(session), &session.config.http)
-}
-
-/// What tools work with.
-pub fn toolbox(session: &Session) -> Toolbox {
-    Toolbox {
-        engine: session.engine.clone(),
-        client: session.client.clone(),
-        limits: session.limits(),
-        ttl_hours: session.config.job_ttl_hours,
-        serve_abstracts: session.config.http.serve_abstracts,
-    }
+    Api::new(session.toolbox(), &session.config.http)
 }

@@ -7,7 +7,6 @@ use shared::jobs::Submitted;
 use shared::tools::{self, Action, Asked, Tool, ToolError};
 use shared::words::{Caller, ErrorCode};
 
-use super::serve;
 use crate::failure::{Exit, Failure};
 use crate::out;
 use crate::session::Session;
@@ -48,7 +47,7 @@ pub async fn call(session: &Session, name: &str, params: &str) -> Result<Exit, F
     let params: Value = serde_json::from_str(&text).map_err(|error| {
         Failure::usage(format!("the parameters are not valid JSON at line {}, column {}", error.line(), error.column()))
     })?;
-    let toolbox = serve::toolbox(session);
+    let toolbox = session.toolbox();
     let answer = match &tool.action {
         Action::Run(run) => run(toolbox, Caller::command_line(), params).await,
         Action::Submit(submit) => {

@@ -5,6 +5,9 @@
 //! server is started or stopped, `use.lock` is shared by every process that uses it. Whether it runs is
 //! decided by connecting to its socket; pid files lie after `kill -9`. It listens on no network
 //! port, and its socket lies in a directory of mode 0700.
+//!
+//! Own code, because embedded servers of crates belong to one process and fetch their own binaries; this one is shared
+//! by commands, survives a killed one, and is the system's or the one that `make setup` fetched.
 
 mod binaries;
 mod cluster;

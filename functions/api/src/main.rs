@@ -22,7 +22,7 @@ async fn main() -> Result<(), Error> {
     let router = api::router(api, door).layer(from_fn(async |request: Request, next: Next| {
         let response = next.run(request).await;
         telemetry::write_metrics(telemetry::Output::Stdout, "api", &[]);
-        telemetry::send_spans().await;
+        telemetry::flush_spans().await;
         response
     }));
     lambda_http::run(router).await

@@ -42,15 +42,6 @@ pub async fn refuse_unknown(request: Request, next: Next) -> Result<Response, Fa
     Ok(next.run(request).await)
 }
 
-/// Up to `limit` rows of `limit + 1` that were asked for, and the cursor of the next page where more follows.
-pub fn page<T>(mut rows: Vec<T>, limit: i64, cursor: impl FnOnce(&T) -> String) -> (Vec<T>, Option<String>) {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = if more { rows.last().map(cursor) } else { None };
-    (rows, next)
-}
-
 /// The parameters of a request, to be taken one by one.
 pub struct Query {
     given: BTreeMap<String, String>,

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Error> {
         })?;
         tracing::info!(?done, "ticked");
         telemetry::write_metrics(telemetry::Output::Stdout, "scheduler", &gauges);
-        telemetry::send_spans().await;
+        telemetry::flush_spans().await;
         Ok::<_, Error>(done)
     }))
     .await

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Error> {
         let response = function.handle(&event.payload, Instant::now() + left).await;
         let response = response.inspect_err(|error| tracing::error!(%error, "the event is refused"));
         telemetry::write_metrics(telemetry::Output::Stdout, "worker", &[]);
-        telemetry::send_spans().await;
+        telemetry::flush_spans().await;
         Ok::<_, Error>(response?)
     }))
     .await

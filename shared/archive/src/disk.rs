@@ -15,11 +15,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
@@ -42,18 +44,24 @@ const MAX_DURABLE: usize = 10_000;
 #[derive(Clone, Debug)]
 pub struct DiskStore {
     root: Arc<PathBuf>,
-    threads: usize,
     /// Folders whose names are on stable storage, up to the root.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
+/// Threads that write objects, of all stores of this process. Not those that compress: a slow disk must not keep them
+/// from preparing the next batch.
+static WRITERS: LazyLock<ThreadPool> = LazyLock::new(|| {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(4);
+    let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("disk-{n}")).build();
+    pool.expect("the system lets a process start a few threads")
+});
+
 impl DiskStore {
     /// A store in `root`, an absolute path; the directory is made by the first put.
     pub fn new(root: &Path) -> Self {
-        let threads = std::thread::available_parallelism().map_or(2, usize::from).min(4);
-        Self { root: Arc::new(root.to_owned()), threads, durable: Arc::default() }
+        Self { root: Arc::new(root.to_owned()), durable: Arc::default() }
     }
 
     /// The directory.
@@ -174,28 +182,11 @@ impl DiskStore {
         // A thread takes a whole folder: two that create files in one folder wait for its lock.
         let folder = |put: &Put<'_>| put.key.as_str().rfind('/').map_or(0, |end| end);
         let same_folder = |a: &Put<'_>, b: &Put<'_>| a.key.as_str()[..folder(a)] == b.key.as_str()[..folder(b)];
-        let folders: Vec<&[Put<'_>]> = puts.chunk_by(same_folder).collect();
-        let starts: Vec<usize> =
-            folders.iter().scan(0, |start, folder| Some(std::mem::replace(start, *start + folder.len()))).collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut done = Vec::new();
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                let (Some(folder), Some(start)) = (folders.get(i), starts.get(i)) else { return done };
-                done.extend((*start..).zip(folder.iter().map(|put| self.put(put))));
-            }
+        let write = |puts: &[Put<'_>]| puts.iter().map(|put| self.put(put)).collect::<Vec<_>>();
+        let answers: Vec<_> = match puts {
+            [_] => write(puts),
+            _ => WRITERS.install(|| puts.par_chunk_by(same_folder).flat_map_iter(write).collect()),
         };
-        let mut answers: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..self.threads.min(puts.len())).map(|_| scope.spawn(work)).collect();
-            let mut done = work();
-            for thread in threads {
-                done.extend(thread.join().expect("writing an object does not panic"));
-            }
-            done
-        });
-        answers.sort_unstable_by_key(|(i, _)| *i);
-        let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
         // Also when another writer was first: its objects are about to be relied on.
         if let Err(error) = self.sync(puts) {
             let kind = error.kind();

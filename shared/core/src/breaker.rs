@@ -1,4 +1,6 @@
 //! A circuit breaker: after many failures in a row, answers at once for a while instead of asking.
+//!
+//! Own code, because crates wrap the call, and here what a failure is shows only when the response is classified.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -7,6 +7,9 @@
 //! received. Comments, CDATA sections, odd white space and `>` in attribute values do not confuse
 //! it. A record that is not well-formed is handed out too, with its [`Defect`], and the splitter
 //! finds the next one; what breaks the document as a whole is a [`SplitError`].
+//!
+//! Own code, because XML parsers give positions only of what they accept, and one broken record must not end its file
+//! (ADR 3).
 
 mod next;
 

@@ -4,7 +4,8 @@ use sqlx::{FromRow, PgPool};
 
 use super::Checkpoint;
 use crate::db::DbError;
-use crate::words::Pmid;
+use crate::words::page::rows_to_read;
+use crate::words::{Page, Pmid};
 
 /// A record as a checkpoint has it.
 #[derive(Clone, Debug, FromRow)]
@@ -23,19 +24,20 @@ pub async fn documents(
     checkpoint: &Checkpoint,
     after: Option<Pmid>,
     limit: i64,
-) -> Result<Vec<Document>, DbError> {
+) -> Result<Page<Document>, DbError> {
     let sql = match checkpoint.primary_queries.len() {
         0 => include_str!("documents.sql"),
         1 => include_str!("documents_of_query.sql"),
         _ => include_str!("documents_of_queries.sql"),
     };
-    Ok(sqlx::query_as(sql)
+    let rows = sqlx::query_as(sql)
         .bind(checkpoint.seq)
         .bind(&checkpoint.primary_queries)
         .bind(after.map_or_else(String::new, |pmid| pmid.to_string()))
-        .bind(limit)
+        .bind(rows_to_read(limit))
         .fetch_all(db)
-        .await?)
+        .await?;
+    Ok(Page::of(rows, limit))
 }
 
 /// Those of `pmids` that a checkpoint has; not what does not belong to it or was not live then.

@@ -4,6 +4,8 @@
 //! statement. Statements that begin no transaction leave nothing behind when they succeed, so their connections are kept
 //! here, up to half of the pool's. One whose caller went away in the middle of a statement, or that lost its server, is
 //! closed.
+//!
+//! Work-around, until sqlx can skip the ping at release (`Floating::return_to_pool` always sends one, also in 0.9.0).
 
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};

@@ -151,7 +151,8 @@ fn pool(max_connections: u32) -> PgPoolOptions {
             })
         })
         // Asks the server nothing where every statement has ended. A caller that went away in the middle of one leaves
-        // it unread: it has a moment to end, else the connection is closed, and its place is free.
+        // it unread: it has a moment to end, else the connection is closed, and its place is free. The pool's own ping
+        // afterwards has no limit (launchbadge/sqlx#4349, open with 0.9.0): this goes when that has one.
         .after_release(|connection, _| {
             Box::pin(async move { Ok(matches!(timeout(LOOK, connection.flush()).await, Ok(Ok(())))) })
         })
@@ -161,6 +162,9 @@ fn pool(max_connections: u32) -> PgPoolOptions {
 ///
 /// It begins in a task of its own: a caller that goes away between the server's `BEGIN` and sqlx's taking note of
 /// it would leave the pool a connection in a transaction that nothing would end.
+///
+/// Work-around for launchbadge/sqlx#4393, fixed by #4394, not in 0.9.0: `pool.begin()` replaces this with the first
+/// release that has it.
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, DbError> {
     let pool = pool.clone();
     #[expect(clippy::disallowed_methods, reason = "this is the place")]

@@ -5,6 +5,9 @@
 //! this process, and each connection to it is forwarded to the server. One that moves no byte for the limit of its socket
 //! is closed at both ends, and what waits for it gets an I/O error: statements, `BEGIN`, `COMMIT`, pings and
 //! connections that listen alike. TLS passes unread, so it is still checked from end to end.
+//!
+//! Work-around, until sqlx has limits on its sockets: launchbadge/sqlx#3540, open; #4355 would bring keepalive, which
+//! is not enough for a server that acknowledges and never responds.
 
 use std::fs::DirBuilder;
 use std::io;

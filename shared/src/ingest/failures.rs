@@ -4,7 +4,8 @@ use serde_json::Value;
 use sqlx::{FromRow, PgPool};
 
 use crate::db::DbError;
-use crate::words::JobId;
+use crate::words::page::rows_to_read;
+use crate::words::{JobId, Page};
 
 /// One record that failed or was not returned.
 #[derive(Clone, Debug, FromRow, serde::Serialize, schemars::JsonSchema)]
@@ -22,15 +23,16 @@ pub struct Failure {
 }
 
 /// Failures of a job in the order they were met, after one of them.
-pub async fn failures(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Vec<Failure>, DbError> {
-    Ok(sqlx::query_as(
+pub async fn failures(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Page<Failure>, DbError> {
+    let rows = sqlx::query_as(
         "select id, pmid, outcome, reason, uri from ingestion_failures where job_id = $1 and id > $2 order by id limit $3",
     )
     .bind(job.0)
     .bind(after)
-    .bind(limit)
+    .bind(rows_to_read(limit))
     .fetch_all(db)
-    .await?)
+    .await?;
+    Ok(Page::of(rows, limit))
 }
 
 /// How many there are.

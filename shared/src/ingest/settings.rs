@@ -26,8 +26,6 @@ pub struct Settings {
     pub batch_bytes: usize,
     /// How long a worker waits for a lost database before it gives its unit up.
     pub database_patience: Duration,
-    /// Threads that hash and compress.
-    pub threads: usize,
 }
 
 impl Default for Settings {
@@ -43,7 +41,6 @@ impl Default for Settings {
             batch_records: 1000,
             batch_bytes: 6 << 20,
             database_patience: Duration::from_secs(60),
-            threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),
         }
     }
 }

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::standing::Standing;
 use super::state::{Job, JobState};
 use crate::db::DbError;
-use crate::words::JobId;
+use crate::words::page::rows_to_read;
+use crate::words::{JobId, Page};
 
 /// Which jobs to list.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,7 @@ pub async fn get(db: &PgPool, job: JobId) -> Result<Option<Job>, DbError> {
 }
 
 /// Jobs with where they stand, newest first, and how many match in all.
-pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Vec<Standing>, i64), DbError> {
+pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Page<Standing>, i64), DbError> {
     let state = filter.state.map(JobState::as_str);
     let (after_at, after_id): (Option<DateTime<Utc>>, Option<Uuid>) = filter.after.map(|(at, id)| (at, id.0)).unzip();
     let jobs = sqlx::query_as(concat!(
@@ -44,7 +45,7 @@ pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Vec<Standing>, i64), 
     .bind(&filter.tool)
     .bind(after_at)
     .bind(after_id)
-    .bind(filter.limit)
+    .bind(rows_to_read(filter.limit))
     .bind(filter.offset)
     .fetch_all(db)
     .await?;
@@ -55,5 +56,5 @@ pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Vec<Standing>, i64), 
     .bind(&filter.tool)
     .fetch_one(db)
     .await?;
-    Ok((jobs, total))
+    Ok((Page::of(jobs, filter.limit), total))
 }

@@ -6,7 +6,8 @@ use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::state::JobState;
 use crate::db::DbError;
-use crate::words::JobId;
+use crate::words::page::rows_to_read;
+use crate::words::{JobId, Page};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,15 +82,16 @@ pub async fn logs(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<LogLine>, D
 }
 
 /// Lines of a job's log after one of them, oldest first.
-pub async fn logs_after(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Vec<LogLine>, DbError> {
-    Ok(sqlx::query_as(
+pub async fn logs_after(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Page<LogLine>, DbError> {
+    let rows = sqlx::query_as(
         "select id, at, level, message, fields from ingestion_job_logs where job_id = $1 and id > $2 order by id limit $3",
     )
     .bind(job.0)
     .bind(after)
-    .bind(limit)
+    .bind(rows_to_read(limit))
     .fetch_all(db)
-    .await?)
+    .await?;
+    Ok(Page::of(rows, limit))
 }
 
 /// How many there are.

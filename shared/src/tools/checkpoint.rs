@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{FieldError, ToolError};
-use super::tool::{Described, FastTool, Hints, Toolbox};
+use super::tool::{Described, FastTool, Hints, Limit, Toolbox};
 use crate::checkpoints::{self, Change, Checkpoint, CreateError, New};
 use crate::words::{Caller, ErrorCode, Pmid, Role};
 
@@ -28,6 +28,9 @@ pub struct Diff;
 const MAX_ID_CHARS: usize = 128;
 const MAX_NAME_CHARS: usize = 200;
 const MAX_DESCRIPTION_CHARS: usize = 2000;
+
+/// Calls in flight of a tool that can keep a connection to the database busy for long.
+const KEEPS_A_CONNECTION: u16 = 3;
 
 /// What to keep.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -278,6 +281,8 @@ impl Described for Create {
     const DESCRIPTION: &'static str = "Keeps the whole archive, or the records of some queries, as they are now, under a \
         name. Takes no space: it can be read back, compared, and cited by its digest.";
     const HINTS: Hints = Hints { read_only: false, destructive: false, idempotent: false, open_world: false };
+    const LIMIT: Option<Limit> =
+        Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_CREATE", default: KEEPS_A_CONNECTION });
     type Params = CreateParams;
     type Output = CheckpointView;
 }
@@ -310,6 +315,8 @@ impl Described for Get {
     const DESCRIPTION: &'static str = "Answers with a checkpoint and, if asked for, a page of the records it holds with \
         their content hashes.";
     const HINTS: Hints = Hints::READS;
+    const LIMIT: Option<Limit> =
+        Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_GET", default: KEEPS_A_CONNECTION });
     type Params = GetParams;
     type Output = GetOutput;
 }
@@ -322,11 +329,9 @@ impl FastTool for Get {
         let mut next_after = None;
         if params.documents > 0 {
             let limit = i64::from(params.documents);
-            documents = checkpoints::documents(&toolbox.engine.db, &checkpoint, params.after, limit + 1).await?;
-            if documents.len() > params.documents as usize {
-                documents.pop();
-                next_after = documents.last().map(|document| document.pmid.clone());
-            }
+            let page = checkpoints::documents(&toolbox.engine.db, &checkpoint, params.after, limit).await?;
+            next_after = page.next(|last| last.pmid.clone());
+            documents = page.rows;
         }
         let documents =
             documents.into_iter().map(|one| DocumentView { pmid: one.pmid, content_hash: one.content_hash });
@@ -385,6 +390,8 @@ impl Described for Diff {
     const DESCRIPTION: &'static str = "Answers with how many records were added, revised, deleted and retracted from one \
         checkpoint to another, and which.";
     const HINTS: Hints = Hints::READS;
+    const LIMIT: Option<Limit> =
+        Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_DIFF", default: KEEPS_A_CONNECTION });
     type Params = DiffParams;
     type Output = DiffOutput;
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::{FieldError, ToolError};
 use super::sync::SyncOutput;
-use super::tool::{Asked, Described, Hints, JobTool, Toolbox};
+use super::tool::{Asked, Described, Hints, JobTool, Limit, Toolbox};
 use crate::jobs::{self, Submission, Submitted};
 use crate::pipelines::pubmed_files::{NamedParams, NamesError, TOOL};
 use crate::words::Role;
@@ -41,6 +41,7 @@ impl Described for IngestFiles {
         archives every record and deletion in them. A job; what is archived already is skipped.";
     const HINTS: Hints = Hints { destructive: true, ..Hints::ADDS_FROM_NCBI };
     const ROLE: Role = Role::Admin;
+    const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_INGEST_FILES", default: 8 });
     type Params = IngestFilesInput;
     type Output = IngestFilesOutput;
 }

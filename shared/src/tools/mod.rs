@@ -35,29 +35,58 @@ pub use ping::Ping;
 pub use record::{Include, MAX_CHARS, MIN_CHARS, Omitted, RecordView, Source, Summary};
 pub use search::{SearchOutput, SearchParams, Sort};
 pub use sync::{SyncIncrementalInput, SyncInput, SyncOutput};
-pub use tool::{Action, Asked, Described, FastTool, Hints, JobTool, Kind, Tool, Toolbox, allow, output_schema};
+pub use tool::{Action, Asked, Described, FastTool, Hints, JobTool, Kind, Limit, Tool, Toolbox, allow, output_schema};
 
-/// Every tool, in the order it is listed in.
-pub fn catalogue() -> Vec<Tool> {
-    vec![
-        Tool::fast::<ping::Ping>(),
-        Tool::fast::<search::Search>(),
-        Tool::fast::<get::Get>(),
-        Tool::fast::<get_many::GetMany>(),
-        Tool::job::<sync::Sync>(),
-        Tool::job::<sync::SyncIncremental>(),
-        Tool::job::<ingest_files::IngestFiles>(),
-        Tool::fast::<checkpoint::Create>(),
-        Tool::fast::<checkpoint::Get>(),
-        Tool::fast::<checkpoint::List>(),
-        Tool::fast::<checkpoint::Delete>(),
-        Tool::fast::<checkpoint::Diff>(),
-        Tool::fast::<job::JobGet>(),
-        Tool::fast::<job::JobCancel>(),
-    ]
+use crate::words::config::ToolLimit;
+
+/// Defines what is known of every tool, from one list.
+macro_rules! tools {
+    ($($kind:ident $tool:ty,)*) => {
+        /// Every tool, in the order it is listed in.
+        pub fn catalogue() -> Vec<Tool> {
+            vec![$(Tool::$kind::<$tool>()),*]
+        }
+
+        /// The limits of tools that have one. Makes no schemas: programs that only read their settings need none.
+        pub fn limits() -> Vec<ToolLimit> {
+            [$(Limit::$kind::<$tool>()),*].into_iter().flatten().collect()
+        }
+    };
+}
+
+tools! {
+    fast ping::Ping,
+    fast search::Search,
+    fast get::Get,
+    fast get_many::GetMany,
+    job sync::Sync,
+    job sync::SyncIncremental,
+    job ingest_files::IngestFiles,
+    fast checkpoint::Create,
+    fast checkpoint::Get,
+    fast checkpoint::List,
+    fast checkpoint::Delete,
+    fast checkpoint::Diff,
+    fast job::JobGet,
+    fast job::JobCancel,
 }
 
 /// The tool of a name, in either spelling: `pubmed.get` or `pubmed_get`.
 pub fn find(name: &str) -> Option<Tool> {
     catalogue().into_iter().find(|tool| tool.name == name || tool.flat_name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_of_a_limit_is_named_after_its_tool() {
+        let limits = limits();
+        assert!(limits.len() > 6, "{limits:?}");
+        for limit in limits {
+            let name = limit.tool.to_uppercase().replace('.', "_");
+            assert_eq!(limit.variable, format!("BIO_MCP_TOOL_LIMIT_{name}"));
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::filters::Filters;
 use super::params::Aliases;
 use super::reading::{Live, READS_AT_ONCE, When, typed};
 use super::record::{Summary, summary};
-use super::tool::{Described, FastTool, Hints, Toolbox};
+use super::tool::{Described, FastTool, Hints, Limit, Toolbox};
 use crate::pubmed::eutils::{Query, SearchPage, SearchRequest};
 use crate::words::{Caller, Pmid};
 
@@ -118,6 +118,7 @@ impl Described for Search {
     const DESCRIPTION: &'static str = "Searches PubMed live: PMIDs with title, authors, journal, date and integrity, the \
         total count and how PubMed understood the query. Read records with pubmed.get or pubmed.get_many.";
     const HINTS: Hints = Hints::READS_NCBI;
+    const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", default: 50 });
     const IS_SCARCE: bool = true;
     const ALIASES: Aliases = &[("q", "term"), ("query", "term")];
     type Params = SearchParams;

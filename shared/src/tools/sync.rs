@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::{FieldError, ToolError};
-use super::tool::{Asked, Described, Hints, JobTool, Toolbox};
+use super::tool::{Asked, Described, Hints, JobTool, Limit, Toolbox};
 use crate::jobs::Submitted;
 use crate::pipelines::pubmed_sync::{
     INCREMENTAL, IncrementalParams, SYNC, SyncParams, submit_incremental, submit_sync,
@@ -102,6 +102,7 @@ impl Described for Sync {
     const DESCRIPTION: &'static str = "Archives what a PubMed query finds, or the PMIDs given: exactly one of query \
                                        and pmids is required. A job: unchanged records are skipped.";
     const HINTS: Hints = Hints::ADDS_FROM_NCBI;
+    const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC", default: 8 });
     type Params = SyncInput;
     type Output = SyncOutput;
 }
@@ -137,6 +138,7 @@ impl Described for SyncIncremental {
     const DESCRIPTION: &'static str = "Archives what was added to or changed in a PubMed query since its last run, and \
                                        loses nothing. A job; one of each query runs at a time.";
     const HINTS: Hints = Hints::ADDS_FROM_NCBI;
+    const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC_INCREMENTAL", default: 8 });
     type Params = SyncIncrementalInput;
     type Output = SyncOutput;
 }

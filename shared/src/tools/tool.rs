@@ -19,7 +19,7 @@ use crate::ingest::Engine;
 use crate::jobs::{Limits, Submission, Submitted};
 use crate::pubmed::eutils::Client;
 use crate::words::access::MAX_SUBMIT_PRIORITY;
-use crate::words::config::Toolset;
+use crate::words::config::{Counted, ToolLimit, Toolset};
 use crate::words::{Caller, ErrorCode, Principal, Role};
 
 /// What tools work with.
@@ -97,6 +97,31 @@ impl Asked {
     }
 }
 
+/// How much of a tool runs at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The variable that changes it.
+    pub variable: &'static str,
+    /// Without the variable: calls of a fast tool in one process, running jobs of a job tool.
+    pub default: u16,
+}
+
+impl Limit {
+    /// Of a fast tool, if it has one.
+    pub(super) fn fast<T: FastTool>() -> Option<ToolLimit> {
+        T::LIMIT.map(|limit| limit.of(T::NAME, Counted::Calls))
+    }
+
+    /// Of a job tool, if it has one.
+    pub(super) fn job<T: JobTool>() -> Option<ToolLimit> {
+        T::LIMIT.map(|limit| limit.of(T::NAME, Counted::Jobs))
+    }
+
+    fn of(self, tool: &'static str, counted: Counted) -> ToolLimit {
+        ToolLimit { tool, counted, variable: self.variable, default: self.default }
+    }
+}
+
 /// What every tool says of itself.
 pub trait Described {
     /// Its dotted name.
@@ -113,6 +138,8 @@ pub trait Described {
     const NEEDS_DATABASE: bool = true;
     /// Whether every call asks a foreign server that gives little.
     const IS_SCARCE: bool = false;
+    /// How much of it runs at a time; without one, what all requests or all jobs may.
+    const LIMIT: Option<Limit> = None;
     /// Other names of its parameters: the other name, then the parameter's own.
     const ALIASES: Aliases = &[];
     /// What it takes.

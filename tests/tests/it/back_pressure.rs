@@ -282,7 +282,7 @@ async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
     let metrics =
         || async { server.request("GET", "/metrics").send().await.expect("sent").text().await.expect("text") };
     assert_eq!(server.get("/v1/jobs").await.status, 200);
-    assert_eq!(metric(&metrics().await).as_deref(), Some("breaker_open{dependency=\"database\"} 0"));
+    assert_eq!(metric(&metrics().await).as_deref(), Some("bio_mcp_breaker_open{dependency=\"database\"} 0"));
 
     shutter.is_shut.store(true, Ordering::Relaxed);
     let opened = async {
@@ -292,7 +292,7 @@ async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
                 continue; // The door is not quite shut yet.
             }
             assert_eq!(answer.error(), (503, "DATABASE_ERROR"));
-            if metric(&metrics().await).as_deref() == Some("breaker_open{dependency=\"database\"} 1") {
+            if metric(&metrics().await).as_deref() == Some("bio_mcp_breaker_open{dependency=\"database\"} 1") {
                 break;
             }
         }
@@ -306,8 +306,11 @@ async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
 
     shutter.is_shut.store(false, Ordering::Relaxed);
     while server.get("/v1/jobs").await.status != 200 {}
-    assert_eq!(metric(&metrics().await).as_deref(), Some("breaker_open{dependency=\"database\"} 0"));
+    assert_eq!(metric(&metrics().await).as_deref(), Some("bio_mcp_breaker_open{dependency=\"database\"} 0"));
     server.submit(&sync_of(1000..1001)).await;
     let text = metrics().await;
-    assert!(text.contains("# TYPE queue_age_seconds gauge\n") && text.contains("\njobs_running 0\n"), "{text}");
+    assert!(
+        text.contains("# TYPE bio_mcp_queue_age_seconds gauge\n") && text.contains("\nbio_mcp_jobs_running 0\n"),
+        "{text}"
+    );
 }

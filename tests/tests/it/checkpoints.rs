@@ -68,7 +68,7 @@ async fn held(db: &PgPool, checkpoint: &Checkpoint) -> BTreeMap<String, String> 
     let mut all = BTreeMap::new();
     let mut after = None;
     loop {
-        let page = checkpoints::documents(db, checkpoint, after, 7).await.expect("read");
+        let page = checkpoints::documents(db, checkpoint, after, 7).await.expect("read").rows;
         let Some(last) = page.last() else { return all };
         after = Some(Pmid::parse(&last.pmid).expect("a PMID"));
         for document in page {

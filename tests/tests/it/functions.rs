@@ -34,6 +34,12 @@ async fn every_function_answers_its_sample_event() {
     assert_eq!(submitted["statusCode"], 202, "the function that ran before the migration goes on: {submitted}");
     assert_eq!(submitted["headers"]["x-trace-id"], "0af7651916cd43dd8448eb211c80319c");
 
+    let latency = api.log_lines().into_iter().rfind(|line| line.get("latency_ms").is_some_and(Value::is_array));
+    let latency = latency.unwrap_or_else(|| panic!("no latencies: {}", api.log()));
+    assert_eq!(latency["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Unit"], "Milliseconds");
+    assert!(latency["latency_ms"].as_array().is_some_and(|all| all.len() == 1 && all[0].is_f64()), "{latency}");
+    assert!(!api.log().contains("bio_mcp_"), "CloudWatch's names have no prefix");
+
     let worker = cloud.function("worker", &[]);
     let unknown = worker.invoke(&sample("worker.json")).await.expect("answers");
     assert_eq!(unknown, json!({ "batchItemFailures": [] }), "a unit that is no more is done with");

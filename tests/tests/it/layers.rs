@@ -99,7 +99,7 @@ const AWS: [&str; 10] = [
 ];
 
 /// `(what, where it may stand)`: paths start with one of the second.
-const PLACES: [(&str, &[&str]); 15] = [
+const PLACES: [(&str, &[&str]); 18] = [
     (
         "sqlx::query",
         &[
@@ -114,6 +114,8 @@ const PLACES: [(&str, &[&str]); 15] = [
             "tests/",
         ],
     ),
+    // One place makes an engine; tests change what it runs.
+    ("pipelines::all(", &["shared/src/deployment.rs", "tests/"]),
     // Every connection leads through the relay, which bounds its statements; what may take long says so by `db::patient`.
     ("PgPoolOptions", &["shared/src/db/mod.rs"]),
     ("PgListener", &["shared/src/db/listen.rs"]),
@@ -126,6 +128,8 @@ const PLACES: [(&str, &[&str]); 15] = [
     ("io::stdout()", &["cli/src/out.rs", "shared/src/words/telemetry/mod.rs", "tests/"]),
     ("Utc::now", &["shared/core/src/clock.rs"]),
     ("tracing_subscriber", &["shared/src/words/telemetry/"]),
+    ("set_global_recorder", &["shared/src/words/telemetry/"]),
+    ("opentelemetry", &["shared/src/words/telemetry/"]),
     ("unsafe ", &[]),
     ("aws_", &AWS),
     (

@@ -155,7 +155,7 @@ fn all() -> Vec<shared::tools::Tool> {
 fn an_unknown_toolset_is_an_error_of_the_configuration() {
     let read = |value: &str| {
         let lookup = |name: &str| (name == "BIO_MCP_TOOLSETS").then(|| value.to_owned());
-        shared::words::config::Config::read(lookup)
+        shared::words::config::Config::read(&shared::tools::limits(), lookup)
     };
     let said = read("core,everything").expect_err("an unknown one").to_string();
     assert!(said.contains("BIO_MCP_TOOLSETS") && said.contains("literature"), "{said}");

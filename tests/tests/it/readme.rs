@@ -77,6 +77,9 @@ fn every_variable_that_is_read_is_in_the_example_file() {
                 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
         })
         .collect();
+    // Each in the file of its tool.
+    let limits = shared::tools::limits();
+    names.extend(limits.iter().map(|limit| limit.variable));
     // Made of the names of secrets.
     names.extend([
         "BIO_MCP_DATABASE_URL_SECRET_ARN",

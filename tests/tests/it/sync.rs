@@ -53,7 +53,7 @@ async fn each_pmid_has_one_outcome_and_they_sum_to_what_was_asked() {
         .await
         .expect("counted");
     assert_eq!(members, 7);
-    let failures = ingest::failures(&engine.db, first.job_id(), 0, 100).await.expect("listed");
+    let failures = ingest::failures(&engine.db, first.job_id(), 0, 100).await.expect("listed").rows;
     assert_eq!(failures.len(), 5);
     assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new());
     assert!(verify::check(&engine.db, &engine.archive, &verify::Run::default()).await.expect("checked").is_clean());

@@ -150,7 +150,7 @@ impl Corpus {
     async fn page(&self, db: &PgPool, seq: i64, cursor: &Cursor) -> Result<Option<Page>, Failure> {
         let after = Pmid::parse(&cursor.after.pmid).ok();
         let corpus = Checkpoint::at(seq, self.queries.clone());
-        let found = checkpoints::documents(db, &corpus, after, PAGE).await?;
+        let found = checkpoints::documents(db, &corpus, after, PAGE).await?.rows;
         let Some(last) = found.last() else { return Ok(None) };
         let after = Position { seq: 0, pmid: last.pmid.clone() };
         let records = found

@@ -1,5 +1,8 @@
 //! Whether what arrived is a message of JSON-RPC, with the parameters that its method takes. The protocol's library
 //! takes what it cannot read for an unknown method, or says nothing; so this is checked before it.
+//!
+//! rmcp ignores such messages on purpose (modelcontextprotocol/rust-sdk#938, #940: peers could return errors for each
+//! other's errors without end), so this stays as long as JSON-RPC's errors are to be returned.
 
 use rmcp::model::{
     CallToolRequestParams, CancelTaskParams, CustomRequest, GetTaskParams, InitializeRequestParams,

@@ -102,7 +102,7 @@ async fn recent_syncs(api: &Api) -> Result<Value, Failure> {
     let mut all = Vec::new();
     for tool in ["pubmed.sync", "pubmed.sync.incremental"] {
         let filter = Filter { tool: Some(tool.to_owned()), limit: SHOWN, ..Filter::default() };
-        all.extend(jobs::list(db, &filter).await?.0);
+        all.extend(jobs::list(db, &filter).await?.0.rows);
     }
     all.sort_by_key(|standing| std::cmp::Reverse(standing.job.created_at));
     all.truncate(SHOWN.try_into().unwrap_or(0));

@@ -1,4 +1,7 @@
 //! The keys an issuer publishes: fetched when a token names one that is not known, and kept.
+//!
+//! Own code, because jsonwebtoken checks signatures and fetches nothing, and what a client sends must not decide how
+//! often an issuer is asked.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use shared::gauges::gauges;
-use shared::words::metrics;
+use shared::words::telemetry;
 
 use crate::Api;
 
@@ -28,7 +28,8 @@ pub async fn ready(State(api): State<Api>, headers: HeaderMap) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// `GET /metrics`: counters of this process, and what is going on; without the database the counters alone.
+/// `GET /metrics`: counters of this process, and what is going on; without the database the counters alone. Those of a
+/// function are in CloudWatch.
 pub async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     let is_open = |pause: Option<Duration>| if pause.is_some() { 1.0 } else { 0.0 };
     let of = |key: &'static str, value: &str| vec![(key, value.to_owned())];
@@ -41,5 +42,5 @@ pub async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     {
         gauges_now.extend(seen);
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::prometheus(&gauges_now))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::prometheus(&gauges_now))
 }

@@ -21,7 +21,7 @@ use crate::body::OptionalBody;
 use crate::call::{known, run};
 use crate::error::Failure;
 use crate::fleet::Wait;
-use crate::query::{self, Query};
+use crate::query::Query;
 
 /// The longest a client may wait in one request, in seconds.
 const LONGEST_WAIT_SECS: u64 = 25;
@@ -185,10 +185,9 @@ pub async fn failures(
     let (limit, after) = paging(query.as_deref())?;
     let job = one(&api, &job).await?.job_id();
     let db = &api.toolbox.engine.db;
-    let (listed, total) =
-        tokio::try_join!(ingest::failures(db, job, after, limit + 1), ingest::failures_count(db, job))?;
-    let (failures, next_cursor) = query::page(listed, limit, |last| last.id.to_string());
-    Ok(Json(FailurePage { failures, next_cursor, total }))
+    let (page, total) = tokio::try_join!(ingest::failures(db, job, after, limit), ingest::failures_count(db, job))?;
+    let next_cursor = page.next(|last| last.id.to_string());
+    Ok(Json(FailurePage { failures: page.rows, next_cursor, total }))
 }
 
 /// `GET /v1/jobs/{id}/logs`
@@ -200,8 +199,9 @@ pub async fn logs(
     let (limit, after) = paging(query.as_deref())?;
     let job = one(&api, &job).await?.job_id();
     let db = &api.toolbox.engine.db;
-    let (listed, total) = tokio::try_join!(jobs::logs_after(db, job, after, limit + 1), jobs::logs_count(db, job))?;
-    let (mut logs, next_cursor) = query::page(listed, limit, |last| last.id.to_string());
+    let (page, total) = tokio::try_join!(jobs::logs_after(db, job, after, limit), jobs::logs_count(db, job))?;
+    let next_cursor = page.next(|last| last.id.to_string());
+    let mut logs = page.rows;
     for line in &mut logs {
         let message = told(json!({ "message": line.message }), &line.fields["error_code"]);
         message["message"].as_str().unwrap_or_default().clone_into(&mut line.message);

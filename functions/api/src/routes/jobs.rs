@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::call;
 use crate::cursor;
 use crate::error::Failure;
-use crate::query::{Query, page};
+use crate::query::Query;
 
 /// When it is worth looking at a new job, in seconds.
 const LOOK_AFTER_SECS: u64 = 1;
@@ -203,9 +203,8 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     }
     query.end()?;
     let db = &api.toolbox.engine.db;
-    // One more than wanted tells whether there is more.
-    let filter = Filter { state: state.or(status), tool, after, offset, limit: limit + 1 };
-    let (listed, total) = jobs::list(db, &filter).await?;
-    let (listed, next_cursor) = page(listed, limit, |last| cursor::format(last.job.created_at, last.job.job_id()));
-    Ok(Json(JobPage { jobs: listed.into_iter().map(view).collect(), next_cursor, total }))
+    let filter = Filter { state: state.or(status), tool, after, offset, limit };
+    let (page, total) = jobs::list(db, &filter).await?;
+    let next_cursor = page.next(|last| cursor::format(last.job.created_at, last.job.job_id()));
+    Ok(Json(JobPage { jobs: page.rows.into_iter().map(view).collect(), next_cursor, total }))
 }

@@ -1,4 +1,7 @@
 //! One request after the other until there is an answer: breaker, turn, POST, classify, retry.
+//!
+//! Own code, because each attempt needs a turn of the shared limiter, and whether it is the last depends on what NCBI
+//! returned to those before it.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};

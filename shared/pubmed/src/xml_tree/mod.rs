@@ -4,6 +4,8 @@
 //! what XML says: references resolved, CDATA plain, line ends as `\n`, comments and processing
 //! instructions gone. The tree notes which texts and attributes were read, so that a reader can
 //! say what it left out ([`Tree::unread`]).
+//!
+//! Own code, because it shares the scanner's bounds and no parser notes what was read of its tree (ADR 3).
 
 mod element;
 mod unread;

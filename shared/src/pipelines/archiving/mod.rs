@@ -6,6 +6,7 @@
 
 mod prepare;
 mod store;
+mod threads;
 mod versions;
 
 use std::ops::Range;

@@ -1,13 +1,13 @@
 //! Hash each slice, decide what becomes of it, compress what is to be stored.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use rayon::prelude::*;
 
 use super::versions::Arrival;
-use super::{Origin, Raw, RawItem, What};
+use super::{Origin, Raw, RawItem, What, threads};
 use crate::archive::codec::Encoder;
 use crate::archive::{Address, Compression, Draft, ETag, Key, Payload, envelope};
 use crate::ingest::{Engine, Line, UnitError};
@@ -17,6 +17,9 @@ use crate::words::{FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha
 
 /// Archived payloads read at the same time, to compare them with what arrived.
 const CONCURRENT_READS: usize = 64;
+
+/// Records that one thread takes at a time at least: with fewer, sharing costs more than the work.
+const MIN_SHARE: usize = 16;
 
 /// A batch with every decision made; what is to be stored is compressed.
 pub struct Prepared {
@@ -89,17 +92,9 @@ enum Decision {
 
 /// Prepares a batch.
 pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepared, UnitError> {
-    let threads = engine.settings.threads;
     let slice = |item: &RawItem| &raw.bytes[item.range.clone()];
-    let hashes: Vec<Option<Sha256>> = parallel(
-        threads,
-        &raw.items,
-        || (),
-        |(), item| match item.what {
-            What::Record(_) => Some(Sha256::of(slice(item))),
-            _ => None,
-        },
-    );
+    let hash = |item: &RawItem| matches!(item.what, What::Record(_)).then(|| Sha256::of(slice(item)));
+    let hashes: Vec<Option<Sha256>> = threads::run(|| raw.items.par_iter().with_min_len(MIN_SHARE).map(hash).collect());
     let pmids: Vec<Pmid> = raw.pmids().collect();
     let pointers =
         if pmids.is_empty() { HashMap::new() } else { records::lookup_to_decide(&engine.db, &pmids).await? };
@@ -159,25 +154,21 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
     }
     let compression = engine.archive.layout().compression();
     let (fetched_at, source) = (prepared.fetched_at, &prepared.origin.source);
-    prepared.drafts = parallel(
-        threads,
-        &stores,
-        || (Encoder::new(compression), Vec::new()),
-        |(encoder, json), store| {
-            let ToStore { line, item, pmid, key, hash, order, seen, known, expected } = store;
-            json.clear();
-            let xml = hash.map(|hash| (text(slice(item)), hash));
-            let retracted = xml.is_some_and(|(xml, _)| is_retracted(xml));
-            envelope::write_json(json, *pmid, fetched_at, source, order, xml);
-            let bytes = match Compression::of_name(key.as_str()) {
-                Some(other) if other != compression => Encoder::new(other).encode(json),
-                _ => encoder.encode(json),
-            };
-            let (key, order, known) = (key.clone(), order.clone(), known.clone());
-            let draft = Draft { pmid: *pmid, key, bytes, content_hash: *hash, retracted, order, seen: *seen, known };
-            PreparedDraft { line: *line, draft, expected: expected.clone() }
-        },
-    );
+    let draft = |(encoder, json): &mut (Encoder, Vec<u8>), store: ToStore<'_>| {
+        let ToStore { line, item, pmid, key, hash, order, seen, known, expected } = store;
+        json.clear();
+        let xml = hash.map(|hash| (text(slice(item)), hash));
+        let retracted = xml.is_some_and(|(xml, _)| is_retracted(xml));
+        envelope::write_json(json, pmid, fetched_at, source, &order, xml);
+        let bytes = match Compression::of_name(key.as_str()) {
+            Some(other) if other != compression => Encoder::new(other).encode(json),
+            _ => encoder.encode(json),
+        };
+        let draft = Draft { pmid, key, bytes, content_hash: hash, retracted, order, seen, known };
+        PreparedDraft { line, draft, expected }
+    };
+    let tools = || (Encoder::new(compression), Vec::new());
+    prepared.drafts = threads::run(|| stores.into_par_iter().with_min_len(MIN_SHARE).map_init(tools, draft).collect());
     Ok(prepared)
 }
 
@@ -282,40 +273,4 @@ pub(super) async fn is_same_record(
     };
     let Payload::Xml(archived) = envelope.payload else { return Ok(false) };
     Ok(std::str::from_utf8(slice).is_ok_and(|new| same_xml::same(&archived, new)))
-}
-
-/// Maps items on several threads, each with a state of its own; the order is kept.
-fn parallel<T: Sync, S, R: Send>(
-    threads: usize,
-    items: &[T],
-    state: impl Fn() -> S + Sync,
-    map: impl Fn(&mut S, &T) -> R + Sync,
-) -> Vec<R> {
-    const CHUNK: usize = 16;
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut state = state();
-        let mut done = Vec::new();
-        loop {
-            let from = next.fetch_add(CHUNK, Ordering::Relaxed);
-            if from >= items.len() {
-                return done;
-            }
-            let chunk = &items[from..items.len().min(from + CHUNK)];
-            done.push((from, chunk.iter().map(|item| map(&mut state, item)).collect::<Vec<R>>()));
-        }
-    };
-    tokio::task::block_in_place(|| {
-        let mut chunks = std::thread::scope(|scope| {
-            let helpers = threads.min(items.len().div_ceil(CHUNK)).saturating_sub(1);
-            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
-            let mut done = work();
-            for helper in helpers {
-                done.extend(helper.join().expect("a panic here is a panic of the stage"));
-            }
-            done
-        });
-        chunks.sort_unstable_by_key(|(from, _)| *from);
-        chunks.into_iter().flat_map(|(_, results)| results).collect()
-    })
 }

@@ -185,7 +185,7 @@ pub async fn failed_pmids(db: &PgPool, job: JobId) -> Result<Vec<Pmid>, UnitErro
     let mut pmids = HashSet::new();
     let mut after = 0;
     loop {
-        let page = ingest::failures(db, job, after, 1000).await?;
+        let page = ingest::failures(db, job, after, 1000).await?.rows;
         let Some(last) = page.last() else { break };
         after = last.id;
         pmids.extend(page.iter().filter_map(|failure| Pmid::parse(failure.pmid.as_deref()?).ok()));

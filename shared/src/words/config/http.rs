@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::address::is_safe_url;
 use super::credentials::{RoleRule, TokenHash};
 use super::reader::Reader;
+use super::tool_limits::{self, Counted, ToolLimit};
 use super::toolsets::{self, Toolset};
 
 /// Who may ask over HTTP.
@@ -73,7 +74,7 @@ fn roles<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> Vec<RoleRule> {
     rules
 }
 
-pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSettings {
+pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>, tools: &[ToolLimit]) -> HttpSettings {
     let tokens = env.text("BIO_MCP_AUTH_TOKENS").map_or_else(Vec::new, |text| {
         TokenHash::parse_all(&text).unwrap_or_else(|| {
             let message = "BIO_MCP_AUTH_TOKENS must be hashes as `bio-mcp token new` prints them, separated by commas, \
@@ -136,8 +137,6 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSe
         u64::MAX => None,
         seconds => Some(Duration::from_secs(seconds)),
     };
-    // They can keep a connection busy for long.
-    let checkpoint = |verb: &str, limit: usize| (format!("corpus.checkpoint.{verb}"), limit);
     let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
     HttpSettings {
         auth,
@@ -148,13 +147,7 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> HttpSe
         max_wait,
         wait_slots: env.number("BIO_MCP_WAIT_SLOTS", 5, 1, 10_000),
         max_concurrency: env.number("BIO_MCP_MAX_CONCURRENCY", 200, 1, 100_000),
-        fast_limits: BTreeMap::from([
-            ("pubmed.search".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", 50, 1, 10_000)),
-            ("pubmed.get".to_owned(), env.number("BIO_MCP_TOOL_LIMIT_PUBMED_GET", 100, 1, 10_000)),
-            checkpoint("create", env.number("BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_CREATE", 3, 1, 10_000)),
-            checkpoint("get", env.number("BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_GET", 3, 1, 10_000)),
-            checkpoint("diff", env.number("BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_DIFF", 3, 1, 10_000)),
-        ]),
+        fast_limits: tool_limits::read(env, tools, Counted::Calls),
         serve_abstracts: env.choice("BIO_MCP_SERVE_ABSTRACTS", true, &switch),
         toolsets: toolsets::read(env),
     }

@@ -10,6 +10,7 @@ mod pem;
 mod pubmed;
 mod reader;
 mod settings;
+mod tool_limits;
 mod toolsets;
 
 use std::cell::RefCell;
@@ -25,6 +26,7 @@ pub use http::{AuthSetting, HttpSettings, OidcSettings};
 pub use pubmed::PubmedSettings;
 pub use reader::ConfigErrors;
 use reader::Reader;
+pub use tool_limits::{Counted, ToolLimit};
 pub use toolsets::Toolset;
 
 use super::invocation;
@@ -106,7 +108,7 @@ pub struct Config {
     pub topics: Vec<TopicSetting>,
     /// `BIO_MCP_WORKERS`: units that one program works on at a time.
     pub workers: usize,
-    /// `BIO_MCP_TOOL_LIMIT_PUBMED_SYNC`, `…_SYNC_INCREMENTAL`, `…_INGEST_FILES`: running jobs per tool.
+    /// `BIO_MCP_TOOL_LIMIT_…` of job tools: running jobs per tool.
     pub tool_limits: BTreeMap<String, i32>,
     /// `BIO_MCP_MAX_QUEUED_JOBS`
     pub max_queued_jobs: i64,
@@ -171,18 +173,20 @@ pub fn secret_arns() -> Vec<(&'static str, String)> {
 }
 
 impl Config {
-    /// Reads this process's environment; `secrets` are those that [`secret_arns`] named, by variable.
-    pub fn from_env(secrets: &BTreeMap<&'static str, Secret>) -> Result<Self, ConfigErrors> {
-        Self::read_with(env, secrets)
+    /// Reads this process's environment; `tools` are the limits of the catalogue, `secrets` those that [`secret_arns`]
+    /// named, by variable.
+    pub fn from_env(tools: &[ToolLimit], secrets: &BTreeMap<&'static str, Secret>) -> Result<Self, ConfigErrors> {
+        Self::read_with(env, tools, secrets)
     }
 
     /// Reads settings from anywhere, e.g. a map in a test.
-    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        Self::read_with(lookup, &BTreeMap::new())
+    pub fn read(tools: &[ToolLimit], lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        Self::read_with(lookup, tools, &BTreeMap::new())
     }
 
     fn read_with(
         lookup: impl Fn(&str) -> Option<String>,
+        tools: &[ToolLimit],
         secrets: &BTreeMap<&'static str, Secret>,
     ) -> Result<Self, ConfigErrors> {
         let beside = SECRETS.iter().filter(|name| **name != DATABASE_URL && secrets.contains_key(**name));
@@ -221,9 +225,9 @@ impl Config {
             );
         }
         let pubmed = pubmed::read(&mut env);
-        let http = http::read(&mut env);
+        let http = http::read(&mut env, tools);
         let topics = topics(&mut env);
-        let tool_limits = tool_limits(&mut env);
+        let tool_limits = tool_limits::read(&mut env, tools, Counted::Jobs);
         let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
         let switch = [("true", true), ("false", false), ("1", true), ("0", false)];
         let compressions = [("zstd", CompressionName::Zstd), ("gzip", CompressionName::Gzip)];
@@ -296,16 +300,6 @@ fn topics<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> Vec<TopicSettin
     })
 }
 
-/// `BIO_MCP_TOOL_LIMIT_…` of job tools.
-fn tool_limits<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> BTreeMap<String, i32> {
-    let tools = [
-        ("pubmed.sync", "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC"),
-        ("pubmed.sync.incremental", "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC_INCREMENTAL"),
-        ("pubmed.ingest_files", "BIO_MCP_TOOL_LIMIT_PUBMED_INGEST_FILES"),
-    ];
-    tools.into_iter().map(|(tool, variable)| (tool.to_owned(), env.number(variable, 8, 1, 10_000))).collect()
-}
-
 fn is_prefix(text: &str) -> bool {
     text.split('/').all(|part| {
         !part.is_empty()
@@ -318,8 +312,13 @@ fn is_prefix(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    const LIMITS: [ToolLimit; 2] = [
+        ToolLimit { tool: "fast", counted: Counted::Calls, variable: "BIO_MCP_TOOL_LIMIT_FAST", default: 3 },
+        ToolLimit { tool: "slow", counted: Counted::Jobs, variable: "BIO_MCP_TOOL_LIMIT_SLOW", default: 8 },
+    ];
+
     fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
-        Config::read(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        Config::read(&LIMITS, |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
     }
 
     #[test]
@@ -327,6 +326,17 @@ mod tests {
         let config = read(&[]).expect("defaults");
         assert_eq!(config.archive_prefix, "pubmed");
         assert_eq!(config.heartbeat, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn limits_of_tools_are_those_that_the_catalogue_lists() {
+        let config = read(&[("BIO_MCP_TOOL_LIMIT_SLOW", "9")]).expect("valid");
+        assert_eq!(config.http.fast_limits, BTreeMap::from([("fast".to_owned(), 3)]));
+        assert_eq!(config.tool_limits, BTreeMap::from([("slow".to_owned(), 9)]));
+        for wrong in ["0", "10001", "-1", "many"] {
+            let errors = read(&[("BIO_MCP_TOOL_LIMIT_FAST", wrong)]).expect_err(wrong);
+            assert_eq!(errors.0, ["BIO_MCP_TOOL_LIMIT_FAST must be a number from 1 to 10000"]);
+        }
     }
 
     #[test]
@@ -375,7 +385,7 @@ mod tests {
         let config = config.expect("valid");
         assert_eq!((config.job_units, config.log_level.as_str(), config.topics.len()), (3, "warn", 1));
         let secret = BTreeMap::from([(SETTINGS, Secret::new(r#"{"BIO_MCP_JOB_UNITS": "4"}"#))]);
-        assert_eq!(Config::read_with(|_| None, &secret).expect("valid").job_units, 4);
+        assert_eq!(Config::read_with(|_| None, &LIMITS, &secret).expect("valid").job_units, 4);
         for wrong in [
             "{\"BIO_MCP_JOB_UNIT\": 3}",
             r#"{"PATH": "/tmp"}"#,

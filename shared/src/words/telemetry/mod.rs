@@ -1,7 +1,9 @@
 //! What the program tells of itself: lines of the log, metrics of CloudWatch, spans for a collector.
 
+mod emf;
 mod export;
 mod json_lines;
+mod prometheus;
 
 use std::io::{IsTerminal as _, Write};
 
@@ -15,7 +17,8 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 use super::terminal::Terminal;
 
 pub use super::chain;
-pub use export::{continue_trace, keep_exporting, send_spans};
+pub use export::{continue_trace, flush_spans};
+pub use prometheus::prometheus;
 
 /// Where logs go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,17 @@ impl Output {
     }
 }
 
+/// Where metrics go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metrics {
+    /// Nowhere: the program is short, and nothing asks for them.
+    None,
+    /// A scraper: [`prometheus`] has the text.
+    Prometheus,
+    /// CloudWatch: [`write_metrics`] writes lines of the log.
+    Emf,
+}
+
 /// How a program tells of itself.
 #[derive(Clone, Debug)]
 pub struct Telling<'a> {
@@ -59,11 +73,18 @@ pub struct Telling<'a> {
     pub output: Output,
     /// A collector that gets spans.
     pub otlp_endpoint: Option<&'a str>,
+    /// Where metrics go.
+    pub metrics: Metrics,
 }
 
 /// Starts telling. A second call changes nothing.
 pub fn init(telling: &Telling<'_>) -> Log {
-    let &Telling { service, level, json, output, otlp_endpoint } = telling;
+    let &Telling { service, level, json, output, otlp_endpoint, metrics } = telling;
+    match metrics {
+        Metrics::None => {}
+        Metrics::Prometheus => prometheus::install(),
+        Metrics::Emf => emf::install(),
+    }
     // Libraries below say nothing about requests: their lines could hold addresses, tokens and keys. The only warning of
     // `lambda_runtime::runtime` is that emulators set AWS_LAMBDA_MAX_CONCURRENCY, also to 1, which changes nothing. The
     // SDK of AWS warns of an empty AWS_ENDPOINT_URL, which is none; what fails in it is told by its caller.
@@ -104,7 +125,7 @@ pub fn init(telling: &Telling<'_>) -> Log {
 /// function.
 pub fn write_metrics(output: Output, service: &str, gauges: &[super::metrics::Gauge]) {
     let mut out = output.writer();
-    for line in super::metrics::take_emf(service, gauges) {
+    for line in emf::take(service, gauges) {
         // A process that cannot write its log cannot report that either.
         let _ = writeln!(out, "{line}");
     }

@@ -150,7 +150,7 @@ fn the_environment_of_a_local_run_is_declared_and_valid() {
         }
     }
     let lookup = |name: &str| local.get(name).and_then(Value::as_str).map(str::to_owned);
-    let config = shared::words::config::Config::read(lookup).expect("valid settings");
+    let config = shared::words::config::Config::read(&shared::tools::limits(), lookup).expect("valid settings");
     assert!(shared::db::options(&config.database).is_ok() && config.archive.is_some() && config.has_s3_endpoint);
     // So does the event that submits a job: its token is the one whose hash is there.
     let event = std::fs::read_to_string(tests::root().join("events/api-submit.json")).expect("read");
