@@ -103,7 +103,7 @@ async fn one_search_that_finds_less_than_there_is_loses_nothing() {
     };
     // A few at a time: each has a corpus, a database and connections of its own.
     let all = (0..7).flat_map(|call| [Fault::Nothing, Fault::Half].map(|fault| one(call, fault)));
-    futures_util::stream::iter(all).for_each_concurrent(4, Box::pin).await;
+    Box::pin(futures_util::stream::iter(all).for_each_concurrent(4, Box::pin)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -108,7 +108,7 @@ fn both_have_the_same_dashboard_of_metrics_that_are_there() {
     let body = resource(&template, "Dashboard")["DashboardBody"]["Fn::Sub"][0].as_str().expect("text");
     assert_eq!(serde_json::from_str::<Value>(body).expect("JSON"), file);
     // Every metric of ours that is shown, or that an alarm waits for, is one that the program writes.
-    let program = ["shared/src/words/metrics.rs", "shared/src/gauges.rs", "functions/scheduler/src/lib.rs"]
+    let program = ["shared/core/src/metrics.rs", "shared/src/gauges.rs", "functions/scheduler/src/lib.rs"]
         .map(|path| std::fs::read_to_string(tests::root().join(path)).expect("read"))
         .join("\n");
     let mut shown: BTreeSet<String> = stack()["alarms"]
