@@ -102,8 +102,8 @@ async fn one_search_that_finds_less_than_there_is_loses_nothing() {
         assert_eq!(next.result.expect("a result")["complete"], true);
     };
     // A few at a time: each has a corpus, a database and connections of its own.
-    let all = (0..7).flat_map(|call| [Fault::Nothing, Fault::Half].map(|fault| one(call, fault)));
-    futures_util::stream::iter(all).for_each_concurrent(4, Box::pin).await;
+    let all = (0..7).flat_map(|call| [Fault::Nothing, Fault::Half].map(|fault| Box::pin(one(call, fault))));
+    futures_util::stream::iter(all).for_each_concurrent(4, |one| one).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
