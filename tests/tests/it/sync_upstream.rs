@@ -58,7 +58,7 @@ async fn an_answer_that_is_too_large_is_taken_in_portions() {
     let asked = SyncParams::of_pmids((1000..1009).map(pmid).collect(), None).expect("fine");
     let job = sync(&engine, &asked).await;
     assert_eq!((number(&job, "archived"), number(&job, "failed")), (8, 1));
-    let failures = ingest::failures(&engine.db, job.job_id(), 0, 10).await.expect("listed").rows;
+    let failures = ingest::failures(&engine.db, job.job_id(), 0, 10).await.expect("listed");
     assert!(failures[0].reason.as_deref().expect("why").contains("larger than 30000 bytes"));
 }
 
@@ -102,8 +102,8 @@ async fn one_search_that_finds_less_than_there_is_loses_nothing() {
         assert_eq!(next.result.expect("a result")["complete"], true);
     };
     // A few at a time: each has a corpus, a database and connections of its own.
-    let all = (0..7).flat_map(|call| [Fault::Nothing, Fault::Half].map(|fault| one(call, fault)));
-    Box::pin(futures_util::stream::iter(all).for_each_concurrent(4, Box::pin)).await;
+    let all = (0..7).flat_map(|call| [Fault::Nothing, Fault::Half].map(|fault| Box::pin(one(call, fault))));
+    futures_util::stream::iter(all).for_each_concurrent(4, |one| one).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
