@@ -61,6 +61,7 @@ impl Session {
             queue: deployment::queue(&config),
             settings: deployment::engine_settings(&config),
             pipelines: pipelines::all(files, &deployment::sources(&config, &client)),
+            upkeep: pipelines::upkeep(),
         };
         Ok(Self { config, data_dir, engine, client, postgres })
     }

@@ -108,6 +108,7 @@ impl Deployment {
             queue: queue(&config),
             settings: engine_settings(&config),
             pipelines: pipelines::all(file_settings(&config, downloads), &sources(&config, &client)),
+            upkeep: pipelines::upkeep(),
         };
         Ok(Self { config, engine, client, access, table })
     }

@@ -40,5 +40,6 @@ pub async fn engine(pipelines: Vec<Arc<dyn Pipeline>>, settings: Settings, conne
         queue: Arc::new(ListenOnly),
         settings,
         pipelines: pipelines.into(),
+        upkeep: shared::pipelines::upkeep(),
     }
 }

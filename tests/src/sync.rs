@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde_json::Value;
 use shared::archive::{Archive, Compression, Layout, MemoryStore};
 use shared::ingest::{Engine, Settings, Worker};
 use shared::jobs::{self, Job, Limits};
@@ -80,6 +79,7 @@ pub fn engine(db: PgPool, client: Client, settings: Settings) -> Engine {
         queue: Arc::new(ListenOnly),
         settings,
         pipelines: pipelines::all(files(&sources.client), &sources),
+        upkeep: pipelines::upkeep(),
     }
 }
 
@@ -144,6 +144,6 @@ pub async fn sync(engine: &Engine, params: &SyncParams) -> Job {
 /// A number of a job's result.
 #[track_caller]
 pub fn number(job: &Job, key: &str) -> i64 {
-    let result = job.result.as_ref().unwrap_or(&Value::Null);
+    let result = serde_json::to_value(&job.result).expect("JSON");
     result[key].as_i64().unwrap_or_else(|| panic!("no {key} in {job:?}"))
 }

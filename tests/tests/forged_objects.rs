@@ -62,10 +62,10 @@ async fn arrive_from(
     records::forget_intents(&mut tx, &batch.intents).await.expect("forgotten");
     records::put_aside_own(&mut tx, &batch.superseded).await.expect("noted");
     records::advance(&mut tx, &batch.advances).await.expect("advanced");
-    assert!(records::accept(&mut tx, &batch.accepts).await.expect("accepted").undecided.is_empty());
+    assert!(records::accept(&mut tx, &batch.rows.accepts).await.expect("accepted").undecided.is_empty());
     assert!(records::accept_versions(&mut tx, &batch.versions).await.expect("accepted").is_empty());
     tx.commit().await.expect("committed");
-    batch.lines[0].outcome
+    batch.outcomes[0].outcome
 }
 
 fn source(file: i32) -> Source {
