@@ -127,7 +127,9 @@ impl Lease {
             rows.write(&mut tx, &mut outcomes).await?;
         }
         *counted = Tally::default();
-        outcomes.iter().for_each(|one| counted.add(one.outcome, one.reason.as_ref()));
+        for one in &outcomes {
+            counted.add(one.outcome, one.reason.as_ref());
+        }
         sqlx::query("insert into ingestion_unit_outcomes (unit_id, batch, outcomes) values ($1, $2, $3)")
             .bind(self.unit.0)
             .bind(self.batches)

@@ -74,7 +74,9 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
         parts.extend(unit.outcomes_ref.clone().map(|part| (unit.id, part)));
     }
     let mut counts = Tally::default();
-    units.iter().for_each(|unit| counts.merge(&unit.counts));
+    for unit in &units {
+        counts.merge(&unit.counts);
+    }
     let failure = units.iter().find(|unit| unit.has_failed());
     let state = match failure {
         _ if job.cancel_requested_at.is_some() => JobState::Cancelled,
