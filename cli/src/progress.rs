@@ -4,10 +4,9 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
 use shared::db::DbError;
 use shared::jobs::{self, Job};
-use shared::words::{JobId, clock};
+use shared::words::{JobId, Tally, clock};
 use sqlx::PgPool;
 
 use crate::failure::Failure;
@@ -33,7 +32,7 @@ pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, Failure> {
                 bar.set_position(thousandths(&row));
                 bar.set_message(message(&row));
                 // Where no bar shows, at least why nothing moves.
-                let waiting = row.progress["waiting"].as_str().unwrap_or_default();
+                let waiting = row.progress.waiting.as_deref().unwrap_or_default();
                 if !terminal && waiting != told {
                     waiting.clone_into(&mut told);
                     if !told.is_empty() {
@@ -58,16 +57,17 @@ pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, Failure> {
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a position on a bar")]
 fn thousandths(job: &Job) -> u64 {
-    (job.progress["fraction"].as_f64().unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u64
+    (job.progress.fraction.clamp(0.0, 1.0) * 1000.0) as u64
 }
 
 /// Counts, rate and time left; or what is waited for.
 fn message(job: &Job) -> String {
-    if let Some(waiting) = job.progress["waiting"].as_str() {
+    if let Some(waiting) = job.progress.waiting.as_deref() {
         return format!("{}, waiting: {}", summary(job), out::plain(waiting));
     }
-    let done = job.progress["done"].as_f64().unwrap_or(0.0);
-    let fraction = job.progress["fraction"].as_f64().unwrap_or(0.0);
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let done = job.progress.done as f64;
+    let fraction = job.progress.fraction;
     let elapsed = job.started_at.map_or(0.0, |start| (clock::now() - start).as_seconds_f64());
     if done < 1.0 || elapsed < 0.5 || fraction <= 0.0 {
         return summary(job);
@@ -77,31 +77,37 @@ fn message(job: &Job) -> String {
 
 /// `1,000 archived, 20 skipped` of a job's counts.
 pub fn summary(job: &Job) -> String {
-    counts(&job.progress)
+    counts(&job.progress.counts)
 }
 
 /// Counts of a progress or result as text.
-pub fn counts(counts: &Value) -> String {
-    let parts = ["archived", "skipped", "deleted", "failed", "missing"].iter().filter_map(|name| {
-        let n = counts[*name].as_i64().unwrap_or(0);
+pub fn counts(counts: &Tally) -> String {
+    let named = [
+        (counts.archived, "archived"),
+        (counts.skipped, "skipped"),
+        (counts.deleted, "deleted"),
+        (counts.failed, "failed"),
+        (counts.missing, "missing"),
+    ];
+    let parts = named.iter().filter(|(n, _)| *n > 0).map(|(n, name)| {
         let why = if *name == "skipped" { reasons(counts) } else { String::new() };
-        (n > 0).then(|| format!("{} {name}{why}", out::count(n)))
+        format!("{} {name}{why}", out::count(*n))
     });
     let text = parts.collect::<Vec<_>>().join(", ");
     if text.is_empty() { "nothing yet".to_owned() } else { text }
 }
 
 /// Why records were skipped, where it is not only that they were unchanged.
-fn reasons(counts: &Value) -> String {
-    let count = |name: &str| counts[name].as_i64().unwrap_or(0);
-    if count("format_only") + count("older") == 0 {
+fn reasons(counts: &Tally) -> String {
+    if counts.format_only + counts.older == 0 {
         return String::new();
     }
-    let named = [("unchanged", "unchanged"), ("format_only", "same XML in another spelling"), ("older", "older")];
-    let parts: Vec<String> = named
-        .iter()
-        .filter(|(name, _)| count(name) > 0)
-        .map(|(name, text)| format!("{} {text}", out::count(count(name))))
-        .collect();
+    let named = [
+        (counts.unchanged, "unchanged"),
+        (counts.format_only, "same XML in another spelling"),
+        (counts.older, "older"),
+    ];
+    let parts: Vec<String> =
+        named.iter().filter(|(n, _)| *n > 0).map(|(n, text)| format!("{} {text}", out::count(*n))).collect();
     format!(" ({})", parts.join(", "))
 }

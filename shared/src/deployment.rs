@@ -128,6 +128,7 @@ pub fn engine(
         queue: queue(config),
         settings: engine_settings(config),
         pipelines: pipelines::all(file_settings(config, downloads), &sources(config, client)),
+        upkeep: pipelines::upkeep(),
     })
 }
 

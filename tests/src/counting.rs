@@ -6,9 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::DateTime;
 use serde_json::{Value, json};
-use shared::ingest::{Batch, Engine, Lease, Line, NewUnit, Pipeline, Plan, Settings, UnitContext, UnitError};
+use shared::ingest::{Batch, Engine, Lease, NewUnit, Pipeline, Plan, RecordOutcome, Settings, UnitContext, UnitError};
 use shared::jobs::{self, FirstUnit, Limits, Submission};
-use shared::records::Accepted;
+use shared::pipelines::archiving::Stored;
+use shared::records::{self, Accepted};
 use shared::words::{FileRank, JobId, Outcome, Pmid, Principal, RecordOrder, Role, Sha256};
 
 /// The tool.
@@ -26,14 +27,9 @@ fn number(value: &Value, key: &str) -> u32 {
 
 /// The plan of a job.
 pub fn plan(params: &Value) -> Plan {
-    let units = (0..number(params, "units")).map(|n| NewUnit { input: json!({ "n": n }), required_hostname: None });
-    Plan {
-        units: units.collect(),
-        work_total: 100,
-        records_total: None,
-        external_version: params["first"].to_string(),
-        is_whole: true,
-    }
+    let units = (0..number(params, "units")).map(|n| NewUnit { input: json!({ "n": n }), ..NewUnit::default() });
+    let external_version = params["first"].to_string();
+    Plan { units: units.collect(), work_total: 100, external_version, is_whole: true, ..Plan::default() }
 }
 
 /// The next batch of a unit, or nothing when it is done.
@@ -44,13 +40,13 @@ pub fn next_batch(lease: &Lease) -> Option<Batch> {
         return None;
     }
     let start = number(&lease.params, "first") + (number(&lease.input, "n") * batches + done) * PER_BATCH;
-    let mut batch = Batch { cursor: json!({ "done": done + 1 }), work: 1, ..Batch::default() };
+    let mut batch = Stored::default();
     for n in start..start + PER_BATCH {
         let pmid = Pmid::new(n).expect("a PMID");
         let hash = Sha256::of(&n.to_le_bytes());
         // An address of its own for every claim: a second acceptance would be a second event.
         let uri = format!("memory:///{n}?versionId={}", lease.epoch);
-        batch.accepts.push(Accepted {
+        batch.rows.accepts.push(Accepted {
             pmid,
             s3_uri: uri.clone(),
             object_etag: "1".into(),
@@ -70,15 +66,15 @@ pub fn next_batch(lease: &Lease) -> Option<Batch> {
             seen: FileRank::NONE,
             expected: None,
         });
-        batch.lines.push(Line {
-            pmid: Some(pmid),
+        batch.outcomes.push(RecordOutcome {
+            key: records::key(Some(pmid)),
             outcome: Outcome::Archived,
             hash: Some(hash),
             uri: Some(uri),
             reason: None,
         });
     }
-    Some(batch)
+    Some(batch.into_batch(json!({ "done": done + 1 }), 1, None))
 }
 
 #[async_trait]
@@ -121,6 +117,7 @@ pub async fn submit(engine: &Engine, first: u32, units: u32, batches: u32) -> Jo
         trace_id: "t".into(),
         parent_job_id: None,
         query_key: None,
+        exclusive_key: None,
         records_at_most: None,
         first_unit: FirstUnit { phase: "count".into(), required_hostname: None },
     };

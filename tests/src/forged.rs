@@ -57,13 +57,13 @@ pub async fn arrive_from(
     let prepared = archiving::prepare(engine, origin, &Raw { bytes, items: vec![item] }).await.expect("prepared");
     let batch = archiving::store_records(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
     let mut tx = shared::db::begin(&engine.db).await.expect("begun");
-    records::forget_intents(&mut tx, &batch.intents).await.expect("forgotten");
-    records::put_aside_own(&mut tx, &batch.superseded).await.expect("noted");
-    records::advance(&mut tx, &batch.advances).await.expect("advanced");
-    assert!(records::accept(&mut tx, &batch.accepts).await.expect("accepted").undecided.is_empty());
-    assert!(records::accept_versions(&mut tx, &batch.versions).await.expect("accepted").is_empty());
+    records::forget_intents(&mut tx, &batch.rows.intents).await.expect("forgotten");
+    records::put_aside_own(&mut tx, &batch.rows.superseded).await.expect("noted");
+    records::advance(&mut tx, &batch.rows.advances).await.expect("advanced");
+    assert!(records::accept(&mut tx, &batch.rows.accepts).await.expect("accepted").undecided.is_empty());
+    assert!(records::accept_versions(&mut tx, &batch.rows.versions).await.expect("accepted").is_empty());
     tx.commit().await.expect("committed");
-    batch.lines[0].outcome
+    batch.outcomes[0].outcome
 }
 
 /// A file as the source of records.

@@ -136,6 +136,6 @@ pub async fn sync(engine: &Engine, params: &SyncParams) -> Job {
 /// A number of a job's result.
 #[track_caller]
 pub fn number(job: &Job, key: &str) -> i64 {
-    let result = job.result.as_ref().unwrap_or(&Value::Null);
+    let result = serde_json::to_value(&job.result).expect("JSON");
     result[key].as_i64().unwrap_or_else(|| panic!("no {key} in {job:?}"))
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 use shared::ingest::{self, finalise, sweep};
 use shared::jobs::{self, Filter, Job, JobState, Standing};
 use shared::pipelines::pubmed_files::TOOL;
+use shared::tools::FailureView;
 use shared::words::{Caller, ErrorCode, JobId};
 
 use super::work::{announce, detached, report, work};
@@ -78,10 +79,12 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         answer["position_in_queue"] = json!(position);
         answer["estimated_duration_secs"] = json!(estimate);
         answer["logs"] = json!(logs);
+        // Attempts that another one followed, or that were the last: with what was wrong.
+        answer["troubled_attempts"] = json!(ingest::troubled_attempts(session.db(), job.job_id(), 100).await?);
         out::json(&answer)?;
         return Ok(Exit::Done);
     }
-    let percent = (job.progress["fraction"].as_f64().unwrap_or(0.0) * 100.0).round();
+    let percent = (job.progress.fraction * 100.0).round();
     for (name, value) in [
         ("job", job.id.to_string()),
         ("tool", job.tool.clone()),
@@ -90,7 +93,7 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         ("units", format!("{} of {} done, {} failed", job.units_done, job.units_total, job.units_failed)),
         ("priority", format!("{}, {position} before it in the queue", job.priority)),
         ("time left", estimate.map_or("unknown".to_owned(), |secs| format!("about {secs:.0} s"))),
-        ("waiting", job.progress["waiting"].as_str().map_or("-".to_owned(), out::plain)),
+        ("waiting", job.progress.waiting.as_deref().map_or("-".to_owned(), out::plain)),
         ("retries", job.parent_job_id.map_or("-".to_owned(), |parent| parent.to_string())),
         ("created", job.created_at.to_string()),
         ("ended", job.completed_at.map_or("-".to_owned(), |at| at.to_string())),
@@ -128,6 +131,7 @@ async fn logs(session: &Session, job: JobId, limit: i64, json: bool) -> Result<E
 async fn failures(session: &Session, job: JobId, limit: i64, json: bool) -> Result<Exit, Failure> {
     one(session, job).await?;
     let listed = ingest::failures(session.db(), job, 0, limit).await?.rows;
+    let listed: Vec<FailureView> = listed.into_iter().map(FailureView::from).collect();
     let total = ingest::failures_count(session.db(), job).await?;
     if json {
         out::json(&json!({ "failures": listed, "total": total }))?;
@@ -137,7 +141,7 @@ async fn failures(session: &Session, job: JobId, limit: i64, json: bool) -> Resu
         .iter()
         .map(|failure| {
             let reason = failure.reason.as_deref().map_or("-".to_owned(), out::plain);
-            vec![failure.pmid.clone().unwrap_or_else(|| "-".to_owned()), failure.outcome.clone(), reason]
+            vec![failure.record_id.clone().unwrap_or_else(|| "-".to_owned()), failure.outcome.clone(), reason]
         })
         .collect();
     out::table(&["pmid", "outcome", "reason"], &rows)?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::ingest::{quarantined, quarantined_one};
-use shared::pipelines::operator::{self, Retried};
+use shared::pipelines::operator::{self, QuarantinedRecord, Retried};
 
 use crate::args::Quarantine;
 use crate::failure::{Exit, Failure};
@@ -15,13 +15,14 @@ pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Ex
         Quarantine::List { job, limit } => {
             let entries = quarantined(session.db(), job.map(|job| job.0), limit).await?;
             if json {
-                out::json(&json!({ "quarantine": entries }))?;
+                let shown: Vec<QuarantinedRecord<'_>> = entries.iter().map(QuarantinedRecord::of).collect();
+                out::json(&json!({ "quarantine": shown }))?;
                 return Ok(Exit::Done);
             }
             let rows: Vec<Vec<String>> = entries
                 .iter()
                 .map(|entry| {
-                    let pmid = entry.pmid.clone().unwrap_or_else(|| "-".to_owned());
+                    let pmid = entry.record_id.clone().unwrap_or_else(|| "-".to_owned());
                     vec![
                         entry.id.to_string(),
                         entry.source.clone(),
@@ -39,7 +40,8 @@ pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Ex
             let entry = entry.ok_or_else(|| Failure::not_found(format!("there is no quarantined record {id}")))?;
             let bytes = operator::quarantined_bytes(&session.engine, &entry).await?;
             if json {
-                let mut answer = serde_json::to_value(&entry).map_err(|error| Failure::internal(error.to_string()))?;
+                let mut answer = serde_json::to_value(QuarantinedRecord::of(&entry))
+                    .map_err(|error| Failure::internal(error.to_string()))?;
                 answer["text"] = json!(String::from_utf8_lossy(&bytes));
                 out::json(&answer)?;
             } else {

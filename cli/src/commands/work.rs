@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 use shared::ingest::{self, Worker};
-use shared::jobs::{self, Job, JobState, Submitted};
+use shared::jobs::{self, Job, JobResult, JobState, Submitted};
 use shared::words::ErrorCode;
 use tokio::task::JoinSet;
 
@@ -87,8 +87,8 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, F
 
 /// Prints how a job ended.
 pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
-    let result = job.result.clone().unwrap_or_else(|| json!({}));
-    let older = result["older"].as_i64().unwrap_or(0);
+    let result = job.result.clone().unwrap_or_default();
+    let older = result.counts.older;
     if older > 0 {
         let (records, are) = if older == 1 { ("record", "is") } else { ("records", "are") };
         out::note(format_args!(
@@ -99,8 +99,10 @@ pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
     }
     if json {
         let mut answer = json!({ "job_id": job.id, "state": job.state, "error": job.error });
-        if let (Some(answer), Some(result)) = (answer.as_object_mut(), result.as_object()) {
-            answer.extend(result.clone());
+        if let (Some(answer), Some(Value::Object(result))) =
+            (answer.as_object_mut(), job.result.as_ref().map(|one| json!(one)))
+        {
+            answer.extend(result);
         }
         out::json(&answer)?;
     } else {
@@ -113,16 +115,15 @@ pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
     })
 }
 
-fn told(job: &Job, result: &Value) -> Result<(), Failure> {
+fn told(job: &Job, result: &JobResult) -> Result<(), Failure> {
     let took = job.completed_at.zip(job.started_at).map_or(0, |(end, start)| (end - start).num_milliseconds());
-    let requested = result["requested"].as_i64().unwrap_or(0);
     out::line(&format!(
         "{}: {} records in {}.{} s: {}",
         job.state,
-        out::count(requested),
+        out::count(result.counts.requested),
         took / 1000,
         took % 1000 / 100,
-        progress::counts(result)
+        progress::counts(&result.counts)
     ))?;
     let files = result["files"].as_array().into_iter().flatten();
     let mut errors: Vec<&str> = files.filter_map(|file| file["error"].as_str()).collect();
@@ -147,7 +148,7 @@ fn told(job: &Job, result: &Value) -> Result<(), Failure> {
         let path = shared::archive::uri::path_of(manifest).unwrap_or_else(|| manifest.to_owned());
         out::line(&format!("manifest: {path}"))?;
     }
-    if result["failed"].as_i64().unwrap_or(0) > 0 {
+    if result.counts.failed > 0 {
         out::line(&format!("see `bio-mcp jobs failures {}` and `bio-mcp quarantine list --job {}`", job.id, job.id))?;
     }
     Ok(())

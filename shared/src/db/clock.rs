@@ -27,32 +27,14 @@ pub struct Correction {
     pub found_at: DateTime<Utc>,
 }
 
-/// Pulls back what is ahead of the clock: watermarks, slots of topics, records that are tried again.
-pub async fn pull_back_syncs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
-    let sql = "select what, name, was, set_to, found_at from pull_back_syncs()";
-    Ok(sqlx::query_as(sql).fetch_all(db).await.inspect(|found| tell(found))?)
-}
-
 /// Pulls back what is ahead of the clock: jobs and work units.
 pub async fn pull_back_jobs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
     let sql = "select what, name, was, set_to, found_at from pull_back_jobs()";
-    Ok(sqlx::query_as(sql).fetch_all(db).await.inspect(|found| tell(found))?)
+    Ok(sqlx::query_as(sql).fetch_all(db).await.inspect(|found| log_corrections(found))?)
 }
 
-/// Pulls back the as-of times of pointers, and of the newest states of versions, of these records.
-pub async fn pull_back_pointers(db: &PgPool, pmids: &[String]) -> Result<Vec<Correction>, DbError> {
-    let sql = "select what, name, was, set_to, found_at from pull_back_pointers($1)";
-    Ok(sqlx::query_as(sql).bind(pmids).fetch_all(db).await.inspect(|found| tell(found))?)
-}
-
-/// The same of all records; reads every row.
-pub async fn pull_back_all_pointers(db: &PgPool) -> Result<Vec<Correction>, DbError> {
-    let mut patient = super::patient(db).await?;
-    let sql = "select what, name, was, set_to, found_at from pull_back_pointers(null)";
-    Ok(sqlx::query_as(sql).fetch_all(&mut *patient).await.inspect(|found| tell(found))?)
-}
-
-fn tell(corrections: &[Correction]) {
+/// Logs what was pulled back.
+pub fn log_corrections(corrections: &[Correction]) {
     for Correction { what, name, was, set_to, .. } in corrections {
         tracing::warn!(what, name, %was, ?set_to, "a stored instant was in the future by a wrong clock: it was pulled back");
     }

@@ -1,19 +1,21 @@
 //! Records of a job that did not end well.
 
 use serde_json::Value;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
 use crate::db::DbError;
 use crate::words::page::rows_to_read;
 use crate::words::{JobId, Page};
 
 /// One record that failed or was not returned.
-#[derive(Clone, Debug, FromRow, serde::Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, FromRow)]
 pub struct Failure {
     /// Its place in the listing.
     pub id: i64,
-    /// The record, if its PMID could be read.
-    pub pmid: Option<String>,
+    /// Its type.
+    pub record_type: String,
+    /// Its identifier, if that could be read.
+    pub record_id: Option<String>,
     /// `failed` or `missing`.
     pub outcome: String,
     /// Why.
@@ -25,7 +27,8 @@ pub struct Failure {
 /// Failures of a job in the order they were met, after one of them.
 pub async fn failures(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Page<Failure>, DbError> {
     let rows = sqlx::query_as(
-        "select id, pmid, outcome, reason, uri from ingestion_failures where job_id = $1 and id > $2 order by id limit $3",
+        "select id, record_type, record_id, outcome, reason, uri from ingestion_failures \
+         where job_id = $1 and id > $2 order by id limit $3",
     )
     .bind(job.0)
     .bind(after)
@@ -43,13 +46,14 @@ pub async fn failures_count(db: &PgPool, job: JobId) -> Result<i64, DbError> {
         .await?)
 }
 
-/// The first hundred PMIDs that failed, for the job's result.
-pub(super) async fn pmids_failed(db: &PgPool, job: JobId) -> Result<Vec<String>, DbError> {
+/// Identifiers of the first records that failed, of those that have one, for the result of a job that ends.
+pub async fn failed_ids(db: &mut PgConnection, job: JobId, limit: i64) -> Result<Vec<String>, DbError> {
     Ok(sqlx::query_scalar(
-        "select pmid from ingestion_failures where job_id = $1 and outcome = 'failed' and pmid is not null \
-         order by id limit 100",
+        "select record_id from ingestion_failures where job_id = $1 and outcome = 'failed' and record_id is not null \
+         order by id limit $2",
     )
     .bind(job.0)
+    .bind(limit)
     .fetch_all(db)
     .await?)
 }

@@ -1,29 +1,59 @@
 //! The end of a job: its manifest, then its terminal state.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
-use sqlx::{FromRow, PgConnection, PgPool};
+use serde_json::{Value, json};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::pipeline::Ended;
 use super::unit_error::UnitError;
-use super::{Engine, failures, outcomes};
+use super::unit_status::UnitStatus;
+use super::{Engine, outcomes};
 use crate::db;
-use crate::jobs::{self, JobState, Level};
+use crate::jobs::{self, JobResult, JobState, Level, Progress};
 use crate::words::{JobId, Tally, UnitId, clock, metrics};
 
-#[derive(FromRow)]
-struct Unit {
-    id: Uuid,
-    phase: String,
-    seq: i32,
-    input: Value,
-    status: String,
-    tally: Value,
+/// A unit of a job that ends.
+#[derive(Clone, Debug, FromRow)]
+pub struct EndedUnit {
+    /// Its id.
+    pub id: Uuid,
+    /// Its phase.
+    pub phase: String,
+    /// Its number in the phase; 0 planned it.
+    pub seq: i32,
+    /// What its plan called it.
+    pub label: Option<String>,
+    /// How it ended.
+    #[sqlx(try_from = "String")]
+    pub status: UnitStatus,
+    /// Its records by outcome.
+    #[sqlx(rename = "tally", json)]
+    pub counts: Tally,
+    /// Why it failed; of one that did not, why an earlier attempt did.
+    pub error_code: Option<String>,
+    /// The same as a sentence.
+    pub error_message: Option<String>,
     outcomes_ref: Option<String>,
     has_outcomes: bool,
-    error_code: Option<String>,
-    error_message: Option<String>,
     completed_at: Option<DateTime<Utc>>,
+}
+
+impl EndedUnit {
+    /// Whether it failed.
+    pub fn has_failed(&self) -> bool {
+        self.status == UnitStatus::Failed
+    }
+
+    /// What the manifest says of its part.
+    fn part(&self) -> Value {
+        json!({
+            "unit_id": self.id, "phase": self.phase, "seq": self.seq, "name": self.label,
+            "status": self.status, "counts": self.counts, "uri": self.outcomes_ref,
+            "error_code": self.error_code, "error": self.error_message,
+        })
+    }
 }
 
 /// Finalises a job whose units have all ended; does nothing if some have not, or if it is final.
@@ -32,19 +62,22 @@ struct Unit {
 /// it is written once under a key of its own, and the state changes under the job's lock.
 pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError> {
     let Some(job) = jobs::get(&engine.db, job_id).await? else { return Ok(false) };
-    let mut units: Vec<Unit> = sqlx::query_as(include_str!("sql/units.sql")).bind(job.id).fetch_all(&engine.db).await?;
-    let is_live = |unit: &Unit| matches!(unit.status.as_str(), "pending" | "claimed" | "processing");
-    if job.state.is_terminal() || units.iter().any(is_live) {
+    let mut units: Vec<EndedUnit> =
+        sqlx::query_as(include_str!("sql/units.sql")).bind(job.id).fetch_all(&engine.db).await?;
+    if job.state.is_terminal() || units.iter().any(|unit| !unit.status.is_final()) {
         return Ok(false);
     }
+    // Those of units that completed were written when they did.
+    let mut parts: Vec<(Uuid, String)> = Vec::new();
     for unit in units.iter_mut().filter(|unit| unit.has_outcomes && unit.outcomes_ref.is_none()) {
         unit.outcomes_ref = outcomes::write_part(engine, job_id, UnitId(unit.id)).await?;
+        parts.extend(unit.outcomes_ref.clone().map(|part| (unit.id, part)));
     }
     let mut counts = Tally::default();
     for unit in &units {
-        counts.merge(&serde_json::from_value(unit.tally.clone()).unwrap_or_default());
+        counts.merge(&unit.counts);
     }
-    let failure = units.iter().find(|unit| unit.status == "failed");
+    let failure = units.iter().find(|unit| unit.has_failed());
     let state = match failure {
         _ if job.cancel_requested_at.is_some() => JobState::Cancelled,
         Some(_) => JobState::Failed,
@@ -57,31 +90,29 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
         Some(pipeline) => pipeline.windows(&engine.db, &job).await?,
         None => Value::Null,
     };
-    let parts: Vec<Value> = units.iter().filter(|unit| unit.seq > 0).map(part).collect();
+    let listed: Vec<Value> = units.iter().filter(|unit| unit.seq > 0).map(EndedUnit::part).collect();
     let manifest = json!({
         "version": 1, "job_id": job.id, "tool": job.tool, "params": job.params, "windows": windows,
         "state": state, "counts": counts, "started": clock::rfc3339(started_at),
-        "finished": clock::rfc3339(finished_at), "parts": parts,
+        "finished": clock::rfc3339(finished_at), "parts": listed,
     });
     let key = engine.archive.layout().manifest(started_at, job_id);
     let bytes = serde_json::to_vec_pretty(&manifest).expect("a value is JSON");
     let manifest_uri = engine.archive.put_once(key, bytes).await?;
     crate::words::crash::point("after_manifest");
 
-    let mut result = result(&engine.db, job_id, &units, &counts, &manifest_uri).await?;
     let error = failure.map(|unit| json!({ "error_code": unit.error_code, "message": unit.error_message }));
-    let done = json!({ "done": counts.requested, "total": counts.requested, "fraction": 1.0 });
     let mut tx = db::begin(&engine.db).await?;
-    let live: Option<bool> =
-        sqlx::query_scalar("select state in ('queued', 'running') from jobs where id = $1 for update")
+    let live: Option<(bool, Json<Progress>)> =
+        sqlx::query_as("select state in ('queued', 'running'), progress from jobs where id = $1 for update")
             .bind(job.id)
             .fetch_optional(&mut *tx)
             .await?;
-    if live != Some(true) {
-        return Ok(false);
-    }
+    let Some((true, Json(mut progress))) = live else { return Ok(false) };
+    progress.end(state == JobState::Succeeded, &counts);
+    let mut result = JobResult { counts, manifest: Some(manifest_uri.clone()), ..JobResult::default() };
     if let Some(pipeline) = &pipeline {
-        result.extend(pipeline.ended(&mut tx, &job, state).await?);
+        result.more = pipeline.ended(&mut tx, &Ended { job: &job, state, units: &units }).await?;
     }
     let fields = json!({ "counts": counts, "error": error });
     jobs::write_log(&mut tx, job_id, Level::of(state), state.as_str(), fields).await?;
@@ -89,36 +120,16 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     let ended = sqlx::query(include_str!("sql/finalise.sql"))
         .bind(job.id)
         .bind(state.as_str())
-        .bind(Value::Object(result))
+        .bind(Json(result))
         .bind(&manifest_uri)
         .bind(&error)
-        .bind(if state == JobState::Succeeded { done } else { json!({}) })
+        .bind(Json(progress))
         .execute(&mut *tx)
         .await?
         .rows_affected()
         == 1;
     if ended {
-        sqlx::query(
-            "update ingestion_jobs set completed_at = now(), total_records = records_processed, \
-             status = case $2 when 'succeeded' then 'completed' else $2 end where id = $1",
-        )
-        .bind(job.id)
-        .bind(state.as_str())
-        .execute(&mut *tx)
-        .await?;
-        for unit in &units {
-            sqlx::query("update ingestion_work_units set outcomes_ref = $2 where id = $1 and outcomes_ref is null")
-                .bind(unit.id)
-                .bind(&unit.outcomes_ref)
-                .execute(&mut *tx)
-                .await?;
-        }
-        sqlx::query(
-            "delete from ingestion_unit_outcomes o using ingestion_work_units u where u.id = o.unit_id and u.job_id = $1",
-        )
-        .bind(job.id)
-        .execute(&mut *tx)
-        .await?;
+        end_rows(&mut tx, job.id, state, &parts).await?;
     }
     tx.commit().await?;
     if ended {
@@ -131,46 +142,42 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     Ok(ended)
 }
 
+/// The rows beside the job: its ingest has ended, its parts are named, and the frames they are made of are not needed
+/// any more.
+async fn end_rows(
+    db: &mut PgConnection,
+    job: Uuid,
+    state: JobState,
+    parts: &[(Uuid, String)],
+) -> Result<(), UnitError> {
+    sqlx::query(
+        "update ingestion_jobs set completed_at = now(), total_records = records_processed, \
+         status = case $2 when 'succeeded' then 'completed' else $2 end where id = $1",
+    )
+    .bind(job)
+    .bind(state.as_str())
+    .execute(&mut *db)
+    .await?;
+    if !parts.is_empty() {
+        sqlx::query(include_str!("sql/note_parts.sql"))
+            .bind(parts.iter().map(|(unit, _)| *unit).collect::<Vec<_>>())
+            .bind(parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>())
+            .execute(&mut *db)
+            .await?;
+    }
+    sqlx::query(
+        "delete from ingestion_unit_outcomes o using ingestion_work_units u where u.id = o.unit_id and u.job_id = $1",
+    )
+    .bind(job)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 async fn warn_of_older(db: &mut PgConnection, job: JobId, counts: &Tally) -> Result<(), UnitError> {
     if counts.older > 0 {
         let text = format!("{} records are older than what the archive has, and were skipped", counts.older);
         jobs::write_log(db, job, Level::Warn, &text, json!({ "older": counts.older })).await?;
     }
     Ok(())
-}
-
-async fn result(
-    db: &PgPool,
-    job: JobId,
-    units: &[Unit],
-    counts: &Tally,
-    manifest_uri: &str,
-) -> Result<Map<String, Value>, UnitError> {
-    let Ok(Value::Object(mut result)) = serde_json::to_value(counts) else { return Ok(Map::new()) };
-    result.insert("manifest".into(), json!(manifest_uri));
-    result.insert("pmids_failed".into(), json!(failures::pmids_failed(db, job).await?));
-    let files: Vec<Value> = units.iter().filter(|unit| unit.input.get("name").is_some()).map(file).collect();
-    if !files.is_empty() {
-        result.insert("files".into(), Value::Array(files));
-    }
-    Ok(result)
-}
-
-fn part(unit: &Unit) -> Value {
-    json!({
-        "unit_id": unit.id, "phase": unit.phase, "seq": unit.seq, "name": unit.input.get("name"),
-        "status": unit.status, "counts": unit.tally, "uri": unit.outcomes_ref,
-        "error_code": unit.error_code, "error": unit.error_message,
-    })
-}
-
-fn file(unit: &Unit) -> Value {
-    let mut file = json!({ "name": unit.input.get("name"), "status": unit.status });
-    if let (Some(file), Some(counts)) = (file.as_object_mut(), unit.tally.as_object()) {
-        file.extend(counts.clone());
-        if let Some(message) = &unit.error_message {
-            file.insert("error".into(), json!(message));
-        }
-    }
-    file
 }

@@ -4,21 +4,17 @@
 //! change the unit only if its epoch is still the claimed one. No rows changed means that another
 //! worker has it: roll back and stop.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::Engine;
-use super::outcomes::{self, Line};
-use super::quarantine::{self, Whole};
 use super::unit_error::UnitError;
 use crate::db::{self, DbError};
-use crate::records::{self, Accepted, Advance, VersionChange};
-use crate::words::{ErrorCode, JobId, Outcome, Pmid, Reason, SkipReason, Tally, UnitId, WorkerId};
+use crate::jobs::Progress;
+use crate::words::{ErrorCode, JobId, Tally, UnitId, WorkerId};
 
 /// Which units to claim.
 #[derive(Clone, Debug)]
@@ -63,44 +59,10 @@ pub struct Lease {
     /// The fencing token.
     pub epoch: i64,
     /// Batches committed so far.
-    batches: i64,
-    tally: Tally,
+    pub(super) batches: i64,
+    /// Records by outcome so far.
+    pub(super) tally: Tally,
     pub(super) claimed: Instant,
-}
-
-/// A batch to commit.
-#[derive(Clone, Default)]
-pub struct Batch {
-    /// Stored versions that are to become pointers.
-    pub accepts: Vec<Accepted>,
-    /// One line per record of the batch.
-    pub lines: Vec<Line>,
-    /// Held payloads that arrived again with a newer order.
-    pub advances: Vec<Advance>,
-    /// Records with versions.
-    pub versions: Vec<VersionChange>,
-    /// Records that were missing upstream and are there again, unchanged.
-    pub found_again: Vec<Pmid>,
-    /// Records that came whole, stored or unchanged.
-    pub whole: Vec<Whole>,
-    /// What was named before it was stored, and has its rows with this batch.
-    pub intents: Vec<i64>,
-    /// Versions that earlier attempts stored, below those of this batch, and that no pointer is made of.
-    pub superseded: Vec<(Pmid, String)>,
-    /// Where the unit goes on.
-    pub cursor: Value,
-    /// Progress since the last batch, in what the plan counts its work in.
-    pub work: i64,
-    /// What the pipeline writes of its own.
-    pub rows: Option<Arc<dyn BatchRows>>,
-}
-
-/// Rows of a pipeline's own that belong to a batch: written in its transaction, after pointers and
-/// events.
-#[async_trait]
-pub trait BatchRows: Send + Sync {
-    /// Writes them; `lines` are the batch's final outcomes.
-    async fn write(&self, db: &mut PgConnection, lines: &[Line]) -> Result<(), DbError>;
 }
 
 /// What the end of a unit means for its job.
@@ -122,7 +84,8 @@ struct Claimed {
     cursor: Option<Value>,
     retry_count: i32,
     epoch: i64,
-    tally: Value,
+    #[sqlx(json)]
+    tally: Tally,
     tool: String,
     params: Value,
     trace_id: String,
@@ -134,12 +97,13 @@ struct Claimed {
 #[derive(FromRow)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub(super) struct JobRow {
-    cancelled: bool,
+    pub(super) cancelled: bool,
     overdue: bool,
     terminal: bool,
     /// Whether its principal has stored today what it may.
     used_up: bool,
-    pub(super) progress: Value,
+    #[sqlx(json)]
+    pub(super) progress: Progress,
 }
 
 impl Lease {
@@ -180,7 +144,7 @@ impl Lease {
             attempt: row.retry_count + 1,
             epoch: row.epoch,
             batches: row.batches,
-            tally: serde_json::from_value(row.tally).unwrap_or_default(),
+            tally: row.tally,
             claimed: Instant::now(),
         }))
     }
@@ -200,14 +164,11 @@ impl Lease {
             return Err(UnitError::permanent(ErrorCode::RateLimitExceeded, message));
         }
         fenced(
-            &sqlx::query(
-                "update ingestion_work_units set status = 'processing', heartbeat_at = now() \
-                 where id = $1 and epoch = $2 and status = 'claimed'",
-            )
-            .bind(self.unit.0)
-            .bind(self.epoch)
-            .execute(&mut *tx)
-            .await?,
+            &sqlx::query(include_str!("sql/start_unit.sql"))
+                .bind(self.unit.0)
+                .bind(self.epoch)
+                .execute(&mut *tx)
+                .await?,
         )?;
         sqlx::query(
             "update jobs set state = 'running', started_at = coalesce(started_at, now()) \
@@ -243,134 +204,9 @@ impl Lease {
         Ok(if cancelled == Some(true) { UnitError::Cancelled } else { UnitError::LeaseLost })
     }
 
-    /// Commits a batch. When the database is lost in the middle, waits for it, looks whether the
-    /// commit had happened, and otherwise does it again.
-    pub async fn commit(&mut self, engine: &Engine, mut batch: Batch) -> Result<(), UnitError> {
-        let give_up = Instant::now() + engine.settings.database_patience;
-        let mut pause = std::time::Duration::from_millis(100);
-        loop {
-            match self.try_commit(&engine.db, &mut batch).await {
-                Err(CommitError::Db(error)) if error.is_transient() && Instant::now() < give_up => {
-                    tracing::warn!(unit_id = %self.unit, error = %error, "the database is away, waiting for it");
-                    // Whether it had happened must be known before it is done again.
-                    let committed = loop {
-                        tokio::time::sleep(pause).await;
-                        pause = (pause * 2).min(std::time::Duration::from_secs(2));
-                        match self.is_committed(&engine.db).await {
-                            Ok(committed) => break committed,
-                            Err(error) if error.is_transient() && Instant::now() < give_up => {}
-                            Err(error) => return Err(error.into()),
-                        }
-                    };
-                    if committed {
-                        break;
-                    }
-                }
-                Err(CommitError::Db(error)) => return Err(error.into()),
-                Err(CommitError::Unit(error)) => return Err(error),
-                Ok(()) => break,
-            }
-        }
-        for line in &batch.lines {
-            self.tally.add(line.outcome, line.reason.as_ref());
-        }
-        self.batches += 1;
-        self.cursor = Some(batch.cursor);
-        Ok(())
-    }
-
-    /// Whether the batch after the last known one is there, written under this epoch's cursor.
-    async fn is_committed(&self, db: &PgPool) -> Result<bool, DbError> {
-        Ok(sqlx::query_scalar(
-            "select exists (select from ingestion_unit_outcomes o join ingestion_work_units u on u.id = o.unit_id \
-             where o.unit_id = $1 and o.batch = $2 and u.epoch = $3)",
-        )
-        .bind(self.unit.0)
-        .bind(self.batches)
-        .bind(self.epoch)
-        .fetch_one(db)
-        .await?)
-    }
-
-    async fn try_commit(&self, db: &PgPool, batch: &mut Batch) -> Result<(), CommitError> {
-        let mut tx = db::begin(db).await?;
-        let job = self.lock_job(&mut tx).await?;
-        fenced(
-            &sqlx::query(include_str!("sql/fence.sql")).bind(self.unit.0).bind(self.epoch).execute(&mut *tx).await?,
-        )?;
-        let missing: Vec<Pmid> =
-            batch.lines.iter().filter(|line| line.outcome == Outcome::Missing).filter_map(|line| line.pmid).collect();
-        let touched = missing.iter().chain(&batch.found_again).chain(batch.advances.iter().map(|one| &one.pmid));
-        let touched: Vec<Pmid> = touched.copied().collect();
-        if !touched.is_empty() {
-            // More than one statement changes pointers: all are locked first, in order.
-            let known = batch.accepts.iter().filter(|one| one.expected.is_some()).map(|one| one.pmid);
-            let versions = batch.versions.iter().map(|one| one.pmid);
-            let all: Vec<Pmid> = touched.into_iter().chain(known).chain(versions).collect();
-            records::lock_pointers(&mut tx, &all).await?;
-        }
-        records::mark_missing(&mut tx, &missing).await?;
-        records::clear_missing(&mut tx, &batch.found_again).await?;
-        records::advance(&mut tx, &batch.advances).await?;
-        records::forget_intents(&mut tx, &batch.intents).await?;
-        records::put_aside_own(&mut tx, &batch.superseded).await?;
-        let accepts = records::accept(&mut tx, &batch.accepts).await?;
-        // Stored, and overtaken before this commit.
-        let overtaken = batch.accepts.iter().filter(|one| accepts.older.contains(&one.pmid));
-        let overtaken: Vec<(Pmid, String)> = overtaken.map(|one| (one.pmid, one.s3_uri.clone())).collect();
-        records::put_aside_own(&mut tx, &overtaken).await?;
-        quarantine::release_older(&mut tx, &batch.whole).await?;
-        let mut undecided = accepts.undecided;
-        undecided.extend(records::accept_versions(&mut tx, &batch.versions).await?);
-        if let Some(pmid) = undecided.first() {
-            let message = format!("PMID {pmid} was changed by another worker at the same moment");
-            return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true }.into());
-        }
-        let overtaken = |line: &&mut Line| {
-            line.outcome != Outcome::Failed && line.pmid.is_some_and(|pmid| accepts.older.contains(&pmid))
-        };
-        for line in batch.lines.iter_mut().filter(overtaken) {
-            // Another worker was faster with a newer payload.
-            line.outcome = Outcome::Skipped;
-            line.reason = Some(Reason::Skip(SkipReason::Older));
-        }
-        let mut counted = Tally::default();
-        batch.lines.iter().for_each(|line| counted.add(line.outcome, line.reason.as_ref()));
-        sqlx::query("insert into ingestion_unit_outcomes (unit_id, batch, outcomes) values ($1, $2, $3)")
-            .bind(self.unit.0)
-            .bind(self.batches)
-            .bind(outcomes::frame(&batch.lines))
-            .execute(&mut *tx)
-            .await?;
-        outcomes::insert_failures(&mut tx, self.job, self.unit, &batch.lines).await?;
-        if let Some(rows) = &batch.rows {
-            rows.write(&mut tx, &batch.lines).await?;
-        }
-        crate::words::crash::point("in_transaction");
-        let mut tally = self.tally;
-        tally.merge(&counted);
-        fenced(
-            &sqlx::query(include_str!("sql/commit_unit.sql"))
-                .bind(self.unit.0)
-                .bind(self.epoch)
-                .bind(&batch.cursor)
-                .bind(serde_json::to_value(tally).expect("counts are JSON"))
-                .execute(&mut *tx)
-                .await?,
-        )?;
-        count(&mut tx, self.job, job.progress, &counted, batch.work).await?;
-        charge(&mut tx, self.job, counted.archived + counted.deleted).await?;
-        Ok(tx.commit().await.map_err(DbError::from)?)
-    }
-
     /// Locks the job row and looks whether the job goes on.
     pub(super) async fn lock_job(&self, tx: &mut PgConnection) -> Result<JobRow, UnitError> {
-        let job: Option<JobRow> =
-            sqlx::query_as(include_str!("sql/lock_job.sql")).bind(self.job.0).fetch_optional(tx).await?;
-        let job = job.ok_or(UnitError::LeaseLost)?;
-        if job.terminal {
-            return Err(UnitError::LeaseLost);
-        }
+        let job = self.lock_row(tx).await?;
         if job.cancelled {
             return Err(UnitError::Cancelled);
         }
@@ -379,75 +215,16 @@ impl Lease {
         }
         Ok(job)
     }
+
+    /// Locks the job row of a job that has not ended.
+    pub(super) async fn lock_row(&self, tx: &mut PgConnection) -> Result<JobRow, UnitError> {
+        let job: Option<JobRow> =
+            sqlx::query_as(include_str!("sql/lock_job.sql")).bind(self.job.0).fetch_optional(tx).await?;
+        job.filter(|job| !job.terminal).ok_or(UnitError::LeaseLost)
+    }
 }
 
 /// No row changed: another worker has the unit.
 pub(super) fn fenced(done: &sqlx::postgres::PgQueryResult) -> Result<(), UnitError> {
     if done.rows_affected() == 1 { Ok(()) } else { Err(UnitError::LeaseLost) }
-}
-
-enum CommitError {
-    Db(DbError),
-    Unit(UnitError),
-}
-
-impl From<DbError> for CommitError {
-    fn from(error: DbError) -> Self {
-        Self::Db(error)
-    }
-}
-
-impl From<sqlx::Error> for CommitError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Db(error.into())
-    }
-}
-
-impl From<UnitError> for CommitError {
-    fn from(error: UnitError) -> Self {
-        Self::Unit(error)
-    }
-}
-
-/// Counts stored records against what the principal of a job may store today.
-async fn charge(tx: &mut PgConnection, job: JobId, stored: i64) -> Result<(), DbError> {
-    if stored > 0 {
-        sqlx::query(include_str!("sql/charge.sql")).bind(job.0).bind(stored).execute(tx).await?;
-    }
-    Ok(())
-}
-
-/// Adds a batch to the job's counters; the job row is locked.
-async fn count(
-    tx: &mut PgConnection,
-    job: JobId,
-    mut progress: Value,
-    counted: &Tally,
-    work: i64,
-) -> Result<(), DbError> {
-    let mut tally: Tally = serde_json::from_value(progress.clone()).unwrap_or_default();
-    tally.merge(counted);
-    let number = |key: &str| progress.get(key).and_then(Value::as_i64).unwrap_or(0);
-    let (work_done, work_total) = (number("work_done") + work, number("work_total"));
-    if let (Some(progress), Ok(Value::Object(counts))) = (progress.as_object_mut(), serde_json::to_value(tally)) {
-        progress.extend(counts);
-        progress.remove("waiting");
-        progress.insert("done".into(), json!(tally.requested));
-        progress.insert("work_done".into(), json!(work_done));
-        #[expect(clippy::cast_precision_loss, reason = "a fraction for a progress bar")]
-        let fraction = if work_total > 0 { (work_done as f64 / work_total as f64).min(1.0) } else { 0.0 };
-        progress.insert("fraction".into(), json!(fraction));
-    }
-    sqlx::query("update jobs set progress = $2 where id = $1").bind(job.0).bind(progress).execute(&mut *tx).await?;
-    sqlx::query(
-        "update ingestion_jobs set records_processed = records_processed + $2, \
-         records_stored = records_stored + $3, records_failed = records_failed + $4 where id = $1",
-    )
-    .bind(job.0)
-    .bind(counted.requested)
-    .bind(counted.archived + counted.skipped + counted.deleted)
-    .bind(counted.failed)
-    .execute(tx)
-    .await?;
-    Ok(())
 }

@@ -7,10 +7,15 @@
 //!                └── worker dies: reclaim ──┘      └── cancel, deadline, shutdown, snooze: at the next batch
 //! ```
 //!
-//! The protocol is in `lease` and `endings`: every write names the epoch that was claimed, and locks are taken
-//! in the order job, unit, pointers, event counter.
+//! The protocol is in `lease`, `commit` and `endings`: every write names the epoch that was claimed, and locks are taken
+//! in the order job, unit, rows of the source.
+//!
+//! The engine knows no source. A [`Pipeline`] plans, runs and has rows of its own ([`BatchRows`]); records are
+//! [`RecordKey`](crate::words::RecordKey)s; the input and the cursor of a unit are JSON that only its pipeline reads.
 
+mod attempts;
 mod claims;
+mod commit;
 mod endings;
 mod failures;
 mod finalise;
@@ -26,6 +31,7 @@ mod retry;
 mod settings;
 mod sweep;
 mod unit_error;
+mod unit_status;
 mod wake;
 mod worker;
 
@@ -33,19 +39,22 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
-pub use failures::{Failure, failures, failures_count, unfinished_inputs};
-pub use finalise::finalise;
-pub use lease::{Batch, BatchRows, Claim, Lease, Settled};
-pub use outcomes::Line;
-pub use pipeline::{Pipeline, UnitContext};
+pub use attempts::{Attempt, troubled_attempts};
+pub use commit::{Batch, BatchRows, CommitError};
+pub use failures::{Failure, failed_ids, failures, failures_count, unfinished_inputs};
+pub use finalise::{EndedUnit, finalise};
+pub use lease::{Claim, Lease, Settled};
+pub use outcomes::RecordOutcome;
+pub use pipeline::{Ended, Pipeline, UnitContext, Upkeep};
 pub use plan::{NewUnit, Plan};
 pub use presence::Presence;
-pub use quarantine::{Quarantined, Rejected, Whole, quarantined, quarantined_one, release};
+pub use quarantine::{Quarantined, Rejected, quarantined, quarantined_one, release};
 pub use restart::restart;
 pub use retry::{RetryError, retry};
 pub use settings::Settings;
 pub use sweep::{Swept, stuck_units, sweep};
 pub use unit_error::UnitError;
+pub use unit_status::UnitStatus;
 pub use worker::{Idle, Ran, Woken, Worker};
 
 use crate::archive::Archive;
@@ -63,6 +72,8 @@ pub struct Engine {
     pub settings: Settings,
     /// What this deployment can run.
     pub pipelines: Arc<[Arc<dyn Pipeline>]>,
+    /// What the sweep does besides.
+    pub upkeep: Arc<[Arc<dyn Upkeep>]>,
 }
 
 impl Engine {

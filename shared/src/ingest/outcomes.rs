@@ -1,19 +1,20 @@
 //! Outcomes of records, and the manifest parts made of them.
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use sqlx::PgConnection;
 
 use super::Engine;
 use super::unit_error::UnitError;
 use crate::archive::codec::encode_zstd;
 use crate::db::DbError;
-use crate::words::{JobId, Outcome, Pmid, Reason, Sha256, UnitId};
+use crate::words::{JobId, Outcome, Reason, RecordKey, Sha256, UnitId};
 
-/// One line of a manifest part: what became of one record.
-#[derive(Clone, Debug, Serialize)]
-pub struct Line {
-    /// The record; unknown for one without a readable PMID.
-    pub pmid: Option<Pmid>,
+/// What became of one record: a line of a manifest part.
+#[derive(Clone, Debug)]
+pub struct RecordOutcome {
+    /// The record.
+    pub key: RecordKey,
     /// What became of it.
     pub outcome: Outcome,
     /// Hash of its payload.
@@ -24,14 +25,26 @@ pub struct Line {
     pub reason: Option<Reason>,
 }
 
-/// Lines as a compressed frame; frames of a unit joined are one readable `.ndjson.zst`.
-pub(super) fn frame(lines: &[Line]) -> Vec<u8> {
-    if lines.is_empty() {
+impl Serialize for RecordOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut line = serializer.serialize_map(None)?;
+        self.key.serialize_into(&mut line)?;
+        line.serialize_entry("outcome", &self.outcome)?;
+        line.serialize_entry("hash", &self.hash)?;
+        line.serialize_entry("uri", &self.uri)?;
+        line.serialize_entry("reason", &self.reason)?;
+        line.end()
+    }
+}
+
+/// Outcomes as a compressed frame; frames of a unit joined are one readable `.ndjson.zst`.
+pub(super) fn frame(outcomes: &[RecordOutcome]) -> Vec<u8> {
+    if outcomes.is_empty() {
         return Vec::new();
     }
-    let mut text = Vec::with_capacity(lines.len() * 256);
-    for line in lines {
-        serde_json::to_writer(&mut text, line).expect("plain fields are JSON");
+    let mut text = Vec::with_capacity(outcomes.len() * 256);
+    for outcome in outcomes {
+        serde_json::to_writer(&mut text, outcome).expect("plain fields are JSON");
         text.push(b'\n');
     }
     encode_zstd(&text)
@@ -42,31 +55,28 @@ pub(super) async fn insert_failures(
     db: &mut PgConnection,
     job: JobId,
     unit: UnitId,
-    lines: &[Line],
+    outcomes: &[RecordOutcome],
 ) -> Result<(), DbError> {
-    let failures: Vec<&Line> =
-        lines.iter().filter(|line| matches!(line.outcome, Outcome::Failed | Outcome::Missing)).collect();
+    let failures: Vec<&RecordOutcome> =
+        outcomes.iter().filter(|one| matches!(one.outcome, Outcome::Failed | Outcome::Missing)).collect();
     if failures.is_empty() {
         return Ok(());
     }
+    let reason = |one: &&RecordOutcome| one.reason.as_ref().and_then(Reason::as_str).map(str::to_owned);
     sqlx::query(include_str!("sql/insert_failures.sql"))
         .bind(job.0)
         .bind(unit.0)
-        .bind(failures.iter().map(|line| line.pmid.map(|pmid| pmid.to_string())).collect::<Vec<_>>())
-        .bind(failures.iter().map(|line| line.outcome.as_str()).collect::<Vec<_>>())
-        .bind(
-            failures
-                .iter()
-                .map(|line| line.reason.as_ref().and_then(Reason::as_str).map(str::to_owned))
-                .collect::<Vec<_>>(),
-        )
-        .bind(failures.iter().map(|line| line.uri.clone()).collect::<Vec<_>>())
+        .bind(failures.iter().map(|one| one.key.record_type.name()).collect::<Vec<_>>())
+        .bind(failures.iter().map(|one| one.key.id.clone()).collect::<Vec<_>>())
+        .bind(failures.iter().map(|one| one.outcome.as_str()).collect::<Vec<_>>())
+        .bind(failures.iter().map(reason).collect::<Vec<_>>())
+        .bind(failures.iter().map(|one| one.uri.clone()).collect::<Vec<_>>())
         .execute(db)
         .await?;
     Ok(())
 }
 
-/// Writes the manifest part of a unit whose outcomes will not change any more, and answers its
+/// Writes the manifest part of a unit whose outcomes will not change any more, and returns its
 /// address; a unit without records has none. Writing it twice writes the same bytes, so the first
 /// one stays.
 pub(super) async fn write_part(engine: &Engine, job: JobId, unit: UnitId) -> Result<Option<String>, UnitError> {

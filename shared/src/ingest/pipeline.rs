@@ -9,9 +9,12 @@ use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgPool};
 
 use super::Engine;
-use super::lease::{Batch, Lease};
+use super::commit::Batch;
+use super::finalise::EndedUnit;
+use super::lease::Lease;
 use super::plan::Plan;
 use super::unit_error::UnitError;
+use crate::db::DbError;
 use crate::jobs::{Job, JobState};
 use crate::words::ErrorCode;
 
@@ -37,13 +40,8 @@ pub trait Pipeline: Send + Sync {
     }
 
     /// Writes rows of the pipeline's own in the transaction that ends a job, under its lock, and
-    /// answers what they add to its result.
-    async fn ended(
-        &self,
-        _db: &mut PgConnection,
-        _job: &Job,
-        _state: JobState,
-    ) -> Result<Map<String, Value>, UnitError> {
+    /// returns what its result says besides the counts and the manifest.
+    async fn ended(&self, _db: &mut PgConnection, _ended: &Ended<'_>) -> Result<Map<String, Value>, UnitError> {
         Ok(Map::new())
     }
 
@@ -62,6 +60,31 @@ pub trait Pipeline: Send + Sync {
     async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
         Ok(Some(job.params.clone()))
     }
+}
+
+/// A job that ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// The job, as it was before.
+    pub job: &'a Job,
+    /// The state that it ends in.
+    pub state: JobState,
+    /// Its units, in the order of phases and numbers.
+    pub units: &'a [EndedUnit],
+}
+
+impl<'a> Ended<'a> {
+    /// The first unit that failed, for which the job did.
+    pub fn failure(&self) -> Option<&'a EndedUnit> {
+        self.units.iter().find(|unit| unit.has_failed())
+    }
+}
+
+/// Rows above the engine that the sweep keeps in order, besides the engine's own.
+#[async_trait]
+pub trait Upkeep: Send + Sync {
+    /// Does it; returns how many stored instants were in the future and were pulled back.
+    async fn sweep(&self, db: &PgPool) -> Result<usize, DbError>;
 }
 
 /// What a pipeline works with while it plans or runs a unit.

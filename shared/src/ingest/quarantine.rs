@@ -1,7 +1,8 @@
 //! Records that could not be archived: their bytes, and why.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, PgPool};
+use serde_json::Value;
+use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use super::Engine;
@@ -9,7 +10,7 @@ use super::lease::Lease;
 use super::unit_error::UnitError;
 use crate::archive::codec::encode_zstd;
 use crate::db::DbError;
-use crate::words::Pmid;
+use crate::words::RecordKey;
 
 /// A quarantined record.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
@@ -22,9 +23,11 @@ pub struct Quarantined {
     pub unit_id: Uuid,
     /// Names it within its unit: the position in its file.
     pub n: i64,
-    /// Its PMID, if it could be read.
-    pub pmid: Option<String>,
-    /// The file.
+    /// Its type.
+    pub record_type: String,
+    /// Its identifier, if that could be read.
+    pub record_id: Option<String>,
+    /// Where it came from: a file, an endpoint.
     pub source: String,
     /// What is wrong.
     pub reason: String,
@@ -32,95 +35,64 @@ pub struct Quarantined {
     pub uri: String,
     /// When it was met.
     pub created_at: DateTime<Utc>,
-    /// How it came: `bulk_file` or `efetch`.
-    pub api: String,
-    /// What it is as of; unknown for those of early versions.
-    pub as_of: Option<DateTime<Utc>>,
-    /// Number of its file, else 0.
-    pub file_number: i32,
-    /// Position in its file, else 0.
-    pub position: i64,
+    /// What its source wrote about it, for itself.
+    #[serde(skip)]
+    pub source_metadata: Value,
 }
 
 /// A record that cannot be archived.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Rejected<'a> {
     /// Names it within its unit.
     pub n: i64,
-    /// Its PMID, if it could be read.
-    pub pmid: Option<Pmid>,
-    /// How it came: `bulk_file` or `efetch`.
-    pub api: &'a str,
-    /// The file, or the endpoint.
+    /// The record.
+    pub key: &'a RecordKey,
+    /// Where it came from: a file, an endpoint.
     pub source: &'a str,
     /// What is wrong.
     pub reason: &'a str,
     /// Its bytes.
     pub bytes: &'a [u8],
-    /// What it is as of.
-    pub as_of: DateTime<Utc>,
-    /// Number of its file, else 0.
-    pub file_number: i32,
-    /// Position in its file, else 0.
-    pub position: i64,
-}
-
-/// A record that came whole, and what it is as of: damaged ones of its PMID from before are of no use any more.
-#[derive(Clone, Copy, Debug)]
-pub struct Whole {
-    /// The record.
-    pub pmid: Pmid,
-    /// What it is as of.
-    pub as_of: DateTime<Utc>,
-    /// Number of its file, else 0.
-    pub file_number: i32,
-}
-
-/// Takes off the list what came damaged before the same records came whole; the bytes stay where they are. Two files
-/// are ordered by their numbers, everything else by time.
-pub(super) async fn release_older(db: &mut PgConnection, whole: &[Whole]) -> Result<(), DbError> {
-    if whole.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(include_str!("sql/release_older.sql"))
-        .bind(whole.iter().map(|one| one.pmid.to_string()).collect::<Vec<_>>())
-        .bind(whole.iter().map(|one| one.as_of).collect::<Vec<_>>())
-        .bind(whole.iter().map(|one| one.file_number).collect::<Vec<_>>())
-        .execute(db)
-        .await?;
-    Ok(())
+    /// What its source wants to know of it later.
+    pub source_metadata: Value,
 }
 
 impl Lease {
-    /// Puts a record's bytes aside; its outcome line is committed with its batch. Doing it again
-    /// after a crash changes nothing. Answers where the bytes are.
+    /// Puts a record's bytes aside; its outcome is committed with its batch. Doing it again
+    /// after a crash changes nothing. Returns where the bytes are.
     pub async fn quarantine(&self, engine: &Engine, rejected: &Rejected<'_>) -> Result<String, UnitError> {
         let key = engine.archive.layout().quarantine(self.job, self.unit, rejected.n);
         let uri = engine.archive.put_once(key, encode_zstd(rejected.bytes)).await?;
-        let pmid = rejected.pmid.map(|pmid| pmid.to_string());
         sqlx::query(include_str!("sql/quarantine.sql"))
             .bind(self.job.0)
             .bind(self.unit.0)
             .bind(rejected.n)
-            .bind(&pmid)
+            .bind(rejected.key.record_type.name())
+            .bind(&rejected.key.id)
             .bind(rejected.source)
             .bind(rejected.reason)
             .bind(&uri)
-            .bind(rejected.api)
-            .bind(rejected.as_of)
-            .bind(rejected.file_number)
-            .bind(rejected.position)
+            .bind(&rejected.source_metadata)
             .execute(&engine.db)
             .await?;
-        let reason = rejected.reason;
-        tracing::warn!(pmid, s3_uri = uri, status = "failed", reason, "a record went to quarantine");
         Ok(uri)
     }
 }
 
+/// Columns of [`Quarantined`].
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select id, job_id, unit_id, n, record_type, record_id, source, reason, uri, created_at, source_metadata ",
+            "from quarantine ",
+            $rest
+        )
+    };
+}
+
 /// Quarantined records, newest first.
 pub async fn quarantined(db: &PgPool, job: Option<Uuid>, limit: i64) -> Result<Vec<Quarantined>, DbError> {
-    Ok(sqlx::query_as("select * from quarantine where $1::uuid is null or job_id = $1 order by id desc limit $2")
+    Ok(sqlx::query_as(select!("where $1::uuid is null or job_id = $1 order by id desc limit $2"))
         .bind(job)
         .bind(limit)
         .fetch_all(db)
@@ -129,7 +101,7 @@ pub async fn quarantined(db: &PgPool, job: Option<Uuid>, limit: i64) -> Result<V
 
 /// One quarantined record.
 pub async fn quarantined_one(db: &PgPool, id: i64) -> Result<Option<Quarantined>, DbError> {
-    Ok(sqlx::query_as("select * from quarantine where id = $1").bind(id).fetch_optional(db).await?)
+    Ok(sqlx::query_as(select!("where id = $1")).bind(id).fetch_optional(db).await?)
 }
 
 /// Takes a record off the list, because it is archived now; its bytes stay where they are.

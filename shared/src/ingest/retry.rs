@@ -35,6 +35,7 @@ pub async fn retry(
         priority: job.priority,
         parent_job_id: Some(job.job_id()),
         query_key: job.query_key.clone(),
+        exclusive_key: job.exclusive_key.clone(),
         first_unit: FirstUnit { required_hostname, ..submission.first_unit },
         ..submission
     };

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise};
 use crate::db::{self, DbError, clock};
+use crate::jobs;
 use crate::words::JobId;
-use crate::{checkpoints, jobs};
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,9 +31,7 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
     if let Some(dir) = presence {
         swept.reclaimed += reclaim_of_the_dead(engine, dir).await?;
     }
-    let (jobs_ahead, syncs_ahead) =
-        tokio::try_join!(clock::pull_back_jobs(&engine.db), clock::pull_back_syncs(&engine.db))?;
-    swept.corrected = jobs_ahead.len() + syncs_ahead.len();
+    swept.corrected = clock::pull_back_jobs(&engine.db).await?.len();
     let stale = i32::try_from(engine.settings.stale.as_secs()).unwrap_or(i32::MAX);
     let reclaimed: i32 =
         sqlx::query_scalar("select reclaim_stale_work_units($1)").bind(stale).fetch_one(&engine.db).await?;
@@ -48,7 +46,9 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
         }
     }
     swept.expired = jobs::expire(&engine.db).await?;
-    checkpoints::expire(&engine.db).await?;
+    for upkeep in &*engine.upkeep {
+        swept.corrected += upkeep.sweep(&engine.db).await?;
+    }
     Ok(swept)
 }
 

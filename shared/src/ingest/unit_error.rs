@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::archive::{ReadError, StoreError};
 use crate::db::DbError;
-use crate::pubmed::eutils::EutilsError;
 use crate::words::ErrorCode;
 
 /// Why a unit stopped before its end.
@@ -89,19 +88,6 @@ impl From<ReadError> for UnitError {
             object @ (ReadError::Damaged { .. } | ReadError::Newer { .. }) => {
                 Self::permanent(ErrorCode::ArchiveError, crate::words::telemetry::chain(&object))
             }
-        }
-    }
-}
-
-impl From<EutilsError> for UnitError {
-    /// NCBI being away is no failure of the unit; a refusal is.
-    fn from(error: EutilsError) -> Self {
-        let (code, message) = (error.code(), crate::words::telemetry::chain(&error));
-        match error.retry_after() {
-            // A list that never adds up must not go round for ever.
-            _ if matches!(error, EutilsError::Incomplete) => Self::Failed { code, message, retry: true },
-            Some(pause) => Self::Snooze { pause, why: message },
-            None => Self::permanent(code, message),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::progress::{JobResult, Progress};
 use crate::words::JobId;
 
 /// Where a job is. A terminal state never changes.
@@ -80,10 +81,12 @@ pub struct Job {
     pub state: JobState,
     /// 0 to 10, 10 first.
     pub priority: i16,
-    /// Counts and fraction done.
-    pub progress: Value,
+    /// How far it is.
+    #[sqlx(json)]
+    pub progress: Progress,
     /// What came out, when it has ended.
-    pub result: Option<Value>,
+    #[sqlx(json(nullable))]
+    pub result: Option<JobResult>,
     /// Address of the manifest.
     pub result_ref: Option<String>,
     /// Why it failed: `{error_code, message}`.
@@ -92,8 +95,10 @@ pub struct Job {
     pub trace_id: String,
     /// The job it retries.
     pub parent_job_id: Option<Uuid>,
-    /// The query it syncs, of an incremental sync.
+    /// The key of what it works for, where its submission named one.
     pub query_key: Option<String>,
+    /// No other job with the same key is queued or running.
+    pub exclusive_key: Option<String>,
     /// Work units planned.
     pub units_total: i32,
     /// Work units completed.
@@ -134,7 +139,6 @@ impl Job {
 
     /// Whether it succeeded although some records failed.
     pub fn completed_with_failures(&self) -> bool {
-        let failed = self.result.as_ref().and_then(|r| r.get("failed")).and_then(Value::as_i64);
-        self.state == JobState::Succeeded && failed.unwrap_or(0) > 0
+        self.state == JobState::Succeeded && self.result.as_ref().is_some_and(|result| result.counts.failed > 0)
     }
 }

@@ -31,8 +31,10 @@ pub struct Submission {
     pub trace_id: String,
     /// The job it retries.
     pub parent_job_id: Option<JobId>,
-    /// The query it syncs: only one incremental sync of it is queued or running at a time.
+    /// The key of what it works for, by which jobs are found; kept and not interpreted.
     pub query_key: Option<String>,
+    /// While a job with this key is queued or running, that one is returned in place of a second one.
+    pub exclusive_key: Option<String>,
     /// The most records that it can store, where its parameters say so.
     pub records_at_most: Option<i64>,
     /// The unit that plans it.
@@ -53,6 +55,7 @@ impl Submission {
             trace_id: Uuid::new_v4().simple().to_string(),
             parent_job_id: None,
             query_key: None,
+            exclusive_key: None,
             records_at_most: None,
             first_unit: FirstUnit { phase: first_phase.to_owned(), required_hostname: None },
         }
@@ -174,7 +177,7 @@ impl From<sqlx::Error> for SubmitError {
 
 /// Submits a job with its planning unit. With an idempotency key, (principal, tool, key) is the
 /// identity while the row lives; without one, a queued or running job of the same parameters is
-/// answered instead of a second one; so is a queued or running sync of the same query. The caller wakes workers
+/// answered instead of a second one; so is a queued or running job of the same exclusive key. The caller wakes workers
 /// afterwards.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
     let hash = params_hash(&submission.params)?.to_hex();
@@ -228,6 +231,7 @@ async fn insert(db: &PgPool, submission: &Submission, hash: &str, limits: Limits
         .bind(limits.principal_queued_jobs)
         .bind(limits.principal_daily_records)
         .bind(submission.records_at_most.unwrap_or(1).max(1))
+        .bind(&submission.exclusive_key)
         .fetch_optional(db)
         .await?)
 }
@@ -239,7 +243,7 @@ async fn earlier(db: &PgPool, submission: &Submission, hash: &str) -> Result<Opt
         .bind(&submission.tool)
         .bind(&submission.idempotency_key)
         .bind(hash)
-        .bind(&submission.query_key)
+        .bind(&submission.exclusive_key)
         .fetch_optional(db)
         .await?;
     let Some((is_same, id)) = found else { return Ok(None) };

@@ -7,9 +7,9 @@ with unfinished as (
 ),
 job as (
     insert into jobs (id, tool, params, params_hash, idempotency_key, principal, priority, ttl_hours, trace_id,
-                      parent_job_id, deadline_at, query_key, units_total, attempt, daily_records)
+                      parent_job_id, deadline_at, query_key, units_total, attempt, daily_records, exclusive_key)
     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12, 1,
-           coalesce((select parent.attempt + 1 from jobs parent where parent.id = $10), 1), $18
+           coalesce((select parent.attempt + 1 from jobs parent where parent.id = $10), 1), $18, $20
     from unfinished
     where unfinished.jobs < $13 and unfinished.own < $17
       and ($18::bigint is null or $19 <= $18 - coalesce((select records from principal_records

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::pubmed::eutils::{Pace, PaceError};
+use crate::words::pace::{Pace, PaceError};
 
 /// A request that may be later than its turn by more than this takes another one: it could make one
 /// too many within a second.

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use super::pace::{SharedPace, Turn, Turns};
 use crate::db::DbError;
-use crate::pubmed::eutils::{PaceError, gap};
+use crate::words::pace::{PaceError, gap};
 
 /// The pace of one server, its turns in Postgres.
 pub type PostgresPace = SharedPace<PostgresTurns>;

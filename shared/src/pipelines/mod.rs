@@ -8,7 +8,12 @@ pub mod topics;
 
 use std::sync::Arc;
 
-use crate::ingest::Pipeline;
+use async_trait::async_trait;
+use sqlx::PgPool;
+
+use crate::checkpoints;
+use crate::db::DbError;
+use crate::ingest::{Pipeline, Upkeep};
 
 /// Every pipeline of this deployment.
 pub fn all(files: pubmed_files::FileSettings, sources: &pubmed_sync::Sources) -> Arc<[Arc<dyn Pipeline>]> {
@@ -17,4 +22,19 @@ pub fn all(files: pubmed_files::FileSettings, sources: &pubmed_sync::Sources) ->
         Arc::new(pubmed_sync::PubmedSync(sources.clone())),
         Arc::new(pubmed_sync::PubmedSyncIncremental(sources.clone())),
     ])
+}
+
+/// What the sweep of this deployment does besides the engine's own.
+pub fn upkeep() -> Arc<[Arc<dyn Upkeep>]> {
+    Arc::new([Arc::new(pubmed_sync::SyncClocks) as Arc<dyn Upkeep>, Arc::new(Checkpoints)])
+}
+
+/// Checkpoints that were deleted long ago go.
+struct Checkpoints;
+
+#[async_trait]
+impl Upkeep for Checkpoints {
+    async fn sweep(&self, db: &PgPool) -> Result<usize, DbError> {
+        checkpoints::expire(db).await.map(|_| 0)
+    }
 }

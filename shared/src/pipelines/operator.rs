@@ -2,13 +2,13 @@
 
 use chrono::TimeDelta;
 
-use super::archiving::{self, Arrival, Origin, Raw, RawItem, What};
+use super::archiving::{self, Arrival, Origin, Raw, RawItem, Stored, What};
 use crate::archive::{Source, codec, uri};
 use crate::db;
-use crate::ingest::{self, Batch, Engine, Line, Quarantined, UnitError};
+use crate::ingest::{self, Engine, Quarantined, RecordOutcome, UnitError};
 use crate::pubmed::{Item, Splitter, identity};
-use crate::records;
-use crate::words::{EVERY_VERSION, ErrorCode, JobId, Outcome, Pmid, RecordOrder, Sha256, UnitId};
+use crate::records::{self, Arrived};
+use crate::words::{EVERY_VERSION, ErrorCode, JobId, Outcome, Pmid, RecordOrder, UnitId};
 
 /// What a purge did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -49,16 +49,18 @@ pub async fn purge(
     let key = engine.archive.layout().record_at(pmid, &pointer.s3_uri);
     // Listed beforehand: a version that another worker stores meanwhile is not for this purge to delete.
     let earlier = if versions { engine.archive.store().versions(&key).await? } else { Vec::new() };
-    let mut batch = Batch { lines: vec![line(pmid, None)], ..Batch::default() };
+    let key_of = records::key(Some(pmid));
+    let outcome = RecordOutcome { key: key_of, outcome: Outcome::Skipped, hash: None, uri: None, reason: None };
+    let mut batch = Stored { outcomes: vec![outcome], ..Stored::default() };
     let arrival = Arrival { pmid, order, hash: None, xml: None };
     archiving::apply(engine, None, &source, now, arrival).await?.settle(&mut batch, 0);
-    let tombstone = batch.lines[0].uri.clone().unwrap_or_default();
-    let is_live = batch.versions.iter().any(|change| change.versions.newest().is_some());
+    let tombstone = batch.outcomes[0].uri.clone().unwrap_or_default();
+    let is_live = batch.rows.versions.iter().any(|change| change.versions.newest().is_some());
     // With the rows that point at what is about to be deleted, before it is: nothing ever dangles.
     let mut tx = db::begin(&engine.db).await?;
-    records::forget_intents(&mut tx, &batch.intents).await?;
-    records::put_aside_own(&mut tx, &batch.superseded).await?;
-    let undecided = records::accept_versions(&mut tx, &batch.versions).await?;
+    records::forget_intents(&mut tx, &batch.rows.intents).await?;
+    records::put_aside_own(&mut tx, &batch.rows.superseded).await?;
+    let undecided = records::accept_versions(&mut tx, &batch.rows.versions).await?;
     if is_live || !undecided.is_empty() {
         tx.rollback().await?;
         let message = format!("PMID {pmid} was changed at the same moment: nothing was purged, try again");
@@ -73,6 +75,37 @@ pub async fn purge(
     }
     let deleted = doomed.len();
     Ok(Some(Purged { pmid, s3_uri: tombstone, versions_deleted: deleted }))
+}
+
+/// A quarantined record as it is shown: one of PubMed with its PMID, and how it came.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct QuarantinedRecord<'a> {
+    /// What is said of every record.
+    #[serde(flatten)]
+    pub entry: &'a Quarantined,
+    /// Its PMID, if it could be read.
+    pub pmid: Option<&'a str>,
+    /// How it came.
+    #[serde(flatten)]
+    pub arrived: Option<Arrived>,
+}
+
+impl<'a> QuarantinedRecord<'a> {
+    /// Of an entry of the list.
+    pub fn of(entry: &'a Quarantined) -> Self {
+        let arrived = arrived(entry).ok();
+        Self { entry, pmid: entry.record_id.as_deref().filter(|_| arrived.is_some()), arrived }
+    }
+}
+
+/// How a record of PubMed came.
+fn arrived(entry: &Quarantined) -> Result<Arrived, UnitError> {
+    let refused = |why: String| UnitError::permanent(ErrorCode::ValidationError, why);
+    if entry.record_type != records::PUBMED.name() {
+        return Err(refused(format!("quarantined record {} is not one of PubMed", entry.id)));
+    }
+    Arrived::read(&entry.source_metadata)
+        .map_err(|error| refused(format!("the row of quarantined record {} cannot be read: {error}", entry.id)))
 }
 
 /// What became of a quarantined record.
@@ -97,16 +130,17 @@ pub enum Retried {
 /// it stood, and takes it off the list when it is archived.
 pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<Retried, UnitError> {
     let bytes = quarantined_bytes(engine, entry).await?;
+    let arrived = arrived(entry)?;
     let still = async |reason: String| {
-        if let Some(pmid) = entry.pmid.as_deref().and_then(|pmid| Pmid::parse(pmid).ok())
-            && let Some(as_of) = entry.as_of
+        if let Some(pmid) = entry.record_id.as_deref().and_then(|pmid| Pmid::parse(pmid).ok())
+            && let Some(as_of) = arrived.as_of
             && records::one(&engine.db, pmid).await?.is_some_and(|pointer| pointer.order.as_of > as_of)
         {
             // A later state of it came since, and was archived.
             ingest::release(&engine.db, entry.id).await?;
             return Ok(Retried::Archived { pmid });
         }
-        Ok(Retried::StillBad { pmid: entry.pmid.clone(), reason })
+        Ok(Retried::StillBad { pmid: entry.record_id.clone(), reason })
     };
     if bytes.starts_with(b"<Pubmed") && !bytes.ends_with(b"Article>") {
         return still("only its first bytes were kept".to_owned()).await;
@@ -124,18 +158,19 @@ pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<R
         Err(error) => return still(error.to_string()).await,
     };
     let pmid = identity.pmid;
-    let source = Source { api: entry.api.clone(), endpoint: entry.source.clone(), http_status: 0, http_etag: None };
-    let as_of = entry.as_of.unwrap_or(entry.created_at);
-    let origin = Origin { source, as_of, file_number: entry.file_number, file_id: None };
-    let item = RawItem { range: 0..xml.len(), n: entry.position, what: What::Record(identity), newest_revision: None };
+    let source = Source { api: arrived.api, endpoint: entry.source.clone(), http_status: 0, http_etag: None };
+    let as_of = arrived.as_of.unwrap_or(entry.created_at);
+    let origin = Origin { source, as_of, file_number: arrived.file_number, file_id: None };
+    let item =
+        RawItem { range: 0..xml.len(), n: arrived.position, what: What::Record(identity), newest_revision: None };
     let raw = Raw { bytes: xml.as_bytes().to_vec(), items: vec![item] };
     let prepared = archiving::prepare(engine, origin, &raw).await?;
     let batch = archiving::store_records(engine, vec![prepared]).await?.pop().expect("one batch, one answer");
     let mut tx = db::begin(&engine.db).await?;
-    records::forget_intents(&mut tx, &batch.intents).await?;
-    records::put_aside_own(&mut tx, &batch.superseded).await?;
-    let mut undecided = records::accept(&mut tx, &batch.accepts).await?.undecided;
-    undecided.extend(records::accept_versions(&mut tx, &batch.versions).await?);
+    records::forget_intents(&mut tx, &batch.rows.intents).await?;
+    records::put_aside_own(&mut tx, &batch.rows.superseded).await?;
+    let mut undecided = records::accept(&mut tx, &batch.rows.accepts).await?.undecided;
+    undecided.extend(records::accept_versions(&mut tx, &batch.rows.versions).await?);
     if !undecided.is_empty() {
         tx.rollback().await?;
         let message = format!("PMID {pmid} was changed at the same moment: try again");
@@ -144,10 +179,6 @@ pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<R
     tx.commit().await?;
     ingest::release(&engine.db, entry.id).await?;
     Ok(Retried::Archived { pmid })
-}
-
-fn line(pmid: Pmid, hash: Option<Sha256>) -> Line {
-    Line { pmid: Some(pmid), outcome: Outcome::Skipped, hash, uri: None, reason: None }
 }
 
 /// The bytes of a quarantined record.

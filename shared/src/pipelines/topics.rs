@@ -4,10 +4,9 @@ use sqlx::PgPool;
 
 use super::pubmed_sync::{IncrementalParams, ParamError, submit_incremental};
 use crate::db::DbError;
-use crate::db::clock::pull_back_syncs;
 use crate::ingest::Engine;
 use crate::jobs::{Limits, Submission, Submitted};
-use crate::syncs::{self, BindError, DueTopic};
+use crate::syncs::{self, BindError, DueTopic, pull_back_syncs};
 use crate::words::access::TOPICS;
 use crate::words::config::TopicSetting;
 use crate::words::{Principal, Role};

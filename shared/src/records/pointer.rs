@@ -7,9 +7,9 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool, Postgres, Row};
 
-use super::Accepted;
+use super::{Accepted, clock};
 use crate::archive::Address;
-use crate::db::{DbError, clock};
+use crate::db::DbError;
 use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
 /// The pointer row of one PMID.
@@ -163,7 +163,7 @@ pub async fn lookup_to_decide(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<Pmi
     if ahead.is_empty() {
         return Ok(found);
     }
-    clock::pull_back_pointers(db, &ahead.iter().map(ToString::to_string).collect::<Vec<_>>()).await?;
+    clock::pull_back_pointers(db, &ahead).await?;
     lookup(db, pmids).await
 }
 

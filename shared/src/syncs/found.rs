@@ -1,7 +1,7 @@
 //! PMIDs that a run's search found, in the order of their slices.
 
 use chrono::NaiveDate;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::plan::{FIELDS, Place};
 use crate::db::DbError;
@@ -17,20 +17,42 @@ pub struct Found {
     pub place: Place,
 }
 
-type Columns = (i32, i16, Option<NaiveDate>, Option<NaiveDate>, i16);
+/// The columns of a slice: `walk`, `day`, `last_day`, `field`.
+pub(super) type Columns = (i16, Option<NaiveDate>, Option<NaiveDate>, i16);
+
+/// The columns of a slice.
+pub(super) fn columns_of(place: Place) -> Columns {
+    (place.stage, place.day, place.until, number(place.field))
+}
+
+/// The slice of these columns; none where the field is not one.
+pub(super) fn place_of((stage, day, until, field): Columns) -> Option<Place> {
+    let field = FIELDS.into_iter().find(|known| number(*known) == field)?;
+    Some(Place { stage, day, until, field })
+}
+
+#[derive(FromRow)]
+struct Row {
+    pmid: i32,
+    walk: i16,
+    day: Option<NaiveDate>,
+    last_day: Option<NaiveDate>,
+    field: i16,
+}
 
 /// Adds what a slice has; a PMID that an earlier slice had stays there.
 pub async fn insert_found(db: &mut PgConnection, job: JobId, place: Place, pmids: &[Pmid]) -> Result<(), DbError> {
+    let (walk, day, last_day, field) = columns_of(place);
     sqlx::query(
         "insert into sync_found (job_id, pmid, walk, day, last_day, field) \
          select $1, pmid, $3, $4, $5, $6 from unnest($2::integer[]) as t (pmid) order by pmid on conflict do nothing",
     )
     .bind(job.0)
     .bind(pmids.iter().map(|pmid| i32::try_from(pmid.get()).unwrap_or(i32::MAX)).collect::<Vec<_>>())
-    .bind(place.stage)
-    .bind(place.day)
-    .bind(place.until)
-    .bind(number(place.field))
+    .bind(walk)
+    .bind(day)
+    .bind(last_day)
+    .bind(field)
     .execute(db)
     .await?;
     Ok(())
@@ -43,7 +65,7 @@ pub async fn count_found(db: &PgPool, job: JobId) -> Result<i64, DbError> {
 
 /// What was found, in the order of slices and PMIDs, up to a number.
 pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<Found>, DbError> {
-    let rows: Vec<Columns> = sqlx::query_as(
+    let rows: Vec<Row> = sqlx::query_as(
         "select pmid, walk, day, last_day, field from sync_found where job_id = $1 \
          order by walk, day, last_day, pmid limit $2",
     )
@@ -51,10 +73,9 @@ pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<Found
     .bind(limit)
     .fetch_all(db)
     .await?;
-    let found = rows.into_iter().filter_map(|(pmid, stage, day, until, field)| {
-        let pmid = Pmid::new(u32::try_from(pmid).ok()?).ok()?;
-        let field = FIELDS.into_iter().find(|known| number(*known) == field)?;
-        Some(Found { pmid, place: Place { stage, day, until, field } })
+    let found = rows.into_iter().filter_map(|row| {
+        let pmid = Pmid::new(u32::try_from(row.pmid).ok()?).ok()?;
+        Some(Found { pmid, place: place_of((row.walk, row.day, row.last_day, row.field))? })
     });
     Ok(found.collect())
 }

@@ -1,15 +1,18 @@
 //! Syncs of queries: what a key is bound to, how far it has come, what a run is to walk, what is to
 //! be tried again.
 
+mod clock;
 mod found;
 mod members;
 mod plan;
 mod queries;
 mod retry;
 mod runs;
+mod slices;
 mod topics;
 mod unbind;
 
+pub use clock::pull_back_syncs;
 pub use found::{Found, count_found, forget_found, insert_found, take_found};
 pub use members::add_members;
 pub use plan::{Gap, Place, Resume, RunPlan, Stage, Start, Stop, Watermarks, Window, ncbi_day, start_of};
@@ -18,6 +21,7 @@ pub use queries::{
     note_upstream_count, one, queries, set_watermarks_by_hand, unbind_unused,
 };
 pub use retry::{RETRIES_OF_ABSENT, RetryRow, retries_of, retry_list, settle_retries};
-pub use runs::{Run, first_open_place, run, save_search_end, save_stop, start_run};
+pub use runs::{Run, run, save_search_end, save_stop, start_run};
+pub use slices::{close_slice, open_slices};
 pub use topics::{DueTopic, Topic, add_topic, due_topics, mark_slot, oldest_topic_secs, remove_topic, topics};
 pub use unbind::{Unbound, unbind};

@@ -251,18 +251,22 @@ pub async fn note_success(db: &mut PgConnection, key: &str) -> Result<(), DbErro
     Ok(())
 }
 
-/// Notes that a run failed, and how: by the first of its units that did.
-pub async fn note_failure(db: &mut PgConnection, key: &str, job: JobId) -> Result<(), DbError> {
+/// Notes that a run failed, and how.
+pub async fn note_failure(
+    db: &mut PgConnection,
+    key: &str,
+    job: JobId,
+    error_code: Option<&str>,
+    message: Option<&str>,
+) -> Result<(), DbError> {
     sqlx::query(
-        "update sync_queries q set last_job_id = $2, last_run_at = now(), failed_at = now(), \
-         failed_runs = failed_runs + 1, failure_code = u.error_code, failure_message = u.error_message \
-         from (select 1) as one left join lateral ( \
-             select error_code, error_message from ingestion_work_units \
-             where job_id = $2 and status = 'failed' order by phase, seq limit 1) u on true \
-         where query_key = $1",
+        "update sync_queries set last_job_id = $2, last_run_at = now(), failed_at = now(), \
+         failed_runs = failed_runs + 1, failure_code = $3, failure_message = $4 where query_key = $1",
     )
     .bind(key)
     .bind(job.0)
+    .bind(error_code)
+    .bind(message)
     .execute(db)
     .await?;
     Ok(())

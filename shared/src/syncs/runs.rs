@@ -83,26 +83,14 @@ pub async fn save_search_end(
     Ok(())
 }
 
-/// Notes where the run stops.
-pub async fn save_stop(db: &PgPool, job: JobId, stop: Option<Stop>) -> Result<(), DbError> {
+/// Notes where the run stops, in the transaction that plans its fetching.
+pub async fn save_stop(db: &mut PgConnection, job: JobId, stop: Option<Stop>) -> Result<(), DbError> {
     sqlx::query("update sync_runs set stop = $2 where job_id = $1")
         .bind(job.0)
         .bind(stop.map(|stop| json(&stop)))
         .execute(db)
         .await?;
     Ok(())
-}
-
-/// The first slice that still has records without an outcome, of a job's fetching units.
-pub async fn first_open_place(db: &mut PgConnection, job: JobId) -> Result<Option<Place>, DbError> {
-    let place: Option<Value> = sqlx::query_scalar(
-        "select input -> 'first' from ingestion_work_units where job_id = $1 and phase = 'fetch' and seq > 0 \
-         and status <> 'completed' and input -> 'first' <> 'null'::jsonb order by seq limit 1",
-    )
-    .bind(job.0)
-    .fetch_optional(db)
-    .await?;
-    place.map(serde_json::from_value).transpose().map_err(|error| DbError::Refused(sqlx::Error::Decode(error.into())))
 }
 
 fn json(value: &impl serde::Serialize) -> Value {

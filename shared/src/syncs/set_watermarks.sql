@@ -3,8 +3,7 @@ with old as (
     select query_key, entry_watermark as entry, modification_watermark as modification, creation_watermark as creation
     from sync_queries
     where query_key = $1
-      and not exists (select from jobs
-                      where query_key = $1 and tool = 'pubmed.sync.incremental' and state in ('queued', 'running'))
+      and not exists (select from jobs where exclusive_key = $1 and state in ('queued', 'running'))
     for update
 ),
 moved as (

@@ -33,12 +33,11 @@ pub async fn unbind(db: &PgPool, key: &str) -> Result<Unbound, DbError> {
         .fetch_optional(&mut *tx)
         .await?;
     let Some(query) = query else { return Ok(Unbound::NotBound) };
-    let is_busy: bool = sqlx::query_scalar(
-        "select exists (select from jobs where state in ('queued', 'running') and params ->> 'query_key' = $1)",
-    )
-    .bind(key)
-    .fetch_one(&mut *tx)
-    .await?;
+    let is_busy: bool =
+        sqlx::query_scalar("select exists (select from jobs where state in ('queued', 'running') and query_key = $1)")
+            .bind(key)
+            .fetch_one(&mut *tx)
+            .await?;
     if is_busy {
         return Ok(Unbound::Busy);
     }

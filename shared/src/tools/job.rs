@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::error::{ToolError, without_details};
 use super::tool::{Described, FastTool, Hints, Toolbox};
-use crate::ingest::finalise;
-use crate::jobs::{self, Job, JobState, Standing};
+use crate::ingest::{self, finalise};
+use crate::jobs::{self, Job, JobState, Progress, Standing};
+use crate::records::PUBMED;
 use crate::words::{Caller, ErrorCode, JobId, Principal, Role};
 
 /// The tool `job.get`.
@@ -116,11 +117,37 @@ pub fn told(mut error: Value, error_code: &Value) -> Value {
 }
 
 /// Progress, which may say what the job waits for.
-fn without_paths_of_waiting(mut progress: Value) -> Value {
-    if let Some(Value::String(waiting)) = progress.get_mut("waiting") {
-        *waiting = without_paths(waiting);
+fn shown_progress(mut progress: Progress) -> Value {
+    progress.waiting = progress.waiting.as_deref().map(without_paths);
+    json!(progress)
+}
+
+/// One record that failed or was not returned.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Failure")]
+pub struct FailureView {
+    /// Its place in the listing.
+    pub id: i64,
+    /// The record, if it is one of PubMed and its PMID could be read.
+    pub pmid: Option<String>,
+    /// The type of the record: `pubmed`, or that of another source.
+    pub record_type: String,
+    /// Its identifier within its type, if that could be read.
+    pub record_id: Option<String>,
+    /// `failed` or `missing`.
+    pub outcome: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Where its bytes are, if they are in quarantine.
+    pub uri: Option<String>,
+}
+
+impl From<ingest::Failure> for FailureView {
+    fn from(failure: ingest::Failure) -> Self {
+        let ingest::Failure { id, record_type, record_id, outcome, reason, uri } = failure;
+        let pmid = record_id.clone().filter(|_| record_type == PUBMED.name());
+        Self { id, pmid, record_type, record_id, outcome, reason, uri }
     }
-    progress
 }
 
 /// A text without the paths in it: a caller elsewhere has no use for them.
@@ -143,8 +170,8 @@ pub fn view(standing: Standing) -> JobView {
         tool: job.tool,
         params: shortened(job.params),
         state: job.state,
-        progress: without_paths_of_waiting(job.progress),
-        result: job.result.map(shortened),
+        progress: shown_progress(job.progress),
+        result: job.result.map(|result| shortened(json!(result))),
         result_ref: job.result_ref,
         error: job.error.map(|error| {
             let code = error["error_code"].clone();

@@ -27,7 +27,7 @@ pub use cost::EstimatedCost;
 pub use error::{FieldError, ToolError};
 pub use filters::{DateType, Filters, Species};
 pub use ingest_files::{IngestFilesInput, IngestFilesOutput};
-pub use job::{CancelOutput, JobView, allow_change, told, view};
+pub use job::{CancelOutput, FailureView, JobView, allow_change, told, view};
 pub use listed::ListingFault;
 pub use normal::whole_number;
 pub use params::{parse, understood};

@@ -63,7 +63,7 @@ pub async fn repair(db: &PgPool, archive: &Archive, run: &mut Run<'_>) -> Result
     let mut after = records::repair_cursor(db).await?.and_then(|key| Key::parse(&key));
     let is_resumed = after.is_some() && records::repairs_from_objects(db).await?;
     let from_objects = run.from_objects || is_resumed || records::is_empty(db).await?;
-    db::clock::pull_back_all_pointers(db).await?;
+    records::pull_back_all_pointers(db).await?;
     let limit = usize::try_from(PAGE).unwrap_or(1000);
     loop {
         let page = archive.store().list_versions(&archive.layout().records(), after.as_ref(), limit).await?;

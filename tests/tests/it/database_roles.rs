@@ -101,7 +101,7 @@ async fn programs_of_the_private_postgres_change_no_table() {
     assert_confined(options.clone().username("bio_mcp")).await;
     sqlx::raw_sql(
         "drop owned by bio_mcp; drop role bio_mcp; drop table program_roles; \
-                   delete from _sqlx_migrations where version >= 19",
+                   delete from _sqlx_migrations where version = 19",
     )
     .execute(&owner)
     .await

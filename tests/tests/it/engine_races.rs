@@ -117,7 +117,7 @@ async fn drain(engine: &Engine, job: JobId) {
 async fn check(engine: &Engine, seed: u64, job: JobId, first: u32, expected: u32) {
     assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new(), "seed {seed}");
     let row = jobs::get(&engine.db, job).await.expect("read").expect("there");
-    let counted = row.progress["requested"].as_i64().unwrap_or(0);
+    let counted = row.progress.counts.requested;
     let last = (first + expected).to_string();
     let (records, events): (i64, i64) = sqlx::query_as(
         "select (select count(*) from pubmed_archive where pmid::int >= $1::int and pmid::int < $2::int), \
@@ -279,7 +279,7 @@ async fn a_cancelled_job_accepts_nothing_more() {
     finalise(&engine, job).await.expect("finalises");
     let ended = jobs::get(&engine.db, job).await.expect("read").expect("there");
     assert_eq!(ended.state, JobState::Cancelled);
-    assert_eq!(ended.progress["requested"], i64::from(PER_BATCH), "what was committed before stays");
+    assert_eq!(ended.progress.counts.requested, i64::from(PER_BATCH), "what was committed before stays");
     let again = jobs::cancel(&engine.db, job).await.expect("answers").expect("there");
     assert_eq!((again.state, again.stopping), (JobState::Cancelled, false));
     assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new());

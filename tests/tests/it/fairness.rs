@@ -149,6 +149,7 @@ async fn a_job_past_its_deadline_fails_and_one_that_ran_tells_how_long_the_next_
         .expect("set");
     let submission = Submission {
         query_key: None,
+        exclusive_key: None,
         ..Submission::new(counting::TOOL, serde_json::json!({"first": 500, "units": 1, "batches": 1}), "count")
     };
     let limits = Limits::without_quotas(10, 0.0);

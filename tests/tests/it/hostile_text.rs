@@ -57,8 +57,8 @@ async fn a_terminal_obeys_nothing_that_others_wrote() {
     // Whatever put them there.
     for sql in [
         "insert into ingestion_job_logs (job_id, level, message, fields) values ($1, 'warn', $2, jsonb_build_object('x', $2::text))",
-        "insert into ingestion_failures (job_id, unit_id, pmid, outcome, reason) \
-         select $1, unit_id, '5', 'failed', $2 from quarantine",
+        "insert into ingestion_failures (job_id, unit_id, record_type, record_id, outcome, reason) \
+         select $1, unit_id, 'pubmed', '5', 'failed', $2 from quarantine",
         "update jobs set error = jsonb_build_object('code', 'INTERNAL', 'message', $2::text), query_key = $2 where id = $1",
         "update quarantine set reason = $2, source = $2 where job_id = $1",
     ] {

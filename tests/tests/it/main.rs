@@ -3,6 +3,7 @@
 
 mod audit;
 mod back_pressure;
+mod batch_rows;
 mod campaign;
 mod checkpoints;
 mod cli_sync;
@@ -12,6 +13,7 @@ mod damaged_objects;
 mod database_roles;
 mod demo;
 mod engine_races;
+mod engine_without_sources;
 mod envelope;
 mod eutils;
 mod event_source;
@@ -64,10 +66,12 @@ mod sync;
 mod sync_failures;
 mod sync_model;
 mod sync_upstream;
+mod telemetry;
 mod tool_params;
 mod tool_results;
 mod toolchain;
 mod topics;
+mod toy_source;
 mod typed_census;
 mod typed_commands;
 mod unix_socket;

@@ -67,7 +67,7 @@ async fn archive_records(engine: &Engine, n: u32) {
         let prepared = archiving::prepare(engine, origin, &raw).await.expect("prepared");
         let batch = archiving::store_records(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
         let mut tx = shared::db::begin(&engine.db).await.expect("begun");
-        records::accept(&mut tx, &batch.accepts).await.expect("accepted");
+        records::accept(&mut tx, &batch.rows.accepts).await.expect("accepted");
         tx.commit().await.expect("committed");
     }
 }

@@ -19,7 +19,7 @@ const DAMAGED: &str =
     "<PubmedArticle><MedlineCitation><PMID Version=\"1\">1004</PMID><x></MedlineCitation></PubmedArticle>";
 
 async fn quarantined(db: &PgPool) -> Vec<Option<String>> {
-    ingest::quarantined(db, None, 100).await.expect("listed").into_iter().map(|entry| entry.pmid).collect()
+    ingest::quarantined(db, None, 100).await.expect("listed").into_iter().map(|entry| entry.record_id).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,18 +89,17 @@ async fn what_came_damaged_later_stays_in_quarantine() {
     simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(DAMAGED));
     sync(&engine, &asked).await;
     // As if it had been fetched after what comes whole now.
-    sqlx::query("update quarantine set as_of = as_of + interval '1 hour'").execute(&engine.db).await.expect("set");
+    let later = "update quarantine set source_metadata = source_metadata \
+                 || jsonb_build_object('as_of', (source_metadata ->> 'as_of')::timestamptz + interval '1 hour')";
+    sqlx::query(later).execute(&engine.db).await.expect("set");
     simulator.corpus().entry(1004).expect("there").xml = None;
     assert_eq!(number(&sync(&engine, &asked).await, "archived"), 1);
     assert_eq!(quarantined(&engine.db).await.len(), 1, "it could be the newer state");
     // Between two files their numbers decide, in one file time alone.
     for (file, as_of, stays) in [(261_335, "1 hour", true), (0, "-1 hour", false)] {
-        sqlx::query("update quarantine set file_number = $1, as_of = now() + $2::interval")
-            .bind(file)
-            .bind(as_of)
-            .execute(&engine.db)
-            .await
-            .expect("set");
+        let came = "update quarantine set source_metadata = source_metadata \
+                    || jsonb_build_object('file_number', $1::integer, 'as_of', now() + $2::interval)";
+        sqlx::query(came).bind(file).bind(as_of).execute(&engine.db).await.expect("set");
         simulator.corpus().revise(1004);
         assert_eq!(number(&sync(&engine, &asked).await, "archived"), 1);
         assert_eq!(quarantined(&engine.db).await.len(), usize::from(stays), "{file} {as_of}");
@@ -178,7 +177,9 @@ async fn a_failed_unit_is_not_treated_as_done() {
     assert_eq!(ended.state, JobState::Failed);
     let after = syncs::one(&engine.db, "all").await.expect("read").expect("bound").watermarks;
     let failed: chrono::NaiveDate = sqlx::query_scalar(
-        "select (input -> 'first' ->> 'day')::date from ingestion_work_units where job_id = $1 and status = 'failed'",
+        "select day from sync_open_slices o join ingestion_work_units u \
+         on u.job_id = o.job_id and u.phase = 'fetch' and u.seq = o.unit_seq \
+         where u.job_id = $1 and u.status = 'failed'",
     )
     .bind(job.0)
     .fetch_one(&engine.db)

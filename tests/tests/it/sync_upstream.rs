@@ -23,7 +23,7 @@ async fn ncbi_down_for_a_while_costs_no_attempt_and_a_refusal_is_told() {
     worker.run(true).await.expect("nothing left to do now");
     let waiting = jobs::get(&engine.db, job).await.expect("read").expect("there");
     assert_eq!(waiting.state, JobState::Running);
-    assert!(waiting.progress["waiting"].as_str().expect("why").contains("NCBI"), "{:?}", waiting.progress);
+    assert!(waiting.progress.waiting.as_deref().expect("why").contains("NCBI"), "{:?}", waiting.progress);
     let (retries, later): (i32, bool) =
         sqlx::query_as("select retry_count, not_before > now() from ingestion_work_units where status = 'pending'")
             .fetch_one(&engine.db)
@@ -37,7 +37,7 @@ async fn ncbi_down_for_a_while_costs_no_attempt_and_a_refusal_is_told() {
     let fresh = tests::sync::engine(engine.db.clone(), client(settings(&simulator)), Settings::default());
     let ended = finish(&Engine { archive: engine.archive.clone(), ..fresh }, job).await;
     assert_eq!((ended.state, number(&ended, "archived")), (JobState::Succeeded, 10));
-    assert!(ended.progress.get("waiting").is_none());
+    assert!(ended.progress.waiting.is_none());
 
     let wrong = EutilsSettings { api_key: Some(Secret::new("nobodys")), ..settings(&simulator) };
     let refused = tests::sync::engine(engine.db.clone(), client(wrong), Settings::default());
@@ -71,7 +71,7 @@ async fn a_first_walk_that_finds_nothing_sets_no_watermark_and_is_made_again() {
     assert_eq!((empty.state, number(&empty, "requested")), (JobState::Succeeded, 0));
     let result = empty.result.as_ref().expect("a result");
     assert_eq!(result["complete"], false);
-    assert!(result["gaps"][0]["message"].as_str().expect("why").contains("found nothing"), "{result}");
+    assert!(result["gaps"][0]["message"].as_str().expect("why").contains("found nothing"), "{result:?}");
     let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
     assert_eq!(known.watermarks, syncs::Watermarks::default());
     assert_eq!(known.gaps.len(), 1, "status says so");
@@ -186,7 +186,7 @@ async fn a_day_that_never_adds_up_holds_its_watermark_and_nothing_else() {
     assert_eq!(result["complete"], false);
     let gap = &result["gaps"][0];
     assert_eq!((&gap["date"], &gap["from"], &gap["to"]), (&"entry".into(), &"2026-03-12".into(), &"2026-03-12".into()));
-    assert_eq!((&gap["counted"], &gap["listed"]), (&10.into(), &9.into()), "{result}");
+    assert_eq!((&gap["counted"], &gap["listed"]), (&10.into(), &9.into()), "{result:?}");
     let known = syncs::one(&engine.db, "all").await.expect("read").expect("bound");
     assert_eq!(known.watermarks.entry, Some(at("2026-03-12T05:00:00Z")));
     assert!(!known.gaps.is_empty());

@@ -158,6 +158,7 @@ async fn a_key_names_a_job_and_the_queue_has_an_end() {
         trace_id: "t".into(),
         parent_job_id: None,
         query_key: None,
+        exclusive_key: None,
         records_at_most: None,
         first_unit: jobs::FirstUnit { phase: "count".into(), required_hostname: None },
     };

@@ -28,7 +28,7 @@ pub fn task(job: &Job) -> Task {
         JobState::Cancelled => TaskStatus::Cancelled,
     };
     let message = match job.state {
-        JobState::Running => format!("running: {:.0} %", job.progress["fraction"].as_f64().unwrap_or(0.0) * 100.0),
+        JobState::Running => format!("running: {:.0} %", job.progress.fraction * 100.0),
         other => other.as_str().to_owned(),
     };
     // While it runs, the latest time at which its row can go.
@@ -47,7 +47,7 @@ pub async fn get(api: &Api, task_id: &str, caller: &Caller) -> Result<GetTaskRes
         JobState::Queued | JobState::Running => TaskPayload::Working,
         JobState::Cancelled => TaskPayload::Cancelled,
         JobState::Succeeded => {
-            let result = job.result.clone().unwrap_or_else(|| json!({}));
+            let result = job.result.as_ref().map_or_else(|| json!({}), |result| json!(result));
             let result = caller.told(result);
             let text =
                 api.tool(&job.tool).map_or_else(|| markdown(&job.tool, &result), |tool| (tool.to_markdown)(&result));

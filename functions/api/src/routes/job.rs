@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::ingest;
 use shared::jobs::{self, Job, LogLine};
-use shared::tools::{ToolError, allow, allow_change, told, view};
+use shared::tools::{FailureView, ToolError, allow, allow_change, told, view};
 use shared::words::{Caller, ErrorCode, JobId, Role};
 
 use super::jobs::{check_key, key_of, submitted};
@@ -158,7 +158,7 @@ pub async fn manifest(State(api): State<Api>, Path(job): Path<String>) -> Result
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FailurePage {
     /// In the order they were met.
-    pub failures: Vec<ingest::Failure>,
+    pub failures: Vec<FailureView>,
     /// Where the next page starts, if there is more.
     pub next_cursor: Option<String>,
     /// How many there are.
@@ -187,7 +187,7 @@ pub async fn failures(
     let db = &api.toolbox.engine.db;
     let (page, total) = tokio::try_join!(ingest::failures(db, job, after, limit), ingest::failures_count(db, job))?;
     let next_cursor = page.next(|last| last.id.to_string());
-    Ok(Json(FailurePage { failures: page.rows, next_cursor, total }))
+    Ok(Json(FailurePage { failures: page.rows.into_iter().map(FailureView::from).collect(), next_cursor, total }))
 }
 
 /// `GET /v1/jobs/{id}/logs`

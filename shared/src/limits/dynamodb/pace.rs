@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::{LimitsTable, TableError, Updated, now_ms, number, read_number, send};
 use crate::limits::pace::{LONGEST_HOLD, SharedPace, Turn, Turns};
-use crate::pubmed::eutils::{PaceError, gap};
+use crate::words::pace::{PaceError, gap};
 
 /// How often a turn is tried for while others change the item at the same moment.
 const TRIES: u32 = 100;

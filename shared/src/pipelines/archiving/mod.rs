@@ -1,10 +1,11 @@
 //! From slices of records to the archive, whatever they came in: decide what becomes of each, compress
-//! what is to be stored, store it, and answer the batch to commit.
+//! what is to be stored, store it, and return the batch to commit.
 //!
 //! [`prepare`] and [`store`] are stages of their own, so that one batch is prepared while the one
 //! before is stored. Objects are on stable storage before the transaction that points at them.
 
 mod prepare;
+mod rows;
 mod store;
 mod threads;
 mod versions;
@@ -12,14 +13,28 @@ mod versions;
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
 
 pub use prepare::{Prepared, prepare};
+pub use rows::{PubmedRows, Stored};
 pub use store::{store, store_records};
 pub use versions::{Arrival, apply};
 
 use crate::archive::Source;
+use crate::db::DbError;
+use crate::ingest;
 use crate::pubmed::Identity;
-use crate::words::{Pmid, RecordOrder, clock};
+use crate::words::{JobId, Pmid, RecordOrder, clock};
+
+/// PMIDs that a job's result names.
+const PMIDS_FAILED: i64 = 100;
+
+/// What the result of every job over PubMed records says: the first of them that failed.
+pub async fn result(db: &mut PgConnection, job: JobId) -> Result<Map<String, Value>, DbError> {
+    let failed = ingest::failed_ids(db, job, PMIDS_FAILED).await?;
+    Ok(Map::from_iter([("pmids_failed".to_owned(), json!(failed))]))
+}
 
 /// Where a batch of slices came from.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use super::versions::Arrival;
 use super::{Origin, Raw, RawItem, What, threads};
 use crate::archive::codec::Encoder;
 use crate::archive::{Address, Compression, Draft, ETag, Key, Payload, envelope};
-use crate::ingest::{Engine, Line, UnitError};
+use crate::ingest::{Engine, RecordOutcome, UnitError};
 use crate::pubmed::{is_retracted, same_xml};
 use crate::records::{self, Advance, Pointer, PointerStamp};
 use crate::words::{FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha256, SkipReason, clock};
@@ -23,8 +23,8 @@ const MIN_SHARE: usize = 16;
 
 /// A batch with every decision made; what is to be stored is compressed.
 pub struct Prepared {
-    /// One line per slice, in order.
-    pub lines: Vec<Line>,
+    /// One per slice, in order.
+    pub outcomes: Vec<RecordOutcome>,
     /// What is to be stored.
     pub drafts: Vec<PreparedDraft>,
     /// What goes to quarantine.
@@ -33,7 +33,7 @@ pub struct Prepared {
     pub found_again: Vec<Pmid>,
     /// Held payloads that arrived again with a newer order.
     pub advances: Vec<Advance>,
-    /// Records whose versions decide, with the index of their line.
+    /// Records whose versions decide, with the index of their outcome.
     pub arrivals: Vec<(usize, Arrival)>,
     /// When the batch was read.
     pub fetched_at: DateTime<Utc>,
@@ -43,8 +43,8 @@ pub struct Prepared {
 
 /// A record that is to be stored.
 pub struct PreparedDraft {
-    /// Index of its line.
-    pub line: usize,
+    /// Index of its outcome.
+    pub index: usize,
     /// What is stored.
     pub draft: Draft,
     /// The pointer that it was compared with.
@@ -53,8 +53,8 @@ pub struct PreparedDraft {
 
 /// A slice that cannot be archived.
 pub struct Bad {
-    /// Index of its line.
-    pub line: usize,
+    /// Index of its outcome.
+    pub index: usize,
     /// Names it within its unit.
     pub n: i64,
     /// Its position in its file, else 0.
@@ -69,7 +69,7 @@ pub struct Bad {
 
 /// A record that is to be stored.
 struct ToStore<'a> {
-    line: usize,
+    index: usize,
     item: &'a RawItem,
     pmid: Pmid,
     key: Key,
@@ -106,7 +106,7 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
         .collect();
     compare_spellings(engine, raw, &orders, &pointers, &mut decisions).await?;
     let mut prepared = Prepared {
-        lines: Vec::with_capacity(raw.items.len()),
+        outcomes: Vec::with_capacity(raw.items.len()),
         drafts: Vec::new(),
         bad: Vec::new(),
         found_again: Vec::new(),
@@ -117,13 +117,14 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
     };
     let mut stores = Vec::new();
     for (((item, hash), order), decision) in raw.items.iter().zip(&hashes).zip(orders).zip(decisions) {
-        let line = prepared.lines.len();
+        let index = prepared.outcomes.len();
         let (Some((pmid, order)), Some(decision)) = (order, decision) else {
             prepared.reject(item, slice(item));
             continue;
         };
         let pointer = pointers.get(&pmid);
-        let mut outcome = Line { pmid: Some(pmid), outcome: Outcome::Skipped, hash: *hash, uri: None, reason: None };
+        let key = records::key(Some(pmid));
+        let mut outcome = RecordOutcome { key, outcome: Outcome::Skipped, hash: *hash, uri: None, reason: None };
         match decision {
             Decision::Skip(reason) => {
                 outcome.reason = Some(Reason::Skip(reason));
@@ -143,19 +144,19 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
                 let seen = pointer.map_or(FileRank::NONE, |pointer| pointer.seen).max(order.rank());
                 let known = pointer.map(|pointer| ETag(pointer.object_etag.clone()));
                 let expected = pointer.map(Pointer::stamp);
-                stores.push(ToStore { line, item, pmid, key, hash: *hash, order, seen, known, expected });
+                stores.push(ToStore { index, item, pmid, key, hash: *hash, order, seen, known, expected });
             }
             Decision::ByVersions => {
                 let xml = hash.map(|_| text(slice(item)).to_owned());
-                prepared.arrivals.push((line, Arrival { pmid, order, hash: *hash, xml }));
+                prepared.arrivals.push((index, Arrival { pmid, order, hash: *hash, xml }));
             }
         }
-        prepared.lines.push(outcome);
+        prepared.outcomes.push(outcome);
     }
     let compression = engine.archive.layout().compression();
     let (fetched_at, source) = (prepared.fetched_at, &prepared.origin.source);
     let draft = |(encoder, json): &mut (Encoder, Vec<u8>), store: ToStore<'_>| {
-        let ToStore { line, item, pmid, key, hash, order, seen, known, expected } = store;
+        let ToStore { index, item, pmid, key, hash, order, seen, known, expected } = store;
         json.clear();
         let xml = hash.map(|hash| (text(slice(item)), hash));
         let retracted = xml.is_some_and(|(xml, _)| is_retracted(xml));
@@ -165,7 +166,7 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
             _ => encoder.encode(json),
         };
         let draft = Draft { pmid, key, bytes, content_hash: hash, retracted, order, seen, known };
-        PreparedDraft { line, draft, expected }
+        PreparedDraft { index, draft, expected }
     };
     let tools = || (Encoder::new(compression), Vec::new());
     prepared.drafts = threads::run(|| stores.into_par_iter().with_min_len(MIN_SHARE).map_init(tools, draft).collect());
@@ -220,7 +221,7 @@ impl Prepared {
     fn reject(&mut self, item: &RawItem, bytes: &[u8]) {
         let What::Bad(pmid, reason) = &item.what else { return };
         self.bad.push(Bad {
-            line: self.lines.len(),
+            index: self.outcomes.len(),
             n: item.n,
             position: self.origin.position(item),
             pmid: *pmid,
@@ -228,7 +229,8 @@ impl Prepared {
             bytes: bytes.to_vec(),
         });
         let reason = Some(Reason::Fault(reason.clone()));
-        self.lines.push(Line { pmid: *pmid, outcome: Outcome::Failed, hash: None, uri: None, reason });
+        let key = records::key(*pmid);
+        self.outcomes.push(RecordOutcome { key, outcome: Outcome::Failed, hash: None, uri: None, reason });
     }
 }
 

@@ -1,36 +1,44 @@
-//! Store the objects of a prepared batch and answer what is to be committed.
+//! Store the objects of a prepared batch and return what is to be committed.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use super::Origin;
 use super::prepare::{Prepared, PreparedDraft};
+use super::rows::{PubmedRows, Stored};
 use super::versions;
 use crate::archive::{Books, Draft, Names, PutOutcome, ReadError, VersionId};
-use crate::ingest::{Batch, Engine, Line, Rejected, UnitContext, UnitError, Whole};
+use crate::ingest::{Engine, RecordOutcome, Rejected, UnitContext, UnitError};
 use crate::pubmed::is_retracted;
-use crate::records::{self, Accepted, PointerStamp};
+use crate::records::{self, Accepted, Arrived, PointerStamp, Whole};
 use crate::words::{Outcome, Pmid, Reason, Sha256, SkipReason, UnitId};
 
-/// Stores the objects of prepared batches (distinct PMIDs) together, and answers for each what is to be
-/// committed. What is answered has neither cursor nor work yet.
-pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec<Batch>, UnitError> {
+/// Stores the objects of prepared batches (distinct PMIDs) together, and returns for each what is to be
+/// committed.
+pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec<Stored>, UnitError> {
     let engine = &context.engine;
     let mut batches = Vec::with_capacity(prepared.len());
     for mut one in prepared {
         for bad in std::mem::take(&mut one.bad) {
-            let rejected = Rejected {
-                n: bad.n,
-                pmid: bad.pmid,
-                api: &one.origin.source.api,
-                source: &one.origin.source.endpoint,
-                reason: &bad.reason,
-                bytes: &bad.bytes,
-                as_of: one.origin.as_of,
+            let arrived = Arrived {
+                api: one.origin.source.api.clone(),
+                as_of: Some(one.origin.as_of),
                 file_number: one.origin.file_number,
                 position: bad.position,
             };
-            one.lines[bad.line].uri = Some(context.lease.quarantine(engine, &rejected).await?);
+            let outcome = &mut one.outcomes[bad.index];
+            let rejected = Rejected {
+                n: bad.n,
+                key: &outcome.key,
+                source: &one.origin.source.endpoint,
+                reason: &bad.reason,
+                bytes: &bad.bytes,
+                source_metadata: arrived.write(),
+            };
+            let uri = context.lease.quarantine(engine, &rejected).await?;
+            let (pmid, reason) = (&outcome.key.id, &bad.reason);
+            tracing::warn!(pmid, s3_uri = uri, status = "failed", reason, "a record went to quarantine");
+            outcome.uri = Some(uri);
         }
         batches.push(one);
     }
@@ -38,55 +46,55 @@ pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec
 }
 
 /// Stores the objects of prepared batches that hold nothing to put aside, for no unit.
-pub async fn store_records(engine: &Engine, prepared: Vec<Prepared>) -> Result<Vec<Batch>, UnitError> {
+pub async fn store_records(engine: &Engine, prepared: Vec<Prepared>) -> Result<Vec<Stored>, UnitError> {
     store_of(engine, None, prepared).await
 }
 
-async fn store_of(engine: &Engine, unit: Option<UnitId>, prepared: Vec<Prepared>) -> Result<Vec<Batch>, UnitError> {
+async fn store_of(engine: &Engine, unit: Option<UnitId>, prepared: Vec<Prepared>) -> Result<Vec<Stored>, UnitError> {
     let mut drafts = Vec::new();
     let mut batches = Vec::new();
-    for Prepared { lines, drafts: own, bad: _, found_again, advances, arrivals, fetched_at, origin } in prepared {
+    for Prepared { outcomes, drafts: own, bad: _, found_again, advances, arrivals, fetched_at, origin } in prepared {
         let mut at = Vec::with_capacity(own.len());
         let first = drafts.len();
-        for PreparedDraft { line, draft, expected } in own {
-            at.push((line, expected));
+        for PreparedDraft { index, draft, expected } in own {
+            at.push((index, expected));
             drafts.push(draft);
         }
         // Committed before anything is stored: what no intent names is never taken for the archive's own.
         let intents = records::intend(&engine.db, unit, &drafts[first..]).await?.into_iter().collect();
-        let batch = Batch { lines, advances, found_again, intents, ..Batch::default() };
-        batches.push((at, arrivals, fetched_at, origin, batch));
+        let rows = PubmedRows { advances, found_again, intents, ..PubmedRows::default() };
+        batches.push((at, arrivals, fetched_at, origin, Stored { outcomes, rows }));
     }
     crate::words::crash::point("before_put");
     let outcomes = engine.archive.put_records(&drafts, &Rows(&engine.db)).await;
     let mut stored = drafts.iter().zip(outcomes);
-    let mut answered = Vec::with_capacity(batches.len());
+    let mut returned = Vec::with_capacity(batches.len());
     for (at, arrivals, fetched_at, origin, mut batch) in batches {
-        for ((line, expected), (draft, outcome)) in at.into_iter().zip(&mut stored) {
+        for ((index, expected), (draft, outcome)) in at.into_iter().zip(&mut stored) {
             let outcome = match outcome? {
                 PutOutcome::Newer(why) => {
-                    refuse(&mut batch.lines[line], &why);
+                    refuse(&mut batch.outcomes[index], &why);
                     continue;
                 }
                 PutOutcome::Stored(at, superseded) => {
                     let address = |version| (draft.pmid, engine.archive.uri(&draft.key, version));
-                    batch.superseded.extend(superseded.iter().map(address));
+                    batch.rows.superseded.extend(superseded.iter().map(address));
                     PutOutcome::Stored(at, Vec::new())
                 }
                 adopted @ PutOutcome::Adopted(..) => adopted,
             };
             let etag = origin.source.http_etag.as_deref();
             let Some(accepted) = accepted(engine, draft, outcome, fetched_at, etag, expected) else { continue };
-            settle(&mut batch.lines[line], draft, &accepted);
-            batch.accepts.push(accepted);
+            settle(&mut batch.outcomes[index], draft, &accepted);
+            batch.rows.accepts.push(accepted);
         }
-        for (line, arrival) in arrivals {
-            versions::apply(engine, unit, &origin.source, fetched_at, arrival).await?.settle(&mut batch, line);
+        for (index, arrival) in arrivals {
+            versions::apply(engine, unit, &origin.source, fetched_at, arrival).await?.settle(&mut batch, index);
         }
-        batch.whole = whole(&batch.lines, &origin);
-        answered.push(batch);
+        batch.rows.whole = whole(&batch.outcomes, &origin);
+        returned.push(batch);
     }
-    Ok(answered)
+    Ok(returned)
 }
 
 /// The database as the books in which the archive's objects are looked up.
@@ -100,34 +108,34 @@ impl Books for Rows<'_> {
     }
 }
 
-/// The line of a record whose key holds an object of a newer program.
-fn refuse(line: &mut Line, why: &ReadError) {
-    line.outcome = Outcome::Failed;
-    line.uri = None;
-    line.reason = Some(Reason::Fault(why.to_string()));
+/// The outcome of a record whose key holds an object of a newer program.
+fn refuse(outcome: &mut RecordOutcome, why: &ReadError) {
+    outcome.outcome = Outcome::Failed;
+    outcome.uri = None;
+    outcome.reason = Some(Reason::Fault(why.to_string()));
 }
 
 /// The records of a batch that came whole and are not older than what is archived.
-fn whole(lines: &[Line], origin: &Origin) -> Vec<Whole> {
-    let is_whole = |line: &&Line| match line.outcome {
+fn whole(outcomes: &[RecordOutcome], origin: &Origin) -> Vec<Whole> {
+    let is_whole = |one: &&RecordOutcome| match one.outcome {
         Outcome::Archived | Outcome::Deleted => true,
-        Outcome::Skipped => line.reason != Some(Reason::Skip(SkipReason::Older)),
+        Outcome::Skipped => one.reason != Some(Reason::Skip(SkipReason::Older)),
         Outcome::Failed | Outcome::Missing => false,
     };
     let of = |pmid| Whole { pmid, as_of: origin.as_of, file_number: origin.file_number };
-    lines.iter().filter(is_whole).filter_map(|line| line.pmid.map(of)).collect()
+    outcomes.iter().filter(is_whole).filter_map(|one| records::pmid(&one.key).map(of)).collect()
 }
 
-/// What a record's line says once its object is stored, or another was found there.
-fn settle(line: &mut Line, draft: &Draft, accepted: &Accepted) {
+/// The outcome of a record once its object is stored, or another was found there.
+fn settle(outcome: &mut RecordOutcome, draft: &Draft, accepted: &Accepted) {
     let newer = accepted.content_hash != draft.content_hash
         || (draft.content_hash.is_none() && !accepted.order.is_same_position(&draft.order));
     if newer {
-        line.outcome = Outcome::Skipped;
-        line.reason = Some(Reason::Skip(SkipReason::Older));
+        outcome.outcome = Outcome::Skipped;
+        outcome.reason = Some(Reason::Skip(SkipReason::Older));
     }
-    line.hash = accepted.content_hash;
-    line.uri = Some(accepted.s3_uri.clone());
+    outcome.hash = accepted.content_hash;
+    outcome.uri = Some(accepted.s3_uri.clone());
 }
 
 /// What is in the store now: the draft, or the same or a newer payload that lay there already.

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use super::prepare::is_same_record;
+use super::rows::Stored;
 use super::store::Rows;
 use crate::archive::codec::Encoder;
 use crate::archive::{
     Compression, Draft, ETag, Key, PutInOrder, ReadError, Source, StoreError, VersionId, envelope, uri,
 };
-use crate::ingest::{Batch, Engine, UnitError};
+use crate::ingest::{Engine, UnitError};
 use crate::pubmed::is_retracted;
 use crate::records::{self, Accepted, Advance, Pointer, VersionChange, VersionEvent, VersionState, Versions};
 use crate::words::{
@@ -47,15 +48,15 @@ pub struct Decided {
 
 impl Decided {
     /// Puts it into its batch.
-    pub fn settle(self, batch: &mut Batch, line: usize) {
-        let line = &mut batch.lines[line];
-        line.outcome = self.outcome;
-        line.reason = self.reason;
-        line.uri = self.s3_uri;
-        batch.found_again.extend(self.found_again);
-        batch.versions.extend(self.change);
-        batch.intents.extend(self.intents);
-        batch.superseded.extend(self.superseded);
+    pub fn settle(self, batch: &mut Stored, index: usize) {
+        let outcome = &mut batch.outcomes[index];
+        outcome.outcome = self.outcome;
+        outcome.reason = self.reason;
+        outcome.uri = self.s3_uri;
+        batch.rows.found_again.extend(self.found_again);
+        batch.rows.versions.extend(self.change);
+        batch.rows.intents.extend(self.intents);
+        batch.rows.superseded.extend(self.superseded);
     }
 }
 

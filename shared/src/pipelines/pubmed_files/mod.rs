@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sqlx::PgPool;
+use serde_json::{Map, Value, json};
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::{mpsc, watch};
 
 pub use local_files::{RegisterError, Registered, register};
@@ -23,7 +23,7 @@ pub use named::{MAX_FILES, NamedParams, NamesError};
 use named::NamedFile;
 
 use super::archiving;
-use crate::ingest::{Batch, NewUnit, Pipeline, Plan, UnitContext, UnitError};
+use crate::ingest::{Ended, EndedUnit, NewUnit, Pipeline, Plan, UnitContext, UnitError};
 use crate::jobs::{self, Job};
 use crate::pubmed::bulk_file;
 use crate::pubmed::download::FilesServer;
@@ -151,16 +151,17 @@ impl Pipeline for PubmedFiles {
         let bytes_total: u64 = params.files.iter().map(|file| file.size_bytes).sum();
         let names: Vec<&str> = params.files.iter().map(|file| file.name.as_str()).collect();
         let external_version = names.join(",").chars().take(200).collect();
-        let units = params
-            .files
-            .iter()
-            .map(|file| NewUnit { input: json!(file), required_hostname: Some(params.hostname.clone()) });
+        let units = params.files.iter().map(|file| NewUnit {
+            input: json!(file),
+            label: Some(file.name.clone()),
+            required_hostname: Some(params.hostname.clone()),
+        });
         Ok(Plan {
             units: units.collect(),
             work_total: i64::try_from(bytes_total).unwrap_or(i64::MAX),
-            records_total: None,
             external_version,
             is_whole: true,
+            ..Plan::default()
         })
     }
 
@@ -216,6 +217,15 @@ impl Pipeline for PubmedFiles {
         reader.map_err(|e| panicked(&e))
     }
 
+    async fn ended(&self, db: &mut PgConnection, ended: &Ended<'_>) -> Result<Map<String, Value>, UnitError> {
+        let mut result = archiving::result(db, ended.job.job_id()).await?;
+        let files: Vec<Value> = ended.units.iter().filter_map(file).collect();
+        if !files.is_empty() {
+            result.insert("files".to_owned(), Value::Array(files));
+        }
+        Ok(result)
+    }
+
     /// The files whose unit failed, or that had records that failed: what is archived already is
     /// skipped.
     async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
@@ -237,6 +247,18 @@ impl Pipeline for PubmedFiles {
             }
         })
     }
+}
+
+/// What became of a file, where a unit is one: its name, how its unit ended, its counts, what was wrong.
+fn file(unit: &EndedUnit) -> Option<Value> {
+    let name = unit.label.as_deref()?;
+    let mut file = json!(unit.counts);
+    file["name"] = json!(name);
+    file["status"] = json!(unit.status);
+    if let Some(message) = &unit.error_message {
+        file["error"] = json!(message);
+    }
+    Some(file)
 }
 
 /// Warns about a file: in the log of its job, and to the person at a command line.
@@ -277,7 +299,7 @@ async fn store_and_commit(
             let stored = archiving::store(context, vec![batch.prepared]).await?.pop().expect("one batch, one answer");
             crate::words::crash::point("after_put");
             let work = i64::try_from(reached.bytes.saturating_sub(cursor.bytes)).unwrap_or(0);
-            context.commit(Batch { cursor: json!(reached), work, ..stored }).await?;
+            context.commit(stored.into_batch(json!(reached), work, None)).await?;
             crate::words::crash::point("after_commit");
             cursor = reached;
         }

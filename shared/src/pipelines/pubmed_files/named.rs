@@ -73,14 +73,15 @@ pub(super) async fn plan(pipeline: &PubmedFiles, params: &NamedParams) -> Result
                 Some(size) => size,
             },
         };
-        units.push(NewUnit { input: json!(NamedFile { name: name.clone() }), required_hostname: None });
+        let input = json!(NamedFile { name: name.clone() });
+        units.push(NewUnit { input, label: Some(name.clone()), required_hostname: None });
     }
     Ok(Plan {
         units,
         work_total: i64::try_from(bytes_total).unwrap_or(i64::MAX),
-        records_total: None,
         external_version: params.files.join(",").chars().take(200).collect(),
         is_whole: true,
+        ..Plan::default()
     })
 }
 

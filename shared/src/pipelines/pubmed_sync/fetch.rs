@@ -10,13 +10,13 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 
 use super::looks::{self, Answers, CONTROLS, Set};
-use super::{Sources, parse};
+use super::{Sources, of_ncbi, parse};
 use crate::archive::Source;
-use crate::db::DbError;
 use crate::db::clock::Reading;
-use crate::ingest::{self, Batch, BatchRows, Line, NewUnit, Plan, UnitContext, UnitError};
-use crate::pipelines::archiving::{self, EFETCH, Origin, Raw, RawItem, What};
+use crate::ingest::{self, BatchRows, CommitError, NewUnit, Plan, RecordOutcome, UnitContext, UnitError};
+use crate::pipelines::archiving::{self, EFETCH, Origin, Raw, RawItem, Stored, What};
 use crate::pubmed::eutils::Returned;
+use crate::records;
 use crate::syncs::{self, Found, Place};
 use crate::words::{JobId, Outcome, Pmid, Reason};
 
@@ -24,8 +24,6 @@ use crate::words::{JobId, Outcome, Pmid, Reason};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Input {
     pmids: Vec<Pmid>,
-    /// The slice of the first, for the watermark; none for records without one.
-    first: Option<Place>,
     /// Whether a search lists them: one that is not returned is tried again by later runs.
     listed: bool,
 }
@@ -36,29 +34,31 @@ struct Cursor {
     done: usize,
 }
 
-/// Units: first what is tried again, then what was found, in order.
-pub fn plan(retries: &[Pmid], found: &[Found], unit_records: usize) -> Plan {
+/// Units: first what is tried again, then what was found, in order; and the first slice of each unit of the latter, for
+/// the watermark.
+pub fn plan(retries: &[Pmid], found: &[Found], unit_records: usize) -> (Plan, Vec<(i32, Place)>) {
     let again: HashSet<Pmid> = retries.iter().copied().collect();
     let new: Vec<&Found> = found.iter().filter(|found| !again.contains(&found.pmid)).collect();
-    let retried = retries.chunks(unit_records).map(|pmids| Input { pmids: pmids.to_vec(), first: None, listed: true });
-    let fetched = new.chunks(unit_records).map(|chunk| Input {
-        pmids: chunk.iter().map(|found| found.pmid).collect(),
-        first: Some(chunk[0].place),
-        listed: true,
-    });
-    plan_of(&retried.chain(fetched).collect::<Vec<_>>())
+    let mut inputs: Vec<Input> =
+        retries.chunks(unit_records).map(|pmids| Input { pmids: pmids.to_vec(), listed: true }).collect();
+    let mut slices = Vec::new();
+    for chunk in new.chunks(unit_records) {
+        inputs.push(Input { pmids: chunk.iter().map(|found| found.pmid).collect(), listed: true });
+        slices.push((i32::try_from(inputs.len()).unwrap_or(i32::MAX), chunk[0].place));
+    }
+    (plan_of(&inputs), slices)
 }
 
 /// Units of PMIDs that were named by a user.
 pub fn plan_pmids(pmids: &[Pmid], unit_records: usize) -> Plan {
-    let inputs = pmids.chunks(unit_records).map(|pmids| Input { pmids: pmids.to_vec(), first: None, listed: false });
+    let inputs = pmids.chunks(unit_records).map(|pmids| Input { pmids: pmids.to_vec(), listed: false });
     plan_of(&inputs.collect::<Vec<_>>())
 }
 
 fn plan_of(inputs: &[Input]) -> Plan {
     let total = inputs.iter().map(|input| i64::try_from(input.pmids.len()).unwrap_or(0)).sum();
     Plan {
-        units: inputs.iter().map(|input| NewUnit { input: json!(input), required_hostname: None }).collect(),
+        units: inputs.iter().map(|input| NewUnit { input: json!(input), ..NewUnit::default() }).collect(),
         work_total: total,
         records_total: Some(total),
         ..Plan::default()
@@ -84,7 +84,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
     let max_record_bytes = context.engine.archive.max_record_bytes();
     let requests =
         wanted.chunks(sources.request_records).map(|pmids| looks::first(&sources.client, pmids, max_record_bytes));
-    let mut answers = try_join_all(requests).await?;
+    let mut answers = try_join_all(requests).await.map_err(|error| of_ncbi(&error))?;
     context.check().await?;
     // What came with one request shows that the records missing in another are asked for of a server that has some.
     let fresh: Vec<Pmid> = answers.iter().filter_map(Answers::a_record).take(CONTROLS).collect();
@@ -93,19 +93,20 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
     } else {
         fresh
     };
-    try_join_all(answers.iter_mut().map(|one| one.settle(&sources.client, &controls, max_record_bytes))).await?;
+    let settled = answers.iter_mut().map(|one| one.settle(&sources.client, &controls, max_record_bytes));
+    try_join_all(settled).await.map_err(|error| of_ncbi(&error))?;
     context.check().await?;
     cursor.done = input.pmids.len();
     let mut prepared = Vec::new();
     // One batch for the whole unit: one sync of the file system, one transaction.
-    let mut batch = Batch { cursor: json!(cursor), work: count(wanted), rows, ..Batch::default() };
+    let mut batch = Stored::default();
     for Answers { sets, absent, .. } in answers {
         for set in sets {
             let (origin, raw) = raw_of(Set { as_of: clock.of(set.as_of), ..set }, &numbers);
             prepared.push(archiving::prepare(&context.engine, origin, &raw).await?);
         }
-        batch.lines.extend(absent.iter().map(|pmid| Line {
-            pmid: Some(*pmid),
+        batch.outcomes.extend(absent.iter().map(|pmid| RecordOutcome {
+            key: records::key(Some(*pmid)),
             outcome: Outcome::Missing,
             hash: None,
             uri: None,
@@ -113,18 +114,11 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
         }));
     }
     for stored in archiving::store(context, prepared).await? {
-        batch.accepts.extend(stored.accepts);
-        batch.lines.extend(stored.lines);
-        batch.found_again.extend(stored.found_again);
-        batch.advances.extend(stored.advances);
-        batch.versions.extend(stored.versions);
-        batch.whole.extend(stored.whole);
-        batch.intents.extend(stored.intents);
-        batch.superseded.extend(stored.superseded);
+        batch.extend(stored);
     }
-    debug_assert_eq!(batch.lines.len(), wanted.len(), "each PMID has one outcome");
+    debug_assert_eq!(batch.outcomes.len(), wanted.len(), "each PMID has one outcome");
     crate::words::crash::point("after_put");
-    context.commit(batch).await?;
+    context.commit(batch.into_batch(json!(cursor), count(wanted), rows)).await?;
     crate::words::crash::point("after_commit");
     Ok(())
 }
@@ -162,21 +156,23 @@ struct SyncRows {
 
 #[async_trait]
 impl BatchRows for SyncRows {
-    async fn write(&self, db: &mut PgConnection, lines: &[Line]) -> Result<(), DbError> {
+    async fn write(&self, db: &mut PgConnection, outcomes: &mut [RecordOutcome]) -> Result<(), CommitError> {
         let of = |wanted: &[Outcome]| -> Vec<Pmid> {
-            lines.iter().filter(|line| wanted.contains(&line.outcome)).filter_map(|line| line.pmid).collect()
+            let wanted = outcomes.iter().filter(|one| wanted.contains(&one.outcome));
+            wanted.filter_map(|one| records::pmid(&one.key)).collect()
         };
         let there = of(&[Outcome::Archived, Outcome::Skipped]);
         syncs::add_members(db, &self.query_key, &there).await?;
-        let failed: Vec<(Pmid, String)> = lines
+        let failed: Vec<(Pmid, String)> = outcomes
             .iter()
-            .filter(|line| line.outcome == Outcome::Failed)
-            .filter_map(|line| {
-                Some((line.pmid?, line.reason.as_ref().and_then(Reason::as_str).unwrap_or_default().to_owned()))
+            .filter(|one| one.outcome == Outcome::Failed)
+            .filter_map(|one| {
+                let reason = one.reason.as_ref().and_then(Reason::as_str).unwrap_or_default();
+                Some((records::pmid(&one.key)?, reason.to_owned()))
             })
             .collect();
         let absent = if self.listed { of(&[Outcome::Missing]) } else { Vec::new() };
-        syncs::settle_retries(db, &self.query_key, &there, &failed, &absent).await
+        Ok(syncs::settle_retries(db, &self.query_key, &there, &failed, &absent).await?)
     }
 }
 
@@ -188,7 +184,7 @@ pub async fn failed_pmids(db: &PgPool, job: JobId) -> Result<Vec<Pmid>, UnitErro
         let page = ingest::failures(db, job, after, 1000).await?.rows;
         let Some(last) = page.last() else { break };
         after = last.id;
-        pmids.extend(page.iter().filter_map(|failure| Pmid::parse(failure.pmid.as_deref()?).ok()));
+        pmids.extend(page.iter().filter_map(|failure| Pmid::parse(failure.record_id.as_deref()?).ok()));
     }
     for input in ingest::unfinished_inputs(db, job).await? {
         if let Ok(input) = serde_json::from_value::<Input>(input) {

@@ -11,6 +11,8 @@ mod params;
 mod search;
 mod submit;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use sqlx::{PgConnection, PgPool};
@@ -21,12 +23,15 @@ pub use params::{IncrementalParams, OVERLAP_DAYS, ParamError, SyncParams};
 use search::Wanted;
 pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
 
-use crate::db::clock::pull_back_syncs;
-use crate::ingest::{Lease, Pipeline, Plan, UnitContext, UnitError};
+use super::archiving;
+use crate::db::DbError;
+use crate::ingest::{
+    BatchRows, CommitError, Ended, Lease, Pipeline, Plan, RecordOutcome, UnitContext, UnitError, Upkeep,
+};
 use crate::jobs::{Job, JobState};
-use crate::pubmed::eutils::{Client, DateField};
-use crate::syncs::{self, Found, Gap, Left, RunPlan, Start, Stop};
-use crate::words::{ErrorCode, JobId, Pmid, clock};
+use crate::pubmed::eutils::{Client, DateField, EutilsError};
+use crate::syncs::{self, Found, Gap, Left, Place, RunPlan, Start, Stop, pull_back_syncs};
+use crate::words::{ErrorCode, JobId, Pmid, clock, telemetry};
 
 /// The tool that syncs a query or PMIDs once.
 pub const SYNC: &str = "pubmed.sync";
@@ -65,6 +70,16 @@ pub struct PubmedSync(pub Sources);
 
 /// `pubmed.sync.incremental`
 pub struct PubmedSyncIncremental(pub Sources);
+
+/// Watermarks, slots and retries in the future are pulled back.
+pub struct SyncClocks;
+
+#[async_trait]
+impl Upkeep for SyncClocks {
+    async fn sweep(&self, db: &PgPool) -> Result<usize, DbError> {
+        Ok(pull_back_syncs(db).await?.len())
+    }
+}
 
 fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, UnitError> {
     serde_json::from_value(value.clone()).map_err(|error| {
@@ -116,7 +131,7 @@ impl Pipeline for PubmedSync {
                 pmids.sort_by_key(|found| std::cmp::Reverse(found.pmid));
                 pmids.truncate(usize::try_from(params.limit.unwrap_or(i64::MAX)).unwrap_or(usize::MAX));
                 pmids.reverse();
-                Ok(fetch::plan(&[], &pmids, self.0.unit_records))
+                Ok(fetch::plan(&[], &pmids, self.0.unit_records).0)
             }
             (_, false) => Ok(fetch::plan_pmids(&params.pmids, self.0.unit_records)),
         }
@@ -131,12 +146,13 @@ impl Pipeline for PubmedSync {
         fetch::run(context, &self.0, params.query_key.as_deref()).await
     }
 
-    async fn ended(&self, db: &mut PgConnection, job: &Job, _: JobState) -> Result<Map<String, Value>, UnitError> {
-        syncs::forget_found(db, job.job_id()).await?;
-        let params: SyncParams = parse(&job.params)?;
-        let mut result = Map::from_iter([("query_key".to_owned(), json!(params.query_key))]);
+    async fn ended(&self, db: &mut PgConnection, ended: &Ended<'_>) -> Result<Map<String, Value>, UnitError> {
+        let job = ended.job.job_id();
+        syncs::forget_found(db, job).await?;
+        let mut result = archiving::result(db, job).await?;
+        result.insert("query_key".to_owned(), json!(ended.job.query_key));
         // PMIDs that were named are not searched for.
-        if let Some(run) = syncs::run(&mut *db, job.job_id()).await? {
+        if let Some(run) = syncs::run(&mut *db, job).await? {
             result.insert("complete".to_owned(), json!(run.gaps.is_empty()));
             result.insert("gaps".to_owned(), gaps(&run.gaps));
         }
@@ -186,7 +202,7 @@ impl Pipeline for PubmedSyncIncremental {
                 watermarks: known.watermarks,
                 resume: known.resume,
                 is_limited: params.limit.is_some(),
-                has_creation: self.0.client.lists_field(DateField::Creation).await?,
+                has_creation: self.0.client.lists_field(DateField::Creation).await.map_err(|error| of_ncbi(&error))?,
             };
             let plan = RunPlan::new(params.query, start, params.overlap_days, now);
             return plan_search(context, &params.query_key, &plan).await;
@@ -206,8 +222,8 @@ impl Pipeline for PubmedSyncIncremental {
             }
             None => run.stopped_at.map(|place| Stop { place, after: 0 }),
         };
-        syncs::save_stop(db, job, stop).await?;
-        Ok(fetch::plan(&retries, &found, self.0.unit_records))
+        let (plan, slices) = fetch::plan(&retries, &found, self.0.unit_records);
+        Ok(Plan { rows: Some(Arc::new(RunRows { job, stop, slices })), ..plan })
     }
 
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
@@ -224,19 +240,23 @@ impl Pipeline for PubmedSyncIncremental {
             return Ok(());
         }
         let Some(run) = syncs::run(&mut *db, lease.job).await? else { return Ok(()) };
-        if let Some(open) = syncs::first_open_place(db, lease.job).await? {
+        if let Some(open) = syncs::close_slice(db, lease.job, lease.seq).await? {
             syncs::advance(db, &run.query_key, lease.job, run.plan.reached(Some(open), &run.gaps)).await?;
         }
         Ok(())
     }
 
-    async fn ended(&self, db: &mut PgConnection, job: &Job, state: JobState) -> Result<Map<String, Value>, UnitError> {
-        let id = job.job_id();
+    async fn ended(&self, db: &mut PgConnection, ended: &Ended<'_>) -> Result<Map<String, Value>, UnitError> {
+        let (id, state) = (ended.job.job_id(), ended.state);
         syncs::forget_found(db, id).await?;
-        if let (JobState::Failed, Some(key)) = (state, &job.query_key) {
-            syncs::note_failure(db, key, id).await?;
+        let mut result = archiving::result(db, id).await?;
+        if let (JobState::Failed, Some(key)) = (state, &ended.job.query_key) {
+            let failure = ended.failure();
+            let code = failure.and_then(|unit| unit.error_code.as_deref());
+            let message = failure.and_then(|unit| unit.error_message.as_deref());
+            syncs::note_failure(db, key, id, code, message).await?;
         }
-        let Some(run) = syncs::run(&mut *db, id).await? else { return Ok(Map::new()) };
+        let Some(run) = syncs::run(&mut *db, id).await? else { return Ok(result) };
         let mut left = None;
         if state == JobState::Succeeded {
             let resume = run.stop.and_then(|stop| run.plan.resume_at(stop, &run.gaps));
@@ -249,7 +269,7 @@ impl Pipeline for PubmedSyncIncremental {
             syncs::note_success(db, &run.query_key).await?;
         }
         let after = syncs::one(&mut *db, &run.query_key).await?;
-        Ok(Map::from_iter([
+        result.extend([
             ("query_key".to_owned(), json!(run.query_key)),
             ("windows".to_owned(), windows(&run.plan)),
             (
@@ -260,7 +280,8 @@ impl Pipeline for PubmedSyncIncremental {
             ("complete".to_owned(), json!(run.gaps.is_empty())),
             ("gaps".to_owned(), gaps(&run.gaps)),
             ("more".to_owned(), json!(run.stop.is_some() && state == JobState::Succeeded)),
-        ]))
+        ]);
+        Ok(result)
     }
 
     async fn windows(&self, db: &PgPool, job: &Job) -> Result<Value, UnitError> {
@@ -272,6 +293,32 @@ impl Pipeline for PubmedSyncIncremental {
     async fn retry(&self, db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
         let failed = !fetch::failed_pmids(db, job.job_id()).await?.is_empty();
         Ok((failed || job.state != JobState::Succeeded).then(|| job.params.clone()))
+    }
+}
+
+/// Where a run stops, and what is open until its units complete.
+struct RunRows {
+    job: JobId,
+    stop: Option<Stop>,
+    slices: Vec<(i32, Place)>,
+}
+
+#[async_trait]
+impl BatchRows for RunRows {
+    async fn write(&self, tx: &mut PgConnection, _: &mut [RecordOutcome]) -> Result<(), CommitError> {
+        syncs::save_stop(tx, self.job, self.stop).await?;
+        Ok(syncs::open_slices(tx, self.job, &self.slices).await?)
+    }
+}
+
+/// What an answer of NCBI that is none means for a unit. NCBI being away is no failure of it; a refusal is.
+fn of_ncbi(error: &EutilsError) -> UnitError {
+    let (code, message) = (error.code(), telemetry::chain(error));
+    match error.retry_after() {
+        // A list that never adds up must not go round for ever.
+        _ if matches!(error, EutilsError::Incomplete) => UnitError::Failed { code, message, retry: true },
+        Some(pause) => UnitError::Snooze { pause, why: message },
+        None => UnitError::permanent(code, message),
     }
 }
 

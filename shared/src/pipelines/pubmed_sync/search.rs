@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{INCREMENTAL, Sources, parse, run_of};
-use crate::db::DbError;
-use crate::ingest::{Batch, BatchRows, Line, NewUnit, UnitContext, UnitError};
+use super::{INCREMENTAL, Sources, of_ncbi, parse, run_of};
+use crate::ingest::{Batch, BatchRows, CommitError, NewUnit, RecordOutcome, UnitContext, UnitError};
 use crate::jobs::{self, Level};
 use crate::pubmed::eutils::{Listing, Query, Slice, Step, Walk};
 use crate::syncs::{self, Gap, Place, Stage};
@@ -39,7 +38,7 @@ struct Cursor {
 
 /// The unit.
 pub fn unit() -> NewUnit {
-    NewUnit { input: json!({}), required_hostname: None }
+    NewUnit { input: json!({}), ..NewUnit::default() }
 }
 
 /// Which of the results are wanted.
@@ -79,13 +78,13 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, wanted: Wanted) -
         };
         match step {
             Step::Count(slice) => {
-                let count = sources.client.count(&query, &slice).await?;
+                let count = sources.client.count(&query, &slice).await.map_err(|error| of_ncbi(&error))?;
                 walk.counted(count);
                 if stage.window.is_none() && slice == Slice::all() {
                     cursor.counted = Some(count);
                 }
             }
-            Step::List(slice) => match sources.client.list(&query, &slice).await? {
+            Step::List(slice) => match sources.client.list(&query, &slice).await.map_err(|error| of_ncbi(&error))? {
                 Listing::TooMany(count) => {
                     if wanted == Wanted::All {
                         refuse_too_many(i64::try_from(count).unwrap_or(i64::MAX), sources.max_records)?;
@@ -117,7 +116,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, wanted: Wanted) -
     let counted = match (cursor.counted, wanted) {
         (Some(counted), _) => Some(counted),
         (None, Wanted::Newest(_)) => None,
-        (None, _) => Some(sources.client.count(&query, &Slice::all()).await?),
+        (None, _) => Some(sources.client.count(&query, &Slice::all()).await.map_err(|error| of_ncbi(&error))?),
     };
     let rows = Arc::new(EndRows { job, query_key: run.query_key.clone(), cursor: cursor.clone(), found, counted });
     context.commit(Batch { cursor: json!(cursor), rows: Some(rows), ..Batch::default() }).await
@@ -212,7 +211,7 @@ async fn newest(
 }
 
 async fn count_from(sources: &Sources, query: &Query, pmid: u32) -> Result<u64, UnitError> {
-    Ok(sources.client.count(query, &Slice::from_pmid(pmid)).await?)
+    sources.client.count(query, &Slice::from_pmid(pmid)).await.map_err(|error| of_ncbi(&error))
 }
 
 fn refuse_too_many(found: i64, max: i64) -> Result<(), UnitError> {
@@ -237,8 +236,8 @@ struct FoundRows {
 
 #[async_trait]
 impl BatchRows for FoundRows {
-    async fn write(&self, db: &mut PgConnection, _: &[Line]) -> Result<(), DbError> {
-        syncs::insert_found(db, self.job, self.place, &self.pmids).await
+    async fn write(&self, db: &mut PgConnection, _: &mut [RecordOutcome]) -> Result<(), CommitError> {
+        Ok(syncs::insert_found(db, self.job, self.place, &self.pmids).await?)
     }
 }
 
@@ -253,7 +252,7 @@ struct EndRows {
 
 #[async_trait]
 impl BatchRows for EndRows {
-    async fn write(&self, db: &mut PgConnection, _: &[Line]) -> Result<(), DbError> {
+    async fn write(&self, db: &mut PgConnection, _: &mut [RecordOutcome]) -> Result<(), CommitError> {
         let Cursor { stop, gaps, is_repeated, .. } = &self.cursor;
         syncs::save_search_end(db, self.job, *stop, gaps, *is_repeated).await?;
         if let Some(counted) = self.counted {
@@ -262,7 +261,7 @@ impl BatchRows for EndRows {
         for gap in gaps {
             jobs::write_log(db, self.job, Level::Warn, message_of(gap), json!(gap)).await?;
         }
-        jobs::write_log(db, self.job, Level::Info, "searched", json!({ "found": self.found })).await
+        Ok(jobs::write_log(db, self.job, Level::Info, "searched", json!({ "found": self.found })).await?)
     }
 }
 

@@ -26,7 +26,8 @@ pub async fn submit_sync(
     with: impl FnOnce(Submission) -> Submission,
 ) -> Result<Submitted, SubmitSyncError> {
     let submission = with(Submission::new(SYNC, json!(params), SEARCH));
-    let submission = Submission { records_at_most: params.records_at_most(), ..submission };
+    let submission =
+        Submission { query_key: params.query_key.clone(), records_at_most: params.records_at_most(), ..submission };
     let bound = match (&params.query_key, &params.query) {
         (None, _) => None,
         (Some(key), Some(query)) => Some((key, syncs::bind(db, key, query, &submission.principal.name).await?)),
@@ -44,7 +45,12 @@ pub async fn submit_incremental(
 ) -> Result<Submitted, SubmitSyncError> {
     let key = &params.query_key;
     let submission = with(Submission::new(INCREMENTAL, json!(params), SEARCH));
-    let submission = Submission { query_key: Some(key.clone()), records_at_most: params.limit, ..submission };
+    let submission = Submission {
+        query_key: Some(key.clone()),
+        exclusive_key: Some(key.clone()),
+        records_at_most: params.limit,
+        ..submission
+    };
     let bound = syncs::bind(db, key, &params.query, &submission.principal.name).await?;
     submit(db, &submission, limits, Some((key, bound))).await
 }

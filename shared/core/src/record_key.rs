@@ -1,0 +1,96 @@
+//! What a record is called, whatever source it came from.
+
+use std::fmt;
+
+use serde::ser::SerializeMap;
+
+/// A kind of records. The source that has them declares it; everything below the sources only carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RecordType {
+    name: &'static str,
+    id_field: Option<&'static str>,
+}
+
+impl RecordType {
+    /// Records of a type of this name.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, id_field: None }
+    }
+
+    /// The same, whose identifiers have a field of this name in JSON, in place of `record_type` and `record_id`.
+    #[must_use]
+    pub const fn with_id_field(self, field: &'static str) -> Self {
+        Self { id_field: Some(field), ..self }
+    }
+
+    /// Its name in tables.
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+}
+
+/// A record of some source: its type and its identifier within that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecordKey {
+    /// Its type.
+    pub record_type: RecordType,
+    /// Its identifier; unknown where that could not be read.
+    pub id: Option<String>,
+}
+
+impl RecordKey {
+    /// The record of an identifier.
+    pub fn new(record_type: RecordType, id: impl Into<String>) -> Self {
+        Self { record_type, id: Some(id.into()) }
+    }
+
+    /// A record without a readable identifier.
+    pub fn unknown(record_type: RecordType) -> Self {
+        Self { record_type, id: None }
+    }
+
+    /// Writes it into a JSON object, as its type has it.
+    pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        if let Some(field) = self.record_type.id_field {
+            return map.serialize_entry(field, &self.id);
+        }
+        map.serialize_entry("record_type", self.record_type.name)?;
+        map.serialize_entry("record_id", &self.id)
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.record_type.name, self.id.as_deref().unwrap_or("without an identifier"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Serialize, Serializer};
+    use serde_json::json;
+
+    use super::*;
+
+    struct Line(RecordKey);
+
+    impl Serialize for Line {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut map = serializer.serialize_map(None)?;
+            self.0.serialize_into(&mut map)?;
+            map.end()
+        }
+    }
+
+    #[test]
+    fn a_type_says_how_its_identifiers_are_written() {
+        let written = |key| serde_json::to_value(Line(key)).expect("JSON");
+        let plain = RecordType::new("toy");
+        assert_eq!(written(RecordKey::new(plain, "a")), json!({ "record_type": "toy", "record_id": "a" }));
+        assert_eq!(written(RecordKey::unknown(plain)), json!({ "record_type": "toy", "record_id": null }));
+        let own = plain.with_id_field("toy_id");
+        assert_eq!(written(RecordKey::new(own, "a")), json!({ "toy_id": "a" }));
+        assert_eq!(written(RecordKey::unknown(own)), json!({ "toy_id": null }));
+        assert_eq!(RecordKey::unknown(own).to_string(), "toy without an identifier");
+    }
+}
