@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde_json::Value;
 use shared::ingest::{Engine, Settings, Worker};
 use shared::jobs::{self, Job, Limits};
 use shared::pipelines;
