@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use shared::archive::{Archive, Compression, Layout, MemoryStore};
+use shared::archive::{Archive, Compression, Layout, MemoryStore, Store};
 use shared::db;
 use shared::ingest::{Engine, Pipeline, Settings};
 use shared::queue::ListenOnly;
@@ -25,7 +25,12 @@ pub async fn new_database() -> String {
 
 /// A pool on a new database with the schema.
 pub async fn pool(connections: u32) -> PgPool {
-    let options = PgConnectOptions::from_str(&new_database().await).expect("a URL");
+    pool_on(&new_database().await, connections).await
+}
+
+/// A pool on a database, with the schema.
+pub async fn pool_on(url: &str, connections: u32) -> PgPool {
+    let options = PgConnectOptions::from_str(url).expect("a URL");
     let pool = db::connect(options, connections).await.expect("the test server answers");
     db::migrate(&pool).await.expect("migrations apply");
     pool
@@ -33,12 +38,16 @@ pub async fn pool(connections: u32) -> PgPool {
 
 /// An engine over a new database and a store in memory.
 pub async fn engine(pipelines: Vec<Arc<dyn Pipeline>>, settings: Settings, connections: u32) -> Engine {
-    let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
     Engine {
         db: pool(connections).await,
-        archive: Archive::new(Arc::new(MemoryStore::new()), layout, 64 << 20),
+        archive: archive(Arc::new(MemoryStore::new()), 64 << 20),
         queue: Arc::new(ListenOnly),
         settings,
         pipelines: pipelines.into(),
     }
+}
+
+/// An archive in a store, laid out as programs do.
+pub fn archive(store: Arc<dyn Store>, max_record_bytes: usize) -> Archive {
+    Archive::new(store, Layout::new("pubmed", Compression::Zstd).expect("a valid prefix"), max_record_bytes)
 }
