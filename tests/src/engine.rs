@@ -15,7 +15,12 @@ use crate::databases::new_database;
 
 /// A pool on a new database with the schema.
 pub async fn pool(connections: u32) -> PgPool {
-    let options = PgConnectOptions::from_str(&new_database().await).expect("a URL");
+    pool_on(&new_database().await, connections).await
+}
+
+/// A pool on a database that has the schema.
+pub async fn pool_on(url: &str, connections: u32) -> PgPool {
+    let options = PgConnectOptions::from_str(url).expect("a URL");
     db::connect(options, connections).await.expect("the test server answers")
 }
 
@@ -36,4 +41,9 @@ pub async fn engine(pipelines: Vec<Arc<dyn Pipeline>>, settings: Settings, conne
     let db = pool(connections).await;
     let client = deployment::client(&config(&[]), &db, None);
     Engine { settings, pipelines: pipelines.into(), ..plain(db, &client) }
+}
+
+/// An archive in a store, laid out as programs do.
+pub fn archive(store: Arc<dyn Store>, max_record_bytes: usize) -> Archive {
+    Archive::new(store, Layout::new("pubmed", Compression::Zstd).expect("a valid prefix"), max_record_bytes)
 }

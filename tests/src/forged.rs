@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use shared::archive::codec::Encoder;
-use shared::archive::{
-    Archive, Compression, Condition, Envelope, Key, Layout, Payload, Put, Source, Store, StoreError,
-};
+use shared::archive::codec::{self, Encoder};
+use shared::archive::{Compression, Condition, Envelope, Key, Payload, Put, Source, Store, StoreError};
 use shared::ingest::Engine;
 use shared::pipelines::archiving::{self, Origin, Raw, RawItem, What};
 use shared::pubmed::identity;
@@ -153,7 +151,7 @@ fn forged_xml(n: u32) -> Payload {
 }
 
 /// What can be done to an object.
-pub const ATTACKS: [&str; 10] = [
+pub const ATTACKS: [&str; 12] = [
     "forged",
     "future",
     "highest rank",
@@ -163,6 +161,8 @@ pub const ATTACKS: [&str; 10] = [
     "XML of another record",
     "truncated",
     "replayed",
+    "too large",
+    "a bomb",
     "garbage",
 ];
 
@@ -170,7 +170,7 @@ pub const ATTACKS: [&str; 10] = [
 pub async fn attack(engine: &Engine, what: &str, n: u32) -> Option<String> {
     let store = engine.archive.store();
     let key = key(engine, n);
-    let newest = store.get(&key, None).await.ok();
+    let newest = engine.archive.object(&key, None).await.ok();
     let bytes = match what {
         "forged" => envelope(n, 1, forged_xml(n), |_| {}),
         "future" => envelope(n, 1, forged_xml(n), |e| e.order.as_of = "2999-01-01T00:00:00Z".parse().expect("a time")),
@@ -182,7 +182,7 @@ pub async fn attack(engine: &Engine, what: &str, n: u32) -> Option<String> {
             Encoder::new(Compression::Zstd).encode(&there.to_json())
         }
         "tombstone" => envelope(n, 0, Payload::Tombstone, |e| e.order.date_revised = None),
-        "of another record" => store.get(&self::key(engine, n % RECORDS + 1), None).await.ok()?.bytes,
+        "of another record" => engine.archive.object(&self::key(engine, n % RECORDS + 1), None).await.ok()?.bytes,
         "XML of another record" => envelope(n, 1, forged_xml(n + 1), |_| {}),
         "truncated" => {
             let bytes = newest?.bytes;
@@ -190,12 +190,14 @@ pub async fn attack(engine: &Engine, what: &str, n: u32) -> Option<String> {
         }
         "replayed" => {
             let oldest = store.versions(&key).await.expect("listed").pop()?;
-            let oldest = store.get(&key, Some(&oldest)).await.ok()?;
+            let oldest = engine.archive.object(&key, Some(&oldest)).await.ok()?;
             if oldest.bytes == newest?.bytes {
                 return None;
             }
             oldest.bytes
         }
+        "too large" => vec![0; 4 * engine.archive.max_record_bytes()],
+        "a bomb" => codec::encode_zstd(&vec![b' '; 4 * engine.archive.max_record_bytes()]),
         _ => b"garbage".to_vec(),
     };
     Some(write(engine, &key, &bytes).await)
@@ -217,8 +219,7 @@ pub async fn empty(engine: &Engine) {
     .expect("empty");
 }
 
-/// The engine with another store.
+/// The engine with another store, whose records are small.
 pub fn over(engine: &Engine, store: Arc<dyn Store>) -> Engine {
-    let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
-    Engine { archive: Archive::new(store, layout, 64 << 20), ..engine.clone() }
+    Engine { archive: crate::engine::archive(store, 64 << 10), ..engine.clone() }
 }

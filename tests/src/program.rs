@@ -5,6 +5,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 use serde_json::Value;
+use shared::archive::DiskStore;
+use shared::ingest::{Engine, Settings};
+use shared::queue::ListenOnly;
+
+use crate::engine;
 
 /// The built program.
 pub fn path() -> PathBuf {
@@ -14,7 +19,8 @@ pub fn path() -> PathBuf {
     program
 }
 
-/// A data directory with the program over it; its database is one of the test server's.
+/// A data directory with the program over it; its database is one of the test server's. A clone is the same one.
+#[derive(Clone)]
 pub struct Archive {
     /// The directory.
     pub dir: Arc<tempfile::TempDir>,
@@ -123,11 +129,47 @@ impl Archive {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
     }
 
+    /// The file of a record's newest object.
+    pub fn object(&self, pmid: u32) -> PathBuf {
+        let digits = format!("{pmid:011}");
+        let folder = format!("pmid={}/{}/{}", &digits[..3], &digits[3..6], &digits[6..9]);
+        self.data_dir().join("archive/pubmed/raw").join(folder).join(format!("{pmid}.json.zst"))
+    }
+
+    /// An engine of this process over its database and its objects.
+    pub async fn engine(&self) -> Engine {
+        let store = Arc::new(DiskStore::new(&self.data_dir().join("archive")));
+        Engine {
+            db: engine::pool_on(self.url().expect("a database on the test server"), 8).await,
+            archive: engine::archive(store, 64 << 20),
+            queue: Arc::new(ListenOnly),
+            settings: Settings::default(),
+            pipelines: Arc::new([]),
+        }
+    }
+
     /// Connects to its database.
     pub async fn database(&self) -> sqlx::PgPool {
         let url = self.url.as_deref().expect("a database on the test server");
         sqlx::PgPool::connect(url).await.expect("the test server answers")
     }
+}
+
+/// The same command with a limit that `ulimit` knows, such as `-n 400`.
+pub fn limited(command: &Command, limit: &str) -> Command {
+    let mut limited = Command::new("sh");
+    limited.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\""));
+    limited.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        limited.current_dir(dir);
+    }
+    limited
 }
 
 /// A path as an argument.

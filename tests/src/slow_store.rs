@@ -64,8 +64,8 @@ impl Store for SlowStore {
         self.request(self.inner.check()).await
     }
 
-    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
-        self.request(self.inner.get(key, version)).await
+    async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
+        self.request(self.inner.get(key, version, max_bytes)).await
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {

@@ -27,6 +27,7 @@ pub async fn check(store: Arc<dyn Store>) {
     conditions_hold(&*store).await;
     batches_answer_in_order(&*store).await;
     listings_are_ordered_and_paged(&*store).await;
+    what_is_larger_than_asked_for_is_not_read(&*store).await;
     one_writer_wins(store.clone(), Condition::Absent, "race/absent.json.zst").await;
     let (_, etag) = one(&*store, put("race/match.json.zst", b"start", Condition::Absent)).await.expect("stored");
     one_writer_wins(store, Condition::Matches(etag), "race/match.json.zst").await;
@@ -34,7 +35,7 @@ pub async fn check(store: Arc<dyn Store>) {
 
 async fn nothing_is_there(store: &dyn Store) {
     let nowhere = key("none/1.json.zst");
-    assert!(matches!(store.get(&nowhere, None).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.get(&nowhere, None, usize::MAX).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.head(&nowhere).await, Err(StoreError::NotFound(_))));
     assert!(store.versions(&nowhere).await.expect("an answer").is_empty());
     assert!(store.list("", None, 10).await.expect("an answer").is_empty());
@@ -51,16 +52,16 @@ async fn versions_stay(store: &dyn Store) {
     assert_eq!((&head.version, &head.etag), (&third, &etag));
     assert!(head.payload_hash.is_none_or(|hash| hash == Sha256::of(b"A")));
     for (version, bytes) in [(&first, b"A"), (&second, b"B"), (&third, b"A")] {
-        let object = store.get(&key(at), Some(version)).await.expect("every version stays readable");
+        let object = store.get(&key(at), Some(version), usize::MAX).await.expect("every version stays readable");
         assert_eq!(object.bytes, bytes);
         assert_eq!(&object.version, version);
         assert!(store.uri(&key(at), version).ends_with(&format!("{at}?versionId={}", version.0)));
     }
     let all: HashSet<VersionId> = store.versions(&key(at)).await.expect("listed").into_iter().collect();
     assert_eq!(all, [first, second, third].into_iter().collect());
-    assert_eq!(store.get(&key(at), None).await.expect("there").bytes, b"A");
+    assert_eq!(store.get(&key(at), None, usize::MAX).await.expect("there").bytes, b"A");
     for odd in ["nope", "../x", "a/b", ""] {
-        let missing = store.get(&key(at), Some(&VersionId(odd.to_owned()))).await;
+        let missing = store.get(&key(at), Some(&VersionId(odd.to_owned())), usize::MAX).await;
         assert!(matches!(missing, Err(StoreError::NotFound(_))), "{odd}");
     }
 }
@@ -74,7 +75,7 @@ async fn conditions_hold(store: &dyn Store) {
     assert!(matches!(one(store, put(at, b"2", Condition::Absent)).await, Err(StoreError::Precondition)));
     one(store, put(at, b"3", Condition::Matches(old.clone()))).await.expect("stored");
     assert!(matches!(one(store, put(at, b"4", Condition::Matches(old))).await, Err(StoreError::Precondition)));
-    assert_eq!(store.get(&key(at), None).await.expect("there").bytes, b"3");
+    assert_eq!(store.get(&key(at), None, usize::MAX).await.expect("there").bytes, b"3");
     assert_eq!(store.versions(&key(at)).await.expect("listed").len(), 2);
 }
 
@@ -91,7 +92,7 @@ async fn batches_answer_in_order(store: &dyn Store) {
         match answer {
             Ok(stored) => {
                 assert_ne!(n % 7, 3);
-                let object = store.get(&put.key, Some(&stored.version)).await.expect("there");
+                let object = store.get(&put.key, Some(&stored.version), usize::MAX).await.expect("there");
                 assert_eq!(object.bytes, put.bytes);
             }
             Err(StoreError::Precondition) => assert_eq!(n % 7, 3),
@@ -118,6 +119,22 @@ async fn listings_are_ordered_and_paged(store: &dyn Store) {
     }
     assert_eq!(paged, names[..5].iter().map(|name| key(name)).collect::<Vec<_>>());
     assert_eq!(store.list("l/b/1/3", None, 10).await.expect("listed"), [key(names[4])]);
+}
+
+async fn what_is_larger_than_asked_for_is_not_read(store: &dyn Store) {
+    let at = "large/1.json.zst";
+    let (small, etag) = one(store, put(at, b"small", Condition::Absent)).await.expect("stored");
+    let (large, _) = one(store, put(at, &[7; 1000], Condition::Matches(etag))).await.expect("stored");
+    let is_too_large = |read| matches!(read, Err(StoreError::TooLarge { max_bytes: 999, .. }));
+    assert!(is_too_large(store.get(&key(at), None, 999).await));
+    assert!(is_too_large(store.get(&key(at), Some(&large), 999).await));
+    assert_eq!(store.get(&key(at), None, 1000).await.expect("not too large").bytes, [7; 1000]);
+    assert_eq!(store.get(&key(at), Some(&small), 999).await.expect("not too large").bytes, b"small");
+    // Without its bytes it is known as ever, and can be replaced.
+    let head = store.head(&key(at)).await.expect("there");
+    assert_eq!((&head.version, store.versions(&key(at)).await.expect("listed").len()), (&large, 2));
+    one(store, put(at, b"again", Condition::Matches(head.etag))).await.expect("stored");
+    assert_eq!(store.get(&key(at), None, 5).await.expect("not too large").bytes, b"again");
 }
 
 async fn one_writer_wins(store: Arc<dyn Store>, condition: Condition, at: &'static str) {

@@ -92,6 +92,11 @@ pub fn encode_zstd(bytes: &[u8]) -> Vec<u8> {
     Encoder::new(Compression::Zstd).encode(bytes)
 }
 
+/// The most bytes that something of `decoded_bytes` is stored as: what does not compress grows by a little.
+pub fn max_stored_bytes(decoded_bytes: usize) -> usize {
+    decoded_bytes.saturating_add(decoded_bytes / 128).saturating_add(1024)
+}
+
 /// Decompresses zstd or gzip, told apart by their first bytes.
 pub fn decode(stored: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
     let mut bytes = Vec::new();
@@ -123,5 +128,23 @@ mod tests {
             assert!(matches!(decode(&stored[..stored.len() / 2], 1 << 21), Err(CodecError::Damaged(_))));
         }
         assert!(matches!(decode(b"neither", 100), Err(CodecError::Damaged(_))));
+    }
+
+    #[test]
+    fn what_does_not_compress_is_stored_within_the_bound() {
+        let mut state = 1_u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        })
+        .take(1 << 20)
+        .collect();
+        for compression in [Compression::Zstd, Compression::Gzip] {
+            let mut encoder = Encoder::new(compression);
+            for length in [0, 1, 100, 10_000, noise.len()] {
+                let stored = encoder.encode(&noise[..length]).len();
+                assert!(stored <= max_stored_bytes(length), "{compression:?}: {length} bytes became {stored}");
+            }
+        }
     }
 }

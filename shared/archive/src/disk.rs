@@ -8,26 +8,26 @@
 //! replaced, a hidden temporary file next to its target, and renames it: a reader never sees half an
 //! object. A batch ends with one sync of the file system.
 
+mod bytes;
 mod listing;
+mod placing;
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
 use super::uri;
 use crate::file_lock;
-use bio_mcp_core::sha256;
+use bytes::{identify, read_bounded, version_of};
+use placing::{is_temporary, place_new, place_unnamed, write_temporary};
 
 const VERSIONS: &str = ".versions";
 
@@ -47,8 +47,6 @@ pub struct DiskStore {
     /// Folders whose names are on stable storage, up to the root.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
 }
-
-static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 /// Threads that write objects, of all stores of this process. Not those that compress: a slow disk must not keep them
 /// from preparing the next batch.
@@ -129,8 +127,8 @@ impl DiskStore {
         let lock = File::open(folder).map_err(|e| failed("opening", folder, e))?;
         let locked = file_lock::lock(&lock, folder, file_lock::Mode::Exclusive, MAX_LOCK_WAIT);
         locked.map_err(|e| failed("locking", folder, io::Error::other(e)))?;
-        let old = match fs::read(path) {
-            Ok(bytes) => version_of(&bytes),
+        let old = match identify(path) {
+            Ok(version) => version,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(StoreError::Precondition),
             Err(e) => return Err(failed("reading", path, e)),
         };
@@ -146,36 +144,44 @@ impl DiskStore {
         }
     }
 
-    fn read(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
-        let found = |bytes: Vec<u8>| {
-            let version = version_of(&bytes);
-            Object { bytes, etag: ETag(version.0.clone()), version }
-        };
-        let path = self.path(key);
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let object = found(bytes);
-                if version.is_none_or(|wanted| *wanted == object.version) {
-                    return Ok(object);
-                }
+    fn read(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
+        let too_large = || StoreError::TooLarge { key: key.to_string(), max_bytes };
+        let read = |path: &Path| match read_bounded(path, max_bytes) {
+            Ok(Some(bytes)) => {
+                let version = version_of(&bytes);
+                Ok(Object { bytes, etag: ETag(version.0.clone()), version })
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(failed("reading", &path, e)),
+            Ok(None) => Err(too_large()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StoreError::NotFound(key.to_string())),
+            Err(e) => Err(failed("reading", path, e)),
+        };
+        let newest = read(&self.path(key));
+        let Some(version) = version else { return newest };
+        let is_too_large = matches!(newest, Err(StoreError::TooLarge { .. }));
+        match newest {
+            Ok(object) if object.version == *version => return Ok(object),
+            Ok(_) | Err(StoreError::NotFound(_) | StoreError::TooLarge { .. }) => {}
+            Err(error) => return Err(error),
         }
-        let not_found = || StoreError::NotFound(key.to_string());
-        let version = version.ok_or_else(not_found)?;
+        let not_found = || if is_too_large { too_large() } else { StoreError::NotFound(key.to_string()) };
         if Key::parse(&version.0).is_none_or(|part| part.as_str().contains('/')) {
             return Err(not_found());
         }
-        let path = self.version_path(key, version);
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let object = found(bytes);
-                if object.version == *version { Ok(object) } else { Err(StoreError::Damaged(key.to_string())) }
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(not_found()),
-            Err(e) => Err(failed("reading", &path, e)),
+        match read(&self.version_path(key, version)) {
+            Ok(object) if object.version == *version => Ok(object),
+            Ok(_) => Err(StoreError::Damaged(key.to_string())),
+            Err(StoreError::NotFound(_)) => Err(not_found()),
+            Err(error) => Err(error),
         }
+    }
+
+    /// The version that the plain key holds.
+    fn newest(&self, key: &Key) -> Result<VersionId, StoreError> {
+        let path = self.path(key);
+        identify(&path).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => StoreError::NotFound(key.to_string()),
+            _ => failed("reading", &path, e),
+        })
     }
 
     fn put_all(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
@@ -268,13 +274,13 @@ impl Store for DiskStore {
         }
     }
 
-    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
-        self.read(key, version)
+    async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
+        self.read(key, version, max_bytes)
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
-        let object = self.read(key, None)?;
-        Ok(Head { version: object.version, etag: object.etag, payload_hash: None })
+        let version = self.newest(key)?;
+        Ok(Head { etag: ETag(version.0.clone()), version, payload_hash: None })
     }
 
     async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
@@ -337,93 +343,6 @@ fn read_dir(dir: &Path) -> Result<Vec<Entry>, StoreError> {
         })
         .collect::<io::Result<_>>()
         .map_err(|e| failed("listing", dir, e))
-}
-
-fn version_of(bytes: &[u8]) -> VersionId {
-    let mut hex = sha256::Sha256::of(bytes).to_hex();
-    hex.truncate(32);
-    VersionId(hex)
-}
-
-/// Names this process even where several machines or containers write to one directory.
-fn process_token() -> &'static str {
-    static TOKEN: OnceLock<String> = OnceLock::new();
-    TOKEN.get_or_init(|| uuid::Uuid::new_v4().simple().to_string())
-}
-
-fn is_temporary(name: &str) -> bool {
-    name.starts_with(".put-") && Path::new(name).extension().is_some_and(|e| e == "tmp")
-}
-
-/// Opens a file in a folder, which is made when it is not there.
-fn open_in<F>(folder: &Path, path: &Path, open: impl Fn() -> io::Result<F>) -> Result<F, StoreError> {
-    let opened = match open() {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(folder).map_err(|e| failed("creating", folder, e))?;
-            open()
-        }
-        opened => opened,
-    };
-    opened.map_err(|e| failed("creating", path, e))
-}
-
-/// Writes a file that has no name until it is whole: a killed process leaves nothing of it. Answers
-/// whether the file system can do that.
-#[cfg(target_os = "linux")]
-fn place_unnamed(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
-    use rustix::fs::{AtFlags, Mode, OFlags, linkat, open};
-    use std::os::fd::AsRawFd;
-
-    let folder = path.parent().expect("a key has a folder below the root");
-    let mode = Mode::from_raw_mode(0o644);
-    let unnamed = || match open(folder, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, mode) {
-        Ok(file) => Ok(Some(File::from(file))),
-        // What file systems and old kernels say that do not know of it.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => Ok(None),
-        Err(error) => Err(error.into()),
-    };
-    let Some(mut file) = open_in(folder, path, unnamed)? else { return Ok(false) };
-    file.write_all(bytes).map_err(|e| failed("writing", path, e))?;
-    match linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), CWD, path, AtFlags::SYMLINK_FOLLOW) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::EXIST) => Err(StoreError::Precondition),
-        // No /proc, no links here, or a fault that the other way will name.
-        Err(_) => Ok(false),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn place_unnamed(_: &Path, _: &[u8]) -> Result<bool, StoreError> {
-    Ok(false)
-}
-
-fn write_temporary(target: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
-    let folder = target.parent().expect("a key has a folder below the root");
-    let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!(".put-{}-{number}.tmp", process_token()));
-    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path);
-    let mut file = open_in(folder, &path, open)?;
-    match file.write_all(bytes) {
-        Ok(()) => Ok(path),
-        Err(e) => {
-            let _ = fs::remove_file(&path);
-            Err(failed("writing", &path, e))
-        }
-    }
-}
-
-/// Renames without replacing; file systems that cannot do that link instead.
-fn place_new(temporary: &Path, path: &Path) -> Result<(), StoreError> {
-    let placed = match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::hard_link(temporary, path).and_then(|()| fs::remove_file(temporary))
-        }
-        renamed => renamed.map_err(io::Error::from),
-    };
-    placed.map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => StoreError::Precondition,
-        _ => failed("placing", path, e),
-    })
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> StoreError {

@@ -80,6 +80,12 @@ pub enum EnvelopeError {
     /// The store found other bytes under the version than were stored.
     #[error("its bytes are not those of its version")]
     OtherBytes,
+    /// It is larger than the envelope of any record that is accepted.
+    #[error("it has more than {max_bytes} bytes, and no object of a record is as large: it was not read")]
+    TooLarge {
+        /// The most that such an object has.
+        max_bytes: usize,
+    },
     /// It lies under the key of another record.
     #[error("it is the envelope of PMID {found}, under the key of PMID {expected}")]
     OtherRecord {

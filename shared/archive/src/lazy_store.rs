@@ -59,8 +59,8 @@ impl Store for LazyStore {
         self.open().await?.check().await
     }
 
-    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
-        self.open().await?.get(key, version).await
+    async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
+        self.open().await?.get(key, version, max_bytes).await
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {

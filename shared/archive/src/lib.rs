@@ -33,7 +33,7 @@ pub use memory::MemoryStore;
 pub use put::{Draft, PutInOrder, PutOutcome, StoredVersion};
 #[cfg(feature = "s3")]
 pub use s3::{OpenError, S3Settings, S3Store};
-pub use store::{Condition, ETag, Key, Put, Store, StoreError, VersionId};
+pub use store::{Condition, ETag, Key, Object, Put, Store, StoreError, VersionId};
 
 use bio_mcp_core::{JobId, Pmid, Sha256, identity};
 
@@ -67,7 +67,7 @@ impl Address {
 pub enum ReadError {
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The object is there but is not a valid envelope.
     #[error("archive object {key} is damaged")]
     Damaged {
@@ -85,6 +85,19 @@ pub enum ReadError {
         /// The version of its envelope.
         version: u32,
     },
+}
+
+impl From<StoreError> for ReadError {
+    /// What the store says of one object's bytes is said of the object.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(key) => Self::Damaged { key, source: EnvelopeError::OtherBytes },
+            StoreError::TooLarge { key, max_bytes } => {
+                Self::Damaged { key, source: EnvelopeError::TooLarge { max_bytes } }
+            }
+            error => Self::Store(error),
+        }
+    }
 }
 
 impl ReadError {
@@ -144,16 +157,19 @@ impl Archive {
         Err(ReadError::Damaged { key: key.to_string(), source: EnvelopeError::OtherPayload })
     }
 
+    /// The stored bytes of a record, unless they are more than those of any record: then they are not read.
+    pub async fn object(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
+        let max_bytes = codec::max_stored_bytes(envelope::max_bytes(self.max_record_bytes));
+        self.store.get(key, version, max_bytes).await
+    }
+
     /// The envelope under a key with the version it was read from.
     pub async fn envelope_at(
         &self,
         key: &Key,
         version: Option<&VersionId>,
     ) -> Result<(Envelope, StoredVersion), ReadError> {
-        let object = match self.store.get(key, version).await {
-            Err(StoreError::Damaged(key)) => return Err(ReadError::Damaged { key, source: EnvelopeError::OtherBytes }),
-            read => read?,
-        };
+        let object = self.object(key, version).await?;
         let envelope = self.decode(key, &object.bytes)?;
         Ok((envelope, StoredVersion { version: object.version, etag: object.etag }))
     }
@@ -190,7 +206,7 @@ impl Archive {
     pub async fn manifest(&self, job: JobId, address: &str) -> Result<Vec<u8>, StoreError> {
         let not_found = || StoreError::NotFound(format!("manifest of job {job}"));
         let key = self.layout.manifest_at(job, address).ok_or_else(not_found)?;
-        Ok(self.store.get(&key, uri::version_of(address).as_ref()).await?.bytes)
+        Ok(self.store.get(&key, uri::version_of(address).as_ref(), MAX_MANIFEST_BYTES).await?.bytes)
     }
 
     /// Where the archive lies: the same for every program that opens it there.
@@ -220,17 +236,23 @@ impl Archive {
                 Err(StoreError::Precondition) => {}
                 Err(error) => return Err(error),
             }
-            condition = match self.store.get(&key, None).await {
+            let (version, etag) = match self.store.get(&key, None, bytes.len()).await {
                 Ok(there) if there.bytes == bytes => return Ok(self.store.uri(&key, &there.version)),
-                Ok(there) => {
-                    let version = there.version.0;
-                    tracing::warn!(%key, version, "an object that was not written here lay in the way: it is an older version now");
-                    Condition::Matches(there.etag)
+                Ok(there) => (there.version, there.etag),
+                Err(error) if error.is_bad_object() => {
+                    let there = self.store.head(&key).await?;
+                    (there.version, there.etag)
                 }
                 // Another put of the same may still be under way.
-                Err(StoreError::NotFound(_)) => Condition::Absent,
+                Err(StoreError::NotFound(_)) => {
+                    condition = Condition::Absent;
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
+            let version = version.0;
+            tracing::warn!(%key, version, "an object that was not written here lay in the way: it is an older version now");
+            condition = Condition::Matches(etag);
         }
         Err(StoreError::Unavailable {
             action: "waiting for another put of",
@@ -239,6 +261,9 @@ impl Archive {
         })
     }
 }
+
+/// The most bytes of a manifest that are read: it has a few hundred for each work unit of its job.
+const MAX_MANIFEST_BYTES: usize = 256 << 20;
 
 /// How often a put that meets another writer looks again before it gives up.
 const ATTEMPTS: usize = 8;

@@ -62,16 +62,19 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
+    async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
         let objects = self.objects();
         let versions = objects.get(key).map_or(&[][..], Vec::as_slice);
         let n = match version {
             None => versions.len(),
             Some(wanted) => (1..=versions.len()).find(|n| id(*n) == wanted.0).unwrap_or(0),
         };
-        let found = n.checked_sub(1).and_then(|i| versions.get(i)?.bytes.clone());
+        let found = n.checked_sub(1).and_then(|i| versions.get(i)?.bytes.as_ref());
         let bytes = found.ok_or_else(|| StoreError::NotFound(key.to_string()))?;
-        Ok(Object { bytes, version: VersionId(id(n)), etag: ETag(id(n)) })
+        if bytes.len() > max_bytes {
+            return Err(StoreError::TooLarge { key: key.to_string(), max_bytes });
+        }
+        Ok(Object { bytes: bytes.clone(), version: VersionId(id(n)), etag: ETag(id(n)) })
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {

@@ -4,7 +4,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 
 use super::books::{Books, Names};
 use super::store::{Condition, ETag, Key, Object, Put, StoreError, Stored, VersionId};
-use super::{ATTEMPTS, Archive, Envelope, EnvelopeError, ReadError};
+use super::{ATTEMPTS, Archive, Envelope, ReadError};
 use bio_mcp_core::{FileRank, Pmid, Precedence, RecordOrder, Sha256, chain};
 
 /// Conflicts with other writers that are settled at once.
@@ -135,15 +135,20 @@ impl Archive {
 
     /// What the plain key of a draft holds, and what the rows say about it. An object of a newer program is an error.
     async fn newest<B: Books>(&self, draft: &Draft, books: &B) -> Result<Option<Found>, B::Error> {
-        let head = match self.store.get(&draft.key, None).await {
+        let bad = match self.object(&draft.key, None).await {
             Ok(object) => return self.read(draft, object, books).await.map(Some),
             Err(StoreError::NotFound(_)) => return Ok(None),
-            // Bytes that are not those of their version cannot be read, only replaced.
-            Err(StoreError::Damaged(_)) => self.store.head(&draft.key).await?,
+            Err(error) if error.is_bad_object() => error,
             Err(error) => return Err(error.into()),
         };
+        self.found_bad(&draft.key, bad).await.map(Some).map_err(B::Error::from)
+    }
+
+    /// What is under a key and cannot be read, only replaced.
+    async fn found_bad(&self, key: &Key, bad: StoreError) -> Result<Found, StoreError> {
+        let head = self.store.head(key).await?;
         let at = StoredVersion { version: head.version, etag: head.etag };
-        Ok(Some(Found { at, envelope: Err(damaged(&draft.key)), names: None }))
+        Ok(Found { at, envelope: Err(bad.into()), names: None })
     }
 
     async fn read<B: Books>(&self, draft: &Draft, object: Object, books: &B) -> Result<Found, B::Error> {
@@ -173,14 +178,15 @@ impl Archive {
         books: &B,
     ) -> Result<Option<StoredVersion>, B::Error> {
         for version in self.store.versions(key).await? {
-            match self.store.get(key, Some(&version)).await {
+            match self.object(key, Some(&version)).await {
                 Ok(object) => {
                     let found = self.read(draft, object, books).await?;
                     if found.is_draft(draft) {
                         return Ok(Some(found.at));
                     }
                 }
-                Err(StoreError::NotFound(_) | StoreError::Damaged(_)) => {}
+                Err(StoreError::NotFound(_)) => {}
+                Err(error) if error.is_bad_object() => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -191,14 +197,15 @@ impl Archive {
     async fn intended<B: Books>(&self, draft: &Draft, books: &B) -> Result<Vec<VersionId>, B::Error> {
         let mut intended = Vec::new();
         for version in self.store.versions(&draft.key).await? {
-            match self.store.get(&draft.key, Some(&version)).await {
+            match self.object(&draft.key, Some(&version)).await {
                 Ok(object) => {
                     let names = books.names(draft.pmid, &version, Sha256::of(&object.bytes)).await?;
                     if names.is_intended && !names.is_pointer {
                         intended.push(version);
                     }
                 }
-                Err(StoreError::NotFound(_) | StoreError::Damaged(_)) => {}
+                Err(StoreError::NotFound(_)) => {}
+                Err(error) if error.is_bad_object() => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -211,7 +218,7 @@ impl Archive {
     async fn settle<B: Books>(&self, mut put: Put<'_>, draft: &Draft, books: &B) -> Result<PutOutcome, B::Error> {
         let mut superseded = Vec::new();
         for _ in 0..ATTEMPTS {
-            put.condition = match self.store.get(&put.key, None).await {
+            put.condition = match self.object(&put.key, None).await {
                 Ok(object) => {
                     let envelope = match self.decode(&put.key, &object.bytes) {
                         Err(newer @ ReadError::Newer { .. }) => return Ok(PutOutcome::Newer(newer)),
@@ -231,7 +238,11 @@ impl Archive {
                     Condition::Matches(etag)
                 }
                 Err(StoreError::NotFound(_)) => Condition::Absent,
-                Err(StoreError::Damaged(_)) => Condition::Matches(self.store.head(&put.key).await?.etag),
+                Err(error) if error.is_bad_object() => {
+                    let found = self.found_bad(&put.key, error).await?;
+                    self.tell_foreign(&put.key, &found);
+                    Condition::Matches(found.at.etag)
+                }
                 Err(error) => return Err(error.into()),
             };
             let again = self.store.put_batch(std::slice::from_ref(&put)).await.pop();
@@ -292,10 +303,6 @@ impl Found {
                 && draft.order.compare(&there.order, seen) == Precedence::Older)
         })
     }
-}
-
-fn damaged(key: &Key) -> ReadError {
-    ReadError::Damaged { key: key.to_string(), source: EnvelopeError::OtherBytes }
 }
 
 fn busy(key: &Key) -> StoreError {

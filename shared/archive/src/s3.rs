@@ -4,13 +4,14 @@
 //! where one is configured. The SDK retries with jitter; a retried put that had happened finds its own
 //! object, which the archive then adopts.
 
+mod failures;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart,
@@ -21,6 +22,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
 use bio_mcp_core::Sha256;
+use failures::{CONFLICT, failed, get_failed, put_failed};
 
 /// Puts and gets under way at once.
 const CONCURRENCY: usize = 64;
@@ -256,7 +258,7 @@ impl Store for S3Store {
         }
     }
 
-    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
+    async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
         if version.is_some_and(|version| version.0.is_empty()) {
             return Err(StoreError::NotFound(key.to_string()));
         }
@@ -274,12 +276,9 @@ impl Store for S3Store {
         if version.is_some_and(|wanted| wanted.0 != found) {
             return Err(StoreError::NotFound(key.to_string()));
         }
-        let bytes = answer.body.collect().await.map_err(|error| StoreError::Unavailable {
-            action: "reading",
-            path: key.to_string(),
-            source: std::io::Error::other(error),
-        })?;
-        Ok(Object { bytes: bytes.to_vec(), version: VersionId(found), etag: ETag(etag) })
+        let announced = usize::try_from(answer.content_length.unwrap_or(0)).unwrap_or(0);
+        let bytes = read_body(key, answer.body, announced, max_bytes).await?;
+        Ok(Object { bytes, version: VersionId(found), etag: ETag(etag) })
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
@@ -412,60 +411,29 @@ impl Store for S3Store {
     }
 }
 
-/// Another conditional put of the same key is under way.
-const CONFLICT: &str = "waiting for another put of";
-
-fn put_failed<E: ProvideErrorMetadata>(put: &Put<'_>, error: &SdkError<E>) -> StoreError {
-    let key = put.key.as_str();
-    match (status(error), &put.condition) {
-        (Some(412), _) | (Some(404), Condition::Matches(_)) => StoreError::Precondition,
-        (Some(409), _) => {
-            StoreError::Unavailable { action: CONFLICT, path: key.to_owned(), source: std::io::Error::other("409") }
-        }
-        _ => failed("writing", key, error),
+/// The body of an object, of which nothing is read where it says itself that it is too large, and no more than is read
+/// at once where it is larger than it says.
+async fn read_body(
+    key: &Key,
+    mut body: ByteStream,
+    announced_bytes: usize,
+    max_bytes: usize,
+) -> Result<Vec<u8>, StoreError> {
+    let too_large = || StoreError::TooLarge { key: key.to_string(), max_bytes };
+    if announced_bytes > max_bytes {
+        return Err(too_large());
     }
-}
-
-fn get_failed<E: ProvideErrorMetadata>(key: &Key, error: &SdkError<E>) -> StoreError {
-    match (status(error), code(error)) {
-        // A version id that is none, or a delete marker, is nothing to read either.
-        (Some(404 | 405), code) if code != Some("NoSuchBucket") => StoreError::NotFound(key.to_string()),
-        (Some(400), Some("InvalidArgument" | "NoSuchVersion")) => StoreError::NotFound(key.to_string()),
-        _ => failed("reading", key.as_str(), error),
-    }
-}
-
-/// The kind of a failure, with its code alone: messages may repeat what was sent.
-fn failed<E: ProvideErrorMetadata>(action: &'static str, path: &str, error: &SdkError<E>) -> StoreError {
-    let code = code(error).unwrap_or_default().to_owned();
-    match status(error) {
-        Some(401 | 403) => {
-            StoreError::Denied(format!("{path} ({code}): check the role's permissions on bucket and key"))
+    let mut bytes = Vec::with_capacity(announced_bytes);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| StoreError::Unavailable {
+            action: "reading",
+            path: key.to_string(),
+            source: std::io::Error::other(error),
+        })?;
+        if chunk.len() > max_bytes - bytes.len() {
+            return Err(too_large());
         }
-        Some(404) if code == "NoSuchBucket" => StoreError::Denied(format!("{path}: there is no such bucket")),
-        status => {
-            let what = match error {
-                SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-                SdkError::DispatchFailure(failure) if failure.is_io() => "the connection failed".to_owned(),
-                SdkError::DispatchFailure(failure) if failure.is_timeout() => "no answer in time".to_owned(),
-                SdkError::DispatchFailure(_) => {
-                    "the request could not be sent: is the server there, and are AWS region and credentials set?"
-                        .to_owned()
-                }
-                SdkError::ConstructionFailure(_) => {
-                    "the request could not be made: are region and credentials set?".to_owned()
-                }
-                _ => format!("{code} (HTTP {})", status.unwrap_or(0)),
-            };
-            StoreError::Unavailable { action, path: path.to_owned(), source: std::io::Error::other(what) }
-        }
+        bytes.extend_from_slice(&chunk);
     }
-}
-
-fn status<E>(error: &SdkError<E>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
-}
-
-fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
-    error.as_service_error().and_then(ProvideErrorMetadata::code)
+    Ok(bytes)
 }

@@ -111,6 +111,16 @@ pub enum StoreError {
     /// The bytes of a version are not those that were stored.
     #[error("object {0} is damaged: its bytes are not those of its version")]
     Damaged(String),
+    /// The object is larger than the caller reads, so that it was not read: nothing that belongs there is as large.
+    #[error(
+        "object {key} has more than {max_bytes} bytes: nothing that belongs there is as large, and it was not read"
+    )]
+    TooLarge {
+        /// Its key.
+        key: String,
+        /// The most that the caller reads.
+        max_bytes: usize,
+    },
     /// The condition of a put did not hold: look at what is there and decide again.
     #[error("the object under this key is not the expected one")]
     Precondition,
@@ -137,6 +147,11 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
+
+    /// Whether the object is there and is none that was stored: it can be replaced, and not read.
+    pub fn is_bad_object(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::TooLarge { .. })
+    }
 }
 
 /// A versioned object store.
@@ -149,8 +164,9 @@ pub trait Store: Send + Sync {
     /// Whether it can be reached and keeps versions; writes nothing.
     async fn check(&self) -> Result<(), StoreError>;
 
-    /// Reads the newest version, or the named one.
-    async fn get(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError>;
+    /// Reads the newest version, or the named one, if it has at most `max_bytes`. Whether a version that is not found
+    /// is what the plain key holds is not told where that is larger: it is too large then.
+    async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError>;
 
     /// What the plain key holds.
     async fn head(&self, key: &Key) -> Result<Head, StoreError>;

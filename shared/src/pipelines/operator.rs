@@ -185,7 +185,9 @@ pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<R
 pub async fn quarantined_bytes(engine: &Engine, entry: &Quarantined) -> Result<Vec<u8>, UnitError> {
     let key = engine.archive.layout().quarantine(JobId(entry.job_id), UnitId(entry.unit_id), entry.n);
     // The version that was stored with the row, not what lies there now.
-    let object = engine.archive.store().get(&key, uri::version_of(&entry.uri).as_ref()).await?;
-    codec::decode(&object.bytes, engine.archive.max_record_bytes().saturating_add(1 << 20))
+    let max_bytes = engine.archive.max_record_bytes().saturating_add(1 << 20);
+    let version = uri::version_of(&entry.uri);
+    let object = engine.archive.store().get(&key, version.as_ref(), codec::max_stored_bytes(max_bytes)).await?;
+    codec::decode(&object.bytes, max_bytes)
         .map_err(|error| UnitError::permanent(ErrorCode::ArchiveError, error.to_string()))
 }

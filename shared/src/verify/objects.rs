@@ -7,7 +7,7 @@ use super::check::is_alone;
 use super::judge::{Judge, Verdict};
 use super::report::{Problem, Report};
 use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
-use crate::archive::{Archive, EnvelopeError, Key, ReadError, StoreError, VersionId};
+use crate::archive::{Archive, Key, StoreError, VersionId};
 use crate::records;
 use crate::words::{Pmid, Sha256};
 
@@ -70,9 +70,9 @@ async fn judged(
     pmid: Pmid,
     version: &VersionId,
 ) -> Result<Option<Problem>, VerifyError> {
-    let (bytes, read) = match archive.store().get(key, Some(version)).await {
+    let (bytes, read) = match archive.object(key, Some(version)).await {
         Ok(object) => (Some(Sha256::of(&object.bytes)), archive.decode(key, &object.bytes)),
-        Err(StoreError::Damaged(key)) => (None, Err(ReadError::Damaged { key, source: EnvelopeError::OtherBytes })),
+        Err(error) if error.is_bad_object() => (None, Err(error.into())),
         // Gone since it was listed.
         Err(StoreError::NotFound(_)) => return Ok(None),
         // Where it is the pointer's, that check has named it.

@@ -3,9 +3,7 @@
 use super::VerifyError;
 use super::check::is_alone;
 use super::judge::{Judge, Verdict};
-use crate::archive::{
-    Archive, Condition, ETag, Envelope, EnvelopeError, Key, Put, ReadError, StoreError, VersionId, uri,
-};
+use crate::archive::{Archive, Condition, ETag, Envelope, Key, Put, StoreError, VersionId, uri};
 use crate::pubmed::is_retracted;
 use crate::records::{Found, Pointer, SetAside, VersionState, Versions};
 use crate::words::{Pmid, Sha256};
@@ -60,10 +58,10 @@ pub(super) async fn read_record(
     let mut is_unreadable = false;
     // From the oldest on: of the same payload stored twice the later address holds.
     for (n, version) in versions.iter().enumerate().rev() {
-        let mut read = archive.store().get(key, (n > 0).then_some(version)).await;
+        let mut read = archive.object(key, (n > 0).then_some(version)).await;
         if n == 0 && matches!(read, Err(StoreError::NotFound(_))) {
             newest.is_absent = true;
-            read = archive.store().get(key, Some(version)).await;
+            read = archive.object(key, Some(version)).await;
         }
         let is_newest = n == 0 && !newest.is_absent;
         let (version, bytes, envelope) = match read {
@@ -74,9 +72,7 @@ pub(super) async fn read_record(
                 (object.version, Some(Sha256::of(&object.bytes)), archive.decode(key, &object.bytes))
             }
             Err(StoreError::NotFound(_)) => continue,
-            Err(StoreError::Damaged(key)) => {
-                (version.clone(), None, Err(ReadError::Damaged { key, source: EnvelopeError::OtherBytes }))
-            }
+            Err(error) if error.is_bad_object() => (version.clone(), None, Err(error.into())),
             Err(_) if is_alone(archive).await => {
                 is_unreadable = true;
                 continue;
@@ -189,7 +185,7 @@ async fn make_newest(archive: &Archive, key: &Key, newest: &Newest, found: &mut 
     if version.is_some() && version == newest.version {
         return Ok(false);
     }
-    let bytes = archive.store().get(key, version.as_ref()).await?.bytes;
+    let bytes = archive.object(key, version.as_ref()).await?.bytes;
     let condition = if newest.is_absent { Condition::Absent } else { Condition::Matches(ETag(newest.etag.clone())) };
     let put = Put { key: key.clone(), bytes: &bytes, condition, payload_hash: pointer.content_hash };
     let stored = archive.store().put_batch(&[put]).await.pop().expect("one put, one answer")?;

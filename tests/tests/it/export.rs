@@ -21,12 +21,6 @@ fn bulk(dir: &Path, name: &str, mtime: u32, records: &[(u32, u32)], deleted: &[u
     path
 }
 
-fn object(archive: &Archive, pmid: u32) -> PathBuf {
-    let digits = format!("{pmid:011}");
-    let folder = format!("pmid={}/{}/{}", &digits[..3], &digits[3..6], &digits[6..9]);
-    archive.data_dir().join("archive/pubmed/raw").join(folder).join(format!("{pmid}.json.zst"))
-}
-
 /// The lines of an exported file, unpacked by its name.
 fn lines(path: &Path) -> Vec<Value> {
     let bytes = std::fs::read(path).expect("there");
@@ -58,18 +52,18 @@ async fn damaged_objects_are_left_out_and_named_and_everything_else_is_written()
     let dir = archive.dir.path();
     archive.ingest(&bulk(dir, "pubmed26n0001.xml.gz", 9, &(1..=9).map(|pmid| (pmid, 0)).collect::<Vec<_>>(), &[]));
     let flip = |pmid| {
-        let mut bytes = std::fs::read(object(&archive, pmid)).expect("there");
+        let mut bytes = std::fs::read(archive.object(pmid)).expect("there");
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         bytes
     };
-    std::fs::remove_file(object(&archive, 1)).expect("removed");
-    std::fs::write(object(&archive, 2), flip(2)).expect("flipped");
-    std::fs::write(object(&archive, 3), &std::fs::read(object(&archive, 3)).expect("there")[..90]).expect("cut");
-    std::fs::write(object(&archive, 4), "").expect("emptied");
-    std::fs::copy(object(&archive, 9), object(&archive, 5)).expect("replaced");
-    std::fs::remove_file(object(&archive, 6)).expect("removed");
-    std::fs::create_dir(object(&archive, 6)).expect("replaced by a folder");
+    std::fs::remove_file(archive.object(1)).expect("removed");
+    std::fs::write(archive.object(2), flip(2)).expect("flipped");
+    std::fs::write(archive.object(3), &std::fs::read(archive.object(3)).expect("there")[..90]).expect("cut");
+    std::fs::write(archive.object(4), "").expect("emptied");
+    std::fs::copy(archive.object(9), archive.object(5)).expect("replaced");
+    std::fs::remove_file(archive.object(6)).expect("removed");
+    std::fs::create_dir(archive.object(6)).expect("replaced by a folder");
 
     let out = dir.join("out.ndjson");
     let run = archive.run(&["export", "--out", text(&out)]).expect(5);
@@ -236,7 +230,7 @@ async fn an_interrupted_export_is_resumed_with_the_same_result() {
     let dir = archive.dir.path();
     let records: Vec<(u32, u32)> = (1..=2200).map(|pmid| (pmid, 0)).collect();
     archive.ingest(&bulk(dir, "pubmed26n0001.xml.gz", 9, &records, &[]));
-    std::fs::remove_file(object(&archive, 1)).expect("removed");
+    std::fs::remove_file(archive.object(1)).expect("removed");
     let export = |name: &str| archive.run(&["export", "--format", "xml", "-o", text(&dir.join(name))]).expect(5);
     let kill = |name: &str, point: &str| {
         let out = dir.join(name);

@@ -19,19 +19,20 @@ use tests::forged::{
     pmid, source, write,
 };
 use tests::http::{Server, settings};
+use tests::program::{self, Archive};
 use tests::random::Random;
 use tests::record_files::record;
 use tests::sync::{client, day, settings as eutils_settings, simulator};
 
 /// One archive, attacked at random, read, verified, added to and repaired.
-async fn survives(engine: &Engine, server: &Server, seed: u64, name: &str) {
+async fn survives(engine: &Engine, interfaces: &Interfaces, seed: u64, name: &str) {
     let mut random = Random(seed);
     empty(engine).await;
     genuine(engine, &mut random).await;
     let report = check(engine).await;
     assert!(report.is_clean(), "{name} {seed}: {:?}", report.problems);
     let before = held(engine).await;
-    let served = answers(server).await;
+    let served = interfaces.answers().await;
 
     let mut attacked: BTreeMap<u32, Vec<(&str, String)>> = BTreeMap::new();
     for _ in 0..=random.below(5) {
@@ -46,7 +47,7 @@ async fn survives(engine: &Engine, server: &Server, seed: u64, name: &str) {
 
     // Never served.
     assert_eq!(held(engine).await, before, "{told}");
-    assert_eq!(answers(server).await, served, "{told}");
+    assert_eq!(interfaces.answers().await, served, "{told}");
     // Always named: the record, and each version that is not a genuine one.
     let report = check(engine).await;
     for (n, versions) in &attacked {
@@ -56,6 +57,10 @@ async fn survives(engine: &Engine, server: &Server, seed: u64, name: &str) {
         let is_replay = |what: &str| what == "replayed" && name == "disk";
         for (_, version) in versions.iter().filter(|(what, _)| !is_replay(what) && *n != PLANTED) {
             assert!(named.iter().any(|detail| detail.contains(version.as_str())), "{told}: {named:?}");
+        }
+        for (what, said) in [("too large", "was not read"), ("a bomb", "decompresses to more than")] {
+            let is_newest = versions.last().is_some_and(|(last, _)| *last == what) && *n != PLANTED;
+            assert!(!is_newest || named.iter().any(|detail| detail.contains(said)), "{told}: {named:?}");
         }
     }
     // Never adopted.
@@ -90,19 +95,39 @@ async fn survives(engine: &Engine, server: &Server, seed: u64, name: &str) {
     }
 }
 
-/// What the tools answer about all records.
-async fn answers(server: &Server) -> Value {
-    let pmids: Vec<String> = (1..=RECORDS).map(|n| n.to_string()).collect();
-    let params = json!({ "pmids": pmids, "include": ["all"] });
-    let many = server.post("/v1/mcp/invoke", &json!({ "tool": "pubmed.get_many", "params": params })).await;
-    let mut all = vec![many.body["result"]["records"].clone()];
-    for n in pmids {
-        let params = json!({ "pmid": n, "include": ["all"] });
-        let one = server.post("/v1/mcp/invoke", &json!({ "tool": "pubmed.get", "params": params })).await;
-        assert_eq!(one.body["ok"], true, "{}", one.body);
-        all.push(one.body["result"].clone());
+/// Where an archive is read.
+struct Interfaces {
+    server: Server,
+    /// The program, where it can read the store.
+    program: Option<Archive>,
+}
+
+impl Interfaces {
+    async fn of(engine: &Engine, client: &shared::pubmed::eutils::Client, program: Option<Archive>) -> Self {
+        Self { server: Server::start(engine.clone(), client.clone(), &settings(&[])).await, program }
     }
-    Value::Array(all)
+
+    /// What they answer about all records.
+    async fn answers(&self) -> Value {
+        let pmids: Vec<String> = (1..=RECORDS).map(|n| n.to_string()).collect();
+        let params = json!({ "pmids": pmids, "include": ["all"] });
+        let many = json!({ "tool": "pubmed.get_many", "params": params });
+        let many = self.server.post("/v1/mcp/invoke", &many).await;
+        let mut all = vec![many.body["result"]["records"].clone()];
+        for n in pmids {
+            let params = json!({ "pmid": n, "include": ["all"] });
+            let one = json!({ "tool": "pubmed.get", "params": params });
+            let one = self.server.post("/v1/mcp/invoke", &one).await;
+            assert_eq!(one.body["ok"], true, "{}", one.body);
+            all.push(one.body["result"].clone());
+        }
+        for (program, format) in self.program.iter().flat_map(|program| [(program, "json"), (program, "xml")]) {
+            let exported = program.run(&["export", "--format", format]).expect(0).out;
+            assert_eq!(exported.lines().count(), RECORDS as usize - 1, "one was deleted: {exported}");
+            all.push(json!(exported));
+        }
+        Value::Array(all)
+    }
 }
 
 /// A server over an engine, once for each store.
@@ -118,19 +143,20 @@ async fn in_memory_nothing_forged_is_served_or_adopted_and_a_repair_undoes_it() 
     let seeds = tests::variable("BIO_MCP_FORGED_SEEDS").and_then(|text| text.parse().ok()).unwrap_or(20_u64);
     for seed in 0..seeds {
         let engine = over(&engine, Arc::new(MemoryStore::new()));
-        let server = Server::start(engine.clone(), client.clone(), &settings(&[])).await;
-        survives(&engine, &server, seed, "memory").await;
+        survives(&engine, &Interfaces::of(&engine, &client, None).await, seed, "memory").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_disk_nothing_forged_is_served_or_adopted_and_a_repair_undoes_it() {
-    let (engine, client, _ncbi) = world().await;
+    let (_, client, _ncbi) = world().await;
+    let program = Archive::new().await;
+    let engine = program.engine().await;
     for seed in 1000..1010 {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let engine = over(&engine, Arc::new(DiskStore::new(dir.path())));
-        let server = Server::start(engine.clone(), client.clone(), &settings(&[])).await;
-        survives(&engine, &server, seed, "disk").await;
+        let dir = program.data_dir().join("archive");
+        let engine = over(&engine, Arc::new(DiskStore::new(&dir)));
+        survives(&engine, &Interfaces::of(&engine, &client, Some(program.clone())).await, seed, "disk").await;
+        std::fs::remove_dir_all(dir).expect("removed");
     }
 }
 
@@ -146,8 +172,7 @@ async fn in_a_bucket_nothing_forged_is_served_or_adopted_and_a_repair_undoes_it(
         let settings_of = S3Settings { bucket, kms_key_id: None, path_style: true };
         let store = S3Store::open(settings_of, &tests::s3::config(&endpoint)).await.expect("opens");
         let engine = over(&engine, Arc::new(store));
-        let server = Server::start(engine.clone(), client.clone(), &settings(&[])).await;
-        survives(&engine, &server, seed, "bucket").await;
+        survives(&engine, &Interfaces::of(&engine, &client, None).await, seed, "bucket").await;
     }
 }
 
@@ -195,7 +220,7 @@ async fn an_object_that_an_intent_names_is_adopted_and_stored_once() {
 async fn an_envelope_of_a_newer_program_is_never_replaced() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     arrive(&engine, 1, 1, 1, Some("old")).await;
-    let there = engine.archive.store().get(&key(&engine, 1), None).await.expect("there");
+    let there = engine.archive.object(&key(&engine, 1), None).await.expect("there");
     let json = String::from_utf8(codec::decode(&there.bytes, 1 << 20).expect("decodes")).expect("UTF-8");
     let newer = json.replace("\"version\":1}", "\"version\":2,\"more\":true}");
     let newer = Encoder::new(Compression::Zstd).encode(newer.as_bytes());
@@ -209,7 +234,7 @@ async fn an_envelope_of_a_newer_program_is_never_replaced() {
         let said = report.problems.iter().find(|problem| problem.kind == "newer_object").expect("named");
         assert!(said.detail.contains("written by a newer program"), "{said:?}");
         for n in [1, PLANTED] {
-            let plain = engine.archive.store().get(&key(&engine, n), None).await.expect("there");
+            let plain = engine.archive.object(&key(&engine, n), None).await.expect("there");
             assert!(plain.bytes == newer, "{n}: nothing was written over it");
         }
         verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
@@ -306,15 +331,15 @@ async fn an_object_that_is_written_once_is_the_one_that_was_to_be_written() {
     let address = engine.archive.put_once(key.clone(), b"genuine".to_vec()).await.expect("written");
     let again = engine.archive.put_once(key.clone(), b"genuine".to_vec()).await.expect("written");
     assert_eq!(address, again, "the same bytes are there already");
-    assert_eq!(engine.archive.store().get(&key, None).await.expect("there").bytes, b"genuine");
+    assert_eq!(engine.archive.object(&key, None).await.expect("there").bytes, b"genuine");
 }
 
 #[tokio::test]
 async fn bytes_of_quarantine_that_were_replaced_are_not_let_in() {
-    let archive = tests::program::Archive::new().await;
+    let archive = Archive::new().await;
     let bad = "<PubmedArticle><MedlineCitation><PMID>9</PMID>&undefined;</MedlineCitation></PubmedArticle>".to_owned();
     let file = tests::record_files::file(archive.dir.path(), "bad.xml", &[bad], &[]);
-    archive.run(&["ingest", tests::program::text(&file)]).expect(5);
+    archive.run(&["ingest", program::text(&file)]).expect(5);
     let listed = archive.run(&["--output", "json", "quarantine", "list"]).expect(0).json();
     let entry = &listed["quarantine"][0];
     let path = shared::archive::uri::path_of(entry["uri"].as_str().expect("an address")).expect("a file");

@@ -4,6 +4,7 @@
 mod audit;
 mod back_pressure;
 mod batch_rows;
+mod beyond_bounds;
 mod campaign;
 mod checkpoints;
 mod cli_sync;

@@ -1,11 +1,11 @@
 //! Clients that send slowly or not at all block no other client.
 
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tests::http::plain;
-use tests::program::{Archive, path, text};
+use tests::program::{Archive, limited};
 use tests::serving::{Running, exchange};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,11 +18,8 @@ struct Server {
 
 impl Server {
     fn start(archive: &Archive, files: usize, environment: &[(&str, &str)]) -> Self {
-        let data = archive.data_dir();
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\"")).arg(path());
-        command.args(["--data-dir", text(&data), "serve", "--listen", "127.0.0.1:0"]);
-        command.env_remove("BIO_MCP_DATABASE_URL").envs(environment.iter().copied());
+        let mut command = limited(&archive.command(&["serve", "--listen", "127.0.0.1:0"]), &format!("-n {files}"));
+        command.envs(environment.iter().copied());
         let mut running =
             Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts"));
         let address = running.address().strip_prefix("http://").expect("an address").to_owned();

@@ -82,7 +82,7 @@ async fn a_large_object_goes_in_parts_and_a_refused_one_leaves_none() {
     let bytes: Vec<u8> = (0..20_000_000u32).map(|n| n.to_le_bytes()[1]).collect();
     let large = Put { bytes: &bytes, ..put("large/1.json.zst") };
     let stored = store.put_batch(std::slice::from_ref(&large)).await.pop().expect("an answer").expect("stored");
-    let back = store.get(&large.key, Some(&stored.version)).await.expect("there");
+    let back = store.get(&large.key, Some(&stored.version), bytes.len()).await.expect("there");
     assert!(back.bytes == bytes && back.etag == stored.etag);
     // No bucket to put the parts in: whatever fails, nothing is left under way.
     client.delete_bucket().bucket(&name).send().await.expect_err("not empty");
@@ -108,8 +108,8 @@ async fn a_deleted_version_is_gone_and_the_others_stay() {
             store.delete_version(&key, &old.version).await.expect("deleted");
         }
         assert_eq!(store.versions(&key).await.expect("listed"), std::slice::from_ref(&new.version));
-        assert!(matches!(store.get(&key, Some(&old.version)).await, Err(StoreError::NotFound(_))));
-        assert_eq!(store.get(&key, None).await.expect("there").bytes, b"newer");
+        assert!(matches!(store.get(&key, Some(&old.version), 4096).await, Err(StoreError::NotFound(_))));
+        assert_eq!(store.get(&key, None, 4096).await.expect("there").bytes, b"newer");
     }
 }
 
@@ -137,5 +137,50 @@ async fn a_flipped_byte_is_never_taken_for_the_version() {
     let mut bytes = std::fs::read(&path).expect("there");
     bytes[100] ^= 1;
     std::fs::write(&path, bytes).expect("written");
-    assert!(matches!(store.get(&one.key, Some(&stored.version)).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.get(&one.key, Some(&stored.version), 4096).await, Err(StoreError::NotFound(_))));
+}
+
+/// What is planted as a file is not read at all where it is larger than any object, and can be replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_without_end_is_refused_by_its_size_and_moved_aside() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = DiskStore::new(dir.path());
+    let one = put("a/1.json.zst");
+    let genuine = store.put_batch(std::slice::from_ref(&one)).await.pop().expect("an answer").expect("stored");
+    let path = dir.path().join("a/1.json.zst");
+    std::fs::remove_file(&path).expect("removed");
+    // It takes no room, and reading it would take hours.
+    std::fs::File::create(&path).and_then(|file| file.set_len(1 << 40)).expect("made");
+    let planted = store.head(&one.key).await.expect("there");
+    assert_ne!(planted.version, genuine.version);
+    for version in [None, Some(&planted.version), Some(&genuine.version)] {
+        let read = store.get(&one.key, version, 1 << 30).await;
+        assert!(matches!(read, Err(StoreError::TooLarge { .. })), "{version:?}: {read:?}");
+    }
+    assert_eq!(store.versions(&one.key).await.expect("listed"), std::slice::from_ref(&planted.version));
+    let again = Put { condition: Condition::Matches(planted.etag), ..one.clone() };
+    store.put_batch(&[again]).await.pop().expect("an answer").expect("stored");
+    assert_eq!(store.get(&one.key, None, 4096).await.expect("there").bytes, one.bytes);
+    let versions = [genuine.version, planted.version.clone()];
+    assert_eq!(store.versions(&one.key).await.expect("listed"), versions);
+    let read = store.get(&one.key, Some(&planted.version), 1 << 30).await;
+    assert!(matches!(read, Err(StoreError::TooLarge { .. })), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_file_is_not_waited_for() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = DiskStore::new(dir.path());
+    let key = Key::parse("a/1.json.zst").expect("a key");
+    let path = dir.path().join(key.as_str());
+    std::fs::create_dir(dir.path().join("a")).expect("made");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
+    assert!(made.success());
+    let pipe = store.get(&key, None, 4096).await;
+    std::fs::remove_file(&path).expect("removed");
+    std::os::unix::fs::symlink("/dev/zero", &path).expect("linked");
+    let device = store.get(&key, None, 4096).await;
+    for read in [pipe, device] {
+        assert!(matches!(read, Err(StoreError::Unavailable { .. })), "{read:?}");
+    }
 }

@@ -145,7 +145,7 @@ async fn exactly_what_changed_upstream_changes_and_an_unchanged_run_writes_nothi
     let manifest = changed.result_ref.expect("a manifest");
     let key = manifest.trim_start_matches("memory:///").split('?').next().expect("a key").to_owned();
     let key = shared::archive::Key::parse(&key).expect("a key");
-    let object = engine.archive.store().get(&key, None).await.expect("there");
+    let object = engine.archive.object(&key, None).await.expect("there");
     let manifest: serde_json::Value = serde_json::from_slice(&object.bytes).expect("JSON");
     assert_eq!(manifest["windows"], result["windows"]);
     assert_eq!(manifest["counts"]["archived"], 3);
@@ -345,12 +345,8 @@ async fn the_same_records_by_file_and_by_efetch_are_stored_once_in_either_order(
                 .await
                 .expect("a part");
             let key = uri.trim_start_matches("memory:///").split('?').next().expect("a key").to_owned();
-            let object = engine
-                .archive
-                .store()
-                .get(&shared::archive::Key::parse(&key).expect("a key"), None)
-                .await
-                .expect("there");
+            let key = shared::archive::Key::parse(&key).expect("a key");
+            let object = engine.archive.store().get(&key, None, 1 << 20).await.expect("there");
             let text = shared::archive::codec::decode(&object.bytes, 1 << 20).expect("decodes");
             String::from_utf8(text)
                 .expect("UTF-8")

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use super::{DiskStore, VERSIONS, is_temporary, read_dir};
+use super::placing::is_temporary;
+use super::{DiskStore, VERSIONS, read_dir};
 use crate::store::{Key, StoreError, VersionId};
 
 impl DiskStore {
     pub(super) fn versions_on_disk(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
-        let mut versions = match self.read(key, None) {
-            Ok(object) => vec![object.version],
+        let mut versions = match self.newest(key) {
+            Ok(version) => vec![version],
             Err(StoreError::NotFound(_)) => vec![],
             // Its version is the hash of bytes that cannot be had; who reads the key is told why.
             Err(_) => vec![VersionId("unreadable".to_owned())],

@@ -1,0 +1,63 @@
+//! What a refused or failed request means for the caller.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::archive::store::{Condition, Key, Put, StoreError};
+
+/// Another conditional put of the same key is under way.
+pub(super) const CONFLICT: &str = "waiting for another put of";
+
+pub(super) fn put_failed<E: ProvideErrorMetadata>(put: &Put<'_>, error: &SdkError<E>) -> StoreError {
+    let key = put.key.as_str();
+    match (status(error), &put.condition) {
+        (Some(412), _) | (Some(404), Condition::Matches(_)) => StoreError::Precondition,
+        (Some(409), _) => {
+            StoreError::Unavailable { action: CONFLICT, path: key.to_owned(), source: std::io::Error::other("409") }
+        }
+        _ => failed("writing", key, error),
+    }
+}
+
+pub(super) fn get_failed<E: ProvideErrorMetadata>(key: &Key, error: &SdkError<E>) -> StoreError {
+    match (status(error), code(error)) {
+        // A version id that is none, or a delete marker, is nothing to read either.
+        (Some(404 | 405), code) if code != Some("NoSuchBucket") => StoreError::NotFound(key.to_string()),
+        (Some(400), Some("InvalidArgument" | "NoSuchVersion")) => StoreError::NotFound(key.to_string()),
+        _ => failed("reading", key.as_str(), error),
+    }
+}
+
+/// The kind of a failure, with its code alone: messages may repeat what was sent.
+pub(super) fn failed<E: ProvideErrorMetadata>(action: &'static str, path: &str, error: &SdkError<E>) -> StoreError {
+    let code = code(error).unwrap_or_default().to_owned();
+    match status(error) {
+        Some(401 | 403) => {
+            StoreError::Denied(format!("{path} ({code}): check the role's permissions on bucket and key"))
+        }
+        Some(404) if code == "NoSuchBucket" => StoreError::Denied(format!("{path}: there is no such bucket")),
+        status => {
+            let what = match error {
+                SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+                SdkError::DispatchFailure(failure) if failure.is_io() => "the connection failed".to_owned(),
+                SdkError::DispatchFailure(failure) if failure.is_timeout() => "no answer in time".to_owned(),
+                SdkError::DispatchFailure(_) => {
+                    "the request could not be sent: is the server there, and are AWS region and credentials set?"
+                        .to_owned()
+                }
+                SdkError::ConstructionFailure(_) => {
+                    "the request could not be made: are region and credentials set?".to_owned()
+                }
+                _ => format!("{code} (HTTP {})", status.unwrap_or(0)),
+            };
+            StoreError::Unavailable { action, path: path.to_owned(), source: std::io::Error::other(what) }
+        }
+    }
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
+    error.as_service_error().and_then(ProvideErrorMetadata::code)
+}
