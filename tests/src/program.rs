@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use shared::archive::DiskStore;
-use shared::ingest::{Engine, Settings};
-use shared::queue::ListenOnly;
+use shared::deployment;
+use shared::ingest::Engine;
 
 use crate::engine;
 
@@ -139,13 +139,9 @@ impl Archive {
     /// An engine of this process over its database and its objects.
     pub async fn engine(&self) -> Engine {
         let store = Arc::new(DiskStore::new(&self.data_dir().join("archive")));
-        Engine {
-            db: engine::pool_on(self.url().expect("a database on the test server"), 8).await,
-            archive: engine::archive(store, 64 << 20),
-            queue: Arc::new(ListenOnly),
-            settings: Settings::default(),
-            pipelines: Arc::new([]),
-        }
+        let db = engine::pool_on(self.url().expect("a database on the test server"), 8).await;
+        let engine = engine::plain(db.clone(), &deployment::client(&engine::config(&[]), &db, None));
+        Engine { archive: engine::archive(store, 64 << 20), pipelines: Arc::new([]), ..engine }
     }
 
     /// Connects to its database.

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use crate::archive::store::{Condition, Key, Put, StoreError};
+use crate::store::{Condition, Key, Put, StoreError};
 
 /// Another conditional put of the same key is under way.
 pub(super) const CONFLICT: &str = "waiting for another put of";
