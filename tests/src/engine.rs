@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use shared::archive::MemoryStore;
+use shared::archive::{Archive, Compression, Layout, MemoryStore, Store};
 use shared::ingest::{Engine, Pipeline, Settings};
 use shared::pubmed::eutils::Client;
 use shared::words::config::Config;

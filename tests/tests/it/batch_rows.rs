@@ -93,7 +93,8 @@ async fn rows_that_refuse_leave_nothing_of_their_batch() {
     let (batch, seen) = batch(1, refuse);
     let refused = lease.commit(&engine, batch.clone()).await;
     assert!(matches!(refused, Err(UnitError::Failed { retry: true, .. })), "{refused:?}");
-    assert_eq!((seen.lock().expect("no panic").len(), things(&engine).await), (1, 0), "and it is not tried in place");
+    assert_eq!(seen.lock().expect("no panic").len(), 1, "and it is not tried in place");
+    assert_eq!(things(&engine).await, 0);
     assert!(lease.cursor.is_none());
     let progress = shared::jobs::get(&engine.db, job).await.expect("read").expect("there").progress;
     assert_eq!((progress.counts.requested, progress.work_done), (0, 0));

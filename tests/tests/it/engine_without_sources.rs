@@ -119,7 +119,7 @@ async fn no_index_names_a_tool() {
 
 /// A database of the schema before this one.
 async fn before() -> PgPool {
-    let db = PgPool::connect(&tests::engine::new_database().await).await.expect("connects");
+    let db = PgPool::connect(&tests::databases::new_database().await).await.expect("connects");
     let mut migrations: Vec<_> = db::MIGRATIONS.iter().cloned().collect();
     migrations.retain(|migration| migration.version < 20);
     Migrator::with_migrations(migrations).run(&db).await.expect("migrated");
@@ -140,7 +140,7 @@ async fn write(db: &PgPool, job: Uuid, unit: Uuid) {
 }
 
 async fn check(db: &PgPool, job: Uuid) {
-    let failures = ingest::failures(db, JobId(job), 0, 10).await.expect("listed");
+    let failures = ingest::failures(db, JobId(job), 0, 10).await.expect("listed").rows;
     let ids: Vec<_> = failures.iter().map(|one| (one.record_type.as_str(), one.record_id.as_deref())).collect();
     assert_eq!(ids, [("pubmed", Some("1004")), ("pubmed", None)]);
     let entries = ingest::quarantined(db, Some(job), 10).await.expect("listed");

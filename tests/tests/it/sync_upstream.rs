@@ -58,7 +58,7 @@ async fn an_answer_that_is_too_large_is_taken_in_portions() {
     let asked = SyncParams::of_pmids((1000..1009).map(pmid).collect(), None).expect("fine");
     let job = sync(&engine, &asked).await;
     assert_eq!((number(&job, "archived"), number(&job, "failed")), (8, 1));
-    let failures = ingest::failures(&engine.db, job.job_id(), 0, 10).await.expect("listed");
+    let failures = ingest::failures(&engine.db, job.job_id(), 0, 10).await.expect("listed").rows;
     assert!(failures[0].reason.as_deref().expect("why").contains("larger than 30000 bytes"));
 }
 

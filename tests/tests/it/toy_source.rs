@@ -41,7 +41,7 @@ impl Pipeline for Toy {
             context.check().await?;
             if word == "flaky" && context.lease.attempt < 3 {
                 let message = format!("attempt {} fails", context.lease.attempt);
-                return Err(UnitError::Failed { code: ErrorCode::UpstreamError, message, retry: true });
+                return Err(UnitError::Failed { code: ErrorCode::Internal, message, retry: true });
             }
             let mut batch = batch(n, word);
             if word == "bad" {
@@ -111,11 +111,11 @@ async fn a_source_gets_all_that_it_does_not_write() {
     let counts = ended.result.expect("a result").counts;
     assert_eq!((counts.requested, counts.archived, counts.skipped, counts.failed), (5, 3, 1, 1));
     assert_eq!((ended.progress.done, ended.progress.work_done, ended.progress.counts), (5, 5, counts));
-    let failed = ingest::failures(&engine.db, job, 0, 10).await.expect("listed").pop().expect("one");
+    let failed = ingest::failures(&engine.db, job, 0, 10).await.expect("listed").rows.pop().expect("one");
     assert_eq!((failed.record_type.as_str(), failed.record_id.as_deref()), ("toy.word", Some("bad")));
     let aside = ingest::quarantined(&engine.db, Some(job.0), 10).await.expect("listed").pop().expect("one");
     let key = engine.archive.layout().quarantine(job, UnitId(aside.unit_id), aside.n);
-    let object = engine.archive.store().get(&key, None).await.expect("there");
+    let object = engine.archive.store().get(&key, None, 1 << 20).await.expect("there");
     assert_eq!((decode(&object.bytes, 9).expect("zstd"), Some(&aside.uri)), (b"bad".to_vec(), failed.uri.as_ref()));
     let bytes = engine.archive.manifest(job, &ended.result_ref.expect("a manifest")).await.expect("there");
     let manifest: Value = serde_json::from_slice(&bytes).expect("JSON");

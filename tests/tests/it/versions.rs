@@ -286,10 +286,10 @@ async fn arrive(engine: &Engine, shipment: &Shipment) {
         let prepared = archiving::prepare(engine, origin, &Raw { bytes, items: vec![item] }).await.expect("prepared");
         let batch = archiving::store_records(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
         let mut tx = shared::db::begin(&engine.db).await.expect("begun");
-        records::advance(&mut tx, &batch.advances).await.expect("advanced");
-        let accepts = records::accept(&mut tx, &batch.accepts).await.expect("accepted");
+        records::advance(&mut tx, &batch.rows.advances).await.expect("advanced");
+        let accepts = records::accept(&mut tx, &batch.rows.accepts).await.expect("accepted");
         assert!(accepts.undecided.is_empty());
-        assert!(records::accept_versions(&mut tx, &batch.versions).await.expect("accepted").is_empty());
+        assert!(records::accept_versions(&mut tx, &batch.rows.versions).await.expect("accepted").is_empty());
         tx.commit().await.expect("committed");
     }
 }
