@@ -5,8 +5,8 @@ use std::path::{Component, Path};
 use shared::archive::{Compression, Key, Layout, VersionId, uri};
 use shared::words::{JobId, Pmid};
 
-/// Text that is none of ours is refused or read without harm: no key leads out of its folder. What is written of a path,
-/// a key and a version is read again.
+/// Text that is none of ours is refused or read without harm: no key leads out of its folder. What is written of a
+/// path, a key and a version is read again.
 pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");

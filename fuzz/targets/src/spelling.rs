@@ -6,8 +6,8 @@ use fastrand::Rng;
 
 use crate::oracle::{Child, Element};
 
-/// The tree as XML, spelled by chance: the order of attributes, quotes, references, CDATA sections, comments, the form of
-/// empty tags and of line ends.
+/// The tree as XML, spelled by chance: the order of attributes, quotes, references, CDATA sections, comments, the
+/// form of empty tags and of line ends.
 pub fn spell(element: &Element, random: &mut Rng) -> String {
     let mut xml = String::new();
     write(element, random, &mut xml);

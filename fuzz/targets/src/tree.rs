@@ -5,8 +5,8 @@ use shared::pubmed::{Article, TextForm, is_retracted, xml_diff};
 
 use crate::oracle::{self, Child, Element, Refusal};
 
-/// A text is read as a tree exactly when the oracle reads it, and both trees are the same. What is made of a tree is made
-/// of any.
+/// A text is read as a tree exactly when the oracle reads it, and both trees are the same. What is made of a tree is
+/// made of any.
 pub fn tree(data: &[u8]) {
     let Ok(xml) = std::str::from_utf8(data) else { return };
     match (Tree::parse(xml), oracle::element(xml)) {

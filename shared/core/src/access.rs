@@ -18,13 +18,6 @@ pub const TOPICS: &str = "topics";
 pub const MAX_SUBMIT_PRIORITY: i16 = 5;
 
 /// What a caller may do. Each role may do what those before it may.
-///
-/// ```
-/// use bio_mcp_core::Role;
-///
-/// assert_eq!(Role::parse("submit"), Some(Role::Submit));
-/// assert!(Role::Admin > Role::Read, "a higher role may do what a lower one may");
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -51,6 +44,13 @@ impl Role {
     }
 
     /// The role of a name.
+    ///
+    /// ```
+    /// use bio_mcp_core::Role;
+    ///
+    /// assert_eq!(Role::parse("submit"), Some(Role::Submit));
+    /// assert!(Role::Admin > Role::Read, "a higher role may do what a lower one may");
+    /// ```
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
     }

@@ -11,6 +11,7 @@
 //! Own code, because XML parsers give positions only of what they accept, and one broken record must not end its file
 //! (ADR 3).
 
+mod buffer;
 mod next;
 
 use std::io::{self, Read};
@@ -216,7 +217,7 @@ impl<R: Read> Splitter<R> {
 
     /// Byte order mark and XML declaration.
     fn start(&mut self) -> Result<(), SplitError> {
-        self.fill_from(0)?;
+        while self.filled < BYTE_ORDER_MARK.len() && self.fill_from(0)? {}
         let head = &self.buffer[..self.filled];
         if head.is_empty() {
             return Err(SplitError::Empty);
@@ -268,13 +269,11 @@ impl<R: Read> Splitter<R> {
                     if self.filled - self.at > self.max_record_bytes {
                         return self.lost_record(pos, OVERSIZED);
                     }
-                    let before = self.at;
-                    if !self.fill_from(self.at)? {
+                    if !self.fill_at(&mut pos)? {
                         // The file ends here, or markup without end has swallowed what follows.
                         let what = Defect::Malformed("markup without end");
                         return self.lost_record((pos + 1).min(self.filled), what);
                     }
-                    pos -= before - self.at;
                 }
                 Step::Bad(defect) => return self.lost_record(pos, defect),
             }
@@ -375,13 +374,11 @@ impl<R: Read> Splitter<R> {
             if head.is_some() {
                 self.at = pos; // the rest of an oversized record is dropped
             }
-            let before = self.at;
-            if self.fill_from(before)? {
-                pos -= before - self.at;
-            } else if pos < self.filled {
+            if !self.fill_at(&mut pos)? {
+                if pos == self.filled {
+                    return Err(self.truncated());
+                }
                 pos += 1;
-            } else {
-                return Err(self.truncated());
             }
         };
         let bytes = self.base + end as u64 - began;
@@ -440,57 +437,6 @@ impl<R: Read> Splitter<R> {
             Scan::Found(_, end) => Resync::GoOnAt(end),
             Scan::NeedMore if self.filled - pos <= self.max_record_bytes => Resync::NeedMore,
             Scan::NeedMore | Scan::Malformed(_) | Scan::Beyond(_) => Resync::GoOnAt(pos + 1),
-        }
-    }
-
-    /// Reads more input, keeping bytes from `keep` on; moves them to the front, so positions
-    /// shrink by as much as `self.at` does. Answers whether anything was read.
-    fn fill_from(&mut self, keep: usize) -> Result<bool, SplitError> {
-        if let Some(error) = self.failed.take() {
-            return Err(SplitError::Read(error));
-        }
-        if self.ended {
-            return Ok(false);
-        }
-        if keep > 0 {
-            self.buffer.copy_within(keep..self.filled, 0);
-            self.base += keep as u64;
-            self.filled -= keep;
-            self.at -= keep;
-        }
-        if self.filled == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        }
-        let before = self.filled;
-        while self.filled < self.buffer.len() {
-            match self.reader.read(&mut self.buffer[self.filled..]) {
-                Ok(0) => {
-                    self.ended = true;
-                    break;
-                }
-                Ok(n) => self.filled += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // What came before it is handed out first.
-                Err(e) if self.filled > before => {
-                    self.failed = Some(e);
-                    break;
-                }
-                Err(e) => return Err(SplitError::Read(e)),
-            }
-        }
-        Ok(self.filled > before)
-    }
-
-    /// Gives back the memory of an earlier very large record.
-    fn shrink(&mut self) {
-        let rest = self.filled - self.at;
-        if self.buffer.len() > 4 * self.chunk && rest < self.chunk / 2 {
-            self.buffer.copy_within(self.at..self.filled, 0);
-            self.base += self.at as u64;
-            self.filled = rest;
-            self.at = 0;
-            self.buffer.truncate(self.chunk);
-            self.buffer.shrink_to_fit();
         }
     }
 

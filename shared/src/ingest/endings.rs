@@ -165,7 +165,8 @@ impl Lease {
         Ok(settled)
     }
 
-    /// Locks the job and returns its progress; nothing of a cancelled one. An overdue one lets its units end as they do.
+    /// Locks the job and returns its progress; nothing of a cancelled one. An overdue one lets its units end as they
+    /// do.
     async fn lock_live_job(&self, tx: &mut PgConnection) -> Result<Option<Progress>, UnitError> {
         let job = self.lock_row(tx).await?;
         Ok((!job.cancelled).then_some(job.progress))

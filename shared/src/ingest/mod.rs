@@ -7,8 +7,8 @@
 //!                └── worker dies: reclaim ──┘      └── cancel, deadline, shutdown, snooze: at the next batch
 //! ```
 //!
-//! The protocol is in `lease`, `commit` and `endings`: every write names the epoch that was claimed, and locks are taken
-//! in the order job, unit, rows of the source.
+//! The protocol is in `lease`, `commit` and `endings`: every write names the epoch that was claimed, and locks are
+//! taken in the order job, unit, rows of the source.
 //!
 //! The engine knows no source. A [`Pipeline`] plans, runs and has rows of its own ([`BatchRows`]); records are
 //! [`RecordKey`](crate::words::RecordKey)s; the input and the cursor of a unit are JSON that only its pipeline reads.

@@ -1,6 +1,6 @@
 //! A pace whose turns are kept in one place for all workers of a deployment.
 //!
-//! Own code, because limiter crates count within one process, and NCBI's limit is for all workers together (ADR 8).
+//! Own code, because limiter crates count within one process, and a server's limit is for all workers together (ADR 8).
 
 use std::time::{Duration, Instant};
 

@@ -14,7 +14,7 @@ async fn run(mut command: Command) -> Run {
 
 /// An ingest that reports its spans to a collector.
 fn ingest(archive: &Archive, collector: &str) -> Command {
-    let sample = write_sample(&archive.dir.path().join("s"), 20).expect("written");
+    let sample = write_sample(&archive.dir.path().join("s"), 100).expect("written");
     let mut command = archive.command(&["ingest", text(&sample.baseline)]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector).env("BIO_MCP_JSON_LOGS", "true");
     command

@@ -120,14 +120,21 @@ impl<R: Read> Splitter<R> {
     }
 
     /// Text where markup belongs.
-    fn stray_text(&self) -> Result<Next, SplitError> {
+    fn stray_text(&mut self) -> Result<Next, SplitError> {
         const WHAT: &str = "text outside of any record";
         match self.state {
             State::Set => Ok(Next::Garbage(Defect::Malformed(WHAT))),
-            State::Deletions => {
+            State::Deletions => loop {
                 let rest = &self.buffer[self.at..self.filled];
-                Ok(Next::NoDeletion(self.at + memchr::memchr(b'<', rest).unwrap_or(rest.len())))
-            }
+                let length = rest.len();
+                if let Some(markup) = memchr::memchr(b'<', rest) {
+                    return Ok(Next::NoDeletion(self.at + markup));
+                }
+                // One text is one item, however it arrives; a longer one is several.
+                if length > self.max_record_bytes || !self.fill_from(self.at)? {
+                    return Ok(Next::NoDeletion(self.filled));
+                }
+            },
             State::Start | State::Prolog | State::Epilog => Err(self.malformed(self.at, WHAT)),
         }
     }

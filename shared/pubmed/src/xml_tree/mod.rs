@@ -155,6 +155,10 @@ impl<'a> Tree<'a> {
     }
 
     fn push_text(&mut self, text: Cow<'a, str>) {
+        // An empty CDATA section is no text: `<Year><![CDATA[]]></Year>` is `<Year/>`.
+        if text.is_empty() {
+            return;
+        }
         // Text around a comment or CDATA section is one text; text after a tag is another.
         match self.nodes.last_mut() {
             Some(Node::Text(before)) if self.in_text => before.to_mut().push_str(&text),
