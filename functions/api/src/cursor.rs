@@ -8,7 +8,7 @@ pub fn format(created_at: DateTime<Utc>, job: JobId) -> String {
     format!("{:x}.{}", created_at.timestamp_micros(), job.0.simple())
 }
 
-/// Reads a cursor; only one that [`format`] returns is accepted, so that each position has one spelling.
+/// Reads a cursor; only one that [`format()`] returns is accepted, so that each position has one spelling.
 pub fn parse(text: &str) -> Option<(DateTime<Utc>, JobId)> {
     let (created_at, job) = text.split_once('.')?;
     let created_at = DateTime::from_timestamp_micros(i64::from_str_radix(created_at, 16).ok()?)?;
