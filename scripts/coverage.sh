@@ -21,7 +21,7 @@ done
 export LD_LIBRARY_PATH="$llvm/lib"
 find "$profiles" -name '*.profraw' -size +0 >"$profiles/list"
 "$llvm/bin/llvm-profdata" merge --sparse --failure-mode=all --input-files="$profiles/list" --output "$profiles/all.profdata" 2>/dev/null
-mapfile -t sources < <(find "$PWD/shared/src/jobs" "$PWD/shared/src/ingest" -name '*.rs')
+mapfile -t sources < <(find "$PWD/shared/engine/src/jobs" "$PWD/shared/engine/src/ingest" -name '*.rs')
 "$llvm/bin/llvm-cov" report --instr-profile "$profiles/all.profdata" \
     "$CARGO_TARGET_DIR/debug/bio-mcp" "${objects[@]}" "${sources[@]}" |
     awk '/\.rs/ || /^TOTAL/ { printf "%-30s %6s lines %5s missed %9s\n", $1, $8, $9, $10 }'

@@ -12,7 +12,7 @@ import asyncpg
 from fastapi import FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-SQL = pathlib.Path(__file__).parents[2] / "shared/src/jobs"
+SQL = pathlib.Path(__file__).parents[2] / "shared/engine/src/jobs"
 STANDING = (SQL / "standing.sql").read_text()
 SUBMIT = (SQL / "submit.sql").read_text() + STANDING
 READ = f"select j.*, standing.* from jobs as j {STANDING} where j.id = $1"

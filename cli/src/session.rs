@@ -10,7 +10,6 @@ use shared::db::{self, Role};
 use shared::deployment::{self, StartError};
 use shared::ingest::Engine;
 use shared::jobs::Limits;
-use shared::limits::dynamodb::LimitsTable;
 use shared::pubmed::eutils::{Client, LocalPace};
 use shared::tools::Toolbox;
 use shared::words::config::{ArchivePlace, Config};
@@ -53,7 +52,7 @@ impl Session {
             db::migrate(&pool).await?;
             pool
         };
-        let table = config.limits_table.as_deref().map(LimitsTable::new);
+        let table = config.limits_table.as_deref().map(deployment::limits_table);
         let client = deployment::client(&config, &pool, table.as_ref());
         let store = store(&config, &data_dir).await?;
         let engine = deployment::engine(&config, pool, store, &client, data_dir.downloads())?;
@@ -87,7 +86,7 @@ impl Session {
 
     /// NCBI for a person who waits for it, at the same pace.
     pub fn impatient_client(&self) -> Client {
-        let table = self.config.limits_table.as_deref().map(LimitsTable::new);
+        let table = self.config.limits_table.as_deref().map(deployment::limits_table);
         deployment::client_with(waiting::eutils_settings(&self.config), self.db(), table.as_ref())
     }
 

@@ -13,7 +13,7 @@ use futures_util::future::try_join_all;
 use sqlx::PgPool;
 
 use crate::archive::{Archive, Compression, DiskStore, Layout, LazyStore, S3Settings, Store};
-use crate::aws;
+use crate::aws::{self, AwsConfig};
 use crate::db::{self, Access, OptionsError};
 use crate::ingest::{Engine, Settings};
 use crate::jobs::Limits;
@@ -96,7 +96,7 @@ impl Deployment {
     pub fn new(config: Config) -> Result<Self, StartError> {
         let options = db::options(&config.database)?;
         let access = Arc::new(Access::new(options, config.database.pool, renew(&config)));
-        let table = config.limits_table.as_deref().map(LimitsTable::new);
+        let table = config.limits_table.as_deref().map(limits_table);
         let client = client(&config, access.pool(), table.as_ref());
         let store: Arc<dyn Store> = match &config.archive {
             None => return Err(StartError::NoArchive),
@@ -230,7 +230,7 @@ fn file_settings(config: &Config, downloads: PathBuf) -> FileSettings {
 /// What wakes workers.
 fn queue(config: &Config) -> Arc<dyn Queue> {
     match &config.jobs_queue_url {
-        Some(url) => Arc::new(SqsQueue::new(url)),
+        Some(url) => Arc::new(SqsQueue::new(url, AwsConfig::Later(aws::config))),
         None => Arc::new(ListenOnly),
     }
 }
@@ -265,6 +265,7 @@ fn engine_settings(config: &Config) -> Settings {
         wake_again: config.wake_again,
         unit_timeout: config.unit_timeout,
         batch_records: config.batch_records,
+        join_trace: telemetry::continue_trace,
         ..Settings::default()
     }
 }

@@ -1,30 +1,33 @@
-//! The library of bio-mcp, in layers; a module uses only modules of lower layers, and no
-//! adapter uses its sibling (`tests/tests/it/layers.rs` keeps it so).
+//! The library of bio-mcp. Crates of their own, re-exported here, are its foundation, and Cargo keeps them apart:
+//!
+//! | crate | modules here | knows |
+//! |---|---|---|
+//! | `bio-mcp-core` | part of [`words`] | ids, record order, outcomes, error codes, roles, clock; no I/O |
+//! | `bio-mcp-pubmed` | [`pubmed`] | PubMed's formats, NCBI's E-utilities; no SQL, no store |
+//! | `bio-mcp-archive` | [`archive`], [`file_lock`] | stores, envelopes, keys; no SQL |
+//! | `bio-mcp-engine` | [`db`], [`queue`], [`jobs`], [`limits`], [`ingest`] | Postgres and work units; no source |
+//!
+//! On them stand modules in layers; a module uses only lower layers (`tests/tests/it/layers.rs` enforces it):
 //!
 //! | layer | modules | knows |
 //! |---|---|---|
-//! | 0 words | [`words`], [`aws`], [`file_lock`] | ids, order and identity of payloads, outcomes, configuration, clock, telemetry; no I/O |
-//! | 1 adapters | [`archive`], [`pubmed`], [`db`], [`queue`], [`secrets`] | one outside thing each |
-//! | 2 state | [`jobs`], [`records`], [`syncs`], [`checkpoints`], [`limits`] | rows in Postgres, limits of a fleet |
-//! | 3 framework | [`ingest`] | work units: claim, fence, run, finish |
+//! | 0 | [`words`], [`aws`] | configuration, telemetry; the SDK's configuration |
+//! | 1 adapters | [`secrets`] | Secrets Manager |
+//! | 2 state | [`records`], [`syncs`], [`checkpoints`] | rows in Postgres |
 //! | 4 product | [`pipelines`], [`verify`], [`readiness`], [`gauges`] | what this deployment does |
-//! | 5 doors | [`tools`] | what it offers |
+//! | 5 interfaces | [`tools`] | what it offers |
 //! | 6 edges | [`deployment`] | all of it, from the environment |
 
 pub use bio_mcp_archive as archive;
 pub use bio_mcp_archive::file_lock;
+pub use bio_mcp_engine::{db, ingest, jobs, limits, queue};
 pub use bio_mcp_pubmed as pubmed;
 
 pub mod aws;
 pub mod checkpoints;
-pub mod db;
 pub mod deployment;
 pub mod gauges;
-pub mod ingest;
-pub mod jobs;
-pub mod limits;
 pub mod pipelines;
-pub mod queue;
 pub mod readiness;
 pub mod records;
 pub mod secrets;

@@ -59,7 +59,7 @@ fn tools() -> Vec<String> {
 
 #[test]
 fn the_engine_names_no_source_and_no_tool() {
-    let source = tests::root().join("shared/src");
+    let source = tests::root().join("shared/engine/src");
     let mut read = 0;
     for (path, text) in ENGINE.iter().flat_map(|module| texts(&source.join(module))) {
         let name = path.strip_prefix(&source).expect("below").display().to_string();
@@ -78,6 +78,7 @@ fn the_engine_names_no_source_and_no_tool() {
 fn no_statement_looks_into_the_json_of_another_layer() {
     let root = tests::root();
     let mut all = texts(&root.join("shared/src"));
+    all.extend(texts(&root.join("shared/engine/src")));
     all.extend(texts(&root.join("functions")));
     all.extend(texts(&root.join("cli/src")));
     all.extend(texts(&root.join("migrations")));

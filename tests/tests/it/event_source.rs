@@ -17,7 +17,7 @@ fn wake_up() -> WakeUp {
 }
 
 async fn send(queues: &Queues, endpoint: &str, n: usize) -> Vec<WakeUp> {
-    let queue = SqsQueue::with_config(&queues.url, &s3::config(endpoint));
+    let queue = SqsQueue::new(&queues.url, &s3::config(endpoint));
     let wake_ups: Vec<WakeUp> = (0..n).map(|_| wake_up()).collect();
     for sent in queue.wake(&wake_ups).await {
         sent.expect("taken");
@@ -55,7 +55,7 @@ async fn wake_ups_arrive_with_their_trace_in_every_spelling() {
 #[tokio::test]
 async fn a_queue_that_is_away_says_so_per_entry() {
     let Some(endpoint) = aws::endpoint() else { return };
-    let queue = SqsQueue::with_config(format!("{endpoint}/000000000000/no-such-queue"), &s3::config(&endpoint));
+    let queue = SqsQueue::new(format!("{endpoint}/000000000000/no-such-queue"), &s3::config(&endpoint));
     let sent = queue.wake(&[wake_up(), wake_up()]).await;
     assert!(sent.len() == 2 && sent.iter().all(Result::is_err), "{sent:?}");
     queue.check().await.expect_err("it is not there");
@@ -128,7 +128,7 @@ async fn what_is_not_acknowledged_comes_back_and_is_dead_in_the_end() {
 async fn a_throttled_invocation_uses_up_a_receive_and_the_rest_of_a_batch_is_deleted() {
     let Some(endpoint) = aws::endpoint() else { return };
     let queues = Queues::new(&s3::config(&endpoint), 1, 10).await;
-    let queue = SqsQueue::with_config(&queues.url, &s3::config(&endpoint));
+    let queue = SqsQueue::new(&queues.url, &s3::config(&endpoint));
     send(&queues, &endpoint, 3).await;
     let source = EventSource::new(&queues, 10);
     let throttled = source.poll(async |_| Err(Crashed("Rate Exceeded".to_owned()))).await;

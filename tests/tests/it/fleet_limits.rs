@@ -12,7 +12,7 @@ use tests::{aws, s3};
 
 async fn table(endpoint: &str) -> LimitsTable {
     let config = s3::config(endpoint);
-    LimitsTable::with_config(&aws::new_table(&config).await, &config)
+    LimitsTable::new(&aws::new_table(&config).await, &config)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,7 +65,7 @@ async fn a_turn_too_far_ahead_is_not_taken_and_a_hold_holds_everybody() {
 async fn without_the_table_nobody_asks_ncbi_and_everybody_reads() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
-    let nowhere = LimitsTable::with_config("no-such-table", &config);
+    let nowhere = LimitsTable::new("no-such-table", &config);
     let pace = DynamoPace::new(nowhere.clone(), "ncbi", 10);
     let turn = pace.turn(Instant::now() + Duration::from_secs(5)).await;
     assert!(matches!(turn, Err(PaceError::Unavailable(_))), "{turn:?}");
@@ -144,7 +144,7 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let name = aws::new_table(&config).await;
-    let table = LimitsTable::with_config(&name, &config);
+    let table = LimitsTable::new(&name, &config);
     let soon = || Instant::now() + Duration::from_secs(2);
 
     write(&endpoint, &name, "pace#ncbi", &[("next_ms", in_a_day())]).await;
@@ -181,8 +181,7 @@ async fn turns_that_others_take_are_not_pulled_back() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let name = aws::new_table(&config).await;
-    let pace =
-        DynamoPace::new(LimitsTable::with_config(&name, &config), "ncbi", 10).patient_for(Duration::from_millis(1));
+    let pace = DynamoPace::new(LimitsTable::new(&name, &config), "ncbi", 10).patient_for(Duration::from_millis(1));
     let soon = || Instant::now() + Duration::from_millis(500);
     for n in 0..5 {
         let AttributeValue::N(at) = in_a_day() else { panic!("a number") };

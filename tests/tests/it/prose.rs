@@ -33,7 +33,7 @@ const WRAPPED: [&str; 12] = [
     "functions/worker/",
     "samples/",
     "shared/src/checkpoints/",
-    "shared/src/ingest/",
+    "shared/engine/src/ingest/",
     "shared/src/records/",
     "shared/src/syncs/",
     "shared/src/tools/",

@@ -52,11 +52,6 @@ pub fn stays_unread(url: &str) -> bool {
     }
 }
 
-/// Whether a URL has a parameter of one of these names, read as drivers of databases read it.
-pub fn has_parameter(url: &str, names: &[&str]) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| url.query_pairs().any(|(name, _)| names.contains(&name.as_ref())))
-}
-
 /// Scheme and host of a URL; nothing where it has credentials, or a backslash, which some take for a slash.
 fn split(url: &str) -> Option<(&str, String)> {
     if url.contains(['@', '\\']) || url.chars().any(|c| c.is_control() || c.is_whitespace()) {

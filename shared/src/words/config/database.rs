@@ -6,30 +6,7 @@ use super::super::Secret;
 use super::DATABASE_URL;
 use super::pem;
 use super::reader::Reader;
-
-/// Where the database is, and who asks.
-#[derive(Clone, Debug, Default)]
-pub struct DatabaseSettings {
-    /// `BIO_MCP_DATABASE_URL`
-    pub url: Option<Secret>,
-    /// `BIO_MCP_DATABASE_URL_SECRET_ARN`: a URL, or the JSON of a secret that AWS manages. Beside a URL, only its
-    /// `username` and `password` count.
-    pub secret: Option<Secret>,
-    /// `BIO_MCP_DATABASE_ROLE`: the JSON of a secret with the `username` and `password` that functions log in with; the
-    /// function `migrate` makes that role.
-    pub role: Option<Secret>,
-    /// `BIO_MCP_DATABASE_CA_PEM`: certificates of the server's authority, where the system does not know it.
-    pub ca_pem: Option<String>,
-    /// `BIO_MCP_DATABASE_POOL`: connections of one function.
-    pub pool: u32,
-}
-
-impl DatabaseSettings {
-    /// Whether there is one.
-    pub fn is_given(&self) -> bool {
-        self.url.is_some() || self.secret.is_some()
-    }
-}
+use crate::db::DatabaseSettings;
 
 pub(super) fn read<F: Fn(&str) -> Option<String>>(
     env: &mut Reader<F>,

@@ -19,9 +19,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::Secret;
-pub use address::{has_parameter, is_local_url, is_safe_url};
+pub use crate::db::DatabaseSettings;
+pub use address::{is_local_url, is_safe_url};
 pub use credentials::{RESERVED, RoleRule, TokenHash};
-pub use database::DatabaseSettings;
 pub use http::{AuthSetting, HttpSettings, OidcSettings};
 pub use pubmed::PubmedSettings;
 pub use reader::ConfigErrors;

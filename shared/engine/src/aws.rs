@@ -1,0 +1,74 @@
+//! What the engine's adapters of AWS share. The SDK's configuration is made by the caller, and loaded when the first
+//! of them is used.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::http::Response;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use futures_util::future::BoxFuture;
+
+/// The SDK's configuration: region, credentials and endpoints.
+#[derive(Clone)]
+pub enum AwsConfig {
+    /// It is there.
+    Given(Box<SdkConfig>),
+    /// Loaded when it is first used, once per process.
+    Later(fn() -> BoxFuture<'static, &'static SdkConfig>),
+}
+
+impl AwsConfig {
+    pub(crate) async fn get(&self) -> &SdkConfig {
+        match self {
+            Self::Given(config) => config,
+            Self::Later(load) => load().await,
+        }
+    }
+}
+
+impl From<&SdkConfig> for AwsConfig {
+    fn from(config: &SdkConfig) -> Self {
+        Self::Given(Box::new(config.clone()))
+    }
+}
+
+/// How long a request of a small service may take.
+pub fn short_timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(Duration::from_secs(15))
+        .build()
+}
+
+/// A failed request by its code alone: messages may repeat what was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct AwsError(String);
+
+impl AwsError {
+    /// One of another kind.
+    pub fn of(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+impl<E: ProvideErrorMetadata> From<&SdkError<E, Response>> for AwsError {
+    fn from(error: &SdkError<E, Response>) -> Self {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+        Self(match (error, status, code) {
+            (SdkError::TimeoutError(_), ..) => "no answer in time".to_owned(),
+            (SdkError::DispatchFailure(failure), ..) if failure.is_timeout() => "no answer in time".to_owned(),
+            (SdkError::DispatchFailure(failure), ..) if failure.is_io() => "the connection failed".to_owned(),
+            (SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_), ..) => {
+                "the request could not be sent: is the server there, and are AWS region and credentials set?".to_owned()
+            }
+            (_, Some(status), Some(code)) => format!("{code} (HTTP {status})"),
+            (_, Some(status), None) => format!("HTTP {status}"),
+            _ => "the answer is not one".to_owned(),
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! The database's clock, by which stored instants are judged.
+//!
+//! Every instant that is stored and compared with the present later is one that some clock wrote. One that jumped ahead
+//! would silence whatever waits for it: a watermark in the future means that nothing is new. What is more than a
+//! minute ahead is therefore pulled back by functions of the schema, logged here, and listed by `status`.
+
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{FromRow, PgPool};
+
+use super::DbError;
+use bio_mcp_core::clock;
+
+/// An instant that was in the future and was pulled back.
+#[derive(Clone, Debug, FromRow, serde::Serialize)]
+pub struct Correction {
+    /// The table and column.
+    pub what: String,
+    /// The row, or how many rows.
+    pub name: String,
+    /// What it was.
+    pub was: DateTime<Utc>,
+    /// What it is now; nothing where nothing earlier is known.
+    pub set_to: Option<DateTime<Utc>>,
+    /// When it was found.
+    pub found_at: DateTime<Utc>,
+}
+
+/// Pulls back what is ahead of the clock: jobs and work units.
+pub async fn pull_back_jobs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
+    let sql = "select what, name, was, set_to, found_at from pull_back_jobs()";
+    Ok(sqlx::query_as(sql).fetch_all(db).await.inspect(|found| log_corrections(found))?)
+}
+
+/// Logs what was pulled back.
+pub fn log_corrections(corrections: &[Correction]) {
+    for Correction { what, name, was, set_to, .. } in corrections {
+        tracing::warn!(what, name, %was, ?set_to, "a stored instant was in the future by a wrong clock: it was pulled back");
+    }
+}
+
+/// What time it is by the database's clock.
+pub async fn now(db: &PgPool) -> Result<DateTime<Utc>, DbError> {
+    Ok(sqlx::query_scalar("select clock_timestamp()").fetch_one(db).await?)
+}
+
+/// The last corrections, newest first.
+pub async fn corrections(db: &PgPool, limit: i64) -> Result<Vec<Correction>, DbError> {
+    Ok(sqlx::query_as("select what, name, was, set_to, found_at from clock_corrections order by id desc limit $1")
+        .bind(limit)
+        .fetch_all(db)
+        .await?)
+}
+
+/// A reading of the database's clock beside those of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    database: DateTime<Utc>,
+    local: DateTime<Utc>,
+    at: Instant,
+}
+
+impl Reading {
+    /// Reads it.
+    pub async fn take(db: &PgPool) -> Result<Self, DbError> {
+        Ok(Self { database: now(db).await?, local: clock::now(), at: Instant::now() })
+    }
+
+    /// What the database's clock showed when this process's clock showed `local`, a moment between the reading and
+    /// now. However wrong that clock is, or became since, the result is between the reading and now.
+    pub fn of(&self, local: DateTime<Utc>) -> DateTime<Utc> {
+        self.within(local, self.at.elapsed())
+    }
+
+    fn within(&self, local: DateTime<Utc>, since: std::time::Duration) -> DateTime<Utc> {
+        let since = TimeDelta::from_std(since).unwrap_or(TimeDelta::MAX);
+        let latest = self.database.checked_add_signed(since).unwrap_or(self.database);
+        self.database.checked_add_signed(local - self.local).unwrap_or(latest).clamp(self.database, latest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn a_time_of_a_wrong_clock_becomes_one_of_the_database() {
+        let ahead =
+            Reading { database: at("2026-03-10T12:00:00Z"), local: at("2027-03-10T12:00:00Z"), at: Instant::now() };
+        let minute = Duration::from_secs(60);
+        assert_eq!(ahead.within(at("2027-03-10T12:00:20Z"), minute), at("2026-03-10T12:00:20Z"));
+        // The clock was put right, or jumped, in between.
+        assert_eq!(ahead.within(at("2026-03-10T12:00:20Z"), minute), at("2026-03-10T12:00:00Z"));
+        assert_eq!(ahead.within(at("2099-01-01T00:00:00Z"), minute), at("2026-03-10T12:01:00Z"));
+    }
+}

@@ -1,0 +1,243 @@
+//! Postgres: the pool, the schema, and what its errors mean.
+
+mod access;
+pub mod clock;
+mod kept;
+mod listen;
+mod options;
+mod patient;
+mod pooler;
+mod refusal;
+mod relay;
+mod role;
+mod session;
+mod transfer;
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgPool, Postgres, Transaction};
+use tokio::time::timeout;
+
+pub use access::{Access, Renew};
+pub use kept::Kept;
+pub use listen::Listener;
+pub use options::{OptionsError, options};
+pub use patient::{Patient, patient};
+pub use pooler::refuse_transaction_pooler;
+use relay::Relay;
+pub use role::{Prepared, Role, connect_as, grant, prepare};
+pub use session::set_role;
+
+/// The schema this program was built for.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// A database call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The server cannot be reached, is starting or stopping, or dropped the connection. The
+    /// outcome of a commit may be unknown: read before writing again.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
+    /// The server chose this transaction as a deadlock victim or could not serialise it.
+    #[error("the database asks to run the transaction again")]
+    Conflict(#[source] sqlx::Error),
+    /// The database has no room left.
+    #[error("the database is out of disk space: free some and run again, committed batches are kept")]
+    Full(#[source] sqlx::Error),
+    /// The schema is not the one this program needs.
+    #[error("the database schema cannot be brought up to date")]
+    Schema(#[source] sqlx::migrate::MigrateError),
+    /// The schema is older than this program: the migrations are to be run first.
+    #[error(
+        "the database schema is older than this program, and this user may not change it: run the migrations as the owner \
+         of the tables (the function migrate, or `bio-mcp db migrate`)"
+    )]
+    Behind,
+    /// The role that programs are to log in as may do more than read and write rows.
+    #[error("programs must not log in as the role {role}: {powers}")]
+    PowerfulRole {
+        /// Its name.
+        role: String,
+        /// What it may do.
+        powers: String,
+    },
+    /// A pooler that changes servers between transactions.
+    #[error(
+        "the pooler before the database gives each transaction another session: set its pool_mode to session, or \
+         connect to the server itself"
+    )]
+    TransactionPooler,
+    /// The server does not know the user, or not with this password.
+    #[error("the database refused the user or the password")]
+    Denied(#[source] sqlx::Error),
+    /// A statement was refused: a bug, or a database changed by hand.
+    #[error("the database refused a statement")]
+    Refused(#[source] sqlx::Error),
+}
+
+impl DbError {
+    /// Whether the same work may succeed when it is tried again.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Conflict(_))
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        match &error {
+            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => {
+                Self::Unreachable(error)
+            }
+            E::Database(db) => match db.code().as_deref() {
+                // Admin shutdown, crash shutdown, starting up; connection exceptions; read-only after a failover.
+                Some(code)
+                    if code.starts_with("57P") || code.starts_with("08") || code == "25006" || code == "53300" =>
+                {
+                    Self::Unreachable(error)
+                }
+                // Also out of memory, a statement or an idle transaction that took too long.
+                Some("40001" | "40P01" | "55P03" | "57014" | "25P03" | "53200") => Self::Conflict(error),
+                Some(code) if code.starts_with("53") => Self::Full(error),
+                Some("28P01" | "28000") => Self::Denied(error),
+                _ => Self::Refused(error),
+            },
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// A connection idle for less is taken as alive.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How long a connection that was idle may take to show that it lives, and one that is given back to end its statement.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A small pool, connected; the server may be behind a pooler of sessions, but not of transactions.
+pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<PgPool, DbError> {
+    let pool = pool(max_connections)
+        .after_connect(|connection, _| Box::pin(async move { session::set(connection, session::SESSION).await }));
+    let (pool, relay) = relayed(pool, options);
+    refuse_transaction_pooler(&pool).await?;
+    pool.acquire().await.map_err(|error| relay.explain(error))?;
+    Ok(pool)
+}
+
+/// A small pool that connects when it is first used. Its role has the session's settings, see [`set_role`].
+fn connect_lazily(options: PgConnectOptions, max_connections: u32) -> (PgPool, Relay) {
+    // A function that waits is paid for, and API Gateway waits half a minute.
+    relayed(pool(max_connections).acquire_timeout(Duration::from_secs(3)), options)
+}
+
+/// The pool of these options; the only place that makes one.
+fn relayed(pool: PgPoolOptions, options: PgConnectOptions) -> (PgPool, Relay) {
+    let relay = Relay::new(&options);
+    let port = options.get_port();
+    let pool = pool.connect_lazy_with(relay.lead(options.application_name("bio-mcp")));
+    relay.serve(port, pool.close_event());
+    (pool, relay)
+}
+
+fn pool(max_connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(Duration::from_secs(10))
+        // It was there a moment ago: only one that was idle for longer is asked whether it still is.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                Ok(meta.idle_for < FRESH || matches!(timeout(LOOK, connection.ping()).await, Ok(Ok(()))))
+            })
+        })
+        // Asks the server nothing where every statement has ended. A caller that went away in the middle of one leaves
+        // it unread: it has a moment to end, else the connection is closed, and its place is free. The pool's own ping
+        // afterwards has no limit (launchbadge/sqlx#4349, open with 0.9.0): this goes when that has one.
+        .after_release(|connection, _| {
+            Box::pin(async move { Ok(matches!(timeout(LOOK, connection.flush()).await, Ok(Ok(())))) })
+        })
+}
+
+/// Begins a transaction, which is rolled back unless it is committed; the only way to begin one here.
+///
+/// It begins in a task of its own: a caller that goes away between the server's `BEGIN` and sqlx's taking note of
+/// it would leave the pool a connection in a transaction that nothing would end.
+///
+/// Work-around for launchbadge/sqlx#4393, fixed by #4394, not in 0.9.0: `pool.begin()` replaces this with the first
+/// release that has it.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, DbError> {
+    let pool = pool.clone();
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    Ok(begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
+}
+
+/// Brings the schema up to date; a newer schema than this program's is accepted, because
+/// migrations only add. Changes nothing, and needs no privilege to, where it is up to date.
+pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
+    if matches!(is_current(pool).await, Ok(true)) {
+        return Ok(());
+    }
+    let mut migrator = sqlx::migrate::Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+    migrator.set_ignore_missing(true);
+    let mut connection = patient(pool).await?;
+    migrator.run_direct(None, &mut *connection, false).await.map_err(|error| {
+        use sqlx::migrate::MigrateError as M;
+        let cause = match &error {
+            M::Execute(cause) | M::ExecuteMigration(cause, _) => cause.as_database_error(),
+            _ => None,
+        };
+        let is_denied = cause.is_some_and(|cause| cause.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE));
+        if is_denied { DbError::Behind } else { DbError::Schema(error) }
+    })
+}
+
+/// SQLSTATE `insufficient_privilege`.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// Whether every migration of this program has been made, as it is written.
+pub async fn is_current(pool: &PgPool) -> Result<bool, DbError> {
+    if version(pool).await? == 0 {
+        return Ok(false);
+    }
+    let made: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("select version, checksum from _sqlx_migrations where success").fetch_all(pool).await?;
+    let is_made = |wanted: &sqlx::migrate::Migration| {
+        made.iter().any(|(version, checksum)| *version == wanted.version && **checksum == *wanted.checksum)
+    };
+    Ok(MIGRATIONS.iter().all(is_made))
+}
+
+/// The version of the schema that is there; 0 when there is none.
+pub async fn version(pool: &PgPool) -> Result<i64, DbError> {
+    let there: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(pool).await?;
+    if !there {
+        return Ok(0);
+    }
+    let version = "select coalesce(max(version), 0) from _sqlx_migrations where success";
+    Ok(sqlx::query_scalar(version).fetch_one(pool).await?)
+}
+
+/// Whether the database answers, and the schema is at least the one this program was built for.
+pub async fn check(pool: &PgPool) -> Result<bool, DbError> {
+    let built_for = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    Ok(version(pool).await? >= built_for)
+}
+
+/// Creates a database of a server where it does not exist; `options` lead to another one.
+pub async fn ensure_database(options: PgConnectOptions, name: &'static str) -> Result<(), DbError> {
+    use sqlx::AssertSqlSafe;
+    let (pool, relay) = relayed(pool(1), options);
+    let mut connection = pool.acquire().await.map_err(|error| relay.explain(error))?;
+    let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+        .bind(name)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        // A name cannot be a bind parameter; this one is a constant of the program.
+        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut *connection).await?;
+    }
+    drop(connection);
+    pool.close().await;
+    Ok(())
+}

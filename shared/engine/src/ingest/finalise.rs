@@ -1,0 +1,183 @@
+//! The end of a job: its manifest, then its terminal state.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::pipeline::Ended;
+use super::unit_error::UnitError;
+use super::unit_status::UnitStatus;
+use super::{Engine, outcomes};
+use crate::db;
+use crate::jobs::{self, JobResult, JobState, Level, Progress};
+use bio_mcp_core::{JobId, Tally, UnitId, clock, metrics};
+
+/// A unit of a job that ends.
+#[derive(Clone, Debug, FromRow)]
+pub struct EndedUnit {
+    /// Its id.
+    pub id: Uuid,
+    /// Its phase.
+    pub phase: String,
+    /// Its number in the phase; 0 planned it.
+    pub seq: i32,
+    /// What its plan called it.
+    pub label: Option<String>,
+    /// How it ended.
+    #[sqlx(try_from = "String")]
+    pub status: UnitStatus,
+    /// Its records by outcome.
+    #[sqlx(rename = "tally", json)]
+    pub counts: Tally,
+    /// Why it failed; of one that did not, why an earlier attempt did.
+    pub error_code: Option<String>,
+    /// The same as a sentence.
+    pub error_message: Option<String>,
+    outcomes_ref: Option<String>,
+    has_outcomes: bool,
+    completed_at: Option<DateTime<Utc>>,
+}
+
+impl EndedUnit {
+    /// Whether it failed.
+    pub fn has_failed(&self) -> bool {
+        self.status == UnitStatus::Failed
+    }
+
+    /// What the manifest says of its part.
+    fn part(&self) -> Value {
+        json!({
+            "unit_id": self.id, "phase": self.phase, "seq": self.seq, "name": self.label,
+            "status": self.status, "counts": self.counts, "uri": self.outcomes_ref,
+            "error_code": self.error_code, "error": self.error_message,
+        })
+    }
+}
+
+/// Finalises a job whose units have all ended; does nothing if some have not, or if it is final.
+///
+/// May run twice at once: everything in the manifest comes from rows that do not change any more,
+/// it is written once under a key of its own, and the state changes under the job's lock.
+pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError> {
+    let Some(job) = jobs::get(&engine.db, job_id).await? else { return Ok(false) };
+    let mut units: Vec<EndedUnit> =
+        sqlx::query_as(include_str!("sql/units.sql")).bind(job.id).fetch_all(&engine.db).await?;
+    if job.state.is_terminal() || units.iter().any(|unit| !unit.status.is_final()) {
+        return Ok(false);
+    }
+    // Those of units that completed were written when they did.
+    let mut parts: Vec<(Uuid, String)> = Vec::new();
+    for unit in units.iter_mut().filter(|unit| unit.has_outcomes && unit.outcomes_ref.is_none()) {
+        unit.outcomes_ref = outcomes::write_part(engine, job_id, UnitId(unit.id)).await?;
+        parts.extend(unit.outcomes_ref.clone().map(|part| (unit.id, part)));
+    }
+    let mut counts = Tally::default();
+    for unit in &units {
+        counts.merge(&unit.counts);
+    }
+    let failure = units.iter().find(|unit| unit.has_failed());
+    let state = match failure {
+        _ if job.cancel_requested_at.is_some() => JobState::Cancelled,
+        Some(_) => JobState::Failed,
+        None => JobState::Succeeded,
+    };
+    let started_at = job.started_at.unwrap_or(job.created_at);
+    let finished_at = units.iter().filter_map(|unit| unit.completed_at).max().unwrap_or(started_at);
+    let pipeline = engine.pipeline(&job.tool);
+    let windows = match &pipeline {
+        Some(pipeline) => pipeline.windows(&engine.db, &job).await?,
+        None => Value::Null,
+    };
+    let listed: Vec<Value> = units.iter().filter(|unit| unit.seq > 0).map(EndedUnit::part).collect();
+    let manifest = json!({
+        "version": 1, "job_id": job.id, "tool": job.tool, "params": job.params, "windows": windows,
+        "state": state, "counts": counts, "started": clock::rfc3339(started_at),
+        "finished": clock::rfc3339(finished_at), "parts": listed,
+    });
+    let key = engine.archive.layout().manifest(started_at, job_id);
+    let bytes = serde_json::to_vec_pretty(&manifest).expect("a value is JSON");
+    let manifest_uri = engine.archive.put_once(key, bytes).await?;
+    bio_mcp_core::crash::point("after_manifest");
+
+    let error = failure.map(|unit| json!({ "error_code": unit.error_code, "message": unit.error_message }));
+    let mut tx = db::begin(&engine.db).await?;
+    let live: Option<(bool, Json<Progress>)> =
+        sqlx::query_as("select state in ('queued', 'running'), progress from jobs where id = $1 for update")
+            .bind(job.id)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let Some((true, Json(mut progress))) = live else { return Ok(false) };
+    progress.end(state == JobState::Succeeded, &counts);
+    let mut result = JobResult { counts, manifest: Some(manifest_uri.clone()), ..JobResult::default() };
+    if let Some(pipeline) = &pipeline {
+        result.more = pipeline.ended(&mut tx, &Ended { job: &job, state, units: &units }).await?;
+    }
+    let fields = json!({ "counts": counts, "error": error });
+    jobs::write_log(&mut tx, job_id, Level::of(state), state.as_str(), fields).await?;
+    warn_of_older(&mut tx, job_id, &counts).await?;
+    let ended = sqlx::query(include_str!("sql/finalise.sql"))
+        .bind(job.id)
+        .bind(state.as_str())
+        .bind(Json(result))
+        .bind(&manifest_uri)
+        .bind(&error)
+        .bind(Json(progress))
+        .execute(&mut *tx)
+        .await?
+        .rows_affected()
+        == 1;
+    if ended {
+        end_rows(&mut tx, job.id, state, &parts).await?;
+    }
+    tx.commit().await?;
+    if ended {
+        metrics::job_ended(&job.tool, state == JobState::Succeeded);
+        metrics::records(&counts);
+        let latency_ms = (clock::now() - started_at).num_milliseconds();
+        let (job_id, trace_id) = (job.id, &job.trace_id);
+        tracing::info!(%job_id, trace_id, tool = job.tool, status = state.as_str(), latency_ms, "job ended");
+    }
+    Ok(ended)
+}
+
+/// The rows beside the job: its ingest has ended, its parts are named, and the frames they are made of are not needed
+/// any more.
+async fn end_rows(
+    db: &mut PgConnection,
+    job: Uuid,
+    state: JobState,
+    parts: &[(Uuid, String)],
+) -> Result<(), UnitError> {
+    sqlx::query(
+        "update ingestion_jobs set completed_at = now(), total_records = records_processed, \
+         status = case $2 when 'succeeded' then 'completed' else $2 end where id = $1",
+    )
+    .bind(job)
+    .bind(state.as_str())
+    .execute(&mut *db)
+    .await?;
+    if !parts.is_empty() {
+        sqlx::query(include_str!("sql/note_parts.sql"))
+            .bind(parts.iter().map(|(unit, _)| *unit).collect::<Vec<_>>())
+            .bind(parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>())
+            .execute(&mut *db)
+            .await?;
+    }
+    sqlx::query(
+        "delete from ingestion_unit_outcomes o using ingestion_work_units u where u.id = o.unit_id and u.job_id = $1",
+    )
+    .bind(job)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn warn_of_older(db: &mut PgConnection, job: JobId, counts: &Tally) -> Result<(), UnitError> {
+    if counts.older > 0 {
+        let text = format!("{} records are older than what the archive has, and were skipped", counts.older);
+        jobs::write_log(db, job, Level::Warn, &text, json!({ "older": counts.older })).await?;
+    }
+    Ok(())
+}

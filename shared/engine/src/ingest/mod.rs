@@ -1,0 +1,89 @@
+//! The ingest engine: jobs planned into work units, each unit claimed, fenced, run and finished
+//! exactly once.
+//!
+//! ```text
+//! submit ─▶ unit 0 of a phase (plan) ─▶ units 1…n ─▶ … last unit ─▶ next phase | finalise
+//!             claim → start → batches (each one transaction) → complete
+//!                └── worker dies: reclaim ──┘      └── cancel, deadline, shutdown, snooze: at the next batch
+//! ```
+//!
+//! The protocol is in `lease`, `commit` and `endings`: every write names the epoch that was claimed, and locks are
+//! taken in the order job, unit, rows of the source.
+//!
+//! The engine knows no source. A [`Pipeline`] plans, runs and has rows of its own ([`BatchRows`]); records are
+//! [`RecordKey`](bio_mcp_core::RecordKey)s; the input and the cursor of a unit are JSON that only its pipeline reads.
+
+mod attempts;
+mod claims;
+mod commit;
+mod endings;
+mod failures;
+mod finalise;
+mod heartbeat;
+mod lease;
+mod outcomes;
+mod pipeline;
+mod plan;
+mod presence;
+mod quarantine;
+mod restart;
+mod retry;
+mod settings;
+mod sweep;
+mod unit_error;
+mod unit_status;
+mod wake;
+mod worker;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+pub use attempts::{Attempt, troubled_attempts};
+pub use commit::{Batch, BatchRows, CommitError};
+pub use failures::{Failure, failed_ids, failures, failures_count, unfinished_inputs};
+pub use finalise::{EndedUnit, finalise};
+pub use lease::{Claim, Lease, Settled};
+pub use outcomes::RecordOutcome;
+pub use pipeline::{Ended, Pipeline, UnitContext, Upkeep};
+pub use plan::{NewUnit, Plan};
+pub use presence::Presence;
+pub use quarantine::{Quarantined, Rejected, quarantined, quarantined_one, release};
+pub use restart::restart;
+pub use retry::{RetryError, retry};
+pub use settings::Settings;
+pub use sweep::{Swept, stuck_units, sweep};
+pub use unit_error::UnitError;
+pub use unit_status::UnitStatus;
+pub use worker::{Idle, Ran, Woken, Worker};
+
+use bio_mcp_archive::Archive;
+
+/// What running work units needs.
+#[derive(Clone)]
+pub struct Engine {
+    /// State.
+    pub db: PgPool,
+    /// Objects.
+    pub archive: Archive,
+    /// Wakes other workers.
+    pub queue: Arc<dyn crate::queue::Queue>,
+    /// Leases, limits, batch sizes.
+    pub settings: Settings,
+    /// What this deployment can run.
+    pub pipelines: Arc<[Arc<dyn Pipeline>]>,
+    /// What the sweep does besides.
+    pub upkeep: Arc<[Arc<dyn Upkeep>]>,
+}
+
+impl Engine {
+    /// The pipeline of a tool.
+    pub fn pipeline(&self, tool: &str) -> Option<Arc<dyn Pipeline>> {
+        self.pipelines.iter().find(|pipeline| pipeline.tool() == tool).cloned()
+    }
+
+    /// The tools this engine can run.
+    pub fn tools(&self) -> Vec<String> {
+        self.pipelines.iter().map(|pipeline| pipeline.tool().to_owned()).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! Why a unit stopped, by what is to be done about it.
+
+use std::time::Duration;
+
+use crate::db::DbError;
+use bio_mcp_archive::{ReadError, StoreError};
+use bio_mcp_core::ErrorCode;
+
+/// Why a unit stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum UnitError {
+    /// Another worker has the unit now: write nothing more.
+    #[error("another worker has taken this unit over")]
+    LeaseLost,
+    /// The job was cancelled.
+    #[error("the job was cancelled")]
+    Cancelled,
+    /// This worker stops, or the unit's time is up with progress made: the rest is for later,
+    /// without blame.
+    #[error("handed back")]
+    HandBack,
+    /// What the unit needs from outside is not there now: later, without blame.
+    #[error("{why}")]
+    Snooze {
+        /// How long to wait.
+        pause: Duration,
+        /// One sentence for a person.
+        why: String,
+    },
+    /// Something that an operator must mend stands in the way: no space, no permission. The unit is
+    /// handed back without blame, and the worker says so.
+    #[error("{message}")]
+    Blocked {
+        /// Stable code.
+        code: ErrorCode,
+        /// One sentence for a person.
+        message: String,
+    },
+    /// The unit failed.
+    #[error("{message}")]
+    Failed {
+        /// Stable code.
+        code: ErrorCode,
+        /// One sentence for a person.
+        message: String,
+        /// Whether another attempt may succeed.
+        retry: bool,
+    },
+}
+
+impl UnitError {
+    /// A failure that another attempt cannot mend.
+    pub fn permanent(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::Failed { code, message: message.into(), retry: false }
+    }
+}
+
+impl From<DbError> for UnitError {
+    fn from(error: DbError) -> Self {
+        let (code, message) = (ErrorCode::DatabaseError, bio_mcp_core::chain(&error));
+        match error {
+            DbError::Full(_) => Self::Blocked { code, message },
+            error => Self::Failed { code, message, retry: error.is_transient() },
+        }
+    }
+}
+
+impl From<sqlx::Error> for UnitError {
+    fn from(error: sqlx::Error) -> Self {
+        DbError::from(error).into()
+    }
+}
+
+impl From<StoreError> for UnitError {
+    fn from(error: StoreError) -> Self {
+        let (code, message) = (ErrorCode::ArchiveError, bio_mcp_core::chain(&error));
+        match error {
+            StoreError::Full(_) | StoreError::Denied(_) => Self::Blocked { code, message },
+            error => Self::Failed { code, message, retry: error.is_transient() },
+        }
+    }
+}
+
+impl From<ReadError> for UnitError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => error.into(),
+            object @ (ReadError::Damaged { .. } | ReadError::Newer { .. }) => {
+                Self::permanent(ErrorCode::ArchiveError, bio_mcp_core::chain(&object))
+            }
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! The worker: claims units and runs them, one at a time.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tracing::Instrument;
+
+use super::claims::Claims;
+use super::heartbeat::Heartbeat;
+use super::lease::{Claim, Lease, Settled};
+use super::pipeline::UnitContext;
+use super::unit_error::UnitError;
+use super::{Engine, Presence, finalise, sweep};
+use crate::db::{DbError, Listener};
+use bio_mcp_core::{ErrorCode, JobId, UnitId, WorkerId, host, metrics, trace};
+
+/// How long a worker waits for a notification before it looks by itself.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How long a worker waits when disk or permissions stand in its way.
+const BLOCKED: Duration = Duration::from_secs(10);
+
+/// A worker of this process.
+pub struct Worker {
+    engine: Engine,
+    id: WorkerId,
+    hostname: String,
+    /// Directory with the locks of this machine's workers.
+    presence_dir: Option<PathBuf>,
+    _presence: Option<Presence>,
+    shutdown: Arc<AtomicBool>,
+    swept: Mutex<Option<Instant>>,
+    claims: Claims,
+}
+
+/// What became of a wake-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// There was nothing to do for it, for this reason.
+    Nothing(Idle),
+    /// A unit ran: to its end, or until it was handed back without blame.
+    Ran,
+    /// A unit failed, and is to be tried again after this time.
+    Again(Duration),
+}
+
+/// Why a wake-up led to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Its unit has ended, is worked on, or is not there.
+    Settled,
+    /// Neither its unit nor another of the same tool can be claimed now.
+    NotNow,
+}
+
+impl std::fmt::Display for Idle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Settled => "the unit has ended, is worked on by another worker, or is not there",
+            Self::NotNow => "no unit of the tool can be claimed now: none is due, or as many run as may",
+        })
+    }
+}
+
+/// What a call of [`Worker::run_one`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// Ran a unit to its end, or to an end for now.
+    Unit,
+    /// Nothing was claimable.
+    Nothing,
+}
+
+impl Worker {
+    /// A worker; with `presence_dir`, others on this machine notice its death at once.
+    pub fn new(engine: Engine, presence_dir: Option<PathBuf>) -> std::io::Result<Self> {
+        let id = WorkerId::new();
+        let presence = presence_dir.as_deref().map(|dir| Presence::hold(dir, &id)).transpose()?;
+        Ok(Self {
+            engine,
+            id,
+            hostname: host::name(),
+            presence_dir,
+            _presence: presence,
+            shutdown: Arc::default(),
+            swept: Mutex::default(),
+            claims: Claims::default(),
+        })
+    }
+
+    /// Setting this stops the worker at its next batch; the unit is handed back.
+    pub fn shutdown_flag(&self) -> Arc<AtomicBool> {
+        self.shutdown.clone()
+    }
+
+    fn stopping(&self) -> bool {
+        self.shutdown.load(Ordering::Relaxed)
+    }
+
+    /// Runs units of any job until told to stop; with `once`, until none is left.
+    pub async fn run(&self, once: bool) -> Result<(), UnitError> {
+        let mut listener = None;
+        while !self.stopping() {
+            match self.step(None).await {
+                Ok(Ran::Unit) => {}
+                Ok(Ran::Nothing) if once => return Ok(()),
+                Ok(Ran::Nothing) => self.wait(&mut listener, "bio_mcp_work").await,
+                Err(UnitError::Failed { message, retry: true, .. }) => {
+                    tracing::warn!(message, "something is away, waiting for it");
+                    listener = None;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(UnitError::Blocked { message, .. }) if !once => {
+                    tracing::error!(message, "blocked, trying again");
+                    tokio::time::sleep(BLOCKED).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the units of one job until it has ended.
+    pub async fn run_job(&self, job: JobId) -> Result<(), UnitError> {
+        let give_up_after = self.engine.settings.database_patience;
+        let mut listener = None;
+        let mut away_since: Option<Instant> = None;
+        while !self.stopping() {
+            match self.step_job(job).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(Ran::Unit)) => away_since = None,
+                Ok(Some(Ran::Nothing)) => {
+                    away_since = None;
+                    self.wait(&mut listener, "bio_mcp_jobs").await;
+                }
+                Err(UnitError::Failed { code: ErrorCode::DatabaseError, retry: true, .. })
+                    if away_since.get_or_insert_with(Instant::now).elapsed() < give_up_after =>
+                {
+                    listener = None;
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn step_job(&self, job: JobId) -> Result<Option<Ran>, UnitError> {
+        let ended: Option<bool> =
+            sqlx::query_scalar("select state in ('succeeded', 'failed', 'cancelled') from jobs where id = $1")
+                .bind(job.0)
+                .fetch_optional(&self.engine.db)
+                .await?;
+        if ended.unwrap_or(true) {
+            return Ok(None);
+        }
+        self.step(Some(job)).await.map(Some)
+    }
+
+    async fn step(&self, job: Option<JobId>) -> Result<Ran, UnitError> {
+        self.sweep_if_due().await?;
+        self.run_one(job).await
+    }
+
+    /// Takes over from the dead of this machine every time, sweeps everything now and then.
+    async fn sweep_if_due(&self) -> Result<(), UnitError> {
+        if let Some(dir) = &self.presence_dir {
+            sweep::reclaim_of_the_dead(&self.engine, dir).await?;
+        }
+        let due = {
+            let mut swept = self.swept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let due = swept.is_none_or(|at| at.elapsed() >= self.engine.settings.sweep);
+            if due {
+                *swept = Some(Instant::now());
+            }
+            due
+        };
+        if due {
+            sweep::sweep(&self.engine, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a notification, at most [`POLL`]. What was notified before it listened is not missed:
+    /// the caller looks again first.
+    async fn wait(&self, listener: &mut Option<Listener>, channel: &'static str) {
+        let Some(heard) = listener else {
+            *listener = Listener::connect(&self.engine.db, channel).await.ok();
+            if listener.is_none() {
+                tokio::time::sleep(POLL).await;
+            }
+            return;
+        };
+        let wait = async {
+            if heard.hear(POLL).await?.is_some() {
+                // What came while it worked is one reason to look, not many.
+                while heard.hear(Duration::ZERO).await?.is_some() {}
+            }
+            Ok::<_, DbError>(())
+        };
+        if wait.await.is_err() {
+            *listener = None;
+        }
+    }
+
+    /// Claims one unit, of one job or of any, and runs it.
+    pub async fn run_one(&self, job: Option<JobId>) -> Result<Ran, UnitError> {
+        let tools = self.engine.tools();
+        let claim = Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit: None, job };
+        let Some(lease) = self.claims.claim(&self.engine, claim).await? else { return Ok(Ran::Nothing) };
+        self.run_lease(lease).await?;
+        Ok(Ran::Unit)
+    }
+
+    /// Answers a wake-up: claims its unit, or another one of the same tool when that one is not to be had, and runs
+    /// it; then wakes others for what became claimable.
+    pub async fn woken_for(&self, unit: UnitId) -> Result<Woken, UnitError> {
+        let lease = match self.claim_for(unit).await? {
+            Ok(lease) => lease,
+            Err(idle) => return Ok(Woken::Nothing(idle)),
+        };
+        let claimed = lease.unit;
+        let failed = self.run_lease(lease).await?;
+        self.engine.wake_after_commit().await;
+        if !failed {
+            return Ok(Woken::Ran);
+        }
+        let again: Option<f64> =
+            sqlx::query_scalar(include_str!("sql/again.sql")).bind(claimed.0).fetch_optional(&self.engine.db).await?;
+        Ok(again.map_or(Woken::Ran, |secs| Woken::Again(Duration::from_secs_f64(secs.max(0.0)))))
+    }
+
+    async fn claim_for(&self, unit: UnitId) -> Result<Result<Lease, Idle>, UnitError> {
+        let tool: Option<String> = sqlx::query_scalar(include_str!("sql/tool_of_unit.sql"))
+            .bind(unit.0)
+            .fetch_optional(&self.engine.db)
+            .await?;
+        // Its unit has ended, or is being worked on: the worker that has it wakes others.
+        let Some(tool) = tool else { return Ok(Err(Idle::Settled)) };
+        let tools = [tool];
+        let mut claim =
+            Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit: Some(unit), job: None };
+        if let Some(lease) = self.claims.claim(&self.engine, claim.clone()).await? {
+            return Ok(Ok(lease));
+        }
+        claim.unit = None;
+        Ok(self.claims.claim(&self.engine, claim).await?.ok_or(Idle::NotNow))
+    }
+
+    /// Runs a claimed unit; answers whether it failed in a way that another attempt may mend.
+    async fn run_lease(&self, lease: Lease) -> Result<bool, UnitError> {
+        bio_mcp_core::crash::point("after_claim");
+        let span = tracing::info_span!(
+            "unit", job_id = %lease.job, unit_id = %lease.unit, tool = lease.tool, principal = lease.principal,
+            trace_id = lease.trace_id, attempt = lease.attempt
+        );
+        (self.engine.settings.join_trace)(&span, &lease.trace_id);
+        let claim = (lease.unit, lease.epoch);
+        let ran = self.run_claimed(lease).instrument(span).await;
+        self.claims.over(claim);
+        ran
+    }
+
+    async fn run_claimed(&self, lease: Lease) -> Result<bool, UnitError> {
+        let job = lease.job;
+        let stop = Arc::new(AtomicBool::new(false));
+        let progressed = Arc::new(Mutex::new(Instant::now()));
+        let heartbeat = Heartbeat::start(
+            self.engine.db.clone(),
+            lease.clone(),
+            &self.engine.settings,
+            stop.clone(),
+            progressed.clone(),
+        );
+        let context = UnitContext {
+            engine: self.engine.clone(),
+            lease,
+            stop,
+            shutdown: self.shutdown.clone(),
+            started: Instant::now(),
+            progressed,
+            committed: false,
+        };
+        // In a task of its own, so that a panic in a pipeline is that unit's failure alone.
+        let lease = context.lease.clone();
+        let unit = trace::within(lease.trace_id.clone(), run_unit(context));
+        let running = tokio::spawn(unit.in_current_span());
+        let (lease, outcome) = match running.await {
+            Ok(ran) => ran,
+            Err(panic) => {
+                tracing::error!(error = %panic, "a pipeline panicked");
+                let message = "the unit's program panicked, see the log";
+                (lease, Err(UnitError::Failed { code: ErrorCode::Internal, message: message.into(), retry: true }))
+            }
+        };
+        heartbeat.end().await;
+        bio_mcp_core::crash::point("after_run");
+        let failed = matches!(outcome, Err(UnitError::Failed { retry: true, .. }));
+        let settled = self.end(&lease, outcome).await;
+        match settled {
+            Ok(Settled::JobOver) => finalise(&self.engine, job).await.map(|_| failed),
+            Ok(Settled::UnitsLeft) => Ok(failed),
+            Err(UnitError::LeaseLost) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes how a unit ended; waits for a lost database, because a unit left behind under a living
+    /// worker would wait for its lease to run out.
+    async fn end(&self, lease: &Lease, outcome: Result<Settled, UnitError>) -> Result<Settled, UnitError> {
+        let ended = match outcome {
+            Ok(settled) => return Ok(settled),
+            Err(ended) => ended,
+        };
+        let give_up = Instant::now() + self.engine.settings.database_patience;
+        loop {
+            match self.try_end(lease, &ended).await {
+                Err(UnitError::Failed { code: ErrorCode::DatabaseError, retry: true, message })
+                    if Instant::now() < give_up =>
+                {
+                    tracing::warn!(message, "the database is away, waiting for it");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Ok(settled) => {
+                    return match ended {
+                        UnitError::Blocked { code, message } => Err(UnitError::Blocked { code, message }),
+                        _ => Ok(settled),
+                    };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn try_end(&self, lease: &Lease, ended: &UnitError) -> Result<Settled, UnitError> {
+        match ended {
+            UnitError::LeaseLost => {
+                tracing::warn!("lease_lost: another worker has this unit, nothing more is written");
+                Ok(Settled::UnitsLeft)
+            }
+            UnitError::Cancelled => lease.stop(&self.engine).await,
+            UnitError::HandBack | UnitError::Blocked { .. } => lease.hand_back(&self.engine).await,
+            UnitError::Snooze { pause, why } => {
+                tracing::warn!(why, pause_secs = pause.as_secs(), "unit put off");
+                lease.snooze(&self.engine, *pause, why).await
+            }
+            UnitError::Failed { code, message, retry } => {
+                tracing::warn!(error_code = code.as_str(), message, retry, "unit failed");
+                metrics::error(&lease.tool, *code);
+                lease.fail(&self.engine, *code, message, *retry).await
+            }
+        }
+    }
+}
+
+async fn run_unit(mut context: UnitContext) -> (Lease, Result<Settled, UnitError>) {
+    let outcome = run_in(&mut context).await;
+    (context.lease, outcome)
+}
+
+async fn run_in(context: &mut UnitContext) -> Result<Settled, UnitError> {
+    let Some(pipeline) = context.engine.pipeline(&context.lease.tool) else {
+        return Err(UnitError::permanent(ErrorCode::Internal, "this worker does not know the job's tool"));
+    };
+    context.lease.start(&context.engine.db).await?;
+    bio_mcp_core::crash::point("after_start");
+    if context.lease.seq == 0 {
+        let plan = pipeline.plan(context).await?;
+        return context.lease.complete_plan(&context.engine, &plan).await;
+    }
+    pipeline.run(context).await?;
+    context.lease.complete(&context.engine).await
+}

@@ -1,0 +1,60 @@
+//! Reading jobs.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::standing::Standing;
+use super::state::{Job, JobState};
+use crate::db::DbError;
+use bio_mcp_core::page::rows_to_read;
+use bio_mcp_core::{JobId, Page};
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those in this state.
+    pub state: Option<JobState>,
+    /// Only those of this tool.
+    pub tool: Option<String>,
+    /// Only those after this one in the listing (newest first).
+    pub after: Option<(DateTime<Utc>, JobId)>,
+    /// Without the first so many.
+    pub offset: i64,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// One job.
+pub async fn get(db: &PgPool, job: JobId) -> Result<Option<Job>, DbError> {
+    Ok(sqlx::query_as("select * from jobs where id = $1").bind(job.0).fetch_optional(db).await?)
+}
+
+/// Jobs with where they stand, newest first, and how many match in all.
+pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Page<Standing>, i64), DbError> {
+    let state = filter.state.map(JobState::as_str);
+    let (after_at, after_id): (Option<DateTime<Utc>>, Option<Uuid>) = filter.after.map(|(at, id)| (at, id.0)).unzip();
+    let jobs = sqlx::query_as(concat!(
+        "select j.*, standing.* from jobs as j ",
+        include_str!("standing.sql"),
+        " where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
+              and ($3::timestamptz is null or (created_at, id) < ($3, $4)) \
+              order by created_at desc, id desc limit $5 offset $6"
+    ))
+    .bind(state)
+    .bind(&filter.tool)
+    .bind(after_at)
+    .bind(after_id)
+    .bind(rows_to_read(filter.limit))
+    .bind(filter.offset)
+    .fetch_all(db)
+    .await?;
+    let total = sqlx::query_scalar(
+        "select count(*) from jobs where ($1::text is null or state = $1) and ($2::text is null or tool = $2)",
+    )
+    .bind(state)
+    .bind(&filter.tool)
+    .fetch_one(db)
+    .await?;
+    Ok((Page::of(jobs, filter.limit), total))
+}

@@ -1,0 +1,128 @@
+//! How far a job is, and what came of it: what the columns `progress` and `result` hold.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use bio_mcp_core::Tally;
+
+/// How far a job is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    /// Records that have an outcome.
+    pub done: i64,
+    /// Records that there will be, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+    /// From 0 to 1: of the work of the phase that runs.
+    pub fraction: f64,
+    /// Work that is done, in what the plan of the phase counts it in.
+    pub work_done: i64,
+    /// Work that the phase has.
+    pub work_total: i64,
+    /// What the job waits for, while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+    /// Records by outcome.
+    #[serde(flatten)]
+    pub counts: Tally,
+}
+
+impl Progress {
+    /// A phase was planned: so much work, and so many records where that is known.
+    pub fn plan(&mut self, work_total: i64, records_total: Option<i64>) {
+        self.work_done = 0;
+        self.work_total = work_total;
+        self.total = records_total.or(self.total);
+    }
+
+    /// A batch was committed, so the job waits for nothing.
+    pub fn add(&mut self, counted: &Tally, work: i64) {
+        self.counts.merge(counted);
+        self.done = self.counts.requested;
+        self.work_done += work;
+        self.waiting = None;
+        #[expect(clippy::cast_precision_loss, reason = "a fraction for a progress bar")]
+        let fraction = self.work_done as f64 / self.work_total as f64;
+        self.fraction = if self.work_total > 0 { fraction.min(1.0) } else { 0.0 };
+    }
+
+    /// The job has ended: with everything done, if it succeeded.
+    pub fn end(&mut self, succeeded: bool, counts: &Tally) {
+        self.waiting = None;
+        if succeeded {
+            self.done = counts.requested;
+            self.total = Some(counts.requested);
+            self.fraction = 1.0;
+        }
+    }
+}
+
+/// What came of a job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobResult {
+    /// Records by outcome.
+    #[serde(flatten)]
+    pub counts: Tally,
+    /// Address of the manifest.
+    pub manifest: Option<String>,
+    /// What its source says besides.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// What its source says of a name; null where it says nothing.
+impl std::ops::Index<&str> for JobResult {
+    type Output = Value;
+
+    fn index(&self, name: &str) -> &Value {
+        self.more.get(name).unwrap_or(&Value::Null)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn progress_is_read_from_what_earlier_programs_wrote() {
+        let read = |value: Value| serde_json::from_value::<Progress>(value).expect("readable");
+        assert_eq!(read(json!({})), Progress::default());
+        let planned =
+            read(json!({ "work_total": 10, "work_done": 4, "requested": 3, "archived": 3, "waiting": "a server" }));
+        assert_eq!(
+            (planned.work_total, planned.counts.archived, planned.waiting.as_deref()),
+            (10, 3, Some("a server"))
+        );
+    }
+
+    #[test]
+    fn a_batch_moves_the_bar_and_ends_the_wait() {
+        let mut progress = Progress { waiting: Some("a server".into()), ..Progress::default() };
+        progress.plan(8, Some(3));
+        let counted = Tally { requested: 2, archived: 2, ..Tally::default() };
+        progress.add(&counted, 6);
+        assert_eq!((progress.done, progress.total, progress.waiting.is_none()), (2, Some(3), true));
+        assert!((progress.fraction - 0.75).abs() < 1e-9);
+        progress.add(&counted, 6);
+        assert!((progress.fraction - 1.0).abs() < 1e-9, "never above it");
+        progress.plan(0, None);
+        progress.add(&Tally::default(), 1);
+        assert_eq!((progress.fraction, progress.total), (0.0, Some(3)), "a phase that counts no work has no bar");
+        let json = serde_json::to_value(&progress).expect("JSON");
+        assert_eq!((&json["done"], &json["archived"], json.get("waiting")), (&json!(4), &json!(4), None));
+    }
+
+    #[test]
+    fn a_result_keeps_what_its_source_says() {
+        let json = json!({ "requested": 1, "archived": 1, "manifest": "m", "files": [{ "name": "a" }] });
+        let result: JobResult = serde_json::from_value(json).expect("readable");
+        assert_eq!((result.counts.archived, result.manifest.as_deref()), (1, Some("m")));
+        assert_eq!((&result["files"][0]["name"], &result["other"]), (&json!("a"), &Value::Null));
+        let again = serde_json::to_value(&result).expect("JSON");
+        assert_eq!((&again["files"][0]["name"], &again["skipped"]), (&json!("a"), &json!(0)));
+    }
+}

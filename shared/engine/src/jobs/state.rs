@@ -1,0 +1,144 @@
+//! A job row.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::progress::{JobResult, Progress};
+use bio_mcp_core::JobId;
+
+/// Where a job is. A terminal state never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// No unit was started yet.
+    Queued,
+    /// Units run, or wait to.
+    Running,
+    /// Every unit completed; records may have failed.
+    Succeeded,
+    /// Planning failed, a unit ran out of attempts, or a deadline passed.
+    Failed,
+    /// Cancelled, and everything has stopped.
+    Cancelled,
+}
+
+impl JobState {
+    /// The state as in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Parses the state as in the database.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+
+    /// Whether nothing will change any more.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl TryFrom<String> for JobState {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("unknown job state {text}"))
+    }
+}
+
+/// A job as stored.
+#[derive(Clone, Debug, FromRow, Serialize)]
+pub struct Job {
+    /// Its id.
+    #[serde(rename = "job_id")]
+    pub id: Uuid,
+    /// What it does.
+    pub tool: String,
+    /// With what.
+    pub params: Value,
+    /// Where it is.
+    #[sqlx(try_from = "String")]
+    pub state: JobState,
+    /// 0 to 10, 10 first.
+    pub priority: i16,
+    /// How far it is.
+    #[sqlx(json)]
+    pub progress: Progress,
+    /// What came out, when it has ended.
+    #[sqlx(json(nullable))]
+    pub result: Option<JobResult>,
+    /// Address of the manifest.
+    pub result_ref: Option<String>,
+    /// Why it failed: `{error_code, message}`.
+    pub error: Option<Value>,
+    /// Its trace.
+    pub trace_id: String,
+    /// The job it retries.
+    pub parent_job_id: Option<Uuid>,
+    /// The key of what it works for, where its submission named one.
+    pub query_key: Option<String>,
+    /// No other job with the same key is queued or running.
+    pub exclusive_key: Option<String>,
+    /// Work units planned.
+    pub units_total: i32,
+    /// Work units completed.
+    pub units_done: i32,
+    /// Work units out of attempts.
+    pub units_failed: i32,
+    /// 1, or one more than that of the job it does again.
+    pub attempt: i32,
+    /// Counts changes of the row.
+    pub version: i64,
+    /// Who submitted it.
+    pub principal: String,
+    /// Records that its principal may store in a day; nothing for one without a limit.
+    pub daily_records: Option<i64>,
+    /// When cancelling was asked for.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// When it is given up.
+    pub deadline_at: DateTime<Utc>,
+    /// When it was submitted.
+    pub created_at: DateTime<Utc>,
+    /// When its first unit was started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// When its row goes.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// How long the row stays after the job has ended.
+    pub ttl_hours: i16,
+    /// When the row last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Job {
+    /// Its id.
+    pub fn job_id(&self) -> JobId {
+        JobId(self.id)
+    }
+
+    /// Whether it succeeded although some records failed.
+    pub fn completed_with_failures(&self) -> bool {
+        self.state == JobState::Succeeded && self.result.as_ref().is_some_and(|result| result.counts.failed > 0)
+    }
+}

@@ -1,0 +1,255 @@
+//! Submitting a job: one transaction, one job however often it is sent.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::params::params_hash;
+use super::standing::{Standing, standing};
+use super::state::Job;
+use crate::db::DbError;
+use bio_mcp_core::{JobId, Principal, Role, UnitId};
+
+/// What a caller asks for.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The tool.
+    pub tool: String,
+    /// Its parameters, defaults filled in.
+    pub params: Value,
+    /// Names the request, so that sending it again is not a second one.
+    pub idempotency_key: Option<String>,
+    /// Who asks.
+    pub principal: Principal,
+    /// 0 to 10, 10 first.
+    pub priority: i16,
+    /// How long the row stays after the job has ended, 1 to 168.
+    pub ttl_hours: i16,
+    /// The trace it belongs to.
+    pub trace_id: String,
+    /// The job it retries.
+    pub parent_job_id: Option<JobId>,
+    /// The key of what it works for, by which jobs are found; kept and not interpreted.
+    pub query_key: Option<String>,
+    /// While a job with this key is queued or running, that one is returned in place of a second one.
+    pub exclusive_key: Option<String>,
+    /// The most records that it can store, where its parameters say so.
+    pub records_at_most: Option<i64>,
+    /// The unit that plans it.
+    pub first_unit: FirstUnit,
+}
+
+impl Submission {
+    /// A submission from this machine with everything else as usual; the first phase is planned by
+    /// any worker.
+    pub fn new(tool: &str, params: Value, first_phase: &str) -> Self {
+        Self {
+            tool: tool.to_owned(),
+            params,
+            idempotency_key: None,
+            principal: Principal::local(Role::Admin),
+            priority: 0,
+            ttl_hours: 24,
+            trace_id: Uuid::new_v4().simple().to_string(),
+            parent_job_id: None,
+            query_key: None,
+            exclusive_key: None,
+            records_at_most: None,
+            first_unit: FirstUnit { phase: first_phase.to_owned(), required_hostname: None },
+        }
+    }
+}
+
+/// The unit every job starts with: it plans the first phase.
+#[derive(Clone, Debug)]
+pub struct FirstUnit {
+    /// Name of the first phase.
+    pub phase: String,
+    /// The machine that must plan it, for local files.
+    pub required_hostname: Option<String>,
+}
+
+/// Limits on submissions.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Jobs that may be queued or running; those submitted at the same moment do not see each other, so it may be
+    /// passed by a few.
+    pub max_queued_jobs: i64,
+    /// Jobs of one principal that may be queued or running.
+    pub principal_queued_jobs: i64,
+    /// Records that the jobs of one principal may store in a day (UTC).
+    pub principal_daily_records: Option<i64>,
+    /// After this many seconds a job is given up.
+    pub job_timeout_secs: f64,
+}
+
+impl Limits {
+    /// Limits of the queue and of time alone: no principal has any of its own.
+    pub const fn without_quotas(max_queued_jobs: i64, job_timeout_secs: f64) -> Self {
+        Self { max_queued_jobs, principal_queued_jobs: i64::MAX, principal_daily_records: None, job_timeout_secs }
+    }
+
+    /// The limits of a principal. Admins and topics have none of their own, and a tenth of the queue for themselves.
+    fn of(self, principal: &Principal) -> Self {
+        if principal.role >= Role::Admin {
+            return Self { principal_queued_jobs: i64::MAX, principal_daily_records: None, ..self };
+        }
+        let reserve = (self.max_queued_jobs + 9) / 10;
+        // Of a queue of one there is nothing to reserve.
+        Self { max_queued_jobs: (self.max_queued_jobs - reserve).max(1), ..self }
+    }
+
+    /// The same for a job that is so many times as long as one may be.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        Self { job_timeout_secs: self.job_timeout_secs * f64::from(times), ..self }
+    }
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug)]
+pub enum Submitted {
+    /// A new job.
+    Created(Box<Standing>),
+    /// The job of an earlier identical request.
+    Replayed(Box<Standing>),
+}
+
+impl Submitted {
+    /// The job.
+    pub fn job(&self) -> &Job {
+        &self.standing().job
+    }
+
+    /// The job and where it stands.
+    pub fn standing(&self) -> &Standing {
+        match self {
+            Self::Created(standing) | Self::Replayed(standing) => standing,
+        }
+    }
+}
+
+/// A submission was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The key was used with other parameters.
+    #[error("the idempotency key was used before with other parameters: use a new key")]
+    IdempotencyConflict,
+    /// Too many jobs wait.
+    #[error("{0} jobs are queued or running, which is the limit: try again when some have ended")]
+    TooManyJobs(i64),
+    /// Too many jobs of this principal wait.
+    #[error(
+        "{0} jobs of this principal are queued or running, which is its limit (BIO_MCP_PRINCIPAL_QUEUED_JOBS): try again \
+         when some have ended"
+    )]
+    TooManyOfPrincipal(i64),
+    /// What the principal may store today is used up, or too little of it is left.
+    #[error(
+        "this principal may store {limit} records a day (BIO_MCP_PRINCIPAL_DAILY_RECORDS) and {stored} are stored: a job \
+         of up to {wanted} is too large now; a day begins at 00:00 UTC"
+    )]
+    DailyRecords {
+        /// The limit.
+        limit: i64,
+        /// Stored since 00:00 UTC.
+        stored: i64,
+        /// What the job may store, as far as that is known, at least 1.
+        wanted: i64,
+        /// Until 00:00 UTC.
+        retry_after: Duration,
+    },
+    /// The parameters cannot be written as canonical JSON.
+    #[error("the parameters are not valid JSON")]
+    Params(#[from] serde_json::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<sqlx::Error> for SubmitError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+/// Submits a job with its planning unit. With an idempotency key, (principal, tool, key) is the
+/// identity while the row lives; without one, a queued or running job of the same parameters is
+/// answered instead of a second one; so is a queued or running job of the same exclusive key. The caller wakes workers
+/// afterwards.
+pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
+    let hash = params_hash(&submission.params)?.to_hex();
+    let limits = limits.of(&submission.principal);
+    for _ in 0..2 {
+        if let Some(standing) = insert(db, submission, &hash, limits).await? {
+            return Ok(Submitted::Created(Box::new(standing)));
+        }
+        if let Some(earlier) = earlier(db, submission, &hash).await? {
+            return Ok(earlier);
+        }
+        // There are too many, or what was in the way has just ended: then the second time will do.
+    }
+    Err(why_refused(db, submission, limits).await?)
+}
+
+/// Which limit a submission is beyond.
+async fn why_refused(db: &PgPool, submission: &Submission, limits: Limits) -> Result<SubmitError, DbError> {
+    let (own, stored, secs_left): (i64, i64, f64) =
+        sqlx::query_as(include_str!("why_refused.sql")).bind(&submission.principal.name).fetch_one(db).await?;
+    let wanted = submission.records_at_most.unwrap_or(1).max(1);
+    Ok(match limits.principal_daily_records {
+        Some(limit) if stored + wanted > limit => {
+            let retry_after = Duration::from_secs_f64(secs_left.clamp(1.0, 86_400.0));
+            SubmitError::DailyRecords { limit, stored, wanted, retry_after }
+        }
+        _ if own >= limits.principal_queued_jobs => SubmitError::TooManyOfPrincipal(limits.principal_queued_jobs),
+        _ => SubmitError::TooManyJobs(limits.max_queued_jobs),
+    })
+}
+
+/// Inserting decides between concurrent submissions: by the unique indexes.
+async fn insert(db: &PgPool, submission: &Submission, hash: &str, limits: Limits) -> Result<Option<Standing>, DbError> {
+    Ok(sqlx::query_as(concat!(include_str!("submit.sql"), include_str!("standing.sql")))
+        .bind(JobId::new().0)
+        .bind(&submission.tool)
+        .bind(&submission.params)
+        .bind(hash)
+        .bind(&submission.idempotency_key)
+        .bind(&submission.principal.name)
+        .bind(submission.priority)
+        .bind(submission.ttl_hours)
+        .bind(&submission.trace_id)
+        .bind(submission.parent_job_id.map(|id| id.0))
+        .bind(limits.job_timeout_secs)
+        .bind(&submission.query_key)
+        .bind(limits.max_queued_jobs)
+        .bind(UnitId::new().0)
+        .bind(&submission.first_unit.phase)
+        .bind(&submission.first_unit.required_hostname)
+        .bind(limits.principal_queued_jobs)
+        .bind(limits.principal_daily_records)
+        .bind(submission.records_at_most.unwrap_or(1).max(1))
+        .bind(&submission.exclusive_key)
+        .fetch_optional(db)
+        .await?)
+}
+
+/// The job that was there before.
+async fn earlier(db: &PgPool, submission: &Submission, hash: &str) -> Result<Option<Submitted>, SubmitError> {
+    let found: Option<(bool, Uuid)> = sqlx::query_as(include_str!("earlier.sql"))
+        .bind(&submission.principal.name)
+        .bind(&submission.tool)
+        .bind(&submission.idempotency_key)
+        .bind(hash)
+        .bind(&submission.exclusive_key)
+        .fetch_optional(db)
+        .await?;
+    let Some((is_same, id)) = found else { return Ok(None) };
+    if !is_same {
+        return Err(SubmitError::IdempotencyConflict);
+    }
+    let job = standing(db, JobId(id)).await?;
+    Ok(job.map(|job| Submitted::Replayed(Box::new(job))))
+}

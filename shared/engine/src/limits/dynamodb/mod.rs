@@ -1,0 +1,106 @@
+//! Limits of a whole fleet as items of one DynamoDB table, each a few conditional updates of one item.
+//!
+//! | item (`pk`) | attributes | what |
+//! |---|---|---|
+//! | `pace#{upstream}` | `next_ms` | when the next request to a server may start |
+//! | `slots#{tool}` | `holders`: `{holder: expires_ms}` | who calls a tool with a scarce upstream |
+//! | `lease#{name}` | `version`, `owner`, `expires_ms` | who does what only one may do |
+//!
+//! Times are milliseconds since 1970 by the clock of the process that writes them; conditions compare stored values, so
+//! a clock that is wrong by a little wastes turns and lets no request pass early. What a clock wrote that was ahead by more
+//! than a minute is not believed: slots and leases that run too long are over, turns are pulled back once they did not
+//! change for a minute.
+
+mod lease;
+mod pace;
+mod slots;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::OnceCell;
+
+use crate::aws::{self, AwsConfig, AwsError};
+use bio_mcp_core::clock;
+
+pub use lease::Lease;
+pub use pace::DynamoPace;
+pub use slots::Slot;
+
+/// The attributes of an item.
+type Item = HashMap<String, AttributeValue>;
+
+/// The table cannot be used now.
+#[derive(Debug, thiserror::Error)]
+#[error("the table of limits did not answer as it should")]
+pub struct TableError(#[source] AwsError);
+
+/// A table of limits; its client is made when it is first used.
+#[derive(Clone)]
+pub struct LimitsTable {
+    name: Arc<str>,
+    config: AwsConfig,
+    client: Arc<OnceCell<Client>>,
+}
+
+impl LimitsTable {
+    /// The table of a name; does no I/O.
+    pub fn new(name: &str, config: impl Into<AwsConfig>) -> Self {
+        Self { name: name.into(), config: config.into(), client: Arc::default() }
+    }
+
+    async fn client(&self) -> &Client {
+        self.client.get_or_init(|| async { client_of(self.config.get().await) }).await
+    }
+
+    /// An update of one item.
+    async fn update(&self, kind: &str, name: &str) -> UpdateItemFluentBuilder {
+        let key = AttributeValue::S(format!("{kind}#{name}"));
+        self.client().await.update_item().table_name(&*self.name).key("pk", key)
+    }
+}
+
+fn client_of(config: &aws_config::SdkConfig) -> Client {
+    let config = aws_sdk_dynamodb::config::Builder::from(config);
+    Client::from_conf(config.timeout_config(aws::short_timeouts()).build())
+}
+
+fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn read_number(item: Option<&Item>, name: &str) -> Option<i64> {
+    item?.get(name)?.as_n().ok()?.parse().ok()
+}
+
+fn now_ms() -> i64 {
+    clock::now().timestamp_millis()
+}
+
+/// Nothing that is held for `longest` at most ends later than this, by any clock that is right to a minute.
+fn too_far(now: i64, longest: std::time::Duration) -> i64 {
+    now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX)).saturating_add(60_000)
+}
+
+/// What an update with a condition came to.
+enum Updated {
+    /// It was done; the attributes it asked back.
+    Done(Item),
+    /// The condition did not hold; what the item was then, if it was asked back.
+    Refused(Option<Item>),
+}
+
+async fn send(update: UpdateItemFluentBuilder) -> Result<Updated, TableError> {
+    match update.send().await {
+        Ok(done) => Ok(Updated::Done(done.attributes.unwrap_or_default())),
+        Err(SdkError::ServiceError(error)) => match error.err() {
+            UpdateItemError::ConditionalCheckFailedException(refused) => Ok(Updated::Refused(refused.item.clone())),
+            _ => Err(TableError(AwsError::from(&SdkError::ServiceError(error)))),
+        },
+        Err(error) => Err(TableError(AwsError::from(&error))),
+    }
+}

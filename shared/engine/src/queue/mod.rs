@@ -1,0 +1,72 @@
+//! The queue wakes workers; it never decides anything.
+//!
+//! A message names a unit and carries a trace, nothing else. Lost, late, doubled or shuffled
+//! messages are harmless, because the rows in Postgres say what is to be done.
+
+#[cfg(feature = "aws")]
+pub mod sqs;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use bio_mcp_core::{JobId, UnitId};
+
+#[cfg(feature = "aws")]
+pub use sqs::SqsQueue;
+
+/// "Look again": a wake-up for one work unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WakeUp {
+    /// The job.
+    pub job_id: JobId,
+    /// A unit that became claimable; a worker may claim another of the same tool.
+    pub unit_id: UnitId,
+    /// The trace the job belongs to: 32 hex digits.
+    pub trace_id: String,
+}
+
+/// The queue did not do what it was asked; the sweep sends wake-ups again.
+#[derive(Debug, thiserror::Error)]
+#[error("the queue did not answer as it should")]
+pub struct QueueError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Something that wakes workers.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Whether workers wait for its messages, instead of listening to the database.
+    fn carries_messages(&self) -> bool;
+
+    /// Sends wake-ups after their units were committed; answers per entry, in the same order.
+    async fn wake(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>>;
+
+    /// Hides a received message for so long.
+    async fn put_off(&self, receipt: &str, pause: Duration) -> Result<(), QueueError>;
+
+    /// Whether it can be reached; sends nothing.
+    async fn check(&self) -> Result<(), QueueError>;
+}
+
+/// No queue: workers listen to Postgres.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListenOnly;
+
+#[async_trait]
+impl Queue for ListenOnly {
+    fn carries_messages(&self) -> bool {
+        false
+    }
+
+    async fn wake(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>> {
+        wake_ups.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn put_off(&self, _receipt: &str, _pause: Duration) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! Wake-ups as messages of an SQS queue.
+//!
+//! The trace travels three times: in the body, which the worker reads; as the message attribute `traceparent`, for
+//! OpenTelemetry; and as the system attribute `AWSTraceHeader`, for X-Ray.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue, QueueAttributeName,
+    SendMessageBatchRequestEntry,
+};
+use tokio::sync::OnceCell;
+
+use super::{Queue, QueueError, WakeUp};
+use crate::aws::{self, AwsConfig, AwsError};
+use bio_mcp_core::trace;
+
+/// The most entries of one batch.
+const BATCH: usize = 10;
+
+/// The longest time a message can be hidden.
+const LONGEST: Duration = Duration::from_secs(12 * 3600);
+
+/// A queue; its client is made when it is first used.
+pub struct SqsQueue {
+    url: String,
+    config: AwsConfig,
+    client: OnceCell<Client>,
+}
+
+impl SqsQueue {
+    /// The queue of a URL; does no I/O.
+    pub fn new(url: impl Into<String>, config: impl Into<AwsConfig>) -> Self {
+        Self { url: url.into(), config: config.into(), client: OnceCell::new() }
+    }
+
+    async fn client(&self) -> &Client {
+        self.client.get_or_init(|| async { client_of(self.config.get().await) }).await
+    }
+
+    async fn send(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>> {
+        let entries = wake_ups.iter().enumerate().map(|(at, wake_up)| entry(at, wake_up)).collect();
+        let answer = self.client().await.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        match answer.send().await {
+            Err(error) => wake_ups.iter().map(|_| Err(failed(AwsError::from(&error)))).collect(),
+            Ok(answer) => (0..wake_ups.len())
+                .map(|at| {
+                    let id = at.to_string();
+                    if answer.successful().iter().any(|sent| sent.id() == id) {
+                        return Ok(());
+                    }
+                    let refused = answer.failed().iter().find(|entry| entry.id() == id);
+                    Err(failed(AwsError::of(refused.map_or("it does not say what became of an entry", |e| e.code()))))
+                })
+                .collect(),
+        }
+    }
+}
+
+fn client_of(config: &aws_config::SdkConfig) -> Client {
+    let config = aws_sdk_sqs::config::Builder::from(config);
+    Client::from_conf(config.timeout_config(aws::short_timeouts()).build())
+}
+
+fn failed(error: AwsError) -> QueueError {
+    QueueError(Box::new(error))
+}
+
+fn entry(at: usize, wake_up: &WakeUp) -> SendMessageBatchRequestEntry {
+    let body = serde_json::to_string(wake_up).expect("ids are JSON");
+    let trace_id = &wake_up.trace_id;
+    let entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(body);
+    let entry = match (trace::traceparent(trace_id), xray_header(trace_id)) {
+        (Some(traceparent), Some(xray)) => {
+            let attribute = MessageAttributeValue::builder().data_type("String").string_value(traceparent);
+            let system = MessageSystemAttributeValue::builder().data_type("String").string_value(xray);
+            let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+            entry
+                .message_attributes("traceparent", attribute.build().expect("it has a type"))
+                .message_system_attributes(name, system.build().expect("it has a type"))
+        }
+        _ => entry,
+    };
+    entry.build().expect("an entry has an id and a body")
+}
+
+/// X-Ray's spelling of the same id: `Root=1-{8 digits}-{24 digits}`.
+fn xray_header(trace_id: &str) -> Option<String> {
+    trace::is_trace(trace_id).then(|| format!("Root=1-{}-{};Sampled=1", &trace_id[..8], &trace_id[8..]))
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    fn carries_messages(&self) -> bool {
+        true
+    }
+
+    async fn wake(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>> {
+        let mut sent = Vec::with_capacity(wake_ups.len());
+        for batch in wake_ups.chunks(BATCH) {
+            sent.extend(self.send(batch).await);
+        }
+        sent
+    }
+
+    async fn put_off(&self, receipt: &str, pause: Duration) -> Result<(), QueueError> {
+        // Whole seconds, never too few.
+        let seconds = i32::try_from(pause.min(LONGEST).as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
+        let change = self.client().await.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
+        change.visibility_timeout(seconds).send().await.map_err(|error| failed(AwsError::from(&error)))?;
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), QueueError> {
+        let asked = self.client().await.get_queue_attributes().queue_url(&self.url);
+        let asked = asked.attribute_names(QueueAttributeName::QueueArn).send().await;
+        asked.map(|_| ()).map_err(|error| failed(AwsError::from(&error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_written_in_both_spellings() {
+        let trace_id = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(
+            trace::traceparent(trace_id).as_deref(),
+            Some("00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-01")
+        );
+        assert_eq!(xray_header(trace_id).as_deref(), Some("Root=1-0af76519-16cd43dd8448eb211c80319c;Sampled=1"));
+        for bad in ["", "abc", "0AF7651916cd43dd8448eb211c80319c", "0af7651916cd43dd0000000000000000"] {
+            assert_eq!((trace::traceparent(bad), xray_header(bad)), (None, None), "{bad}");
+        }
+    }
+}
