@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 use shared::jobs::{self, FirstUnit, Job, Submission, Submitted};
-use shared::pipelines::pubmed_files::{self, Params, RegisterError, Registered};
+use shared::pipelines::pubmed_files::{self, FileRef, Params, RegisterError};
 use shared::pubmed::bulk_file;
 use shared::pubmed::download::{Downloaded, FilesServer, make_folder};
 use shared::words::{host, telemetry};
@@ -71,17 +72,24 @@ pub async fn submit(
     idempotency_key: Option<String>,
 ) -> Result<Registration, Failure> {
     let hostname = host::name();
-    let (mut registered, mut refused) = (Vec::new(), Vec::new());
+    let mut found = Vec::with_capacity(files.len());
     for file in files {
-        let fetched = if is_remote(file) { Some(fetch(session, file).await?) } else { None };
-        let path = fetched.as_ref().map_or(file.as_path(), |fetched| fetched.path.as_path());
-        match pubmed_files::register(session.db(), &hostname, path, session.config.max_file_bytes).await {
-            Ok(Registered { mut file, .. }) => {
-                file.as_of = fetched.and_then(|fetched| fetched.last_modified);
-                if !registered.contains(&file) {
-                    registered.push(file);
-                }
-            }
+        found.push(if is_remote(file) {
+            let fetched = fetch(session, file).await?;
+            (fetched.path, fetched.last_modified)
+        } else {
+            (file.clone(), None)
+        });
+    }
+    // Without sums beside them, gzip files are unpacked once to be checked: on every core.
+    let reading = found.iter().map(|(path, last_modified)| register(session, &hostname, path, *last_modified));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut reading = stream::iter(reading).buffered(cores);
+    let (mut registered, mut refused) = (Vec::new(), Vec::new());
+    while let Some(read) = reading.next().await {
+        match read {
+            Ok(file) if registered.contains(&file) => {}
+            Ok(file) => registered.push(file),
             Err(RegisterError::Db(error)) => return Err(error.into()),
             Err(error) => refused.push(Failure::usage(telemetry::chain(&error))),
         }
@@ -103,6 +111,17 @@ pub async fn submit(
     let limits = session.limits().times(pubmed_files::time_limits(params.files.len()));
     let submitted = jobs::submit(session.db(), &submission, limits).await?;
     Ok(Registration { submitted, refused })
+}
+
+/// Registers a file of this machine; what a download was last modified at is what its records are as of.
+async fn register(
+    session: &Session,
+    hostname: &str,
+    path: &Path,
+    as_of: Option<DateTime<Utc>>,
+) -> Result<FileRef, RegisterError> {
+    let registered = pubmed_files::register(session.db(), hostname, path, session.config.max_file_bytes).await?;
+    Ok(FileRef { as_of, ..registered.file })
 }
 
 /// Fetches a bulk file of NCBI into the data directory.

@@ -1,10 +1,11 @@
 //! A file of records, plain or gzip, read as a stream with limits on what is unpacked.
 
+mod fingerprint;
 mod gzip_members;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 
 use super::split::SplitError;
+pub use fingerprint::{Fingerprint, checked_fingerprint, fingerprint};
 use gzip_members::{Counted, Input, Members};
 
 /// The most a gzip stream may grow by, once it is over [`RATIO_FREE_BYTES`]; real record files
@@ -24,7 +26,8 @@ const RATIO_FREE_BYTES: u64 = 64 << 20;
 /// The fixed part of a gzip header.
 const GZIP_HEAD_BYTES: usize = 10;
 
-/// A file of records that cannot be read to its end. What was read before stands.
+/// A file of records that cannot be read to its end. What a gzip member held before its end is not known to be genuine
+/// until its sum at that end agrees: see [`checked_fingerprint`].
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be opened or read.
@@ -186,6 +189,11 @@ impl FileSource {
         Ok(Self { inner, as_of, progress, unpacked: 0, limit_bytes })
     }
 
+    /// Whether it is gzip data.
+    pub fn is_gzip(&self) -> bool {
+        matches!(self.inner, Inner::Gzip(_))
+    }
+
     /// Follows how far the file has been read.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
@@ -216,42 +224,4 @@ impl Read for FileSource {
 fn is_gzip_error(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     matches!(error.kind(), InvalidInput | InvalidData | UnexpectedEof)
-}
-
-/// Size, hashes and as-of time of a file as it lies there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Size in bytes.
-    pub size_bytes: u64,
-    /// SHA-256 of the file's bytes, hex.
-    pub sha256: String,
-    /// MD5 of the file's bytes, hex; only computed when asked for.
-    pub md5: Option<String>,
-}
-
-/// Reads a file once and answers its fingerprint.
-pub fn fingerprint(path: &Path, with_md5: bool) -> io::Result<Fingerprint> {
-    use sha2::Digest;
-    let mut reader = BufReader::with_capacity(256 * 1024, File::open(path)?);
-    let mut sha256 = sha2::Sha256::new();
-    let mut md5 = with_md5.then(super::bulk_file::Md5::default);
-    let mut size_bytes = 0;
-    loop {
-        let chunk = reader.fill_buf()?;
-        if chunk.is_empty() {
-            break;
-        }
-        sha256.update(chunk);
-        if let Some(md5) = &mut md5 {
-            md5.update(chunk);
-        }
-        let n = chunk.len();
-        size_bytes += n as u64;
-        reader.consume(n);
-    }
-    Ok(Fingerprint {
-        size_bytes,
-        sha256: bio_mcp_core::sha256::hex(&sha256.finalize()),
-        md5: md5.map(super::bulk_file::Md5::finish),
-    })
 }

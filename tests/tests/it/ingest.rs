@@ -342,14 +342,11 @@ async fn bad_files_are_typed_errors_and_nothing_is_lost() {
     let objects: i64 = sqlx::query_scalar("select count(*) from pubmed_archive").fetch_one(&db).await.expect("one");
     assert_eq!(objects, 0, "nothing was archived from any of them");
 
-    // What was read before the end of a cut file stays; the whole file completes it.
-    check(&write("cut.xml.gz", &bytes[..bytes.len() * 9 / 10]), 2, "the gzip stream ends early");
+    // What was read before the end of a cut document stays; the whole file completes it.
+    let document = format!("{HEAD}{}", records.join("\n"));
+    check(&write("cut.xml", &document.as_bytes()[..document.len() * 9 / 10]), 2, "truncated");
     let kept: i64 = sqlx::query_scalar("select count(*) from pubmed_archive").fetch_one(&db).await.expect("one");
     assert!((1000..1500).contains(&kept), "{kept}");
-    let mut damaged = bytes.clone();
-    let middle = damaged.len() / 2;
-    damaged[middle..middle + 64].fill(0);
-    check(&write("damaged.xml.gz", &damaged), 2, "damaged");
     let result = archive.ingest(&good);
     assert_eq!(result["archived"].as_i64().expect("a count") + result["skipped"].as_i64().expect("a count"), 1500);
     archive.run(&["verify"]).expect(0);
@@ -373,11 +370,11 @@ async fn bombs_and_giants_stop_at_their_limits() {
     assert!(list.contains("over the limit of 1048576"), "{list}");
     // The whole file over the limit is refused.
     let run = limited(&[("BIO_MCP_MAX_FILE_BYTES", "1048576")], &file).expect(2);
-    assert!(run.json()["error"]["message"].as_str().expect("a message").contains("unpacks to more"), "{run:?}");
+    assert!(run.err.contains("unpacks to more"), "{run:?}");
     // A gzip bomb: 100 MB of one letter, a thousand times smaller on disk.
     let bomb = bulk(dir, "bomb.xml.gz", 1, &[format!("<PubmedArticle>{}", "y".repeat(100 << 20))], &[]);
     let run = limited(&[], &bomb).expect(2);
-    assert!(run.json()["error"]["message"].as_str().expect("a message").contains("times its size"), "{run:?}");
+    assert!(run.err.contains("times its size"), "{run:?}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod checkpoints;
 mod cli_sync;
 mod clocks;
 mod crashes;
+mod damaged_files;
 mod damaged_objects;
 mod database_roles;
 mod demo;

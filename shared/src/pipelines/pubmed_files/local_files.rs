@@ -10,7 +10,7 @@ use super::FileRef;
 use crate::db::DbError;
 use crate::ingest::UnitError;
 use crate::pubmed::bulk_file;
-use crate::pubmed::source::{FileError, FileSource, fingerprint};
+use crate::pubmed::source::{FileError, FileSource, checked_fingerprint, fingerprint};
 use crate::words::ErrorCode;
 
 /// A registered file.
@@ -41,6 +41,14 @@ pub enum RegisterError {
         /// Why.
         source: FileError,
     },
+    /// It is damaged, and where is not known.
+    #[error("{path}: nothing of it is archived")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        source: FileError,
+    },
     /// Its sum is not the one in its `.md5` file.
     #[error("{path} has the MD5 {found}, its .md5 file says {expected}: fetch it again")]
     WrongMd5 {
@@ -64,7 +72,8 @@ pub enum RegisterError {
     Db(#[from] DbError),
 }
 
-/// Reads a file once, checks it against its `.md5` file where one exists, and registers it.
+/// Reads a file once and registers it. It must agree with its `.md5` file; where there is none, gzip data must agree with
+/// their own sums, to the end: what is damaged is refused before any of it is archived.
 pub async fn register(
     db: &PgPool,
     hostname: &str,
@@ -90,7 +99,19 @@ pub async fn register(
         Err(source) => return Err(RegisterError::Unreadable { path: side_path.display().to_string(), source }),
     };
     let modified_at = modified_at(&path).map_err(unreadable)?;
-    let print = tokio::task::block_in_place(|| fingerprint(&path, expected.is_some())).map_err(unreadable)?;
+    let (read, with_md5) = (path.clone(), expected.is_some());
+    let reading = tokio::task::spawn_blocking(move || {
+        if with_md5 {
+            fingerprint(&read, true).map_err(FileError::Io)
+        } else {
+            checked_fingerprint(&read, max_file_bytes)
+        }
+    });
+    let print = reading.await.map_err(|error| unreadable(std::io::Error::other(error)))?;
+    let print = print.map_err(|source| match source {
+        FileError::Io(source) => unreadable(source),
+        source => RegisterError::Damaged { path: shown.clone(), source },
+    })?;
     if let (Some(expected), Some(found)) = (&expected, &print.md5)
         && expected != found
     {
