@@ -1,9 +1,11 @@
 //! The data directory: found upwards like `.git`, made only by commands that write.
 //!
-//! One that is named is taken, if it is the caller's own. One that is found must also be one that no other user can
+//! One that is named is taken, if it is the caller's own and a data directory, or new, or empty: what else a directory
+//! may hold is left alone, its mode too. One that is found must also be one that no other user can
 //! replace, and one that the caller made or named before: see [`KnownDirs`].
 
-use std::fs;
+use std::fs::{self, File, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,12 @@ use crate::users;
 /// Its name where none is given.
 const NAME: &str = ".bio-mcp";
 
+/// Marks a data directory that was named: what is in it is this program's own.
+const MARK: &str = "bio-mcp-data";
+
+/// What this program makes in a data directory.
+const PARTS: [&str; 8] = [MARK, "id", "archive", "postgres", "workers", "downloads", "samples", "made-by-demo"];
+
 /// The name of the demo's.
 pub const DEMO: &str = ".bio-mcp-demo";
 
@@ -29,8 +37,11 @@ impl DataDir {
     /// The data directory that is there.
     pub fn find(given: Option<&Path>, config: &Config) -> Result<Self, Failure> {
         let found = match given {
-            Some(dir) if dir.is_dir() => Some(Self::named(dir, config)?),
-            Some(_) => None,
+            Some(dir) => match Content::of(dir)? {
+                Content::Ours => Some(Self::named(dir, config)?),
+                Content::Nothing => None,
+                Content::Other(name) => return Err(not_ours(dir, &name)),
+            },
             None => std::env::current_dir()?
                 .ancestors()
                 .map(|dir| dir.join(NAME))
@@ -120,46 +131,63 @@ impl DataDir {
         let refused = |why: &dyn std::fmt::Display| {
             Failure::usage(format!("cannot create the data directory {}: {why}", dir.display()))
         };
+        let failed = |error: std::io::Error| {
+            if error.kind() == ErrorKind::ReadOnlyFilesystem { Failure::from(error) } else { refused(&error) }
+        };
         if users::is_root() {
             ownership::resolve_existing(dir).map_err(|untrusted| refused(&untrusted))?;
         }
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| refused(&error))?;
-        Self::named(dir, config)
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        let dir = fs::canonicalize(dir)?;
+        // One that was there, and empty, may be there for others too.
+        let (_, metadata) = Self::checked(&dir)?;
+        if metadata.uid() == users::caller() && metadata.mode() & 0o1000 != 0 {
+            return Err(refused(&"it is one for every user: name a new one in it"));
+        }
+        ownership::private_file(&dir.join(MARK)).map_err(failed)?;
+        Self::named(&dir, config)
     }
 
-    /// Takes a directory that is the caller's own, and closes it to other users. Root also minds what is above it: it
-    /// never writes where another user decides what is written.
+    /// Takes a directory of this program that is the caller's own, and closes it to other users; nothing is changed about
+    /// one that is refused.
     fn own(dir: PathBuf) -> Result<Self, Failure> {
-        let refused = |why: &dyn std::fmt::Display| {
-            Failure::usage(format!(
-                "{} cannot be the data directory of this user: {why}; run this command as its owner, or name another \
-                 --data-dir",
-                dir.display()
-            ))
-        };
-        let file = ownership::open_itself(&dir, OFlags::DIRECTORY).map_err(|error| refused(&error))?;
-        let owner = file.metadata()?.uid();
+        let (file, metadata) = Self::checked(&dir)?;
+        // A volume of a container can be root's and writable: what is made in it is the caller's own.
+        if metadata.uid() != 0 || users::is_root() {
+            ownership::tighten(&file, 0o700).map_err(|error| not_of_this_user(&dir, &error))?;
+            // What another user put there meanwhile.
+            Self::checked(&dir)?;
+        }
+        Ok(Self(dir))
+    }
+
+    /// The directory, if it and all that is in it are the caller's own or root's. Root also minds what is above it: it
+    /// never writes where another user decides what is written.
+    fn checked(dir: &Path) -> Result<(File, Metadata), Failure> {
+        let refused = |why: &dyn std::fmt::Display| not_of_this_user(dir, why);
+        let file = ownership::open_itself(dir, OFlags::DIRECTORY).map_err(|error| refused(&error))?;
+        let metadata = file.metadata()?;
+        let is_foreign = |owner: u32| owner != 0 && owner != users::caller();
+        if is_foreign(metadata.uid()) {
+            return Err(refused(&format!("it belongs to another user ({})", users::label(metadata.uid()))));
+        }
         if users::is_root() {
-            let above = dir.parent().unwrap_or(&dir);
+            let above = dir.parent().unwrap_or(dir);
             ownership::resolve(above, Use::Parent).map_err(|untrusted| refused(&untrusted))?;
         }
-        // A volume of a container can be root's and writable: what is made in it is the caller's own.
-        if owner != 0 || users::is_root() {
-            ownership::tighten(&file, 0o700).map_err(|error| refused(&error))?;
-        }
-        for entry in fs::read_dir(&dir)? {
+        for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             // Another command may have finished with it.
             let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
             let owner = metadata.uid();
-            if owner != 0 && owner != users::caller() {
+            if is_foreign(owner) {
                 return Err(refused(&Untrusted::Owner { path, owner }));
             }
             if users::is_root() && metadata.is_symlink() {
                 ownership::resolve(&path, Use::Parent).map_err(|untrusted| refused(&untrusted))?;
             }
         }
-        Ok(Self(dir))
+        Ok((file, metadata))
     }
 
     /// The directory itself.
@@ -186,4 +214,58 @@ impl DataDir {
     pub fn workers(&self) -> PathBuf {
         self.0.join("workers")
     }
+}
+
+/// What is in a directory that a caller names.
+enum Content {
+    /// No directory, or nothing in it.
+    Nothing,
+    /// A data directory of this program.
+    Ours,
+    /// Something else, such as this.
+    Other(String),
+}
+
+impl Content {
+    fn of(dir: &Path) -> Result<Self, Failure> {
+        if !dir.is_dir() {
+            return Ok(Self::Nothing);
+        }
+        let unreadable = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", dir.display()));
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir).map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+            // A new file system has it.
+            if name != "lost+found" {
+                names.push(name);
+            }
+        }
+        let has = |name: &str| names.iter().any(|other| other == name);
+        // Earlier versions made no mark, but always these two.
+        if has(MARK) || (has("workers") && has("downloads")) {
+            return Ok(Self::Ours);
+        }
+        // Parts of one: an archive that was copied back, or one that was being made.
+        let other = names.iter().find(|name| !PARTS.iter().any(|part| name.split('.').next() == Some(part)));
+        Ok(match other {
+            Some(name) => Self::Other(name.clone()),
+            None if names.is_empty() => Self::Nothing,
+            None => Self::Ours,
+        })
+    }
+}
+
+fn not_ours(dir: &Path, name: &str) -> Failure {
+    Failure::usage(format!(
+        "{} is not a data directory of bio-mcp: it has {} in it; name a new or an empty one",
+        dir.display(),
+        shared::words::terminal::plain(name)
+    ))
+}
+
+fn not_of_this_user(dir: &Path, why: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!(
+        "{} cannot be the data directory of this user: {why}; run this command as its owner, or name another --data-dir",
+        dir.display()
+    ))
 }

@@ -12,6 +12,7 @@ mod clocks;
 mod crashes;
 mod damaged_files;
 mod damaged_objects;
+mod data_directories;
 mod database_roles;
 mod demo;
 mod engine_races;
