@@ -14,13 +14,14 @@ use crate::session::{Session, archive_place};
 /// Runs the command.
 pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
     let summary = summary(session.db()).await?;
+    let workers = session.living_workers().await?;
     let archive = archive_place(&session.config, &session.data_dir);
     let queries = syncs::queries(session.db()).await?;
     let (retries, retries_total) = syncs::retry_list(session.db(), 20).await?;
     let corrections = corrections(session.db(), 10).await?;
     if json {
         let mut answer = json!({
-            "data_dir": session.data_dir.path(), "archive": archive,
+            "data_dir": session.data_dir.path(), "archive": archive, "workers": workers,
             "queries": queries.iter().map(|query| {
                 let mut row = json!(query);
                 row["lag_secs"] = json!(query.lag(clock::now()).map(|lag| lag.num_seconds()));
@@ -47,8 +48,8 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
         ("payloads", format!("{} distinct, {} changes", out::count(summary.payloads), out::count(summary.events))),
         ("last change", when(summary.last_change_at)),
         ("jobs", format!("{} queued, {} running", summary.jobs_queued, summary.jobs_running)),
-        ("workers", summary.workers.to_string()),
-        ("quarantine", format!("{} records", out::count(summary.quarantined))),
+        ("workers", workers.to_string()),
+        ("quarantine", out::records(summary.quarantined)),
     ] {
         out::line(&format!("{name:<12} {value}"))?;
     }
@@ -177,6 +178,6 @@ fn show_retries(retries: &[RetryRow], total: i64) -> Result<(), Failure> {
             ]
         })
         .collect();
-    out::line(&format!("\ntried again by the next run: {} records", out::count(total)))?;
+    out::line(&format!("\ntried again by the next run: {}", out::records(total)))?;
     out::table(&["query key", "pmid", "tries", "first failed", "reason"], &rows)
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use serde_json::json;
 use shared::archive::DiskStore;
-use shared::records::summary;
 use shared::verify::{self, Progress, Report, Run};
 
 use crate::failure::{Exit, Failure};
@@ -23,8 +22,10 @@ pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool
     let on_progress = |progress: Progress| reporter.show(progress);
     let mut run = Run { on_progress: &on_progress, from_objects, ..Run::default() };
     if repair {
-        if summary(session.db()).await?.workers > 0 {
-            return Err(Failure::usage("workers are running: stop them before a repair"));
+        let workers = session.living_workers().await?;
+        if workers > 0 {
+            let (workers, them) = if workers == 1 { ("1 worker is", "it") } else { ("workers are", "them") };
+            return Err(Failure::usage(format!("{workers} running: stop {them} before a repair")));
         }
         let repaired = verify::repair(session.db(), &session.engine.archive, &mut run).await?;
         let swept = match archive_dir(&session.config, &session.data_dir) {
@@ -127,6 +128,13 @@ pub fn show(report: &Report) -> Result<(), Failure> {
             problem.kind,
             problem.pmid.as_deref().unwrap_or("-"),
             out::plain(&problem.detail)
+        ))?;
+    }
+    for (job, objects) in &report.unfinished {
+        out::line(&format!(
+            "unfinished: {} {} stored and not committed yet (job {job}: run its command again, or wait for it)",
+            out::count(*objects),
+            if *objects == 1 { "object is" } else { "objects are" }
         ))?;
     }
     for aside in report.set_aside.iter().take(SHOWN) {

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool, Row};
 use super::Found;
 use crate::archive::{Draft, Names, VersionId, uri};
 use crate::db::DbError;
-use crate::words::{Pmid, Sha256, UnitId};
+use crate::words::{JobId, Pmid, Sha256, UnitId};
 
 /// Commits that objects are about to be stored, and answers the number of the intent.
 pub async fn intend(db: &PgPool, unit: Option<UnitId>, drafts: &[Draft]) -> Result<Option<i64>, DbError> {
@@ -62,6 +62,21 @@ pub async fn intended(db: &PgPool, pmids: &[Pmid]) -> Result<HashSet<(Pmid, Vec<
         let pmid: i32 = row.try_get(0)?;
         if let Some(pmid) = u32::try_from(pmid).ok().and_then(|pmid| Pmid::new(pmid).ok()) {
             found.insert((pmid, row.try_get(1)?));
+        }
+    }
+    Ok(found)
+}
+
+/// Hashes of the objects of records that intents of units name which have not ended, with their job: such an object has
+/// no row yet because the unit still runs, or will be run again.
+pub async fn unfinished(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<(Pmid, Vec<u8>), JobId>, DbError> {
+    let numbers: Vec<i32> = pmids.iter().map(|pmid| number(*pmid)).collect();
+    let rows = sqlx::query(include_str!("unfinished.sql")).bind(numbers).fetch_all(db).await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let pmid: i32 = row.try_get(0)?;
+        if let Some(pmid) = u32::try_from(pmid).ok().and_then(|pmid| Pmid::new(pmid).ok()) {
+            found.insert((pmid, row.try_get(1)?), JobId(row.try_get(2)?));
         }
     }
     Ok(found)

@@ -16,7 +16,7 @@ pub use accept::{Accepted, Accepts, Advance, accept, advance, lock_pointers};
 pub use clock::{pull_back_all_pointers, pull_back_pointers};
 pub use intents::{
     Named, SetAside, foreign, forget_intents, intend, intended, is_empty, named, names, put_aside, put_aside_own,
-    take_back,
+    take_back, unfinished,
 };
 pub use missing::{clear_missing, mark_missing};
 pub use past::{Event, HistoryRow, addresses_as_of, event_as_of, events, first_event, history};

@@ -22,8 +22,6 @@ pub struct Summary {
     pub jobs_queued: i64,
     /// Jobs that run.
     pub jobs_running: i64,
-    /// Workers with a unit.
-    pub workers: i64,
     /// Records in quarantine, counted up to 100,000.
     pub quarantined: i64,
 }

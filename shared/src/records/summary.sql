@@ -4,6 +4,5 @@ select coalesce((select documents from corpus_digests where query_key = ''), 0) 
        (select accepted_at from archive_events order by seq desc limit 1) as last_change_at,
        (select count(*) from jobs where state = 'queued') as jobs_queued,
        (select count(*) from jobs where state = 'running') as jobs_running,
-       (select count(distinct worker_id) from ingestion_work_units where status in ('claimed', 'processing')) as workers,
        (select count(*) from (select from quarantine limit 100000) q) as quarantined
 from archive_counts c

@@ -1,5 +1,7 @@
 //! Every version of every object under a record key: does a row name it?
 
+use std::collections::{HashMap, HashSet};
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sqlx::PgPool;
 
@@ -9,7 +11,7 @@ use super::report::{Problem, Report};
 use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
 use crate::archive::{Archive, Key, StoreError, VersionId};
 use crate::records;
-use crate::words::{Pmid, Sha256};
+use crate::words::{JobId, Pmid, Sha256};
 
 /// Objects without a pointer, whose payload no reader finds, and versions that this archive did not write.
 pub(super) async fn check_objects(
@@ -41,14 +43,16 @@ pub(super) async fn check_objects(
         let known = records::lookup(db, &pmids).await?;
         let judge = Judge::of(db, &pmids, false).await?;
         let mut reads = Vec::new();
+        let mut orphans = Vec::new();
         for (pmid, key, versions) in listed {
             if known.contains_key(&pmid) {
                 let unknown = versions.iter().filter(|version| !judge.knows(pmid, version));
                 reads.extend(unknown.map(|version| judged(archive, &judge, key, pmid, version)));
-            } else if let Some(version) = versions.iter().find(|version| !judge.is_aside(pmid, version)) {
-                let address = archive.uri(key, version);
-                let detail = format!("an object without a pointer: {address} and {} others", versions.len() - 1);
-                report.add(Problem::of("orphan_object", pmid, detail));
+            } else {
+                let versions: Vec<_> = versions.iter().filter(|version| !judge.is_aside(pmid, version)).collect();
+                if !versions.is_empty() {
+                    orphans.push((pmid, key, versions));
+                }
             }
         }
         let mut reads = stream::iter(reads).buffered(CONCURRENT_READS);
@@ -57,9 +61,83 @@ pub(super) async fn check_objects(
                 report.add(problem);
             }
         }
+        check_orphans(db, archive, orphans, report).await?;
         done += page.len() as u64;
         (run.on_progress)(Progress { phase: "objects", done });
     }
+}
+
+/// Objects under the keys of records without a pointer. One that a job has stored and not committed yet is counted.
+async fn check_orphans(
+    db: &PgPool,
+    archive: &Archive,
+    orphans: Vec<(Pmid, &Key, Vec<&VersionId>)>,
+    report: &mut Report,
+) -> Result<(), VerifyError> {
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    let pmids: Vec<Pmid> = orphans.iter().map(|(pmid, ..)| *pmid).collect();
+    let unfinished = records::unfinished(db, &pmids).await?;
+    // An intent goes with the commit that writes the pointer: looked at later, the pointer is there.
+    let known = records::lookup(db, &pmids).await?;
+    let orphans = orphans.into_iter().filter(|(pmid, ..)| !known.contains_key(pmid));
+    let named: HashSet<Pmid> = unfinished.keys().map(|(pmid, _)| *pmid).collect();
+    let reads =
+        orphans.map(|(pmid, key, versions)| orphan(archive, &unfinished, named.contains(&pmid), pmid, key, versions));
+    let mut reads = stream::iter(reads).buffered(CONCURRENT_READS);
+    while let Some(orphan) = reads.try_next().await? {
+        match orphan {
+            Orphan::Problem(problem) => report.add(problem),
+            Orphan::Unfinished(job) => *report.unfinished.entry(job).or_default() += 1,
+            Orphan::Gone => {}
+        }
+    }
+    Ok(())
+}
+
+/// What an object without a pointer is.
+enum Orphan {
+    Problem(Problem),
+    Unfinished(JobId),
+    /// Not there any more.
+    Gone,
+}
+
+async fn orphan(
+    archive: &Archive,
+    unfinished: &HashMap<(Pmid, Vec<u8>), JobId>,
+    is_named: bool,
+    pmid: Pmid,
+    key: &Key,
+    versions: Vec<&VersionId>,
+) -> Result<Orphan, VerifyError> {
+    let mut orphan = Orphan::Gone;
+    for version in &versions {
+        let bytes = if is_named {
+            match archive.object(key, Some(version)).await {
+                Ok(object) => Some(Sha256::of(&object.bytes)),
+                Err(StoreError::NotFound(_)) => continue,
+                Err(error) if error.is_bad_object() => None,
+                Err(_) if is_alone(archive).await => None,
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            None
+        };
+        let job = bytes.and_then(|bytes| unfinished.get(&(pmid, bytes.as_bytes().to_vec())));
+        let Some(job) = job else {
+            let others = match versions.len() - 1 {
+                0 => String::new(),
+                1 => " and 1 other version".to_owned(),
+                n => format!(" and {n} other versions"),
+            };
+            let detail = format!("an object without a pointer: {}{others}", archive.uri(key, version));
+            return Ok(Orphan::Problem(Problem::of("orphan_object", pmid, detail)));
+        };
+        orphan = Orphan::Unfinished(*job);
+    }
+    Ok(orphan)
 }
 
 /// What is wrong with a version that no row names; one that an intent names is on its way to its row.

@@ -1,9 +1,11 @@
 //! What verification found.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::records::SetAside;
-use crate::words::Pmid;
+use crate::words::{JobId, Pmid};
 
 /// How many problems are kept; all are counted.
 pub(super) const MAX_PROBLEMS_KEPT: usize = 1000;
@@ -21,6 +23,8 @@ pub struct Report {
     pub problem_count: i64,
     /// The first of them.
     pub problems: Vec<Problem>,
+    /// Objects without a pointer that a job which has not ended is about to point at, by job: no problem.
+    pub unfinished: BTreeMap<JobId, i64>,
     /// Versions of objects that this archive did not write and that a repair set aside: no problem any more.
     pub set_aside_count: i64,
     /// The first of them.

@@ -1,6 +1,7 @@
 //! Every test that crosses packages, in one program: what it stands on is linked once. nextest runs each test in a
 //! process of its own all the same. A module per subject, so that `test(/^audit::/)` names the tests of `audit.rs`.
 
+mod after_a_kill;
 mod audit;
 mod back_pressure;
 mod batch_rows;
@@ -48,6 +49,7 @@ mod oidc;
 mod openapi;
 mod openapi_clients;
 mod pipes;
+mod plain_answers;
 mod politeness;
 mod pooler;
 mod private_postgres;
@@ -78,6 +80,7 @@ mod toy_source;
 mod typed_census;
 mod typed_commands;
 mod unix_socket;
+mod upstream_away;
 mod versions;
 mod watch;
 mod worker;

@@ -47,7 +47,7 @@ pub use lease::{Claim, Lease, Settled};
 pub use outcomes::RecordOutcome;
 pub use pipeline::{Ended, Pipeline, UnitContext, Upkeep};
 pub use plan::{NewUnit, Plan};
-pub use presence::Presence;
+pub use presence::{Census, Presence, living_workers};
 pub use quarantine::{Quarantined, Rejected, quarantined, quarantined_one, release};
 pub use restart::restart;
 pub use retry::{RetryError, retry};

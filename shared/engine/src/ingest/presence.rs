@@ -3,12 +3,35 @@
 //! A killed process drops its locks, so a dead worker is noticed at once, without waiting for its
 //! lease to run out, and a reused process id misleads no check.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bio_mcp_core::WorkerId;
+use sqlx::PgPool;
+
+use crate::db::DbError;
+
+/// The workers of a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Those whose process lives.
+    pub living: Vec<String>,
+    /// Those whose process is gone; their units may not have been taken back yet.
+    pub dead: Vec<String>,
+}
+
+/// How many workers live: of this machine those that hold a lock in `dir`, with or without a unit; of others those that
+/// have a unit and were heard of within `stale`.
+pub async fn living_workers(db: &PgPool, dir: &Path, stale: Duration) -> Result<i64, DbError> {
+    let Census { living, dead } = Presence::census(dir).unwrap_or_default();
+    let here: Vec<&String> = living.iter().chain(&dead).collect();
+    let elsewhere: i64 =
+        sqlx::query_scalar(include_str!("sql/workers.sql")).bind(here).bind(stale.as_secs_f64()).fetch_one(db).await?;
+    Ok(i64::try_from(living.len()).unwrap_or(i64::MAX).saturating_add(elsewhere))
+}
 
 /// A worker's sign of life.
 #[derive(Debug)]
@@ -33,22 +56,31 @@ impl Presence {
 
     /// Workers in `dir` whose process is gone.
     pub fn dead_workers(dir: &Path) -> io::Result<Vec<String>> {
-        let mut dead = Vec::new();
+        Ok(Self::census(dir)?.dead)
+    }
+
+    /// The workers in `dir`, by whether their process lives.
+    pub fn census(dir: &Path) -> io::Result<Census> {
+        let mut census = Census::default();
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(dead),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(census),
             Err(e) => return Err(e),
         };
         for entry in entries {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if !name.starts_with('.')
-                && let Ok(file) = File::open(dir.join(&name))
-                && file.try_lock().is_ok()
-            {
-                dead.push(name);
+            if name.starts_with('.') {
+                continue;
+            }
+            // A shared lock: two commands that look at the same time do not take each other for the worker.
+            match File::open(dir.join(&name)).map(|file| file.try_lock_shared()) {
+                Ok(Ok(())) => census.dead.push(name),
+                Ok(Err(TryLockError::WouldBlock)) => census.living.push(name),
+                // It ended just now, or it cannot be told.
+                Ok(Err(TryLockError::Error(_))) | Err(_) => {}
             }
         }
-        Ok(dead)
+        Ok(census)
     }
 
     /// Forgets a dead worker, once its units are taken back.

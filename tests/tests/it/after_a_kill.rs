@@ -1,0 +1,103 @@
+//! What `verify` and `status` say between a kill and the next run, and beside workers that live.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+
+use samples::files::write_sample;
+use serde_json::Value;
+use tests::program::{Archive, text};
+use tests::serving::Running;
+
+/// An archive with a job that was killed after it stored the objects of its first batch; the file of the job.
+async fn killed() -> (Archive, std::path::PathBuf) {
+    let archive = Archive::new().await;
+    let sample = write_sample(archive.dir.path(), 150).expect("written");
+    let environment = [("BIO_MCP_BATCH_RECORDS", "50"), ("BIO_MCP_CRASH_AT", "after_put:1")];
+    let status = archive.start(&["ingest", text(&sample.baseline)], &environment).wait().expect("ends");
+    assert_eq!(status.signal(), Some(9));
+    (archive, sample.baseline)
+}
+
+fn workers(archive: &Archive) -> Value {
+    archive.run(&["--output", "json", "status"]).expect(0).json()["workers"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_a_job_has_not_committed_yet_are_no_problem() {
+    let (archive, file) = killed().await;
+    let db = archive.database().await;
+    let job: uuid::Uuid = sqlx::query_scalar("select id from jobs").fetch_one(&db).await.expect("one job");
+    let found = archive.run(&["--output", "json", "verify"]).expect(0).json();
+    assert_eq!(found["report"]["problem_count"], 0, "{found}");
+    assert_eq!(found["report"]["unfinished"][job.to_string()], 50, "{found}");
+    let run = archive.run(&["verify"]).expect(0);
+    assert!(run.out.contains("all is well") && run.out.contains("unfinished: 50 objects"), "{run:?}");
+    assert!(run.out.contains(&format!("job {job}")), "{run:?}");
+
+    // An object that was changed since is not the one that was intended; nor is one of a unit that was given up.
+    let pmid: i32 = sqlx::query_scalar("select pmids[1] from archive_intents").fetch_one(&db).await.expect("an intent");
+    let object = archive.object(u32::try_from(pmid).expect("a PMID"));
+    let bytes = std::fs::read(&object).expect("there");
+    std::fs::write(&object, [&bytes[..], b"x"].concat()).expect("written");
+    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
+    assert_eq!(found["report"]["problem_count"], 1, "{found}");
+    let detail = found["report"]["problems"][0]["detail"].as_str().expect("a text");
+    assert!(detail.contains("an object without a pointer") && !detail.contains("other"), "{found}");
+    std::fs::write(&object, bytes).expect("written");
+
+    archive.ingest(&file);
+    let found = archive.run(&["--output", "json", "verify"]).expect(0).json();
+    assert_eq!(found["report"]["unfinished"], serde_json::json!({}), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_was_given_up_is_nobodys() {
+    let (archive, _) = killed().await;
+    let db = archive.database().await;
+    sqlx::query("update ingestion_work_units set status = 'failed' where status <> 'completed'")
+        .execute(&db)
+        .await
+        .expect("given up");
+    let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
+    assert_eq!(found["report"]["problem_count"], 50, "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_worker_is_none_and_an_idle_one_is() {
+    let (archive, file) = killed().await;
+    // It has a unit, and its process is gone.
+    assert_eq!(workers(&archive), 0);
+    archive.run(&["verify", "--repair"]).expect(0);
+    archive.ingest(&file);
+
+    let mut idle = Running(archive.start(&["worker"], &[]));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while workers(&archive) != 1 {
+        assert!(Instant::now() < deadline, "a worker without a unit is one");
+    }
+    let run = archive.run(&["verify", "--repair"]).expect(2);
+    assert!(run.err.contains("1 worker is running"), "{run:?}");
+    idle.0.kill().expect("killed");
+    idle.0.wait().expect("ends");
+    assert_eq!(workers(&archive), 0);
+    archive.run(&["verify", "--repair"]).expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_another_machine_is_one_as_long_as_it_is_heard_of() {
+    let (archive, _) = killed().await;
+    let db = archive.database().await;
+    let heard = async |ago: &str| {
+        let sql = format!(
+            "update ingestion_work_units set worker_id = 'elsewhere', worker_hostname = 'elsewhere', \
+             heartbeat_at = now() - interval '{ago}' where status in ('claimed', 'processing')"
+        );
+        assert_eq!(sqlx::query(&sql).execute(&db).await.expect("written").rows_affected(), 1);
+    };
+    heard("10 seconds").await;
+    assert_eq!(workers(&archive), 1);
+    archive.run(&["verify", "--repair"]).expect(2);
+    heard("10 minutes").await;
+    assert_eq!(workers(&archive), 0);
+    archive.run(&["verify", "--repair"]).expect(0);
+}
