@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use shared::archive::{DiskStore, S3Store, Store};
 use shared::aws;
-use shared::db::{self, Role};
+use shared::db::{self, DbError, Role};
 use shared::deployment::{self, StartError};
-use shared::ingest::Engine;
+use shared::ingest::{self, Engine};
 use shared::jobs::Limits;
 use shared::pubmed::eutils::{Client, LocalPace};
 use shared::tools::Toolbox;
+use shared::words::ErrorCode;
 use shared::words::config::{ArchivePlace, Config};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -64,6 +65,11 @@ impl Session {
         deployment::toolbox(&self.config, self.engine.clone(), self.client.clone())
     }
 
+    /// How many workers live, here or on other machines; idle ones of other machines are not known.
+    pub async fn living_workers(&self) -> Result<i64, DbError> {
+        ingest::living_workers(self.db(), &self.data_dir.workers(), self.config.stale).await
+    }
+
     /// Limits on submissions.
     pub fn limits(&self) -> Limits {
         deployment::limits(&self.config)
@@ -82,6 +88,17 @@ impl Session {
     /// The private Postgres, if this session uses one.
     pub fn postgres(&self) -> Option<&Postgres> {
         self.postgres.as_ref()
+    }
+
+    /// A failure of the private Postgres, with what to do where its disk is full.
+    pub fn explained(&self, failure: Failure) -> Failure {
+        let reason = self.postgres.as_ref().filter(|_| failure.code == ErrorCode::DatabaseError);
+        match reason.and_then(Postgres::out_of_space) {
+            Some(reason) if !failure.message.contains(&reason) => {
+                Failure { message: format!("{reason} ({})", failure.message), ..failure }
+            }
+            _ => failure,
+        }
     }
 
     /// NCBI for a person who waits for it, at the same pace.

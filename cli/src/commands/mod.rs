@@ -27,10 +27,12 @@ mod work;
 mod worker;
 
 use shared::words::config::Config;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Args, Command, Output};
 use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};
+use crate::out;
 use crate::session::Session;
 
 /// Runs what was asked for.
@@ -93,25 +95,32 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
             unreachable!("answered above")
         }
     };
+    let result = result.map_err(|failure| session.explained(failure));
     session.close().await;
     result
 }
 
-/// When the process is asked to stop: Ctrl-C, or a supervisor's SIGTERM. From the call on, neither ends it otherwise.
+/// When the process is asked to stop: Ctrl-C, or a supervisor's SIGTERM. From the call on, neither ends it otherwise; a
+/// second one does so at once.
 pub fn interrupted() -> impl Future<Output = ()> + Send + 'static {
-    use tokio::signal::unix::{SignalKind, signal};
     let signals = signal(SignalKind::interrupt()).and_then(|ctrl_c| Ok((ctrl_c, signal(SignalKind::terminate())?)));
     async move {
-        match signals {
-            Ok((mut ctrl_c, mut terminate)) => {
-                tokio::select! {
-                    _ = ctrl_c.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            Err(_) => {
-                let _ = tokio::signal::ctrl_c().await;
-            }
-        }
+        let Ok((mut ctrl_c, mut terminate)) = signals else {
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        };
+        next(&mut ctrl_c, &mut terminate).await;
+        tokio::spawn(async move {
+            next(&mut ctrl_c, &mut terminate).await;
+            out::note("stopped at once: what was committed stays");
+            std::process::exit(Exit::Interrupted as i32);
+        });
+    }
+}
+
+async fn next(ctrl_c: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = ctrl_c.recv() => {}
+        _ = terminate.recv() => {}
     }
 }

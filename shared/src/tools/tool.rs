@@ -1,6 +1,7 @@
 //! What a tool is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -36,6 +37,13 @@ pub struct Toolbox {
     /// Whether abstracts are served: their copyright is their publishers'.
     pub serve_abstracts: bool,
 }
+
+/// How long a fast tool asks NCBI, all its requests and their attempts together: its caller waits, and a supervisor
+/// that stops this program gives it ten seconds.
+const UPSTREAM_TIME: Duration = Duration::from_secs(8);
+
+/// How often a fast tool makes a request that fails.
+const UPSTREAM_ATTEMPTS: u32 = 4;
 
 /// Whether a tool answers at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -220,6 +228,8 @@ impl Tool {
             let schema = Arc::clone(&schema);
             Box::pin(async move {
                 allow(&caller.principal, T::NAME, T::ROLE)?;
+                let client = toolbox.client.within(UPSTREAM_TIME, UPSTREAM_ATTEMPTS);
+                let toolbox = Toolbox { client, ..toolbox };
                 let output = T::run(&toolbox, &caller, read(&schema, T::ALIASES, params)?).await?;
                 serde_json::to_value(output).map_err(|error| {
                     tracing::error!(tool = T::NAME, %error, "a result is not JSON");

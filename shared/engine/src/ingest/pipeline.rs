@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -17,6 +17,9 @@ use super::unit_error::UnitError;
 use crate::db::DbError;
 use crate::jobs::{Job, JobState};
 use bio_mcp_core::ErrorCode;
+
+/// How long after it was told to stop a unit notices that, at most, while it waits.
+pub(super) const STOP_IS_NOTICED: Duration = Duration::from_millis(100);
 
 /// A kind of job. One implementation per tool, listed in `pipelines`.
 #[async_trait]
@@ -122,6 +125,22 @@ impl UnitContext {
             return Err(self.lease.why_stopped(&self.engine).await?);
         }
         Ok(())
+    }
+
+    /// Waits for something that can take long and may be given up at any time, such as a request to another server:
+    /// until it is there, or until the unit is to stop.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, UnitError>>) -> Result<T, UnitError> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(STOP_IS_NOTICED) => {
+                    if self.shutdown.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed) {
+                        self.check().await?;
+                    }
+                }
+            }
+        }
     }
 
     /// Commits a batch: its pointers, outcomes, cursor and counters, in one transaction.

@@ -75,7 +75,7 @@ impl From<StoreError> for UnitError {
     fn from(error: StoreError) -> Self {
         let (code, message) = (ErrorCode::ArchiveError, bio_mcp_core::chain(&error));
         match error {
-            StoreError::Full(_) | StoreError::Denied(_) => Self::Blocked { code, message },
+            StoreError::Full(_) | StoreError::Denied(_) | StoreError::ReadOnly(_) => Self::Blocked { code, message },
             error => Self::Failed { code, message, retry: error.is_transient() },
         }
     }

@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::claims::Claims;
 use super::heartbeat::Heartbeat;
 use super::lease::{Claim, Lease, Settled};
-use super::pipeline::UnitContext;
+use super::pipeline::{STOP_IS_NOTICED, UnitContext};
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise, sweep};
 use crate::db::{DbError, Listener};
@@ -99,6 +99,24 @@ impl Worker {
         self.shutdown.load(Ordering::Relaxed)
     }
 
+    /// Waits, at most until the worker is to stop.
+    async fn pause(&self, pause: Duration) {
+        self.unless_stopping(tokio::time::sleep(pause)).await;
+    }
+
+    /// Waits for something that can be given up; nothing when the worker is to stop before.
+    async fn unless_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Some(done),
+                () = tokio::time::sleep(STOP_IS_NOTICED) => if self.stopping() {
+                    return None;
+                },
+            }
+        }
+    }
+
     /// Runs units of any job until told to stop; with `once`, until none is left.
     pub async fn run(&self, once: bool) -> Result<(), UnitError> {
         let mut listener = None;
@@ -110,11 +128,11 @@ impl Worker {
                 Err(UnitError::Failed { message, retry: true, .. }) => {
                     tracing::warn!(message, "something is away, waiting for it");
                     listener = None;
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    self.pause(Duration::from_secs(1)).await;
                 }
                 Err(UnitError::Blocked { message, .. }) if !once => {
                     tracing::error!(message, "blocked, trying again");
-                    tokio::time::sleep(BLOCKED).await;
+                    self.pause(BLOCKED).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -139,7 +157,7 @@ impl Worker {
                     if away_since.get_or_insert_with(Instant::now).elapsed() < give_up_after =>
                 {
                     listener = None;
-                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    self.pause(Duration::from_millis(300)).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -189,7 +207,7 @@ impl Worker {
         let Some(heard) = listener else {
             *listener = Listener::connect(&self.engine.db, channel).await.ok();
             if listener.is_none() {
-                tokio::time::sleep(POLL).await;
+                self.pause(POLL).await;
             }
             return;
         };
@@ -200,7 +218,7 @@ impl Worker {
             }
             Ok::<_, DbError>(())
         };
-        if wait.await.is_err() {
+        if self.unless_stopping(wait).await.is_none_or(|heard| heard.is_err()) {
             *listener = None;
         }
     }
@@ -318,7 +336,7 @@ impl Worker {
         loop {
             match self.try_end(lease, &ended).await {
                 Err(UnitError::Failed { code: ErrorCode::DatabaseError, retry: true, message })
-                    if Instant::now() < give_up =>
+                    if Instant::now() < give_up && !self.stopping() =>
                 {
                     tracing::warn!(message, "the database is away, waiting for it");
                     tokio::time::sleep(Duration::from_millis(500)).await;

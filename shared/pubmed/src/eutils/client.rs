@@ -124,6 +124,8 @@ pub struct Client {
     renew_key: Option<RenewKey>,
     pace: Arc<dyn Pace>,
     breaker: Arc<Breaker>,
+    /// When all calls of this clone end.
+    until: Option<Instant>,
 }
 
 impl fmt::Debug for Client {
@@ -176,13 +178,23 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let breaker = Arc::new(Breaker::new(Patience::NCBI));
         let key = Arc::new(RwLock::new(settings.api_key.clone()));
-        Self { http: Arc::default(), settings: Arc::new(settings), key, renew_key: None, pace, breaker }
+        Self { http: Arc::default(), settings: Arc::new(settings), key, renew_key: None, pace, breaker, until: None }
     }
 
     /// The client that asks for another key when NCBI refuses the one it has.
     #[must_use]
     pub fn renewing_key(self, renew: RenewKey) -> Self {
         Self { renew_key: Some(renew), ..self }
+    }
+
+    /// The client for a caller who waits: all its calls together take at most `time`, and each makes at most
+    /// `attempts`. Failures count for the breaker that it shares with this one.
+    #[must_use]
+    pub fn within(&self, time: Duration, attempts: u32) -> Self {
+        let attempts = self.settings.attempts.min(attempts);
+        let settings =
+            Arc::new(Settings { attempts, deadline: self.settings.deadline.min(time), ..(*self.settings).clone() });
+        Self { settings, until: Some(Instant::now() + time), ..self.clone() }
     }
 
     fn key(&self) -> Option<Secret> {
@@ -240,6 +252,7 @@ impl Client {
         let mut key = self.key();
         let mut body = self.form(params, key.as_ref());
         let deadline = Instant::now() + self.settings.deadline;
+        let deadline = self.until.map_or(deadline, |until| until.min(deadline));
         let mut last = Fault::Timeout;
         let (mut attempts, mut search_failures, mut complaints, mut controls) = (0, 0, 0, 0);
         loop {

@@ -142,7 +142,7 @@ impl Pipeline for PubmedFiles {
     async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
         let mut params = match parse(&context.lease.params)? {
             Wanted::Local(params) => params,
-            Wanted::Named(params) => return named::plan(self, &params).await,
+            Wanted::Named(params) => return context.unless_stopped(named::plan(self, &params)).await,
         };
         // Ascending numbers, so that in the usual case nothing older meets anything newer.
         params.files.sort_by(|a, b| {
@@ -177,7 +177,8 @@ impl Pipeline for PubmedFiles {
                 (file.name, path, params.as_of.or(file.as_of), Some(file.sha256), None)
             }
             Input::Named(file) => {
-                let fetched = named::fetch(self, context.lease.unit, &file, cursor.md5.as_deref()).await?;
+                let fetch = named::fetch(self, context.lease.unit, &file, cursor.md5.as_deref());
+                let fetched = context.unless_stopped(fetch).await?;
                 cursor.md5 = Some(fetched.file.md5.clone());
                 (file.name, fetched.file.path.clone(), fetched.file.last_modified, None, Some(fetched))
             }

@@ -10,7 +10,7 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 
 use super::looks::{self, Answers, CONTROLS, Set};
-use super::{Sources, of_ncbi, parse};
+use super::{Sources, asked, parse};
 use crate::archive::Source;
 use crate::db::clock::Reading;
 use crate::ingest::{self, BatchRows, CommitError, NewUnit, Plan, RecordOutcome, UnitContext, UnitError};
@@ -84,7 +84,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
     let max_record_bytes = context.engine.archive.max_record_bytes();
     let requests =
         wanted.chunks(sources.request_records).map(|pmids| looks::first(&sources.client, pmids, max_record_bytes));
-    let mut answers = try_join_all(requests).await.map_err(|error| of_ncbi(&error))?;
+    let mut answers = asked(context, try_join_all(requests)).await?;
     context.check().await?;
     // What came with one request shows that the records missing in another are asked for of a server that has some.
     let fresh: Vec<Pmid> = answers.iter().filter_map(Answers::a_record).take(CONTROLS).collect();
@@ -94,7 +94,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
         fresh
     };
     let settled = answers.iter_mut().map(|one| one.settle(&sources.client, &controls, max_record_bytes));
-    try_join_all(settled).await.map_err(|error| of_ncbi(&error))?;
+    asked(context, try_join_all(settled)).await?;
     context.check().await?;
     cursor.done = input.pmids.len();
     let mut prepared = Vec::new();

@@ -202,7 +202,7 @@ impl Pipeline for PubmedSyncIncremental {
                 watermarks: known.watermarks,
                 resume: known.resume,
                 is_limited: params.limit.is_some(),
-                has_creation: self.0.client.lists_field(DateField::Creation).await.map_err(|error| of_ncbi(&error))?,
+                has_creation: asked(context, self.0.client.lists_field(DateField::Creation)).await?,
             };
             let plan = RunPlan::new(params.query, start, params.overlap_days, now);
             return plan_search(context, &params.query_key, &plan).await;
@@ -320,6 +320,14 @@ fn of_ncbi(error: &EutilsError) -> UnitError {
         Some(pause) => UnitError::Snooze { pause, why: message },
         None => UnitError::permanent(code, message),
     }
+}
+
+/// An answer of NCBI, which is waited for with all its attempts unless the unit is to stop.
+async fn asked<T>(
+    context: &UnitContext,
+    request: impl Future<Output = Result<T, EutilsError>>,
+) -> Result<T, UnitError> {
+    context.unless_stopped(async { request.await.map_err(|error| of_ncbi(&error)) }).await
 }
 
 /// Cuts what is tried again and what was found to a limit together, and returns how many of the latter may be fetched;

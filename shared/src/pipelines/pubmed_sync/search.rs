@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{INCREMENTAL, Sources, of_ncbi, parse, run_of};
+use super::{INCREMENTAL, Sources, asked, parse, run_of};
 use crate::ingest::{Batch, BatchRows, CommitError, NewUnit, RecordOutcome, UnitContext, UnitError};
 use crate::jobs::{self, Level};
 use crate::pubmed::eutils::{Listing, Query, Slice, Step, Walk};
@@ -78,13 +78,13 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, wanted: Wanted) -
         };
         match step {
             Step::Count(slice) => {
-                let count = sources.client.count(&query, &slice).await.map_err(|error| of_ncbi(&error))?;
+                let count = asked(context, sources.client.count(&query, &slice)).await?;
                 walk.counted(count);
                 if stage.window.is_none() && slice == Slice::all() {
                     cursor.counted = Some(count);
                 }
             }
-            Step::List(slice) => match sources.client.list(&query, &slice).await.map_err(|error| of_ncbi(&error))? {
+            Step::List(slice) => match asked(context, sources.client.list(&query, &slice)).await? {
                 Listing::TooMany(count) => {
                     if wanted == Wanted::All {
                         refuse_too_many(i64::try_from(count).unwrap_or(i64::MAX), sources.max_records)?;
@@ -116,7 +116,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, wanted: Wanted) -
     let counted = match (cursor.counted, wanted) {
         (Some(counted), _) => Some(counted),
         (None, Wanted::Newest(_)) => None,
-        (None, _) => Some(sources.client.count(&query, &Slice::all()).await.map_err(|error| of_ncbi(&error))?),
+        (None, _) => Some(asked(context, sources.client.count(&query, &Slice::all())).await?),
     };
     let rows = Arc::new(EndRows { job, query_key: run.query_key.clone(), cursor: cursor.clone(), found, counted });
     context.commit(Batch { cursor: json!(cursor), rows: Some(rows), ..Batch::default() }).await
@@ -191,7 +191,7 @@ async fn newest(
     let Wanted::Newest(limit) = wanted else { return Ok(None) };
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     let cap = u64::from(sources.client.settings().cap);
-    let mut count = count_from(sources, query, 1).await?;
+    let mut count = count_from(context, sources, query, 1).await?;
     if count < limit {
         return Ok(None);
     }
@@ -200,7 +200,7 @@ async fn newest(
     while count > cap.max(limit.saturating_mul(2)) && high - low > 1 {
         context.check().await?;
         let middle = low + (high - low) / 2;
-        let above = count_from(sources, query, middle).await?;
+        let above = count_from(context, sources, query, middle).await?;
         if above >= limit {
             (low, count) = (middle, above);
         } else {
@@ -210,8 +210,8 @@ async fn newest(
     Ok(Some(Walk::over([Slice::from_pmid(low)])))
 }
 
-async fn count_from(sources: &Sources, query: &Query, pmid: u32) -> Result<u64, UnitError> {
-    sources.client.count(query, &Slice::from_pmid(pmid)).await.map_err(|error| of_ncbi(&error))
+async fn count_from(context: &UnitContext, sources: &Sources, query: &Query, pmid: u32) -> Result<u64, UnitError> {
+    asked(context, sources.client.count(query, &Slice::from_pmid(pmid))).await
 }
 
 fn refuse_too_many(found: i64, max: i64) -> Result<(), UnitError> {
