@@ -5,7 +5,6 @@
 //! replace, and one that the caller made or named before: see [`KnownDirs`].
 
 use std::fs::{self, File, Metadata};
-use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -109,7 +108,7 @@ impl DataDir {
         };
         let above = dir.parent().unwrap_or(dir);
         ownership::resolve(above, Use::Parent).map_err(|untrusted| refused(&untrusted))?;
-        KnownDirs::new(config).create(dir).map_err(|error| refused(&error))?;
+        KnownDirs::new(config).create(dir).map_err(|error| Failure::disk(&error, refused(&error).message))?;
         Self::found(dir, config)
     }
 
@@ -131,9 +130,7 @@ impl DataDir {
         let refused = |why: &dyn std::fmt::Display| {
             Failure::usage(format!("cannot create the data directory {}: {why}", dir.display()))
         };
-        let failed = |error: std::io::Error| {
-            if error.kind() == ErrorKind::ReadOnlyFilesystem { Failure::from(error) } else { refused(&error) }
-        };
+        let failed = |error: std::io::Error| Failure::disk(&error, refused(&error).message);
         if users::is_root() {
             ownership::resolve_existing(dir).map_err(|untrusted| refused(&untrusted))?;
         }

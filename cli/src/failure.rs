@@ -66,6 +66,20 @@ impl Failure {
         Self::new(Exit::Usage, ErrorCode::ValidationError, message)
     }
 
+    /// Something on a disk cannot be used: because the disk is full or can only be read, or because it is not what it
+    /// should be.
+    pub fn disk(error: &std::io::Error, message: impl Into<String>) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match error.kind() {
+            ReadOnlyFilesystem => Self::new(Exit::Unavailable, ErrorCode::ArchiveError, message),
+            StorageFull | QuotaExceeded => {
+                let message = format!("{}: free some space", message.into());
+                Self::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
+            }
+            _ => Self::usage(message),
+        }
+    }
+
     /// Nothing there.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Exit::NotFound, ErrorCode::NotFound, message)
@@ -256,6 +270,8 @@ impl From<shared::verify::VerifyError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(Exit::Unavailable, ErrorCode::ArchiveError, error.to_string())
+        let is_output = error.get_ref().is_some_and(|inner| inner.is::<out::Unwritable>());
+        let code = if is_output { ErrorCode::Internal } else { ErrorCode::ArchiveError };
+        Self::new(Exit::Unavailable, code, error.to_string())
     }
 }

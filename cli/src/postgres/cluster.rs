@@ -2,15 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
-use shared::words::Sha256;
 use shared::words::config::Config;
+use shared::words::{Sha256, UnitId};
 use sqlx::postgres::PgConnectOptions;
 
 use super::DATABASE;
@@ -25,8 +25,12 @@ const SOCKET: &str = ".s.PGSQL.5432";
 /// More of a file of the server is not read: of its log the last lines count.
 const MAX_READ_BYTES: u64 = 64 * 1024;
 
-/// Makes the directory `$1` anew.
-const MAKE_UNFINISHED: &str = r#"umask 077 && rm -rf -- "$1" && mkdir -- "$1""#;
+/// Makes the directory `$1`.
+const MAKE_UNFINISHED: &str = r#"umask 077 && mkdir -- "$1""#;
+
+/// Removes in `$1` what earlier attempts left. The initdb of one that was killed may still write there: what it makes
+/// meanwhile is removed another time.
+const CLEAR: &str = r#"rm -rf -- "$1"/data.new "$1"/data.new.* 2>/dev/null; :"#;
 
 /// Adds our settings to the new cluster `$1`, and gives it its name `$2`; one without a version is no cluster.
 const FINISH: &str = r#"printf "\ninclude_if_exists = 'bio-mcp.conf'\n" >> "$1/postgresql.conf" &&
@@ -37,6 +41,15 @@ const PREPARE: &str = r#"umask 077
 mkdir -- "$1" 2>/dev/null || { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; } ||
 { echo "$1: no directory of ours" >&2; exit 1; }
 chmod 700 -- "$1" && rm -f -- "$2" && printf %s "$3" > "$2""#;
+
+/// What the system says when a disk is full.
+const NO_SPACE: &str = "No space left on device";
+
+/// Of a log, so many last lines are about now.
+const LAST_LINES: usize = 10;
+
+/// With less, a server cannot make another file of its log of transactions.
+const SMALLEST_SPACE: u64 = 16 << 20;
 
 /// A cluster.
 #[derive(Clone, Debug)]
@@ -116,15 +129,17 @@ impl Cluster {
         if self.is_running() {
             return Ok(());
         }
+        self.perform(CLEAR, &[self.place.as_os_str()])?;
         if !self.data().join("PG_VERSION").exists() {
             self.create()?;
         }
         self.start()
     }
 
-    /// Into a sibling first, then renamed: a killed initdb leaves nothing that looks complete.
+    /// Into a sibling first, then renamed: a killed initdb leaves nothing that looks complete. The sibling has a name of
+    /// its own: that initdb may go on for a while.
     fn create(&self) -> Result<(), Failure> {
-        let unfinished = self.place.join("data.new");
+        let unfinished = self.place.join(format!("data.new.{}", UnitId::new().0.simple()));
         self.perform(MAKE_UNFINISHED, &[unfinished.as_os_str()])?;
         self.run(
             "initdb",
@@ -186,7 +201,7 @@ impl Cluster {
 
     /// Whether a server lives here that does not answer yet: the command that was starting it was
     /// killed.
-    fn is_coming_up(&self) -> bool {
+    pub fn is_coming_up(&self) -> bool {
         let lock = read_end(&self.data().join("postmaster.pid"));
         is_postgres(lock.lines().next().unwrap_or_default().trim())
     }
@@ -205,18 +220,41 @@ impl Cluster {
         self.run("pg_ctl", &["stop", "-w", "-s", "-m", "fast", "-t", "60", "-D"], &[self.data().as_os_str()])
     }
 
+    /// Ends a server whose start failed, as a crash would: it comes to itself when it is started again.
+    pub fn abandon(&self) {
+        if self.is_coming_up() {
+            let stop = ["stop", "-w", "-s", "-m", "immediate", "-t", "10", "-D"];
+            if let Err(failure) = self.run("pg_ctl", &stop, &[self.data().as_os_str()]) {
+                tracing::warn!(message = failure.message, "the private Postgres goes on");
+            }
+        }
+    }
+
+    /// What to do, where the disk of its files is full: its last lines say so, or nothing can be written any more.
+    pub fn out_of_space(&self) -> Option<String> {
+        let log = read_end(&self.log());
+        let lines = log.lines().rev().take(LAST_LINES).any(|line| line.contains(NO_SPACE));
+        let left = rustix::fs::statvfs(&self.place).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let is_full = lines || left.is_ok_and(|left| left < SMALLEST_SPACE);
+        is_full.then(|| format!("no space left for {}: free some space", self.place.display()))
+    }
+
     /// Changes files of the cluster, as the user of its server.
     fn perform(&self, script: &str, paths: &[&OsStr]) -> Result<(), Failure> {
         let place = self.place.display();
-        let performed = self.identity.perform(script, paths);
-        performed
-            .map_err(|error| Failure::database(format!("the private Postgres cannot be prepared in {place}: {error}")))
+        self.identity.perform(script, paths).map_err(|error| {
+            let hint = if error.kind() == ErrorKind::StorageFull { ": free some space" } else { "" };
+            Failure::database(format!("the private Postgres cannot be prepared in {place}: {error}{hint}"))
+        })
     }
 
     fn run(&self, program: &str, arguments: &[&str], paths: &[&std::ffi::OsStr]) -> Result<(), Failure> {
         // Output goes to a file: a started server would hold a pipe open for ever.
         let output_path = self.dir.join("last-command.log");
-        let output = ownership::private_file(&output_path)?;
+        let output = ownership::private_file(&output_path).map_err(|error| {
+            let hint = if error.kind() == ErrorKind::StorageFull { ": free some space" } else { "" };
+            Failure::database(format!("cannot write {}: {error}{hint}", output_path.display()))
+        })?;
         let status = self
             .identity
             .command(&self.binaries.program(program))
@@ -235,13 +273,19 @@ impl Cluster {
             let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
             lines[lines.len().saturating_sub(n)..].join(" / ")
         };
-        let full = log.contains("No space left on device") || said.contains("No space left on device");
-        let hint = if full { ": the disk is full" } else { "" };
+        let is_full = said.contains(NO_SPACE) || self.out_of_space().is_some();
+        let hint = if is_full {
+            format!(": no space left for {}: free some space", self.place.display())
+        } else {
+            String::new()
+        };
+        // Where it could not be written, there is only what the command said.
+        let log_path = if self.log().exists() { self.log() } else { output_path };
+        let told = [last(&said, 2), last(&log, 2)].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
         Err(Failure::database(format!(
-            "the private Postgres failed at {program}{hint}: {} {}; its log is {}",
-            last(&said, 2),
-            last(&log, 2),
-            self.log().display()
+            "the private Postgres failed at {program}{hint}: {}; its log is {}",
+            told.join(" "),
+            log_path.display()
         )))
     }
 }

@@ -2,10 +2,45 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
 use super::lock_file;
+
+/// How often it is looked at.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// The pause after the second start in a row; twice as long after each more.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause: what keeps a server from running may be mended at any time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// When to start a server again that does not stay.
+struct Pauses {
+    next: Duration,
+    not_before: Instant,
+}
+
+impl Pauses {
+    fn new(now: Instant) -> Self {
+        Self { next: Duration::ZERO, not_before: now }
+    }
+
+    /// Whether it may be started now; if so, the next start comes later.
+    fn is_due(&mut self, now: Instant) -> bool {
+        if now < self.not_before {
+            return false;
+        }
+        // It ran for long since.
+        if now > self.not_before + 2 * LONGEST_PAUSE {
+            self.next = Duration::ZERO;
+        }
+        self.not_before = now + self.next;
+        self.next = (self.next * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        true
+    }
+}
 
 /// Watches until dropped.
 pub struct Keeper {
@@ -17,10 +52,11 @@ impl Keeper {
         let done = Arc::new(AtomicBool::new(false));
         let ended = done.clone();
         tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_millis(500));
+            let mut ticks = tokio::time::interval(EVERY);
+            let mut pauses = Pauses::new(Instant::now());
             while !ended.load(Ordering::Relaxed) {
                 ticks.tick().await;
-                if cluster.is_running() || ended.load(Ordering::Relaxed) {
+                if cluster.is_running() || ended.load(Ordering::Relaxed) || !pauses.is_due(Instant::now()) {
                     continue;
                 }
                 tracing::warn!("the private Postgres is gone, starting it again");
@@ -40,5 +76,22 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_stay_is_started_less_and_less_often() {
+        let start = Instant::now();
+        let mut pauses = Pauses::new(start);
+        let started: Vec<u32> =
+            (0..1000).filter(|tick| pauses.is_due(start + EVERY * *tick)).map(|tick| tick / 2).collect();
+        assert_eq!(started[..7], [0, 0, 1, 3, 7, 15, 31], "seconds");
+        assert!(started.len() < 25, "{started:?}");
+        let later = start + EVERY * 1000 + 3 * LONGEST_PAUSE;
+        assert!(pauses.is_due(later) && pauses.is_due(later), "at once when it has run for long");
     }
 }

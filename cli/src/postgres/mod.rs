@@ -54,7 +54,14 @@ impl Postgres {
         ownership::private_dir(dir).map_err(|error| not_ours(dir, &error))?;
         let cluster = Cluster::at(dir, config)?;
         let _starting = locked(dir, START, Mode::Exclusive)?;
-        cluster.ensure_running()?;
+        let is_anothers = cluster.is_coming_up();
+        if let Err(failure) = cluster.ensure_running() {
+            // No server stays behind a start that failed, if no other command uses it.
+            if !is_anothers && lock_file(dir, USE).is_ok_and(|using| using.try_lock().is_ok()) {
+                cluster.abandon();
+            }
+            return Err(failure);
+        }
         let using = locked(dir, USE, Mode::Shared)?;
         Ok(Self { cluster, using: Some(using) })
     }
@@ -82,6 +89,11 @@ impl Postgres {
     /// Keeps it running while this process works, whatever happens to it.
     pub fn keep_alive(&self) -> Keeper {
         Keeper::start(self.cluster.clone())
+    }
+
+    /// What to do, where the disk of its files is full.
+    pub fn out_of_space(&self) -> Option<String> {
+        self.cluster.out_of_space()
     }
 
     /// Leaves it running when no process uses it any more, until [`stop`].
@@ -138,7 +150,8 @@ fn keep_mark(dir: &Path) -> PathBuf {
 
 fn lock_file(dir: &Path, name: &str) -> Result<File, Failure> {
     let path = dir.join(name);
-    ownership::lock_file(&path).map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))
+    ownership::lock_file(&path)
+        .map_err(|error| Failure::disk(&error, format!("cannot write {}: {error}", path.display())))
 }
 
 /// A lock, held as long as the file; waits for other commands, but not for ever.
@@ -150,5 +163,5 @@ fn locked(dir: &Path, name: &str, mode: Mode) -> Result<File, Failure> {
 }
 
 fn not_ours(dir: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("{} cannot be used for the private Postgres: {error}", dir.display()))
+    Failure::disk(error, format!("{} cannot be used for the private Postgres: {error}", dir.display()))
 }

@@ -349,9 +349,8 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> StoreError {
     let path = path.display().to_string();
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(path),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            StoreError::Denied(format!("{path}: check who owns it and its mode"))
-        }
+        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(path),
+        io::ErrorKind::PermissionDenied => StoreError::Denied(format!("{path}: check who owns it and its mode")),
         _ => StoreError::Unavailable { action, path, source },
     }
 }

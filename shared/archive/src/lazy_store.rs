@@ -38,6 +38,7 @@ impl LazyStore {
 fn same(error: &StoreError) -> StoreError {
     match error {
         StoreError::Denied(what) => StoreError::Denied(what.clone()),
+        StoreError::ReadOnly(what) => StoreError::ReadOnly(what.clone()),
         error => StoreError::Unavailable {
             action: "opening",
             path: "the bucket".to_owned(),

@@ -130,6 +130,9 @@ pub enum StoreError {
     /// The store may not be written or read; an operator must change that.
     #[error("no permission for {0}")]
     Denied(String),
+    /// Its file system can only be read; an operator must change that.
+    #[error("{0} is on a read-only file system: nothing can be written there")]
+    ReadOnly(String),
     /// Anything else; worth another try.
     #[error("{action} {path}")]
     Unavailable {

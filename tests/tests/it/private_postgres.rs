@@ -139,6 +139,105 @@ async fn root_without_user_namespaces_uses_an_unprivileged_user() {
     assert_eq!(run.json()["archived"], 1);
 }
 
+/// The initdb of a command that was killed goes on: it writes into the directory that it was given.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_initdb_still_writes_is_in_nobodys_way() {
+    let archive = Archive::with_private_postgres();
+    let postgres = archive.data_dir().join("postgres");
+    let orphans = ["data.new", "data.new.0123456789abcdef"].map(|name| postgres.join(name).join("base/4"));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for orphan in &orphans {
+            std::fs::create_dir_all(orphan).expect("made");
+            scope.spawn(|| {
+                let mut n = 0_u32;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    n = (n + 1) % 500;
+                    let written = std::fs::write(orphan.join(n.to_string()), "x");
+                    if written.is_err() {
+                        let _ = std::fs::create_dir_all(orphan);
+                    }
+                }
+            });
+        }
+        let run = archive.run(&["db", "start"]);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        run.expect(0);
+    });
+    archive.run(&["db", "stop"]).expect(0);
+    archive.run(&["status"]).expect(0);
+    let left = std::fs::read_dir(&postgres).expect("there").map(|entry| entry.expect("read").file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("data.new")).collect();
+    assert!(left.is_empty(), "{left:?}: it goes with the next start");
+}
+
+/// Postgres' disk is full, the archive's is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_of_postgres_being_full_is_said_and_leaves_no_server() {
+    let small = tempfile::tempdir().expect("a temporary directory");
+    let archive = Archive::with_private_postgres();
+    // Smaller than an empty cluster: initdb fails.
+    let script = "mount -t tmpfs -o size=8m none \"$1\" && shift && \"$@\"; code=$?; pgrep -f \"$0\" >&2; exit $code";
+    let data = small.path().join("data");
+    let program = tests::program::path();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, text(&data)]).arg(small.path()).arg(&program);
+    command.arg("--data-dir").arg(&data).args(["db", "start"]).current_dir(archive.dir.path());
+    command.env_remove("BIO_MCP_DATABASE_URL");
+    let run = tests::program::Run::from(command.output().expect("unshare runs"));
+    if run.err.contains("unshare:") || run.err.contains("mount:") {
+        eprintln!("SKIPPED: this machine lets us mount nothing");
+        return;
+    }
+    let run = run.expect(4);
+    assert!(run.err.contains("no space left for") && run.err.contains("free some space"), "{run:?}");
+    let log = run.err.split("its log is ").nth(1).expect("a log").trim().lines().next().expect("a line");
+    assert!(log.ends_with("last-command.log"), "the server had not begun to write one: {run:?}");
+}
+
+/// A directory that can only be read says so, as a disk that is not available now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_file_system_is_named() {
+    let archive = Archive::new().await;
+    let file = one_record(archive.dir.path());
+    archive.ingest(&file);
+    let script = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
+    let read_only = |archive: &Archive, dir: &Path, arguments: &[&str]| {
+        let inner = archive.command(arguments);
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]).arg(dir);
+        command.arg(inner.get_program()).args(inner.get_args()).current_dir(archive.dir.path());
+        for (key, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        tests::program::Run::from(command.output().expect("unshare runs"))
+    };
+    let other = archive.dir.path().join("two.xml");
+    std::fs::write(&other, format!("<PubmedArticleSet>{}</PubmedArticleSet>", Record::new(2, 0).xml()))
+        .expect("written");
+    let run = read_only(&archive, &archive.data_dir().join("archive"), &["ingest", text(&other)]);
+    if run.err.contains("unshare:") || run.err.contains("mount:") {
+        eprintln!("SKIPPED: this machine lets us mount nothing");
+        return;
+    }
+    let run = run.expect(4);
+    assert!(run.err.to_lowercase().contains("read-only file system"), "{run:?}");
+    let run = read_only(&archive, &archive.data_dir(), &["ingest", text(&other)]).expect(4);
+    assert!(run.err.to_lowercase().contains("read-only file system"), "{run:?}");
+    read_only(&archive, &archive.data_dir(), &["get", "1"]).expect(0);
+    // A private server cannot run there, and a new directory not be made.
+    let private = Archive::with_private_postgres();
+    private.ingest(&file);
+    let run = read_only(&private, &private.data_dir(), &["get", "1"]).expect(4);
+    assert!(run.err.contains("Read-only file system"), "{run:?}");
+    let new = Archive::with_private_postgres();
+    let run = read_only(&new, new.dir.path(), &["ingest", text(&file)]).expect(4);
+    assert!(run.err.contains("Read-only file system"), "{run:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_is_a_typed_error_and_nothing_is_lost() {
     // A small file system of our own, where the machine lets us mount one.
@@ -197,5 +296,5 @@ async fn the_demo_works_twice_and_leaves_other_directories_alone() {
     let refused = other.run(&["demo"]).expect(2);
     assert!(refused.err.contains("was not made by the demo"), "{refused:?}");
     let run = archive.run(&["demo", text(&file)]).expect(0);
-    assert!(run.out.contains("1 records in"), "{run:?}");
+    assert!(run.out.contains("1 record in"), "{run:?}");
 }
