@@ -36,7 +36,15 @@ pub fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         // Help, which is this program's own text.
-        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) if !error.use_stderr() => {
+            return match out::help(&error) {
+                Ok(()) => Exit::Done.into(),
+                Err(failure) => {
+                    failure.show(false);
+                    failure.exit.into()
+                }
+            };
+        }
         // It repeats what was given, such as the name of a file that begins with a dash.
         Err(error) => {
             out::note(error.render().to_string().trim_end());

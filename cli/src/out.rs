@@ -24,6 +24,7 @@ static STDERR_CLOSED: AtomicBool = AtomicBool::new(false);
 struct UntilClosed<W> {
     stream: W,
     closed: &'static AtomicBool,
+    name: &'static str,
 }
 
 /// What a stream gets: all, or what a terminal may.
@@ -64,9 +65,17 @@ impl<W: Write> UntilClosed<W> {
                 self.closed.store(true, Ordering::Relaxed);
                 Ok(discarded)
             }
-            written => written,
+            written => written.map_err(|source| io::Error::new(source.kind(), Unwritable { name: self.name, source })),
         }
     }
+}
+
+/// A stream of this program that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {name}: {source}")]
+pub struct Unwritable {
+    name: &'static str,
+    source: io::Error,
 }
 
 impl<W: Write> Write for UntilClosed<W> {
@@ -81,13 +90,30 @@ impl<W: Write> Write for UntilClosed<W> {
 
 /// Standard output. Fails when it cannot be written (a full disk), not when its reader has closed it.
 pub fn stdout() -> impl Write {
-    UntilClosed { stream: Gets::of(io::stdout().lock()), closed: &STDOUT_CLOSED }
+    UntilClosed { stream: Gets::of(io::stdout().lock()), closed: &STDOUT_CLOSED, name: "standard output" }
 }
 
 /// Prints a line for people to standard error; a result never depends on it.
 pub fn note(text: impl Display) {
-    let mut stderr = UntilClosed { stream: Gets::of(io::stderr().lock()), closed: &STDERR_CLOSED };
+    let mut stderr =
+        UntilClosed { stream: Gets::of(io::stderr().lock()), closed: &STDERR_CLOSED, name: "standard error" };
     let _ = stderr.write_all(format!("{text}\n").as_bytes());
+}
+
+/// Prints what the parser of arguments has to say: help, or the version.
+pub fn help(text: &clap::Error) -> Result<(), Failure> {
+    let mut stdout = UntilClosed { stream: io::stdout().lock(), closed: &STDOUT_CLOSED, name: "standard output" };
+    let styled = text.render();
+    let is_styled = io::stdout().is_terminal();
+    let text = if is_styled { styled.ansi().to_string() } else { styled.to_string() };
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// `1 record`, `2,000 records`.
+pub fn records(n: i64) -> String {
+    format!("{} {}", count(n), if n == 1 { "record" } else { "records" })
 }
 
 /// Prints a line.

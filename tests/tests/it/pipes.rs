@@ -94,6 +94,18 @@ async fn output_that_cannot_be_written_for_another_reason_is_a_failure() {
     let mut parse = archive.command(&["parse", text(&sample.baseline)]);
     let run = tests::program::Run::from(parse.stdout(full).output().expect("runs")).expect(4);
     assert!(run.err.contains("No space left"), "{run:?}");
+    archive.ingest(&sample.baseline);
+    for arguments in
+        [&["--help"][..], &["--version"], &["ingest", "--help"], &["status"], &["get", "1"], &["tools"], &["export"]]
+    {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+        let run = tests::program::Run::from(archive.command(arguments).stdout(full).output().expect("runs")).expect(4);
+        assert!(run.err.contains("cannot write standard output: No space left"), "{arguments:?}: {run:?}");
+    }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    let mut status = archive.command(&["--output", "json", "status"]);
+    let run = tests::program::Run::from(status.stdout(full).output().expect("runs")).expect(4);
+    assert!(!run.err.contains("ARCHIVE_ERROR"), "{run:?}");
 }
 
 /// A log that nothing reads fills its pipe (64 kB) after some hundred lines; requests are answered all the same.
