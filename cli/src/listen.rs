@@ -77,7 +77,8 @@ impl SocketFile {
     pub fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
         let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !above.exists() {
-            ownership::private_dir(above)?;
+            let message = format!("there is no folder {}: make it first", above.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, message));
         }
         ownership::resolve(above, Use::Parent).map_err(io::Error::other)?;
         let lock_path = path.with_added_extension("lock");
@@ -172,6 +173,9 @@ mod tests {
     fn a_socket_replaces_only_what_an_ended_server_left() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("run/http.sock");
+        let error = SocketFile::bind(&path).expect_err("no folder is made");
+        assert!(error.to_string().contains("there is no folder") && !dir.path().join("run").exists(), "{error}");
+        ownership::private_dir(&dir.path().join("run")).expect("made");
         let (listener, file) = SocketFile::bind(&path).expect("bound");
         let mode = |path: &Path| fs::symlink_metadata(path).expect("there").mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().expect("a folder"))), (0o600, 0o700));

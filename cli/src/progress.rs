@@ -78,10 +78,11 @@ fn message(job: &Job) -> String {
 /// `1,000 archived, 20 skipped` of a job's counts.
 pub fn summary(job: &Job) -> String {
     counts(&job.progress.counts)
+        .unwrap_or_else(|| if job.state.is_terminal() { "nothing" } else { "nothing yet" }.to_owned())
 }
 
-/// Counts of a progress or result as text.
-pub fn counts(counts: &Tally) -> String {
+/// Counts of a progress or result as text; nothing where all are zero.
+pub fn counts(counts: &Tally) -> Option<String> {
     let named = [
         (counts.archived, "archived"),
         (counts.skipped, "skipped"),
@@ -94,7 +95,7 @@ pub fn counts(counts: &Tally) -> String {
         format!("{} {name}{why}", out::count(*n))
     });
     let text = parts.collect::<Vec<_>>().join(", ");
-    if text.is_empty() { "nothing yet".to_owned() } else { text }
+    (!text.is_empty()).then_some(text)
 }
 
 /// Why records were skipped, where it is not only that they were unchanged.

@@ -81,12 +81,12 @@ pub enum Topics {
         /// Names the query; derived from it if not given
         #[arg(long, value_name = "KEY")]
         query_key: Option<String>,
-        /// How often, like 6h, 30m or 7d
-        #[arg(long, default_value = "24h", value_parser = parse_interval)]
-        every: i32,
-        /// Priority of its jobs, 0 to 10, higher first
-        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i16).range(0..=10))]
-        priority: i16,
+        /// How often, like 6h, 30m or 7d; a new one every 24h if not given, one that is there as before
+        #[arg(long, value_parser = parse_interval)]
+        every: Option<i32>,
+        /// Priority of its jobs, 0 to 10, higher first; 0, or as before
+        #[arg(long, value_parser = clap::value_parser!(i16).range(0..=10))]
+        priority: Option<i16>,
     },
     /// List them
     List,

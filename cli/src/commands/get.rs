@@ -3,6 +3,7 @@
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::archive::{Address, Envelope, Payload};
+use shared::pipelines::operator::OPERATOR;
 use shared::pubmed::{Article, TextForm};
 use shared::records::{self, Event};
 use shared::words::{EVERY_VERSION, ErrorCode, Pmid, Sha256};
@@ -179,9 +180,16 @@ async fn deleted(
         out::json(&answer)?;
     }
     let what = version.map(|version| format!("version {version} of ")).unwrap_or_default();
+    let source = &envelope.source;
+    // The reason that an operator gave stands where the name of a file does.
+    let how = if source.api == OPERATOR {
+        format!("was purged: {}", out::plain(&source.endpoint))
+    } else {
+        format!("was deleted by {}", out::plain(&source.endpoint))
+    };
     Err(Failure::not_found(format!(
-        "{what}PMID {} was deleted by {} (as of {}); its earlier payloads are in `bio-mcp history {}`",
-        envelope.pmid, envelope.source.endpoint, envelope.order.as_of, envelope.pmid
+        "{what}PMID {} {how} (as of {}); its earlier payloads are in `bio-mcp history {}`",
+        envelope.pmid, envelope.order.as_of, envelope.pmid
     )))
 }
 

@@ -105,7 +105,7 @@ pub async fn submit(
         idempotency_key,
         priority,
         ttl_hours: session.config.job_ttl_hours,
-        first_unit: FirstUnit { required_hostname: Some(hostname), ..submission.first_unit },
+        first_unit: FirstUnit { required_hostname: Some(hostname.clone()), ..submission.first_unit },
         ..submission
     };
     let limits = session.limits().times(pubmed_files::time_limits(params.files.len()));

@@ -92,7 +92,7 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         ("progress", format!("{percent}%, {}", progress::summary(&job))),
         ("units", format!("{} of {} done, {} failed", job.units_done, job.units_total, job.units_failed)),
         ("priority", format!("{}, {position} before it in the queue", job.priority)),
-        ("time left", estimate.map_or("unknown".to_owned(), |secs| format!("about {secs:.0} s"))),
+        ("time left", time_left(&job, estimate)),
         ("waiting", job.progress.waiting.as_deref().map_or("-".to_owned(), out::plain)),
         ("retries", job.parent_job_id.map_or("-".to_owned(), |parent| parent.to_string())),
         ("created", job.created_at.to_string()),
@@ -107,6 +107,13 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         out::line(&format!("{} {} {}", log.at.format("%H:%M:%S"), log.level, out::plain(&log.message)))?;
     }
     Ok(Exit::Done)
+}
+
+fn time_left(job: &Job, estimate: Option<f64>) -> String {
+    if job.state.is_terminal() {
+        return "-".to_owned();
+    }
+    estimate.map_or("unknown".to_owned(), |secs| format!("about {secs:.0} s"))
 }
 
 async fn logs(session: &Session, job: JobId, limit: i64, json: bool) -> Result<Exit, Failure> {
@@ -189,6 +196,7 @@ async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failu
         out::line(&match (cancelled, now) {
             (true, JobState::Cancelled) => format!("job {job} is cancelled"),
             (true, _) => format!("job {job} is being cancelled: running units stop at their next batch"),
+            (false, JobState::Cancelled) => format!("job {job} was cancelled before: nothing changed"),
             (false, state) => format!("job {job} had already {state}: nothing changed"),
         })?;
     }

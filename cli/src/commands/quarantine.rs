@@ -1,5 +1,7 @@
 //! `quarantine`: records that could not be archived.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use shared::ingest::{quarantined, quarantined_one};
 use shared::pipelines::operator::{self, QuarantinedRecord, Retried};
@@ -65,7 +67,7 @@ async fn retry(session: &Session, ids: Vec<i64>, all: bool, json: bool) -> Resul
         }
         entries
     };
-    let (mut archived, mut by_pmid) = (0, Vec::new());
+    let (mut archived, mut by_pmid) = (0, BTreeSet::new());
     let mut answers = Vec::new();
     for entry in &entries {
         let retried = operator::retry_quarantined(&session.engine, entry).await?;
@@ -84,9 +86,13 @@ async fn retry(session: &Session, ids: Vec<i64>, all: bool, json: bool) -> Resul
     if json {
         out::json(&json!({ "archived": archived, "still_bad": still, "entries": answers }))?;
     } else {
-        out::line(&format!("{archived} of {} are archived now", entries.len()))?;
+        let are = if archived == 1 { "is" } else { "are" };
+        out::line(&format!("{archived} of {} {are} archived now", entries.len()))?;
         if !by_pmid.is_empty() {
-            out::line(&format!("fetch them anew: bio-mcp sync --pmids {}", by_pmid.join(",")))?;
+            out::line(&format!(
+                "fetch them anew: bio-mcp sync --pmids {}",
+                by_pmid.into_iter().collect::<Vec<_>>().join(",")
+            ))?;
         }
     }
     Ok(if still == 0 { Exit::Done } else { Exit::Partial })

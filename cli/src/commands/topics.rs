@@ -15,7 +15,7 @@ use crate::session::Session;
 pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, Failure> {
     match action {
         Topics::Add { query, query_key, every, priority } => {
-            let key = topics::add(session.db(), &query, query_key.as_deref(), every, priority).await?;
+            let (key, every) = topics::add(session.db(), &query, query_key.as_deref(), every, priority).await?;
             Caller::command_line().audit("topic.add", &key);
             if json {
                 out::json(&json!({ "query_key": key }))?;

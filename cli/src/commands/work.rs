@@ -117,13 +117,13 @@ pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
 
 fn told(job: &Job, result: &JobResult) -> Result<(), Failure> {
     let took = job.completed_at.zip(job.started_at).map_or(0, |(end, start)| (end - start).num_milliseconds());
+    let counts = progress::counts(&result.counts).map_or_else(String::new, |counts| format!(": {counts}"));
     out::line(&format!(
-        "{}: {} records in {}.{} s: {}",
+        "{}: {} in {}.{} s{counts}",
         job.state,
-        out::count(result.counts.requested),
+        out::records(result.counts.requested),
         took / 1000,
         took % 1000 / 100,
-        progress::counts(&result.counts)
     ))?;
     let files = result["files"].as_array().into_iter().flatten();
     let mut errors: Vec<&str> = files.filter_map(|file| file["error"].as_str()).collect();

@@ -27,7 +27,7 @@ pub mod work;
 pub use access::{Caller, Principal, Role};
 pub use error_chain::chain;
 pub use error_code::ErrorCode;
-pub use ids::{JobId, UnitId, WorkerId};
+pub use ids::{JobId, NotAnId, UnitId, WorkerId};
 pub use outcome::{Outcome, Reason, SkipReason, Tally};
 pub use page::Page;
 pub use pmid::Pmid;

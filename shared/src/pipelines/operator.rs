@@ -10,6 +10,9 @@ use crate::pubmed::{Item, Splitter, identity};
 use crate::records::{self, Arrived};
 use crate::words::{EVERY_VERSION, ErrorCode, JobId, Outcome, Pmid, RecordOrder, UnitId};
 
+/// The source of what an operator wrote.
+pub const OPERATOR: &str = "operator";
+
 /// What a purge did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Purged {
@@ -35,7 +38,7 @@ pub async fn purge(
     let Some(pointer) = found else { return Ok(None) };
     // By the clock that fetched records are dated by: one that is ahead would keep the record out until then.
     let now = db::clock::now(&engine.db).await?;
-    let source = Source { api: "operator".to_owned(), endpoint: reason.to_owned(), http_status: 0, http_etag: None };
+    let source = Source { api: OPERATOR.to_owned(), endpoint: reason.to_owned(), http_status: 0, http_etag: None };
     let order = RecordOrder {
         version: EVERY_VERSION,
         date_revised: None,

@@ -33,13 +33,16 @@ pub async fn add(
     db: &PgPool,
     query: &str,
     query_key: Option<&str>,
-    every_secs: i32,
-    priority: i16,
-) -> Result<String, TopicError> {
+    every_secs: Option<i32>,
+    priority: Option<i16>,
+) -> Result<(String, i32), TopicError> {
     let params = IncrementalParams::new(query, query_key, None, None)?;
     syncs::bind(db, &params.query_key, &params.query, TOPICS).await?;
+    let known = syncs::topics(db).await?.into_iter().find(|known| known.query_key == params.query_key);
+    let every_secs = every_secs.or(known.as_ref().map(|known| known.every_secs)).unwrap_or(EVERY_SECS);
+    let priority = priority.or(known.as_ref().map(|known| known.priority)).unwrap_or(0);
     syncs::add_topic(db, &params.query_key, every_secs, priority).await?;
-    Ok(params.query_key)
+    Ok((params.query_key, every_secs))
 }
 
 /// Makes topics of those that are configured and not known yet. One that cannot be made, because its key is bound to
@@ -51,7 +54,7 @@ pub async fn add_configured(db: &PgPool, configured: &[TopicSetting]) -> Result<
     let known = syncs::topics(db).await?;
     for topic in configured {
         if !known.iter().any(|one| one.query == topic.query.trim()) {
-            match add(db, &topic.query, topic.query_key.as_deref(), EVERY_SECS, 0).await {
+            match add(db, &topic.query, topic.query_key.as_deref(), None, None).await {
                 Ok(_) => {}
                 Err(TopicError::Db(error) | TopicError::Bind(BindError::Db(error))) => return Err(error),
                 Err(error) => tracing::error!(

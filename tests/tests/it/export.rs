@@ -250,7 +250,7 @@ async fn an_interrupted_export_is_resumed_with_the_same_result() {
     for ending in ["gz", "zst"] {
         let again = export(&format!("killed.{ending}"));
         assert!(again.err.contains("resuming the export of event 2200 behind 999 records"), "{again:?}");
-        assert!(again.err.contains("1 records were left out"), "{again:?}");
+        assert!(again.err.contains("1 record was left out"), "{again:?}");
         let read = |name: &str| std::fs::read(dir.join(format!("{name}.{ending}"))).expect("there");
         assert!(read("killed") == read("whole"), "{ending}");
     }

@@ -222,7 +222,7 @@ async fn a_flood_by_one_principal_leaves_the_others_admins_and_topics_their_plac
     assert_eq!(submit(&server, "bob", 9).await.error(), (429, "RATE_LIMIT_EXCEEDED"));
     assert_eq!(submit(&server, "root", 1).await.status, 202, "a tenth is left for admins");
     let db = &server.engine.db;
-    topics::add(db, "asthma", Some("asthma"), 3600, 0).await.expect("a topic");
+    topics::add(db, "asthma", Some("asthma"), Some(3600), Some(0)).await.expect("a topic");
     let limits = Limits { max_queued_jobs: 20, principal_queued_jobs: 10, ..Limits::without_quotas(20, 60.0) };
     let made = topics::submit_due(&server.engine, limits, 24).await.expect("ticks");
     assert_eq!(made.len(), 1, "and for topics");

@@ -33,6 +33,7 @@ pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, F
         for pmid in &page.unknown {
             records::leave_out(*pmid, "it is not in the archive");
             progress.left_out += 1;
+            progress.absent += 1;
         }
         let mut frame = sink.frame()?;
         let written = records::write(session, args.format, &page.records, &mut frame, &mut progress, failed).await;
@@ -48,7 +49,7 @@ pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, F
 }
 
 fn report(args: &Export, plan: &Plan, progress: &Progress, json: bool) -> Result<(), Failure> {
-    let Progress { records, deletions, left_out, .. } = progress;
+    let Progress { records, deletions, left_out, absent, .. } = progress;
     if let Some(path) = args.out.as_deref().filter(|_| json) {
         return out::json(&json!({
             "file": path.display().to_string(), "records": records, "deletions": deletions, "left_out": left_out,
@@ -56,11 +57,25 @@ fn report(args: &Export, plan: &Plan, progress: &Progress, json: bool) -> Result
         }));
     }
     let place = args.out.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
-    let deletions = if *deletions > 0 { format!(" and {deletions} deletions") } else { String::new() };
-    out::note(format_args!("{records} records{deletions}{place}"));
-    if *left_out > 0 {
-        out::note(format_args!("{left_out} records were left out: `bio-mcp verify` says what is wrong with them"));
+    let deletions = if *deletions > 0 {
+        format!(" and {deletions} {}", if *deletions == 1 { "deletion" } else { "deletions" })
+    } else {
+        String::new()
+    };
+    out::note(format_args!("{}{deletions}{place}", counted(*records)));
+    if *absent > 0 {
+        let are = if *absent == 1 { "is" } else { "are" };
+        out::note(format_args!("{} {are} not in the archive, and left out", counted(*absent)));
+    }
+    let bad = left_out.saturating_sub(*absent);
+    if bad > 0 {
+        let (were, them) = if bad == 1 { ("was", "it") } else { ("were", "them") };
+        out::note(format_args!("{} {were} left out: `bio-mcp verify` says what is wrong with {them}", counted(bad)));
     }
     out::note(format_args!("last event: {}; `--since {}` exports what changes after it", plan.seq, plan.seq));
     Ok(())
+}
+
+fn counted(records: u64) -> String {
+    out::records(i64::try_from(records).unwrap_or(i64::MAX))
 }

@@ -47,6 +47,9 @@ pub struct Progress {
     pub deletions: u64,
     /// Records named on standard error instead.
     pub left_out: u64,
+    /// Those of them that are not in the archive.
+    #[serde(default)]
+    pub absent: u64,
 }
 
 /// What is stored beside an unfinished file.
