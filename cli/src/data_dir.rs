@@ -243,7 +243,7 @@ impl Content {
             return Ok(Self::Ours);
         }
         // Parts of one: an archive that was copied back, or one that was being made.
-        let other = names.iter().find(|name| !PARTS.iter().any(|part| name.split('.').next() == Some(part)));
+        let other = names.iter().find(|name| !PARTS.iter().any(|part| name.split('.').next() == Some(*part)));
         Ok(match other {
             Some(name) => Self::Other(name.clone()),
             None if names.is_empty() => Self::Nothing,

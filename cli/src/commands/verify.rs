@@ -119,7 +119,8 @@ pub fn show(report: &Report) -> Result<(), Failure> {
         if report.is_clean() {
             "all is well".to_owned()
         } else {
-            format!("{} problems", out::count(report.problem_count))
+            let problems = if report.problem_count == 1 { "problem" } else { "problems" };
+            format!("{} {problems}", out::count(report.problem_count))
         }
     ))?;
     for problem in report.problems.iter().take(SHOWN) {

@@ -51,6 +51,9 @@ const LAST_LINES: usize = 10;
 /// With less, a server cannot make another file of its log of transactions.
 const SMALLEST_SPACE: u64 = 16 << 20;
 
+/// With more, what a log says of a full disk is past.
+const LITTLE_SPACE: u64 = 256 << 20;
+
 /// A cluster.
 #[derive(Clone, Debug)]
 pub struct Cluster {
@@ -230,12 +233,14 @@ impl Cluster {
         }
     }
 
-    /// What to do, where the disk of its files is full: its last lines say so, or nothing can be written any more.
+    /// What to do, where the disk of its files is full: nearly nothing is left, or little and the last lines of
+    /// its log say so.
     pub fn out_of_space(&self) -> Option<String> {
         let log = read_end(&self.log());
         let lines = log.lines().rev().take(LAST_LINES).any(|line| line.contains(NO_SPACE));
         let left = rustix::fs::statvfs(&self.place).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        let is_full = lines || left.is_ok_and(|left| left < SMALLEST_SPACE);
+        let most = if lines { LITTLE_SPACE } else { SMALLEST_SPACE };
+        let is_full = left.is_ok_and(|left| left < most);
         is_full.then(|| format!("no space left for {}: free some space", self.place.display()))
     }
 

@@ -177,11 +177,11 @@ async fn the_disk_of_postgres_being_full_is_said_and_leaves_no_server() {
     let small = tempfile::tempdir().expect("a temporary directory");
     let archive = Archive::with_private_postgres();
     // Smaller than an empty cluster: initdb fails.
-    let script = "mount -t tmpfs -o size=8m none \"$1\" && shift && \"$@\"; code=$?; pgrep -f \"$0\" >&2; exit $code";
+    let script = "mount -t tmpfs -o size=8m none \"$1\" && shift && exec \"$@\"";
     let data = small.path().join("data");
     let program = tests::program::path();
     let mut command = std::process::Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script, text(&data)]).arg(small.path()).arg(&program);
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(small.path()).arg(&program);
     command.arg("--data-dir").arg(&data).args(["db", "start"]).current_dir(archive.dir.path());
     command.env_remove("BIO_MCP_DATABASE_URL");
     let run = tests::program::Run::from(command.output().expect("unshare runs"));

@@ -174,8 +174,11 @@ impl Unfinished {
 
 /// An output that cannot be written any more.
 pub fn failed(path: Option<&Path>, error: &io::Error) -> Failure {
-    let name = path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
-    let message = format!("cannot write {name}: {error}; rerun the same command to resume");
+    let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+        // It names itself.
+        return Failure::new(Exit::Unavailable, ErrorCode::Internal, error.to_string());
+    };
+    let message = format!("cannot write {}: {error}; rerun the same command to resume", path.display());
     Failure::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
 }
 

@@ -27,7 +27,7 @@ pub struct Census {
 /// have a unit and were heard of within `stale`.
 pub async fn living_workers(db: &PgPool, dir: &Path, stale: Duration) -> Result<i64, DbError> {
     let Census { living, dead } = Presence::census(dir).unwrap_or_default();
-    let here: Vec<&String> = living.iter().chain(&dead).collect();
+    let here: Vec<String> = living.iter().chain(&dead).cloned().collect();
     let elsewhere: i64 =
         sqlx::query_scalar(include_str!("sql/workers.sql")).bind(here).bind(stale.as_secs_f64()).fetch_one(db).await?;
     Ok(i64::try_from(living.len()).unwrap_or(i64::MAX).saturating_add(elsewhere))
