@@ -51,7 +51,7 @@ async fn objects_that_a_job_has_not_committed_yet_are_no_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_that_was_given_up_is_nobodys() {
+async fn objects_of_a_unit_that_was_given_up_are_problems() {
     let (archive, _) = killed().await;
     let db = archive.database().await;
     sqlx::query("update ingestion_work_units set status = 'failed' where status <> 'completed'")

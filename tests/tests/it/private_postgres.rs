@@ -141,7 +141,7 @@ async fn root_without_user_namespaces_uses_an_unprivileged_user() {
 
 /// The initdb of a command that was killed goes on: it writes into the directory that it was given.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_initdb_still_writes_is_in_nobodys_way() {
+async fn what_a_killed_initdb_still_writes_disturbs_no_start() {
     let archive = Archive::with_private_postgres();
     let postgres = archive.data_dir().join("postgres");
     let orphans = ["data.new", "data.new.0123456789abcdef"].map(|name| postgres.join(name).join("base/4"));
