@@ -270,8 +270,8 @@ impl From<shared::verify::VerifyError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        let is_output = error.get_ref().is_some_and(|inner| inner.is::<out::Unwritable>());
-        let code = if is_output { ErrorCode::Internal } else { ErrorCode::ArchiveError };
+        let output = error.get_ref().and_then(|inner| inner.downcast_ref::<out::Unwritable>());
+        let code = if output.is_some() { ErrorCode::Internal } else { ErrorCode::ArchiveError };
         Self::new(Exit::Unavailable, code, error.to_string())
     }
 }

@@ -87,17 +87,15 @@ async fn a_dead_worker_is_none_and_an_idle_one_is() {
 async fn a_worker_of_another_machine_is_one_as_long_as_it_is_heard_of() {
     let (archive, _) = killed().await;
     let db = archive.database().await;
-    let heard = async |ago: &str| {
-        let sql = format!(
-            "update ingestion_work_units set worker_id = 'elsewhere', worker_hostname = 'elsewhere', \
-             heartbeat_at = now() - interval '{ago}' where status in ('claimed', 'processing')"
-        );
-        assert_eq!(sqlx::query(&sql).execute(&db).await.expect("written").rows_affected(), 1);
+    let heard = async |secs_ago: f64| {
+        let sql = "update ingestion_work_units set worker_id = 'elsewhere', worker_hostname = 'elsewhere', \
+                   heartbeat_at = now() - make_interval(secs => $1) where status in ('claimed', 'processing')";
+        assert_eq!(sqlx::query(sql).bind(secs_ago).execute(&db).await.expect("written").rows_affected(), 1);
     };
-    heard("10 seconds").await;
+    heard(10.0).await;
     assert_eq!(workers(&archive), 1);
     archive.run(&["verify", "--repair"]).expect(2);
-    heard("10 minutes").await;
+    heard(600.0).await;
     assert_eq!(workers(&archive), 0);
     archive.run(&["verify", "--repair"]).expect(0);
 }

@@ -146,10 +146,11 @@ async fn what_a_killed_initdb_still_writes_disturbs_no_start() {
     let postgres = archive.data_dir().join("postgres");
     let orphans = ["data.new", "data.new.0123456789abcdef"].map(|name| postgres.join(name).join("base/4"));
     let done = std::sync::atomic::AtomicBool::new(false);
+    let done = &done;
     std::thread::scope(|scope| {
         for orphan in &orphans {
             std::fs::create_dir_all(orphan).expect("made");
-            scope.spawn(|| {
+            scope.spawn(move || {
                 let mut n = 0_u32;
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
                     n = (n + 1) % 500;
