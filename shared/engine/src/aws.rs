@@ -11,7 +11,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use futures_util::future::BoxFuture;
 
 /// The SDK's configuration: region, credentials and endpoints.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum AwsConfig {
     /// It is there.
     Given(Box<SdkConfig>),

@@ -24,6 +24,7 @@ const BATCH: usize = 10;
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 
 /// A queue; its client is made when it is first used.
+#[derive(Debug)]
 pub struct SqsQueue {
     url: String,
     config: AwsConfig,

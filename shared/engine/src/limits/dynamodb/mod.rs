@@ -40,7 +40,7 @@ type Item = HashMap<String, AttributeValue>;
 pub struct TableError(#[source] AwsError);
 
 /// A table of limits; its client is made when it is first used.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LimitsTable {
     name: Arc<str>,
     config: AwsConfig,
