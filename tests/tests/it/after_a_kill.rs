@@ -54,10 +54,8 @@ async fn objects_that_a_job_has_not_committed_yet_are_no_problem() {
 async fn objects_of_a_unit_that_was_given_up_are_problems() {
     let (archive, _) = killed().await;
     let db = archive.database().await;
-    sqlx::query("update ingestion_work_units set status = 'failed' where status <> 'completed'")
-        .execute(&db)
-        .await
-        .expect("given up");
+    let sql = "update ingestion_work_units set status = 'failed', error_code = 'INTERNAL' where status <> 'completed'";
+    sqlx::query(sql).execute(&db).await.expect("given up");
     let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
     assert_eq!(found["report"]["problem_count"], 50, "{found}");
 }

@@ -368,13 +368,21 @@ async fn bombs_and_giants_stop_at_their_limits() {
     assert_eq!(counts(&run.json()), [2, 1, 0, 1, 0, 0]);
     let list = archive.run(&["quarantine", "list"]).expect(0).out;
     assert!(list.contains("over the limit of 1048576"), "{list}");
-    // The whole file over the limit is refused.
+    // The whole file over the limit is refused; without its .md5 file before it is a job.
+    let error = |run: &program::Run| run.json()["error"]["message"].as_str().expect("a message").to_owned();
     let run = limited(&[("BIO_MCP_MAX_FILE_BYTES", "1048576")], &file).expect(2);
-    assert!(run.err.contains("unpacks to more"), "{run:?}");
+    assert!(error(&run).contains("unpacks to more"), "{run:?}");
+    let remove_side_file = |path: &Path| std::fs::remove_file(path.with_added_extension("md5")).expect("removed");
+    remove_side_file(&file);
+    let run = limited(&[("BIO_MCP_MAX_FILE_BYTES", "1048576")], &file).expect(2);
+    assert!(run.err.contains("unpacks to more") && run.out.is_empty(), "{run:?}");
     // A gzip bomb: 100 MB of one letter, a thousand times smaller on disk.
     let bomb = bulk(dir, "bomb.xml.gz", 1, &[format!("<PubmedArticle>{}", "y".repeat(100 << 20))], &[]);
     let run = limited(&[], &bomb).expect(2);
-    assert!(run.err.contains("times its size"), "{run:?}");
+    assert!(error(&run).contains("times its size"), "{run:?}");
+    remove_side_file(&bomb);
+    let run = limited(&[], &bomb).expect(2);
+    assert!(run.err.contains("times its size") && run.out.is_empty(), "{run:?}");
 }
 
 #[tokio::test]

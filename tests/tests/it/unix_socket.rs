@@ -39,6 +39,8 @@ async fn request(socket: &Path, host: &str, method: &str, path: &str, body: &str
 async fn requests_over_a_socket_are_answered_without_tokens_until_it_is_stopped() {
     let archive = Archive::new().await;
     let socket = archive.dir.path().join("run/http.sock");
+    fs::create_dir(archive.dir.path().join("run")).expect("made");
+    set_mode(&archive.dir.path().join("run"), 0o700);
     for command in ["serve", "up"] {
         let mut server = start(&archive, command, &socket);
         assert_eq!(server.address(), address(&socket));

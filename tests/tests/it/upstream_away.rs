@@ -53,9 +53,9 @@ async fn a_signal_is_followed_while_ncbi_is_waited_for() {
         (&["up", "--listen", "127.0.0.1:0"], 0),
     ] {
         if code == 0 {
-            // A job for it.
+            // A job for it, another one each time.
             archive
-                .command(&["sync", "--pmids", &arguments.len().to_string(), "--detach"])
+                .command(&["sync", "--pmids", &format!("10{}", arguments.len()), "--detach"])
                 .envs(environment)
                 .output()
                 .expect("runs");
