@@ -227,6 +227,11 @@ fn file_settings(config: &Config, downloads: PathBuf) -> FileSettings {
     FileSettings { max_file_bytes: config.max_file_bytes, files_url: config.pubmed.files_url.clone(), downloads }
 }
 
+/// The table of a fleet's limits; does no I/O.
+pub fn limits_table(name: &str) -> LimitsTable {
+    LimitsTable::new(name, AwsConfig::Later(aws::config))
+}
+
 /// What wakes workers.
 fn queue(config: &Config) -> Arc<dyn Queue> {
     match &config.jobs_queue_url {

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 pub use access::{Access, Renew};
 pub use kept::Kept;
 pub use listen::Listener;
-pub use options::{OptionsError, options};
+pub use options::{DatabaseSettings, OptionsError, options};
 pub use patient::{Patient, patient};
 pub use pooler::refuse_transaction_pooler;
 use relay::Relay;
