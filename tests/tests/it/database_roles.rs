@@ -45,7 +45,7 @@ async fn all_programs_work(archive: &Archive, variables: &[(&str, &str)], owner:
     let mut serving = Running(serve.spawn().expect("starts"));
     let address = serving.address();
     let worker = archive.command(&["worker"]).envs(environment.iter().copied()).spawn().expect("starts");
-    let _worker = Running(worker);
+    let working = Running(worker);
     let job = json!({ "tool": "pubmed.sync", "params": { "query": "asthma" } });
     let http = client();
     let submit = http.post(format!("{address}/v1/jobs")).header("content-type", "application/json");
@@ -66,7 +66,7 @@ async fn all_programs_work(archive: &Archive, variables: &[(&str, &str)], owner:
     assert!(ended.contains("\"state\":\"succeeded\""), "{ended}");
     let logged_in = users(owner).await;
     assert!(!logged_in.is_empty() && !logged_in.contains(&"postgres".to_owned()), "{logged_in:?}");
-    drop(serving);
+    drop((serving, working));
     run(&["verify"]).expect(0);
     sqlx::raw_sql("delete from pubmed_archive where pmid = '31000001'; update corpus_digests set w1 = w1 + 1")
         .execute(owner)
