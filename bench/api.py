@@ -68,7 +68,9 @@ class Server:
 
 
 def ours(url):
-    more = {"BIO_MCP_WORKERS": "4", "BIO_MCP_DATABASE_URL": url, "BIO_MCP_LOG_LEVEL": "WARN"}
+    more = {"BIO_MCP_WORKERS": "4", "BIO_MCP_DATABASE_URL": url, "BIO_MCP_LOG_LEVEL": "WARN",
+            # One principal submits them all.
+            "BIO_MCP_PRINCIPAL_QUEUED_JOBS": "1000000"}
     return Server(18180, [program, "--data-dir", data, "serve", "--listen", "127.0.0.1:18180"], **more)
 
 
