@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use shared::words::{Pmid, Role};
 
 pub use jobs::{Jobs, Quarantine, Work};
-pub use reading::{Export, ExportFormat, Get, MarkupArg, Parse};
+pub use reading::{Events, Export, ExportFormat, Get, MarkupArg, Parse};
 pub use upstream::{Search, Sort, Sync, Topics};
 use values::parse_time;
 
@@ -96,6 +96,20 @@ pub enum Checkpoints {
     },
 }
 
+/// What to do with readers of the event log.
+#[derive(Debug, Subcommand)]
+pub enum Projections {
+    /// Show how far each is
+    Status,
+    /// Read what is new, until nothing is left
+    CatchUp,
+    /// Read the whole log again, and write what follows from it in place of what is there; readers see no gap meanwhile
+    Rebuild {
+        /// Which one
+        name: String,
+    },
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -166,6 +180,14 @@ pub enum Command {
     /// interrupted export is resumed by the same command, with the same result. Records whose object is
     /// missing or damaged are left out and named, and the exit code is 5.
     Export(Export),
+    /// Print what changed in the archive, in the order in which it was accepted
+    ///
+    /// Each change once: a record is new, revised, retracted, corrected, of concern or deleted, or its retraction was
+    /// withdrawn. A change may be of several kinds.
+    Events(Events),
+    /// Readers of the event log, such as the change feed: how far they are, read on, read again from the start
+    #[command(subcommand)]
+    Projections(Projections),
     /// Show what is in the archive and what is going on
     Status,
     /// Run everything until stopped: the HTTP server, workers, sweep, topics that are due

@@ -15,13 +15,14 @@ use sqlx::PgPool;
 use crate::archive::{Archive, Compression, DiskStore, Layout, LazyStore, S3Settings, Store};
 use crate::aws::{self, AwsConfig};
 use crate::db::{self, Access, OptionsError};
-use crate::ingest::{Engine, Settings};
+use crate::ingest::{Engine, Pipeline, Settings, Upkeep};
 use crate::jobs::Limits;
-use crate::limits::PostgresPace;
 use crate::limits::dynamodb::{DynamoPace, LimitsTable};
+use crate::limits::{Leases, PostgresLeases, PostgresPace};
 use crate::pipelines;
 use crate::pipelines::pubmed_files::FileSettings;
 use crate::pipelines::pubmed_sync::Sources;
+use crate::projections::{self, ReadersOfTheLog};
 use crate::pubmed::eutils::{Client, Pace, Settings as EutilsSettings};
 use crate::queue::{ListenOnly, Queue, SqsQueue};
 use crate::secrets::{self, Renewal, SecretError};
@@ -108,6 +109,14 @@ impl Deployment {
         Ok(Self { config, engine, client, access, table })
     }
 
+    /// What only one of the fleet may do at a time: in the table of limits where there is one, else in the database.
+    pub fn leases(&self) -> Arc<dyn Leases> {
+        match &self.table {
+            Some(table) => Arc::new(table.clone()),
+            None => Arc::new(PostgresLeases(self.engine.db.clone())),
+        }
+    }
+
     /// What tools work with.
     pub fn toolbox(&self) -> Toolbox {
         toolbox(&self.config, self.engine.clone(), self.client.clone())
@@ -127,8 +136,8 @@ pub fn engine(
         archive: archive(config, store)?,
         queue: queue(config),
         settings: engine_settings(config),
-        pipelines: pipelines::all(file_settings(config, downloads), &sources(config, client)),
-        upkeep: pipelines::upkeep(),
+        pipelines: pipelines(config, downloads, client),
+        upkeep: upkeep(config),
     })
 }
 
@@ -220,6 +229,23 @@ pub fn eutils_settings(config: &Config) -> EutilsSettings {
 /// What syncs ask.
 fn sources(config: &Config, client: &Client) -> Sources {
     Sources::new(client.clone(), config.pubmed.max_records)
+}
+
+/// What jobs can be run: those of sources, which fetch bulk files into `downloads`, and those that read the event log.
+fn pipelines(config: &Config, downloads: PathBuf, client: &Client) -> Arc<[Arc<dyn Pipeline>]> {
+    let of_sources = pipelines::all(file_settings(config, downloads), &sources(config, client));
+    of_sources.iter().cloned().chain([readers(config).pipeline()]).collect()
+}
+
+/// What is done after each job and with each sweep, for sources and for readers of the event log.
+fn upkeep(config: &Config) -> Arc<[Arc<dyn Upkeep>]> {
+    let of_readers: Arc<dyn Upkeep> = Arc::new(readers(config));
+    pipelines::upkeep().iter().cloned().chain([of_readers]).collect()
+}
+
+/// Readers of the event log.
+fn readers(config: &Config) -> ReadersOfTheLog {
+    ReadersOfTheLog::new(projections::all(), limits(config))
 }
 
 /// How bulk files are read.

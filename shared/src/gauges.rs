@@ -4,10 +4,12 @@ use sqlx::PgPool;
 
 use crate::db::DbError;
 use crate::jobs::going_on;
+use crate::projections::{self, Lag, lag};
 use crate::syncs;
 use crate::words::metrics::Gauge;
 
-/// `jobs_running`, `queue_age_seconds`, `progress_pct{tool}`, and `sync_age_seconds` where there are topics.
+/// `jobs_running`, `queue_age_seconds`, `progress_pct{tool}`, `sync_age_seconds` where there are topics, and of each
+/// reader of the event log `projection_lag_events`, `projection_lag_seconds` and `projection_stalled_seconds`.
 pub async fn gauges(db: &PgPool) -> Result<Vec<Gauge>, DbError> {
     let mut jobs = going_on(db).await?;
     jobs.sort_by(|a, b| a.tool.cmp(&b.tool));
@@ -19,5 +21,10 @@ pub async fn gauges(db: &PgPool) -> Result<Vec<Gauge>, DbError> {
     let running = jobs.iter().filter(|job| job.running > 0);
     gauges.extend(running.map(|job| ("progress_pct", vec![("tool", job.tool.clone())], job.fraction * 100.0)));
     gauges.extend(syncs::oldest_topic_secs(db).await?.map(|secs| ("sync_age_seconds", vec![], secs)));
+    let lags = lag(db, &projections::all()).await?;
+    let of = |lag: &Lag| vec![("projection", lag.name.clone())];
+    gauges.extend(lags.iter().map(|lag| ("projection_lag_events", of(lag), count(lag.events_behind))));
+    gauges.extend(lags.iter().map(|lag| ("projection_lag_seconds", of(lag), lag.seconds_behind)));
+    gauges.extend(lags.iter().map(|lag| ("projection_stalled_seconds", of(lag), lag.stalled_seconds)));
     Ok(gauges)
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::db;
 use crate::ingest::{self, Engine};
+use crate::projections::{self, Lag, lag};
 
 /// How long one check may take.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -33,6 +34,8 @@ pub struct Checks {
     pub index: Check,
     /// No unit is stuck.
     pub jobs: Check,
+    /// No reader of the event log stands still.
+    pub projections: Check,
     /// Circuit breakers: an open one makes no process unready.
     pub breakers: Check,
 }
@@ -96,6 +99,12 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
             Err(_) => (Status::NotReady, "the database does not answer".to_owned()),
         }
     });
+    let projections = timed(async {
+        match lag(&engine.db, &projections::all()).await {
+            Ok(lags) => projections_of(&lags),
+            Err(_) => (Status::NotReady, "the database does not answer".to_owned()),
+        }
+    });
     let queue = timed(async {
         if !engine.queue.carries_messages() {
             return (Status::NotConfigured, "workers listen to the database".to_owned());
@@ -105,7 +114,7 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
             Err(_) => (Status::Degraded, "it does not answer: workers are woken by the sweep alone".to_owned()),
         }
     });
-    let (database, archive, jobs, queue) = tokio::join!(database, archive, jobs, queue);
+    let (database, archive, jobs, projections, queue) = tokio::join!(database, archive, jobs, projections, queue);
     let of = |(name, pause): &(&str, Option<Duration>)| match pause {
         None => format!("{name} closed"),
         Some(pause) => format!("{name} open, asked again in {} s", pause.as_secs().max(1)),
@@ -118,11 +127,12 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
         database,
         archive,
         jobs,
+        projections,
         queue,
         index: none("there is none"),
         breakers: Check { status: breakers.0, detail: breakers.1, latency_ms: 0 },
     };
-    let all = [&checks.database, &checks.archive, &checks.jobs, &checks.queue, &checks.breakers];
+    let all = [&checks.database, &checks.archive, &checks.jobs, &checks.projections, &checks.queue, &checks.breakers];
     let status = if all.iter().any(|check| check.status == Status::NotReady) {
         Status::NotReady
     } else if all.iter().any(|check| check.status == Status::Degraded) {
@@ -131,6 +141,21 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
         Status::Ready
     };
     Readiness { status, checks }
+}
+
+/// One that reads on is as it should be, however much there is to read.
+fn projections_of(lags: &[Lag]) -> (Status, String) {
+    let of = |lag: &Lag| match lag.events_behind {
+        0 => format!("{} is current", lag.name),
+        behind if lag.is_stalled() => {
+            let minutes = lag.stalled_seconds / 60.0;
+            format!("{} has stood still for {minutes:.0} min, {behind} events behind: does a worker run?", lag.name)
+        }
+        behind => format!("{} is {behind} events behind and reads on", lag.name),
+    };
+    let is_stalled = lags.iter().any(Lag::is_stalled);
+    let detail = lags.iter().map(of).collect::<Vec<_>>().join("; ");
+    (if is_stalled { Status::Degraded } else { Status::Ready }, detail)
 }
 
 async fn timed(check: impl Future<Output = (Status, String)>) -> Check {

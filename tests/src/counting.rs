@@ -52,6 +52,7 @@ pub fn next_batch(lease: &Lease) -> Option<Batch> {
             object_etag: "1".into(),
             content_hash: Some(hash),
             retracted: false,
+            integrity: None,
             fetched_at: DateTime::default(),
             api_etag: None,
             order: RecordOrder {

@@ -43,9 +43,13 @@ pub async fn arrive_from(
     version: i32,
     title: Option<&str>,
 ) -> Outcome {
-    let (bytes, what) = match title {
-        Some(title) => {
-            let xml = record(n, version, revised, title);
+    arrive_record(engine, origin, n, version, title.map(|title| record(n, version, revised, title))).await
+}
+
+/// The same of any payload.
+pub async fn arrive_record(engine: &Engine, origin: Origin, n: u32, version: i32, xml: Option<String>) -> Outcome {
+    let (bytes, what) = match xml {
+        Some(xml) => {
             let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
             (xml.into_bytes(), What::Record(identity))
         }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::values::parse_time;
+use shared::projections::changes::ChangeKind;
+
+use super::values::{parse_kind, parse_time};
 use crate::record_name::RecordName;
 
 /// Arguments of `parse`.
@@ -91,6 +93,30 @@ pub struct Export {
     /// Start again instead of resuming an interrupted export to the same file
     #[arg(long, requires = "out")]
     pub restart: bool,
+}
+
+/// Arguments of `events`.
+#[derive(Debug, clap::Args)]
+pub struct Events {
+    /// Only changes after this event; the end of a run names the last one
+    #[arg(long, value_name = "EVENT", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub after: i64,
+    /// Only changes of these kinds, separated by commas: new, revised, retracted, retraction_withdrawn, corrected, concern,
+    /// deleted
+    #[arg(long, value_delimiter = ',', value_name = "KIND", value_parser = parse_kind)]
+    pub kinds: Vec<ChangeKind>,
+    /// Only records of this query, each new when it came to belong to it
+    #[arg(long, value_name = "KEY")]
+    pub query_key: Option<String>,
+    /// At most this many changes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Wait for further changes until stopped
+    #[arg(long)]
+    pub follow: bool,
+    /// One JSON object per change and line; the same as --output json
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What an exported line holds.

@@ -1,5 +1,6 @@
 //! Times, days, intervals and roles as they are written on the command line.
 
+use shared::projections::changes::ChangeKind;
 use shared::words::Role;
 
 pub(super) fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
@@ -33,6 +34,12 @@ pub(super) fn parse_interval(text: &str) -> Result<i32, String> {
         _ => return Err(bad()),
     };
     number.checked_mul(secs).filter(|secs| *secs >= 60).ok_or_else(bad)
+}
+
+/// A kind of change by its name.
+pub(super) fn parse_kind(text: &str) -> Result<ChangeKind, String> {
+    ChangeKind::parse(text.trim())
+        .ok_or_else(|| format!("must be one of {}", ChangeKind::ALL.map(ChangeKind::as_str).join(", ")))
 }
 
 /// A role by its name.

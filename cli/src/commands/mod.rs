@@ -4,6 +4,7 @@ mod checkpoints;
 mod db;
 mod demo;
 mod diff;
+mod events;
 mod export;
 mod get;
 mod history;
@@ -11,6 +12,7 @@ mod ingest;
 mod jobs;
 mod mcp;
 mod parse;
+mod projections;
 mod purge;
 mod quarantine;
 mod search;
@@ -26,10 +28,12 @@ mod verify;
 mod work;
 mod worker;
 
+use std::time::Duration;
+
 use shared::words::config::Config;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::args::{Args, Command, Output};
+use crate::args::{Args, Command, Output, Quarantine};
 use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};
 use crate::out;
@@ -65,6 +69,10 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
         ingest.files = ingest::files(&ingest.files)?;
     }
     let data_dir = if creates { DataDir::find_or_create(given, &config)? } else { DataDir::find(given, &config)? };
+    let writes_events = matches!(
+        args.command,
+        Command::Purge(_) | Command::Quarantine(Quarantine::Retry { .. }) | Command::Verify { repair: true, .. }
+    );
     let session = Session::open(config, data_dir).await?;
     let result = match args.command {
         Command::Ingest(args) => ingest::run(&session, &args, json).await,
@@ -80,6 +88,8 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
         Command::History { pmid } => history::run(&session, pmid, json).await,
         Command::Diff { pmid, from, to } => diff::run(&session, pmid, from, to, json).await,
         Command::Export(args) => export::run(&session, &args, json).await,
+        Command::Events(args) => events::run(&session, &args, json).await,
+        Command::Projections(action) => projections::run(&session, action, json).await,
         Command::Status => status::run(&session, json).await,
         Command::Worker(args) => worker::run(&session, args.once).await,
         Command::Jobs(args) => jobs::run(&session, args, json).await,
@@ -96,6 +106,9 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
         }
     };
     let result = result.map_err(|failure| session.explained(failure));
+    if writes_events && result.is_ok() {
+        projections::after(&session, Duration::ZERO).await;
+    }
     session.close().await;
     result
 }

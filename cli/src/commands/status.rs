@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shared::db::clock::{Correction, corrections};
+use shared::projections::{self, Lag, lag};
 use shared::records::summary;
 use shared::syncs::{self, RetryRow, SyncQuery};
 use shared::words::clock;
@@ -19,6 +20,7 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
     let queries = syncs::queries(session.db()).await?;
     let (retries, retries_total) = syncs::retry_list(session.db(), 20).await?;
     let corrections = corrections(session.db(), 10).await?;
+    let lags = lag(session.db(), &projections::all()).await?;
     if json {
         let mut answer = json!({
             "data_dir": session.data_dir.path(), "archive": archive, "workers": workers,
@@ -28,6 +30,7 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
                 row
             }).collect::<Vec<_>>(),
             "retry_list": retries, "retry_total": retries_total, "clock_corrections": corrections,
+            "projections": lags,
         });
         if let (Some(answer), Ok(serde_json::Value::Object(fields))) =
             (answer.as_object_mut(), serde_json::to_value(&summary))
@@ -47,6 +50,7 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
         ("records", format!("{} live, {} deleted", out::count(summary.live), out::count(summary.deleted))),
         ("payloads", format!("{} distinct, {} changes", out::count(summary.payloads), out::count(summary.events))),
         ("last change", when(summary.last_change_at)),
+        ("change feed", lags.iter().map(lag_text).collect::<Vec<_>>().join("; ")),
         ("jobs", format!("{} queued, {} running", summary.jobs_queued, summary.jobs_running)),
         ("workers", workers.to_string()),
         ("quarantine", out::records(summary.quarantined)),
@@ -58,6 +62,15 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
     show_retries(&retries, retries_total)?;
     show_corrections(&corrections)?;
     Ok(Exit::Done)
+}
+
+/// How far a reader of the event log is.
+fn lag_text(lag: &Lag) -> String {
+    let rebuild = lag.rebuilt_seq.map(|seq| format!(", rebuilt up to event {seq}")).unwrap_or_default();
+    match lag.events_behind {
+        0 => format!("current at event {}{rebuild}", lag.last_seq),
+        behind => format!("{} events behind{rebuild}", out::count(behind)),
+    }
 }
 
 fn show_queries(queries: &[SyncQuery]) -> Result<(), Failure> {

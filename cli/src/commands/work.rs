@@ -1,14 +1,16 @@
 //! Working on a job in the foreground, and telling how it ended.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use shared::ingest::{self, Worker};
 use shared::jobs::{self, Job, JobResult, JobState, Submitted};
+use shared::pipelines;
 use shared::words::ErrorCode;
 use tokio::task::JoinSet;
 
-use super::interrupted;
+use super::{interrupted, projections};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{out, progress};
@@ -36,14 +38,16 @@ pub fn announce(submitted: &Submitted, json: bool) {
     out::note(format_args!("job {}{}", job.id, if is_old { " (resumed)" } else { "" }));
 }
 
-/// Works on a job with so many units at a time while following it, until it has ended. Stopped by
-/// Ctrl-C at the next batch; the job is kept.
+/// Works on a job with so many units at a time while following it, until it has ended, and lets readers of the event log
+/// read what it wrote. Stopped by Ctrl-C at the next batch; the job is kept.
 pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, Failure> {
     let _keeper = session.keep_database_alive();
-    let id = job.job_id();
+    let (id, began) = (job.job_id(), Instant::now());
     // Who waits for this job has chosen it: jobs that no worker has must not keep it from starting.
     let mut engine = session.engine.clone();
     engine.settings.tool_limits.clear();
+    // Readers of the event log read on here, without a job that no worker might do.
+    engine.upkeep = pipelines::upkeep();
     // Before the first worker takes back what the last command left: that one may have been killed, and killed again.
     ingest::restart(&engine, id, &session.data_dir.workers()).await?;
     let mut working = JoinSet::new();
@@ -82,6 +86,9 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, F
     stop();
     // They end at their next batch and hand their units back.
     while working.join_next().await.is_some() {}
+    if followed.is_ok() {
+        projections::after(session, began.elapsed()).await;
+    }
     followed
 }
 

@@ -36,9 +36,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use shared::db::Kept;
+use shared::db::{Announcements, Kept};
 use shared::deployment::{Deployment, StartError};
 use shared::jobs::Changes;
+use shared::projections;
 use shared::tools::{Tool, Toolbox, catalogue};
 use shared::words::Role;
 use shared::words::config::{AuthSetting, HttpSettings};
@@ -65,6 +66,7 @@ pub struct Api {
     limits: Arc<limits::Limits>,
     database: Arc<database::Gate>,
     changes: Changes,
+    events: Announcements,
     kept: Arc<Kept>,
     readiness: Arc<readiness::Cached>,
     fleet: fleet::Fleet,
@@ -80,6 +82,7 @@ impl Api {
             listed: mcp::listing(&tools, &settings.toolsets).into(),
             database: Arc::new(database::Gate::new(toolbox.engine.db.clone())),
             changes: Changes::new(toolbox.engine.db.clone()),
+            events: Announcements::new(toolbox.engine.db.clone(), projections::CHANNEL),
             kept: Arc::new(Kept::new(toolbox.engine.db.clone())),
             tools: tools.into(),
             names: Arc::new(names::Names::new(settings)),
@@ -103,6 +106,7 @@ impl Api {
         Ok(Self {
             database: Arc::new(database::Gate::of_function(deployment.access.clone())),
             changes: Changes::by_looking(deployment.engine.db.clone()),
+            events: Announcements::by_looking(deployment.engine.db.clone(), projections::CHANNEL),
             fleet: fleet::Fleet::new(deployment.table.clone(), settings),
             longest_wait: settings.max_wait.unwrap_or(LONGEST_WAIT_OF_A_FUNCTION),
             ..Self::new(deployment.toolbox(), settings)
@@ -123,7 +127,7 @@ impl Api {
 /// Every route; `/mcp` answers with this handler, [`mcp::Door`] where it is not a test.
 pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Router {
     Router::new()
-        .merge(jobs(&api))
+        .merge(rows(&api))
         .route("/healthz", get(routes::health::alive))
         .route("/livez", get(routes::health::alive))
         .route("/readyz", get(routes::health::ready))
@@ -146,8 +150,8 @@ pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Rout
         .with_state(api)
 }
 
-/// Jobs are rows, and nothing else.
-fn jobs(api: &Api) -> Router<Api> {
+/// Jobs and events are rows, and nothing else.
+fn rows(api: &Api) -> Router<Api> {
     Router::new()
         .route("/v1/jobs", get(routes::jobs::list).post(routes::jobs::submit))
         .route("/v1/jobs/{id}", get(routes::job::get).delete(routes::job::cancel))
@@ -155,6 +159,7 @@ fn jobs(api: &Api) -> Router<Api> {
         .route("/v1/jobs/{id}/manifest", get(routes::job::manifest))
         .route("/v1/jobs/{id}/failures", get(routes::job::failures))
         .route("/v1/jobs/{id}/logs", get(routes::job::logs))
+        .route("/v1/events", get(routes::events::list))
         .route_layer(from_fn_with_state(api.clone(), database::around))
 }
 
@@ -177,10 +182,11 @@ pub async fn serve_with(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let (told, mut tell) = tokio::sync::watch::channel(());
-    let changes = api.changes.clone();
+    let (changes, events) = (api.changes.clone(), api.events.clone());
     let stopped = async move {
         stop.await;
         changes.end();
+        events.end();
         drop(told);
     };
     let late = async move {

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Limits {
     all: Places,
-    /// A request that waits for a job holds nothing but memory, so it counts apart.
+    /// A request that waits for a job or for events holds nothing but memory, so it counts apart.
     waiting: Places,
     /// What an MCP client asked for goes on when it hangs up, so it counts until it has ended.
     mcp: Places,
@@ -86,8 +86,9 @@ pub async fn admit(State(api): State<Api>, request: Request, next: Next) -> Resu
     Ok(next.run(request).await)
 }
 
-/// Whether it waits for a job.
+/// Whether it waits for a job or for events.
 fn waits(request: &Request) -> bool {
-    let is_job = request.uri().path().strip_prefix("/v1/jobs/").is_some_and(|id| !id.contains('/'));
-    is_job && request.method() == Method::GET && Query::read(request.uri().query()).text("wait").is_some()
+    let path = request.uri().path();
+    let may_wait = path == "/v1/events" || path.strip_prefix("/v1/jobs/").is_some_and(|id| !id.contains('/'));
+    may_wait && request.method() == Method::GET && Query::read(request.uri().query()).text("wait").is_some()
 }

@@ -2,13 +2,15 @@
 
 mod bodies;
 mod plain;
+mod reading;
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
-use shared::tools::{Include, JobView, Kind, MAX_CHARS, MIN_CHARS, RecordView, Tool};
+use shared::tools::{JobView, Kind, Tool};
 
 use self::bodies::body;
 use self::plain::plain;
+use self::reading::{events, record};
 use crate::error::ErrorBody;
 use crate::routes::{job, jobs, tools};
 
@@ -51,10 +53,11 @@ pub fn document(tools: &[Tool], needs_token: bool) -> Value {
 }
 
 /// Groups of operations, in which clients keep them: name, description, and how the paths begin.
-const TAGS: [(&str, &str, &str); 4] = [
+const TAGS: [(&str, &str, &str); 5] = [
     ("jobs", "Work that takes time: submitted, waited for, cancelled.", "/v1/jobs"),
     ("tools", "What the server can do.", "/v1/mcp"),
     ("records", "Records of PubMed.", "/v1/pubmed"),
+    ("events", "What changed in the archive.", "/v1/events"),
     ("server", "The server itself.", "/"),
 ];
 
@@ -242,18 +245,7 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
         "/v1/jobs/{id}/logs": { "get": { "operationId": "list_logs", "summary": "What happened to a job",
             "parameters": (paged()),
             "responses": answers(&[(200, "A page of lines.", schemas.of::<job::LogPage>())], &[404]) } },
-        "/v1/pubmed/{pmid}": { "get": { "operationId": "get_record", "summary": "A record, now or as it was",
-            "parameters": [
-                { "name": "pmid", "in": "path", "required": true, "description": "The PMID.",
-                  "schema": { "type": "string", "pattern": "^[1-9][0-9]{0,8}$" } },
-                query("as_of", "As the archive had it at this time.", &json!({ "type": "string", "format": "date-time" })),
-                query("checkpoint_id", "As this checkpoint has it.", &json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$" })),
-                { "name": "include", "in": "query", "description": "Parts beside the core, separated by commas.",
-                  "required": false, "style": "form",
-                  "explode": false, "schema": { "type": "array", "items": { "type": "string", "enum": Include::EACH } } },
-                query("max_chars", "The longest result, in characters.",
-                    &json!({ "type": "integer", "minimum": MIN_CHARS, "maximum": MAX_CHARS, "default": 24_000 })),
-            ],
-            "responses": answers(&[(200, "The record, or that there is none.", schemas.of::<RecordView>())], &[404, 502]) } },
+        "/v1/events": events(schemas),
+        "/v1/pubmed/{pmid}": record(schemas),
     })
 }

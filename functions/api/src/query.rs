@@ -12,7 +12,7 @@ use shared::tools::{FieldError, ToolError, whole_number};
 use crate::error::Failure;
 
 /// Routes that read query parameters, or are probed with any. Every other route takes none.
-const ROUTES_WITH_QUERY: [&str; 10] = [
+const ROUTES_WITH_QUERY: [&str; 11] = [
     "/healthz",
     "/livez",
     "/readyz",
@@ -23,6 +23,7 @@ const ROUTES_WITH_QUERY: [&str; 10] = [
     "/v1/jobs/{id}/failures",
     "/v1/jobs/{id}/logs",
     "/v1/pubmed/{pmid}",
+    "/v1/events",
 ];
 
 /// Refuses query parameters of routes that take none. Routes that take some read them by [`Query`], which refuses those

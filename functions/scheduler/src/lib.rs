@@ -13,7 +13,7 @@ use shared::deployment::{Deployment, limits};
 use shared::gauges::gauges;
 use shared::ingest::{self, Engine, UnitError};
 use shared::jobs::Limits;
-use shared::limits::dynamodb::{Lease, LimitsTable};
+use shared::limits::{Lease, Leases};
 use shared::pipelines::topics::{self, TopicError};
 use shared::readiness;
 use shared::words::config::TopicSetting;
@@ -30,8 +30,8 @@ const LONGEST: Duration = Duration::from_secs(55);
 pub enum Action {
     /// Jobs for topics that are due.
     Topics,
-    /// Take back what dead workers held, wake for what waits, finish what is stranded, forget what expired; and say how
-    /// everything is.
+    /// Take back what dead workers held, wake for what waits, finish what is stranded, forget what expired, start readers
+    /// of the event log that are behind; and say how everything is.
     Sweep,
 }
 
@@ -106,7 +106,7 @@ pub enum TickError {
 pub struct Function {
     engine: Engine,
     access: Arc<Access>,
-    table: Option<LimitsTable>,
+    leases: Arc<dyn Leases>,
     limits: Limits,
     ttl_hours: i16,
     topics: Vec<TopicSetting>,
@@ -116,12 +116,12 @@ impl Function {
     /// The function of a deployment.
     pub fn new(deployment: Deployment) -> Self {
         Self {
+            leases: deployment.leases(),
             limits: limits(&deployment.config),
             ttl_hours: deployment.config.job_ttl_hours,
             topics: deployment.config.topics,
             engine: deployment.engine,
             access: deployment.access,
-            table: deployment.table,
         }
     }
 
@@ -149,28 +149,25 @@ impl Function {
 
     async fn act(&self, action: Action) -> Result<Done, TickError> {
         let name = format!("{action:?}").to_lowercase();
-        let lease = match self.lease(&name).await {
-            Ok(None) if self.table.is_some() => return Ok(Done { left_to_another: true, ..Done::default() }),
+        let lease: Option<Lease> = match self.leases.acquire(&name, LONGEST).await {
+            Ok(None) => return Ok(Done { left_to_another: true, ..Done::default() }),
             Ok(lease) => lease,
-            Err(()) => None,
+            // The work is done all the same: doing it twice is harmless.
+            Err(error) => {
+                tracing::warn!(error = telemetry::chain(&error), "going on without a lease");
+                None
+            }
         };
         let done = match action {
             Action::Topics => self.submit_topics().await,
             Action::Sweep => self.sweep().await,
         };
-        if let (Some(table), Some(lease)) = (&self.table, lease)
-            && let Err(error) = table.end_lease(&lease).await
+        if let Some(lease) = lease
+            && let Err(error) = self.leases.release(&lease).await
         {
             tracing::warn!(error = telemetry::chain(&error), "a lease is left to run out");
         }
         done
-    }
-
-    /// Without the table the work is done all the same: doing it twice is harmless.
-    async fn lease(&self, name: &str) -> Result<Option<Lease>, ()> {
-        let Some(table) = &self.table else { return Ok(None) };
-        let taken = table.take_lease(name, LONGEST).await;
-        taken.map_err(|error| tracing::warn!(error = telemetry::chain(&error), "going on without a lease"))
     }
 
     async fn submit_topics(&self) -> Result<Done, TickError> {

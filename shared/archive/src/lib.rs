@@ -141,16 +141,28 @@ impl Archive {
     /// The envelope at an address, also when the archive has moved since: that of this record, with the payload whose
     /// hash the same row has. The object's own word is never enough.
     pub async fn envelope(&self, pmid: Pmid, address: &Address) -> Result<Envelope, ReadError> {
+        let (key, object) = self.object_at(pmid, address).await?;
+        self.open(pmid, address, &key, &object.bytes)
+    }
+
+    /// The stored bytes at an address, and their key; [`Archive::open`] reads them, which takes work but no I/O.
+    pub async fn object_at(&self, pmid: Pmid, address: &Address) -> Result<(Key, Object), ReadError> {
         let key = self.layout.record_at(pmid, &address.s3_uri);
         let version = uri::version_of(&address.s3_uri);
-        let (envelope, _) = match self.envelope_at(&key, version.as_ref()).await {
+        match self.object(&key, version.as_ref()).await {
+            Ok(object) => Ok((key, object)),
             // Where a version is the hash of its bytes, damaged ones are those of no version.
-            Err(missing) if missing.is_missing() && version.is_some() => match self.envelope_at(&key, None).await {
-                Err(damaged @ ReadError::Damaged { .. }) => return Err(damaged),
-                _ => return Err(missing),
+            Err(missing @ StoreError::NotFound(_)) if version.is_some() => match self.envelope_at(&key, None).await {
+                Err(damaged @ ReadError::Damaged { .. }) => Err(damaged),
+                _ => Err(missing.into()),
             },
-            read => read?,
-        };
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the bytes of [`Archive::object_at`].
+    pub fn open(&self, pmid: Pmid, address: &Address, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
+        let envelope = self.decode(key, bytes)?;
         if envelope.pmid == pmid && envelope.content_hash() == address.content_hash {
             return Ok(envelope);
         }

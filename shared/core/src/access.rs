@@ -14,6 +14,9 @@ pub const LOCAL: &str = "local";
 /// The principal of jobs that topics make.
 pub const TOPICS: &str = "topics";
 
+/// The principal of jobs that read the event log.
+pub const PROJECTIONS: &str = "projections";
+
 /// The highest priority of a job that needs no role above [`Role::Submit`].
 pub const MAX_SUBMIT_PRIORITY: i16 = 5;
 

@@ -20,7 +20,7 @@ pub mod text_form;
 pub mod xml_diff;
 pub mod xml_tree;
 
-pub use article::{Article, is_retracted};
+pub use article::{Article, IntegrityNote, IntegrityStatus, NOTE_RULES, Notice, is_retracted};
 pub use bio_mcp_core::identity::{self, Identity};
 pub use bio_mcp_core::{markup, work};
 pub use split::{Defect, Item, SplitError, Splitter};

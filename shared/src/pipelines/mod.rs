@@ -1,4 +1,4 @@
-//! Layer 4: what this deployment does, on one screen.
+//! Layer 5: what this deployment does, on one screen.
 
 pub mod archiving;
 pub mod operator;
@@ -9,11 +9,10 @@ pub mod topics;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::PgPool;
 
 use crate::checkpoints;
 use crate::db::DbError;
-use crate::ingest::{Pipeline, Upkeep};
+use crate::ingest::{Engine, Pipeline, Upkeep};
 
 /// Every pipeline of this deployment.
 pub fn all(files: pubmed_files::FileSettings, sources: &pubmed_sync::Sources) -> Arc<[Arc<dyn Pipeline>]> {
@@ -34,7 +33,7 @@ struct Checkpoints;
 
 #[async_trait]
 impl Upkeep for Checkpoints {
-    async fn sweep(&self, db: &PgPool) -> Result<usize, DbError> {
-        checkpoints::expire(db).await.map(|_| 0)
+    async fn sweep(&self, engine: &Engine) -> Result<usize, DbError> {
+        checkpoints::expire(&engine.db).await.map(|_| 0)
     }
 }

@@ -7,10 +7,12 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
 use super::pointer::{self, PointerStamp};
 use crate::db::DbError;
+use crate::pubmed::{IntegrityNote, NOTE_RULES};
 use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
 /// A stored version that is to become the pointer of its PMID.
@@ -26,6 +28,8 @@ pub struct Accepted {
     pub content_hash: Option<Sha256>,
     /// Whether its payload says that the article was retracted.
     pub retracted: bool,
+    /// What its payload says of its integrity, where that was read.
+    pub integrity: Option<IntegrityNote>,
     /// When it came here.
     pub fetched_at: DateTime<Utc>,
     /// HTTP `ETag`, if it had one.
@@ -127,9 +131,16 @@ async fn write(db: &mut PgConnection, rows: &[Accepted]) -> Result<HashSet<Pmid>
         .bind(column(rows, |r| r.retracted))
         .bind(column(rows, |r| expected(r).map(|stamp| stamp.s3_uri)))
         .bind(column(rows, |r| expected(r).map(|stamp| stamp.as_of)))
+        .bind(column(rows, |r| noted(r.integrity.as_ref()).0))
+        .bind(rows.iter().map(|r| noted(r.integrity.as_ref()).1).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
     pmids(&accepted)
+}
+
+/// What is noted of a payload's integrity: by which rules it was read, and what it says where it says anything.
+pub(super) fn noted(note: Option<&IntegrityNote>) -> (Option<i16>, Option<Json<&IntegrityNote>>) {
+    (note.map(|_| NOTE_RULES), note.filter(|note| **note != IntegrityNote::default()).map(Json))
 }
 
 /// A held payload that arrived again: only its order and the highest rank move forward.

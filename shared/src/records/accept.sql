@@ -6,10 +6,11 @@ with input as materialized (
     select *
     from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::integer[],
                 $8::date[], $9::timestamptz[], $10::integer[], $11::bigint[], $12::text[], $13::integer[],
-                $14::bigint[], $15::boolean[], $16::boolean[], $17::text[], $18::timestamptz[])
+                $14::bigint[], $15::boolean[], $16::boolean[], $17::text[], $18::timestamptz[], $19::smallint[],
+                $20::jsonb[])
         as t (pmid, s3_uri, content_hash, fetched_at, api_etag, object_etag, record_version, date_revised, as_of,
               file_number, position, file_id, rank_file, rank_position, deleted, retracted, expected_uri,
-              expected_as_of)
+              expected_as_of, integrity_rules, integrity)
     order by pmid
 ),
 inserted as (
@@ -59,9 +60,11 @@ numbers as (
     returning last_seq - (select count(*) from accepted) as before, clock_timestamp() as at
 ),
 events as (
-    insert into archive_events (seq, pmid, outcome, content_hash, s3_uri, accepted_at, record_version)
-    select n.before + row_number() over (order by i.pmid), i.pmid,
-           case when i.deleted then 'deleted' else 'archived' end, i.content_hash, i.s3_uri, n.at, i.record_version
+    insert into archive_events
+        (seq, pmid, record_id, outcome, content_hash, s3_uri, accepted_at, record_version, integrity_rules, integrity)
+    select n.before + row_number() over (order by i.pmid), i.pmid, i.pmid,
+           case when i.deleted then 'deleted' else 'archived' end, i.content_hash, i.s3_uri, n.at, i.record_version,
+           i.integrity_rules, i.integrity
     from input i join accepted using (pmid) cross join numbers n
 )
 select pmid from accepted

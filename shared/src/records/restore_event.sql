@@ -12,5 +12,5 @@ number as (
                         else last_seq + 1 end
     where exists (select from missing) returning last_seq
 )
-insert into archive_events (seq, pmid, outcome, content_hash, s3_uri, accepted_at, record_version)
-select last_seq, $1, $2, $3, $4, $5, $6 from number
+insert into archive_events (seq, pmid, record_id, outcome, content_hash, s3_uri, accepted_at, record_version)
+select last_seq, $1, $1, $2, $3, $4, $5, $6 from number

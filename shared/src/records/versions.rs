@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{FromRow, PgConnection, PgExecutor, Row, postgres::PgRow};
 
+use super::accept::noted;
 use super::pointer::{self, Pointer, PointerStamp};
 use super::{Accepted, Advance};
 use crate::archive::Address;
 use crate::db::DbError;
+use crate::pubmed::IntegrityNote;
 use crate::words::{EVERY_VERSION, FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
 /// The newest state of one version.
@@ -45,6 +47,7 @@ impl VersionState {
             object_etag: object_etag.to_owned(),
             content_hash: self.content_hash,
             retracted: self.retracted,
+            integrity: None,
             fetched_at: self.fetched_at,
             api_etag: self.api_etag.clone(),
             order: self.order.clone(),
@@ -213,6 +216,8 @@ pub struct VersionEvent {
     pub content_hash: Option<Sha256>,
     /// Address of the object.
     pub s3_uri: String,
+    /// What its payload says of its integrity, where that was read.
+    pub integrity: Option<IntegrityNote>,
 }
 
 /// What is to be written for one record with versions.
@@ -282,6 +287,8 @@ async fn write_change(db: &mut PgConnection, change: &VersionChange) -> Result<b
             .bind(change.events.iter().map(|event| event.content_hash.map(Sha256::to_hex)).collect::<Vec<_>>())
             .bind(change.events.iter().map(|event| event.s3_uri.clone()).collect::<Vec<_>>())
             .bind(change.events.iter().map(|event| event.version).collect::<Vec<_>>())
+            .bind(change.events.iter().map(|event| noted(event.integrity.as_ref()).0).collect::<Vec<_>>())
+            .bind(change.events.iter().map(|event| noted(event.integrity.as_ref()).1).collect::<Vec<_>>())
             .execute(&mut *db)
             .await?;
     }

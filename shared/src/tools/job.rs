@@ -58,7 +58,8 @@ pub struct JobView {
     /// The job it does again.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub parent_job_id: Option<Uuid>,
-    /// Who submitted it: the id of a token, the subject of an OIDC token, `local` or `topics`.
+    /// Who submitted it: the id of a token, the subject of an OIDC token, `local`, `topics` or
+    /// `projections`.
     pub principal: String,
     /// 0 to 10, 10 first.
     pub priority: i16,

@@ -7,6 +7,7 @@ mod check;
 mod checkpoint;
 mod cost;
 mod error;
+mod events;
 mod filters;
 mod get;
 mod get_many;
@@ -25,6 +26,7 @@ mod tool;
 
 pub use cost::EstimatedCost;
 pub use error::{FieldError, ToolError};
+pub use events::{DEFAULT_EVENTS, EventPage, EventView, KINDS, MAX_EVENTS, NoticeView, events, kinds};
 pub use filters::{DateType, Filters, Species};
 pub use ingest_files::{IngestFilesInput, IngestFilesOutput};
 pub use job::{CancelOutput, FailureView, JobView, allow_change, told, view};

@@ -23,6 +23,7 @@ fn version(n: u64, revision: u64, place: u64) -> Accepted {
         object_etag: "1".into(),
         content_hash: (!deleted).then_some(hash),
         retracted: revision % 5 == 4,
+        integrity: None,
         fetched_at: DateTime::default(),
         api_etag: None,
         order: RecordOrder {

@@ -1,12 +1,10 @@
-//! Limits of a fleet in a DynamoDB table: turns for NCBI, slots, leases.
+//! Limits of a fleet in a DynamoDB table: turns for NCBI, slots; leases are in `fleet_leases`.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use shared::limits::Turns;
 use shared::limits::dynamodb::{DynamoPace, LimitsTable};
+use shared::limits::{Leases, Turns};
 use shared::pubmed::eutils::{Pace, PaceError, gap};
 use tests::{aws, s3};
 
@@ -98,33 +96,6 @@ async fn slots_are_never_more_than_there_are() {
     assert!(table.take_slot("another", 1, Duration::from_secs(1)).await.expect("answers").is_some());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_has_one_holder_and_a_version_that_grows() {
-    let Some(endpoint) = aws::endpoint() else { return };
-    let table = Arc::new(table(&endpoint).await);
-    let takers = (0..8).map(|_| {
-        let table = table.clone();
-        tokio::spawn(async move { table.take_lease("sweep", Duration::from_secs(60)).await.expect("answers") })
-    });
-    let mut held = Vec::new();
-    for taker in takers.collect::<Vec<_>>() {
-        held.extend(taker.await.expect("no panic"));
-    }
-    let [first] = &held[..] else { panic!("one holder: {held:?}") };
-    assert!(table.renew_lease(first, Duration::ZERO).await.expect("answers"), "it is still its own");
-    // Its time is up: another holder has it, and the first can do nothing to it any more.
-    let second = table.take_lease("sweep", Duration::from_secs(60)).await.expect("answers");
-    let second = second.expect("free");
-    assert!(second.version > first.version);
-    assert!(!table.renew_lease(first, Duration::from_secs(60)).await.expect("answers"));
-    table.end_lease(first).await.expect("answers");
-    assert_eq!(table.take_lease("sweep", Duration::from_secs(1)).await.expect("answers"), None);
-    table.end_lease(&second).await.expect("answers");
-    let third = table.take_lease("sweep", Duration::from_secs(60)).await.expect("answers").expect("free");
-    let versions = BTreeSet::from([first.version, second.version, third.version]);
-    assert_eq!(versions.len(), 3);
-}
-
 /// An item of the table as a clock wrote it that was ahead.
 async fn write(endpoint: &str, table: &str, key: &str, attributes: &[(&str, AttributeValue)]) {
     let client = aws_sdk_dynamodb::Client::new(&s3::config(endpoint));
@@ -169,9 +140,9 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
         &[("expires_ms", in_a_day()), ("version", AttributeValue::N("7".to_owned()))],
     )
     .await;
-    let lease = table.take_lease("topics", Duration::from_secs(55)).await.expect("answers").expect("over");
-    assert_eq!(lease.version, 8);
-    assert_eq!(table.take_lease("topics", Duration::from_secs(55)).await.expect("answers"), None, "a fresh one holds");
+    let lease = table.acquire("topics", Duration::from_secs(55)).await.expect("answers").expect("over");
+    assert_eq!(lease.token(), 8);
+    assert_eq!(table.acquire("topics", Duration::from_secs(55)).await.expect("answers"), None, "a fresh one holds");
 }
 
 /// A process whose clock is behind sees the turns of the others in the future: as long as they change, they are

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of `shared` by layer; a module uses only modules of lower layers.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
     ("words", 0),
     ("aws", 0),
     ("secrets", 1),
     ("records", 2),
     ("syncs", 2),
     ("checkpoints", 2),
+    ("projections", 3),
     ("pipelines", 4),
     ("verify", 4),
     ("readiness", 4),
@@ -104,6 +105,7 @@ const PLACES: [(&str, &[&str]); 18] = [
             "shared/src/records",
             "shared/src/syncs",
             "shared/src/checkpoints",
+            "shared/src/projections",
             "shared/src/pipelines/pubmed_files/local_files.rs",
             "tests/",
         ],

@@ -338,6 +338,7 @@ fn pointer(pmid: Pmid, as_of: i64, title: &str) -> Accepted {
         object_etag: "1".into(),
         content_hash: (!deleted).then(|| Sha256::of(title.as_bytes())),
         retracted: false,
+        integrity: None,
         fetched_at: DateTime::default(),
         api_etag: None,
         order: RecordOrder {

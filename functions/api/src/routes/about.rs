@@ -29,7 +29,8 @@ pub async fn llms(State(api): State<Api>) -> impl IntoResponse {
          ## Tools\n\n{}\n\
          ## More\n\n\
          - [Every route](/openapi.json)\n\
-         - [Tools with their JSON Schemas](/v1/mcp/tools)\n\n\
+         - [Tools with their JSON Schemas](/v1/mcp/tools)\n\
+         - [What changed in the archive, in order](/v1/events)\n\n\
          Courtesy of the U.S. National Library of Medicine; the data may not be the most current.\n",
         tools.collect::<String>()
     );

@@ -1,6 +1,7 @@
 //! One file per kind of thing.
 
 pub mod about;
+pub mod events;
 pub mod health;
 pub mod job;
 pub mod jobs;

@@ -1,6 +1,7 @@
 //! Postgres: the pool, the schema, and what its errors mean.
 
 mod access;
+mod announcements;
 pub mod clock;
 mod kept;
 mod listen;
@@ -20,6 +21,7 @@ use sqlx::{Connection, PgPool, Postgres, Transaction};
 use tokio::time::timeout;
 
 pub use access::{Access, Renew};
+pub use announcements::{Announcements, Subscription};
 pub use kept::Kept;
 pub use listen::Listener;
 pub use options::{DatabaseSettings, OptionsError, options};

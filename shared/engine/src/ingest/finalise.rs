@@ -138,6 +138,11 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
         let latency_ms = (clock::now() - started_at).num_milliseconds();
         let (job_id, trace_id) = (job.id, &job.trace_id);
         tracing::info!(%job_id, trace_id, tool = job.tool, status = state.as_str(), latency_ms, "job ended");
+        for upkeep in &*engine.upkeep {
+            if let Err(error) = upkeep.job_ended(engine, &job, state).await {
+                tracing::warn!(%job_id, %error, "what follows the end of a job is left to the sweep");
+            }
+        }
     }
     Ok(ended)
 }

@@ -87,7 +87,13 @@ impl<'a> Ended<'a> {
 #[async_trait]
 pub trait Upkeep: Send + Sync {
     /// Does it; returns how many stored instants were in the future and were pulled back.
-    async fn sweep(&self, db: &PgPool) -> Result<usize, DbError>;
+    async fn sweep(&self, engine: &Engine) -> Result<usize, DbError>;
+
+    /// A job has ended in this state, and is committed: what is to be done after that. What fails here is done by the
+    /// next sweep.
+    async fn job_ended(&self, _engine: &Engine, _job: &Job, _state: JobState) -> Result<(), DbError> {
+        Ok(())
+    }
 }
 
 /// What a pipeline works with while it plans or runs a unit.

@@ -47,7 +47,7 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
     }
     swept.expired = jobs::expire(&engine.db).await?;
     for upkeep in &*engine.upkeep {
-        swept.corrected += upkeep.sweep(&engine.db).await?;
+        swept.corrected += upkeep.sweep(engine).await?;
     }
     Ok(swept)
 }

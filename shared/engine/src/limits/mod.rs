@@ -1,10 +1,14 @@
-//! Limits that all workers share: in Postgres, or in a DynamoDB table that hundreds of functions can ask without a
+//! Limits and leases that all workers share: in Postgres, or in a DynamoDB table that hundreds of functions can ask without a
 //! connection each.
 
 #[cfg(feature = "aws")]
 pub mod dynamodb;
+mod leases;
 mod pace;
+mod postgres_leases;
 mod postgres_pace;
 
+pub use leases::{Lease, LeaseError, Leases, fence};
 pub use pace::{SharedPace, Turn, Turns};
+pub use postgres_leases::PostgresLeases;
 pub use postgres_pace::PostgresPace;

@@ -55,17 +55,18 @@ const NOTICES: [(&str, &str); 7] = [
 ];
 
 /// What every sign of a retraction has in it: comments, types, statuses and titles.
-const SIGNS: [&str; 5] = ["etract", "ETRACT", "ithdraw", "ITHDRAW", "D016441"];
+pub(super) const SIGNS_OF_RETRACTION: [&str; 5] = ["etract", "ETRACT", "ithdraw", "ITHDRAW", "D016441"];
 
 /// Whether a record says that its article was retracted, as its `integrity` does. One that cannot
 /// be read does not say so.
 pub fn is_retracted(xml: &str) -> bool {
-    may_say_retracted(xml) && Tree::parse(xml).is_ok_and(|tree| judge(tree.root()).status == RETRACTED)
+    may_hold(xml, SIGNS_OF_RETRACTION.iter())
+        && Tree::parse(xml).is_ok_and(|tree| judge(tree.root()).status == RETRACTED)
 }
 
-/// Most records hold nothing that could say it, and need no reading. A sign may be hidden where
-/// letters are spelt as references or a text is interrupted.
-fn may_say_retracted(xml: &str) -> bool {
+/// Whether a record may say what always has one of some signs in it. Most hold none, and need no reading. A sign may be
+/// hidden where letters are spelt as references or a text is interrupted.
+pub(super) fn may_hold<'s>(xml: &str, signs: impl Iterator<Item = &'s &'s str>) -> bool {
     let holds = |sign: &&str| memmem::find(xml.as_bytes(), sign.as_bytes()).is_some();
     let is_letter = |at: usize| {
         // As long as the scanner takes a reference for one.
@@ -78,8 +79,7 @@ fn may_say_retracted(xml: &str) -> bool {
         };
         code.is_ok_and(|code| code < 128)
     };
-    SIGNS.iter().chain(&["<!--", "<![CDATA[", "<?"]).any(holds)
-        || memmem::find_iter(xml.as_bytes(), "&#").any(is_letter)
+    signs.chain(&["<!--", "<![CDATA[", "<?"]).any(holds) || memmem::find_iter(xml.as_bytes(), "&#").any(is_letter)
 }
 
 /// Judges a `PubmedArticle` or `PubmedBookArticle`.
@@ -97,7 +97,8 @@ pub fn judge<'a>(root: Element<'_, 'a>) -> Integrity<'a> {
         }
     }
     // A notice of retraction has the same words in its title, and is not retracted.
-    let has_sign = |title: &Element<'_, '_>| title.texts().any(|text| SIGNS.iter().any(|sign| text.contains(sign)));
+    let has_sign =
+        |title: &Element<'_, '_>| title.texts().any(|text| SIGNS_OF_RETRACTION.iter().any(|sign| text.contains(sign)));
     let title = body.and_then(own_title).filter(|title| has_sign(title) && says_retracted(&title.raw_text()));
     if let Some(title) = title.and_then(Element::text)
         && !found.says(RETRACTION_NOTICE)

@@ -11,7 +11,7 @@ use super::{Origin, Raw, RawItem, What, threads};
 use crate::archive::codec::Encoder;
 use crate::archive::{Address, Compression, Draft, ETag, Key, Payload, envelope};
 use crate::ingest::{Engine, RecordOutcome, UnitError};
-use crate::pubmed::{is_retracted, same_xml};
+use crate::pubmed::{IntegrityNote, same_xml};
 use crate::records::{self, Advance, Pointer, PointerStamp};
 use crate::words::{FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha256, SkipReason, clock};
 
@@ -49,6 +49,8 @@ pub struct PreparedDraft {
     pub draft: Draft,
     /// The pointer that it was compared with.
     pub expected: Option<PointerStamp>,
+    /// What its payload says of its integrity; none for a deletion.
+    pub integrity: Option<IntegrityNote>,
 }
 
 /// A slice that cannot be archived.
@@ -159,14 +161,15 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
         let ToStore { index, item, pmid, key, hash, order, seen, known, expected } = store;
         json.clear();
         let xml = hash.map(|hash| (text(slice(item)), hash));
-        let retracted = xml.is_some_and(|(xml, _)| is_retracted(xml));
+        let integrity = xml.map(|(xml, _)| IntegrityNote::of(xml));
+        let retracted = integrity.as_ref().is_some_and(IntegrityNote::is_retracted);
         envelope::write_json(json, pmid, fetched_at, source, &order, xml);
         let bytes = match Compression::of_name(key.as_str()) {
             Some(other) if other != compression => Encoder::new(other).encode(json),
             _ => encoder.encode(json),
         };
         let draft = Draft { pmid, key, bytes, content_hash: hash, retracted, order, seen, known };
-        PreparedDraft { index, draft, expected }
+        PreparedDraft { index, draft, expected, integrity }
     };
     let tools = || (Encoder::new(compression), Vec::new());
     prepared.drafts = threads::run(|| stores.into_par_iter().with_min_len(MIN_SHARE).map_init(tools, draft).collect());

@@ -9,7 +9,7 @@ use super::rows::{PubmedRows, Stored};
 use super::versions;
 use crate::archive::{Books, Draft, Names, PutOutcome, ReadError, VersionId};
 use crate::ingest::{Engine, RecordOutcome, Rejected, UnitContext, UnitError};
-use crate::pubmed::is_retracted;
+use crate::pubmed::IntegrityNote;
 use crate::records::{self, Accepted, Arrived, PointerStamp, Whole};
 use crate::words::{Outcome, Pmid, Reason, Sha256, SkipReason, UnitId};
 
@@ -56,8 +56,8 @@ async fn store_of(engine: &Engine, unit: Option<UnitId>, prepared: Vec<Prepared>
     for Prepared { outcomes, drafts: own, bad: _, found_again, advances, arrivals, fetched_at, origin } in prepared {
         let mut at = Vec::with_capacity(own.len());
         let first = drafts.len();
-        for PreparedDraft { index, draft, expected } in own {
-            at.push((index, expected));
+        for PreparedDraft { index, draft, expected, integrity } in own {
+            at.push((index, expected, integrity));
             drafts.push(draft);
         }
         // Committed before anything is stored: what no intent names is never taken for the archive's own.
@@ -70,7 +70,7 @@ async fn store_of(engine: &Engine, unit: Option<UnitId>, prepared: Vec<Prepared>
     let mut stored = drafts.iter().zip(outcomes);
     let mut returned = Vec::with_capacity(batches.len());
     for (at, arrivals, fetched_at, origin, mut batch) in batches {
-        for ((index, expected), (draft, outcome)) in at.into_iter().zip(&mut stored) {
+        for ((index, expected, integrity), (draft, outcome)) in at.into_iter().zip(&mut stored) {
             let outcome = match outcome? {
                 PutOutcome::Newer(why) => {
                     refuse(&mut batch.outcomes[index], &why);
@@ -84,7 +84,8 @@ async fn store_of(engine: &Engine, unit: Option<UnitId>, prepared: Vec<Prepared>
                 adopted @ PutOutcome::Adopted(..) => adopted,
             };
             let etag = origin.source.http_etag.as_deref();
-            let Some(accepted) = accepted(engine, draft, outcome, fetched_at, etag, expected) else { continue };
+            let accepted = accepted(engine, draft, outcome, fetched_at, etag, expected, integrity);
+            let Some(accepted) = accepted else { continue };
             settle(&mut batch.outcomes[index], draft, &accepted);
             batch.rows.accepts.push(accepted);
         }
@@ -146,6 +147,7 @@ fn accepted(
     fetched_at: DateTime<Utc>,
     http_etag: Option<&str>,
     expected: Option<PointerStamp>,
+    integrity: Option<IntegrityNote>,
 ) -> Option<Accepted> {
     Some(match outcome {
         PutOutcome::Newer(_) => return None,
@@ -155,23 +157,28 @@ fn accepted(
             object_etag: at.etag.0,
             content_hash: draft.content_hash,
             retracted: draft.retracted,
+            integrity,
             fetched_at,
             api_etag: http_etag.map(str::to_owned),
             order: draft.order.clone(),
             seen: draft.seen,
             expected,
         },
-        PutOutcome::Adopted(envelope, at) => Accepted {
-            pmid: draft.pmid,
-            s3_uri: engine.archive.uri(&draft.key, &at.version),
-            object_etag: at.etag.0,
-            content_hash: envelope.content_hash(),
-            retracted: envelope.payload.xml().is_some_and(is_retracted),
-            fetched_at: envelope.fetched_at,
-            api_etag: envelope.source.http_etag.clone(),
-            seen: draft.seen.max(envelope.order.rank()),
-            order: envelope.order,
-            expected,
-        },
+        PutOutcome::Adopted(envelope, at) => {
+            let integrity = envelope.payload.xml().map(IntegrityNote::of);
+            Accepted {
+                pmid: draft.pmid,
+                s3_uri: engine.archive.uri(&draft.key, &at.version),
+                object_etag: at.etag.0,
+                content_hash: envelope.content_hash(),
+                retracted: integrity.as_ref().is_some_and(IntegrityNote::is_retracted),
+                integrity,
+                fetched_at: envelope.fetched_at,
+                api_etag: envelope.source.http_etag.clone(),
+                seen: draft.seen.max(envelope.order.rank()),
+                order: envelope.order,
+                expected,
+            }
+        }
     })
 }

@@ -15,7 +15,7 @@ use crate::archive::{
     Compression, Draft, ETag, Key, PutInOrder, ReadError, Source, StoreError, VersionId, envelope, uri,
 };
 use crate::ingest::{Engine, UnitError};
-use crate::pubmed::is_retracted;
+use crate::pubmed::{IntegrityNote, is_retracted};
 use crate::records::{self, Accepted, Advance, Pointer, VersionChange, VersionEvent, VersionState, Versions};
 use crate::words::{
     EVERY_VERSION, ErrorCode, FileRank, Outcome, Pmid, Precedence, Reason, RecordOrder, Sha256, SkipReason, UnitId,
@@ -104,8 +104,12 @@ pub async fn apply(
     for version in new {
         versions.moved(version, &uris[0]);
     }
-    let mut events =
-        vec![VersionEvent { version: arrival.order.version, content_hash: arrival.hash, s3_uri: uris[0].clone() }];
+    let mut events = vec![VersionEvent {
+        version: arrival.order.version,
+        content_hash: arrival.hash,
+        s3_uri: uris[0].clone(),
+        integrity: arrival.xml.as_deref().map(IntegrityNote::of),
+    }];
     let mut pointed = VersionState { s3_uri: uris[0].clone(), ..state };
     if let (Some(stays), Some(uri)) = (stays, uris.get(1)) {
         versions.moved(stays.order.version, uri);
@@ -113,6 +117,7 @@ pub async fn apply(
             version: stays.order.version,
             content_hash: stays.content_hash,
             s3_uri: uri.clone(),
+            integrity: None,
         });
         pointed = VersionState { s3_uri: uri.clone(), ..stays };
     }

@@ -26,7 +26,7 @@ pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
 use super::archiving;
 use crate::db::DbError;
 use crate::ingest::{
-    BatchRows, CommitError, Ended, Lease, Pipeline, Plan, RecordOutcome, UnitContext, UnitError, Upkeep,
+    BatchRows, CommitError, Ended, Engine, Lease, Pipeline, Plan, RecordOutcome, UnitContext, UnitError, Upkeep,
 };
 use crate::jobs::{Job, JobState};
 use crate::pubmed::eutils::{Client, DateField, EutilsError};
@@ -76,8 +76,8 @@ pub struct SyncClocks;
 
 #[async_trait]
 impl Upkeep for SyncClocks {
-    async fn sweep(&self, db: &PgPool) -> Result<usize, DbError> {
-        Ok(pull_back_syncs(db).await?.len())
+    async fn sweep(&self, engine: &Engine) -> Result<usize, DbError> {
+        Ok(pull_back_syncs(&engine.db).await?.len())
     }
 }
 

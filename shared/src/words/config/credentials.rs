@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::words::access::{LOCAL, Role, TOPICS};
+use crate::words::access::{LOCAL, PROJECTIONS, Role, TOPICS};
 use crate::words::sha256::Sha256;
 
 /// Names of principals that hold no token: a token of such a name would be taken for them.
-pub const RESERVED: [&str; 2] = [LOCAL, TOPICS];
+pub const RESERVED: [&str; 3] = [LOCAL, TOPICS, PROJECTIONS];
 
 /// A token that is let in, by its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,32 +1,29 @@
-//! Leases: what only one of a fleet may do at a time.
+//! Leases as items of the table.
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::{LimitsTable, TableError, Updated, now_ms, number, read_number, send, too_far};
-
-/// A held lease. Its version grows with every holder: a fencing token for whatever it protects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    name: String,
-    /// The version that is held.
-    pub version: i64,
-}
+use crate::limits::leases::{Lease, LeaseError, Leases};
 
 fn until(longest: Duration) -> i64 {
     now_ms().saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl LimitsTable {
-    /// The lease of a name for so long; nothing while another holds it. One that runs longer than that by more than a
-    /// minute was written by a clock that was ahead, and is over.
-    pub async fn take_lease(&self, name: &str, longest: Duration) -> Result<Option<Lease>, TableError> {
+    /// One that runs longer than `longest` by more than a minute was written by a clock that was ahead, and is over.
+    async fn take_lease(&self, name: &str, longest: Duration) -> Result<Option<Lease>, TableError> {
         // Its own: when the answer is lost, the SDK asks again, and must not find itself in the way.
         let owner = uuid::Uuid::new_v4().simple().to_string();
         let update = self.update("lease", name).await;
+        // Tokens of a table that was made anew are greater than those of the one before: milliseconds come more often
+        // than holders.
         let update = update
-            .update_expression("SET #owner = :owner, expires_ms = :until ADD version :one")
+            .update_expression(
+                "SET #owner = :owner, expires_ms = :until, version = if_not_exists(version, :now) + :one",
+            )
             .condition_expression(
                 "attribute_not_exists(expires_ms) OR expires_ms < :now OR expires_ms > :far OR #owner = :owner",
             )
@@ -39,30 +36,40 @@ impl LimitsTable {
             .return_values(ReturnValue::UpdatedNew);
         Ok(match send(update).await? {
             Updated::Done(item) => {
-                let version = read_number(Some(&item), "version");
-                version.map(|version| Lease { name: name.to_owned(), version })
+                let token = read_number(Some(&item), "version");
+                token.map(|token| Lease { name: name.to_owned(), fence: format!("dynamodb/{name}"), token })
             }
             Updated::Refused(_) => None,
         })
-    }
-
-    /// Holds a lease for so long from now on; false when another process has it.
-    pub async fn renew_lease(&self, lease: &Lease, longest: Duration) -> Result<bool, TableError> {
-        self.change_lease(lease, until(longest)).await
-    }
-
-    /// Gives a lease back; that of another process is left alone.
-    pub async fn end_lease(&self, lease: &Lease) -> Result<(), TableError> {
-        self.change_lease(lease, 0).await.map(|_| ())
     }
 
     async fn change_lease(&self, lease: &Lease, expires: i64) -> Result<bool, TableError> {
         let update = self.update("lease", &lease.name).await;
         let update = update
             .update_expression("SET expires_ms = :until")
-            .condition_expression("version = :version")
+            .condition_expression("version = :version AND expires_ms > :released")
             .expression_attribute_values(":until", number(expires))
-            .expression_attribute_values(":version", number(lease.version));
+            .expression_attribute_values(":version", number(lease.token))
+            .expression_attribute_values(":released", number(0));
         Ok(matches!(send(update).await?, Updated::Done(_)))
+    }
+}
+
+fn unavailable(error: TableError) -> LeaseError {
+    LeaseError(Box::new(error))
+}
+
+#[async_trait]
+impl Leases for LimitsTable {
+    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<Lease>, LeaseError> {
+        self.take_lease(name, ttl).await.map_err(unavailable)
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, LeaseError> {
+        self.change_lease(lease, until(ttl)).await.map_err(unavailable)
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), LeaseError> {
+        self.change_lease(lease, 0).await.map(|_| ()).map_err(unavailable)
     }
 }

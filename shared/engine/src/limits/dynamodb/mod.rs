@@ -27,7 +27,6 @@ use tokio::sync::OnceCell;
 use crate::aws::{self, AwsConfig, AwsError};
 use bio_mcp_core::clock;
 
-pub use lease::Lease;
 pub use pace::DynamoPace;
 pub use slots::Slot;
 

@@ -1,0 +1,104 @@
+//! Waiting for what is announced on a channel: one connection for all who wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, timeout_at};
+
+use super::{DbError, Listener};
+
+/// For how long a caller that hears nothing does not look.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How often a caller looks where nothing can be heard.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long after a lost connection the next one is tried.
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
+
+/// A caller that is this many announcements behind looks without knowing which they were.
+const MAX_BEHIND: usize = 256;
+
+/// What is announced on a channel of a database. The connection is made when the first caller waits, and stays.
+#[derive(Clone)]
+pub struct Announcements {
+    db: PgPool,
+    channel: &'static str,
+    /// Payloads; none for "any".
+    heard: broadcast::Sender<Option<Arc<str>>>,
+    is_listening: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
+    poll: Duration,
+}
+
+/// A caller that waits.
+pub struct Subscription {
+    heard: broadcast::Receiver<Option<Arc<str>>>,
+    poll: Duration,
+}
+
+impl Announcements {
+    /// What is announced on a channel.
+    pub fn new(db: PgPool, channel: &'static str) -> Self {
+        let (heard, _) = broadcast::channel(MAX_BEHIND);
+        Self { db, channel, heard, is_listening: Arc::default(), is_over: Arc::default(), poll: POLL }
+    }
+
+    /// The same by looking now and then: a function that is frozen between requests hears nothing.
+    pub fn by_looking(db: PgPool, channel: &'static str) -> Self {
+        Self { is_listening: Arc::new(AtomicBool::new(true)), poll: LOOK_INTERVAL, ..Self::new(db, channel) }
+    }
+
+    /// Hears what is announced from here on.
+    pub fn subscribe(&self) -> Subscription {
+        let heard = self.heard.subscribe();
+        if !self.is_listening.swap(true, Ordering::SeqCst) {
+            tokio::spawn(listen(self.db.clone(), self.channel, self.heard.clone()));
+        }
+        Subscription { heard, poll: self.poll }
+    }
+
+    /// Whether waiting is over.
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Waiting is over: all who wait look now, and are not to wait again.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        let _ = self.heard.send(None);
+    }
+}
+
+impl Subscription {
+    /// Returns when it is time to look: something that is wanted was announced, or may have been, or the time is up, or
+    /// nothing was heard for a while.
+    pub async fn wait(&mut self, until: Instant, is_wanted: impl Fn(&str) -> bool) {
+        let look = until.min(Instant::now() + self.poll);
+        while let Ok(Ok(Some(other))) = timeout_at(look, self.heard.recv()).await
+            && !is_wanted(&other)
+        {}
+    }
+}
+
+async fn listen(db: PgPool, channel: &'static str, heard: broadcast::Sender<Option<Arc<str>>>) {
+    while !db.is_closed() {
+        let listening = async {
+            let mut listener = Listener::connect(&db, channel).await?;
+            // What happened before is not known.
+            let _ = heard.send(None);
+            loop {
+                if let Some(payload) = listener.hear(POLL).await? {
+                    let _ = heard.send(Some(payload.into()));
+                }
+            }
+        };
+        let ended: Result<std::convert::Infallible, DbError> = listening.await;
+        let Err(error) = ended;
+        tracing::debug!(%error, channel, "nothing is heard of this channel now");
+        tokio::time::sleep(RECONNECT_DELAY).await;
+    }
+}

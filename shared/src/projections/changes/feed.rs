@@ -1,0 +1,273 @@
+//! Reading the feed. A reader that goes on at `next_seq` sees every change once and in order, whatever was filtered.
+//!
+//! Of a query the feed is its corpus as a log: a record is `new` at the number at which it came to belong to the query,
+//! in the state that it had then, and its changes after that are those of the record. What was read once is read the
+//! same again.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgPool};
+
+use super::kinds::{ChangeKind, said};
+use super::rows::{Details, note};
+use super::{CHANGES, PUBMED, status};
+use crate::db::DbError;
+use crate::pubmed::{IntegrityStatus, Notice};
+
+/// Rows that a filtered page looks at, at most: then it ends, however few were found.
+const WINDOW: i64 = 50_000;
+
+/// Which changes.
+#[derive(Clone, Debug, Default)]
+pub struct FeedFilter {
+    /// Only those of these kinds; none for all.
+    pub kinds: Vec<ChangeKind>,
+    /// Only those of records of this query.
+    pub query_key: Option<String>,
+}
+
+/// A change.
+#[derive(Clone, Debug)]
+pub struct FeedEntry {
+    /// Number in the log.
+    pub seq: i64,
+    /// The type of the record.
+    pub record_type: String,
+    /// Names the record within its type.
+    pub record_id: String,
+    /// Of which kind.
+    pub kind: ChangeKind,
+    /// Hash of the payload, none for a deletion.
+    pub content_hash: Option<String>,
+    /// When the state was accepted.
+    pub accepted_at: DateTime<Utc>,
+    /// What the payload says of its integrity; none for a deletion.
+    pub integrity: Option<IntegrityStatus>,
+    /// The notices that it names.
+    pub notices: Vec<Notice>,
+}
+
+/// Some changes in order.
+#[derive(Clone, Debug)]
+pub struct FeedPage {
+    /// The changes; all of one number are on one page.
+    pub entries: Vec<FeedEntry>,
+    /// Where the next page begins: after this number.
+    pub next_seq: i64,
+    /// Whether there is nothing more at this moment.
+    pub is_complete: bool,
+}
+
+/// The feed cannot be read from there.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The number is later than the log.
+    #[error("is after the last event, {0}: the log is not the one that it was taken from, read again from 0")]
+    AfterTheEnd(i64),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Whether any query has this key.
+pub async fn known_query(db: &PgPool, query_key: &str) -> Result<bool, DbError> {
+    let sql = "select exists (select from sync_queries where query_key = $1) \
+               or exists (select from query_members where query_key = $1)";
+    Ok(sqlx::query_scalar(sql).bind(query_key).fetch_one(db).await?)
+}
+
+/// Up to about `limit` changes after a number: those of one number stay together.
+pub async fn feed(db: &PgPool, filter: &FeedFilter, after: i64, limit: usize) -> Result<FeedPage, FeedError> {
+    let end: End =
+        sqlx::query_as(include_str!("feed_end.sql")).bind(CHANGES).fetch_one(db).await.map_err(DbError::from)?;
+    if after > end.last_seq {
+        return Err(FeedError::AfterTheEnd(end.last_seq));
+    }
+    let end_seq = if end.is_current { end.last_seq } else { end.seq };
+    if after >= end_seq {
+        return Ok(FeedPage { entries: Vec::new(), next_seq: after, is_complete: end.is_current });
+    }
+    let mut page = Page { entries: Vec::new(), upto: window_end(db, filter, after, end_seq).await? };
+    page.add_changes(db, filter, after, limit).await?;
+    if let Some(query_key) = &filter.query_key {
+        page.add_joined(db, filter, query_key, after, limit).await?;
+    }
+    page.cut(limit);
+    Ok(FeedPage { entries: page.entries, next_seq: page.upto, is_complete: end.is_current && page.upto == end_seq })
+}
+
+/// How far the feed can be read.
+#[derive(FromRow)]
+struct End {
+    last_seq: i64,
+    seq: i64,
+    is_current: bool,
+}
+
+/// The number up to which a page looks.
+async fn window_end(db: &PgPool, filter: &FeedFilter, after: i64, end: i64) -> Result<i64, DbError> {
+    if filter.kinds.is_empty() && filter.query_key.is_none() {
+        return Ok(end);
+    }
+    let sql = if is_rare(filter) { include_str!("window_of_rare.sql") } else { include_str!("window.sql") };
+    let beyond: Option<i64> = sqlx::query_scalar(sql).bind(after).bind(end).bind(WINDOW).fetch_optional(db).await?;
+    Ok(beyond.map_or(end, |seq| seq - 1))
+}
+
+/// Whether only kinds are wanted that few changes are of.
+fn is_rare(filter: &FeedFilter) -> bool {
+    !filter.kinds.is_empty() && !filter.kinds.iter().any(|kind| kind.is_common())
+}
+
+/// A page that is being read: it is whole up to a number.
+struct Page {
+    entries: Vec<FeedEntry>,
+    upto: i64,
+}
+
+#[derive(FromRow)]
+struct Row {
+    seq: i64,
+    record_type: String,
+    record_id: String,
+    kind: String,
+    content_hash: Option<String>,
+    accepted_at: DateTime<Utc>,
+    integrity: Option<String>,
+    details: Option<Json<Details>>,
+}
+
+impl Page {
+    async fn add_changes(&mut self, db: &PgPool, filter: &FeedFilter, after: i64, limit: usize) -> Result<(), DbError> {
+        let sql = if is_rare(filter) {
+            concat!(include_str!("feed.sql"), " and c.kind not in ('new', 'revised')", include_str!("feed_order.sql"))
+        } else {
+            concat!(include_str!("feed.sql"), include_str!("feed_order.sql"))
+        };
+        let kinds: Option<Vec<&str>> =
+            (!filter.kinds.is_empty()).then(|| filter.kinds.iter().map(|kind| kind.as_str()).collect());
+        let rows: Vec<Row> = sqlx::query_as(sql)
+            .bind(after)
+            .bind(self.upto)
+            .bind(kinds)
+            .bind(&filter.query_key)
+            .bind(limit_of(limit))
+            .fetch_all(db)
+            .await?;
+        self.end_at_last_of(&rows, limit);
+        self.entries.extend(rows.into_iter().filter_map(Row::entry));
+        Ok(())
+    }
+
+    /// Records that came to belong to a query.
+    async fn add_joined(
+        &mut self,
+        db: &PgPool,
+        filter: &FeedFilter,
+        query_key: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<(), DbError> {
+        let rows: Vec<Row> = sqlx::query_as(include_str!("joined.sql"))
+            .bind(query_key)
+            .bind(after)
+            .bind(self.upto)
+            .bind(PUBMED)
+            .bind(limit_of(limit))
+            .fetch_all(db)
+            .await?;
+        self.end_at_last_of(&rows, limit);
+        for row in rows {
+            let note = note(row.integrity.as_deref(), row.details.clone());
+            let kinds = [ChangeKind::New].into_iter().chain(note.iter().flat_map(|note| said(None, note)));
+            let kinds: Vec<ChangeKind> = kinds.collect();
+            let Some(entry) = row.entry() else { continue };
+            let wanted = kinds.into_iter().filter(|kind| filter.kinds.is_empty() || filter.kinds.contains(kind));
+            self.entries.extend(wanted.map(|kind| FeedEntry { kind, ..entry.clone() }));
+        }
+        Ok(())
+    }
+
+    /// Where a statement returned as many rows as it may, there may be more after its last number.
+    fn end_at_last_of(&mut self, rows: &[Row], limit: usize) {
+        if rows.len() >= limit
+            && let Some(last) = rows.last()
+        {
+            self.upto = self.upto.min(last.seq);
+        }
+    }
+
+    /// Ends it at a number up to which it is whole and has no more than `limit` changes, if those of one number are not
+    /// more already.
+    fn cut(&mut self, limit: usize) {
+        let upto = self.upto;
+        self.entries.retain(|entry| entry.seq <= upto);
+        self.entries.sort_by(|a, b| (a.seq, &a.record_id, a.kind).cmp(&(b.seq, &b.record_id, b.kind)));
+        let Some(first_left_out) = self.entries.get(limit).map(|entry| entry.seq) else { return };
+        let first = self.entries[0].seq;
+        self.upto = if first_left_out == first { first } else { first_left_out - 1 };
+        let upto = self.upto;
+        self.entries.retain(|entry| entry.seq <= upto);
+    }
+}
+
+impl Row {
+    /// Nothing where a newer program wrote a kind of its own.
+    fn entry(self) -> Option<FeedEntry> {
+        Some(FeedEntry {
+            seq: self.seq,
+            record_type: self.record_type,
+            record_id: self.record_id,
+            kind: ChangeKind::parse(&self.kind)?,
+            content_hash: self.content_hash,
+            accepted_at: self.accepted_at,
+            integrity: self.integrity.as_deref().map(status),
+            notices: self.details.map(|details| details.0.notices).unwrap_or_default(),
+        })
+    }
+}
+
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seq: i64, id: &str, kind: ChangeKind) -> FeedEntry {
+        FeedEntry {
+            seq,
+            record_type: PUBMED.to_owned(),
+            record_id: id.to_owned(),
+            kind,
+            content_hash: None,
+            accepted_at: DateTime::default(),
+            integrity: None,
+            notices: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_page_ends_between_numbers() {
+        let cut = |limit: usize, upto: i64| {
+            let mut page = Page {
+                entries: vec![
+                    entry(4, "b", ChangeKind::New),
+                    entry(2, "a", ChangeKind::Retracted),
+                    entry(2, "a", ChangeKind::Revised),
+                    entry(9, "c", ChangeKind::New),
+                ],
+                upto,
+            };
+            page.cut(limit);
+            (page.entries.iter().map(|one| (one.seq, one.kind.as_str())).collect::<Vec<_>>(), page.upto)
+        };
+        let first = vec![(2, "revised"), (2, "retracted")];
+        assert_eq!(cut(1, 20), (first.clone(), 2), "more than asked for, or it would never go on");
+        assert_eq!(cut(2, 20), (first.clone(), 3));
+        assert_eq!(cut(3, 20).1, 8);
+        assert_eq!(cut(4, 20).1, 20, "all of them fit");
+        assert_eq!(cut(9, 3), (first, 3), "behind that it is not whole");
+    }
+}

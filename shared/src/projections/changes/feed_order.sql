@@ -1,0 +1,3 @@
+
+order by c.seq
+fetch first ($5) rows with ties

@@ -1,0 +1,134 @@
+//! The change feed: what changed with each event, in the words of a reader. What a payload says of its own integrity was
+//! noted when it was archived; where it was not, the object is read.
+
+mod feed;
+mod kinds;
+mod objects;
+mod rows;
+mod wait;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgPool};
+
+pub use feed::{FeedEntry, FeedError, FeedFilter, FeedPage, feed, known_query};
+pub use kinds::ChangeKind;
+pub use wait::next_changes;
+
+use self::kinds::{Live, RecordState, change};
+use self::rows::{ChangeRow, ChangeRows, Details};
+use super::{Event, EventBatch, Projection, Reading, Rows};
+use crate::db::DbError;
+use crate::ingest::UnitError;
+use crate::pubmed::{IntegrityNote, IntegrityStatus};
+
+/// Its name.
+pub const CHANGES: &str = "changes";
+
+/// The record type whose payloads say something of their integrity.
+const PUBMED: &str = "pubmed";
+
+/// The change feed.
+pub struct Changes;
+
+/// Names a record.
+type Key = (String, String);
+
+#[async_trait]
+impl Projection for Changes {
+    fn name(&self) -> &'static str {
+        CHANGES
+    }
+
+    fn rules(&self) -> i32 {
+        1
+    }
+
+    async fn prepare(&self, reading: Reading<'_>, batch: &EventBatch) -> Result<Arc<dyn Rows>, UnitError> {
+        let db = &reading.engine.db;
+        let events: Vec<&Event> = batch.events.iter().filter(|event| !event.is_passed_over).collect();
+        let mut states = states(db, &events, batch.after).await?;
+        let unnoted = events.iter().copied().filter(|event| must_be_read(event, &states)).collect();
+        let mut notes = objects::read(reading, unnoted).await?;
+        let mut rows = Vec::with_capacity(events.len());
+        for event in events {
+            let state = states.entry(key(event)).or_default();
+            let note = if is_of_pubmed(event) { event.note().or_else(|| notes.remove(&event.seq)) } else { None };
+            let (kinds, after) = change(state, event, note);
+            if let Some(after) = after {
+                rows.extend(kinds.into_iter().map(|kind| ChangeRow::of(event, kind, &after)));
+                *state = after;
+            }
+        }
+        Ok(Arc::new(ChangeRows { after: batch.after, upto: batch.upto, rows }))
+    }
+}
+
+fn key(event: &Event) -> Key {
+    (event.record_type.clone(), event.record_id.clone())
+}
+
+fn is_of_pubmed(event: &Event) -> bool {
+    event.record_type == PUBMED
+}
+
+/// Whether the object of an event must be read: it may change what is known of the record's integrity, and nothing was
+/// noted of it.
+fn must_be_read(event: &Event, states: &HashMap<Key, RecordState>) -> bool {
+    if event.is_deletion || !is_of_pubmed(event) || event.note().is_some() {
+        return false;
+    }
+    // An event that repeats what is known leads to no change.
+    !matches!(states.get(&key(event)), Some(RecordState::Live(live)) if live.is_known(event))
+}
+
+#[derive(FromRow)]
+struct StateRow {
+    record_type: String,
+    record_id: String,
+    kind: String,
+    integrity: Option<String>,
+    details: Option<Json<Details>>,
+    content_hash: Option<String>,
+    /// Of an earlier row, where this one's payload could not be read.
+    known: Option<String>,
+    known_details: Option<Json<Details>>,
+}
+
+/// The records of events as the feed left them at a number.
+async fn states(db: &PgPool, events: &[&Event], at: i64) -> Result<HashMap<Key, RecordState>, DbError> {
+    let mut keys: Vec<(&str, &str)> =
+        events.iter().map(|event| (event.record_type.as_str(), event.record_id.as_str())).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let (types, ids): (Vec<&str>, Vec<&str>) = keys.into_iter().unzip();
+    let found: Vec<StateRow> =
+        sqlx::query_as(include_str!("states.sql")).bind(types).bind(ids).bind(at).fetch_all(db).await?;
+    Ok(found.into_iter().map(|row| ((row.record_type.clone(), row.record_id.clone()), row.into())).collect())
+}
+
+impl From<StateRow> for RecordState {
+    fn from(row: StateRow) -> Self {
+        if row.kind == ChangeKind::Deleted.as_str() {
+            return Self::Deleted;
+        }
+        let integrity = rows::note(row.integrity.as_deref(), row.details);
+        let known = integrity.clone().filter(IntegrityNote::is_known);
+        let last_known = known.or_else(|| rows::note(row.known.as_deref(), row.known_details));
+        Self::Live(Live { content_hash: row.content_hash, integrity, last_known })
+    }
+}
+
+/// How many changes are of payloads that could not be read.
+pub async fn unknown(db: &PgPool) -> Result<i64, DbError> {
+    let sql = "select count(*) from (select distinct seq from changes where integrity = 'unknown') as unknown";
+    Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
+}
+
+/// The status of a row.
+fn status(text: &str) -> IntegrityStatus {
+    IntegrityStatus::parse(text).unwrap_or(IntegrityStatus::Unknown)
+}

@@ -1,0 +1,122 @@
+//! Payloads of events of which nothing was noted, read from the archive.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::{StreamExt, stream};
+
+use super::Event;
+use crate::archive::{Address, Archive, Payload, ReadError};
+use crate::ingest::UnitError;
+use crate::projections::Reading;
+use crate::pubmed::IntegrityNote;
+use crate::records;
+use crate::words::{ErrorCode, Pmid, telemetry};
+
+/// Objects read at the same time.
+const CONCURRENT_READS: usize = 64;
+
+/// Other records that are looked at when no object could be read.
+const OTHERS: i64 = 8;
+
+/// What reading one object gave.
+enum Read {
+    /// What its payload says.
+    Note(IntegrityNote),
+    /// It is damaged, holds another payload, or was written by a newer program.
+    Unreadable(ReadError),
+    /// It is not there.
+    Missing(ReadError),
+    /// The store failed.
+    Failed(ReadError),
+}
+
+/// What the payloads of events say, by event. Those that cannot be read say that it is unknown: one object stops no
+/// reader. A store that fails does, until it was tried again and others can be read.
+pub(super) async fn read(reading: Reading<'_>, events: Vec<&Event>) -> Result<HashMap<i64, IntegrityNote>, UnitError> {
+    let archive = &reading.engine.archive;
+    let pmids: HashSet<Pmid> = events.iter().filter_map(|event| Pmid::parse(&event.record_id).ok()).collect();
+    let mut reads = Vec::with_capacity(events.len());
+    for event in events {
+        reads.push(async move { (event, one(archive, event).await) });
+    }
+    let reads: Vec<(&Event, Read)> = stream::iter(reads).buffer_unordered(CONCURRENT_READS).collect().await;
+    let mut notes = HashMap::with_capacity(reads.len());
+    let mut in_doubt = Vec::new();
+    for (event, read) in reads {
+        match read {
+            Read::Note(note) => {
+                notes.insert(event.seq, note);
+            }
+            Read::Unreadable(error) => give_up(&mut notes, event, &error),
+            Read::Failed(error) if !reading.is_last_attempt => return Err(failed(telemetry::chain(&error))),
+            Read::Missing(error) | Read::Failed(error) => in_doubt.push((event, error)),
+        }
+    }
+    // Where no object can be read it is not these that are missing.
+    if notes.values().all(|note| !note.is_known())
+        && let Some((_, error)) = in_doubt.first()
+        && !others_can_be_read(reading, &pmids).await?.unwrap_or(in_doubt.len() == 1)
+    {
+        return Err(failed(format!("no object of the archive can be read, e.g.: {}", telemetry::chain(error))));
+    }
+    for (event, error) in in_doubt {
+        give_up(&mut notes, event, &error);
+    }
+    Ok(notes)
+}
+
+/// Whatever stands in the way, this reader alone waits for it.
+fn failed(message: String) -> UnitError {
+    UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true }
+}
+
+fn give_up(notes: &mut HashMap<i64, IntegrityNote>, event: &Event, error: &ReadError) {
+    let (pmid, seq, error) = (&event.record_id, event.seq, telemetry::chain(error));
+    tracing::warn!(pmid, seq, s3_uri = event.s3_uri, error, "a payload cannot be read: its integrity is unknown");
+    notes.insert(event.seq, IntegrityNote::UNKNOWN);
+}
+
+async fn one(archive: &Archive, event: &Event) -> Read {
+    let Ok(pmid) = Pmid::parse(&event.record_id) else { return Read::Note(IntegrityNote::UNKNOWN) };
+    let address = Address::of_row(&event.s3_uri, event.content_hash.as_deref());
+    match note(archive, pmid, &address).await {
+        Ok(note) => Read::Note(note),
+        Err(error) if error.is_missing() => Read::Missing(error),
+        Err(error) if error.is_one_object() => Read::Unreadable(error),
+        Err(error) => Read::Failed(error),
+    }
+}
+
+/// Reads an object; decoding and parsing it is no work for threads that wait for others.
+async fn note(archive: &Archive, pmid: Pmid, address: &Address) -> Result<IntegrityNote, ReadError> {
+    let (key, object) = archive.object_at(pmid, address).await?;
+    let (archive, address) = (archive.clone(), address.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        Ok(match &archive.open(pmid, &address, &key, &object.bytes)?.payload {
+            Payload::Xml(xml) => IntegrityNote::of(xml),
+            Payload::Tombstone => IntegrityNote::UNKNOWN,
+        })
+    });
+    // A panic is one of this payload alone.
+    read.await.unwrap_or(Ok(IntegrityNote::UNKNOWN))
+}
+
+/// Whether objects of other records can be read; nothing where there are no others.
+async fn others_can_be_read(reading: Reading<'_>, tried: &HashSet<Pmid>) -> Result<Option<bool>, UnitError> {
+    let db = &reading.engine.db;
+    if reading.engine.archive.store().check().await.is_err() {
+        return Ok(Some(false));
+    }
+    let some = OTHERS + i64::try_from(tried.len()).unwrap_or(0);
+    let others = records::some_live(db, some).await?.into_iter().filter(|pmid| !tried.contains(pmid));
+    let others: Vec<Pmid> = others.take(usize::try_from(OTHERS).unwrap_or(8)).collect();
+    if others.is_empty() {
+        return Ok(None);
+    }
+    for (pmid, pointer) in records::lookup(db, &others).await? {
+        if reading.engine.archive.object_at(pmid, &pointer.address()).await.is_ok() {
+            return Ok(Some(true));
+        }
+    }
+    Ok(Some(false))
+}

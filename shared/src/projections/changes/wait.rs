@@ -1,0 +1,35 @@
+//! Waiting for the next changes.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+use super::feed::{FeedError, FeedFilter, FeedPage, feed};
+use crate::db::Announcements;
+
+/// The next page with a change, as soon as there is one; an empty one when the time is up, or waiting is over for all.
+/// Either way the reader goes on at its `next_seq`.
+pub async fn next_changes(
+    db: &PgPool,
+    announced: &Announcements,
+    filter: &FeedFilter,
+    mut after: i64,
+    limit: usize,
+    longest: Duration,
+) -> Result<FeedPage, FeedError> {
+    let until = Instant::now() + longest;
+    let mut heard = announced.subscribe();
+    loop {
+        let page = feed(db, filter, after, limit).await?;
+        if !page.entries.is_empty() || Instant::now() >= until || announced.is_over() {
+            return Ok(page);
+        }
+        // A part of the log in which the filter found nothing is followed by the next one at once.
+        let is_to_wait = page.is_complete || page.next_seq == after;
+        after = page.next_seq;
+        if is_to_wait {
+            heard.wait(until, |_| true).await;
+        }
+    }
+}

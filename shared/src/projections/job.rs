@@ -1,0 +1,100 @@
+//! Catching up as a job: one at a time in a deployment, submitted when a reader of the log is behind.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
+
+use super::{Lag, Projection, Reading, catch_up, lag, upkeep};
+use crate::db::DbError;
+use crate::ingest::{Batch, Ended, Engine, NewUnit, Pipeline, Plan, UnitContext, UnitError};
+use crate::jobs::{self, Limits, Submission, SubmitError, Submitted};
+use crate::words::access::PROJECTIONS;
+use crate::words::{Principal, Role};
+
+/// The name of its jobs. It is no tool that callers have: whatever is behind is caught up.
+pub const TOOL: &str = "projections.catch_up";
+
+const PHASE: &str = "read";
+
+/// A job may take so many times as long as others may: the first one of a large archive reads its whole log.
+const TIME_LIMITS: u32 = 28;
+
+/// An object that could not be read in this many attempts is given up.
+const LAST_ATTEMPT: i32 = 3;
+
+/// The pipeline of these projections.
+pub struct CatchUp(pub Arc<[Arc<dyn Projection>]>);
+
+/// Submits the job that catches up, where it is needed and not there. Wakes workers for a new one.
+pub async fn submit_if_behind(
+    engine: &Engine,
+    projections: &[Arc<dyn Projection>],
+    limits: Limits,
+) -> Result<Option<Submitted>, DbError> {
+    if !lag(&engine.db, projections).await?.iter().any(Lag::is_to_be_read) {
+        return Ok(None);
+    }
+    let submission = Submission {
+        principal: Principal { name: PROJECTIONS.to_owned(), role: Role::Admin },
+        exclusive_key: Some(PROJECTIONS.to_owned()),
+        ..Submission::new(TOOL, json!({}), PHASE)
+    };
+    match jobs::submit(&engine.db, &submission, limits.times(TIME_LIMITS)).await {
+        Ok(submitted) => {
+            if let Submitted::Created(_) = submitted {
+                engine.wake_after_commit().await;
+            }
+            Ok(Some(submitted))
+        }
+        Err(SubmitError::Db(error)) => Err(error),
+        // The queue is full: the next tick tries again.
+        Err(error) => {
+            tracing::warn!(%error, "readers of the event log are behind, and the job that catches up is refused");
+            Ok(None)
+        }
+    }
+}
+
+#[async_trait]
+impl Pipeline for CatchUp {
+    fn tool(&self) -> &'static str {
+        TOOL
+    }
+
+    fn phases(&self) -> &'static [&'static str] {
+        &[PHASE]
+    }
+
+    async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
+        let lags = lag(&context.engine.db, &self.0).await?;
+        let work_total = lags.iter().map(Lag::work).sum();
+        let is_behind = lags.iter().any(Lag::is_to_be_read);
+        let units = is_behind.then(|| NewUnit { label: Some("event log".to_owned()), ..NewUnit::default() });
+        let units = units.into_iter().collect();
+        Ok(Plan { units, work_total, external_version: "event log".to_owned(), ..Plan::default() })
+    }
+
+    async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
+        let engine = context.engine.clone();
+        let is_last_attempt = context.lease.attempt >= LAST_ATTEMPT;
+        for projection in self.0.iter() {
+            let mut reading = Reading { engine: &engine, is_last_attempt };
+            while let Some(prepared) = catch_up::next(reading, projection.as_ref()).await? {
+                context.check().await?;
+                let (work, cursor) = (prepared.events, prepared.cursor());
+                context.commit(Batch { cursor, work, rows: Some(Arc::new(prepared)), ..Batch::default() }).await?;
+                upkeep::announce(&engine.db).await;
+                // What was in the way is behind.
+                reading.is_last_attempt = false;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ended(&self, _: &mut PgConnection, _: &Ended<'_>) -> Result<Map<String, Value>, UnitError> {
+        let names: Vec<&str> = self.0.iter().map(|one| one.name()).collect();
+        Ok(Map::from_iter([("projections".to_owned(), json!(names))]))
+    }
+}

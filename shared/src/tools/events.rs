@@ -1,0 +1,142 @@
+//! The change feed as it is printed, over HTTP and on the command line alike.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
+use sqlx::PgPool;
+
+use super::error::ToolError;
+use crate::db::Announcements;
+use crate::projections::changes::{ChangeKind, FeedEntry, FeedError, FeedFilter, FeedPage, feed, next_changes};
+use crate::pubmed::Notice;
+
+/// The most changes of a page, and how many it has unless its reader says so.
+pub const MAX_EVENTS: i64 = 1000;
+/// How many changes a page has unless its reader says so.
+pub const DEFAULT_EVENTS: i64 = 100;
+
+/// Kinds of changes by their names.
+pub const KINDS: [&str; 7] = ["new", "revised", "retracted", "retraction_withdrawn", "corrected", "concern", "deleted"];
+
+/// A change of a record.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EventView {
+    /// Number in the event log; the changes of one event have the same.
+    pub seq: i64,
+    /// Type of the record: `pubmed`.
+    pub record_type: String,
+    /// The record within its type.
+    pub record_id: String,
+    /// PMID of a PubMed record.
+    pub pmid: Option<String>,
+    /// Kind of change.
+    #[schemars(with = "String", extend("enum" = KINDS))]
+    pub kind: ChangeKind,
+    /// SHA-256 of the payload, none for a deletion.
+    pub content_hash: Option<String>,
+    /// When the archive accepted this state of the record.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub accepted_at: DateTime<Utc>,
+    /// What the payload says of its integrity: `ok`, `corrected`, `concern`, `retracted` or `retraction_notice`;
+    /// `unknown`: its object could not be read; none for a deletion.
+    pub integrity: Option<&'static str>,
+    /// Notices that the record names.
+    pub notices: Vec<NoticeView>,
+}
+
+/// A notice that a record names.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct NoticeView {
+    /// E.g. `RetractionIn`.
+    pub ref_type: String,
+    /// PMID of the notice.
+    pub pmid: Option<String>,
+    /// Its citation.
+    pub source: Option<String>,
+}
+
+/// Changes in the order of the event log.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EventPage {
+    /// The changes.
+    pub events: Vec<EventView>,
+    /// The next page begins after this number.
+    pub next_seq: i64,
+    /// Whether there was nothing more.
+    pub complete: bool,
+}
+
+impl From<Notice> for NoticeView {
+    fn from(notice: Notice) -> Self {
+        let Notice { ref_type, pmid, source } = notice;
+        Self { ref_type, pmid, source }
+    }
+}
+
+impl From<FeedEntry> for EventView {
+    fn from(entry: FeedEntry) -> Self {
+        Self {
+            seq: entry.seq,
+            pmid: (entry.record_type == "pubmed").then(|| entry.record_id.clone()),
+            record_type: entry.record_type,
+            record_id: entry.record_id,
+            kind: entry.kind,
+            content_hash: entry.content_hash,
+            accepted_at: entry.accepted_at,
+            integrity: entry.integrity.map(crate::pubmed::IntegrityStatus::as_str),
+            notices: entry.notices.into_iter().map(NoticeView::from).collect(),
+        }
+    }
+}
+
+impl From<FeedPage> for EventPage {
+    fn from(page: FeedPage) -> Self {
+        let events = page.entries.into_iter().map(EventView::from).collect();
+        Self { events, next_seq: page.next_seq, complete: page.is_complete }
+    }
+}
+
+impl From<FeedError> for ToolError {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Db(error) => error.into(),
+            error @ FeedError::AfterTheEnd(_) => Self::of_field("after", error.to_string()),
+        }
+    }
+}
+
+/// Kinds by their names, separated by commas; nothing where one is none.
+pub fn kinds(text: &str) -> Option<Vec<ChangeKind>> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(ChangeKind::parse).collect()
+}
+
+/// A page of changes after a number; where there are none, and `longest` is not zero, as soon as there are.
+pub async fn events(
+    db: &PgPool,
+    announced: &Announcements,
+    filter: &FeedFilter,
+    after: i64,
+    limit: usize,
+    longest: Duration,
+) -> Result<EventPage, ToolError> {
+    let page = if longest.is_zero() {
+        feed(db, filter, after, limit).await?
+    } else {
+        next_changes(db, announced, filter, after, limit, longest).await?
+    };
+    Ok(page.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_read_from_a_list_and_the_schema_has_all_of_them() {
+        assert_eq!(kinds("retracted, new"), Some(vec![ChangeKind::Retracted, ChangeKind::New]));
+        assert_eq!((kinds(""), kinds("missing")), (Some(Vec::new()), None));
+        assert_eq!(ChangeKind::ALL.map(ChangeKind::as_str), KINDS);
+    }
+}

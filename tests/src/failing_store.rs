@@ -1,0 +1,91 @@
+//! A store whose reads fail while a test says so.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use shared::archive::store::{Head, Object, Stored};
+use shared::archive::{Key, MemoryStore, Put, Store, StoreError, VersionId};
+
+/// How a read fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is there.
+    Missing,
+    /// The store cannot be reached.
+    Unavailable,
+    /// It may not be read.
+    Denied,
+}
+
+/// Which reads fail: those of keys that contain a text.
+pub type Faults = Arc<Mutex<Option<(&'static str, Fault)>>>;
+
+/// The store, in memory.
+#[derive(Default)]
+pub struct FailingStore {
+    inner: MemoryStore,
+    faults: Faults,
+}
+
+impl FailingStore {
+    /// A store, and what decides which of its reads fail.
+    pub fn new() -> (Self, Faults) {
+        let store = Self::default();
+        let faults = store.faults.clone();
+        (store, faults)
+    }
+}
+
+#[async_trait]
+impl Store for FailingStore {
+    async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
+        self.inner.put_batch(puts).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+
+    async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
+        let fault = *self.faults.lock().expect("no panic");
+        match fault.filter(|(part, _)| key.as_str().contains(part)) {
+            None => self.inner.get(key, version, max_bytes).await,
+            Some((_, Fault::Missing)) => Err(StoreError::NotFound(key.to_string())),
+            Some((_, Fault::Denied)) => Err(StoreError::Denied(key.to_string())),
+            Some((_, Fault::Unavailable)) => Err(StoreError::Unavailable {
+                action: "reading",
+                path: key.to_string(),
+                source: std::io::Error::other("a fault of the test"),
+            }),
+        }
+    }
+
+    async fn head(&self, key: &Key) -> Result<Head, StoreError> {
+        self.inner.head(key).await
+    }
+
+    async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
+        self.inner.versions(key).await
+    }
+
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError> {
+        self.inner.list_versions(prefix, after, limit).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
+        self.inner.list(prefix, after, limit).await
+    }
+
+    async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError> {
+        self.inner.delete_version(key, version).await
+    }
+
+    fn uri(&self, key: &Key, version: &VersionId) -> String {
+        self.inner.uri(key, version)
+    }
+}

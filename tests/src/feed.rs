@@ -1,0 +1,107 @@
+//! The change feed in tests: records whose payloads say something of their integrity, and what the feed makes of them.
+
+use serde_json::Value;
+use shared::ingest::{Engine, Settings};
+use shared::pipelines::archiving::Origin;
+use shared::projections::{self, Done};
+use shared::words::Outcome;
+
+use crate::forged::{arrive_record, as_of, source};
+use crate::random::Random;
+
+/// A row of the feed: number, kind, record, what its payload says, and from what.
+pub type Row = (i64, String, String, Option<String>, Option<Value>);
+
+/// An engine without jobs whose batches have at most five events.
+pub async fn engine() -> Engine {
+    let settings = Settings { batch_records: 1, ..Settings::default() };
+    crate::engine::engine(Vec::new(), settings, 6).await
+}
+
+/// A record that names notices: the type of each, and the PMID of the notice.
+pub fn record(n: u32, version: i32, title: &str, notices: &[(&str, u32)]) -> String {
+    let notices = notices
+        .iter()
+        .map(|(kind, pmid)| {
+            format!(
+                "<CommentsCorrections RefType=\"{kind}\"><RefSource>J {pmid}</RefSource><PMID>{pmid}</PMID>\
+                 </CommentsCorrections>"
+            )
+        })
+        .collect::<Vec<_>>()
+        .concat();
+    format!(
+        "<PubmedArticle><MedlineCitation><PMID Version=\"{version}\">{n}</PMID><Article><ArticleTitle>{title}\
+         </ArticleTitle></Article><CommentsCorrectionsList>{notices}</CommentsCorrectionsList></MedlineCitation>\
+         </PubmedArticle>"
+    )
+}
+
+/// A payload, or a deletion, out of a file named by NLM.
+pub async fn arrive(engine: &Engine, file: i32, n: u32, version: i32, xml: Option<String>) -> Outcome {
+    let origin = Origin { source: source(file), as_of: as_of(file), file_number: 260_000 + file, file_id: None };
+    arrive_record(engine, origin, n, version, xml).await
+}
+
+/// Payloads and deletions of six records, some with versions, in the order of files after this one.
+pub async fn history(engine: &Engine, random: &mut Random, files: std::ops::Range<i32>) {
+    for file in files {
+        let n = 1 + u32::try_from(random.below(6)).expect("small");
+        let version = if n > 4 { 1 + i32::try_from(random.below(2)).expect("small") } else { 1 };
+        let title = ["a", "b", "RETRACTED: a"][usize::try_from(random.below(3)).expect("small")];
+        let notices: &[(&str, u32)] = match random.below(5) {
+            0 => &[("ErratumIn", 71)],
+            1 => &[("ErratumIn", 71), ("ErratumIn", 72)],
+            2 => &[("ExpressionOfConcernIn", 73)],
+            3 => &[("RetractionIn", 74)],
+            _ => &[],
+        };
+        let (version, xml) = match random.below(8) {
+            0 => (0, None),
+            1 => (version, None),
+            _ => (version, Some(record(n, version, title, notices))),
+        };
+        arrive(engine, file, n, version, xml).await;
+    }
+}
+
+/// Lets every projection read on to the end.
+pub async fn catch_up(engine: &Engine) -> Done {
+    let done = projections::catch_up(engine, &projections::all(), |_| true).await.expect("reads on");
+    assert!(done.is_current);
+    done
+}
+
+/// What the feed has.
+pub async fn rows(engine: &Engine) -> Vec<Row> {
+    sqlx::query_as("select seq, kind, record_id, integrity, details from changes order by seq, kind")
+        .fetch_all(&engine.db)
+        .await
+        .expect("read")
+}
+
+/// The kinds of a record's changes, in order: those of one event together.
+pub async fn kinds(engine: &Engine, n: u32) -> Vec<String> {
+    sqlx::query_scalar(
+        "select string_agg(kind, ' ' order by array_position(array['new', 'revised', 'retracted', \
+         'retraction_withdrawn', 'corrected', 'concern', 'deleted'], kind)) \
+         from changes where record_id = $1 group by seq order by seq",
+    )
+    .bind(n.to_string())
+    .fetch_all(&engine.db)
+    .await
+    .expect("read")
+}
+
+/// Forgets what was noted of payloads when they were archived, as in an archive from before there were notes.
+pub async fn forget_notes(engine: &Engine) {
+    sqlx::query("update archive_events set integrity_rules = null, integrity = null")
+        .execute(&engine.db)
+        .await
+        .expect("forgotten");
+}
+
+/// Takes the feed and its position away.
+pub async fn drop_feed(engine: &Engine) {
+    sqlx::raw_sql("truncate changes, projections").execute(&engine.db).await.expect("dropped");
+}

@@ -1,0 +1,112 @@
+//! What every place where leases are kept must do, each on names of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::limits::{Lease, Leases, fence};
+use sqlx::PgPool;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Checks leases; `db` is the database whose transactions name their tokens.
+pub async fn check(leases: Arc<dyn Leases>, db: &PgPool) {
+    one_holder_and_tokens_that_grow(leases.clone()).await;
+    a_lease_that_ran_out_is_taken_over(&*leases).await;
+    names_have_nothing_to_do_with_each_other(&*leases).await;
+    no_transaction_of_an_earlier_holder_commits(&*leases, db).await;
+    a_holder_that_reads_first_keeps_earlier_ones_out(&*leases, db).await;
+}
+
+async fn held(leases: &dyn Leases, name: &str, ttl: Duration) -> Lease {
+    leases.acquire(name, ttl).await.expect("reachable").expect("free")
+}
+
+async fn one_holder_and_tokens_that_grow(leases: Arc<dyn Leases>) {
+    let takers = (0..8).map(|_| {
+        let leases = leases.clone();
+        tokio::spawn(async move { leases.acquire("one", MINUTE).await.expect("reachable") })
+    });
+    let mut held_by = Vec::new();
+    for taker in takers.collect::<Vec<_>>() {
+        held_by.extend(taker.await.expect("no panic"));
+    }
+    let [first] = &held_by[..] else { panic!("one holder: {held_by:?}") };
+    assert_eq!(first.name(), "one");
+    assert!(leases.renew(first, MINUTE).await.expect("reachable"));
+    assert_eq!(leases.acquire("one", MINUTE).await.expect("reachable"), None);
+    let mut last = first.clone();
+    for _ in 0..3 {
+        leases.release(&last).await.expect("reachable");
+        leases.release(&last).await.expect("done again, it changes nothing");
+        assert!(!leases.renew(&last, MINUTE).await.expect("reachable"), "it was given back");
+        let next = held(&*leases, "one", MINUTE).await;
+        assert!(next.token() > last.token(), "{next:?} after {last:?}");
+        last = next;
+    }
+}
+
+async fn a_lease_that_ran_out_is_taken_over(leases: &dyn Leases) {
+    let slow = held(leases, "slow", MINUTE).await;
+    assert!(leases.renew(&slow, Duration::ZERO).await.expect("reachable"), "its time is up now");
+    let next = held_soon(leases, "slow").await;
+    assert!(next.token() > slow.token());
+    assert!(!leases.renew(&slow, MINUTE).await.expect("reachable"), "another has it");
+    leases.release(&slow).await.expect("reachable");
+    assert_eq!(leases.acquire("slow", MINUTE).await.expect("reachable"), None, "it gave back nothing");
+}
+
+/// The lease of a name whose holder's time is up at this moment, by whatever clock.
+async fn held_soon(leases: &dyn Leases, name: &str) -> Lease {
+    let taken = async {
+        loop {
+            if let Some(lease) = leases.acquire(name, MINUTE).await.expect("reachable") {
+                return lease;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(MINUTE, taken).await.expect("it ran out")
+}
+
+async fn names_have_nothing_to_do_with_each_other(leases: &dyn Leases) {
+    let (one, other) = (held(leases, "a name", MINUTE).await, held(leases, "another", MINUTE).await);
+    assert!(leases.renew(&one, MINUTE).await.expect("reachable"));
+    assert!(leases.renew(&other, MINUTE).await.expect("reachable"));
+}
+
+async fn no_transaction_of_an_earlier_holder_commits(leases: &dyn Leases, db: &PgPool) {
+    let slow = held(leases, "fenced", MINUTE).await;
+    assert!(is_let_in(db, &slow).await, "the holder writes");
+    assert!(is_let_in(db, &slow).await, "as often as it likes");
+    leases.renew(&slow, Duration::ZERO).await.expect("reachable");
+    let next = held_soon(leases, "fenced").await;
+    assert!(is_let_in(db, &next).await);
+    assert!(!is_let_in(db, &slow).await, "the token of the earlier holder is stale");
+    assert!(is_let_in(db, &next).await, "and changes nothing for the holder");
+}
+
+async fn a_holder_that_reads_first_keeps_earlier_ones_out(leases: &dyn Leases, db: &PgPool) {
+    let slow = held(leases, "read first", MINUTE).await;
+    leases.release(&slow).await.expect("reachable");
+    let next = held(leases, "read first", MINUTE).await;
+    let mut reading = shared::db::begin(db).await.expect("begun");
+    assert!(fence(&mut reading, &next).await.expect("named"));
+    let late = {
+        let (db, slow) = (db.clone(), slow.clone());
+        tokio::spawn(async move { is_let_in(&db, &slow).await })
+    };
+    reading.commit().await.expect("committed");
+    assert!(!late.await.expect("no panic"), "it waited for that transaction, if it came before, and is refused");
+}
+
+/// Whether a transaction that names a lease may commit.
+async fn is_let_in(db: &PgPool, lease: &Lease) -> bool {
+    let mut tx = shared::db::begin(db).await.expect("begun");
+    let is_let_in = fence(&mut tx, lease).await.expect("named");
+    if is_let_in {
+        tx.commit().await.expect("committed");
+    } else {
+        tx.rollback().await.expect("rolled back");
+    }
+    is_let_in
+}

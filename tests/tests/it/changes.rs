@@ -1,0 +1,329 @@
+//! The change feed: of which kinds changes are, over constructed histories, real files, and objects that cannot be read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use shared::ingest::{Engine, UnitError, Worker};
+use shared::pipelines::operator;
+use shared::projections::{self, CatchUp, catch_up, changes, rebuild};
+use shared::pubmed::source::FileSource;
+use shared::pubmed::{Article, Item, Splitter};
+use shared::{jobs, verify};
+use tests::failing_store::{FailingStore, Fault, Faults};
+use tests::feed::{self, arrive, kinds, record, rows};
+use tests::forged::{attack, empty, pmid};
+use tests::program::Archive;
+use tests::sync;
+
+async fn said(engine: &Engine, n: u32, file: i32, title: &str, notices: &[(&str, u32)]) {
+    arrive(engine, file, n, 1, Some(record(n, 1, title, notices))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_is_told_by_its_kinds() {
+    let engine = feed::engine().await;
+    let retraction: &[(&str, u32)] = &[("RetractionIn", 90)];
+    // A, B and A again.
+    for (file, title) in [(1, "a"), (2, "b"), (3, "a")] {
+        said(&engine, 1, file, title, &[]).await;
+    }
+    // Retracted, changed, withdrawn.
+    for (file, title, notices) in [(1, "a", &[][..]), (2, "a", retraction), (3, "b", retraction), (4, "b", &[])] {
+        said(&engine, 2, file, title, notices).await;
+    }
+    // Corrected twice, then of concern.
+    let (one, two) = (("ErratumIn", 91), ("ErratumIn", 92));
+    for (file, notices) in [(1, &[one][..]), (2, &[one, two]), (3, &[one, two, ("ExpressionOfConcernIn", 93)])] {
+        said(&engine, 3, file, "a", notices).await;
+    }
+    // Deleted, and back, retracted.
+    said(&engine, 4, 1, "a", &[]).await;
+    arrive(&engine, 2, 4, 0, None).await;
+    said(&engine, 4, 3, "RETRACTED: a", &[]).await;
+    // The notice of a retraction is a record of its own, and not retracted.
+    said(&engine, 90, 1, "Retraction: a", &[("RetractionOf", 2)]).await;
+    feed::catch_up(&engine).await;
+    assert_eq!(kinds(&engine, 1).await, ["new", "revised", "revised"]);
+    assert_eq!(kinds(&engine, 2).await, ["new", "revised retracted", "revised", "revised retraction_withdrawn"]);
+    assert_eq!(kinds(&engine, 3).await, ["new corrected", "revised corrected", "revised concern"]);
+    assert_eq!(kinds(&engine, 4).await, ["new", "deleted", "new retracted"]);
+    assert_eq!(kinds(&engine, 90).await, ["new"]);
+    let notice = rows(&engine).await.into_iter().find(|row| row.2 == "90").expect("there");
+    assert_eq!(notice.3.as_deref(), Some("retraction_notice"));
+    assert_eq!(notice.4.expect("details")["notices"][0]["pmid"], "2", "it names the record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_goes_or_comes_below_another_is_no_deletion() {
+    let engine = feed::engine().await;
+    let version = |n: u32, version: i32, title: &str| Some(record(n, version, title, &[]));
+    // Its second version goes: the first one is the record again.
+    arrive(&engine, 1, 1, 1, version(1, 1, "one")).await;
+    arrive(&engine, 2, 1, 2, version(1, 2, "two")).await;
+    arrive(&engine, 3, 1, 2, None).await;
+    // A lower version comes late, and goes: a reader of the record sees neither.
+    arrive(&engine, 1, 2, 2, version(2, 2, "two")).await;
+    arrive(&engine, 2, 2, 1, version(2, 1, "one")).await;
+    arrive(&engine, 3, 2, 1, None).await;
+    // All versions go.
+    arrive(&engine, 1, 3, 1, version(3, 1, "one")).await;
+    arrive(&engine, 2, 3, 2, version(3, 2, "two")).await;
+    arrive(&engine, 3, 3, 0, None).await;
+    feed::catch_up(&engine).await;
+    assert_eq!(kinds(&engine, 1).await, ["new", "revised", "revised"]);
+    assert_eq!(kinds(&engine, 2).await, ["new"]);
+    assert_eq!(kinds(&engine, 3).await, ["new", "revised", "deleted"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_other_types_of_records_are_told_and_disturb_no_reader_of_pubmed() {
+    let engine = feed::engine().await;
+    said(&engine, 1, 1, "a", &[]).await;
+    let append = async |outcome: &str, hash: Option<&str>| {
+        sqlx::query(
+            "with n as (update archive_event_counter set last_seq = last_seq + 1 returning last_seq) \
+             insert into archive_events (seq, record_type, record_id, outcome, content_hash, s3_uri, accepted_at) \
+             select last_seq, 'fulltext', 'PMC1', $1, $2, 'memory:///x', clock_timestamp() from n",
+        )
+        .bind(outcome)
+        .bind(hash)
+        .execute(&engine.db)
+        .await
+    };
+    for (outcome, hash) in [("archived", Some("a")), ("archived", Some("b")), ("deleted", None)] {
+        append(outcome, hash).await.expect("appended");
+    }
+    feed::catch_up(&engine).await;
+    let of_full_text: Vec<(String, String, Option<String>)> =
+        sqlx::query_as("select kind, record_id, integrity from changes where record_type = 'fulltext' order by seq")
+            .fetch_all(&engine.db)
+            .await
+            .expect("read");
+    let row = |kind: &str| (kind.to_owned(), "PMC1".to_owned(), None);
+    assert_eq!(of_full_text, [row("new"), row("revised"), row("deleted")]);
+    let since =
+        shared::checkpoints::states_since(&engine.db, None, (0, 99), &shared::checkpoints::Position::default(), 10)
+            .await;
+    assert_eq!(since.expect("read").len(), 1, "exports of PubMed see PubMed");
+    for (name, sql) in [
+        ("a PMID of a full text", "update archive_events set pmid = '1' where record_type = 'fulltext'"),
+        ("no id", "update archive_events set record_id = null where record_type = 'fulltext'"),
+        ("another id than the PMID", "update archive_events set record_id = '2' where pmid = '1'"),
+        ("no PMID", "update archive_events set pmid = null where pmid = '1'"),
+    ] {
+        assert!(sqlx::query(sql).execute(&engine.db).await.is_err(), "{name}");
+    }
+    // A program from before record types writes neither.
+    sqlx::query("update archive_events set record_id = null where pmid = '1'").execute(&engine.db).await.expect("old");
+    let there = rows(&engine).await;
+    feed::drop_feed(&engine).await;
+    feed::catch_up(&engine).await;
+    assert_eq!(rows(&engine).await, there);
+}
+
+/// An engine over a store whose reads can fail.
+async fn failing() -> (Engine, Faults) {
+    let (store, faults) = FailingStore::new();
+    (Engine { archive: tests::engine::archive(Arc::new(store), 64 << 20), ..feed::engine().await }, faults)
+}
+
+fn set(faults: &Faults, fault: Option<(&'static str, Fault)>) {
+    *faults.lock().expect("no panic") = fault;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_cannot_be_read_stop_no_reader_and_hide_no_retraction() {
+    let engine = feed::engine().await;
+    for n in 1..=6 {
+        said(&engine, n, 1, &format!("RETRACTED: {n}"), &[]).await;
+    }
+    for (n, what) in [(1, "garbage"), (2, "truncated"), (3, "of another record"), (4, "forged")] {
+        attack(&engine, what, n).await;
+    }
+    // The newest objects of these four are not what their rows say any more; versions stay.
+    let damaged = "update archive_events set s3_uri = split_part(s3_uri, '?', 1) || '?versionId=none' \
+                   where pmid in ('1', '2', '3', '4')";
+    sqlx::query(damaged).execute(&engine.db).await.expect("pointed elsewhere");
+    feed::forget_notes(&engine).await;
+    feed::catch_up(&engine).await;
+    for n in 1..=4 {
+        assert_eq!(kinds(&engine, n).await, ["new"], "{n}: only what needs no payload");
+    }
+    assert_eq!(kinds(&engine, 5).await, ["new retracted"]);
+    assert_eq!(changes::unknown(&engine.db).await.expect("counted"), 4);
+    // The next payload says it, and it is told then.
+    said(&engine, 1, 2, "RETRACTED: 1, revised", &[]).await;
+    said(&engine, 2, 2, "2", &[]).await;
+    feed::catch_up(&engine).await;
+    assert_eq!(kinds(&engine, 1).await, ["new", "revised retracted"]);
+    assert_eq!(kinds(&engine, 2).await, ["new", "revised"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_object_that_was_repaired_is_read_by_a_rebuild() {
+    let engine = feed::engine().await;
+    said(&engine, 1, 1, "RETRACTED: 1", &[]).await;
+    said(&engine, 2, 1, "2", &[]).await;
+    let expected = {
+        feed::catch_up(&engine).await;
+        rows(&engine).await
+    };
+    let move_to = async |version: &str| {
+        let sql = "update archive_events set s3_uri = split_part(s3_uri, '?', 1) || $1 where pmid = '1'";
+        sqlx::query(sql).bind(version).execute(&engine.db).await.expect("moved");
+    };
+    let uri: String = sqlx::query_scalar("select s3_uri from archive_events where pmid = '1'")
+        .fetch_one(&engine.db)
+        .await
+        .expect("read");
+    let version = format!("?{}", uri.split_once('?').expect("a version").1);
+    move_to("?versionId=none").await;
+    feed::forget_notes(&engine).await;
+    rebuild(&engine.db, &projections::all(), "changes").await.expect("started");
+    feed::catch_up(&engine).await;
+    assert_eq!(kinds(&engine, 1).await, ["new"]);
+    move_to(&version).await;
+    rebuild(&engine.db, &projections::all(), "changes").await.expect("started");
+    feed::catch_up(&engine).await;
+    assert_eq!(rows(&engine).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_stops_the_reader_until_it_can_be_read() {
+    let (engine, faults) = failing().await;
+    for n in 1..=3 {
+        said(&engine, n, 1, &format!("RETRACTED: {n}"), &[]).await;
+    }
+    feed::forget_notes(&engine).await;
+    for fault in [Fault::Unavailable, Fault::Denied, Fault::Missing] {
+        set(&faults, Some(("pubmed/raw", fault)));
+        let failed = catch_up(&engine, &projections::all(), |_| true).await;
+        let is_stopped = matches!(failed, Err(UnitError::Failed { retry: true, .. } | UnitError::Blocked { .. }));
+        assert!(is_stopped, "{fault:?}: {failed:?}");
+        assert_eq!(rows(&engine).await, [], "{fault:?}: nothing is taken for unknown");
+    }
+    set(&faults, None);
+    feed::catch_up(&engine).await;
+    assert_eq!(kinds(&engine, 3).await, ["new retracted"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_object_that_can_never_be_read_is_given_up_by_the_third_attempt() {
+    let (engine, faults) = failing().await;
+    for n in [1, 100_200_300] {
+        said(&engine, n, 1, "RETRACTED: a", &[]).await;
+    }
+    feed::forget_notes(&engine).await;
+    set(&faults, Some(("100200300", Fault::Unavailable)));
+    let engine = Engine { pipelines: Arc::new([Arc::new(CatchUp(projections::all())) as _]), ..engine };
+    let submitted = projections::submit_if_behind(&engine, &projections::all(), sync::LIMITS).await.expect("submitted");
+    let job = submitted.expect("behind").job().job_id();
+    let worker = Worker::new(engine.clone(), None).expect("a worker");
+    worker.run_one(Some(job)).await.expect("planned");
+    for attempt in 1..=3 {
+        assert_eq!(rows(&engine).await, [], "before attempt {attempt}");
+        sqlx::query("update ingestion_work_units set not_before = now()").execute(&engine.db).await.expect("due");
+        worker.run_one(Some(job)).await.expect("tried");
+    }
+    let ended = jobs::get(&engine.db, job).await.expect("read").expect("there");
+    assert_eq!(ended.state, jobs::JobState::Succeeded, "{:?}", ended.error);
+    assert_eq!(kinds(&engine, 1).await, ["new retracted"]);
+    assert_eq!(kinds(&engine, 100_200_300).await, ["new"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_lost_and_rebuilt_is_told_anew() {
+    let engine = feed::engine().await;
+    said(&engine, 1, 1, "a", &[]).await;
+    said(&engine, 2, 1, "RETRACTED: b", &[]).await;
+    feed::catch_up(&engine).await;
+    let old: i64 = sqlx::query_scalar("select max(seq) from changes").fetch_one(&engine.db).await.expect("read");
+    empty(&engine).await;
+    let mut run = verify::Run { from_objects: true, ..verify::Run::default() };
+    verify::repair(&engine.db, &engine.archive, &mut run).await.expect("repaired");
+    feed::catch_up(&engine).await;
+    let anew: Vec<String> = sqlx::query_scalar("select kind from changes where seq > $1 order by record_id, kind")
+        .bind(old)
+        .fetch_all(&engine.db)
+        .await
+        .expect("read");
+    assert_eq!(anew, ["new", "new", "retracted"], "a mirror gets the whole archive again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_is_a_deletion() {
+    let engine = feed::engine().await;
+    said(&engine, 1, 1, "a", &[]).await;
+    operator::purge(&engine, pmid(1), "a reason", "local", true).await.expect("purged").expect("there");
+    feed::catch_up(&engine).await;
+    assert_eq!(kinds(&engine, 1).await, ["new", "deleted"]);
+}
+
+/// Every real file: what the feed says last of each record is what its typed form says, and each retraction is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_of_real_files_says_what_their_records_say() {
+    let files = tests::real_pubmed_files();
+    if files.is_empty() {
+        return;
+    }
+    let archive = Archive::new().await;
+    let mut said: BTreeMap<String, &'static str> = BTreeMap::new();
+    for path in &files {
+        // Files of errors are no files of records.
+        let mut ingest = archive.command(&["--output", "json", "ingest"]);
+        ingest.arg(path).args(["--as-of", "2026-01-01"]);
+        let _ = ingest.output().expect("runs");
+        let source = FileSource::open(path, u64::MAX).expect("opens");
+        let mut splitter = Splitter::new(source, 64 << 20);
+        while let Ok(Some(item)) = splitter.next() {
+            let Item::Record { bytes, .. } = item else { continue };
+            let Ok(xml) = std::str::from_utf8(bytes) else { continue };
+            if let Ok(article) = Article::parse(xml)
+                && article.integrity.status == "retracted"
+            {
+                said.insert(article.pmid.clone(), "retracted");
+            }
+        }
+    }
+    let db = archive.database().await;
+    let live: Vec<(String, String, Option<Value>)> = sqlx::query_as(
+        "select distinct on (c.record_id) c.record_id, c.integrity, c.details \
+         from changes c join pubmed_archive a on a.pmid = c.record_id and a.deleted_at is null \
+         order by c.record_id, c.seq desc",
+    )
+    .fetch_all(&db)
+    .await
+    .expect("read");
+    let pointers: i64 = sqlx::query_scalar("select count(*) from pubmed_archive where deleted_at is null")
+        .fetch_one(&db)
+        .await
+        .expect("read");
+    assert_eq!(i64::try_from(live.len()).expect("small"), pointers, "each live record is in the feed");
+    let mut statuses: BTreeMap<String, usize> = BTreeMap::new();
+    for chunk in live.chunks(200) {
+        let pmids: Vec<&str> = chunk.iter().map(|one| one.0.as_str()).collect();
+        let run = archive.run(&["get", "--json", &pmids.join(",")]).expect(0);
+        for line in run.out.lines() {
+            let got: Value = serde_json::from_str(line).expect("JSON");
+            let record = got.get("record").filter(|record| record.is_object()).unwrap_or(&got);
+            let pmid = record["pmid"].as_str().expect("a PMID");
+            let (_, status, details) = chunk.iter().find(|one| one.0 == pmid).expect("asked for");
+            assert_eq!(record["integrity"]["status"], status.as_str(), "{pmid}");
+            let notices = details.as_ref().and_then(|details| details["notices"].as_array()).map_or(0, Vec::len);
+            assert_eq!(record["integrity"]["notices"].as_array().map_or(0, Vec::len), notices, "{pmid}");
+            *statuses.entry(status.clone()).or_default() += 1;
+        }
+    }
+    println!("{statuses:?}");
+    assert!(statuses.get("retracted").is_some_and(|n| *n > 5), "there are real retractions: {statuses:?}");
+    assert!(statuses.contains_key("corrected") && statuses.contains_key("ok"), "{statuses:?}");
+    for pmid in said.keys() {
+        let told: i64 = sqlx::query_scalar("select count(*) from changes where record_id = $1 and kind = 'retracted'")
+            .bind(pmid)
+            .fetch_one(&db)
+            .await
+            .expect("read");
+        assert!(told >= 1, "the retraction of {pmid} is told");
+    }
+}
