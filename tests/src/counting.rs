@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::DateTime;
 use serde_json::{Value, json};
+use shared::archive::ETag;
 use shared::ingest::{Batch, Engine, Lease, NewUnit, Pipeline, Plan, RecordOutcome, Settings, UnitContext, UnitError};
 use shared::jobs::{self, FirstUnit, Limits, Submission};
 use shared::pipelines::archiving::Stored;
@@ -49,7 +50,7 @@ pub fn next_batch(lease: &Lease) -> Option<Batch> {
         batch.rows.accepts.push(Accepted {
             pmid,
             s3_uri: uri.clone(),
-            object_etag: "1".into(),
+            object_etag: ETag::parse("1"),
             content_hash: Some(hash),
             retracted: false,
             integrity: None,

@@ -131,7 +131,7 @@ pub async fn write(engine: &Engine, key: &Key, bytes: &[u8]) -> String {
         Err(error) => panic!("{error}"),
     };
     let put = Put { key: key.clone(), bytes, condition, payload_hash: None };
-    store.put_batch(&[put]).await.pop().expect("an answer").expect("written").version.0
+    store.put_batch(&[put]).await.pop().expect("an answer").expect("written").version.to_string()
 }
 
 fn envelope(n: u32, version: i32, payload: Payload, change: impl FnOnce(&mut Envelope)) -> Vec<u8> {

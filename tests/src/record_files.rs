@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use samples::files::{HEAD, TAIL};
 use serde_json::Value;
+use shared::archive::Address;
 
 use crate::program::Archive;
 
@@ -42,4 +43,10 @@ pub fn title(archive: &Archive, pmid: &str) -> Option<String> {
     let run = archive.run(&["--output", "json", "get", pmid]);
     let got = run.json();
     (got["found"] != false).then(|| got["title"].as_str().or(got["record"]["title"].as_str()).map(str::to_owned))?
+}
+
+/// The file at an address.
+pub fn path_of(address: &str) -> PathBuf {
+    let address = Address::parse(address).expect("an address");
+    address.file_path().expect("a file").into()
 }

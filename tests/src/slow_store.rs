@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::archive::store::{Head, Object, Stored};
-use shared::archive::{Key, MemoryStore, Put, Store, StoreError, VersionId};
+use shared::archive::{Body, ByteRange, Key, MemoryStore, Put, Root, Store, StoreError, StreamPut, VersionId};
 
 /// Requests so far, and how many there were at the same time.
 #[derive(Debug, Default)]
@@ -60,12 +60,20 @@ impl Store for SlowStore {
         self.request(self.inner.put_batch(puts)).await
     }
 
+    async fn put_stream(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError> {
+        self.request(self.inner.put_stream(put, body)).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.request(self.inner.check()).await
     }
 
     async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
         self.request(self.inner.get(key, version, max_bytes)).await
+    }
+
+    async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError> {
+        self.request(self.inner.get_range(key, version, range)).await
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
@@ -93,7 +101,7 @@ impl Store for SlowStore {
         self.request(self.inner.delete_version(key, version)).await
     }
 
-    fn uri(&self, key: &Key, version: &VersionId) -> String {
-        self.inner.uri(key, version)
+    fn root(&self) -> Root {
+        self.inner.root()
     }
 }

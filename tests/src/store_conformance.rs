@@ -3,21 +3,31 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use shared::archive::{Condition, ETag, Key, Put, Store, StoreError, VersionId};
+use shared::archive::{Address, Condition, ETag, Key, Put, Store, StoreError, VersionId};
 use shared::words::Sha256;
 
-fn key(text: &str) -> Key {
+use crate::store_parts;
+
+/// A key.
+pub(crate) fn key(text: &str) -> Key {
     Key::parse(text).expect("a key")
 }
 
-fn put<'a>(at: &str, bytes: &'a [u8], condition: Condition) -> Put<'a> {
+/// A put of bytes.
+pub(crate) fn put<'a>(at: &str, bytes: &'a [u8], condition: Condition) -> Put<'a> {
     Put { key: key(at), bytes, condition, payload_hash: Some(Sha256::of(bytes)) }
 }
 
-async fn one(store: &dyn Store, put: Put<'_>) -> Result<(VersionId, ETag), StoreError> {
+/// Does one put.
+pub(crate) async fn one(store: &dyn Store, put: Put<'_>) -> Result<(VersionId, ETag), StoreError> {
     let mut answers = store.put_batch(&[put]).await;
     assert_eq!(answers.len(), 1);
     answers.pop().expect("one answer").map(|stored| (stored.version, stored.etag))
+}
+
+/// The tag of no object.
+pub(crate) fn other_tag() -> ETag {
+    ETag::parse("0").expect("a tag")
 }
 
 /// Runs the suite on an empty store.
@@ -28,6 +38,7 @@ pub async fn check(store: Arc<dyn Store>) {
     batches_answer_in_order(&*store).await;
     listings_are_ordered_and_paged(&*store).await;
     what_is_larger_than_asked_for_is_not_read(&*store).await;
+    store_parts::check(&store).await;
     one_writer_wins(store.clone(), Condition::Absent, "race/absent.json.zst").await;
     let (_, etag) = one(&*store, put("race/match.json.zst", b"start", Condition::Absent)).await.expect("stored");
     one_writer_wins(store, Condition::Matches(etag), "race/match.json.zst").await;
@@ -55,20 +66,23 @@ async fn versions_stay(store: &dyn Store) {
         let object = store.get(&key(at), Some(version), usize::MAX).await.expect("every version stays readable");
         assert_eq!(object.bytes, bytes);
         assert_eq!(&object.version, version);
-        assert!(store.uri(&key(at), version).ends_with(&format!("{at}?versionId={}", version.0)));
+        let uri = store.uri(&key(at), version);
+        assert!(uri.ends_with(&format!("{at}?versionId={version}")), "{uri}");
+        let address = Address::parse(&uri).expect("an address");
+        assert_eq!((address.version(), &address), (version, &store.root().address(&key(at), version)));
     }
     let all: HashSet<VersionId> = store.versions(&key(at)).await.expect("listed").into_iter().collect();
     assert_eq!(all, [first, second, third].into_iter().collect());
     assert_eq!(store.get(&key(at), None, usize::MAX).await.expect("there").bytes, b"A");
-    for odd in ["nope", "../x", "a/b", ""] {
-        let missing = store.get(&key(at), Some(&VersionId(odd.to_owned())), usize::MAX).await;
+    for odd in ["nope", "../x", "a/b"] {
+        let missing = store.get(&key(at), VersionId::parse(odd).as_ref(), usize::MAX).await;
         assert!(matches!(missing, Err(StoreError::NotFound(_))), "{odd}");
     }
 }
 
 async fn conditions_hold(store: &dyn Store) {
     let at = "b/2.json.zst";
-    let nothing = Condition::Matches(ETag("0".into()));
+    let nothing = Condition::Matches(other_tag());
     assert!(matches!(one(store, put(at, b"x", nothing)).await, Err(StoreError::Precondition)));
     assert!(matches!(store.head(&key(at)).await, Err(StoreError::NotFound(_))), "a refused put leaves nothing");
     let (_, old) = one(store, put(at, b"1", Condition::Absent)).await.expect("stored");
@@ -83,7 +97,7 @@ async fn batches_answer_in_order(store: &dyn Store) {
     let contents: Vec<String> = (0..50).map(|n| format!("bytes {n}")).collect();
     let puts: Vec<Put<'_>> = (0..50)
         .map(|n| {
-            let condition = if n % 7 == 3 { Condition::Matches(ETag("0".into())) } else { Condition::Absent };
+            let condition = if n % 7 == 3 { Condition::Matches(other_tag()) } else { Condition::Absent };
             put(&format!("c/{n:03}.json.zst"), contents[n].as_bytes(), condition)
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use shared::archive::{Address, Envelope, Payload};
+use shared::archive::{Envelope, Payload, StoredPayload};
 use shared::pipelines::operator::OPERATOR;
 use shared::pubmed::{Article, TextForm};
 use shared::records::{self, Event};
@@ -57,7 +57,7 @@ async fn find(session: &Session, args: &Get, name: RecordName) -> Result<Option<
         Some(at) => records::event_as_of(session.db(), pmid, at).await?.map(|event| event.address()),
     };
     let Some(address) = address else { return Ok(None) };
-    Ok(Some(Found { envelope: envelope(session, pmid, &address).await?, s3_uri: address.s3_uri }))
+    Ok(Some(Found { envelope: envelope(session, pmid, &address).await?, s3_uri: address.s3_uri().to_owned() }))
 }
 
 /// The newest accepted payload of one version, or its tombstone: that of the version, or of the record as a whole.
@@ -66,7 +66,7 @@ async fn find_version(session: &Session, args: &Get, pmid: Pmid, version: i32) -
     events.retain(|event| args.as_of.is_none_or(|at| event.accepted_at <= at));
     let newest_first = events.iter().rev().map(Event::address);
     let mut read = stream::iter(newest_first)
-        .map(async |address| (session.engine.archive.envelope(pmid, &address).await, address.s3_uri))
+        .map(async |address| (session.engine.archive.envelope(pmid, &address).await, address.s3_uri().to_owned()))
         .buffered(READS);
     let mut unreadable = None;
     while let Some((envelope, s3_uri)) = read.next().await {
@@ -132,9 +132,9 @@ async fn print(
     out::json(&answer)
 }
 
-/// The envelope an address names.
-pub async fn envelope(session: &Session, pmid: Pmid, address: &Address) -> Result<Envelope, Failure> {
-    Ok(session.engine.archive.envelope(pmid, address).await?)
+/// The envelope that a row names.
+pub async fn envelope(session: &Session, pmid: Pmid, payload: &StoredPayload) -> Result<Envelope, Failure> {
+    Ok(session.engine.archive.envelope(pmid, payload).await?)
 }
 
 /// The typed record of an archived payload.

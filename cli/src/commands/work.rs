@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use shared::archive::Address;
 use shared::ingest::{self, Worker};
 use shared::jobs::{self, Job, JobResult, JobState, Submitted};
 use shared::pipelines;
@@ -152,7 +153,8 @@ fn told(job: &Job, result: &JobResult) -> Result<(), Failure> {
         out::line(&format!("the limit was reached: `bio-mcp sync --incremental --query-key {key}` goes on behind it"))?;
     }
     if let Some(manifest) = job.result_ref.as_deref() {
-        let path = shared::archive::uri::path_of(manifest).unwrap_or_else(|| manifest.to_owned());
+        let address = Address::parse(manifest).ok();
+        let path = address.as_ref().and_then(Address::file_path).unwrap_or(manifest);
         out::line(&format!("manifest: {path}"))?;
     }
     if result.counts.failed > 0 {

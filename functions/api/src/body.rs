@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
@@ -70,7 +69,7 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
 }
 
 /// The bytes of a body that says it is JSON, is not too long and arrives in time.
-pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Failure> {
+pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>, Failure> {
     let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));
     let media = text(header::CONTENT_TYPE).map(|text| text.split(';').next().unwrap_or_default().trim());
     if !media.is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
@@ -98,7 +97,7 @@ async fn discard(body: axum::body::Body) {
     let _ = tokio::time::timeout(DISCARDING, all).await;
 }
 
-async fn whole(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Failure> {
+async fn whole(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>, Failure> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let too_large = || Failure::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {MAX_BYTES} bytes"));
     if let Some(length) = length.filter(|length| *length > MAX_BYTES as u64) {
@@ -108,9 +107,16 @@ async fn whole(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Fai
         return Err(too_large());
     }
     let late = || Failure::new(ErrorCode::ValidationError, "the body did not arrive in time");
-    let read = tokio::time::timeout(LONGEST, to_bytes(body, MAX_BYTES));
-    read.await.map_err(|_| late())?.map_err(|error| {
-        let is_length = std::error::Error::source(&error).is_some_and(|e| e.to_string().contains("length limit"));
-        if is_length { too_large() } else { Failure::new(ErrorCode::ValidationError, "the body broke off") }
-    })
+    let read = async {
+        let (mut pieces, mut whole) = (body.into_data_stream(), Vec::new());
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|_| Failure::new(ErrorCode::ValidationError, "the body broke off"))?;
+            if piece.len() > MAX_BYTES - whole.len() {
+                return Err(too_large());
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
+    };
+    tokio::time::timeout(LONGEST, read).await.map_err(|_| late())?
 }

@@ -134,6 +134,11 @@ fn address() -> Vec<Seed> {
         ),
         ("key", "pubmed/raw/pmid=000/123/456/12345678.json.zst"),
         ("traversal", "pubmed/raw/../../etc/passwd"),
-        ("path-and-version", "/srv/a path/with?versionId=and#%/x\0v1?versionId=2"),
+        (
+            "pack",
+            "s3://bucket/pubmed/packs/pubmed26n0001-0123abcd.1.ndjson.zst?versionId=3sL4kqtJlcpXroDTDmJ#bytes=0-1024&line=7",
+        ),
+        ("moved", "file:///pubmed/raw/pubmed/raw/pmid=000/123/456/12345678.json.zst?versionId=0123abcd"),
+        ("path-and-version", "/srv/a path/with?versionId=and#%/x\0pubmed/raw/a file\0v1"),
     ])
 }

@@ -11,6 +11,8 @@
 mod bytes;
 mod listing;
 mod placing;
+mod ranges;
+mod streaming;
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -23,11 +25,14 @@ use async_trait::async_trait;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
-use super::uri;
+use super::address::Root;
+use super::store::{
+    Body, ByteRange, Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, StreamPut, VersionId,
+};
 use crate::file_lock;
 use bytes::{identify, read_bounded, version_of};
-use placing::{is_temporary, place_new, place_unnamed, write_temporary};
+use placing::{Temporary, is_temporary, place_unnamed};
+use ranges::Identified;
 
 const VERSIONS: &str = ".versions";
 
@@ -46,6 +51,8 @@ pub struct DiskStore {
     root: Arc<PathBuf>,
     /// Folders whose names are on stable storage, up to the root.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
+    /// Files of which parts were read.
+    identified: Arc<Mutex<Identified>>,
 }
 
 /// Threads that write objects, of all stores of this process. Not those that compress: a slow disk must not keep them
@@ -59,7 +66,7 @@ static WRITERS: LazyLock<ThreadPool> = LazyLock::new(|| {
 impl DiskStore {
     /// A store in `root`, an absolute path; the directory is made by the first put.
     pub fn new(root: &Path) -> Self {
-        Self { root: Arc::new(root.to_owned()), durable: Arc::default() }
+        Self { root: Arc::new(root.to_owned()), durable: Arc::default(), identified: Arc::default() }
     }
 
     /// The directory.
@@ -99,30 +106,33 @@ impl DiskStore {
     fn version_path(&self, key: &Key, version: &VersionId) -> PathBuf {
         let name = key.as_str().rsplit('/').next().unwrap_or_default();
         let extension = name.split_once('.').map_or("", |(_, extension)| extension);
-        self.version_dir(key).join(format!("{}.{extension}", version.0))
+        self.version_dir(key).join(format!("{version}.{extension}"))
     }
 
     fn put(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
         let path = self.path(&put.key);
         let version = version_of(put.bytes);
-        let stored = || Stored { etag: ETag(version.0.clone()), version: version.clone() };
+        let stored = || Stored { etag: ETag::of(&version), version: version.clone() };
         if put.condition == Condition::Absent && place_unnamed(&path, put.bytes)? {
             return Ok(stored());
         }
-        let temporary = write_temporary(&path, put.bytes)?;
-        let placed = match &put.condition {
-            Condition::Absent => place_new(&temporary, &path),
-            Condition::Matches(etag) => self.replace(&put.key, &temporary, &path, etag),
-        };
-        if placed.is_err() {
-            // Best effort: what is left is hidden and swept by `verify --repair`.
-            let _ = fs::remove_file(&temporary);
+        let mut temporary = Temporary::beside(&path)?;
+        temporary.write(put.bytes)?;
+        self.place(temporary, &put.key, &put.condition)?;
+        Ok(stored())
+    }
+
+    /// Puts a written file in its place, if the condition holds.
+    fn place(&self, temporary: Temporary, key: &Key, condition: &Condition) -> Result<(), StoreError> {
+        let path = self.path(key);
+        match condition {
+            Condition::Absent => temporary.place_new(&path),
+            Condition::Matches(etag) => self.replace(key, temporary, &path, etag),
         }
-        placed.map(|()| stored())
     }
 
     /// Moves the expected old object aside and the new one in, under a lock of the folder.
-    fn replace(&self, key: &Key, temporary: &Path, path: &Path, expected: &ETag) -> Result<(), StoreError> {
+    fn replace(&self, key: &Key, temporary: Temporary, path: &Path, expected: &ETag) -> Result<(), StoreError> {
         let folder = path.parent().expect("a key has a folder below the root");
         let lock = File::open(folder).map_err(|e| failed("opening", folder, e))?;
         let locked = file_lock::lock(&lock, folder, file_lock::Mode::Exclusive, MAX_LOCK_WAIT);
@@ -132,7 +142,7 @@ impl DiskStore {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(StoreError::Precondition),
             Err(e) => return Err(failed("reading", path, e)),
         };
-        if old.0 != expected.0 {
+        if ETag::of(&old) != *expected {
             return Err(StoreError::Precondition);
         }
         let aside = self.version_path(key, &old);
@@ -140,7 +150,7 @@ impl DiskStore {
         fs::create_dir_all(&aside_dir).map_err(|e| failed("creating", &aside_dir, e))?;
         match fs::hard_link(path, &aside) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed("linking", &aside, e)),
-            _ => fs::rename(temporary, path).map_err(|e| failed("replacing", path, e)),
+            _ => temporary.replace(path),
         }
     }
 
@@ -149,7 +159,7 @@ impl DiskStore {
         let read = |path: &Path| match read_bounded(path, max_bytes) {
             Ok(Some(bytes)) => {
                 let version = version_of(&bytes);
-                Ok(Object { bytes, etag: ETag(version.0.clone()), version })
+                Ok(Object { bytes, etag: ETag::of(&version), version })
             }
             Ok(None) => Err(too_large()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StoreError::NotFound(key.to_string())),
@@ -164,7 +174,7 @@ impl DiskStore {
             Err(error) => return Err(error),
         }
         let not_found = || if is_too_large { too_large() } else { StoreError::NotFound(key.to_string()) };
-        if Key::parse(&version.0).is_none_or(|part| part.as_str().contains('/')) {
+        if !is_file_name(version) {
             return Err(not_found());
         }
         match read(&self.version_path(key, version)) {
@@ -218,18 +228,20 @@ impl DiskStore {
 
     /// Each object that is there, its folder, and the folders above that were not synced before.
     fn sync_each(&self, puts: &[Put<'_>]) -> io::Result<()> {
-        for put in puts {
-            let path = self.path(&put.key);
-            if !path.exists() {
-                continue; // its put failed
-            }
-            File::open(&path)?.sync_all()?;
-            self.sync_folder(path.parent().expect("a key has a folder below the root"))?;
-            // Where the replaced version was linked to.
-            let versions = self.version_dir(&put.key);
-            if versions.exists() {
-                self.sync_folder(&versions)?;
-            }
+        puts.iter().try_for_each(|put| self.sync_key(&put.key))
+    }
+
+    fn sync_key(&self, key: &Key) -> io::Result<()> {
+        let path = self.path(key);
+        if !path.exists() {
+            return Ok(()); // its put failed
+        }
+        File::open(&path)?.sync_all()?;
+        self.sync_folder(path.parent().expect("a key has a folder below the root"))?;
+        // Where the replaced version was linked to.
+        let versions = self.version_dir(key);
+        if versions.exists() {
+            self.sync_folder(&versions)?;
         }
         Ok(())
     }
@@ -264,6 +276,10 @@ impl Store for DiskStore {
         tokio::task::block_in_place(|| self.put_all(puts))
     }
 
+    async fn put_stream(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError> {
+        self.put_streamed(put, body).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         match fs::metadata(&*self.root) {
             Ok(found) if found.is_dir() => Ok(()),
@@ -278,9 +294,13 @@ impl Store for DiskStore {
         self.read(key, version, max_bytes)
     }
 
+    async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError> {
+        tokio::task::block_in_place(|| self.read_range(key, version, range))
+    }
+
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
         let version = self.newest(key)?;
-        Ok(Head { etag: ETag(version.0.clone()), version, payload_hash: None })
+        Ok(Head { etag: ETag::of(&version), version, payload_hash: None })
     }
 
     async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
@@ -309,7 +329,7 @@ impl Store for DiskStore {
     }
 
     async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError> {
-        if Key::parse(&version.0).is_none_or(|part| part.as_str().contains('/')) {
+        if !is_file_name(version) {
             return Ok(());
         }
         let path = self.version_path(key, version);
@@ -319,9 +339,14 @@ impl Store for DiskStore {
         }
     }
 
-    fn uri(&self, key: &Key, version: &VersionId) -> String {
-        uri::file(&self.path(key).to_string_lossy(), version)
+    fn root(&self) -> Root {
+        Root::Folder(self.root.to_string_lossy().into_owned())
     }
+}
+
+/// Whether a version id can be that of a file: it may come from a row.
+fn is_file_name(version: &VersionId) -> bool {
+    Key::parse(version.as_str()).is_some_and(|part| !part.as_str().contains('/'))
 }
 
 struct Entry {

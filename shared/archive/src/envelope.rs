@@ -6,6 +6,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::address::InvalidAddress;
 use super::{codec, json_text};
 use bio_mcp_core::identity::IdentityError;
 use bio_mcp_core::{Pmid, RecordOrder, Sha256, clock};
@@ -108,6 +109,9 @@ pub enum EnvelopeError {
     /// It holds another payload than the row that names it.
     #[error("it holds another payload than its row says")]
     OtherPayload,
+    /// The row that names it does not say where it is.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
     /// Made by a newer program.
     #[error("envelope version {0} is newer than this program, which reads version {VERSION}: update it")]
     Version(u32),

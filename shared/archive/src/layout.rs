@@ -2,9 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
+use super::address::{Address, AddressFault, InvalidAddress};
 use super::codec::Compression;
 use super::store::Key;
 use bio_mcp_core::{JobId, Pmid, UnitId};
+
+/// The folders of a layout.
+const FOLDERS: [&str; 4] = ["raw", "manifests", "quarantine", "packs"];
 
 /// Key layout under one prefix.
 #[derive(Clone, Debug)]
@@ -46,11 +50,32 @@ impl Layout {
         self.record_as(pmid, self.compression)
     }
 
-    /// The key of a record that is archived already: it keeps the compression it was first stored
-    /// with, whatever is configured for new ones.
-    pub fn record_at(&self, pmid: Pmid, uri: &str) -> Key {
-        let path = uri.split('?').next().unwrap_or_default();
-        self.record_as(pmid, Compression::of_name(path).unwrap_or(self.compression))
+    /// The key of a record that is archived already: it keeps the compression it was first stored with, whatever is
+    /// configured for new ones. An address of anything else says nothing of it.
+    pub fn record_again(&self, pmid: Pmid, held: Option<&Address>) -> Key {
+        let held = held.filter(|address| address.part().is_none()).and_then(|address| self.key_at(address));
+        held.filter(|key| self.pmid_of(key) == Some(pmid)).unwrap_or_else(|| self.record(pmid))
+    }
+
+    /// The key at which the payload of a record lies: its own, or that of a pack.
+    pub fn payload(&self, pmid: Pmid, address: &Address) -> Result<Key, InvalidAddress> {
+        let key = self.key_at(address).ok_or_else(|| address.invalid(AddressFault::Elsewhere))?;
+        let is_right = match address.part() {
+            None => self.pmid_of(&key) == Some(pmid),
+            Some(_) => key.as_str().strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with("/packs/")),
+        };
+        is_right.then_some(key).ok_or_else(|| address.invalid(AddressFault::Other))
+    }
+
+    /// The key that an address leads to, also where the archive has moved since: what follows the last place in its
+    /// path that is the prefix with a folder of this layout in it. Never one outside of the prefix.
+    pub fn key_at(&self, address: &Address) -> Option<Key> {
+        let path = address.path();
+        let starts = FOLDERS.iter().filter_map(|folder| {
+            let start = format!("{}/{folder}/", self.prefix);
+            path.rmatch_indices(&start).map(|(at, _)| at).find(|at| *at == 0 || path[..*at].ends_with('/'))
+        });
+        Key::parse(&path[starts.max()?..])
     }
 
     fn record_as(&self, pmid: Pmid, compression: Compression) -> Key {
@@ -85,10 +110,10 @@ impl Layout {
     }
 
     /// The key of a manifest from its address, if it is the one of this job.
-    pub fn manifest_at(&self, job: JobId, address: &str) -> Option<Key> {
-        let path = address.split('?').next()?;
-        let name = path.rsplit('/').next().filter(|name| name.ends_with(&format!("Z-{job}.json")))?;
-        Key::parse(&format!("{}/manifests/{name}", self.prefix))
+    pub fn manifest_at(&self, job: JobId, address: &Address) -> Option<Key> {
+        let key = self.key_at(address).filter(|_| address.part().is_none())?;
+        let name = key.as_str().strip_prefix(&self.prefix)?.strip_prefix("/manifests/")?;
+        (!name.contains('/') && name.ends_with(&format!("Z-{job}.json"))).then_some(key)
     }
 
     /// One part of a manifest: the records of one work unit.
@@ -131,6 +156,59 @@ mod tests {
         ] {
             assert_eq!(layout().pmid_of(&Key::parse(text).expect("a key")), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_leads_to_its_key_wherever_the_archive_was() {
+        let pmid = Pmid::new(12_345_678).expect("a PMID");
+        let key = "pubmed/raw/pmid=000/123/456/12345678.json.gz";
+        for start in [
+            "s3://bucket/",
+            "s3://another/some/where/",
+            "file:///srv/a/",
+            "file:///pubmed/raw/pubmed/",
+            "file:///",
+            "file:///a%20b/.hidden/../",
+            "memory:///",
+        ] {
+            let address = Address::parse(&format!("{start}{key}?versionId=1")).expect("an address");
+            assert_eq!(layout().payload(pmid, &address).expect("its key").as_str(), key, "{address}");
+            assert_eq!(layout().record_again(pmid, Some(&address)).as_str(), key, "{address}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_anything_else_leads_nowhere() {
+        let pmid = Pmid::new(12_345_678).expect("a PMID");
+        let elsewhere = [
+            "s3://bucket/raw/pmid=000/123/456/12345678.json.zst?versionId=1",
+            "s3://bucket/notpubmed/raw/pmid=000/123/456/12345678.json.zst?versionId=1",
+            "file:///srv/pubmed/raw/../../etc/passwd?versionId=1",
+            "file:///srv/pubmed/raw/.versions/12345678.json.zst?versionId=1",
+            "file:///srv/pubmed/raw/pmid=000/123/456/12345678.json.zst%3F?versionId=1",
+            "file:///etc/passwd?versionId=1",
+        ];
+        let other = [
+            "s3://bucket/pubmed/raw/pmid=000/123/456/12345679.json.zst?versionId=1",
+            "s3://bucket/pubmed/raw/12345678.json.zst?versionId=1",
+            "s3://bucket/pubmed/manifests/sync_run=x.json?versionId=1",
+            "s3://bucket/pubmed/packs/pubmed26n0001-0123abcd.1.ndjson.zst?versionId=1",
+            "s3://bucket/pubmed/raw/pmid=000/123/456/12345678.json.zst?versionId=1#bytes=0-1&line=1",
+        ];
+        let all = elsewhere.map(|text| (text, AddressFault::Elsewhere)).into_iter();
+        for (text, fault) in all.chain(other.map(|text| (text, AddressFault::Other))) {
+            let address = Address::parse(text).expect("an address");
+            assert_eq!(layout().payload(pmid, &address).expect_err(text).fault, fault, "{text}");
+            assert_eq!(layout().record_again(pmid, Some(&address)), layout().record(pmid), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_leads_to_a_pack() {
+        let text = "file:///srv/pubmed/packs/pubmed26n0001-0123abcd.1.ndjson.zst?versionId=1#bytes=0-1&line=1";
+        let (pmid, address) = (Pmid::new(1).expect("a PMID"), Address::parse(text).expect("an address"));
+        let key = layout().payload(pmid, &address).expect("its key");
+        assert_eq!(key.as_str(), "pubmed/packs/pubmed26n0001-0123abcd.1.ndjson.zst");
     }
 
     #[test]

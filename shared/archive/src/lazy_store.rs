@@ -5,8 +5,9 @@ use aws_config::SdkConfig;
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
+use super::address::Root;
 use super::s3::{OpenError, S3Settings, S3Store};
-use super::store::{Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
+use super::store::{Body, ByteRange, Head, Key, Object, Put, Store, StoreError, Stored, StreamPut, VersionId};
 
 /// A store in a bucket; that it keeps versions is checked before its first use.
 pub struct LazyStore {
@@ -56,12 +57,20 @@ impl Store for LazyStore {
         }
     }
 
+    async fn put_stream(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError> {
+        self.open().await?.put_stream(put, body).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.open().await?.check().await
     }
 
     async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
         self.open().await?.get(key, version, max_bytes).await
+    }
+
+    async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError> {
+        self.open().await?.get_range(key, version, range).await
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
@@ -89,7 +98,7 @@ impl Store for LazyStore {
         self.open().await?.delete_version(key, version).await
     }
 
-    fn uri(&self, key: &Key, version: &VersionId) -> String {
-        super::uri::s3(&self.settings.bucket, key, version)
+    fn root(&self) -> Root {
+        Root::Bucket(self.settings.bucket.clone())
     }
 }

@@ -4,6 +4,7 @@
 //! [`Archive`] joins them and decides what to do when an object is already there; which rows
 //! point at objects is the business of `records`, not of this module.
 
+pub mod address;
 mod books;
 pub mod codec;
 pub mod disk;
@@ -18,10 +19,11 @@ mod put;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod store;
-pub mod uri;
+mod stored_payload;
 
 use std::sync::Arc;
 
+pub use address::{Address, AddressFault, InvalidAddress, PackPart, Root};
 pub use books::{Books, Names};
 pub use codec::Compression;
 pub use disk::DiskStore;
@@ -30,12 +32,13 @@ pub use layout::Layout;
 #[cfg(feature = "s3")]
 pub use lazy_store::{LazyStore, LoadConfig};
 pub use memory::MemoryStore;
-pub use put::{Draft, PutInOrder, PutOutcome, StoredVersion};
+pub use put::{Draft, Known, PutInOrder, PutOutcome, StoredVersion};
 #[cfg(feature = "s3")]
 pub use s3::{OpenError, S3Settings, S3Store};
-pub use store::{Condition, ETag, Key, Object, Put, Store, StoreError, VersionId};
+pub use store::{Body, ByteRange, Condition, ETag, Key, Object, Put, Store, StoreError, StreamPut, VersionId};
+pub use stored_payload::StoredPayload;
 
-use bio_mcp_core::{JobId, Pmid, Sha256, identity};
+use bio_mcp_core::{JobId, Pmid, identity};
 
 /// An archive: a store, its layout and the limits on what is read back.
 #[derive(Clone)]
@@ -43,23 +46,6 @@ pub struct Archive {
     store: Arc<dyn Store>,
     layout: Layout,
     max_record_bytes: usize,
-}
-
-/// What a row says of an object: where it is, and what it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// Its version.
-    pub s3_uri: String,
-    /// Hash of its payload; none for a tombstone.
-    pub content_hash: Option<Sha256>,
-}
-
-impl Address {
-    /// The address in a row that has the hash as text; what is no hash is that of no payload.
-    pub fn of_row(s3_uri: &str, content_hash: Option<&str>) -> Self {
-        let content_hash = content_hash.and_then(|hash| Sha256::parse(hash).ok());
-        Self { s3_uri: s3_uri.to_owned(), content_hash }
-    }
 }
 
 /// An object of the archive could not be read.
@@ -91,7 +77,9 @@ impl From<StoreError> for ReadError {
     /// What the store says of one object's bytes is said of the object.
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Damaged(key) => Self::Damaged { key, source: EnvelopeError::OtherBytes },
+            StoreError::Damaged(key) | StoreError::BeyondEnd { key, .. } => {
+                Self::Damaged { key, source: EnvelopeError::OtherBytes }
+            }
             StoreError::TooLarge { key, max_bytes } => {
                 Self::Damaged { key, source: EnvelopeError::TooLarge { max_bytes } }
             }
@@ -138,21 +126,34 @@ impl Archive {
         self.max_record_bytes
     }
 
-    /// The envelope at an address, also when the archive has moved since: that of this record, with the payload whose
+    /// The envelope that a row names, also when the archive has moved since: that of this record, with the payload whose
     /// hash the same row has. The object's own word is never enough.
-    pub async fn envelope(&self, pmid: Pmid, address: &Address) -> Result<Envelope, ReadError> {
-        let (key, object) = self.object_at(pmid, address).await?;
-        self.open(pmid, address, &key, &object.bytes)
+    pub async fn envelope(&self, pmid: Pmid, payload: &StoredPayload) -> Result<Envelope, ReadError> {
+        let (key, bytes) = self.object_at(pmid, payload).await?;
+        self.open(pmid, payload, &key, &bytes)
     }
 
-    /// The stored bytes at an address, and their key; [`Archive::open`] reads them, which takes work but no I/O.
-    pub async fn object_at(&self, pmid: Pmid, address: &Address) -> Result<(Key, Object), ReadError> {
-        let key = self.layout.record_at(pmid, &address.s3_uri);
-        let version = uri::version_of(&address.s3_uri);
-        match self.object(&key, version.as_ref()).await {
-            Ok(object) => Ok((key, object)),
+    /// The stored bytes that a row names, and the key they lie under; [`Archive::open`] reads them, which takes work and
+    /// no I/O.
+    pub async fn object_at(&self, pmid: Pmid, payload: &StoredPayload) -> Result<(Key, Vec<u8>), ReadError> {
+        let damaged = |invalid: &InvalidAddress| ReadError::Damaged {
+            key: format!("of PMID {pmid}"),
+            source: EnvelopeError::Address(invalid.clone()),
+        };
+        let address = payload.address.as_ref().map_err(damaged)?;
+        let key = self.layout.payload(pmid, address).map_err(|invalid| damaged(&invalid))?;
+        if let Some(part) = address.part() {
+            let max_bytes = codec::max_stored_bytes(self.max_frame_bytes());
+            if part.bytes.length() > max_bytes as u64 {
+                return Err(StoreError::TooLarge { key: key.to_string(), max_bytes }.into());
+            }
+            let frame = self.store.get_range(&key, address.version(), part.bytes).await?;
+            return Ok((key, frame));
+        }
+        match self.object(&key, Some(address.version())).await {
+            Ok(object) => Ok((key, object.bytes)),
             // Where a version is the hash of its bytes, damaged ones are those of no version.
-            Err(missing @ StoreError::NotFound(_)) if version.is_some() => match self.envelope_at(&key, None).await {
+            Err(missing @ StoreError::NotFound(_)) => match self.envelope_at(&key, None).await {
                 Err(damaged @ ReadError::Damaged { .. }) => Err(damaged),
                 _ => Err(missing.into()),
             },
@@ -161,12 +162,28 @@ impl Archive {
     }
 
     /// Reads the bytes of [`Archive::object_at`].
-    pub fn open(&self, pmid: Pmid, address: &Address, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
-        let envelope = self.decode(key, bytes)?;
-        if envelope.pmid == pmid && envelope.content_hash() == address.content_hash {
+    pub fn open(&self, pmid: Pmid, payload: &StoredPayload, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
+        let envelope = match payload.address.as_ref().ok().and_then(Address::part) {
+            None => self.decode(key, bytes)?,
+            Some(part) => self.read_envelope(key, self.line(bytes, part))?,
+        };
+        if envelope.pmid == pmid && envelope.content_hash() == payload.content_hash {
             return Ok(envelope);
         }
         Err(ReadError::Damaged { key: key.to_string(), source: EnvelopeError::OtherPayload })
+    }
+
+    /// The most bytes of text in a frame of a pack: those of several records, or of a larger one alone.
+    fn max_frame_bytes(&self) -> usize {
+        envelope::max_bytes(self.max_record_bytes).max(FRAME_BYTES)
+    }
+
+    /// The line of a frame that is an envelope.
+    fn line(&self, frame: &[u8], part: PackPart) -> Result<Vec<u8>, EnvelopeError> {
+        let text = codec::decode(frame, self.max_frame_bytes())?;
+        let mut lines = text.split(|byte| *byte == b'\n');
+        let at = usize::try_from(part.line.get() - 1).unwrap_or(usize::MAX);
+        lines.nth(at).map(<[u8]>::to_vec).ok_or(EnvelopeError::OtherBytes)
     }
 
     /// The stored bytes of a record, unless they are more than those of any record: then they are not read.
@@ -189,16 +206,21 @@ impl Archive {
     /// Reads stored bytes as the envelope of the record whose key they lie under. The PMID of the key, that of the
     /// envelope and that in its XML must be one.
     pub fn decode(&self, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
-        codec::decode(bytes, envelope::max_bytes(self.max_record_bytes))
-            .map_err(EnvelopeError::from)
-            .and_then(|json| Envelope::from_json(&json))
-            .and_then(|envelope| self.of_key(key, envelope))
-            .map_err(|source| match source {
+        self.read_envelope(
+            key,
+            codec::decode(bytes, envelope::max_bytes(self.max_record_bytes)).map_err(EnvelopeError::from),
+        )
+    }
+
+    fn read_envelope(&self, key: &Key, json: Result<Vec<u8>, EnvelopeError>) -> Result<Envelope, ReadError> {
+        json.and_then(|json| Envelope::from_json(&json)).and_then(|envelope| self.of_key(key, envelope)).map_err(
+            |source| match source {
                 EnvelopeError::Version(version) if version > envelope::VERSION => {
                     ReadError::Newer { key: key.to_string(), version }
                 }
                 source => ReadError::Damaged { key: key.to_string(), source },
-            })
+            },
+        )
     }
 
     fn of_key(&self, key: &Key, envelope: Envelope) -> Result<Envelope, EnvelopeError> {
@@ -217,19 +239,20 @@ impl Archive {
     /// The bytes of a job's manifest at its address; of nothing else.
     pub async fn manifest(&self, job: JobId, address: &str) -> Result<Vec<u8>, StoreError> {
         let not_found = || StoreError::NotFound(format!("manifest of job {job}"));
-        let key = self.layout.manifest_at(job, address).ok_or_else(not_found)?;
-        Ok(self.store.get(&key, uri::version_of(address).as_ref(), MAX_MANIFEST_BYTES).await?.bytes)
+        let address = Address::parse(address).map_err(|_| not_found())?;
+        let key = self.layout.manifest_at(job, &address).ok_or_else(not_found)?;
+        Ok(self.store.get(&key, Some(address.version()), MAX_MANIFEST_BYTES).await?.bytes)
     }
 
     /// Where the archive lies: the same for every program that opens it there.
     pub fn place(&self) -> String {
         let records = Key::new(self.layout.records().trim_end_matches('/').to_owned());
-        self.store.uri(&records, &VersionId(String::new()))
+        self.store.root().place(&records)
     }
 
     /// Whether it lies in a bucket, where requests are paid for.
     pub fn is_bucket(&self) -> bool {
-        self.place().starts_with("s3://")
+        matches!(self.store.root(), Root::Bucket(_))
     }
 
     /// The address of one version, as written to `s3_uri`.
@@ -262,20 +285,98 @@ impl Archive {
                 }
                 Err(error) => return Err(error),
             };
-            let version = version.0;
-            tracing::warn!(%key, version, "an object that was not written here lay in the way: it is an older version now");
+            tracing::warn!(%key, %version, "an object that was not written here lay in the way: it is an older version now");
             condition = Condition::Matches(etag);
         }
-        Err(StoreError::Unavailable {
-            action: "waiting for another put of",
-            path: key.to_string(),
-            source: std::io::Error::other("another writer was faster every time"),
-        })
+        Err(StoreError::Conflict(key.to_string()))
     }
 }
 
 /// The most bytes of a manifest that are read: it has a few hundred for each work unit of its job.
 const MAX_MANIFEST_BYTES: usize = 256 << 20;
 
+/// Records whose envelopes together have at most so many bytes share a frame of a pack.
+const FRAME_BYTES: usize = 256 << 10;
+
 /// How often a put that meets another writer looks again before it gives up.
 const ATTEMPTS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use bio_mcp_core::{RecordOrder, Sha256, clock};
+
+    fn envelope(pmid: Pmid) -> Envelope {
+        let order = RecordOrder {
+            version: 1,
+            date_revised: None,
+            as_of: clock::now(),
+            file_number: 0,
+            position: 0,
+            file_id: None,
+            deleted: false,
+        };
+        let source = Source { api: "bulk_file".to_owned(), endpoint: "a".to_owned(), http_status: 0, http_etag: None };
+        let xml = format!(
+            "<PubmedArticle><MedlineCitation><PMID Version=\"1\">{pmid}</PMID></MedlineCitation></PubmedArticle>"
+        );
+        Envelope { pmid, fetched_at: clock::now(), source, order, payload: Payload::Xml(xml) }
+    }
+
+    #[tokio::test]
+    async fn a_line_of_a_pack_is_read_as_its_record_and_no_other() {
+        let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
+        let archive = Archive::new(Arc::new(MemoryStore::new()), layout, 1 << 20);
+        let envelopes = [1, 2, 3].map(|n| envelope(Pmid::new(n).expect("a PMID")));
+        let frames = [&envelopes[..1], &envelopes[1..]].map(|envelopes| {
+            let lines: Vec<Vec<u8>> = envelopes.iter().map(|one| [one.to_json(), vec![b'\n']].concat()).collect();
+            codec::encode_zstd(&lines.concat())
+        });
+        let key = Key::parse("pubmed/packs/pubmed26n0001-0123abcd.1.ndjson.zst").expect("a key");
+        let uri = archive.put_once(key, frames.concat()).await.expect("stored");
+        let first = frames[0].len() as u64;
+        let at = |n: usize, offset: u64, length: u64, line: u32| {
+            let bytes = ByteRange::new(offset, length).expect("a range");
+            let part = PackPart { bytes, line: NonZeroU32::new(line).expect("a line") };
+            let address = Address::parse(&uri).map(|address| address.with_part(part));
+            StoredPayload { address, content_hash: envelopes[n].content_hash() }
+        };
+        let second = frames[1].len() as u64;
+        for (n, payload) in [at(0, 0, first, 1), at(1, first, second, 1), at(2, first, second, 2)].iter().enumerate() {
+            let read = archive.envelope(envelopes[n].pmid, payload).await.expect("there");
+            assert_eq!(read.content_hash(), envelopes[n].content_hash());
+        }
+        let wrong = [
+            at(2, first, second, 1),
+            at(2, first, second, 9),
+            at(2, 0, first, 1),
+            at(2, first, second + 1, 2),
+            at(2, first, second - 1, 2),
+            at(2, first, 1 << 40, 2),
+            at(1, first, second, 2),
+        ];
+        for payload in wrong {
+            let read = archive.envelope(envelopes[2].pmid, &payload).await;
+            assert!(matches!(read, Err(ReadError::Damaged { .. })), "{payload:?}: {read:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_without_an_address_of_its_record_reads_nothing() {
+        let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");
+        let archive = Archive::new(Arc::new(MemoryStore::new()), layout, 1 << 20);
+        let (one, other) = (envelope(Pmid::new(1).expect("a PMID")), envelope(Pmid::new(2).expect("a PMID")));
+        let stored = codec::encode_zstd(&other.to_json());
+        let uri = archive.put_once(archive.layout().record(other.pmid), stored).await.expect("stored");
+        for text in [uri.as_str(), "", "/etc/passwd", "s3://bucket/etc/passwd?versionId=1"] {
+            let payload = StoredPayload::of_row(text, other.content_hash().map(Sha256::to_hex).as_deref());
+            let read = archive.envelope(one.pmid, &payload).await;
+            let is_told = matches!(&read, Err(ReadError::Damaged { source: EnvelopeError::Address(_), .. }));
+            assert!(is_told, "{text}: {read:?}");
+        }
+        let payload = StoredPayload::of_row(&uri, other.content_hash().map(Sha256::to_hex).as_deref());
+        archive.envelope(other.pmid, &payload).await.expect("its own record's");
+    }
+}

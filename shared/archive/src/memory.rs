@@ -5,7 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
+use tokio::io::AsyncReadExt;
+
+use super::address::Root;
+use super::store::{
+    Body, ByteRange, Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, StreamPut, VersionId,
+};
 use bio_mcp_core::Sha256;
 
 /// A store that forgets everything when it is dropped.
@@ -33,8 +38,14 @@ impl MemoryStore {
     }
 }
 
-fn id(n: usize) -> String {
-    format!("v{n}")
+fn id(n: usize) -> VersionId {
+    VersionId::new(format!("v{n}"))
+}
+
+/// The bytes of a version; nothing where it was deleted or never was.
+fn bytes_of<'a>(versions: &'a [Version], wanted: &VersionId) -> Option<(usize, &'a [u8])> {
+    let n = (1..=versions.len()).find(|n| id(*n) == *wanted)?;
+    Some((n, versions[n - 1].bytes.as_deref()?))
 }
 
 #[async_trait]
@@ -46,16 +57,28 @@ impl Store for MemoryStore {
                 let versions = objects.entry(put.key.clone()).or_default();
                 let holds = match &put.condition {
                     Condition::Absent => versions.is_empty(),
-                    Condition::Matches(etag) => !versions.is_empty() && etag.0 == id(versions.len()),
+                    Condition::Matches(etag) => !versions.is_empty() && *etag == ETag::of(&id(versions.len())),
                 };
                 if !holds {
                     return Err(StoreError::Precondition);
                 }
                 versions.push(Version { bytes: Some(put.bytes.to_vec()), payload_hash: put.payload_hash });
-                let id = id(versions.len());
-                Ok(Stored { version: VersionId(id.clone()), etag: ETag(id) })
+                let version = id(versions.len());
+                Ok(Stored { etag: ETag::of(&version), version })
             })
             .collect()
+    }
+
+    async fn put_stream(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError> {
+        let mut bytes = Vec::new();
+        let more = (put.max_bytes as u64).saturating_add(1);
+        let read = body.take(more).read_to_end(&mut bytes).await;
+        read.map_err(|source| StoreError::Body { key: put.key.to_string(), source })?;
+        if bytes.len() > put.max_bytes {
+            return Err(StoreError::BodyTooLarge { key: put.key.to_string(), max_bytes: put.max_bytes });
+        }
+        let whole = Put { key: put.key.clone(), bytes: &bytes, condition: put.condition.clone(), payload_hash: None };
+        self.put_batch(&[whole]).await.pop().expect("one put, one answer")
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -65,31 +88,37 @@ impl Store for MemoryStore {
     async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
         let objects = self.objects();
         let versions = objects.get(key).map_or(&[][..], Vec::as_slice);
-        let n = match version {
-            None => versions.len(),
-            Some(wanted) => (1..=versions.len()).find(|n| id(*n) == wanted.0).unwrap_or(0),
-        };
-        let found = n.checked_sub(1).and_then(|i| versions.get(i)?.bytes.as_ref());
-        let bytes = found.ok_or_else(|| StoreError::NotFound(key.to_string()))?;
+        let newest = id(versions.len());
+        let found = bytes_of(versions, version.unwrap_or(&newest));
+        let (n, bytes) = found.ok_or_else(|| StoreError::NotFound(key.to_string()))?;
         if bytes.len() > max_bytes {
             return Err(StoreError::TooLarge { key: key.to_string(), max_bytes });
         }
-        Ok(Object { bytes: bytes.clone(), version: VersionId(id(n)), etag: ETag(id(n)) })
+        Ok(Object { bytes: bytes.to_vec(), etag: ETag::of(&id(n)), version: id(n) })
+    }
+
+    async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError> {
+        let objects = self.objects();
+        let versions = objects.get(key).map_or(&[][..], Vec::as_slice);
+        let (_, bytes) = bytes_of(versions, version).ok_or_else(|| StoreError::NotFound(key.to_string()))?;
+        let index = |at| usize::try_from(at).unwrap_or(usize::MAX);
+        let part = bytes.get(index(range.offset())..index(range.end()));
+        part.map(<[u8]>::to_vec).ok_or_else(|| StoreError::BeyondEnd { key: key.to_string(), range })
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
         let objects = self.objects();
         let versions = objects.get(key).map_or(&[][..], Vec::as_slice);
         let newest = versions.last().ok_or_else(|| StoreError::NotFound(key.to_string()))?;
-        let id = id(versions.len());
-        Ok(Head { version: VersionId(id.clone()), etag: ETag(id), payload_hash: newest.payload_hash })
+        let version = id(versions.len());
+        Ok(Head { etag: ETag::of(&version), version, payload_hash: newest.payload_hash })
     }
 
     async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
         let objects = self.objects();
         let versions = objects.get(key).map_or(&[][..], Vec::as_slice);
         let there = (1..).zip(versions).filter(|(_, version)| version.bytes.is_some());
-        let mut there: Vec<VersionId> = there.map(|(n, _)| VersionId(id(n))).collect();
+        let mut there: Vec<VersionId> = there.map(|(n, _)| id(n)).collect();
         there.reverse();
         Ok(there)
     }
@@ -124,14 +153,14 @@ impl Store for MemoryStore {
     async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError> {
         let mut objects = self.objects();
         for (n, stored) in (1..).zip(objects.get_mut(key).into_iter().flatten()) {
-            if id(n) == version.0 {
+            if id(n) == *version {
                 stored.bytes = None;
             }
         }
         Ok(())
     }
 
-    fn uri(&self, key: &Key, version: &VersionId) -> String {
-        format!("memory:///{key}?versionId={}", version.0)
+    fn root(&self) -> Root {
+        Root::Memory
     }
 }

@@ -27,8 +27,30 @@ pub struct Draft {
     pub order: RecordOrder,
     /// The highest rank that arrived for its version, its own included.
     pub seen: FileRank,
-    /// The object the pointer row knows under this key, if there is a row.
-    pub known: Option<ETag>,
+    /// What the pointer row knows of the object under this key.
+    pub known: Known,
+}
+
+/// What a pointer row knows of the object under its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// There is no row.
+    Nothing,
+    /// That the object is lost: what lies there now is looked at before anything is stored.
+    Lost,
+    /// Which object it is.
+    Object(ETag),
+}
+
+impl Known {
+    /// When a draft may be stored without a look at what lies there.
+    fn condition(&self) -> Option<Condition> {
+        match self {
+            Self::Nothing => Some(Condition::Absent),
+            Self::Lost => None,
+            Self::Object(etag) => Some(Condition::Matches(etag.clone())),
+        }
+    }
 }
 
 /// A version in the store.
@@ -71,20 +93,21 @@ impl Archive {
     /// Stores a batch of records (distinct PMIDs), answering in the same order. Every `Ok` is on
     /// stable storage. No extra request is made when no other process wrote.
     pub async fn put_records<B: Books>(&self, drafts: &[Draft], books: &B) -> Vec<Result<PutOutcome, B::Error>> {
-        let puts: Vec<Put<'_>> = drafts.iter().map(put_of).collect();
+        let mut outcomes: Vec<Option<Result<PutOutcome, B::Error>>> = drafts.iter().map(|_| None).collect();
+        let conditions = drafts.iter().enumerate().filter_map(|(n, draft)| Some((n, draft.known.condition()?)));
+        let (asked, puts): (Vec<usize>, Vec<Put<'_>>) =
+            conditions.map(|(n, condition)| (n, put_of(&drafts[n], condition))).unzip();
         let answers = self.store.put_batch(&puts).await;
-        let mut outcomes: Vec<Option<Result<PutOutcome, B::Error>>> = Vec::with_capacity(answers.len());
-        let mut conflicts = Vec::new();
-        for ((n, answer), (put, draft)) in answers.into_iter().enumerate().zip(puts.into_iter().zip(drafts)) {
-            outcomes.push(match answer {
+        for (n, answer) in asked.into_iter().zip(answers) {
+            outcomes[n] = match answer {
                 Ok(stored) => Some(Ok(PutOutcome::Stored(stored.into(), Vec::new()))),
-                Err(StoreError::Precondition) => {
-                    conflicts.push(self.settle(put, draft, books).map(move |outcome| (n, outcome)));
-                    None
-                }
+                Err(StoreError::Precondition) => None,
                 Err(error) => Some(Err(error.into())),
-            });
+            };
         }
+        let open = drafts.iter().enumerate().filter(|(n, _)| outcomes[*n].is_none());
+        let conflicts: Vec<_> =
+            open.map(|(n, draft)| self.settle(draft, books).map(move |outcome| (n, outcome))).collect();
         let mut settled = stream::iter(conflicts).buffer_unordered(CONCURRENT_CONFLICTS);
         while let Some((n, outcome)) = settled.next().await {
             outcomes[n] = Some(outcome);
@@ -98,22 +121,24 @@ impl Archive {
         let mut done = PutInOrder::default();
         let Some(first) = drafts.first() else { return Ok(done) };
         let key = &first.key;
-        let mut condition = put_of(first).condition;
+        let mut condition = first.known.condition();
         for (n, draft) in drafts.iter().enumerate() {
-            let put = |condition| Put { condition, ..put_of(draft) };
             let mut attempts = 0;
             let at = loop {
-                match self.store.put_batch(&[put(condition.clone())]).await.pop().expect("one put, one answer") {
-                    Ok(stored) => break stored.into(),
-                    Err(StoreError::Precondition) if attempts < ATTEMPTS => attempts += 1,
-                    Err(StoreError::Precondition) => return Err(busy(key).into()),
-                    Err(error) => return Err(error.into()),
+                if let Some(condition) = condition.clone() {
+                    let put = put_of(draft, condition);
+                    match self.store.put_batch(&[put]).await.pop().expect("one put, one answer") {
+                        Ok(stored) => break stored.into(),
+                        Err(StoreError::Precondition) if attempts < ATTEMPTS => attempts += 1,
+                        Err(StoreError::Precondition) => return Err(StoreError::Conflict(key.to_string()).into()),
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 let Some(newest) = self.newest(draft, books).await? else {
-                    condition = Condition::Absent;
+                    condition = Some(Condition::Absent);
                     continue;
                 };
-                condition = Condition::Matches(newest.at.etag.clone());
+                condition = Some(Condition::Matches(newest.at.etag.clone()));
                 if newest.is_draft(draft) {
                     break newest.at;
                 }
@@ -126,7 +151,7 @@ impl Archive {
                 self.tell_foreign(key, &newest);
                 done.superseded = self.intended(draft, books).await?;
             };
-            condition = Condition::Matches(at.etag.clone());
+            condition = Some(Condition::Matches(at.etag.clone()));
             done.stored.push(at);
         }
         done.superseded.retain(|version| done.stored.iter().all(|at| at.version != *version));
@@ -215,12 +240,13 @@ impl Archive {
     /// Another object is under the key. One that this archive wrote is adopted if it is the same or newer; any other is
     /// replaced, exactly that one, and stays readable as an older version. One of another version of the record is
     /// replaced too: its own writer commits or tries again.
-    async fn settle<B: Books>(&self, mut put: Put<'_>, draft: &Draft, books: &B) -> Result<PutOutcome, B::Error> {
+    async fn settle<B: Books>(&self, draft: &Draft, books: &B) -> Result<PutOutcome, B::Error> {
+        let key = &draft.key;
         let mut superseded = Vec::new();
         for _ in 0..ATTEMPTS {
-            put.condition = match self.object(&put.key, None).await {
+            let condition = match self.object(key, None).await {
                 Ok(object) => {
-                    let envelope = match self.decode(&put.key, &object.bytes) {
+                    let envelope = match self.decode(key, &object.bytes) {
                         Err(newer @ ReadError::Newer { .. }) => return Ok(PutOutcome::Newer(newer)),
                         envelope => envelope,
                     };
@@ -231,7 +257,7 @@ impl Archive {
                     {
                         return Ok(PutOutcome::Adopted(Box::new(there), found.at));
                     }
-                    self.tell_foreign(&put.key, &found);
+                    self.tell_foreign(key, &found);
                     if found.names.is_some_and(|names| names.is_intended && !names.is_pointer) {
                         superseded.push(found.at.version);
                     }
@@ -239,20 +265,20 @@ impl Archive {
                 }
                 Err(StoreError::NotFound(_)) => Condition::Absent,
                 Err(error) if error.is_bad_object() => {
-                    let found = self.found_bad(&put.key, error).await?;
-                    self.tell_foreign(&put.key, &found);
+                    let found = self.found_bad(key, error).await?;
+                    self.tell_foreign(key, &found);
                     Condition::Matches(found.at.etag)
                 }
                 Err(error) => return Err(error.into()),
             };
-            let again = self.store.put_batch(std::slice::from_ref(&put)).await.pop();
+            let again = self.store.put_batch(&[put_of(draft, condition)]).await.pop();
             match again.expect("one put, one answer") {
                 Ok(stored) => return Ok(PutOutcome::Stored(stored.into(), superseded)),
                 Err(StoreError::Precondition) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(busy(&put.key).into())
+        Err(StoreError::Conflict(key.to_string()).into())
     }
 
     /// Says that an object which no row names lay where this archive stores.
@@ -305,19 +331,6 @@ impl Found {
     }
 }
 
-fn busy(key: &Key) -> StoreError {
-    StoreError::Unavailable {
-        action: "settling concurrent writes of",
-        path: key.to_string(),
-        source: std::io::Error::other("another writer was faster every time"),
-    }
-}
-
-fn put_of(draft: &Draft) -> Put<'_> {
-    Put {
-        key: draft.key.clone(),
-        bytes: &draft.bytes,
-        condition: draft.known.clone().map_or(Condition::Absent, Condition::Matches),
-        payload_hash: draft.content_hash,
-    }
+fn put_of(draft: &Draft, condition: Condition) -> Put<'_> {
+    Put { key: draft.key.clone(), bytes: &draft.bytes, condition, payload_hash: draft.content_hash }
 }

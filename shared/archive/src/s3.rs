@@ -5,6 +5,7 @@
 //! object, which the archive then adopts.
 
 mod failures;
+mod multipart;
 
 use std::time::Duration;
 
@@ -13,25 +14,22 @@ use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{
-    BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart,
-    ServerSideEncryption,
-};
+use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, ServerSideEncryption};
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
-use super::store::{Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, VersionId};
+use super::address::Root;
+use super::store::{
+    Body, ByteRange, Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, StreamPut, VersionId,
+};
 use bio_mcp_core::Sha256;
-use failures::{CONFLICT, failed, get_failed, put_failed};
+use failures::{failed, get_failed, put_failed, range_failed};
 
 /// Puts and gets under way at once.
 const CONCURRENCY: usize = 64;
 
-/// Larger objects are uploaded in parts of [`PART_BYTES`].
+/// Larger objects are uploaded in parts.
 const MULTIPART_FROM_BYTES: usize = 16 << 20;
-
-/// The size of a part; S3 wants at least 5 MiB.
-const PART_BYTES: usize = 8 << 20;
 
 /// How often a conditional put is repeated that met another one under way.
 const CONFLICTS: u32 = 5;
@@ -112,10 +110,6 @@ impl S3Store {
     }
 
     async fn put(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
-        if put.condition == Condition::Matches(ETag(String::new())) {
-            // The pointer says that its object is lost.
-            return Err(StoreError::Precondition);
-        }
         for _ in 0..CONFLICTS {
             let stored = if put.bytes.len() > MULTIPART_FROM_BYTES {
                 self.put_parts(put).await
@@ -123,7 +117,7 @@ impl S3Store {
                 self.put_whole(put).await
             };
             match stored {
-                Err(StoreError::Unavailable { action: CONFLICT, .. }) => {
+                Err(StoreError::Conflict(_)) => {
                     tokio::time::sleep(Duration::from_millis(50).mul_f64(1.0 + fastrand::f64())).await;
                 }
                 stored => return stored,
@@ -143,7 +137,7 @@ impl S3Store {
             .body(ByteStream::from(put.bytes.to_vec()));
         request = match &put.condition {
             Condition::Absent => request.if_none_match("*"),
-            Condition::Matches(etag) => request.if_match(&etag.0),
+            Condition::Matches(etag) => request.if_match(etag.as_str()),
         };
         if let Some(hash) = put.payload_hash {
             request = request.metadata(HASH, hash.to_hex());
@@ -154,89 +148,21 @@ impl S3Store {
                 .ssekms_key_id(key)
                 .bucket_key_enabled(true);
         }
-        let answer = request.send().await.map_err(|error| put_failed(put, &error))?;
+        let answer = request.send().await.map_err(|error| put_failed(&put.key, &put.condition, &error))?;
         self.stored(answer.version_id, answer.e_tag)
-    }
-
-    /// Uploads in parts; whatever fails, no part is left behind to be paid for.
-    async fn put_parts(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
-        let mut request = self
-            .client
-            .create_multipart_upload()
-            .bucket(&self.bucket)
-            .key(put.key.as_str())
-            .checksum_algorithm(ChecksumAlgorithm::Sha256);
-        if let Some(hash) = put.payload_hash {
-            request = request.metadata(HASH, hash.to_hex());
-        }
-        if let Some(key) = &self.kms_key_id {
-            request = request
-                .server_side_encryption(ServerSideEncryption::AwsKms)
-                .ssekms_key_id(key)
-                .bucket_key_enabled(true);
-        }
-        let upload = request.send().await.map_err(|error| put_failed(put, &error))?;
-        let id = upload.upload_id.unwrap_or_default();
-        let stored = self.upload_and_complete(put, &id).await;
-        if stored.is_err() {
-            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(put.key.as_str()).upload_id(&id);
-            if let Err(error) = abort.send().await {
-                let error = failed("aborting the upload of", put.key.as_str(), &error);
-                tracing::warn!(%error, "parts of an upload may be left: a lifecycle rule should abort it");
-            }
-        }
-        stored
-    }
-
-    async fn upload_and_complete(&self, put: &Put<'_>, upload_id: &str) -> Result<Stored, StoreError> {
-        let mut uploads = Vec::new();
-        for (number, bytes) in (1..).zip(put.bytes.chunks(PART_BYTES)) {
-            uploads.push(Box::pin(self.upload_part(put, upload_id, number, bytes)));
-        }
-        let parts: Vec<CompletedPart> = stream::iter(uploads).buffered(4).try_collect().await?;
-        let mut request = self
-            .client
-            .complete_multipart_upload()
-            .bucket(&self.bucket)
-            .key(put.key.as_str())
-            .upload_id(upload_id)
-            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build());
-        request = match &put.condition {
-            Condition::Absent => request.if_none_match("*"),
-            Condition::Matches(etag) => request.if_match(&etag.0),
-        };
-        let answer = request.send().await.map_err(|error| put_failed(put, &error))?;
-        self.stored(answer.version_id, answer.e_tag)
-    }
-
-    async fn upload_part(
-        &self,
-        put: &Put<'_>,
-        upload_id: &str,
-        number: i32,
-        bytes: &[u8],
-    ) -> Result<CompletedPart, StoreError> {
-        let part = self
-            .client
-            .upload_part()
-            .bucket(&self.bucket)
-            .key(put.key.as_str())
-            .upload_id(upload_id)
-            .part_number(number)
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .body(ByteStream::from(bytes.to_vec()))
-            .send()
-            .await
-            .map_err(|error| put_failed(put, &error))?;
-        let done = CompletedPart::builder().part_number(number).set_e_tag(part.e_tag);
-        Ok(done.set_checksum_sha256(part.checksum_sha256).build())
     }
 
     fn stored(&self, version: Option<String>, etag: Option<String>) -> Result<Stored, StoreError> {
-        match (version.filter(|version| version != "null"), etag) {
-            (Some(version), Some(etag)) => Ok(Stored { version: VersionId(version), etag: ETag(etag) }),
-            _ => Err(StoreError::Denied(format!("{}: the bucket no longer keeps versions", self.bucket))),
-        }
+        let (version, etag) = self.identity(version.filter(|version| version != "null"), etag)?;
+        Ok(Stored { version, etag })
+    }
+
+    /// The version and `ETag` that the server says an object has.
+    fn identity(&self, version: Option<String>, etag: Option<String>) -> Result<(VersionId, ETag), StoreError> {
+        let version = version.and_then(|version| VersionId::parse(&version));
+        let etag = etag.and_then(|etag| ETag::parse(&etag));
+        let keeps_none = || StoreError::Denied(format!("{}: the bucket no longer keeps versions", self.bucket));
+        version.zip(etag).ok_or_else(keeps_none)
     }
 }
 
@@ -246,6 +172,10 @@ impl Store for S3Store {
         // Boxed, so that the stream does not carry the size of every request it may hold.
         let puts: Vec<_> = puts.iter().map(|put| Box::pin(self.put(put))).collect();
         stream::iter(puts).buffered(CONCURRENCY).collect().await
+    }
+
+    async fn put_stream(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError> {
+        self.put_streamed(put, body).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -259,26 +189,57 @@ impl Store for S3Store {
     }
 
     async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
-        if version.is_some_and(|version| version.0.is_empty()) {
-            return Err(StoreError::NotFound(key.to_string()));
-        }
         let answer = self
             .client
             .get_object()
             .bucket(&self.bucket)
             .key(key.as_str())
-            .set_version_id(version.map(|version| version.0.clone()))
+            .set_version_id(version.map(ToString::to_string))
             .checksum_mode(ChecksumMode::Enabled)
             .send()
             .await
             .map_err(|error| get_failed(key, &error))?;
-        let (found, etag) = (answer.version_id.unwrap_or_default(), answer.e_tag.unwrap_or_default());
-        if version.is_some_and(|wanted| wanted.0 != found) {
+        let (found, etag) = self.identity(answer.version_id, answer.e_tag)?;
+        if version.is_some_and(|wanted| *wanted != found) {
             return Err(StoreError::NotFound(key.to_string()));
         }
         let announced = usize::try_from(answer.content_length.unwrap_or(0)).unwrap_or(0);
         let bytes = read_body(key, answer.body, announced, max_bytes).await?;
-        Ok(Object { bytes, version: VersionId(found), etag: ETag(etag) })
+        Ok(Object { bytes, version: found, etag })
+    }
+
+    async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError> {
+        let (first, last) = (range.offset(), range.end() - 1);
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key.as_str())
+            .version_id(version.as_str())
+            .range(format!("bytes={first}-{last}"))
+            .send()
+            .await
+            .map_err(|error| range_failed(key, range, &error))?;
+        if answer.version_id.as_deref() != Some(version.as_str()) {
+            return Err(StoreError::NotFound(key.to_string()));
+        }
+        let beyond = || StoreError::BeyondEnd { key: key.to_string(), range };
+        // A server that knows nothing of ranges sends all.
+        let start = format!("bytes {first}-");
+        if !answer.content_range.as_deref().is_some_and(|sent| sent.starts_with(&start)) {
+            return Err(StoreError::Unavailable {
+                action: "reading a part of",
+                path: key.to_string(),
+                source: std::io::Error::other("the server sent another part than it was asked for"),
+            });
+        }
+        let length = usize::try_from(range.length()).map_err(|_| beyond())?;
+        let announced = usize::try_from(answer.content_length.unwrap_or(0)).unwrap_or(0);
+        if announced < length {
+            return Err(beyond());
+        }
+        let bytes = read_body(key, answer.body, announced, length).await?;
+        if bytes.len() == length { Ok(bytes) } else { Err(beyond()) }
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
@@ -291,11 +252,9 @@ impl Store for S3Store {
             .await
             .map_err(|error| get_failed(key, &error))?;
         let hash = answer.metadata.as_ref().and_then(|metadata| metadata.get(HASH));
-        Ok(Head {
-            version: VersionId(answer.version_id.clone().unwrap_or_default()),
-            etag: ETag(answer.e_tag.clone().unwrap_or_default()),
-            payload_hash: hash.and_then(|hash| Sha256::parse(hash).ok()),
-        })
+        let payload_hash = hash.and_then(|hash| Sha256::parse(hash).ok());
+        let (version, etag) = self.identity(answer.version_id, answer.e_tag)?;
+        Ok(Head { version, etag, payload_hash })
     }
 
     async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError> {
@@ -317,7 +276,7 @@ impl Store for S3Store {
             for version in page.versions() {
                 match version.key() {
                     Some(found) if found == key.as_str() => {
-                        versions.extend(version.version_id().map(|id| VersionId(id.to_owned())));
+                        versions.extend(version.version_id().and_then(VersionId::parse));
                     }
                     _ => is_past = true,
                 }
@@ -352,10 +311,8 @@ impl Store for S3Store {
                 .await
                 .map_err(|error| failed("listing versions of", prefix, &error))?;
             for version in page.versions() {
-                let (Some(key), Some(id)) = (version.key().and_then(Key::parse), version.version_id()) else {
-                    continue;
-                };
-                let id = VersionId(id.to_owned());
+                let (key, id) = (version.key().and_then(Key::parse), version.version_id().and_then(VersionId::parse));
+                let (Some(key), Some(id)) = (key, id) else { continue };
                 match found.last_mut() {
                     Some((last, versions)) if *last == key => versions.push(id),
                     _ => found.push((key, vec![id])),
@@ -402,12 +359,12 @@ impl Store for S3Store {
     }
 
     async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError> {
-        let delete = self.client.delete_object().bucket(&self.bucket).key(key.as_str()).version_id(&version.0);
+        let delete = self.client.delete_object().bucket(&self.bucket).key(key.as_str()).version_id(version.as_str());
         delete.send().await.map(|_| ()).map_err(|error| failed("deleting a version of", key.as_str(), &error))
     }
 
-    fn uri(&self, key: &Key, version: &VersionId) -> String {
-        super::uri::s3(&self.bucket, key, version)
+    fn root(&self) -> Root {
+        Root::Bucket(self.bucket.clone())
     }
 }
 

@@ -7,7 +7,9 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use tokio::io::AsyncRead;
 
+use super::address::Root;
 use bio_mcp_core::Sha256;
 
 /// The key of an object: relative, `/`-separated, made only by [`super::Layout`] and listings.
@@ -43,11 +45,80 @@ impl fmt::Display for Key {
 
 /// Names one immutable version of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VersionId(pub String);
+pub struct VersionId(String);
+
+impl VersionId {
+    pub(crate) fn new(text: String) -> Self {
+        debug_assert!(Self::parse(&text).is_some(), "version ids are made of plain characters: {text:?}");
+        Self(text)
+    }
+
+    /// The id that text is: visible ASCII characters, none of those that end it in an address.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"#?&".contains(&byte);
+        (!text.is_empty() && text.bytes().all(is_plain)).then(|| Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Identifies the bytes under a plain key, for conditional writes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ETag(pub String);
+pub struct ETag(String);
+
+impl ETag {
+    pub(crate) fn of(version: &VersionId) -> Self {
+        Self(version.0.clone())
+    }
+
+    /// The tag that text is; an empty one identifies nothing.
+    pub fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    /// The tag as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Some bytes of an object, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteRange {
+    offset: u64,
+    length: u64,
+}
+
+impl ByteRange {
+    /// So many bytes from an offset on; none if there are no bytes, or their end is no number.
+    pub fn new(offset: u64, length: u64) -> Option<Self> {
+        (length > 0 && offset.checked_add(length).is_some()).then_some(Self { offset, length })
+    }
+
+    /// Where they begin.
+    pub fn offset(self) -> u64 {
+        self.offset
+    }
+
+    /// How many they are.
+    pub fn length(self) -> u64 {
+        self.length
+    }
+
+    /// Where they end: the offset of what follows.
+    pub fn end(self) -> u64 {
+        self.offset + self.length
+    }
+}
 
 /// When a put may happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +141,20 @@ pub struct Put<'a> {
     /// Kept as object metadata where the store has such.
     pub payload_hash: Option<Sha256>,
 }
+
+/// An object to store whose bytes are read while they are stored.
+#[derive(Clone, Debug)]
+pub struct StreamPut {
+    /// Where.
+    pub key: Key,
+    /// When.
+    pub condition: Condition,
+    /// The most bytes that it may have.
+    pub max_bytes: usize,
+}
+
+/// What the bytes of a [`StreamPut`] are read from.
+pub type Body<'a> = &'a mut (dyn AsyncRead + Send + Unpin);
 
 /// A put that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,9 +206,36 @@ pub enum StoreError {
         /// The most that the caller reads.
         max_bytes: usize,
     },
+    /// Of these bytes some are beyond the end of the object.
+    #[error("object {key} has no byte {}: it ends before that", range.end() - 1)]
+    BeyondEnd {
+        /// Its key.
+        key: String,
+        /// What was asked for.
+        range: ByteRange,
+    },
+    /// What was to be stored is larger than it may be: nothing was stored.
+    #[error("what was to be stored as {key} has more than {max_bytes} bytes: it was not stored")]
+    BodyTooLarge {
+        /// Its key.
+        key: String,
+        /// The most that it may have.
+        max_bytes: usize,
+    },
+    /// What was to be stored could not be read: nothing was stored, and the store is not at fault.
+    #[error("what was to be stored as {key} could not be read to its end")]
+    Body {
+        /// Its key.
+        key: String,
+        /// What its reader said.
+        source: std::io::Error,
+    },
     /// The condition of a put did not hold: look at what is there and decide again.
     #[error("the object under this key is not the expected one")]
     Precondition,
+    /// Other writers of the key were faster every time: the put may succeed later.
+    #[error("other writers of {0} were faster every time: try again")]
+    Conflict(String),
     /// No room; nothing was lost, free some and run again.
     #[error("no space left for {0}: free some space and run again, finished batches are kept")]
     Full(String),
@@ -148,7 +260,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without any change.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Conflict(_))
     }
 
     /// Whether the object is there and is none that was stored: it can be replaced, and not read.
@@ -164,12 +276,21 @@ pub trait Store: Send + Sync {
     /// is on stable storage when this returns. Keys within a batch are distinct.
     async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>>;
 
+    /// Stores one object whose bytes are read to their end meanwhile; never more than a few parts of it are in memory.
+    /// It is on stable storage when this returns. Where it fails, or is not waited for, nothing of it is stored.
+    async fn put_stream(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError>;
+
     /// Whether it can be reached and keeps versions; writes nothing.
     async fn check(&self) -> Result<(), StoreError>;
 
     /// Reads the newest version, or the named one, if it has at most `max_bytes`. Whether a version that is not found
     /// is what the plain key holds is not told where that is larger: it is too large then.
     async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError>;
+
+    /// Reads some bytes of a version: all of them, or it is an error. That the version is the named one is checked; that
+    /// its bytes are still those that were stored is not, because the checksum of an object is that of all its bytes:
+    /// who reads a part checks it by what the part holds.
+    async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError>;
 
     /// What the plain key holds.
     async fn head(&self, key: &Key) -> Result<Head, StoreError>;
@@ -193,6 +314,11 @@ pub trait Store: Send + Sync {
     /// ask for this, and never for the newest version.
     async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError>;
 
-    /// The address of one version: `s3://bucket/key?versionId=…` or `file:///dir/key?versionId=…`.
-    fn uri(&self, key: &Key, version: &VersionId) -> String;
+    /// Where it keeps its objects.
+    fn root(&self) -> Root;
+
+    /// The address of one version, as rows have it: `s3://bucket/key?versionId=…` or `file:///dir/key?versionId=…`.
+    fn uri(&self, key: &Key, version: &VersionId) -> String {
+        self.root().address(key, version).to_string()
+    }
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::archiving::{self, Arrival, Origin, Raw, RawItem, Stored, What};
-use crate::archive::{Source, codec, uri};
+use crate::archive::{Address, Source, codec};
 use crate::db;
 use crate::ingest::{self, Engine, Quarantined, RecordOutcome, UnitError};
 use crate::pubmed::{Item, Splitter, identity};
@@ -49,7 +49,7 @@ pub async fn purge(
         file_id: None,
         deleted: true,
     };
-    let key = engine.archive.layout().record_at(pmid, &pointer.s3_uri);
+    let key = engine.archive.layout().record_again(pmid, pointer.address().address.as_ref().ok());
     // Listed beforehand: a version that another worker stores meanwhile is not for this purge to delete.
     let earlier = if versions { engine.archive.store().versions(&key).await? } else { Vec::new() };
     let key_of = records::key(Some(pmid));
@@ -69,7 +69,7 @@ pub async fn purge(
         let message = format!("PMID {pmid} was changed at the same moment: nothing was purged, try again");
         return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true });
     }
-    let keep = uri::version_of(&tombstone);
+    let keep = Address::version_in(&tombstone);
     let doomed: Vec<_> = earlier.iter().filter(|version| Some(*version) != keep.as_ref()).collect();
     records::record_purge(&mut tx, pmid, reason, principal, doomed.len()).await?;
     tx.commit().await?;
@@ -189,7 +189,7 @@ pub async fn quarantined_bytes(engine: &Engine, entry: &Quarantined) -> Result<V
     let key = engine.archive.layout().quarantine(JobId(entry.job_id), UnitId(entry.unit_id), entry.n);
     // The version that was stored with the row, not what lies there now.
     let max_bytes = engine.archive.max_record_bytes().saturating_add(1 << 20);
-    let version = uri::version_of(&entry.uri);
+    let version = Address::version_in(&entry.uri);
     let object = engine.archive.store().get(&key, version.as_ref(), codec::max_stored_bytes(max_bytes)).await?;
     codec::decode(&object.bytes, max_bytes)
         .map_err(|error| UnitError::permanent(ErrorCode::ArchiveError, error.to_string()))

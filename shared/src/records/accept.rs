@@ -11,6 +11,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
 use super::pointer::{self, PointerStamp};
+use crate::archive::ETag;
 use crate::db::DbError;
 use crate::pubmed::{IntegrityNote, NOTE_RULES};
 use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
@@ -22,8 +23,8 @@ pub struct Accepted {
     pub pmid: Pmid,
     /// Address of the version.
     pub s3_uri: String,
-    /// Its `ETag` in the store.
-    pub object_etag: String,
+    /// Its `ETag` in the store; none when the object is known to be lost.
+    pub object_etag: Option<ETag>,
     /// Hash of its payload, none for a tombstone.
     pub content_hash: Option<Sha256>,
     /// Whether its payload says that the article was retracted.
@@ -118,7 +119,7 @@ async fn write(db: &mut PgConnection, rows: &[Accepted]) -> Result<HashSet<Pmid>
         .bind(column(rows, |r| r.content_hash.map(Sha256::to_hex)))
         .bind(column(rows, |r| r.fetched_at))
         .bind(column(rows, |r| r.api_etag.clone()))
-        .bind(column(rows, |r| r.object_etag.clone()))
+        .bind(column(rows, |r| pointer::column_of(r.object_etag.as_ref()).to_owned()))
         .bind(column(rows, |r| r.order.version))
         .bind(column::<_, Option<NaiveDate>>(rows, |r| r.order.date_revised))
         .bind(column(rows, |r| r.order.as_of))

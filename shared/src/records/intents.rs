@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::{PgConnection, PgPool, Row};
 
-use super::Found;
-use crate::archive::{Draft, Names, VersionId, uri};
+use super::{Found, VersionState};
+use crate::archive::{Address, Draft, Names, VersionId};
 use crate::db::DbError;
 use crate::words::{JobId, Pmid, Sha256, UnitId};
 
@@ -43,7 +43,7 @@ pub async fn names(db: &PgPool, pmid: Pmid, version: &VersionId, bytes: Sha256) 
         .bind(number(pmid))
         .bind(bytes.as_bytes().to_vec())
         .bind(pmid.to_string())
-        .bind(&version.0)
+        .bind(version.as_str())
         .fetch_one(db)
         .await?;
     Ok(Names {
@@ -112,7 +112,8 @@ pub async fn put_aside(db: &mut PgConnection, rows: &[SetAside], is_own: bool) -
     if rows.is_empty() {
         return Ok(0);
     }
-    let version = |row: &SetAside| uri::version_of(&row.s3_uri).map_or_else(String::new, |version| version.0);
+    let version =
+        |row: &SetAside| Address::version_in(&row.s3_uri).map(|version| version.to_string()).unwrap_or_default();
     let sql = "insert into archive_set_aside (pmid, version_id, s3_uri, is_own, reason) \
                select pmid, version_id, s3_uri, $4, reason \
                from unnest($1::text[], $2::text[], $3::text[], $5::text[]) as t (pmid, version_id, s3_uri, reason) \
@@ -130,7 +131,7 @@ pub async fn put_aside(db: &mut PgConnection, rows: &[SetAside], is_own: bool) -
 
 /// What is believed after all is set aside no more.
 pub async fn take_back(db: &mut PgConnection, found: &Found) -> Result<(), DbError> {
-    let versions = found.states.iter().filter_map(|state| uri::version_of(&state.s3_uri)).map(|version| version.0);
+    let versions = found.states.iter().filter_map(VersionState::stored_version).map(|version| version.to_string());
     sqlx::query("delete from archive_set_aside where pmid = $1 and version_id = any ($2)")
         .bind(found.pmid.to_string())
         .bind(versions.collect::<Vec<_>>())
@@ -175,7 +176,7 @@ pub async fn named(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<Pmid, Named>, 
     let mut found: HashMap<Pmid, Named> = HashMap::new();
     for row in rows {
         let (pmid, s3_uri): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
-        let (Ok(pmid), Some(version)) = (Pmid::parse(pmid), uri::version_of(s3_uri)) else { continue };
+        let (Ok(pmid), Some(version)) = (Pmid::parse(pmid), Address::version_in(s3_uri)) else { continue };
         let named = found.entry(pmid).or_default();
         if row.try_get(3)? {
             named.aside.insert(version);

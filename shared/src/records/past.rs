@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
-use crate::archive::Address;
+use crate::archive::StoredPayload;
 use crate::db::DbError;
 use crate::words::Pmid;
 
@@ -41,8 +41,8 @@ pub struct HistoryRow {
 
 impl Event {
     /// Its object.
-    pub fn address(&self) -> Address {
-        Address::of_row(&self.s3_uri, self.content_hash.as_deref())
+    pub fn address(&self) -> StoredPayload {
+        StoredPayload::of_row(&self.s3_uri, self.content_hash.as_deref())
     }
 }
 
@@ -70,14 +70,14 @@ pub async fn addresses_as_of(
     db: impl PgExecutor<'_>,
     pmids: &[Pmid],
     as_of: DateTime<Utc>,
-) -> Result<HashMap<Pmid, Address>, DbError> {
+) -> Result<HashMap<Pmid, StoredPayload>, DbError> {
     let sql = "select asked.pmid, newest.s3_uri, newest.content_hash from unnest($1::text[]) as asked(pmid) \
                cross join lateral (select s3_uri, content_hash from archive_events e \
                    where e.pmid = asked.pmid and e.accepted_at <= $2 order by e.seq desc limit 1) as newest";
     let texts: Vec<String> = pmids.iter().map(ToString::to_string).collect();
     let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(sql).bind(texts).bind(as_of).fetch_all(db).await?;
     let address = |(pmid, s3_uri, hash): (String, String, Option<String>)| {
-        Some((Pmid::parse(&pmid).ok()?, Address::of_row(&s3_uri, hash.as_deref())))
+        Some((Pmid::parse(&pmid).ok()?, StoredPayload::of_row(&s3_uri, hash.as_deref())))
     };
     Ok(rows.into_iter().filter_map(address).collect())
 }

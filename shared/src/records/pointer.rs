@@ -8,7 +8,7 @@ use sqlx::query::Query;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool, Postgres, Row};
 
 use super::{Accepted, clock};
-use crate::archive::Address;
+use crate::archive::{ETag, Known, StoredPayload};
 use crate::db::DbError;
 use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
@@ -25,8 +25,8 @@ pub struct Pointer {
     pub fetched_at: DateTime<Utc>,
     /// HTTP `ETag` of the payload, if it came over HTTP with one.
     pub api_etag: Option<String>,
-    /// What the plain key holds, for conditional writes; empty when the object is known to be lost.
-    pub object_etag: String,
+    /// What the plain key holds, for conditional writes; none when the object is known to be lost.
+    pub object_etag: Option<ETag>,
     /// Order of the payload.
     pub order: RecordOrder,
     /// The highest position in NLM's sequence of files that arrived for its version.
@@ -76,8 +76,16 @@ impl Pointer {
     }
 
     /// Its object.
-    pub fn address(&self) -> Address {
-        Address { s3_uri: self.s3_uri.clone(), content_hash: self.content_hash }
+    pub fn address(&self) -> StoredPayload {
+        StoredPayload::new(&self.s3_uri, self.content_hash)
+    }
+
+    /// What a row, or that there is none, says of the object under the plain key.
+    pub fn known(pointer: Option<&Self>) -> Known {
+        match pointer {
+            None => Known::Nothing,
+            Some(pointer) => pointer.object_etag.clone().map_or(Known::Lost, Known::Object),
+        }
     }
 
     /// What this row is now.
@@ -115,7 +123,7 @@ impl FromRow<'_, PgRow> for Pointer {
             content_hash: hash.map(Sha256::parse).transpose().map_err(|e| bad("content_hash", e.into()))?,
             fetched_at: row.try_get("fetched_at")?,
             api_etag: row.try_get("api_etag")?,
-            object_etag: row.try_get("object_etag")?,
+            object_etag: ETag::parse(row.try_get("object_etag")?),
             seen: seen.max(order.rank()),
             order,
             versioned: row.try_get("versioned")?,
@@ -183,6 +191,11 @@ pub async fn some_live(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Pmid>,
     Ok(pmids.iter().filter_map(|pmid| Pmid::parse(pmid).ok()).collect())
 }
 
+/// The column `object_etag`, in which a lost object is an empty text.
+pub(super) fn column_of(object_etag: Option<&ETag>) -> &str {
+    object_etag.map_or("", ETag::as_str)
+}
+
 /// A statement that writes the row of one pointer, with its columns as $1 to $15: `put_pointer.sql` and
 /// `restore_pointer.sql` number them alike.
 pub(super) fn written_by(sql: &'static str, row: &Accepted) -> Query<'static, Postgres, PgArguments> {
@@ -192,7 +205,7 @@ pub(super) fn written_by(sql: &'static str, row: &Accepted) -> Query<'static, Po
         .bind(row.content_hash.map(Sha256::to_hex))
         .bind(row.fetched_at)
         .bind(&row.api_etag)
-        .bind(&row.object_etag)
+        .bind(column_of(row.object_etag.as_ref()))
         .bind(row.order.version)
         .bind(row.order.date_revised)
         .bind(row.order.as_of)

@@ -4,6 +4,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::versions::put_versions;
 use super::{Pointer, VersionState, Versions, pointer};
+use crate::archive::ETag;
 use crate::db::{self, DbError};
 use crate::words::{Pmid, Sha256};
 
@@ -29,8 +30,8 @@ pub struct Found {
     pub states: Vec<VersionState>,
     /// What they lead to.
     pub versions: Versions,
-    /// `ETag` of the newest object.
-    pub object_etag: String,
+    /// `ETag` of the newest object; none where there is none.
+    pub object_etag: Option<ETag>,
     /// Whether the rows were lost, so that all of this is what the objects say of themselves.
     pub from_objects: bool,
 }
@@ -44,10 +45,10 @@ impl Found {
     }
 
     /// An object was stored again: its new address.
-    pub fn moved(&mut self, state: &VersionState, s3_uri: &str, etag: &str) {
+    pub fn moved(&mut self, state: &VersionState, s3_uri: &str, etag: &ETag) {
         self.versions.moved(state.order.version, s3_uri);
         self.states.push(VersionState { s3_uri: s3_uri.to_owned(), ..state.clone() });
-        etag.clone_into(&mut self.object_etag);
+        self.object_etag = Some(etag.clone());
     }
 }
 
@@ -107,7 +108,7 @@ pub async fn restore(db: &mut PgConnection, existing: Option<&Pointer>, found: &
             && !pointer.is_behind(&newest.order)
     });
     if !is_right {
-        let row = newest.to_pointer(found.pmid, &found.object_etag);
+        let row = newest.to_pointer(found.pmid, found.object_etag.as_ref());
         restored.pointers += pointer::written_by(include_str!("restore_pointer.sql"), &row)
             .bind(found.from_objects)
             .execute(&mut *db)

@@ -9,7 +9,7 @@ use sqlx::{FromRow, PgConnection, PgExecutor, Row, postgres::PgRow};
 use super::accept::noted;
 use super::pointer::{self, Pointer, PointerStamp};
 use super::{Accepted, Advance};
-use crate::archive::Address;
+use crate::archive::{Address, ETag, StoredPayload, VersionId};
 use crate::db::DbError;
 use crate::pubmed::IntegrityNote;
 use crate::words::{EVERY_VERSION, FileRank, Pmid, Precedence, RecordOrder, Sha256};
@@ -35,16 +35,21 @@ pub struct VersionState {
 
 impl VersionState {
     /// Its object.
-    pub fn address(&self) -> Address {
-        Address { s3_uri: self.s3_uri.clone(), content_hash: self.content_hash }
+    pub fn address(&self) -> StoredPayload {
+        StoredPayload::new(&self.s3_uri, self.content_hash)
+    }
+
+    /// The version of that object.
+    pub fn stored_version(&self) -> Option<VersionId> {
+        Address::version_in(&self.s3_uri)
     }
 
     /// A pointer to it, whose row is expected to be new.
-    pub fn to_pointer(&self, pmid: Pmid, object_etag: &str) -> Accepted {
+    pub fn to_pointer(&self, pmid: Pmid, object_etag: Option<&ETag>) -> Accepted {
         Accepted {
             pmid,
             s3_uri: self.s3_uri.clone(),
-            object_etag: object_etag.to_owned(),
+            object_etag: object_etag.cloned(),
             content_hash: self.content_hash,
             retracted: self.retracted,
             integrity: None,

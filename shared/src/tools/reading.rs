@@ -9,7 +9,7 @@ use super::checkpoint;
 use super::error::ToolError;
 use super::record::{Include, RecordView, Source};
 use super::tool::Toolbox;
-use crate::archive::{Address, Payload};
+use crate::archive::{Payload, StoredPayload};
 use crate::checkpoints::{self, Checkpoint, Document};
 use crate::pipelines::pubmed_sync::controls;
 use crate::pubmed::Article;
@@ -49,7 +49,11 @@ impl When {
     }
 
     /// Where in the archive records are, of those that are there. One query, however many.
-    pub async fn addresses(&self, toolbox: &Toolbox, pmids: &[Pmid]) -> Result<HashMap<Pmid, Address>, ToolError> {
+    pub async fn addresses(
+        &self,
+        toolbox: &Toolbox,
+        pmids: &[Pmid],
+    ) -> Result<HashMap<Pmid, StoredPayload>, ToolError> {
         let db = &toolbox.engine.db;
         Ok(match self {
             Self::Now => {
@@ -58,7 +62,7 @@ impl When {
             Self::At(at) => records::addresses_as_of(db, pmids, *at).await?,
             Self::Kept(checkpoint) => {
                 let documents = checkpoints::documents_of(db, checkpoint, pmids).await?;
-                let address = |one: &Document| Address::of_row(&one.s3_uri, Some(&one.content_hash));
+                let address = |one: &Document| StoredPayload::of_row(&one.s3_uri, Some(&one.content_hash));
                 documents.iter().filter_map(|one| Some((Pmid::parse(&one.pmid).ok()?, address(one)))).collect()
             }
         })
@@ -79,10 +83,10 @@ pub async fn archived(
     toolbox: &Toolbox,
     when: &When,
     pmid: Pmid,
-    address: &Address,
+    payload: &StoredPayload,
     shape: &Shape,
 ) -> Result<RecordView, ToolError> {
-    let envelope = toolbox.engine.archive.envelope(pmid, address).await?;
+    let envelope = toolbox.engine.archive.envelope(pmid, payload).await?;
     let Payload::Xml(xml) = &envelope.payload else {
         let mut events = records::events(&toolbox.engine.db, pmid).await?;
         if let When::At(at) = when {
@@ -105,8 +109,12 @@ pub async fn archived(
 }
 
 /// The typed record of an archived payload; nothing of a deleted one.
-pub async fn typed(toolbox: &Toolbox, pmid: Pmid, address: &Address) -> Result<Option<Map<String, Value>>, ToolError> {
-    match &toolbox.engine.archive.envelope(pmid, address).await?.payload {
+pub async fn typed(
+    toolbox: &Toolbox,
+    pmid: Pmid,
+    payload: &StoredPayload,
+) -> Result<Option<Map<String, Value>>, ToolError> {
+    match &toolbox.engine.archive.envelope(pmid, payload).await?.payload {
         Payload::Xml(xml) => fields(pmid, xml, false).map(Some),
         Payload::Tombstone => Ok(None),
     }

@@ -8,7 +8,7 @@ use super::judge::latest;
 use super::objects::check_objects;
 use super::report::{MAX_PROBLEMS_KEPT, Problem, Report};
 use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
-use crate::archive::{Address, Archive, EnvelopeError, ReadError, StoreError, uri};
+use crate::archive::{Address, Archive, EnvelopeError, ReadError, StoreError, StoredPayload};
 use crate::checkpoints;
 use crate::records::{self, HistoryRow, Pointer};
 use crate::words::telemetry::chain;
@@ -76,10 +76,11 @@ async fn check_pointer(
     latest: DateTime<Utc>,
 ) -> Result<Result<Pmid, Problem>, VerifyError> {
     let pmid = pointer.pmid;
-    let key = archive.layout().record_at(pmid, &pointer.s3_uri);
+    let address = pointer.address().address.ok();
+    let key = archive.layout().record_again(pmid, address.as_ref());
     let problem = |kind, detail: &str| Ok(Err(Problem::of(kind, pmid, detail)));
     match archive.envelope_at(&key, None).await {
-        Ok((envelope, at)) if Some(&at.version) == uri::version_of(&pointer.s3_uri).as_ref() => {
+        Ok((envelope, at)) if Some(&at.version) == address.as_ref().map(Address::version) => {
             if envelope.content_hash() != pointer.content_hash || envelope.pmid != pmid {
                 problem("hash_mismatch", "the object holds another payload than its pointer says")
             } else if pointer.is_ahead {
@@ -146,7 +147,7 @@ async fn check_history(
 }
 
 async fn check_history_row(archive: &Archive, pmid: Pmid, row: &HistoryRow) -> Result<Option<Problem>, VerifyError> {
-    match archive.envelope(pmid, &Address::of_row(&row.s3_uri, Some(&row.content_hash))).await {
+    match archive.envelope(pmid, &StoredPayload::of_row(&row.s3_uri, Some(&row.content_hash))).await {
         Ok(_) => Ok(None),
         Err(ReadError::Damaged { source: EnvelopeError::OtherPayload, .. }) => {
             Ok(Some(Problem::of("history_mismatch", pmid, "the version holds another payload")))

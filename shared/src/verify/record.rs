@@ -3,7 +3,7 @@
 use super::VerifyError;
 use super::check::is_alone;
 use super::judge::{Judge, Verdict};
-use crate::archive::{Archive, Condition, ETag, Envelope, Key, Put, StoreError, VersionId, uri};
+use crate::archive::{Archive, Condition, ETag, Envelope, Key, Put, StoreError, VersionId};
 use crate::pubmed::is_retracted;
 use crate::records::{Found, Pointer, SetAside, VersionState, Versions};
 use crate::words::{Pmid, Sha256};
@@ -26,7 +26,7 @@ pub(super) struct Record {
 struct Newest {
     /// The newest object is gone, and older versions are there.
     is_absent: bool,
-    etag: String,
+    etag: Option<ETag>,
     version: Option<VersionId>,
     is_own: bool,
     /// It is an envelope of this record, whether it may be believed or not.
@@ -67,7 +67,7 @@ pub(super) async fn read_record(
         let (version, bytes, envelope) = match read {
             Ok(object) => {
                 if is_newest {
-                    newest.etag = object.etag.0;
+                    newest.etag = Some(object.etag);
                 }
                 (object.version, Some(Sha256::of(&object.bytes)), archive.decode(key, &object.bytes))
             }
@@ -96,15 +96,15 @@ pub(super) async fn read_record(
             pmid,
             states: sorted.states,
             versions: Versions::default(),
-            object_etag: String::new(),
+            object_etag: None,
             from_objects: false,
         };
         return Ok(Record { found, aside: Vec::new(), is_whole: false, is_rewritten: false, is_unreadable });
     }
-    if newest.etag.is_empty() && !newest.is_absent && !versions.is_empty() {
+    if newest.etag.is_none() && !newest.is_absent && !versions.is_empty() {
         newest.etag = match archive.store().head(key).await {
-            Ok(head) => head.etag.0,
-            Err(StoreError::NotFound(_)) => String::new(),
+            Ok(head) => Some(head.etag),
+            Err(StoreError::NotFound(_)) => None,
             Err(error) => return Err(error.into()),
         };
     }
@@ -120,13 +120,13 @@ pub(super) async fn read_record(
     states.sort_by_key(|state| state.fetched_at);
     let folded = Versions::fold(states.clone());
     let mut found = Found { pmid, states, versions: folded, object_etag: newest.etag.clone(), from_objects: false };
-    let pointed = found.pointer().and_then(|state| uri::version_of(&state.s3_uri));
+    let pointed = found.pointer().and_then(VersionState::stored_version);
     found.from_objects = judge.is_from_objects() && pointed.is_some_and(|version| !judge.accepts(pmid, &version));
     // A newest object that is damaged stays what it is until its payload arrives again: it is the only sign of it.
     let may_replace =
         newest.is_own || newest.is_absent || if pointer.is_some() { !falls_back } else { newest.is_envelope };
     let is_rewritten = may_replace && make_newest(archive, key, &newest, &mut found).await?;
-    let pointed = found.pointer().and_then(|state| uri::version_of(&state.s3_uri));
+    let pointed = found.pointer().and_then(VersionState::stored_version);
     let is_whole = is_all && (is_rewritten || (pointed.is_some() && pointed == newest.version));
     Ok(Record { found, aside, is_whole, is_rewritten, is_unreadable })
 }
@@ -181,14 +181,15 @@ fn state_of(s3_uri: String, envelope: Envelope, judge: &Judge) -> VersionState {
 /// Stores the envelope of the pointer again where another object is the newest under the key, or none is.
 async fn make_newest(archive: &Archive, key: &Key, newest: &Newest, found: &mut Found) -> Result<bool, VerifyError> {
     let Some(pointer) = found.pointer().cloned() else { return Ok(false) };
-    let version = uri::version_of(&pointer.s3_uri);
+    let version = pointer.stored_version();
     if version.is_some() && version == newest.version {
         return Ok(false);
     }
     let bytes = archive.object(key, version.as_ref()).await?.bytes;
-    let condition = if newest.is_absent { Condition::Absent } else { Condition::Matches(ETag(newest.etag.clone())) };
+    // Nothing lies there, or no longer.
+    let condition = newest.etag.clone().map_or(Condition::Absent, Condition::Matches);
     let put = Put { key: key.clone(), bytes: &bytes, condition, payload_hash: pointer.content_hash };
     let stored = archive.store().put_batch(&[put]).await.pop().expect("one put, one answer")?;
-    found.moved(&pointer, &archive.uri(key, &stored.version), &stored.etag.0);
+    found.moved(&pointer, &archive.uri(key, &stored.version), &stored.etag);
     Ok(true)
 }

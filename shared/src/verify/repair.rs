@@ -136,7 +136,7 @@ async fn mark_lost(
                 Ok(_) | Err(ReadError::Newer { .. }) => {}
                 Err(ReadError::Damaged { .. } | ReadError::Store(StoreError::NotFound(_))) => {
                     // Its objects may have been read by a repair that was stopped, before this one was damaged.
-                    let key = archive.layout().record_at(pointer.pmid, &pointer.s3_uri);
+                    let key = archive.layout().record_again(pointer.pmid, pointer.address().address.as_ref().ok());
                     let versions = archive.store().versions(&key).await?;
                     let judge = Judge::of(db, &[pointer.pmid], from_objects).await?;
                     let record = read_record(archive, &judge, &key, &versions, pointer.pmid, Some(pointer)).await?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use shared::archive::ETag;
 use shared::checkpoints::{self, Checkpoint, New};
 use shared::db;
 use shared::records::{self, Accepted};
@@ -20,7 +21,7 @@ fn version(n: u64, revision: u64, place: u64) -> Accepted {
     Accepted {
         pmid,
         s3_uri: format!("memory:///{n}?versionId={place}"),
-        object_etag: "1".into(),
+        object_etag: ETag::parse("1"),
         content_hash: (!deleted).then_some(hash),
         retracted: revision % 5 == 4,
         integrity: None,

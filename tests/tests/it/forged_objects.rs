@@ -342,7 +342,7 @@ async fn bytes_of_quarantine_that_were_replaced_are_not_let_in() {
     archive.run(&["ingest", program::text(&file)]).expect(5);
     let listed = archive.run(&["--output", "json", "quarantine", "list"]).expect(0).json();
     let entry = &listed["quarantine"][0];
-    let path = shared::archive::uri::path_of(entry["uri"].as_str().expect("an address")).expect("a file");
+    let path = tests::record_files::path_of(entry["uri"].as_str().expect("an address"));
     let forged = record(9, 1, "2026-01-01", "FORGED");
     std::fs::write(path, codec::encode_zstd(forged.as_bytes())).expect("replaced");
     let retried = archive.run(&["quarantine", "retry", &entry["id"].to_string()]);

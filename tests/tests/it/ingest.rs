@@ -29,11 +29,11 @@ fn counts(result: &Value) -> [i64; 6] {
 }
 
 fn reasons(result: &Value) -> Vec<String> {
-    let manifest = shared::archive::uri::path_of(result["manifest"].as_str().expect("a manifest")).expect("a file");
+    let manifest = tests::record_files::path_of(result["manifest"].as_str().expect("a manifest"));
     let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).expect("readable")).expect("JSON");
     let mut reasons = Vec::new();
     for part in manifest["parts"].as_array().expect("parts") {
-        let path = shared::archive::uri::path_of(part["uri"].as_str().expect("an address")).expect("a file");
+        let path = tests::record_files::path_of(part["uri"].as_str().expect("an address"));
         let text = zstd::decode_all(&std::fs::read(path).expect("readable")[..]).expect("zstd");
         for line in String::from_utf8(text).expect("UTF-8").lines() {
             let line: Value = serde_json::from_str(line).expect("JSON");

@@ -179,6 +179,35 @@ fn the_outside_is_touched_in_one_place_each() {
     }
 }
 
+/// How the text of an error would be looked into, or a failure told from others by its words.
+const MATCHED_TEXTS: [&str; 6] = [
+    "to_string().contains(",
+    "to_string().ends_with(",
+    "error.to_string() ==",
+    "chain(&error).contains(",
+    "{ action: \"",
+    "{ action, ..",
+];
+
+/// An error is matched by its type: its words are for people, and change.
+#[test]
+fn no_error_is_matched_by_its_text() {
+    let mut looked_at = 0;
+    for package in ["shared", "functions", "cli/src"] {
+        for path in files(&tests::root().join(package)) {
+            let source = std::fs::read_to_string(&path).expect("readable");
+            let shipped = source.split("#[cfg(test)]").next().unwrap_or_default();
+            for text in MATCHED_TEXTS {
+                let is_pattern = |line: &str| !text.starts_with('{') || line.contains("..");
+                let found = shipped.lines().find(|line| line.contains(text) && is_pattern(line));
+                assert_eq!(found, None, "{}: match by type", path.display());
+            }
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 200, "the test reads the sources");
+}
+
 #[test]
 fn functions_do_not_stand_on_each_other() {
     for package in ["shared", "samples"] {

@@ -1,9 +1,12 @@
 //! Every store passes the same suite.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use aws_config::SdkConfig;
+use futures_util::future::BoxFuture;
 use shared::archive::{
-    Condition, DiskStore, ETag, Key, MemoryStore, OpenError, Put, S3Settings, S3Store, Store, StoreError,
+    ByteRange, Condition, DiskStore, ETag, Key, LazyStore, MemoryStore, OpenError, Put, S3Settings, S3Store, Store,
+    StoreError,
 };
 use tests::store_conformance;
 
@@ -40,6 +43,20 @@ async fn open(bucket: &str, kms_key_id: Option<&str>) -> Result<S3Store, OpenErr
 async fn the_s3_store_conforms() {
     let Some((name, _)) = bucket(true).await else { return };
     store_conformance::check(Arc::new(open(&name, None).await.expect("opens"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_of_a_bucket_that_is_opened_late_conforms() {
+    fn load() -> BoxFuture<'static, &'static SdkConfig> {
+        static CONFIG: OnceLock<SdkConfig> = OnceLock::new();
+        let endpoint = tests::variable("BIO_MCP_TEST_AWS_ENDPOINT").expect("there");
+        Box::pin(async move { CONFIG.get_or_init(|| tests::s3::config(&endpoint)) })
+    }
+    let Some((name, client)) = bucket(true).await else { return };
+    let settings = S3Settings { bucket: name.clone(), kms_key_id: None, path_style: true };
+    store_conformance::check(Arc::new(LazyStore::new(settings, load))).await;
+    let under_way = client.list_multipart_uploads().bucket(&name).send().await.expect("listed");
+    assert!(under_way.uploads().is_empty(), "what was refused or broke off is not paid for: {under_way:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,9 +101,10 @@ async fn a_large_object_goes_in_parts_and_a_refused_one_leaves_none() {
     let stored = store.put_batch(std::slice::from_ref(&large)).await.pop().expect("an answer").expect("stored");
     let back = store.get(&large.key, Some(&stored.version), bytes.len()).await.expect("there");
     assert!(back.bytes == bytes && back.etag == stored.etag);
-    // No bucket to put the parts in: whatever fails, nothing is left under way.
-    client.delete_bucket().bucket(&name).send().await.expect_err("not empty");
-    let lost = store.put_batch(&[Put { condition: Condition::Matches(ETag(String::new())), ..large.clone() }]).await;
+    // Whatever fails, nothing is left under way.
+    let lost = store
+        .put_batch(&[Put { condition: Condition::Matches(ETag::parse("another").expect("a tag")), ..large.clone() }])
+        .await;
     assert!(matches!(&lost[0], Err(StoreError::Precondition)), "{lost:?}");
     let under_way = client.list_multipart_uploads().bucket(&name).send().await.expect("listed");
     assert!(under_way.uploads().is_empty(), "{under_way:?}");
@@ -138,6 +156,29 @@ async fn a_flipped_byte_is_never_taken_for_the_version() {
     bytes[100] ^= 1;
     std::fs::write(&path, bytes).expect("written");
     assert!(matches!(store.get(&one.key, Some(&stored.version), 4096).await, Err(StoreError::NotFound(_))));
+}
+
+/// Which version a file is, is found out once for each state of it: parts are then read without reading the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_file_that_was_written_since_is_none_of_its_version() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = DiskStore::new(dir.path());
+    let one = put("a/1.json.zst");
+    let old = store.put_batch(std::slice::from_ref(&one)).await.pop().expect("an answer").expect("stored");
+    let newer = Put { bytes: &[8; 4096], condition: Condition::Matches(old.etag), ..one.clone() };
+    let new = store.put_batch(&[newer]).await.pop().expect("an answer").expect("stored");
+    let range = ByteRange::new(1000, 5).expect("a range");
+    for (version, bytes) in [(&old.version, [7; 5]), (&new.version, [8; 5])] {
+        assert_eq!(store.get_range(&one.key, version, range).await.expect("there"), bytes);
+    }
+    // Of another length, so that its state is another however fast this is.
+    std::fs::write(dir.path().join("a/1.json.zst"), [9; 4097]).expect("written");
+    let read = store.get_range(&one.key, &new.version, range).await;
+    assert!(matches!(read, Err(StoreError::NotFound(_))), "{read:?}");
+    let aside = dir.path().join(format!(".versions/a/1.json.zst/{}.json.zst", old.version));
+    std::fs::write(aside, [9; 4097]).expect("written");
+    let read = store.get_range(&one.key, &old.version, range).await;
+    assert!(matches!(read, Err(StoreError::Damaged(_))), "{read:?}");
 }
 
 /// What is planted as a file is not read at all where it is larger than any object, and can be replaced.

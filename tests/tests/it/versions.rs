@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::Value;
-use shared::archive::Source;
+use shared::archive::{ETag, Source};
 use shared::ingest::{Engine, Settings};
 use shared::pipelines::archiving::{self, Origin, Raw, RawItem, What};
 use shared::pubmed::identity;
@@ -335,7 +335,7 @@ fn pointer(pmid: Pmid, as_of: i64, title: &str) -> Accepted {
     Accepted {
         pmid,
         s3_uri: format!("memory:///{pmid}?versionId={as_of}"),
-        object_etag: "1".into(),
+        object_etag: ETag::parse("1"),
         content_hash: (!deleted).then(|| Sha256::of(title.as_bytes())),
         retracted: false,
         integrity: None,

@@ -5,7 +5,7 @@ use std::io::Write;
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::json;
-use shared::archive::{Address, Envelope, Payload, ReadError};
+use shared::archive::{Envelope, Payload, ReadError, StoredPayload};
 use shared::words::{EVERY_VERSION, Pmid, Sha256, telemetry};
 
 use super::selection::Selected;
@@ -62,8 +62,8 @@ enum Line {
 }
 
 async fn line(session: &Session, format: ExportFormat, record: &Selected) -> Result<Line, Failure> {
-    let address = Address::of_row(&record.s3_uri, record.content_hash.as_deref());
-    let read = session.engine.archive.envelope(record.pmid, &address).await;
+    let payload = StoredPayload::of_row(&record.s3_uri, record.content_hash.as_deref());
+    let read = session.engine.archive.envelope(record.pmid, &payload).await;
     let envelope = match read {
         Ok(envelope) => Ok(envelope),
         Err(error) if error.is_one_object() || is_alone(session, &error).await => Err(telemetry::chain(&error)),

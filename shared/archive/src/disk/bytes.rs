@@ -13,10 +13,10 @@ use bio_mcp_core::sha256;
 
 /// A file of more bytes is no object of an archive, whose records have at most 1 GiB: it is not even read to find out
 /// which version it is.
-const MAX_OBJECT_BYTES: u64 = 3 << 30;
+pub(super) const MAX_OBJECT_BYTES: u64 = 3 << 30;
 
 /// How much is read at once to find out which version a file is.
-const BUFFER_BYTES: usize = 256 << 10;
+pub(super) const BUFFER_BYTES: usize = 256 << 10;
 
 /// All bytes of a file; nothing if there are more than `max_bytes`, also where they become more while it is read.
 pub(super) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Option<Vec<u8>>> {
@@ -31,9 +31,18 @@ pub(super) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Option<V
 /// The version that a file is: the start of the SHA-256 of its bytes. One that is too large to be an object is named by
 /// what can be known of it without reading it.
 pub(super) fn identify(path: &Path) -> io::Result<VersionId> {
-    let (file, length) = open(path)?;
+    let (mut file, _) = open(path)?;
+    identify_opened(&mut file)
+}
+
+/// The version that an opened file is, of which nothing was read.
+pub(super) fn identify_opened(file: &mut File) -> io::Result<VersionId> {
     let metadata = file.metadata()?;
-    let oversized = || Ok(VersionId(format!("oversized-{length}-{}-{}", metadata.mtime(), metadata.mtime_nsec())));
+    let length = metadata.len();
+    let oversized = || {
+        let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+        Ok(VersionId::new(format!("oversized-{length}-{seconds}-{nanoseconds}")))
+    };
     if length > MAX_OBJECT_BYTES {
         return oversized();
     }
@@ -61,13 +70,14 @@ pub(super) fn version_of(bytes: &[u8]) -> VersionId {
     id(*sha256::Sha256::of(bytes).as_bytes())
 }
 
-fn id(digest: [u8; 32]) -> VersionId {
-    VersionId(sha256::hex(&digest[..16]))
+/// The version whose bytes have this SHA-256.
+pub(super) fn id(digest: [u8; 32]) -> VersionId {
+    VersionId::new(sha256::hex(&digest[..16]))
 }
 
 /// Opens a file and says how long it is. What is no file (a pipe without a writer, a device that never ends) is not waited
 /// for and not read.
-fn open(path: &Path) -> io::Result<(File, u64)> {
+pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
     let no_wait = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(no_wait).open(path)?;
     let metadata = file.metadata()?;

@@ -12,13 +12,11 @@ impl DiskStore {
             Ok(version) => vec![version],
             Err(StoreError::NotFound(_)) => vec![],
             // Its version is the hash of bytes that cannot be had; who reads the key is told why.
-            Err(_) => vec![VersionId("unreadable".to_owned())],
+            Err(_) => vec![VersionId::new("unreadable".to_owned())],
         };
         for entry in read_dir(&self.version_dir(key))? {
-            let name = entry.name.split('.').next().unwrap_or_default().to_owned();
-            if !name.is_empty() && !versions.iter().any(|v| v.0 == name) {
-                versions.push(VersionId(name));
-            }
+            let version = VersionId::parse(entry.name.split('.').next().unwrap_or_default());
+            versions.extend(version.filter(|version| !versions.contains(version)));
         }
         Ok(versions)
     }

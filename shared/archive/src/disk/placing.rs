@@ -66,31 +66,57 @@ pub(super) fn place_unnamed(_: &Path, _: &[u8]) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-pub(super) fn write_temporary(target: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
-    let folder = target.parent().expect("a key has a folder below the root");
-    let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!(".put-{}-{number}.tmp", process_token()));
-    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path);
-    let mut file = open_in(folder, &path, open)?;
-    match file.write_all(bytes) {
-        Ok(()) => Ok(path),
-        Err(e) => {
-            let _ = fs::remove_file(&path);
-            Err(failed("writing", &path, e))
-        }
+/// A hidden file beside its target, removed again unless it is put in its place.
+pub(super) struct Temporary {
+    path: PathBuf,
+    file: File,
+    is_placed: bool,
+}
+
+impl Temporary {
+    /// A new one in the folder of its target.
+    pub(super) fn beside(target: &Path) -> Result<Self, StoreError> {
+        let folder = target.parent().expect("a key has a folder below the root");
+        let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".put-{}-{number}.tmp", process_token()));
+        let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path);
+        let file = open_in(folder, &path, open)?;
+        Ok(Self { path, file, is_placed: false })
+    }
+
+    /// Writes more of it.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file.write_all(bytes).map_err(|e| failed("writing", &self.path, e))
+    }
+
+    /// Renames it without replacing; file systems that cannot do that link instead.
+    pub(super) fn place_new(mut self, path: &Path) -> Result<(), StoreError> {
+        let placed = match renameat_with(CWD, &self.path, CWD, path, RenameFlags::NOREPLACE) {
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                fs::hard_link(&self.path, path).and_then(|()| fs::remove_file(&self.path))
+            }
+            renamed => renamed.map_err(io::Error::from),
+        };
+        self.is_placed = placed.is_ok();
+        placed.map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => StoreError::Precondition,
+            _ => failed("placing", path, e),
+        })
+    }
+
+    /// Renames it over what is there.
+    pub(super) fn replace(mut self, path: &Path) -> Result<(), StoreError> {
+        fs::rename(&self.path, path).map_err(|e| failed("replacing", path, e))?;
+        self.is_placed = true;
+        Ok(())
     }
 }
 
-/// Renames without replacing; file systems that cannot do that link instead.
-pub(super) fn place_new(temporary: &Path, path: &Path) -> Result<(), StoreError> {
-    let placed = match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::hard_link(temporary, path).and_then(|()| fs::remove_file(temporary))
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.is_placed {
+            // Best effort: what is left is hidden and swept by `verify --repair`.
+            let _ = fs::remove_file(&self.path);
         }
-        renamed => renamed.map_err(io::Error::from),
-    };
-    placed.map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => StoreError::Precondition,
-        _ => failed("placing", path, e),
-    })
+    }
 }

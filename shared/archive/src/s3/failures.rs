@@ -2,19 +2,21 @@
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use crate::store::{Condition, Key, Put, StoreError};
+use crate::store::{ByteRange, Condition, Key, StoreError};
 
-/// Another conditional put of the same key is under way.
-pub(super) const CONFLICT: &str = "waiting for another put of";
-
-pub(super) fn put_failed<E: ProvideErrorMetadata>(put: &Put<'_>, error: &SdkError<E>) -> StoreError {
-    let key = put.key.as_str();
-    match (status(error), &put.condition) {
+pub(super) fn put_failed<E: ProvideErrorMetadata>(key: &Key, condition: &Condition, error: &SdkError<E>) -> StoreError {
+    match (status(error), condition) {
         (Some(412), _) | (Some(404), Condition::Matches(_)) => StoreError::Precondition,
-        (Some(409), _) => {
-            StoreError::Unavailable { action: CONFLICT, path: key.to_owned(), source: std::io::Error::other("409") }
-        }
-        _ => failed("writing", key, error),
+        // Another conditional put of the same key is under way.
+        (Some(409), _) => StoreError::Conflict(key.to_string()),
+        _ => failed("writing", key.as_str(), error),
+    }
+}
+
+pub(super) fn range_failed<E: ProvideErrorMetadata>(key: &Key, range: ByteRange, error: &SdkError<E>) -> StoreError {
+    match status(error) {
+        Some(416) => StoreError::BeyondEnd { key: key.to_string(), range },
+        _ => get_failed(key, error),
     }
 }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::versions::Arrival;
 use super::{Origin, Raw, RawItem, What, threads};
 use crate::archive::codec::Encoder;
-use crate::archive::{Address, Compression, Draft, ETag, Key, Payload, envelope};
+use crate::archive::{Compression, Draft, Key, Known, Payload, StoredPayload, envelope};
 use crate::ingest::{Engine, RecordOutcome, UnitError};
 use crate::pubmed::{IntegrityNote, same_xml};
 use crate::records::{self, Advance, Pointer, PointerStamp};
@@ -78,7 +78,7 @@ struct ToStore<'a> {
     hash: Option<Sha256>,
     order: RecordOrder,
     seen: FileRank,
-    known: Option<ETag>,
+    known: Known,
     expected: Option<PointerStamp>,
 }
 
@@ -141,10 +141,10 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
             }
             Decision::Store | Decision::CompareXml(_) => {
                 outcome.outcome = if order.deleted { Outcome::Deleted } else { Outcome::Archived };
-                let layout = engine.archive.layout();
-                let key = pointer.map_or_else(|| layout.record(pmid), |p| layout.record_at(pmid, &p.s3_uri));
+                let held = pointer.and_then(|pointer| pointer.address().address.ok());
+                let key = engine.archive.layout().record_again(pmid, held.as_ref());
                 let seen = pointer.map_or(FileRank::NONE, |pointer| pointer.seen).max(order.rank());
-                let known = pointer.map(|pointer| ETag(pointer.object_etag.clone()));
+                let known = Pointer::known(pointer);
                 let expected = pointer.map(Pointer::stamp);
                 stores.push(ToStore { index, item, pmid, key, hash: *hash, order, seen, known, expected });
             }
@@ -245,7 +245,7 @@ fn decide(pointer: Option<&Pointer>, hash: Option<Sha256>, order: &RecordOrder) 
         return Decision::ByVersions;
     }
     let precedence = order.compare(&pointer.order, pointer.seen);
-    if pointer.object_etag.is_empty() && precedence != Precedence::Older {
+    if pointer.object_etag.is_none() && precedence != Precedence::Older {
         // Its object was lost: here it is again.
         return Decision::Store;
     }
@@ -268,10 +268,10 @@ fn decide(pointer: Option<&Pointer>, hash: Option<Sha256>, order: &RecordOrder) 
 pub(super) async fn is_same_record(
     engine: &Engine,
     pmid: Pmid,
-    address: Address,
+    payload: StoredPayload,
     slice: &[u8],
 ) -> Result<bool, UnitError> {
-    let envelope = match engine.archive.envelope(pmid, &address).await {
+    let envelope = match engine.archive.envelope(pmid, &payload).await {
         Ok(envelope) => envelope,
         Err(crate::archive::ReadError::Store(error)) if error.is_transient() => return Err(error.into()),
         Err(_) => return Ok(false),

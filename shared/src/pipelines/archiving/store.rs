@@ -154,7 +154,7 @@ fn accepted(
         PutOutcome::Stored(at, _) => Accepted {
             pmid: draft.pmid,
             s3_uri: engine.archive.uri(&draft.key, &at.version),
-            object_etag: at.etag.0,
+            object_etag: Some(at.etag),
             content_hash: draft.content_hash,
             retracted: draft.retracted,
             integrity,
@@ -169,7 +169,7 @@ fn accepted(
             Accepted {
                 pmid: draft.pmid,
                 s3_uri: engine.archive.uri(&draft.key, &at.version),
-                object_etag: at.etag.0,
+                object_etag: Some(at.etag),
                 content_hash: envelope.content_hash(),
                 retracted: integrity.as_ref().is_some_and(IntegrityNote::is_retracted),
                 integrity,

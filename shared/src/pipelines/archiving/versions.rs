@@ -12,7 +12,7 @@ use super::rows::Stored;
 use super::store::Rows;
 use crate::archive::codec::Encoder;
 use crate::archive::{
-    Compression, Draft, ETag, Key, PutInOrder, ReadError, Source, StoreError, VersionId, envelope, uri,
+    Address, Compression, Draft, Key, Known, PutInOrder, ReadError, Source, StoreError, VersionId, envelope,
 };
 use crate::ingest::{Engine, UnitError};
 use crate::pubmed::{IntegrityNote, is_retracted};
@@ -74,22 +74,25 @@ pub async fn apply(
     if let Some(skip) = why_skipped(engine, &versions, &arrival).await? {
         return Ok(skipped(pmid, pointer.as_ref(), versions, arrival, skip));
     }
-    let layout = engine.archive.layout();
-    let key = pointer.as_ref().map_or_else(|| layout.record(pmid), |p| layout.record_at(pmid, &p.s3_uri));
+    let held = pointer.as_ref().and_then(|pointer| pointer.address().address.ok());
+    let key = engine.archive.layout().record_again(pmid, held.as_ref());
     let mut drafts = vec![draft(engine, &key, source, fetched_at, &arrival)];
-    drafts[0].known = pointer.as_ref().map(|pointer| ETag(pointer.object_etag.clone()));
-    let state = VersionState {
-        s3_uri: String::new(),
+    drafts[0].known = Pointer::known(pointer.as_ref());
+    let retracted = drafts[0].retracted;
+    let state = |s3_uri: &str| VersionState {
+        s3_uri: s3_uri.to_owned(),
         content_hash: arrival.hash,
         fetched_at,
         api_etag: source.http_etag.clone(),
-        retracted: drafts[0].retracted,
+        retracted,
         order: arrival.order.clone(),
         seen: arrival.order.rank(),
     };
-    versions.apply(state.clone());
+    // Which version the pointer will be is known before anything has an address.
+    let mut after = versions.clone();
+    after.apply(state(""));
     // The pointer is another version: its envelope follows, as the newest object.
-    let newest = versions.newest().cloned();
+    let newest = after.newest().cloned();
     let stays = newest.filter(|newest| arrival.order.deleted || newest.order.version != arrival.order.version);
     if let Some(stays) = &stays {
         drafts.push(again(engine, pmid, &key, stays).await?);
@@ -98,19 +101,14 @@ pub async fn apply(
     let PutInOrder { stored, superseded } = engine.archive.put_in_order(&drafts, &Rows(&engine.db)).await?;
     let superseded = superseded.iter().map(|version| (pmid, engine.archive.uri(&key, version))).collect();
     let uris: Vec<String> = stored.iter().map(|at| engine.archive.uri(&key, &at.version)).collect();
-    // A deletion of all versions put its own address into several rows.
-    let is_new = |(_, state): &(i32, &VersionState)| state.s3_uri.is_empty();
-    let new: Vec<i32> = versions.iter().filter(is_new).map(|(version, _)| version).collect();
-    for version in new {
-        versions.moved(version, &uris[0]);
-    }
+    versions.apply(state(&uris[0]));
     let mut events = vec![VersionEvent {
         version: arrival.order.version,
         content_hash: arrival.hash,
         s3_uri: uris[0].clone(),
         integrity: arrival.xml.as_deref().map(IntegrityNote::of),
     }];
-    let mut pointed = VersionState { s3_uri: uris[0].clone(), ..state };
+    let mut pointed = state(&uris[0]);
     if let (Some(stays), Some(uri)) = (stays, uris.get(1)) {
         versions.moved(stays.order.version, uri);
         events.push(VersionEvent {
@@ -122,15 +120,15 @@ pub async fn apply(
         pointed = VersionState { s3_uri: uri.clone(), ..stays };
     }
     pointed.seen = versions.get(pointed.order.version).map_or(pointed.seen, |held| held.seen);
-    let etag = stored.last().map(|at| at.etag.0.clone()).unwrap_or_default();
+    let etag = stored.last().map(|at| &at.etag);
     let payload = (!arrival.order.deleted).then(|| Accepted {
-        retracted: drafts[0].retracted,
-        ..VersionState { s3_uri: uris[0].clone(), ..state_of(&versions, &arrival) }.to_pointer(pmid, &etag)
+        retracted,
+        ..VersionState { s3_uri: uris[0].clone(), ..state_of(&versions, &arrival) }.to_pointer(pmid, etag)
     });
     let change = VersionChange {
         pmid,
         expected: pointer.as_ref().map(Pointer::stamp),
-        pointer: Some(pointed.to_pointer(pmid, &etag)),
+        pointer: Some(pointed.to_pointer(pmid, etag)),
         versions,
         payload,
         events,
@@ -158,13 +156,13 @@ async fn current(engine: &Engine, pmid: Pmid, pointer: Option<&Pointer>, arrivin
     }
     let mut versions = Versions::default();
     if pointer.order.version > 1 || arriving > 1 {
-        let key = engine.archive.layout().record_at(pmid, &pointer.s3_uri);
+        let key = engine.archive.layout().record_again(pmid, pointer.address().address.as_ref().ok());
         let mut found: Vec<VersionState> = Vec::new();
         // An object that no transaction accepted is not held: a killed attempt stored it, and the next one adopts it.
         let events = records::events(&engine.db, pmid).await?;
         let accepted: HashMap<VersionId, Option<String>> = events
             .into_iter()
-            .filter_map(|event| Some((uri::version_of(&event.s3_uri)?, event.content_hash)))
+            .filter_map(|event| Some((Address::version_in(&event.s3_uri)?, event.content_hash)))
             .collect();
         let stored = engine.archive.store().versions(&key).await?;
         for version in stored.iter().rev() {
@@ -234,7 +232,7 @@ fn skipped(
             expected: pointer.map(Pointer::stamp),
             pointer: moved.map(|(pointer, state)| Accepted {
                 api_etag: pointer.api_etag.clone(),
-                ..state.to_pointer(pmid, &pointer.object_etag)
+                ..state.to_pointer(pmid, pointer.object_etag.as_ref())
             }),
             versions: versions.clone(),
             payload: None,
@@ -266,7 +264,7 @@ fn draft(engine: &Engine, key: &Key, source: &Source, fetched_at: DateTime<Utc>,
         retracted: arrival.xml.as_deref().is_some_and(is_retracted),
         order: arrival.order.clone(),
         seen: arrival.order.rank(),
-        known: None,
+        known: Known::Nothing,
     }
 }
 
@@ -289,7 +287,7 @@ async fn again(engine: &Engine, pmid: Pmid, key: &Key, state: &VersionState) -> 
         retracted: state.retracted,
         order: envelope.order,
         seen: FileRank::NONE,
-        known: None,
+        known: Known::Nothing,
     })
 }
 

@@ -1,0 +1,334 @@
+//! Where a payload is: an object version, or bytes and a line of a pack.
+//!
+//! `s3://bucket/key?versionId=V`, `file:///dir/key?versionId=V`, and of a pack either with `#bytes=OFF-LEN&line=N`. An
+//! address is parsed where a row becomes a type; [`crate::Layout`] finds the key it leads to, which lies below the
+//! archive's own prefix whatever the row says.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use super::store::{ByteRange, Key, VersionId};
+
+/// What a path may not hold as it is inside a URI.
+const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
+
+/// Where a payload is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// As it was written: rows are compared by it.
+    text: String,
+    scheme: Scheme,
+    /// The key in its bucket or memory; on disk the whole path, decoded.
+    path: String,
+    version: VersionId,
+    part: Option<PackPart>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Scheme {
+    S3,
+    File,
+    Memory,
+}
+
+/// The place of an envelope in a pack: a line of the text of one compressed frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PackPart {
+    /// The frame.
+    pub bytes: ByteRange,
+    /// The line in the text of the frame, from 1.
+    pub line: NonZeroU32,
+}
+
+/// Text that is no address, or one that does not lead to what is looked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not the address of this payload: {fault}")]
+pub struct InvalidAddress {
+    /// The text.
+    pub text: String,
+    /// What is wrong with it.
+    pub fault: AddressFault,
+}
+
+/// What is wrong with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressFault {
+    /// It begins with none of the schemes of stores.
+    #[error("it begins with neither s3:// nor file:///")]
+    Scheme,
+    /// It has no bucket.
+    #[error("it names no bucket")]
+    Bucket,
+    /// Its path is none.
+    #[error("its path cannot be that of an object")]
+    Path,
+    /// It names no version.
+    #[error("it names no version")]
+    Version,
+    /// What follows the version is not the place in a pack.
+    #[error("what follows its version is not #bytes=OFFSET-LENGTH&line=N")]
+    Part,
+    /// It leads to nothing below the archive's prefix.
+    #[error("nothing of this archive lies there")]
+    Elsewhere,
+    /// It leads to an object of something else.
+    #[error("another object of this archive lies there")]
+    Other,
+}
+
+/// Where a store keeps its objects: with a key and a version it makes an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// A bucket.
+    Bucket(String),
+    /// A folder, by its absolute path.
+    Folder(String),
+    /// The memory of this process.
+    Memory,
+}
+
+impl Root {
+    /// The address of a version.
+    pub fn address(&self, key: &Key, version: &VersionId) -> Address {
+        let (scheme, path) = match self {
+            Self::Bucket(_) => (Scheme::S3, key.to_string()),
+            Self::Folder(folder) => (Scheme::File, below(folder, key)),
+            Self::Memory => (Scheme::Memory, key.to_string()),
+        };
+        let text = format!("{}{version}", self.place(key));
+        Address { text, scheme, path, version: version.clone(), part: None }
+    }
+
+    /// Where a key lies, whatever its version: the text of its addresses up to that.
+    pub fn place(&self, key: &Key) -> String {
+        match self {
+            Self::Bucket(bucket) => format!("s3://{bucket}/{key}?versionId="),
+            Self::Folder(folder) => {
+                format!("file://{}?versionId=", utf8_percent_encode(&below(folder, key), PATH))
+            }
+            Self::Memory => format!("memory:///{key}?versionId="),
+        }
+    }
+}
+
+/// The path of a key in a folder.
+fn below(folder: &str, key: &Key) -> String {
+    let slash = if folder.ends_with('/') { "" } else { "/" };
+    format!("{folder}{slash}{key}")
+}
+
+impl Address {
+    /// Reads an address.
+    pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
+        Self::read(text).map_err(|fault| InvalidAddress { text: text.to_owned(), fault })
+    }
+
+    fn read(text: &str) -> Result<Self, AddressFault> {
+        let (place, query) = text.split_once('?').unwrap_or((text, ""));
+        let (scheme, path) = if let Some(rest) = place.strip_prefix("s3://") {
+            let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            if bucket.is_empty() || !bucket.bytes().all(is_name) {
+                return Err(AddressFault::Bucket);
+            }
+            (Scheme::S3, Key::parse(key).ok_or(AddressFault::Path)?.to_string())
+        } else if let Some(path) = place.strip_prefix("file://") {
+            let path = percent_decode_str(path).decode_utf8().map_err(|_| AddressFault::Path)?;
+            if !path.starts_with('/') || path.contains('\0') || place.contains('#') {
+                return Err(AddressFault::Path);
+            }
+            (Scheme::File, path.into_owned())
+        } else if let Some(key) = place.strip_prefix("memory:///") {
+            (Scheme::Memory, Key::parse(key).ok_or(AddressFault::Path)?.to_string())
+        } else {
+            return Err(AddressFault::Scheme);
+        };
+        let version = query.strip_prefix("versionId=").ok_or(AddressFault::Version)?;
+        let (version, part) = match version.split_once('#') {
+            Some((version, part)) => (version, Some(PackPart::read(part).ok_or(AddressFault::Part)?)),
+            None => (version, None),
+        };
+        let version = VersionId::parse(version).ok_or(AddressFault::Version)?;
+        Ok(Self { text: text.to_owned(), scheme, path, version, part })
+    }
+
+    /// The object version whose address a row has. None where that is no address, or the payload is in a pack: the
+    /// versions of a pack are not those of a record's object.
+    pub fn version_in(text: &str) -> Option<VersionId> {
+        Self::read(text).ok().filter(|address| address.part.is_none()).map(|address| address.version)
+    }
+
+    /// The same with the place of an envelope in the pack that lies there.
+    #[must_use]
+    pub fn with_part(mut self, part: PackPart) -> Self {
+        let start = self.text.split('#').next().unwrap_or_default().len();
+        self.text.truncate(start);
+        self.text.push_str(&part.to_string());
+        self.part = Some(part);
+        self
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The object version.
+    pub fn version(&self) -> &VersionId {
+        &self.version
+    }
+
+    /// Where the payload is in its object, if that is a pack.
+    pub fn part(&self) -> Option<PackPart> {
+        self.part
+    }
+
+    /// The path of a file, if it is one.
+    pub fn file_path(&self) -> Option<&str> {
+        (self.scheme == Scheme::File).then_some(self.path.as_str())
+    }
+
+    /// The key, or the whole path on disk: where a key is searched in.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Why it does not lead to what is looked for.
+    pub(crate) fn invalid(&self, fault: AddressFault) -> InvalidAddress {
+        InvalidAddress { text: self.text.clone(), fault }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        Self::parse(text)
+    }
+}
+
+impl PackPart {
+    fn read(text: &str) -> Option<Self> {
+        let (bytes, line) = text.strip_prefix("bytes=")?.split_once("&line=")?;
+        let (offset, length) = bytes.split_once('-')?;
+        let line = NonZeroU32::new(number(line)?.try_into().ok()?)?;
+        Some(Self { bytes: ByteRange::new(number(offset)?, number(length)?)?, line })
+    }
+}
+
+impl fmt::Display for PackPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#bytes={}-{}&line={}", self.bytes.offset(), self.bytes.length(), self.line)
+    }
+}
+
+/// A number in its one spelling.
+fn number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn version(text: &str) -> VersionId {
+        VersionId::parse(text).expect("a version")
+    }
+
+    #[test]
+    fn an_address_gives_back_its_path_version_and_part() {
+        let key = Key::parse("pmid=000/1.json.zst").expect("a key");
+        let address = Root::Folder("/tmp/a dir/50%?#".to_owned()).address(&key, &version("0123abcd"));
+        let text = "file:///tmp/a%20dir/50%25%3F%23/pmid=000/1.json.zst?versionId=0123abcd";
+        assert_eq!(address.as_str(), text);
+        assert_eq!(Address::parse(text), Ok(address.clone()));
+        assert_eq!(address.file_path(), Some("/tmp/a dir/50%?#/pmid=000/1.json.zst"));
+        let packed: Address = format!("{text}#bytes=0-1024&line=7").parse().expect("an address");
+        let part =
+            PackPart { bytes: ByteRange::new(0, 1024).expect("a range"), line: NonZeroU32::MIN.saturating_add(6) };
+        assert_eq!(packed.part(), Some(part));
+        assert_eq!(address.with_part(part), packed);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_its_kind() {
+        let fault = |text: &str| Address::parse(text).expect_err(text).fault;
+        for text in ["", "s3:/a/b?versionId=1", "http://a/b?versionId=1", "S3://a/b?versionId=1", "/srv/a?versionId=1"]
+        {
+            assert_eq!(fault(text), AddressFault::Scheme, "{text}");
+        }
+        for text in ["s3:///a?versionId=1", "s3://a b/c?versionId=1", "s3://"] {
+            assert_eq!(fault(text), AddressFault::Bucket, "{text}");
+        }
+        for text in ["s3://a?versionId=1", "s3://a/../b?versionId=1", "s3://a//b?versionId=1", "s3://a/b#c?versionId=1"]
+        {
+            assert_eq!(fault(text), AddressFault::Path, "{text}");
+        }
+        for text in
+            ["file://a/b?versionId=1", "file:///%ff?versionId=1", "file:///a%00?versionId=1", "memory:///?versionId=1"]
+        {
+            assert_eq!(fault(text), AddressFault::Path, "{text}");
+        }
+        for text in ["s3://a/b", "s3://a/b?", "s3://a/b?versionId=", "s3://a/b?version=1", "s3://a/b?versionId=1 2"] {
+            assert_eq!(fault(text), AddressFault::Version, "{text}");
+        }
+        for part in [
+            "",
+            "bytes=1-2",
+            "line=1",
+            "bytes=1-0&line=1",
+            "bytes=1-2&line=0",
+            "bytes=01-2&line=1",
+            "bytes=+1-2&line=1",
+            "bytes=1-2&line=1&x",
+            "bytes=18446744073709551615-2&line=1",
+            "bytes=1-2&line=4294967296",
+        ] {
+            assert_eq!(fault(&format!("s3://a/b?versionId=1#{part}")), AddressFault::Part, "{part}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            folder in "(/\\PC{0,8}){1,4}",
+            parts in prop::collection::vec("[a-zA-Z0-9_=-][a-zA-Z0-9._= %&é-]{0,8}", 1..4),
+            id in "[a-zA-Z0-9._/-]{1,40}",
+            bucket in "[a-z0-9][a-z0-9.-]{2,20}",
+            place in prop::option::of((any::<u32>(), 1..=u64::from(u32::MAX), any::<NonZeroU32>())),
+        ) {
+            let key = Key::parse(&parts.join("/")).expect("plain names");
+            let id = version(&id);
+            for root in [Root::Folder(folder.clone()), Root::Bucket(bucket.clone()), Root::Memory] {
+                let mut address = root.address(&key, &id);
+                if let Some((offset, length, line)) = place {
+                    let bytes = ByteRange::new(offset.into(), length).expect("a range");
+                    address = address.with_part(PackPart { bytes, line });
+                }
+                prop_assert_eq!(&Address::parse(address.as_str()).expect("what was written"), &address);
+                prop_assert_eq!(address.version(), &id);
+                prop_assert!(address.path().ends_with(key.as_str()));
+            }
+        }
+
+        #[test]
+        fn an_address_is_the_text_it_was_read_from(text in "(s3://|file:///|memory:///)[a-z%0-9/.]{1,20}\\?versionId=[a-z0-9#=&]{1,20}") {
+            match Address::parse(&text) {
+                Ok(address) => prop_assert_eq!(address.to_string(), text),
+                Err(invalid) => prop_assert_eq!(invalid.text, text),
+            }
+        }
+    }
+}
