@@ -208,6 +208,9 @@ pub enum Command {
         /// Its parameters as a JSON object; - reads them from standard input
         #[arg(default_value = "{}")]
         params: String,
+        /// A job that follows when the one before has succeeded, as {"tool": …, "params": {…}}; up to 8
+        #[arg(long, value_name = "STEP")]
+        then: Vec<String>,
     },
     /// Tokens that the HTTP server lets in
     #[command(subcommand)]

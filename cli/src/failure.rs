@@ -7,13 +7,14 @@ use serde_json::json;
 use shared::archive::{OpenError, ReadError, StoreError};
 use shared::db::DbError;
 use shared::deployment::StartError;
-use shared::ingest::UnitError;
+use shared::ingest::{StepError, UnitError};
 use shared::jobs::SubmitError;
 use shared::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
 use shared::pipelines::topics::TopicError;
 use shared::pubmed::download::DownloadError;
 use shared::pubmed::eutils::EutilsError;
 use shared::syncs::BindError;
+use shared::tools::ToolError;
 use shared::words::config::ConfigErrors;
 use shared::words::{ErrorCode, telemetry};
 
@@ -238,8 +239,11 @@ impl From<UnitError> for Failure {
 impl From<shared::ingest::RetryError> for Failure {
     fn from(error: shared::ingest::RetryError) -> Self {
         match error {
-            shared::ingest::RetryError::Unit(error) => error.into(),
+            shared::ingest::RetryError::Unit(error) | shared::ingest::RetryError::Step(StepError::Unit(error)) => {
+                error.into()
+            }
             shared::ingest::RetryError::Submit(error) => error.into(),
+            shared::ingest::RetryError::Step(StepError::Refused(refusal)) => ToolError::from(refusal).into(),
         }
     }
 }
@@ -251,6 +255,7 @@ impl From<SubmitError> for Failure {
             SubmitError::TooManyJobs(_) | SubmitError::TooManyOfPrincipal(_) | SubmitError::DailyRecords { .. } => {
                 Self::new(Exit::Unavailable, ErrorCode::RateLimitExceeded, error.to_string())
             }
+            SubmitError::Busy(_) => Self::new(Exit::Usage, ErrorCode::AlreadyExists, error.to_string()),
             SubmitError::IdempotencyConflict => {
                 Self::new(Exit::Usage, ErrorCode::IdempotencyConflict, error.to_string())
             }

@@ -26,7 +26,7 @@ use crate::projections::{self, ReadersOfTheLog};
 use crate::pubmed::eutils::{Client, Pace, Settings as EutilsSettings};
 use crate::queue::{ListenOnly, Queue, SqsQueue};
 use crate::secrets::{self, Renewal, SecretError};
-use crate::tools::{self, Toolbox};
+use crate::tools::{self, ToolSteps, Toolbox};
 use crate::words::config::{
     ArchivePlace, CompressionName, Config, ConfigErrors, DatabaseSettings, Secret, secret_arns,
 };
@@ -138,6 +138,7 @@ pub fn engine(
         settings: engine_settings(config),
         pipelines: pipelines(config, downloads, client),
         upkeep: upkeep(config),
+        steps: Arc::new(ToolSteps { limits: limits(config) }),
     })
 }
 

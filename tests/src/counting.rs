@@ -121,6 +121,8 @@ pub async fn submit(engine: &Engine, first: u32, units: u32, batches: u32) -> Jo
         query_key: None,
         exclusive_key: None,
         records_at_most: None,
+        then: Vec::new(),
+        place: None,
         first_unit: FirstUnit { phase: "count".into(), required_hostname: None },
     };
     let limits = Limits::without_quotas(1_000_000, 3600.0);

@@ -1,8 +1,8 @@
 //! `jobs`: list, show, watch, cancel.
 
 use serde_json::json;
-use shared::ingest::{self, finalise, sweep};
-use shared::jobs::{self, Filter, Job, JobState, Standing};
+use shared::ingest::{self, sweep};
+use shared::jobs::{self, Cancelled, Filter, Job, JobState, Standing};
 use shared::pipelines::pubmed_files::TOOL;
 use shared::tools::FailureView;
 use shared::words::{Caller, ErrorCode, JobId};
@@ -71,13 +71,17 @@ async fn list(session: &Session, state: Option<&str>, limit: i64, json: bool) ->
 }
 
 async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
-    let Standing { job, position_in_queue: position, estimated_duration_secs: estimate } = one(session, job).await?;
+    let standing = one(session, job).await?;
+    let (next, previous) = (standing.next_job_id, standing.previous_job_id);
+    let Standing { job, position_in_queue: position, estimated_duration_secs: estimate, .. } = standing;
     let logs = jobs::logs(session.db(), job.job_id(), 20).await?;
     if json {
         let mut answer = serde_json::to_value(&job).map_err(|error| Failure::internal(error.to_string()))?;
         answer["completed_with_failures"] = json!(job.completed_with_failures());
         answer["position_in_queue"] = json!(position);
         answer["estimated_duration_secs"] = json!(estimate);
+        answer["next_job_id"] = json!(next);
+        answer["previous_job_id"] = json!(previous);
         answer["logs"] = json!(logs);
         // Attempts that another one followed, or that were the last: with what was wrong.
         answer["troubled_attempts"] = json!(ingest::troubled_attempts(session.db(), job.job_id(), 100).await?);
@@ -95,6 +99,7 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         ("time left", time_left(&job, estimate)),
         ("waiting", job.progress.waiting.as_deref().map_or("-".to_owned(), out::plain)),
         ("retries", job.parent_job_id.map_or("-".to_owned(), |parent| parent.to_string())),
+        ("chain", chain(&job, next)),
         ("created", job.created_at.to_string()),
         ("ended", job.completed_at.map_or("-".to_owned(), |at| at.to_string())),
         ("manifest", job.result_ref.clone().unwrap_or_else(|| "-".to_owned())),
@@ -107,6 +112,18 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         out::line(&format!("{} {} {}", log.at.format("%H:%M:%S"), log.level, out::plain(&log.message)))?;
     }
     Ok(Exit::Done)
+}
+
+/// Where a job is in its chain, and what follows.
+fn chain(job: &Job, next: Option<uuid::Uuid>) -> String {
+    let Some((step, id)) = job.chain_step.zip(job.chain_id) else { return "-".to_owned() };
+    let tools: Vec<&str> = job.then().iter().map(|step| step.tool.as_str()).collect();
+    let then = match (tools.is_empty(), next) {
+        (true, _) => "the last step".to_owned(),
+        (false, Some(next)) => format!("then {next}"),
+        (false, None) => format!("then {}", tools.join(", ")),
+    };
+    format!("step {step} of {id}, {then}")
 }
 
 fn time_left(job: &Job, estimate: Option<f64>) -> String {
@@ -159,7 +176,8 @@ async fn failures(session: &Session, job: JobId, limit: i64, json: bool) -> Resu
 }
 
 async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Result<Exit, Failure> {
-    let ended = one(session, job).await?.job;
+    let ended = jobs::to_retry(session.db(), one(session, job).await?.job).await?;
+    let job = ended.job_id();
     if !ended.state.is_terminal() {
         return Err(Failure::usage(format!("job {job} is {}: wait for its end, or cancel it", ended.state)));
     }
@@ -178,15 +196,11 @@ async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Resul
 }
 
 async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
-    let state = one(session, job).await?.job.state;
+    let found = one(session, job).await?.job;
     // A worker that was killed holds nothing up.
     sweep(&session.engine, Some(&session.data_dir.workers())).await?;
-    let answer = jobs::cancel(session.db(), job).await?;
-    let (mut now, cancelled) = answer.map_or((state, false), |answer| (answer.state, answer.cancelled));
-    // Nothing ran: it can end here.
-    if cancelled && !now.is_terminal() && finalise(&session.engine, job).await? {
-        now = JobState::Cancelled;
-    }
+    let (job, Cancelled { state: now, cancelled, .. }) =
+        ingest::cancel(&session.engine, found, |_| Ok::<_, Failure>(())).await?;
     if cancelled {
         Caller::command_line().audit("job.cancel", &job.to_string());
     }

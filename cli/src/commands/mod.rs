@@ -83,7 +83,7 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
         Command::Up(args) => up::run(&session, &args).await,
         Command::Serve(args) => serve::run(&session, &args).await,
         Command::Mcp => Box::pin(mcp::run(&session)).await,
-        Command::Call { tool, params } => tools::call(&session, &tool, &params).await,
+        Command::Call { tool, params, then } => tools::call(&session, &tool, &params, &then).await,
         Command::Get(args) => get::run(&session, &args, json).await,
         Command::History { pmid } => history::run(&session, pmid, json).await,
         Command::Diff { pmid, from, to } => diff::run(&session, pmid, from, to, json).await,

@@ -2,8 +2,10 @@
 
 use std::io::Read;
 
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use serde_json::{Value, json};
-use shared::jobs::Submitted;
+use shared::jobs::{Step, Submitted};
 use shared::tools::{self, Action, Asked, Tool, ToolError};
 use shared::words::{Caller, ErrorCode};
 
@@ -37,26 +39,29 @@ pub fn list(name: Option<&str>, json: bool) -> Result<Exit, Failure> {
 }
 
 /// Calls a tool and prints its answer as JSON; of a job, the job.
-pub async fn call(session: &Session, name: &str, params: &str) -> Result<Exit, Failure> {
+pub async fn call(session: &Session, name: &str, params: &str, then: &[String]) -> Result<Exit, Failure> {
     let tool = find(name)?;
     let mut text = params.to_owned();
     if params == "-" {
         text.clear();
         std::io::stdin().read_to_string(&mut text)?;
     }
-    let params: Value = serde_json::from_str(&text).map_err(|error| {
-        Failure::usage(format!("the parameters are not valid JSON at line {}, column {}", error.line(), error.column()))
-    })?;
+    let params: Value = read("the parameters are", &text)?;
+    let steps: Vec<Step> = then.iter().map(|step| read("a step is", step)).collect::<Result<_, _>>()?;
     let toolbox = session.toolbox();
+    let caller = Caller::command_line();
+    let then = if steps.is_empty() {
+        steps
+    } else {
+        tools::checked_steps(&tools::catalogue(), &toolbox.engine, &caller.principal, steps)?
+    };
     let answer = match &tool.action {
-        Action::Run(run) => run(toolbox, Caller::command_line(), params).await,
+        Action::Run(_) if !then.is_empty() => {
+            return Err(Failure::usage(format!("{} answers at once and makes no job: no job can follow", tool.name)));
+        }
+        Action::Run(run) => run(toolbox, caller, params).await,
         Action::Submit(submit) => {
-            let asked = Asked {
-                idempotency_key: None,
-                caller: Caller::command_line(),
-                priority: 0,
-                ttl_hours: toolbox.ttl_hours,
-            };
+            let asked = Asked { idempotency_key: None, caller, priority: 0, ttl_hours: toolbox.ttl_hours, then };
             submit(toolbox, params, asked).await.map(|submitted: Submitted| {
                 let job = submitted.job();
                 json!({ "job_id": job.id, "tool": job.tool, "state": job.state })
@@ -65,6 +70,17 @@ pub async fn call(session: &Session, name: &str, params: &str) -> Result<Exit, F
     };
     out::json(&answer?)?;
     Ok(Exit::Done)
+}
+
+/// Reads JSON; `what` is said of what is none.
+fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Failure> {
+    serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            Category::Data => Failure::usage(format!("{what} not as it must be: {error}")),
+            _ => Failure::usage(format!("{what} not valid JSON at line {line}, column {column}")),
+        }
+    })
 }
 
 fn find(name: &str) -> Result<Tool, Failure> {

@@ -6,6 +6,7 @@ mod reading;
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
+use shared::jobs::MAX_STEPS;
 use shared::tools::{JobView, Kind, Tool};
 
 use self::bodies::body;
@@ -158,7 +159,28 @@ fn retry(new_job: &Value, idempotency_key: &Value, key: &Value) -> Value {
         ) } })
 }
 
+/// A job that is to follow another one. Its parameters are those of its tool, in which a reference may stand for any
+/// value.
+fn new_step() -> Value {
+    json!({ "title": "NewStep", "type": "object", "description": "A job that follows when the one before has succeeded. \
+            In its parameters {\"$result\": \"/pointer\"} stands for what the JSON pointer finds in the result of that one.",
+        "properties": { "tool": { "type": "string" }, "params": { "type": "object", "additionalProperties": true } },
+        "required": ["tool"], "additionalProperties": false })
+}
+
+/// What a submission has beside its tool and parameters.
+fn of_submission(key: &Value) -> Value {
+    json!({
+        "idempotency_key": key,
+        "ttl_hours": { "type": ["integer", "null"], "minimum": 1, "maximum": 168 },
+        "priority": { "type": "integer", "minimum": 0, "maximum": 10, "default": 0 },
+        "then": { "type": "array", "maxItems": MAX_STEPS, "items": { "$ref": "#/components/schemas/NewStep" },
+            "description": "Jobs that follow, each submitted when the one before has succeeded." },
+    })
+}
+
 fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
+    schemas.named.insert("NewStep".to_owned(), new_step());
     let (job, new_job) = (schemas.of::<JobView>(), schemas.of::<jobs::Submitted>());
     let key = json!({ "type": ["string", "null"], "minLength": 1, "maxLength": 255 });
     let idempotency_key = idempotency_key();
@@ -209,6 +231,7 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
                     query("state", "Only those in this state.", &json!({ "enum": states })),
                     query("status", "The same, in other words.", &json!({ "enum": statuses })),
                     query("tool", "Only those of this tool.", &json!({ "enum": names })),
+                    query("chain_id", "Only those of this chain.", &json!({ "type": "string", "format": "uuid" })),
                     query("limit", "How many to answer with.", &json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 50 })),
                     query("offset", "How many to skip.", &json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000, "default": 0 })),
                     query("cursor", "Where to go on: next_cursor of the page before.", &json!({ "type": "string", "pattern": "^-?[0-9a-f]{1,16}\\.[0-9a-f]{32}$" })),
@@ -216,15 +239,11 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
                 "responses": answers(&[(200, "A page of jobs.", schemas.of::<jobs::JobPage>())], &[]) },
             "post": { "operationId": "submit_job", "summary": "Submit a job, once",
                 "parameters": [&idempotency_key],
-                "requestBody": body(&jobs, "Submission", |_| json!({
-                    "idempotency_key": key,
-                    "ttl_hours": { "type": ["integer", "null"], "minimum": 1, "maximum": 168 },
-                    "priority": { "type": "integer", "minimum": 0, "maximum": 10, "default": 0 },
-                }), &mut schemas.named),
+                "requestBody": body(&jobs, "Submission", |_| of_submission(&key), &mut schemas.named),
                 "responses": answers(&[
                     (200, "The job that an earlier request made.", new_job.clone()),
                     (202, "A new job.", new_job.clone()),
-                ], &[404, 413, 415, 422, 502]) },
+                ], &[404, 409, 413, 415, 422, 502]) },
         },
         "/v1/jobs/{id}": {
             "get": { "operationId": "get_job", "summary": "A job; with wait, as soon as it has changed",

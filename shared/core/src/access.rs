@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::trace;
 
@@ -21,7 +21,7 @@ pub const PROJECTIONS: &str = "projections";
 pub const MAX_SUBMIT_PRIORITY: i16 = 5;
 
 /// What a caller may do. Each role may do what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Calls fast tools that change nothing, and sees every job.

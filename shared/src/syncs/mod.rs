@@ -17,7 +17,7 @@ pub use found::{Found, count_found, forget_found, insert_found, take_found};
 pub use members::add_members;
 pub use plan::{Gap, Place, Resume, RunPlan, Stage, Start, Stop, Watermarks, Window, ncbi_day, start_of};
 pub use queries::{
-    BindError, Bound, Left, RunFailure, SyncQuery, advance, bind, bind_list, finish_run, note_failure, note_success,
+    BindError, Bound, Left, RunFailure, SyncQuery, advance, bind, bind_within, finish_run, note_failure, note_success,
     note_upstream_count, one, queries, set_watermarks_by_hand, unbind_unused,
 };
 pub use retry::{RETRIES_OF_ABSENT, RetryRow, retries_of, retry_list, settle_retries};

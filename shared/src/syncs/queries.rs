@@ -172,10 +172,10 @@ struct Binding {
 }
 
 /// Binds a key to a query, or to a list of PMIDs (`''`), until an operator unbinds it; what it is bound to.
-async fn binding(db: &PgPool, key: &str, query: &str, principal: &str) -> Result<Binding, DbError> {
+async fn binding(db: &mut PgConnection, key: &str, query: &str, principal: &str) -> Result<Binding, DbError> {
     let sql = include_str!("bind.sql");
     loop {
-        let bound = sqlx::query_as(sql).bind(key).bind(query).bind(principal).fetch_optional(db).await?;
+        let bound = sqlx::query_as(sql).bind(key).bind(query).bind(principal).fetch_optional(&mut *db).await?;
         // None while another transaction has just bound it: then it is there the next time.
         if let Some(bound) = bound {
             return Ok(bound);
@@ -185,6 +185,11 @@ async fn binding(db: &PgPool, key: &str, query: &str, principal: &str) -> Result
 
 /// Binds a key to a query; the same again changes nothing.
 pub async fn bind(db: &PgPool, key: &str, query: &str, principal: &str) -> Result<Bound, BindError> {
+    let mut connection = db.acquire().await.map_err(DbError::from)?;
+    bind_query(&mut connection, key, query, principal).await
+}
+
+async fn bind_query(db: &mut PgConnection, key: &str, query: &str, principal: &str) -> Result<Bound, BindError> {
     let bound = binding(db, key, query, principal).await?;
     if bound.query != query {
         return Err(BindError::OtherQuery { key: key.to_owned() });
@@ -193,7 +198,7 @@ pub async fn bind(db: &PgPool, key: &str, query: &str, principal: &str) -> Resul
 }
 
 /// Binds a key to a list of PMIDs of a principal. Only that principal, or an admin, adds to it.
-pub async fn bind_list(db: &PgPool, key: &str, principal: &Principal) -> Result<Bound, BindError> {
+async fn bind_list(db: &mut PgConnection, key: &str, principal: &Principal) -> Result<Bound, BindError> {
     let bound = binding(db, key, LIST, &principal.name).await?;
     if bound.query != LIST {
         return Err(BindError::NoList { key: key.to_owned() });
@@ -202,6 +207,20 @@ pub async fn bind_list(db: &PgPool, key: &str, principal: &Principal) -> Result<
         return Err(BindError::OtherPrincipal { key: key.to_owned() });
     }
     Ok(if bound.is_new { Bound::Now } else { Bound::Before })
+}
+
+/// Binds a key to a query, or without one to a list of PMIDs of a principal; by this connection, whose transaction may
+/// be rolled back.
+pub async fn bind_within(
+    db: &mut PgConnection,
+    key: &str,
+    query: Option<&str>,
+    principal: &Principal,
+) -> Result<Bound, BindError> {
+    match query {
+        Some(query) => bind_query(db, key, query, &principal.name).await,
+        None => bind_list(db, key, principal).await,
+    }
 }
 
 /// Frees a key that was bound for a job which was refused, unless another job has come to use it since.

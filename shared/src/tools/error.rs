@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::archive::{ReadError, StoreError};
 use crate::db::DbError;
-use crate::ingest::{RetryError, UnitError};
-use crate::jobs::SubmitError;
+use crate::ingest::{RetryError, StepError, UnitError};
+use crate::jobs::{Refusal, SubmitError};
 use crate::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
 use crate::pubmed::eutils::EutilsError;
 use crate::syncs::BindError;
 use crate::words::{ErrorCode, telemetry};
 
 /// A parameter that is not acceptable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldError {
     /// Where it stands in what was sent, as a JSON pointer.
     pub pointer: String,
@@ -169,6 +169,7 @@ impl From<SubmitError> for ToolError {
             SubmitError::DailyRecords { retry_after, .. } => {
                 Self { retry_after: Some(retry_after), ..Self::new(ErrorCode::RateLimitExceeded, error.to_string()) }
             }
+            SubmitError::Busy(_) => Self::new(ErrorCode::AlreadyExists, error.to_string()),
             SubmitError::IdempotencyConflict => Self::new(ErrorCode::IdempotencyConflict, error.to_string()),
             SubmitError::Params(_) => Self::new(ErrorCode::ValidationError, error.to_string()),
         }
@@ -178,9 +179,18 @@ impl From<SubmitError> for ToolError {
 impl From<RetryError> for ToolError {
     fn from(error: RetryError) -> Self {
         match error {
-            RetryError::Unit(error) => error.into(),
+            RetryError::Unit(error) | RetryError::Step(StepError::Unit(error)) => error.into(),
             RetryError::Submit(error) => error.into(),
+            RetryError::Step(StepError::Refused(refusal)) => refusal.into(),
         }
+    }
+}
+
+impl From<Refusal> for ToolError {
+    fn from(refusal: Refusal) -> Self {
+        let fields = serde_json::from_value(refusal.details).unwrap_or_default();
+        let retry_after = refusal.code.is_retryable().then_some(Duration::from_secs(30));
+        Self { fields, retry_after, ..Self::new(refusal.code, refusal.message) }
     }
 }
 

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::error::{FieldError, ToolError};
 use super::sync::SyncOutput;
-use super::tool::{Asked, Described, Hints, JobTool, Limit, Toolbox};
-use crate::jobs::{self, Submission, Submitted};
+use super::tool::{Described, Hints, JobTool, Limit};
+use crate::ingest::Engine;
+use crate::jobs::Submission;
 use crate::pipelines::pubmed_files::{NamedParams, NamesError, TOOL};
 use crate::words::Role;
 
@@ -48,7 +49,7 @@ impl Described for IngestFiles {
 
 #[async_trait]
 impl JobTool for IngestFiles {
-    async fn submit(toolbox: &Toolbox, params: IngestFilesInput, asked: Asked) -> Result<Submitted, ToolError> {
+    fn submission(engine: &Engine, params: IngestFilesInput) -> Result<Submission, ToolError> {
         let checked = NamedParams::new(params.files).map_err(|error| {
             let pointer = match &error {
                 NamesError::Count => "/files".to_owned(),
@@ -57,8 +58,7 @@ impl JobTool for IngestFiles {
             ToolError::invalid(vec![FieldError { pointer, reason: error.to_string() }])
         })?;
         let params = json!(checked);
-        let records_at_most = toolbox.engine.pipeline(TOOL).and_then(|pipeline| pipeline.records_at_most(&params));
-        let submission = Submission { records_at_most, ..asked.of(Submission::new(TOOL, params, "files")) };
-        Ok(jobs::submit(&toolbox.engine.db, &submission, toolbox.limits).await?)
+        let records_at_most = engine.pipeline(TOOL).and_then(|pipeline| pipeline.records_at_most(&params));
+        Ok(Submission { records_at_most, ..Submission::new(TOOL, params, "files") })
     }
 }

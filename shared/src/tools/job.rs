@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::error::{ToolError, without_details};
 use super::tool::{Described, FastTool, Hints, Toolbox};
-use crate::ingest::{self, finalise};
-use crate::jobs::{self, Job, JobState, Progress, Standing};
+use crate::ingest;
+use crate::jobs::{self, Cancelled, Job, JobState, Progress, Standing, Step};
 use crate::records::PUBMED;
 use crate::words::{Caller, ErrorCode, JobId, Principal, Role};
 
@@ -58,6 +58,22 @@ pub struct JobView {
     /// The job it does again.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub parent_job_id: Option<Uuid>,
+    /// The first job of its chain, where it was submitted with steps that follow, or is one of them.
+    #[schemars(with = "Option<String>", extend("format" = "uuid"))]
+    pub chain_id: Option<Uuid>,
+    /// The number of its step in the chain, from 1.
+    #[schemars(range(min = 1, max = 9))]
+    pub step: Option<i16>,
+    /// The steps after it.
+    pub then: Vec<Step>,
+    /// What becomes of those: null where there are none.
+    pub then_state: Option<ThenState>,
+    /// The job of the step before.
+    #[schemars(with = "Option<String>", extend("format" = "uuid"))]
+    pub previous_job_id: Option<Uuid>,
+    /// The job of the step after it.
+    #[schemars(with = "Option<String>", extend("format" = "uuid"))]
+    pub next_job_id: Option<Uuid>,
     /// Who submitted it: the id of a token, the subject of an OIDC token, `local`, `topics` or
     /// `projections`.
     pub principal: String,
@@ -81,6 +97,29 @@ pub struct JobView {
     pub expires_at: Option<DateTime<Utc>>,
     /// How long it took.
     pub duration_ms: Option<i64>,
+}
+
+/// What becomes of the steps after a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ThenState {
+    /// The next one is submitted when this job has succeeded.
+    Waiting,
+    /// The next one is there.
+    Submitted,
+    /// None is submitted, because this job did not succeed; a retry of it goes on with them.
+    NotSubmitted,
+}
+
+impl ThenState {
+    fn of(job: &Job, next: Option<Uuid>) -> Option<Self> {
+        let state = match job.state {
+            JobState::Failed | JobState::Cancelled => Self::NotSubmitted,
+            _ if next.is_some() => Self::Submitted,
+            _ => Self::Waiting,
+        };
+        (!job.then().is_empty()).then_some(state)
+    }
 }
 
 /// Items of a list that a job is shown with.
@@ -163,10 +202,17 @@ fn without_paths(text: &str) -> String {
 
 /// A job as it is shown: with the first items of long lists, and an error in plain words.
 pub fn view(standing: Standing) -> JobView {
-    let Standing { job, position_in_queue, estimated_duration_secs } = standing;
+    let Standing { job, position_in_queue, estimated_duration_secs, next_job_id, previous_job_id } = standing;
+    let shown_step = |step: &Step| Step { params: shortened(step.params.clone()), ..step.clone() };
     let ended = job.started_at.zip(job.completed_at);
     JobView {
         completed_with_failures: job.completed_with_failures(),
+        then: job.then().iter().map(shown_step).collect(),
+        then_state: ThenState::of(&job, next_job_id),
+        chain_id: job.chain_id,
+        step: job.chain_step,
+        previous_job_id,
+        next_job_id,
         job_id: job.id,
         tool: job.tool,
         params: shortened(job.params),
@@ -196,7 +242,7 @@ pub fn view(standing: Standing) -> JobView {
 /// What cancelling did.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct CancelOutput {
-    /// The job.
+    /// The job; of a chain, the one that went on.
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub job_id: Uuid,
     /// Its state now: `running` until its units have stopped.
@@ -239,8 +285,8 @@ impl FastTool for JobGet {
 impl Described for JobCancel {
     const NAME: &'static str = "job.cancel";
     const TITLE: &'static str = "Cancel a job";
-    const DESCRIPTION: &'static str = "Cancels a job: at once when it is queued, else at the next batch of what runs. \
-                                       What was archived stays.";
+    const DESCRIPTION: &'static str = "Cancels a job, and the steps after it: at once when it is queued, else at the \
+                                       next batch of what runs. What was archived stays.";
     const HINTS: Hints = Hints { read_only: false, destructive: true, idempotent: true, open_world: false };
     type Params = JobParams;
     type Output = CancelOutput;
@@ -251,23 +297,12 @@ impl FastTool for JobCancel {
     async fn run(toolbox: &Toolbox, caller: &Caller, params: JobParams) -> Result<CancelOutput, ToolError> {
         let engine = &toolbox.engine;
         let job = jobs::get(&engine.db, JobId(params.job_id)).await?.ok_or_else(|| not_found(params.job_id))?;
-        allow_change(&caller.principal, &job, "cancelled")?;
-        let cancelled = jobs::cancel(&engine.db, JobId(params.job_id)).await?;
-        let cancelled = cancelled.ok_or_else(|| not_found(params.job_id))?;
-        let mut state = cancelled.state;
-        // Nothing ran: it can end here.
-        if cancelled.cancelled && !state.is_terminal() {
-            match finalise(engine, JobId(params.job_id)).await {
-                Ok(true) => state = JobState::Cancelled,
-                Ok(false) => {}
-                // It is cancelled all the same; the next sweep ends it.
-                Err(error) => tracing::warn!(job_id = %params.job_id, %error, "a cancelled job cannot be ended yet"),
-            }
+        let may = |job: &Job| allow_change(&caller.principal, job, "cancelled");
+        let (id, Cancelled { state, cancelled, .. }) = ingest::cancel(engine, job, may).await?;
+        if cancelled {
+            caller.audit("job.cancel", &id.to_string());
         }
-        if cancelled.cancelled {
-            caller.audit("job.cancel", &params.job_id.to_string());
-        }
-        Ok(CancelOutput { job_id: params.job_id, state, cancelled: cancelled.cancelled })
+        Ok(CancelOutput { job_id: id.0, state, cancelled })
     }
 }
 

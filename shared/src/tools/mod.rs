@@ -3,6 +3,7 @@
 //!
 //! A fast tool returns its result at once; a job tool checks its parameters and submits a job, however it is called.
 
+mod chain;
 mod check;
 mod checkpoint;
 mod cost;
@@ -24,6 +25,7 @@ mod search;
 mod sync;
 mod tool;
 
+pub use chain::{ToolSteps, checked_steps};
 pub use cost::EstimatedCost;
 pub use error::{FieldError, ToolError};
 pub use events::{DEFAULT_EVENTS, EventPage, EventView, KINDS, MAX_EVENTS, NoticeView, events, kinds};

@@ -4,12 +4,15 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::PgConnection;
 
 use super::error::{FieldError, ToolError};
-use super::tool::{Asked, Described, Hints, JobTool, Limit, Toolbox};
-use crate::jobs::Submitted;
+use super::tool::{Described, Hints, JobTool, Limit, Toolbox};
+use crate::ingest::Engine;
+use crate::jobs::{Submission, Submitted};
 use crate::pipelines::pubmed_sync::{
-    INCREMENTAL, IncrementalParams, SYNC, SyncParams, submit_incremental, submit_sync,
+    INCREMENTAL, IncrementalParams, SYNC, SubmitSyncError, SyncParams, bind, incremental_submission, submit_bound,
+    sync_submission,
 };
 use crate::words::Pmid;
 
@@ -109,7 +112,7 @@ impl Described for Sync {
 
 #[async_trait]
 impl JobTool for Sync {
-    async fn submit(toolbox: &Toolbox, params: SyncInput, asked: Asked) -> Result<Submitted, ToolError> {
+    fn submission(_: &Engine, params: SyncInput) -> Result<Submission, ToolError> {
         let key = params.query_key.as_deref();
         let checked = match (params.query, params.pmids) {
             (Some(query), None) => SyncParams::of_query(&query, key, params.limit)?,
@@ -128,7 +131,15 @@ impl JobTool for Sync {
                 return Err(ToolError::invalid(vec![either("query"), either("pmids")]));
             }
         };
-        Ok(submit_sync(&toolbox.engine.db, &checked, toolbox.limits, |submission| asked.of(submission)).await?)
+        Ok(sync_submission(&checked))
+    }
+
+    async fn prepare(db: &mut PgConnection, submission: &Submission) -> Result<(), ToolError> {
+        Ok(bind(db, submission).await.map(drop).map_err(SubmitSyncError::from)?)
+    }
+
+    async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<Submitted, ToolError> {
+        Ok(submit_bound(&toolbox.engine.db, submission, toolbox.limits).await?)
     }
 }
 
@@ -145,9 +156,17 @@ impl Described for SyncIncremental {
 
 #[async_trait]
 impl JobTool for SyncIncremental {
-    async fn submit(toolbox: &Toolbox, params: SyncIncrementalInput, asked: Asked) -> Result<Submitted, ToolError> {
+    fn submission(_: &Engine, params: SyncIncrementalInput) -> Result<Submission, ToolError> {
         let SyncIncrementalInput { query, query_key, overlap_days, limit } = params;
         let checked = IncrementalParams::new(&query, query_key.as_deref(), Some(overlap_days), limit)?;
-        Ok(submit_incremental(&toolbox.engine.db, &checked, toolbox.limits, |submission| asked.of(submission)).await?)
+        Ok(incremental_submission(&checked))
+    }
+
+    async fn prepare(db: &mut PgConnection, submission: &Submission) -> Result<(), ToolError> {
+        Ok(bind(db, submission).await.map(drop).map_err(SubmitSyncError::from)?)
+    }
+
+    async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<Submitted, ToolError> {
+        Ok(submit_bound(&toolbox.engine.db, submission, toolbox.limits).await?)
     }
 }

@@ -11,13 +11,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sqlx::PgConnection;
 
+use super::chain::AsStep;
 use super::error::ToolError;
 use super::listed::{self, ListingFault};
 use super::params::{Aliases, parse, read, understood};
 use super::readable;
 use crate::ingest::Engine;
-use crate::jobs::{Limits, Submission, Submitted};
+use crate::jobs::{self, Limits, Step, Submission, Submitted};
 use crate::pubmed::eutils::Client;
 use crate::words::access::MAX_SUBMIT_PRIORITY;
 use crate::words::config::{Counted, ToolLimit, Toolset};
@@ -89,6 +91,8 @@ pub struct Asked {
     pub priority: i16,
     /// How long the row stays after the job has ended, 1 to 168 hours.
     pub ttl_hours: i16,
+    /// What follows, as [`super::checked_steps`] gave it.
+    pub then: Vec<Step>,
 }
 
 impl Asked {
@@ -100,6 +104,7 @@ impl Asked {
             priority: self.priority,
             ttl_hours: self.ttl_hours,
             trace_id: self.caller.trace_id,
+            then: self.then,
             ..submission
         }
     }
@@ -171,8 +176,18 @@ pub trait FastTool: Described<Output: Serialize> {
 /// A tool that becomes a job.
 #[async_trait]
 pub trait JobTool: Described {
-    /// Checks the parameters and submits the job.
-    async fn submit(toolbox: &Toolbox, params: Self::Params, asked: Asked) -> Result<Submitted, ToolError>;
+    /// Checks the parameters and fills in what they leave out: the submission, but for who asks and how. Asks nothing.
+    fn submission(engine: &Engine, params: Self::Params) -> Result<Submission, ToolError>;
+
+    /// Writes what the job needs beside its own rows, by a connection whose transaction then submits it.
+    async fn prepare(_db: &mut PgConnection, _submission: &Submission) -> Result<(), ToolError> {
+        Ok(())
+    }
+
+    /// Submits the job, with what it needs.
+    async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<Submitted, ToolError> {
+        Ok(jobs::submit(&toolbox.engine.db, submission, toolbox.limits).await?)
+    }
 }
 
 type Run = Arc<dyn Fn(Toolbox, Caller, Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync>;
@@ -213,7 +228,9 @@ pub struct Tool {
     /// JSON Schema of its result, or of the result of its job.
     pub output_schema: Value,
     read: fn(&Value) -> Result<(), ToolError>,
-    aliases: Aliases,
+    pub(super) aliases: Aliases,
+    /// Of a job tool: how it is a step of a chain.
+    pub(super) as_step: Option<AsStep>,
     /// A result as Markdown; of a job tool, the result of its job.
     pub to_markdown: fn(&Value) -> String,
     /// What calling it does; parameters are checked there.
@@ -240,7 +257,7 @@ impl Tool {
         Self::new::<T>(&own, Action::Run(Arc::new(run)))
     }
 
-    pub(super) fn job<T: JobTool>() -> Self {
+    pub(super) fn job<T: JobTool + 'static>() -> Self {
         let schema = Arc::new(input_schema::<T::Params>());
         let own = Arc::clone(&schema);
         let submit = move |toolbox: Toolbox, params: Value, asked: Asked| -> BoxFuture<'static, _> {
@@ -250,7 +267,8 @@ impl Tool {
                 allow_priority(&asked)?;
                 let params = read(&schema, T::ALIASES, params)?;
                 let caller = asked.caller.clone();
-                let submitted = T::submit(&toolbox, params, asked).await?;
+                let submission = asked.of(T::submission(&toolbox.engine, params)?);
+                let submitted = T::submit(&toolbox, &submission).await?;
                 if let Submitted::Created(standing) = &submitted {
                     caller.audit("job.submit", &format!("{} {}", T::NAME, standing.job.id));
                     toolbox.engine.wake_after_commit().await;
@@ -258,7 +276,7 @@ impl Tool {
                 Ok(submitted)
             })
         };
-        Self::new::<T>(&own, Action::Submit(Arc::new(submit)))
+        Self { as_step: Some(AsStep::of::<T>()), ..Self::new::<T>(&own, Action::Submit(Arc::new(submit))) }
     }
 
     /// A definition that MCP clients could not pass to their model ends here, and so in the first test.
@@ -279,6 +297,7 @@ impl Tool {
             output_schema: output_schema::<T::Output>(),
             read: |params| parse::<T::Params>(params).map(drop),
             aliases: T::ALIASES,
+            as_step: None,
             to_markdown: T::to_markdown,
             action,
         }

@@ -8,6 +8,7 @@ mod batch_rows;
 mod beyond_bounds;
 mod campaign;
 mod changes;
+mod chains;
 mod checkpoints;
 mod cli_sync;
 mod clocks;

@@ -160,6 +160,8 @@ async fn a_key_names_a_job_and_the_queue_has_an_end() {
         query_key: None,
         exclusive_key: None,
         records_at_most: None,
+        then: Vec::new(),
+        place: None,
         first_unit: jobs::FirstUnit { phase: "count".into(), required_hostname: None },
     };
     let limits = Limits::without_quotas(2, 60.0);

@@ -71,7 +71,7 @@ async fn submit(
     knows_tasks: bool,
 ) -> Result<CallToolResponse, Failure> {
     let ttl_hours = api.toolbox.ttl_hours;
-    let asked = Asked { idempotency_key: None, caller: caller.caller, priority: 0, ttl_hours };
+    let asked = Asked { idempotency_key: None, caller: caller.caller, priority: 0, ttl_hours, then: Vec::new() };
     let submitted = call::submit(api, tool, params, asked, "").await?;
     Ok(if knows_tasks {
         CallToolResponse::Task(CreateTaskResult::new(tasks::task(submitted.job())))

@@ -123,7 +123,7 @@ pub async fn retry(
         None => Retry::default(),
     };
     let idempotency_key = check_key(key_of(&headers, retry.idempotency_key)?)?;
-    let job = one(&api, &job).await?;
+    let job = jobs::to_retry(&api.toolbox.engine.db, one(&api, &job).await?).await?;
     // As for submitting it. What only the command line submits needs its role.
     let role = api.tool(&job.tool).map_or(Role::Admin, |tool| tool.role);
     allow(&caller.principal, &job.tool, role).and_then(|()| allow_change(&caller.principal, &job, "retried"))?;

@@ -10,9 +10,9 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::jobs::{self, Filter, JobState};
-use shared::tools::{Asked, EstimatedCost, JobView, Kind, ToolError, view};
-use shared::words::Caller;
+use shared::jobs::{self, Filter, JobState, MAX_STEPS, Step};
+use shared::tools::{Asked, EstimatedCost, JobView, Kind, ToolError, checked_steps, view};
+use shared::words::{Caller, JobId};
 
 use crate::Api;
 use crate::body::Body;
@@ -45,6 +45,12 @@ static NEW_JOB: LazyLock<Value> = LazyLock::new(|| {
     envelope([
         ("ttl_hours", json!({ "type": "integer", "minimum": 1, "maximum": 168 })),
         ("priority", json!({ "type": "integer", "minimum": 0, "maximum": 10 })),
+        (
+            "then",
+            json!({ "type": "array", "maxItems": MAX_STEPS, "items": {
+            "type": "object", "additionalProperties": false, "required": ["tool"],
+            "properties": { "tool": { "type": "string" }, "params": { "type": "object" } } } }),
+        ),
     ])
 });
 
@@ -61,6 +67,17 @@ struct NewJob {
     ttl_hours: Option<i16>,
     #[serde(default)]
     priority: i16,
+    #[serde(default)]
+    then: Vec<NewStep>,
+}
+
+/// A job that is to follow.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewStep {
+    tool: String,
+    #[serde(default = "none")]
+    params: Value,
 }
 
 /// Parameters that are not given.
@@ -115,7 +132,10 @@ pub async fn submit(
     }
     let ttl_hours = new.ttl_hours.unwrap_or(api.toolbox.ttl_hours);
     let idempotency_key = check_key(key_of(&headers, new.idempotency_key)?)?;
-    let asked = Asked { idempotency_key, caller, priority: new.priority, ttl_hours };
+    let then = new.then.into_iter().map(|step| Step { tool: step.tool, params: step.params }).collect();
+    let then = checked_steps(&api.tools, &api.toolbox.engine, &caller.principal, then)
+        .map_err(|error| Failure::from(error).of_tool(tool.name))?;
+    let asked = Asked { idempotency_key, caller, priority: new.priority, ttl_hours, then };
     Ok(submitted(&api, &call::submit(&api, tool, new.params, asked, "/params").await?))
 }
 
@@ -195,6 +215,7 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
         // What only the command line submits is listed too.
         None => engine.tools().into_iter().find(|tool| tool == name || tool.replace('.', "_") == name),
     });
+    let chain = query.parsed("chain_id", "must be a job id", |text| text.parse::<JobId>().ok());
     let limit: i64 = query.number("limit", 50, 1, 100);
     let offset: i64 = query.number("offset", 0, 0, 1_000_000);
     let after = query.parsed("cursor", "is not one that a listing gave", cursor::parse);
@@ -203,7 +224,7 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     }
     query.end()?;
     let db = &api.toolbox.engine.db;
-    let filter = Filter { state: state.or(status), tool, after, offset, limit };
+    let filter = Filter { state: state.or(status), tool, chain, after, offset, limit };
     let (page, total) = jobs::list(db, &filter).await?;
     let next_cursor = page.next(|last| cursor::format(last.job.created_at, last.job.job_id()));
     Ok(Json(JobPage { jobs: page.rows.into_iter().map(view).collect(), next_cursor, total }))

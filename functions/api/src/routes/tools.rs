@@ -113,6 +113,7 @@ pub async fn invoke(
                 caller,
                 priority: 0,
                 ttl_hours: api.toolbox.ttl_hours,
+                then: Vec::new(),
             };
             Ok(submitted(&api, &submit(&api, tool, params, asked, "/params").await?))
         }

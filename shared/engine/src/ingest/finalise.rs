@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::pipeline::Ended;
 use super::unit_error::UnitError;
 use super::unit_status::UnitStatus;
-use super::{Engine, outcomes};
+use super::{Engine, chain, outcomes};
 use crate::db;
 use crate::jobs::{self, JobResult, JobState, Level, Progress};
 use bio_mcp_core::{JobId, Tally, UnitId, clock, metrics};
@@ -114,6 +114,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     if let Some(pipeline) = &pipeline {
         result.more = pipeline.ended(&mut tx, &Ended { job: &job, state, units: &units }).await?;
     }
+    let told = json!(result);
     let fields = json!({ "counts": counts, "error": error });
     jobs::write_log(&mut tx, job_id, Level::of(state), state.as_str(), fields).await?;
     warn_of_older(&mut tx, job_id, &counts).await?;
@@ -128,10 +129,21 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
         .await?
         .rows_affected()
         == 1;
+    let mut next = None;
     if ended {
         end_rows(&mut tx, job.id, state, &parts).await?;
+        if state == JobState::Succeeded {
+            next = chain::submit_next(engine, &mut tx, &job, &told).await?;
+        } else {
+            jobs::log_dropped(&mut tx, &job).await?;
+        }
     }
+    bio_mcp_core::crash::point("before_end");
     tx.commit().await?;
+    bio_mcp_core::crash::point("after_end");
+    if let Some(next) = next {
+        next.announce(engine).await;
+    }
     if ended {
         metrics::job_ended(&job.tool, state == JobState::Succeeded);
         metrics::records(&counts);

@@ -7,6 +7,8 @@
 //!                └── worker dies: reclaim ──┘      └── cancel, deadline, shutdown, snooze: at the next batch
 //! ```
 //!
+//! What ends a job with success submits the next step of its chain in the same transaction (`chain`).
+//!
 //! The protocol is in `lease`, `commit` and `endings`: every write names the epoch that was claimed, and locks are
 //! taken in the order job, unit, rows of the source.
 //!
@@ -14,6 +16,7 @@
 //! [`RecordKey`](bio_mcp_core::RecordKey)s; the input and the cursor of a unit are JSON that only its pipeline reads.
 
 mod attempts;
+mod chain;
 mod claims;
 mod commit;
 mod endings;
@@ -40,6 +43,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 pub use attempts::{Attempt, troubled_attempts};
+pub use chain::{StepError, Steps, cancel};
 pub use commit::{Batch, BatchRows, CommitError};
 pub use failures::{Failure, failed_ids, failures, failures_count, unfinished_inputs};
 pub use finalise::{EndedUnit, finalise};
@@ -74,6 +78,8 @@ pub struct Engine {
     pub pipelines: Arc<[Arc<dyn Pipeline>]>,
     /// What the sweep does besides.
     pub upkeep: Arc<[Arc<dyn Upkeep>]>,
+    /// What tools say of the steps of chains.
+    pub steps: Arc<dyn Steps>,
 }
 
 impl Engine {

@@ -1,11 +1,14 @@
 //! A job again, of only what failed.
 
 use super::Engine;
+use super::chain::{StepError, submission_of_refused};
 use super::unit_error::UnitError;
-use crate::jobs::{self, FirstUnit, Job, Limits, Submission, SubmitError, Submitted};
+use crate::db;
+use crate::jobs::{self, FirstUnit, Job, JobState, Limits, Place, Submission, SubmitError, Submitted};
 use bio_mcp_core::{Caller, ErrorCode};
 
-/// Submits a child of an ended job that does again what failed in it; nothing when nothing did.
+/// Submits a child of an ended job that does again what failed in it; nothing when nothing did. Of a job of a chain that
+/// did not succeed, it takes the place: what follows is submitted when the child has succeeded.
 /// `caller` is the principal of the new job; `with` says the rest.
 pub async fn retry(
     engine: &Engine,
@@ -14,6 +17,34 @@ pub async fn retry(
     caller: &Caller,
     with: impl FnOnce(Submission) -> Submission,
 ) -> Result<Option<Submitted>, RetryError> {
+    // What follows one that succeeded was submitted then.
+    let place = job.place().filter(|_| job.state != JobState::Succeeded);
+    let of_child = |submission: Submission| {
+        with(Submission {
+            principal: caller.principal.clone(),
+            trace_id: caller.trace_id.clone(),
+            priority: job.priority,
+            parent_job_id: Some(job.job_id()),
+            then: place.map_or_else(Vec::new, |_| job.then().to_vec()),
+            place,
+            ..submission
+        })
+    };
+    let submitted = match place {
+        Some(place) if job.units_total == 0 => refused_step(engine, job, limits, caller, place, of_child).await?,
+        _ => {
+            let Some(submission) = what_failed(engine, job).await? else { return Ok(None) };
+            jobs::submit(&engine.db, &of_child(submission), limits).await?
+        }
+    };
+    if let Submitted::Created(standing) = &submitted {
+        caller.audit("job.retry", &format!("{} of {}", standing.job.id, job.id));
+    }
+    engine.wake_after_commit().await;
+    Ok(Some(submitted))
+}
+
+async fn what_failed(engine: &Engine, job: &Job) -> Result<Option<Submission>, RetryError> {
     let unknown = || UnitError::permanent(ErrorCode::Internal, "this program does not know the job's tool");
     let pipeline = engine.pipeline(&job.tool).ok_or_else(unknown)?;
     let Some(params) = pipeline.retry(&engine.db, job).await? else { return Ok(None) };
@@ -27,24 +58,35 @@ pub async fn retry(
     .await
     .map_err(UnitError::from)?
     .flatten();
-    let submission = Submission {
-        principal: caller.principal.clone(),
-        trace_id: caller.trace_id.clone(),
+    Ok(Some(Submission {
         // What is left of a job may be more than a day allows: it goes on as far as it may, and is retried again.
         records_at_most: None,
-        priority: job.priority,
-        parent_job_id: Some(job.job_id()),
         query_key: job.query_key.clone(),
         exclusive_key: job.exclusive_key.clone(),
         first_unit: FirstUnit { required_hostname, ..submission.first_unit },
         ..submission
-    };
-    let submitted = jobs::submit(&engine.db, &with(submission), limits).await?;
-    if let Submitted::Created(standing) = &submitted {
-        caller.audit("job.retry", &format!("{} of {}", standing.job.id, job.id));
+    }))
+}
+
+/// A step of a chain that could not be submitted: now as any other submission, refused to the caller.
+async fn refused_step(
+    engine: &Engine,
+    job: &Job,
+    limits: Limits,
+    caller: &Caller,
+    place: Place,
+    of_child: impl FnOnce(Submission) -> Submission,
+) -> Result<Submitted, RetryError> {
+    let mut tx = db::begin(&engine.db).await.map_err(UnitError::from)?;
+    let submission = of_child(submission_of_refused(engine, &mut tx, job, place, &caller.principal).await?);
+    if let Some(standing) = jobs::insert_within(&mut tx, &submission, limits).await? {
+        tx.commit().await.map_err(UnitError::from)?;
+        return Ok(Submitted::Created(Box::new(standing)));
     }
-    engine.wake_after_commit().await;
-    Ok(Some(submitted))
+    let why_not = jobs::why_not_within(&mut tx, &submission, limits).await?;
+    tx.rollback().await.map_err(UnitError::from)?;
+    let replayed = jobs::replayed(&engine.db, &submission).await?;
+    Ok(replayed.ok_or(why_not)?)
 }
 
 /// A job could not be done again.
@@ -53,6 +95,9 @@ pub enum RetryError {
     /// What failed in it could not be found out.
     #[error(transparent)]
     Unit(#[from] UnitError),
+    /// A step of a chain that was refused before is refused again.
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// The new job was not accepted.
     #[error(transparent)]
     Submit(#[from] SubmitError),

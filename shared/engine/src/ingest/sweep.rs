@@ -5,7 +5,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::unit_error::UnitError;
-use super::{Engine, Presence, finalise};
+use super::{Engine, Presence, chain, finalise};
 use crate::db::{self, DbError, clock};
 use crate::jobs;
 use bio_mcp_core::JobId;
@@ -19,6 +19,8 @@ pub struct Swept {
     pub overdue: u64,
     /// Jobs finalised here because no worker had done it.
     pub finalised: u64,
+    /// Steps of chains submitted here because the program that ended the job before did not.
+    pub continued: u64,
     /// Rows of jobs that went.
     pub expired: u64,
     /// Stored instants that were in the future and were pulled back.
@@ -45,6 +47,7 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
             Err(error) => tracing::warn!(job_id = %job, %error, "the job cannot be finalised yet"),
         }
     }
+    swept.continued = chain::submit_forgotten(engine).await?;
     swept.expired = jobs::expire(&engine.db).await?;
     for upkeep in &*engine.upkeep {
         swept.corrected += upkeep.sweep(engine).await?;

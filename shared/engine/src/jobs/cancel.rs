@@ -3,8 +3,9 @@
 use serde_json::json;
 use sqlx::PgPool;
 
+use super::chain::log_dropped;
 use super::log::{Level, write_log};
-use super::state::JobState;
+use super::state::{Job, JobState};
 use crate::db::{self, DbError};
 use bio_mcp_core::JobId;
 
@@ -22,11 +23,10 @@ pub struct Cancelled {
 /// Cancels a job; nothing if there is no such job. Nothing new is planned or claimed from here on.
 pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbError> {
     let mut tx = db::begin(db).await?;
-    let state: Option<String> = sqlx::query_scalar("select state from jobs where id = $1 for update")
-        .bind(job.0)
-        .fetch_optional(&mut *tx)
-        .await?;
-    let Some(state) = state.as_deref().and_then(JobState::parse) else { return Ok(None) };
+    let row: Option<Job> =
+        sqlx::query_as("select * from jobs where id = $1 for update").bind(job.0).fetch_optional(&mut *tx).await?;
+    let Some(row) = row else { return Ok(None) };
+    let state = row.state;
     if state.is_terminal() {
         return Ok(Some(Cancelled { state, cancelled: false, stopping: false }));
     }
@@ -52,6 +52,9 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     let at_once = state == JobState::Queued && !running;
     sqlx::query(include_str!("cancel.sql")).bind(job.0).bind(at_once).execute(&mut *tx).await?;
     write_log(&mut tx, job, Level::Info, "cancelling was asked for", json!({ "at_once": at_once })).await?;
+    if at_once {
+        log_dropped(&mut tx, &row).await?;
+    }
     tx.commit().await?;
     let state = if at_once { JobState::Cancelled } else { state };
     Ok(Some(Cancelled { state, cancelled: true, stopping: !at_once }))

@@ -17,6 +17,8 @@ pub struct Filter {
     pub state: Option<JobState>,
     /// Only those of this tool.
     pub tool: Option<String>,
+    /// Only those of this chain.
+    pub chain: Option<JobId>,
     /// Only those after this one in the listing (newest first).
     pub after: Option<(DateTime<Utc>, JobId)>,
     /// Without the first so many.
@@ -38,7 +40,7 @@ pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Page<Standing>, i64),
         "select j.*, standing.* from jobs as j ",
         include_str!("standing.sql"),
         " where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
-              and ($3::timestamptz is null or (created_at, id) < ($3, $4)) \
+              and ($7::uuid is null or chain_id = $7) and ($3::timestamptz is null or (created_at, id) < ($3, $4)) \
               order by created_at desc, id desc limit $5 offset $6"
     ))
     .bind(state)
@@ -47,13 +49,16 @@ pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Page<Standing>, i64),
     .bind(after_id)
     .bind(rows_to_read(filter.limit))
     .bind(filter.offset)
+    .bind(filter.chain.map(|chain| chain.0))
     .fetch_all(db)
     .await?;
     let total = sqlx::query_scalar(
-        "select count(*) from jobs where ($1::text is null or state = $1) and ($2::text is null or tool = $2)",
+        "select count(*) from jobs where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
+         and ($3::uuid is null or chain_id = $3)",
     )
     .bind(state)
     .bind(&filter.tool)
+    .bind(filter.chain.map(|chain| chain.0))
     .fetch_one(db)
     .await?;
     Ok((Page::of(jobs, filter.limit), total))

@@ -1,6 +1,7 @@
 //! Where a job stands: how many are before it, and how long it will take.
 
 use sqlx::{FromRow, PgExecutor};
+use uuid::Uuid;
 
 use super::state::Job;
 use crate::db::DbError;
@@ -17,6 +18,10 @@ pub struct Standing {
     /// Seconds until it has ended, as far as can be told: a running one by its own pace, a queued one by how long
     /// the last ones of its tool took. Nothing without anything to go by.
     pub estimated_duration_secs: Option<f64>,
+    /// The job that was submitted when this one, of a chain, had succeeded.
+    pub next_job_id: Option<Uuid>,
+    /// The job of a chain whose success submitted this one.
+    pub previous_job_id: Option<Uuid>,
 }
 
 /// One job with where it stands.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::chain::Following;
 use super::progress::{JobResult, Progress};
 use bio_mcp_core::JobId;
 
@@ -95,6 +96,13 @@ pub struct Job {
     pub trace_id: String,
     /// The job it retries.
     pub parent_job_id: Option<Uuid>,
+    /// The first job of its chain, where it is part of one.
+    pub chain_id: Option<Uuid>,
+    /// The number of its step in the chain, from 1.
+    pub chain_step: Option<i16>,
+    /// What follows it.
+    #[sqlx(json(nullable))]
+    pub chain: Option<Following>,
     /// The key of what it works for, where its submission named one.
     pub query_key: Option<String>,
     /// No other job with the same key is queued or running.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::params::params_hash;
+use super::chain::{Following, Place, Step};
 use super::standing::{Standing, standing};
 use super::state::Job;
 use crate::db::DbError;
@@ -37,6 +38,10 @@ pub struct Submission {
     pub exclusive_key: Option<String>,
     /// The most records that it can store, where its parameters say so.
     pub records_at_most: Option<i64>,
+    /// What is submitted after it, each when the one before has succeeded.
+    pub then: Vec<Step>,
+    /// Its place in a chain that is there; without one, what follows makes a new chain.
+    pub place: Option<Place>,
     /// The unit that plans it.
     pub first_unit: FirstUnit,
 }
@@ -57,8 +62,16 @@ impl Submission {
             query_key: None,
             exclusive_key: None,
             records_at_most: None,
+            then: Vec::new(),
+            place: None,
             first_unit: FirstUnit { phase: first_phase.to_owned(), required_hostname: None },
         }
+    }
+
+    /// What follows it, as its row has it.
+    pub(super) fn following(&self) -> Option<Following> {
+        let following = || Following { role: self.principal.role, then: self.then.clone() };
+        (!self.then.is_empty()).then(following)
     }
 }
 
@@ -137,6 +150,9 @@ pub enum SubmitError {
     /// The key was used with other parameters.
     #[error("the idempotency key was used before with other parameters: use a new key")]
     IdempotencyConflict,
+    /// A job that excludes this one is not finished, and is not followed by the same steps.
+    #[error("job {0} does the same and is not followed by the same steps: submit these when it has ended")]
+    Busy(JobId),
     /// Too many jobs wait.
     #[error("{0} jobs are queued or running, which is the limit: try again when some have ended")]
     TooManyJobs(i64),
@@ -180,22 +196,44 @@ impl From<sqlx::Error> for SubmitError {
 /// answered instead of a second one; so is a queued or running job of the same exclusive key. The caller wakes workers
 /// afterwards.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
-    let hash = params_hash(&submission.params)?.to_hex();
-    let limits = limits.of(&submission.principal);
+    let hash = submission.identity()?.to_hex();
+    let of_principal = limits.of(&submission.principal);
     for _ in 0..2 {
-        if let Some(standing) = insert(db, submission, &hash, limits).await? {
+        if let Some(standing) = insert(db, submission, &hash, of_principal).await? {
             return Ok(Submitted::Created(Box::new(standing)));
         }
-        if let Some(earlier) = earlier(db, submission, &hash).await? {
+        if let Some(earlier) = replayed(db, submission).await? {
             return Ok(earlier);
         }
         // There are too many, or what was in the way has just ended: then the second time will do.
     }
-    Err(why_refused(db, submission, limits).await?)
+    Err(why_refused(db, submission, of_principal).await?)
+}
+
+/// The same in a transaction: nothing where it cannot be submitted.
+pub(crate) async fn insert_within(
+    tx: &mut PgConnection,
+    submission: &Submission,
+    limits: Limits,
+) -> Result<Option<Standing>, SubmitError> {
+    let hash = submission.identity()?.to_hex();
+    Ok(insert(tx, submission, &hash, limits.of(&submission.principal)).await?)
+}
+
+/// Why [`insert_within`] submitted nothing.
+pub(crate) async fn why_not_within(
+    tx: &mut PgConnection,
+    submission: &Submission,
+    limits: Limits,
+) -> Result<SubmitError, SubmitError> {
+    if let Some(found) = earlier(&mut *tx, submission).await? {
+        return Ok(SubmitError::Busy(JobId(found.id)));
+    }
+    Ok(why_refused(tx, submission, limits.of(&submission.principal)).await?)
 }
 
 /// Which limit a submission is beyond.
-async fn why_refused(db: &PgPool, submission: &Submission, limits: Limits) -> Result<SubmitError, DbError> {
+async fn why_refused(db: impl PgExecutor<'_>, submission: &Submission, limits: Limits) -> Result<SubmitError, DbError> {
     let (own, stored, secs_left): (i64, i64, f64) =
         sqlx::query_as(include_str!("why_refused.sql")).bind(&submission.principal.name).fetch_one(db).await?;
     let wanted = submission.records_at_most.unwrap_or(1).max(1);
@@ -210,9 +248,17 @@ async fn why_refused(db: &PgPool, submission: &Submission, limits: Limits) -> Re
 }
 
 /// Inserting decides between concurrent submissions: by the unique indexes.
-async fn insert(db: &PgPool, submission: &Submission, hash: &str, limits: Limits) -> Result<Option<Standing>, DbError> {
+async fn insert(
+    db: impl PgExecutor<'_>,
+    submission: &Submission,
+    hash: &str,
+    limits: Limits,
+) -> Result<Option<Standing>, DbError> {
+    let id = JobId::new();
+    // A chain has the id of its first job.
+    let place = submission.place.or_else(|| (!submission.then.is_empty()).then_some(Place { chain: id, step: 1 }));
     Ok(sqlx::query_as(concat!(include_str!("submit.sql"), include_str!("standing.sql")))
-        .bind(JobId::new().0)
+        .bind(id.0)
         .bind(&submission.tool)
         .bind(&submission.params)
         .bind(hash)
@@ -232,24 +278,45 @@ async fn insert(db: &PgPool, submission: &Submission, hash: &str, limits: Limits
         .bind(limits.principal_daily_records)
         .bind(submission.records_at_most.unwrap_or(1).max(1))
         .bind(&submission.exclusive_key)
+        .bind(submission.following().map(Json))
+        .bind(place.map(|place| place.chain.0))
+        .bind(place.map(|place| place.step))
         .fetch_optional(db)
         .await?)
 }
 
-/// The job that was there before.
-async fn earlier(db: &PgPool, submission: &Submission, hash: &str) -> Result<Option<Submitted>, SubmitError> {
-    let found: Option<(bool, Uuid)> = sqlx::query_as(include_str!("earlier.sql"))
+/// A job that was there before.
+#[derive(FromRow)]
+struct Earlier {
+    found_by: String,
+    is_same: bool,
+    id: Uuid,
+}
+
+async fn earlier(db: impl PgExecutor<'_>, submission: &Submission) -> Result<Option<Earlier>, SubmitError> {
+    Ok(sqlx::query_as(include_str!("earlier.sql"))
         .bind(&submission.principal.name)
         .bind(&submission.tool)
         .bind(&submission.idempotency_key)
-        .bind(hash)
+        .bind(submission.identity()?.to_hex())
         .bind(&submission.exclusive_key)
+        .bind(submission.place.map(|place| place.chain.0))
+        .bind(submission.place.map(|place| place.step))
         .fetch_optional(db)
-        .await?;
-    let Some((is_same, id)) = found else { return Ok(None) };
-    if !is_same {
-        return Err(SubmitError::IdempotencyConflict);
+        .await?)
+}
+
+/// The job that an earlier request made, which is the answer to this one too.
+pub(crate) async fn replayed(db: &PgPool, submission: &Submission) -> Result<Option<Submitted>, SubmitError> {
+    let Some(found) = earlier(db, submission).await? else { return Ok(None) };
+    match found.found_by.as_str() {
+        "key" if !found.is_same => return Err(SubmitError::IdempotencyConflict),
+        // What is to follow would be lost, and the step of a chain would be a job that is none of it.
+        "exclusive" if !found.is_same && (submission.place.is_some() || !submission.then.is_empty()) => {
+            return Err(SubmitError::Busy(JobId(found.id)));
+        }
+        _ => {}
     }
-    let job = standing(db, JobId(id)).await?;
+    let job = standing(db, JobId(found.id)).await?;
     Ok(job.map(|job| Submitted::Replayed(Box::new(job))))
 }

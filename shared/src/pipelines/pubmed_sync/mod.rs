@@ -21,7 +21,9 @@ pub use estimate::{Estimate, estimate};
 pub use looks::controls;
 pub use params::{IncrementalParams, OVERLAP_DAYS, ParamError, SyncParams};
 use search::Wanted;
-pub use submit::{SubmitSyncError, submit_incremental, submit_sync};
+pub use submit::{
+    SubmitSyncError, bind, incremental_submission, submit_bound, submit_incremental, submit_sync, sync_submission,
+};
 
 use super::archiving;
 use crate::db::DbError;

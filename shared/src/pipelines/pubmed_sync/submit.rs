@@ -1,9 +1,10 @@
 //! Submitting syncs: the key is bound to its query before there is a job.
 
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::{INCREMENTAL, IncrementalParams, SEARCH, SYNC, SyncParams};
+use crate::db::DbError;
 use crate::jobs::{self, Limits, Submission, SubmitError, Submitted};
 use crate::syncs::{self, BindError, Bound};
 
@@ -18,6 +19,25 @@ pub enum SubmitSyncError {
     Submit(#[from] SubmitError),
 }
 
+/// The submission of a sync, but for who asks and how.
+pub fn sync_submission(params: &SyncParams) -> Submission {
+    Submission {
+        query_key: params.query_key.clone(),
+        records_at_most: params.records_at_most(),
+        ..Submission::new(SYNC, json!(params), SEARCH)
+    }
+}
+
+/// The submission of an incremental sync, but for who asks and how. Of one key there is one job at a time.
+pub fn incremental_submission(params: &IncrementalParams) -> Submission {
+    Submission {
+        query_key: Some(params.query_key.clone()),
+        exclusive_key: Some(params.query_key.clone()),
+        records_at_most: params.limit,
+        ..Submission::new(INCREMENTAL, json!(params), SEARCH)
+    }
+}
+
 /// Submits a sync; `with` fills in who asks and how.
 pub async fn submit_sync(
     db: &PgPool,
@@ -25,15 +45,7 @@ pub async fn submit_sync(
     limits: Limits,
     with: impl FnOnce(Submission) -> Submission,
 ) -> Result<Submitted, SubmitSyncError> {
-    let submission = with(Submission::new(SYNC, json!(params), SEARCH));
-    let submission =
-        Submission { query_key: params.query_key.clone(), records_at_most: params.records_at_most(), ..submission };
-    let bound = match (&params.query_key, &params.query) {
-        (None, _) => None,
-        (Some(key), Some(query)) => Some((key, syncs::bind(db, key, query, &submission.principal.name).await?)),
-        (Some(key), None) => Some((key, syncs::bind_list(db, key, &submission.principal).await?)),
-    };
-    submit(db, &submission, limits, bound).await
+    submit_bound(db, &with(sync_submission(params)), limits).await
 }
 
 /// Submits an incremental sync. While one of its key is queued or running, that one is the answer.
@@ -43,27 +55,27 @@ pub async fn submit_incremental(
     limits: Limits,
     with: impl FnOnce(Submission) -> Submission,
 ) -> Result<Submitted, SubmitSyncError> {
-    let key = &params.query_key;
-    let submission = with(Submission::new(INCREMENTAL, json!(params), SEARCH));
-    let submission = Submission {
-        query_key: Some(key.clone()),
-        exclusive_key: Some(key.clone()),
-        records_at_most: params.limit,
-        ..submission
-    };
-    let bound = syncs::bind(db, key, &params.query, &submission.principal.name).await?;
-    submit(db, &submission, limits, Some((key, bound))).await
+    submit_bound(db, &with(incremental_submission(params)), limits).await
 }
 
-/// A key that was bound for a job which is then refused is free again: what may not be submitted must not take keys.
-async fn submit(
-    db: &PgPool,
-    submission: &Submission,
-    limits: Limits,
-    bound: Option<(&String, Bound)>,
-) -> Result<Submitted, SubmitSyncError> {
+/// Binds the key of a submission of a sync, if it has one, to its query or its list.
+pub async fn bind(db: &mut PgConnection, submission: &Submission) -> Result<Option<Bound>, BindError> {
+    let Some(key) = &submission.query_key else { return Ok(None) };
+    let query = submission.params["query"].as_str();
+    syncs::bind_within(db, key, query, &submission.principal).await.map(Some)
+}
+
+/// Submits what [`sync_submission`] or [`incremental_submission`] made. A key that was bound for a job which is then
+/// refused is free again: what may not be submitted must not take keys.
+pub async fn submit_bound(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitSyncError> {
+    let bound = if submission.query_key.is_some() {
+        let mut connection = db.acquire().await.map_err(|error| BindError::from(DbError::from(error)))?;
+        bind(&mut connection, submission).await?
+    } else {
+        None
+    };
     let submitted = jobs::submit(db, submission, limits).await;
-    if let (Err(_), Some((key, Bound::Now))) = (&submitted, bound) {
+    if let (Err(_), Some(Bound::Now), Some(key)) = (&submitted, bound, &submission.query_key) {
         syncs::unbind_unused(db, key).await.map_err(BindError::from)?;
     }
     Ok(submitted?)

@@ -1,0 +1,137 @@
+//! References in the parameters of a step: `{"$result": "/a/pointer"}` stands for what the JSON pointer (RFC 6901) finds
+//! in the result of the job before.
+
+use serde_json::{Map, Value};
+
+/// The only member of an object that is a reference.
+pub const RESULT: &str = "$result";
+
+/// A reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Where it stands in the parameters, as a JSON pointer.
+    pub at: String,
+    /// What it points at in the result.
+    pub pointer: String,
+}
+
+/// A reference that is none, or that finds nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceFault {
+    /// Where it stands in the parameters, as a JSON pointer.
+    pub at: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The references in parameters, or what is wrong with them.
+pub fn references(params: &Value) -> Result<Vec<Reference>, Vec<ReferenceFault>> {
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    find(params, "", &mut found, &mut faults);
+    if faults.is_empty() { Ok(found) } else { Err(faults) }
+}
+
+fn find(value: &Value, at: &str, found: &mut Vec<Reference>, faults: &mut Vec<ReferenceFault>) {
+    match value {
+        Value::Object(fields) if fields.contains_key(RESULT) => match (fields.len(), &fields[RESULT]) {
+            (1, Value::String(pointer)) if is_pointer(pointer) => {
+                found.push(Reference { at: at.to_owned(), pointer: pointer.clone() });
+            }
+            _ => faults.push(ReferenceFault {
+                at: at.to_owned(),
+                reason: format!("must be {{\"{RESULT}\": \"/…\"}}, with a JSON pointer (RFC 6901) and nothing else"),
+            }),
+        },
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, inner)| find(inner, &below(at, name), found, faults));
+        }
+        Value::Array(items) => {
+            for (n, inner) in items.iter().enumerate() {
+                find(inner, &below(at, &n.to_string()), found, faults);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn below(at: &str, name: &str) -> String {
+    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// Whether a text is a JSON pointer: `~` is only part of `~0` and `~1`.
+fn is_pointer(text: &str) -> bool {
+    let is_escaped = |rest: &str| rest.starts_with(['0', '1']);
+    (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(is_escaped)
+}
+
+/// The parameters with what each reference finds in a result. Null is not found: it would be taken for a parameter that
+/// is left out.
+pub fn resolved(params: &Value, result: &Value) -> Result<Value, ReferenceFault> {
+    let mut resolved = params.clone();
+    let first = |mut faults: Vec<ReferenceFault>| faults.swap_remove(0);
+    for Reference { at, pointer } in references(params).map_err(first)? {
+        let Some(value) = result.pointer(&pointer).filter(|value| !value.is_null()) else {
+            let reason = format!("the result of the job before has nothing at {pointer}");
+            return Err(ReferenceFault { at, reason });
+        };
+        if let Some(place) = resolved.pointer_mut(&at) {
+            *place = value.clone();
+        }
+    }
+    Ok(resolved)
+}
+
+/// The parameters without references, and without lists that have some: what can be checked before there is a result.
+pub fn without_references(params: &Map<String, Value>) -> Map<String, Value> {
+    let kept = params.iter().filter_map(|(name, value)| match value {
+        Value::Object(fields) if fields.contains_key(RESULT) => None,
+        Value::Object(fields) => Some((name.clone(), Value::Object(without_references(fields)))),
+        Value::Array(_) if !references(value).is_ok_and(|found| found.is_empty()) => None,
+        value => Some((name.clone(), value.clone())),
+    });
+    kept.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn references_are_found_wherever_they_stand() {
+        let params = json!({ "a": { "$result": "/x" }, "b": { "c/d": [1, { "$result": "" }] }, "e": "$result" });
+        let found = references(&params).expect("well formed");
+        let places: Vec<_> = found.iter().map(|one| (one.at.as_str(), one.pointer.as_str())).collect();
+        assert_eq!(places, [("/a", "/x"), ("/b/c~1d/1", "")]);
+        let rest = without_references(params.as_object().expect("an object"));
+        assert_eq!(Value::Object(rest), json!({ "b": {}, "e": "$result" }));
+    }
+
+    #[test]
+    fn what_is_no_reference_is_refused_where_it_stands() {
+        for odd in [json!("x"), json!("/a~2"), json!("/a~"), json!(1), json!(["/a"]), json!(null)] {
+            let faults = references(&json!({ "a": [{ "$result": odd }] })).expect_err("refused");
+            assert_eq!(faults[0].at, "/a/0", "{odd}");
+        }
+        assert!(references(&json!({ "a": { "$result": "/a", "b": 1 } })).is_err());
+        for fine in ["", "/", "/a~0b~1c", "/a/0"] {
+            assert!(references(&json!({ "a": { "$result": fine } })).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
+    fn references_are_replaced_by_what_they_point_at() {
+        let result = json!({ "pmids": ["1", "2"], "n": 0, "none": null, "a/b": { "~": true } });
+        let params =
+            json!({ "p": { "$result": "/pmids" }, "q": [{ "$result": "/n" }, { "$result": "/a~1b/~0" }], "r": 1 });
+        assert_eq!(resolved(&params, &result), Ok(json!({ "p": ["1", "2"], "q": [0, true], "r": 1 })));
+        for (pointer, at) in [("/none", "/a"), ("/pmids/2", "/a"), ("/pmids/x", "/a"), ("/n/0", "/a")] {
+            let fault = resolved(&json!({ "a": { "$result": pointer } }), &result).expect_err("nothing there");
+            assert!(fault.at == at && fault.reason.ends_with(pointer), "{fault:?}");
+        }
+        // What is found is a value, whatever it looks like.
+        let odd = json!({ "a": { "$result": "/n" }, "n": 1 });
+        assert_eq!(resolved(&json!({ "x": { "$result": "/a" } }), &odd), Ok(json!({ "x": { "$result": "/n" } })));
+    }
+}

@@ -1,0 +1,166 @@
+//! Chains of job tools: what follows a job is checked when it is submitted with it, and once more when its turn comes.
+//!
+//! A reference (`{"$result": "/pointer"}`) stands for what the job before will have: until there is a result, it is
+//! checked that a parameter of its name exists, and that all the others are right.
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use super::error::{FieldError, ToolError};
+use super::find;
+use super::params::{read, understood};
+use super::tool::{JobTool, Tool, allow};
+use crate::ingest::{Engine, StepError, Steps, UnitError};
+use crate::jobs::{self, Limits, MAX_STEPS, Reference, Refusal, Step, Submission};
+use crate::words::{ErrorCode, Principal};
+
+/// How a job tool is a step of a chain.
+#[derive(Clone, Copy)]
+pub struct AsStep {
+    submission: fn(&Value, &Engine, Value) -> Result<Submission, ToolError>,
+    prepare: for<'a> fn(&'a mut PgConnection, &'a Submission) -> BoxFuture<'a, Result<(), ToolError>>,
+}
+
+impl AsStep {
+    /// Of a tool.
+    pub(super) fn of<T: JobTool + 'static>() -> Self {
+        Self {
+            submission: |schema, engine, params| T::submission(engine, read(schema, T::ALIASES, params)?),
+            prepare: prepare::<T>,
+        }
+    }
+}
+
+fn prepare<'a, T: JobTool + 'static>(
+    db: &'a mut PgConnection,
+    submission: &'a Submission,
+) -> BoxFuture<'a, Result<(), ToolError>> {
+    T::prepare(db, submission)
+}
+
+impl From<jobs::ReferenceFault> for FieldError {
+    fn from(fault: jobs::ReferenceFault) -> Self {
+        Self { pointer: fault.at, reason: fault.reason }
+    }
+}
+
+/// Checks what is to follow a job of a principal, and returns it under the tools' own names. Every fault is told at
+/// once, by pointers below `/then`.
+pub fn checked_steps(
+    tools: &[Tool],
+    engine: &Engine,
+    principal: &Principal,
+    steps: Vec<Step>,
+) -> Result<Vec<Step>, ToolError> {
+    if steps.len() > MAX_STEPS {
+        return Err(ToolError::of_field("then", format!("must be a list of at most {MAX_STEPS} items")));
+    }
+    let (mut checked, mut faults) = (Vec::with_capacity(steps.len()), Vec::new());
+    for (n, step) in steps.into_iter().enumerate() {
+        let of_tool = |reason: &str| {
+            let field = FieldError { pointer: format!("/then/{n}/tool"), reason: reason.to_owned() };
+            ToolError::invalid(vec![field])
+        };
+        let known = tools.iter().find(|tool| tool.name == step.tool || tool.flat_name() == step.tool);
+        let step = match known.map(|tool| (tool, tool.as_step)) {
+            None => Err(of_tool("there is no tool of this name")),
+            Some((_, None)) => Err(of_tool("answers at once and makes no job: it cannot be a step")),
+            Some((tool, Some(as_step))) => {
+                allow(principal, tool.name, tool.role)?;
+                let params = checked_params(tool, as_step, engine, step.params);
+                params.map_err(|error| error.below(&format!("/then/{n}/params"))).map(|params| (tool, params))
+            }
+        };
+        match step {
+            Ok((tool, params)) => checked.push(Step { tool: tool.name.to_owned(), params }),
+            Err(error) if error.code == ErrorCode::ValidationError => faults.extend(error.fields),
+            Err(error) => return Err(error),
+        }
+    }
+    if faults.is_empty() { Ok(checked) } else { Err(ToolError::invalid(faults)) }
+}
+
+/// The parameters of a step, which may have references.
+fn checked_params(tool: &Tool, as_step: AsStep, engine: &Engine, params: Value) -> Result<Value, ToolError> {
+    let of_fault =
+        |faults: Vec<jobs::ReferenceFault>| -> Vec<FieldError> { faults.into_iter().map(FieldError::from).collect() };
+    let references = jobs::references(&params).map_err(|faults| ToolError::invalid(of_fault(faults)))?;
+    if references.is_empty() {
+        let params = tool.understood(params)?;
+        (as_step.submission)(&tool.input_schema, engine, params.clone())?;
+        return Ok(params);
+    }
+    let mut faults = unknown(tool, &references);
+    if let Value::Object(fields) = &params {
+        let rest = Value::Object(jobs::without_references(fields));
+        let found = understood(&tool.input_schema, tool.aliases, rest).err().map(|error| error.fields);
+        faults.extend(found.into_iter().flatten().filter(|field| !is_of_reference(tool, &references, &field.pointer)));
+    }
+    if faults.is_empty() { Ok(params) } else { Err(ToolError::invalid(faults)) }
+}
+
+/// The parameter that a reference is, or is part of, by its own name.
+fn parameter<'a>(tool: &Tool, reference: &'a Reference) -> &'a str {
+    let name = reference.at.split('/').nth(1).unwrap_or_default();
+    tool.aliases.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own)
+}
+
+/// References where there is no parameter.
+fn unknown(tool: &Tool, references: &[Reference]) -> Vec<FieldError> {
+    let is_unknown = |reference: &&Reference| tool.input_schema["properties"].get(parameter(tool, reference)).is_none();
+    let fault =
+        |reference: &Reference| FieldError { pointer: reference.at.clone(), reason: "is not a parameter".to_owned() };
+    references.iter().filter(is_unknown).map(fault).collect()
+}
+
+/// Whether a fault is that a reference has no value yet: at its place, or at what it is part of.
+fn is_of_reference(tool: &Tool, references: &[Reference], pointer: &str) -> bool {
+    references.iter().any(|reference| {
+        let below = reference.at.splitn(3, '/').nth(2).map_or_else(String::new, |rest| format!("/{rest}"));
+        let at = format!("/{}{below}", parameter(tool, reference));
+        at == pointer || at.starts_with(&format!("{pointer}/"))
+    })
+}
+
+/// The steps of chains of this deployment's tools.
+pub struct ToolSteps {
+    /// Limits on submissions.
+    pub limits: Limits,
+}
+
+#[async_trait]
+impl Steps for ToolSteps {
+    async fn submission(
+        &self,
+        engine: &Engine,
+        tx: &mut PgConnection,
+        step: Step,
+        principal: &Principal,
+    ) -> Result<Submission, StepError> {
+        let tool = find(&step.tool);
+        let Some((tool, as_step)) = tool.and_then(|tool| tool.as_step.map(|as_step| (tool, as_step))) else {
+            return Err(Refusal::new(ErrorCode::ToolNotFound, "this program has no such tool").into());
+        };
+        allow(principal, tool.name, tool.role).map_err(step_error)?;
+        let submission = (as_step.submission)(&tool.input_schema, engine, step.params).map_err(step_error)?;
+        let submission = Submission { principal: principal.clone(), ..submission };
+        (as_step.prepare)(tx, &submission).await.map_err(step_error)?;
+        Ok(submission)
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
+/// A database that is away refuses nothing: the step is tried again.
+fn step_error(error: ToolError) -> StepError {
+    let ToolError { code, message, fields, .. } = error;
+    if matches!(code, ErrorCode::DatabaseError | ErrorCode::DatabaseTimeout) {
+        return UnitError::Failed { code, message, retry: true }.into();
+    }
+    let details = if fields.is_empty() { Value::Null } else { json!(fields) };
+    Refusal { code, message, details }.into()
+}

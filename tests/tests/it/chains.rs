@@ -1,0 +1,304 @@
+//! Chains of jobs: submitted as one, each step once when the one before has succeeded, cancelled and retried as one.
+
+mod http;
+
+use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use shared::ingest::{self, Claim, Engine, Lease, RetryError, Settled, StepError, Steps, UnitError, Worker, finalise};
+use shared::jobs::{self, Filter, Job, JobState, Limits, Refusal, Step, Submission, SubmitError, Submitted};
+use shared::words::{Caller, ErrorCode, JobId, Principal, WorkerId};
+use simulator::{Corpus, Options, Spread};
+use sqlx::PgConnection;
+use tests::counting;
+use tests::invariants;
+use tests::program::{Archive, Run};
+use tests::sync::{LIMITS, day, simulator};
+
+/// What the counting pipeline says of its steps: a key is exclusive, and `refuse` is refused.
+struct Counted;
+
+#[async_trait]
+impl Steps for Counted {
+    async fn submission(
+        &self,
+        _: &Engine,
+        _: &mut PgConnection,
+        step: Step,
+        _: &Principal,
+    ) -> Result<Submission, StepError> {
+        if step.params["refuse"] == true {
+            return Err(Refusal::new(ErrorCode::ValidationError, "refused").into());
+        }
+        let exclusive_key = step.params["key"].as_str().map(str::to_owned);
+        Ok(Submission { exclusive_key, ..Submission::new(&step.tool, step.params, "count") })
+    }
+
+    fn limits(&self) -> Limits {
+        LIMITS
+    }
+}
+
+async fn counting_engine() -> Engine {
+    Engine { steps: Arc::new(Counted), ..counting::engine(12).await }
+}
+
+fn count(first: u32) -> Value {
+    json!({ "first": first, "units": 1, "batches": 1 })
+}
+
+fn steps(params: &[Value]) -> Vec<Step> {
+    params.iter().map(|params| Step { tool: counting::TOOL.to_owned(), params: params.clone() }).collect()
+}
+
+/// Submits a job and what follows it.
+async fn submit(engine: &Engine, first: Value, then: &[Value]) -> JobId {
+    let submission = Submission { then: steps(then), ..Submission::new(counting::TOOL, first, "count") };
+    jobs::submit(&engine.db, &submission, LIMITS).await.expect("submitted").job().job_id()
+}
+
+async fn claim(engine: &Engine, job: JobId) -> Lease {
+    let (worker, tools) = (WorkerId::new(), engine.tools());
+    let claim = Claim { worker: &worker, hostname: "h", tools: &tools, unit: None, job: Some(job) };
+    let lease = Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims").expect("a unit");
+    lease.start(&engine.db).await.expect("starts");
+    lease
+}
+
+/// Runs a job until its only unit is completed, and it can be ended.
+async fn until_its_end(engine: &Engine, job: JobId) {
+    let plan = claim(engine, job).await;
+    plan.complete_plan(engine, &counting::plan(&plan.params)).await.expect("planned");
+    let mut lease = claim(engine, job).await;
+    lease.commit(engine, counting::next_batch(&lease).expect("a batch")).await.expect("commits");
+    assert_eq!(lease.complete(engine).await.expect("completes"), Settled::JobOver);
+}
+
+async fn fail(engine: &Engine, job: JobId) {
+    let lease = claim(engine, job).await;
+    assert_eq!(
+        lease.fail(engine, ErrorCode::ArchiveError, "a test fault", false).await.expect("fails"),
+        Settled::JobOver
+    );
+    assert!(finalise(engine, job).await.expect("finalises"));
+}
+
+async fn get(engine: &Engine, job: JobId) -> Job {
+    jobs::get(&engine.db, job).await.expect("read").expect("there")
+}
+
+/// The jobs of a chain, in the order of steps.
+async fn chain(engine: &Engine, id: JobId) -> Vec<Job> {
+    let filter = Filter { chain: Some(id), limit: 100, ..Filter::default() };
+    let (page, _) = jobs::list(&engine.db, &filter).await.expect("listed");
+    let mut jobs: Vec<Job> = page.rows.into_iter().map(|standing| standing.job).collect();
+    jobs.sort_by_key(|job| (job.chain_step, job.created_at));
+    jobs
+}
+
+fn states(jobs: &[Job]) -> Vec<(i16, JobState)> {
+    jobs.iter().map(|job| (job.chain_step.expect("a step"), job.state)).collect()
+}
+
+async fn work(engine: &Engine) {
+    Worker::new(engine.clone(), None).expect("a worker").run(true).await.expect("works");
+    assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new());
+}
+
+async fn retry(engine: &Engine, job: JobId) -> Submitted {
+    let job = jobs::to_retry(&engine.db, get(engine, job).await).await.expect("found");
+    let again = ingest::retry(engine, &job, LIMITS, &Caller::command_line(), |submission| submission).await;
+    again.expect("retried").expect("something failed")
+}
+
+fn then(tool: &str, params: &Value) -> Value {
+    json!({ "tool": tool, "params": params })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_that_end_a_job_one_submits_what_follows() {
+    let engine = counting_engine().await;
+    for round in 0..30u32 {
+        let job = submit(&engine, count(1 + round * 1000), &[count(501 + round * 1000)]).await;
+        until_its_end(&engine, job).await;
+        let ending: Vec<_> = (0..6)
+            .map(|_| {
+                let engine = engine.clone();
+                tokio::spawn(async move { finalise(&engine, job).await.expect("finalises") })
+            })
+            .collect();
+        let mut ended = 0;
+        for one in ending {
+            ended += usize::from(one.await.expect("no panic"));
+        }
+        let jobs = states(&chain(&engine, job).await);
+        assert_eq!((ended, jobs), (1, vec![(1, JobState::Succeeded), (2, JobState::Queued)]), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_cannot_have_two_jobs_of_one_step_after_it() {
+    let engine = counting_engine().await;
+    let job = submit(&engine, count(1), &[count(501)]).await;
+    until_its_end(&engine, job).await;
+    finalise(&engine, job).await.expect("finalises");
+    let second = chain(&engine, job).await.pop().expect("two");
+    let again = sqlx::query(
+        "insert into jobs (id, tool, params, params_hash, principal, trace_id, deadline_at, chain_id, chain_step) \
+         values ($1, 'x', '{}', 'x', 'x', 'x', now(), $2, 2)",
+    );
+    let refused = again.bind(uuid::Uuid::now_v7()).bind(second.chain_id).execute(&engine.db).await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("jobs_chain_step")), "the schema says so");
+}
+
+/// A program that is killed when it has ended a job and not told yet, or has not committed that.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_around_the_end_of_a_job_what_follows_is_submitted_once() {
+    let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 10, 1, Spread::Even(30)), Options::default()).await;
+    let url = ncbi.eutils_url();
+    let environment = [("BIO_MCP_PUBMED_BASE_URL", url.as_str()), ("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "1000")];
+    for (point, left) in [("before_end:1", 1), ("after_end:1", 2)] {
+        let archive = Archive::new().await;
+        let step = then("pubmed.sync", &json!({ "pmids": [1005] })).to_string();
+        let submitted = archive.run(&["call", "pubmed.sync", r#"{"pmids": [1001]}"#, "--then", &step]).expect(0).json();
+        let id = submitted["job_id"].as_str().expect("an id").to_owned();
+        let shown = archive.run(&["jobs", "show", &id]).expect(0).out;
+        assert!(shown.contains(&format!("step 1 of {id}, then pubmed.sync")), "{shown}");
+        let killed = [&environment[..], &[("BIO_MCP_CRASH_AT", point)]].concat();
+        let mut child = archive.start(&["worker", "--once"], &killed);
+        assert_eq!(child.wait().expect("ends").signal(), Some(9), "{point} is passed");
+        let db = archive.database().await;
+        let jobs =
+            async || -> i64 { sqlx::query_scalar("select count(*) from jobs").fetch_one(&db).await.expect("counted") };
+        assert_eq!(jobs().await, left, "{point}");
+        let mut again = archive.command(&["worker", "--once"]);
+        Run::from(again.envs(environment).output().expect("runs")).expect(0);
+        let succeeded: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'succeeded'")
+            .fetch_one(&db)
+            .await
+            .expect("counted");
+        assert_eq!((jobs().await, succeeded), (2, 2), "{point}");
+        assert_eq!(invariants::broken(&db).await, Vec::<String>::new(), "{point}");
+    }
+}
+
+/// Between the end of its units and its own, a job cannot be cancelled any more; what follows can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_about_to_end_takes_its_chain_with_it() {
+    let engine = counting_engine().await;
+    let job = submit(&engine, count(1), &[count(501), count(601)]).await;
+    until_its_end(&engine, job).await;
+    let may = |_: &Job| Ok::<(), UnitError>(());
+    let (id, cancelled) = ingest::cancel(&engine, get(&engine, job).await, may).await.expect("cancels");
+    assert!(cancelled.cancelled && id != job, "{cancelled:?}");
+    assert_eq!(states(&chain(&engine, job).await), [(1, JobState::Succeeded), (2, JobState::Cancelled)]);
+    work(&engine).await;
+    assert_eq!(chain(&engine, job).await.len(), 2, "nothing further is submitted");
+    // Each job is asked for: the one that goes on may be of another principal.
+    let job = submit(&engine, count(1001), &[count(1501)]).await;
+    until_its_end(&engine, job).await;
+    finalise(&engine, job).await.expect("finalises");
+    let refused = ingest::cancel(&engine, get(&engine, job).await, |one: &Job| {
+        if one.job_id() == job { Ok(()) } else { Err(UnitError::LeaseLost) }
+    });
+    assert!(refused.await.is_err());
+    assert_eq!(states(&chain(&engine, job).await), [(1, JobState::Succeeded), (2, JobState::Queued)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_fails_ends_the_chain_until_it_is_retried() {
+    let engine = counting_engine().await;
+    let first = submit(&engine, count(1), &[count(501), count(601)]).await;
+    until_its_end(&engine, first).await;
+    finalise(&engine, first).await.expect("finalises");
+    let second = chain(&engine, first).await[1].job_id();
+    fail(&engine, second).await;
+    work(&engine).await;
+    let failed = get(&engine, second).await;
+    assert_eq!((failed.state, failed.then().len()), (JobState::Failed, 1));
+    assert_eq!(chain(&engine, first).await.len(), 2, "what follows is not submitted");
+    let logs = jobs::logs(&engine.db, second, 20).await.expect("read");
+    assert!(logs.iter().any(|line| line.message == "the step after this one is not submitted"), "{logs:?}");
+
+    // Whichever job is named, the chain goes on where it stopped, and once.
+    let child = retry(&engine, first).await;
+    assert!(matches!(child, Submitted::Created(_)));
+    assert_eq!((child.job().parent_job_id, child.job().chain_step), (Some(second.0), Some(2)));
+    let asked = get(&engine, second).await;
+    let twice = ingest::retry(&engine, &asked, LIMITS, &Caller::command_line(), |submission| submission).await;
+    let twice = twice.expect("retried").expect("something failed");
+    assert!(matches!(&twice, Submitted::Replayed(job) if job.job.id == child.job().id), "the step has a job");
+    work(&engine).await;
+    let expected = [JobState::Succeeded, JobState::Failed, JobState::Succeeded, JobState::Succeeded];
+    let all = chain(&engine, first).await;
+    assert_eq!(states(&all), [1, 2, 2, 3].into_iter().zip(expected).collect::<Vec<_>>());
+    let late = ingest::retry(&engine, &asked, LIMITS, &Caller::command_line(), |submission| submission).await;
+    assert!(matches!(late, Ok(Some(Submitted::Replayed(_)))), "it is done: {late:?}");
+    let overdue = submit(&engine, count(2001), &[count(2501)]).await;
+    sqlx::query("update jobs set deadline_at = now() - interval '1 second' where id = $1")
+        .bind(overdue.0)
+        .execute(&engine.db)
+        .await
+        .expect("aged");
+    ingest::sweep(&engine, None).await.expect("sweeps");
+    assert_eq!(states(&chain(&engine, overdue).await), [(1, JobState::Failed)], "a deadline ends it too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_program_from_before_chains_ended_goes_on_with_the_next_sweep() {
+    let engine = counting_engine().await;
+    let job = submit(&engine, count(1), &[count(501)]).await;
+    until_its_end(&engine, job).await;
+    sqlx::query(
+        "update jobs set state = 'succeeded', result = '{}', result_ref = 'x', completed_at = now() where id = $1",
+    )
+    .bind(job.0)
+    .execute(&engine.db)
+    .await
+    .expect("ended");
+    let before = get(&engine, job).await.version;
+    let sweeps = (0..3).map(|_| {
+        let engine = engine.clone();
+        tokio::spawn(async move { ingest::sweep(&engine, None).await.expect("sweeps").continued })
+    });
+    let mut continued = 0;
+    for sweep in sweeps.collect::<Vec<_>>() {
+        continued += sweep.await.expect("no panic");
+    }
+    assert_eq!((continued, states(&chain(&engine, job).await).len()), (1, 2), "by one of them");
+    assert!(get(&engine, job).await.version > before, "a client that waits sees it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_excludes_a_job_that_runs_is_refused_and_not_lost() {
+    let engine = counting_engine().await;
+    let running =
+        Submission { exclusive_key: Some("mine".to_owned()), ..Submission::new(counting::TOOL, count(9001), "count") };
+    let running = jobs::submit(&engine.db, &running, LIMITS).await.expect("submitted").job().job_id();
+    let mut keyed = count(501);
+    keyed["key"] = json!("mine");
+    let first = submit(&engine, count(1), &[keyed, count(601)]).await;
+    until_its_end(&engine, first).await;
+    finalise(&engine, first).await.expect("finalises");
+    let refused = chain(&engine, first).await.pop().expect("two");
+    let error = refused.error.clone().expect("an error");
+    assert_eq!((refused.state, &error["error_code"]), (JobState::Failed, &json!("ALREADY_EXISTS")));
+    assert!(error["message"].as_str().expect("text").contains(&running.to_string()), "{error}");
+    let still = ingest::retry(&engine, &refused, LIMITS, &Caller::command_line(), |submission| submission).await;
+    assert!(
+        matches!(&still, Err(RetryError::Submit(SubmitError::Busy(job))) if *job == running),
+        "that one is none of the chain: {still:?}"
+    );
+    until_its_end(&engine, running).await;
+    finalise(&engine, running).await.expect("finalises");
+    retry(&engine, first).await;
+    work(&engine).await;
+    let expected = [JobState::Succeeded, JobState::Failed, JobState::Succeeded, JobState::Succeeded];
+    assert_eq!(states(&chain(&engine, first).await), [1, 2, 2, 3].into_iter().zip(expected).collect::<Vec<_>>());
+    // Steps that refuse themselves leave nothing behind but a job that says so.
+    let job = submit(&engine, count(2001), &[json!({ "refuse": true })]).await;
+    work(&engine).await;
+    assert_eq!(states(&chain(&engine, job).await), [(1, JobState::Succeeded), (2, JobState::Failed)]);
+}
