@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use shared::archive::store::{Head, Object, Stored};
-use shared::archive::{Key, MemoryStore, Put, Store, StoreError, VersionId};
+use shared::archive::{Body, ByteRange, Key, MemoryStore, Put, Root, Store, StoreError, StreamPut, VersionId};
 
 /// How a read fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,22 +34,12 @@ impl FailingStore {
         let faults = store.faults.clone();
         (store, faults)
     }
-}
 
-#[async_trait]
-impl Store for FailingStore {
-    async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
-        self.inner.put_batch(puts).await
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.inner.check().await
-    }
-
-    async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
+    /// The fault of reads of a key, if they fail now.
+    fn read_of(&self, key: &Key) -> Result<(), StoreError> {
         let fault = *self.faults.lock().expect("no panic");
         match fault.filter(|(part, _)| key.as_str().contains(part)) {
-            None => self.inner.get(key, version, max_bytes).await,
+            None => Ok(()),
             Some((_, Fault::Missing)) => Err(StoreError::NotFound(key.to_string())),
             Some((_, Fault::Denied)) => Err(StoreError::Denied(key.to_string())),
             Some((_, Fault::Unavailable)) => Err(StoreError::Unavailable {
@@ -58,6 +48,31 @@ impl Store for FailingStore {
                 source: std::io::Error::other("a fault of the test"),
             }),
         }
+    }
+}
+
+#[async_trait]
+impl Store for FailingStore {
+    async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
+        self.inner.put_batch(puts).await
+    }
+
+    async fn put_stream(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError> {
+        self.inner.put_stream(put, body).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+
+    async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
+        self.read_of(key)?;
+        self.inner.get(key, version, max_bytes).await
+    }
+
+    async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError> {
+        self.read_of(key)?;
+        self.inner.get_range(key, version, range).await
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
@@ -85,7 +100,7 @@ impl Store for FailingStore {
         self.inner.delete_version(key, version).await
     }
 
-    fn uri(&self, key: &Key, version: &VersionId) -> String {
-        self.inner.uri(key, version)
+    fn root(&self) -> Root {
+        self.inner.root()
     }
 }

@@ -17,7 +17,7 @@ async fn leases_in_postgres_do_what_leases_must() {
 async fn leases_in_dynamodb_do_what_leases_must() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
-    let table = LimitsTable::with_config(&aws::new_table(&config).await, &config);
+    let table = LimitsTable::new(&aws::new_table(&config).await, &config);
     lease_conformance::check(Arc::new(table), &tests::engine::pool(4).await).await;
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::{StreamExt, stream};
 
 use super::Event;
-use crate::archive::{Address, Archive, Payload, ReadError};
+use crate::archive::{Archive, Payload, ReadError, StoredPayload};
 use crate::ingest::UnitError;
 use crate::projections::Reading;
 use crate::pubmed::IntegrityNote;
@@ -78,8 +78,8 @@ fn give_up(notes: &mut HashMap<i64, IntegrityNote>, event: &Event, error: &ReadE
 
 async fn one(archive: &Archive, event: &Event) -> Read {
     let Ok(pmid) = Pmid::parse(&event.record_id) else { return Read::Note(IntegrityNote::UNKNOWN) };
-    let address = Address::of_row(&event.s3_uri, event.content_hash.as_deref());
-    match note(archive, pmid, &address).await {
+    let stored = StoredPayload::of_row(&event.s3_uri, event.content_hash.as_deref());
+    match note(archive, pmid, &stored).await {
         Ok(note) => Read::Note(note),
         Err(error) if error.is_missing() => Read::Missing(error),
         Err(error) if error.is_one_object() => Read::Unreadable(error),
@@ -88,11 +88,11 @@ async fn one(archive: &Archive, event: &Event) -> Read {
 }
 
 /// Reads an object; decoding and parsing it is no work for threads that wait for others.
-async fn note(archive: &Archive, pmid: Pmid, address: &Address) -> Result<IntegrityNote, ReadError> {
-    let (key, object) = archive.object_at(pmid, address).await?;
-    let (archive, address) = (archive.clone(), address.clone());
+async fn note(archive: &Archive, pmid: Pmid, stored: &StoredPayload) -> Result<IntegrityNote, ReadError> {
+    let (key, bytes) = archive.object_at(pmid, stored).await?;
+    let (archive, stored) = (archive.clone(), stored.clone());
     let read = tokio::task::spawn_blocking(move || {
-        Ok(match &archive.open(pmid, &address, &key, &object.bytes)?.payload {
+        Ok(match &archive.open(pmid, &stored, &key, &bytes)?.payload {
             Payload::Xml(xml) => IntegrityNote::of(xml),
             Payload::Tombstone => IntegrityNote::UNKNOWN,
         })
