@@ -1,6 +1,6 @@
 # One key for everything that is kept: objects, messages, limits, logs, environments, database.
 resource "aws_kms_key" "this" {
-  description             = "Everything that ${var.name} keeps"
+  description             = "All data that ${var.name} stores"
   enable_key_rotation     = true
   deletion_window_in_days = 30
   tags                    = var.tags

@@ -1,5 +1,5 @@
 output "url" {
-  description = "Where the API is"
+  description = "URL of the API"
   value       = module.http_api.url
 }
 
@@ -14,22 +14,22 @@ output "jobs_queue_url" {
 }
 
 output "dead_letters_url" {
-  description = "The queue of what was given up"
+  description = "The dead-letter queue"
   value       = module.queue.dead_url
 }
 
 output "function_names" {
-  description = "The functions by their concern"
+  description = "The functions by purpose"
   value       = merge({ for name, function in module.functions : name => function.name }, { migrate = module.migrate.name })
 }
 
 output "schema" {
-  description = "What the last migration did: the schema's version before and after"
+  description = "Schema version before and after the last migration"
   value       = jsondecode(aws_lambda_invocation.schema.result)
 }
 
 output "kms_key_arn" {
-  description = "The key that encrypts everything"
+  description = "The KMS key that encrypts all data"
   value       = aws_kms_key.this.arn
 }
 

@@ -1,4 +1,4 @@
-//! What can be asked on the command line.
+//! The arguments of the command line.
 
 mod jobs;
 mod reading;
@@ -17,16 +17,16 @@ use values::parse_time;
 
 use crate::listen::Address;
 
-/// An archive of PubMed on your machine: every record exactly as NLM published it, every revision
-/// kept, every deletion and retraction known.
+/// A verifiable archive of PubMed on your machine: every record exactly as NLM published it, with every
+/// revision, deletion and retraction.
 #[derive(Debug, Parser)]
 #[command(
     name = "bio-mcp",
     version,
     after_help = "First steps:
-  bio-mcp demo                             see it work on sample files, in under two minutes
+  bio-mcp demo                             try it on sample files, in under two minutes
   bio-mcp ingest pubmed26n0001.xml.gz      archive a file of PubMed records, or a folder of them
-  bio-mcp sync \"asthma AND 2026[dp]\"       archive what a PubMed query finds
+  bio-mcp sync \"asthma AND 2026[dp]\"       archive the results of a PubMed query
   bio-mcp get 31452104                     read a record
   bio-mcp parse pubmed26n0001.xml.gz       PubMed XML to JSON, no archive needed
 
@@ -34,25 +34,25 @@ Exit codes:
   0    done
   1    the job failed, or `verify` found problems
   2    wrong usage, settings or input file
-  3    there is no such archive, record or job
-  4    the database, the disk or NCBI is not available now: fix it or try again
-  5    done, but some records went to quarantine, or were left out and named
+  3    archive, record or job not found
+  4    the database, the disk or NCBI is unavailable: fix it or try again later
+  5    done, but some records were quarantined or omitted; the output lists them
   130  interrupted; rerun the same command to resume
-A closed pipe ends the output, not the command: its exit code still says how it went.
+A closed pipe ends the output, not the command; its exit code still reports the result.
 
 Every setting is an environment variable; see .env.example.
 Courtesy of the U.S. National Library of Medicine; the data may not be the most current."
 )]
 pub struct Args {
-    /// Where everything is kept [default: .bio-mcp in this folder or one above, if you made it or named it once]
+    /// Data directory [default: .bio-mcp in this directory or a parent, if you created it or named it once]
     #[arg(long, global = true, env = "BIO_MCP_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// How results are printed
+    /// Output format
     #[arg(long, global = true, env = "BIO_MCP_OUTPUT", value_enum, default_value = "human")]
     pub output: Output,
 
-    /// Log what happens to standard error
+    /// Write log messages to standard error
     #[arg(long, short, global = true)]
     pub verbose: bool,
 
@@ -64,8 +64,8 @@ pub struct Args {
 /// Where the HTTP server listens.
 #[derive(Debug, clap::Args)]
 pub struct Listen {
-    /// Address and port; another address than loopback needs BIO_MCP_AUTH=bearer. Or unix:PATH, a socket that
-    /// only you can connect to: every user of this machine reaches a port on loopback
+    /// Address and port; a non-loopback address requires BIO_MCP_AUTH=bearer. Or unix:PATH, a socket that
+    /// only you can connect to; a loopback port is reachable by every user of this machine
     #[arg(long, env = "BIO_MCP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT|unix:PATH")]
     pub listen: Address,
 }
@@ -73,12 +73,12 @@ pub struct Listen {
 /// Tokens.
 #[derive(Debug, Subcommand)]
 pub enum Token {
-    /// Make a token: give it to a client, and its hash to the server
+    /// Create a token for a client, and its hash for the server
     New {
-        /// Stands for who has it in jobs
+        /// Recorded as the principal of its jobs
         #[arg(long)]
         name: Option<String>,
-        /// What it may do: read (fast tools), submit (also jobs and own checkpoints) or admin
+        /// Role: read (fast tools), submit (also jobs and own checkpoints) or admin
         #[arg(long, default_value = "submit", value_parser = values::parse_role)]
         role: Role,
     },
@@ -87,25 +87,25 @@ pub enum Token {
 /// What to do with deleted checkpoints.
 #[derive(Debug, Subcommand)]
 pub enum Checkpoints {
-    /// List checkpoints that were deleted in the last thirty days
+    /// List checkpoints that were deleted in the last 30 days
     Deleted,
     /// Restore a deleted checkpoint
     Restore {
-        /// Its id
+        /// Id of the checkpoint
         checkpoint_id: String,
     },
 }
 
-/// What to do with readers of the event log.
+/// Actions on projections of the event log.
 #[derive(Debug, Subcommand)]
 pub enum Projections {
-    /// Show how far each is
+    /// Show the position and the lag of each projection
     Status,
-    /// Read what is new, until nothing is left
+    /// Process new events until every projection is current
     CatchUp,
-    /// Read the whole log again, and write what follows from it in place of what is there; readers see no gap meanwhile
+    /// Derive a projection again from the whole event log; readers see no gap meanwhile
     Rebuild {
-        /// Which one
+        /// Name of the projection
         name: String,
     },
 }
@@ -113,59 +113,59 @@ pub enum Projections {
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people
+    /// Text for people
     Human,
-    /// For scripts: JSON on standard output
+    /// JSON for scripts, on standard output
     Json,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the whole thing on sample files, or on a file of yours
+    /// Demonstrate the main commands on sample files or on your own file
     Demo {
-        /// A PubMed file to use instead of the sample
+        /// PubMed file to use instead of the samples
         file: Option<PathBuf>,
-        /// Search and sync a few records of the real NCBI instead
+        /// Search and sync a few records from the real NCBI instead
         #[arg(long, conflicts_with = "file")]
         live: bool,
     },
     /// Archive files of PubMed records (.xml, .xml.gz; baseline, update or EFetch output)
     ///
-    /// Submits a job and works on it while showing its progress. Interrupted or killed at any moment,
-    /// rerun the same command to resume. Of a folder its .xml and .xml.gz files are taken, not those in
-    /// folders below. An .md5 file next to a file is checked; .md5 files that are named are not records
-    /// and are passed over. A file that cannot be read or has another sum is named, the others are
-    /// archived, and the exit code is 2. The name of a baseline or update file that is not here is fetched from NCBI.
+    /// Submits a job and runs it, showing its progress. If interrupted or killed, rerun the same command to
+    /// resume. From a folder, .xml and .xml.gz files are read, but not those in subfolders. A file with an
+    /// .md5 file next to it is checked against it; .md5 files themselves are skipped. A file that cannot be
+    /// read or has another checksum is reported, the other files are archived, and the exit code is 2. A
+    /// baseline or update file that does not exist locally is fetched from NCBI by its name.
     Ingest(Ingest),
-    /// Search PubMed; needs no archive
+    /// Search PubMed (no archive needed)
     Search(Search),
-    /// Archive what a PubMed query finds, or named records, from NCBI
+    /// Archive the results of a PubMed query, or records by PMID, from NCBI
     ///
-    /// With --incremental, only what was added or changed since the last such run of the query.
-    /// Interrupted or killed, rerun the same command to resume.
+    /// With --incremental, only records added or changed since the last incremental run of the query. If
+    /// interrupted or killed, rerun the same command to resume.
     Sync(Sync),
-    /// Queries that `up` syncs by themselves
+    /// Queries that `up` syncs on a schedule
     #[command(subcommand)]
     Topics(Topics),
-    /// Deleted checkpoints, which can be restored for thirty days
+    /// List and restore deleted checkpoints (for 30 days)
     #[command(subcommand)]
     Checkpoints(Checkpoints),
-    /// Print the typed records of PubMed files as JSON, one a line; needs no archive
+    /// Print the typed records of PubMed files as JSON, one per line (no archive needed)
     ///
-    /// A file that cannot be read to its end is named on standard error, the others are read all the
-    /// same, and the exit code is 2.
+    /// A file that cannot be read to its end is reported on standard error, the other files are still read,
+    /// and the exit code is 2.
     Parse(Parse),
     /// Print records
     Get(Get),
-    /// Show every accepted change of a record
+    /// Show every accepted change to a record
     History {
-        /// The record
+        /// PMID of the record
         pmid: Pmid,
     },
     /// Show what changed in a record, field by field
     Diff {
-        /// The record
+        /// PMID of the record
         pmid: Pmid,
         /// Compare with this change (number from `history`) instead of the one before the last
         #[arg(long, value_name = "SEQ")]
@@ -174,82 +174,82 @@ pub enum Command {
         #[arg(long, value_name = "SEQ")]
         to: Option<i64>,
     },
-    /// Write live records as NDJSON: all, those of a query, of a list or of a checkpoint, or what changed
+    /// Write live records as NDJSON: all, or those of a query, list or checkpoint, or only changes
     ///
-    /// A file is compressed by its name: .gz, .zst, or not at all. It appears when it is complete; an
-    /// interrupted export is resumed by the same command, with the same result. Records whose object is
-    /// missing or damaged are left out and named, and the exit code is 5.
+    /// The file name selects the compression: .gz, .zst, or none. The file appears when it is complete; rerun
+    /// the same command to resume an interrupted export, with the same result. Records whose object is
+    /// missing or damaged are omitted and listed, and the exit code is 5.
     Export(Export),
-    /// Print what changed in the archive, in the order in which it was accepted
+    /// Print the changes of the archive, in the order in which they were accepted
     ///
-    /// Each change once: a record is new, revised, retracted, corrected, of concern or deleted, or its retraction was
-    /// withdrawn. A change may be of several kinds.
+    /// Each change is printed once. A change is of one or several kinds: the record is new, revised, retracted,
+    /// corrected, of concern or deleted, or its retraction was withdrawn.
     Events(Events),
-    /// Readers of the event log, such as the change feed: how far they are, read on, read again from the start
+    /// List, run and rebuild projections of the event log, such as the change feed
     #[command(subcommand)]
     Projections(Projections),
-    /// Show what is in the archive and what is going on
+    /// Show the contents of the archive and current activity
     Status,
-    /// Run everything until stopped: the HTTP server, workers, sweep, topics that are due
+    /// Run everything until stopped: HTTP server, workers, sweep and scheduled topics
     Up(Listen),
-    /// Answer over HTTP until stopped; workers run elsewhere
+    /// Run only the HTTP server until stopped; workers run elsewhere
     Serve(Listen),
-    /// Answer an MCP client on standard input and output, and work on the jobs it submits
+    /// Serve an MCP client on standard input and output, and run the jobs it submits
     Mcp,
     /// List the tools, or show one with its schemas
     Tools {
-        /// Only this one
+        /// Name of the tool to show
         name: Option<String>,
     },
-    /// Call a tool as HTTP and MCP do; a tool that is a job is submitted
+    /// Call a tool as over HTTP or MCP; a job tool is submitted as a job
     Call {
-        /// Its name, e.g. corpus.checkpoint.create
+        /// Name of the tool, e.g. corpus.checkpoint.create
         tool: String,
-        /// Its parameters as a JSON object; - reads them from standard input
+        /// Parameters as a JSON object; - reads them from standard input
         #[arg(default_value = "{}")]
         params: String,
-        /// A job that follows when the one before has succeeded, as {"tool": …, "params": {…}}; up to 8
+        /// Step to submit when the previous job has succeeded, as {"tool": …, "params": {…}}; up to 8 steps
         #[arg(long, value_name = "STEP")]
         then: Vec<String>,
     },
-    /// Tokens that the HTTP server lets in
+    /// Create tokens for the HTTP server
     #[command(subcommand)]
     Token(Token),
-    /// Work on queued jobs until stopped
+    /// Run queued jobs until stopped
     Worker(Work),
     /// List, show, follow, cancel and retry jobs
     #[command(subcommand)]
     Jobs(Jobs),
-    /// See records that could not be archived, and try them again
+    /// List, show and retry records that could not be archived
     #[command(subcommand)]
     Quarantine(Quarantine),
     /// Check every pointer, object, hash and history row
     Verify {
-        /// Rebuild what is wrong from the archive's objects
+        /// Repair problems from the archive's objects
         #[arg(long)]
         repair: bool,
-        /// Believe objects that no row names: after the database was set back to an earlier state
+        /// Accept objects that no row refers to: for a database that was restored to an earlier state
         #[arg(long, requires = "repair")]
         from_objects: bool,
     },
-    /// Take a record out: writes a tombstone, with the reason
+    /// Remove a record: writes a tombstone with the reason
     Purge(Purge),
-    /// The private Postgres
+    /// Manage the private Postgres
     #[command(subcommand)]
     Db(Db),
-    /// E-utilities of your own on loopback, over constructed records
+    /// Run local E-utilities on loopback with generated records
     Simulator(Simulator),
 }
 
 /// Arguments of `purge`.
 #[derive(Debug, clap::Args)]
 pub struct Purge {
-    /// The record
+    /// PMID of the record
     pub pmid: Pmid,
-    /// Why; kept in the tombstone
+    /// Reason, stored in the tombstone
     #[arg(long)]
     pub reason: String,
-    /// Delete all stored versions too; this cannot be undone
+    /// Also delete all stored versions; this cannot be undone
     #[arg(long)]
     pub versions: bool,
 }
@@ -257,28 +257,28 @@ pub struct Purge {
 /// Arguments of `simulator`.
 #[derive(Debug, clap::Args)]
 pub struct Simulator {
-    /// The port; any free one if 0
+    /// Port; 0 selects any free port
     #[arg(long, default_value_t = 8091)]
     pub port: u16,
-    /// Records it has; `all` finds every one, `tenth` one in ten
+    /// Number of records; the query `all` finds every record, `tenth` one in ten
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
     pub records: u32,
-    /// Makes other records, and other failures
+    /// Seed of the generated records and failures
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// About how many bytes of XML a record has
+    /// Approximate size of the XML of a record, in bytes
     #[arg(long, default_value_t = 0)]
     pub bytes: usize,
-    /// The most results a search hands out
+    /// Maximum number of results that a search returns
     #[arg(long, default_value_t = 9_999, value_parser = clap::value_parser!(u32).range(1..))]
     pub cap: u32,
-    /// So many of a thousand requests fail
+    /// Number of requests per thousand that fail
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub faults: u64,
-    /// Writes all records beforehand, so that serving them takes no time
+    /// Generate all records at startup, so that responses are immediate
     #[arg(long)]
     pub prerender: bool,
-    /// Allows any number of requests a second, instead of 3, or 10 with the key `valid-key`
+    /// Do not limit requests per second (default limit: 3, or 10 with the key `valid-key`)
     #[arg(long)]
     pub unlimited: bool,
 }
@@ -286,19 +286,19 @@ pub struct Simulator {
 /// Arguments of `ingest`.
 #[derive(Debug, clap::Args)]
 pub struct Ingest {
-    /// The files, or folders of files
+    /// Files, or folders of files
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// Submit the job and return; a `worker` does it
+    /// Submit the job and return; a `worker` runs it
     #[arg(long)]
     pub detach: bool,
-    /// Take the records as of this time (RFC 3339) instead of the gzip modification time
+    /// Treat the records as of this time (RFC 3339) instead of the gzip modification time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub as_of: Option<chrono::DateTime<chrono::Utc>>,
-    /// 0 to 10, higher first
+    /// Priority, 0 to 10; higher runs first
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i16).range(0..=10))]
     pub priority: i16,
-    /// Names this request: sending it again with the same key is the same job
+    /// Idempotency key: a repeated request with the same key returns the same job
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }
@@ -306,15 +306,15 @@ pub struct Ingest {
 /// What to do with the private Postgres.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Db {
-    /// Start it and keep it running after commands end
+    /// Start it, and keep it running after commands end
     Start,
     /// Stop it
     Stop,
-    /// Print its URL, as its owner's: who logs in by it may do everything
+    /// Print its connection URL, which has all privileges of the owner
     Url,
-    /// Open psql on it, as its owner
+    /// Open psql as its owner
     Psql,
-    /// Bring the schema of the database up to date, also of one that BIO_MCP_DATABASE_URL names as its owner, and make the
+    /// Migrate the schema of the private Postgres, or of BIO_MCP_DATABASE_URL as its owner, and create the
     /// role that programs log in as
     Migrate,
 }

@@ -48,10 +48,11 @@ impl DataDir {
                 .map(|dir| Self::found(&dir, config))
                 .transpose()?,
         };
-        let place = given.map_or_else(|| "this folder or any above".to_owned(), |dir| dir.display().to_string());
+        let place = given.map_or_else(|| "this directory or any parent".to_owned(), |dir| dir.display().to_string());
         found.ok_or_else(|| {
             Failure::not_found(format!(
-                "no archive in {place}: `bio-mcp ingest FILE` or `bio-mcp sync QUERY` makes one, or name one with --data-dir"
+                "no archive in {place}: create one with `bio-mcp ingest FILE` or `bio-mcp sync QUERY`, or name one \
+                 with --data-dir"
             ))
         })
     }
@@ -87,13 +88,13 @@ impl DataDir {
         let shown = dir.display();
         let refused = |why: &dyn std::fmt::Display| {
             Failure::usage(format!(
-                "{shown} is not used: {why}. If you trust what is in it (its database can run programs as you), name \
+                "{shown} is not used: {why}; if you trust its contents (its database can run programs as you), name \
                  it: `bio-mcp --data-dir {shown} status`"
             ))
         };
         let resolved = ownership::resolve(dir, Use::Content).map_err(|untrusted| refused(&untrusted))?;
         if !KnownDirs::new(config).has(&resolved) {
-            return Err(refused(&"this user neither made nor named it on this machine"));
+            return Err(refused(&"this user neither created nor named it on this machine"));
         }
         Self::own(resolved)
     }
@@ -102,7 +103,7 @@ impl DataDir {
     pub fn create(dir: &Path, config: &Config) -> Result<Self, Failure> {
         let refused = |why: &dyn std::fmt::Display| {
             Failure::usage(format!(
-                "cannot make the data directory {}: {why}; name one that is to be used with --data-dir",
+                "cannot create the data directory {}: {why}; choose another with --data-dir",
                 dir.display()
             ))
         };
@@ -121,7 +122,7 @@ impl DataDir {
         if name.is_some_and(|name| name == NAME || name == DEMO)
             && let Err(error) = KnownDirs::new(config).remember(&data_dir.0)
         {
-            tracing::debug!(%error, "this data directory has to be named next time too");
+            tracing::debug!(%error, "this data directory must be named again next time");
         }
         Ok(data_dir)
     }
@@ -139,7 +140,7 @@ impl DataDir {
         // One that was there, and empty, may be there for others too.
         let (_, metadata) = Self::checked(&dir)?;
         if metadata.uid() == users::caller() && metadata.mode() & 0o1000 != 0 {
-            return Err(refused(&"it is one for every user: name a new one in it"));
+            return Err(refused(&"it is shared by all users: name a new directory in it"));
         }
         ownership::private_file(&dir.join(MARK)).map_err(failed)?;
         Self::named(&dir, config)
@@ -254,7 +255,7 @@ impl Content {
 
 fn not_ours(dir: &Path, name: &str) -> Failure {
     Failure::usage(format!(
-        "{} is not a data directory of bio-mcp: it has {} in it; name a new or an empty one",
+        "{} is not a data directory of bio-mcp: it contains {}; name a new or an empty directory",
         dir.display(),
         shared::words::terminal::plain(name)
     ))
@@ -262,7 +263,7 @@ fn not_ours(dir: &Path, name: &str) -> Failure {
 
 fn not_of_this_user(dir: &Path, why: &dyn std::fmt::Display) -> Failure {
     Failure::usage(format!(
-        "{} cannot be the data directory of this user: {why}; run this command as its owner, or name another --data-dir",
+        "{} cannot be the data directory of this user: {why}; run this command as its owner, or choose another --data-dir",
         dir.display()
     ))
 }

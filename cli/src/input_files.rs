@@ -18,7 +18,7 @@ pub fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     if files.is_empty() {
-        return Err(Failure::usage("only .md5 files are given: name the files that they are about, or their folder"));
+        return Err(Failure::usage("only .md5 files given: name the files that they belong to, or their folder"));
     }
     Ok(files)
 }
@@ -34,7 +34,7 @@ fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         // Opening a pipe would wait for its writer. What cannot be read is found out when it is.
         match std::fs::metadata(&path) {
             Ok(metadata) if !metadata.is_file() => {
-                out::note(format_args!("left out: {} is not a file", path.display()));
+                out::note(format_args!("skipped: {} is not a file", path.display()));
             }
             _ => files.push(path),
         }

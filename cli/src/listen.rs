@@ -41,11 +41,11 @@ impl FromStr for Address {
             return text.parse().map(Self::Tcp).map_err(|_| "must be ADDRESS:PORT or unix:PATH".to_owned());
         };
         if path.is_empty() || path.ends_with('/') {
-            return Err("unix: needs the path of a socket".to_owned());
+            return Err("unix: requires the path of a socket".to_owned());
         }
         if path.len() > MAX_SOCKET_PATH {
             return Err(format!(
-                "the path of a socket has at most {MAX_SOCKET_PATH} bytes, this one has {}: name a shorter one",
+                "the path of a socket has a maximum of {MAX_SOCKET_PATH} bytes, this one has {}: choose a shorter one",
                 path.len()
             ));
         }
@@ -77,7 +77,7 @@ impl SocketFile {
     pub fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
         let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !above.exists() {
-            let message = format!("there is no folder {}: make it first", above.display());
+            let message = format!("directory {} not found: create it first", above.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, message));
         }
         ownership::resolve(above, Use::Parent).map_err(io::Error::other)?;
@@ -138,7 +138,7 @@ fn remove_left_over(path: &Path) -> io::Result<()> {
         metadata => metadata?,
     };
     if !metadata.file_type().is_socket() || metadata.uid() != users::caller() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is no socket of this user"));
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket of this user"));
     }
     let socket = rustix::net::socket_with(
         AddressFamily::UNIX,
@@ -148,7 +148,9 @@ fn remove_left_over(path: &Path) -> io::Result<()> {
     )?;
     match rustix::net::connect(&socket, &SocketAddrUnix::new(path)?) {
         Err(Errno::CONNREFUSED) => fs::remove_file(path),
-        Ok(()) | Err(Errno::AGAIN) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there")),
+        Ok(()) | Err(Errno::AGAIN) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another server is listening on it"))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -174,7 +176,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("run/http.sock");
         let error = SocketFile::bind(&path).expect_err("no folder is made");
-        assert!(error.to_string().contains("there is no folder") && !dir.path().join("run").exists(), "{error}");
+        assert!(
+            error.to_string().contains("not found: create it first") && !dir.path().join("run").exists(),
+            "{error}"
+        );
         ownership::private_dir(&dir.path().join("run")).expect("made");
         let (listener, file) = SocketFile::bind(&path).expect("bound");
         let mode = |path: &Path| fs::symlink_metadata(path).expect("there").mode() & 0o777;

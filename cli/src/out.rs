@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use shared::words::terminal::{BOLD, Terminal};
 
+pub use shared::words::numbers::{counted, grouped as count};
 pub use shared::words::terminal::plain;
 
 use crate::failure::Failure;
@@ -111,11 +112,6 @@ pub fn help(text: &clap::Error) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `1 record`, `2,000 records`.
-pub fn records(n: i64) -> String {
-    format!("{} {}", count(n), if n == 1 { "record" } else { "records" })
-}
-
 /// Prints a line.
 pub fn line(text: &str) -> Result<(), Failure> {
     writeln!(stdout(), "{text}")?;
@@ -161,17 +157,4 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
 /// Bold on a terminal.
 pub fn bold(text: &str) -> String {
     if io::stdout().is_terminal() { format!("{}{text}{}", BOLD.0, BOLD.1) } else { text.to_owned() }
-}
-
-/// A number with separators: 1234567 is `1,234,567`.
-pub fn count(n: i64) -> String {
-    let digits = n.unsigned_abs().to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if n < 0 { format!("-{text}") } else { text }
 }

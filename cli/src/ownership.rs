@@ -164,7 +164,7 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
 pub fn lock_file(path: &Path) -> io::Result<File> {
     let file = writable().read(true).truncate(false).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no ordinary file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     tighten(&file, 0o600)?;
     Ok(file)
@@ -174,7 +174,7 @@ pub fn lock_file(path: &Path) -> io::Result<File> {
 pub fn private_file(path: &Path) -> io::Result<File> {
     let file = writable().truncate(false).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no ordinary file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     tighten(&file, 0o600)?;
     file.set_len(0)?;
@@ -203,7 +203,9 @@ pub fn tighten(file: &File, mode: u32) -> io::Result<()> {
             set => set?,
         }
         if file.metadata()?.mode() & 0o022 != 0 {
-            return Err(io::Error::other("other users can write it, and this file system does not change that"));
+            return Err(io::Error::other(
+                "other users can write to it, and this file system does not allow changing that",
+            ));
         }
     }
     Ok(())

@@ -44,7 +44,9 @@ pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, Failure> {
                     return Ok(row);
                 }
             }
-            Ok(None) => return Err(Failure::not_found(format!("there is no job {job} (any more)"))),
+            Ok(None) => {
+                return Err(Failure::not_found(format!("job {job} not found; jobs are deleted when they expire")));
+            }
             Err(DbError::Unreachable(_)) if away < 600 => {
                 away += 1;
                 bar.set_message("waiting for the database");
@@ -78,7 +80,7 @@ fn message(job: &Job) -> String {
 /// `1,000 archived, 20 skipped` of a job's counts.
 pub fn summary(job: &Job) -> String {
     counts(&job.progress.counts)
-        .unwrap_or_else(|| if job.state.is_terminal() { "nothing" } else { "nothing yet" }.to_owned())
+        .unwrap_or_else(|| if job.state.is_terminal() { "no records" } else { "no records yet" }.to_owned())
 }
 
 /// Counts of a progress or result as text; nothing where all are zero.
@@ -103,11 +105,8 @@ fn reasons(counts: &Tally) -> String {
     if counts.format_only + counts.older == 0 {
         return String::new();
     }
-    let named = [
-        (counts.unchanged, "unchanged"),
-        (counts.format_only, "same XML in another spelling"),
-        (counts.older, "older"),
-    ];
+    let named =
+        [(counts.unchanged, "unchanged"), (counts.format_only, "with reformatted XML"), (counts.older, "older")];
     let parts: Vec<String> =
         named.iter().filter(|(n, _)| *n > 0).map(|(n, text)| format!("{} {text}", out::count(*n))).collect();
     format!(" ({})", parts.join(", "))

@@ -175,7 +175,10 @@ fn prepare(config: &Config, data_dir: &DataDir) -> Result<(), Failure> {
     }
     if let Some(dir) = archive.filter(|_| users::is_root()) {
         ownership::resolve_existing(&dir).map_err(|untrusted| {
-            Failure::usage(format!("root does not archive to {}: {untrusted}; run this as its owner", dir.display()))
+            Failure::usage(format!(
+                "refusing to archive as root to {}: {untrusted}; run this command as its owner",
+                dir.display()
+            ))
         })?;
     }
     Ok(())

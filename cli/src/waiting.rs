@@ -37,6 +37,6 @@ pub async fn for_ncbi<T>(request: impl Future<Output = T>) -> T {
         response = &mut request => return response,
         () = tokio::time::sleep(SILENCE) => {}
     }
-    out::note(format_args!("waiting for NCBI, at most {} s a request", DEADLINE.as_secs()));
+    out::note(format_args!("waiting for NCBI, at most {} s per request", DEADLINE.as_secs()));
     request.await
 }

@@ -52,8 +52,8 @@ pub enum StartError {
     Prefix,
     /// A function would answer requests without credentials.
     #[error(
-        "anybody could ask this function: set BIO_MCP_AUTH_TOKENS (`bio-mcp token new` makes one) or \
-         BIO_MCP_OIDC_ISSUER, or say BIO_MCP_ALLOW_ANONYMOUS=true"
+        "no authentication is configured: set BIO_MCP_AUTH_TOKENS (`bio-mcp token new` creates one) or \
+         BIO_MCP_OIDC_ISSUER, or BIO_MCP_ALLOW_ANONYMOUS=true"
     )]
     Anonymous,
 }
@@ -109,7 +109,7 @@ impl Deployment {
         Ok(Self { config, engine, client, access, table })
     }
 
-    /// What only one of the fleet may do at a time: in the table of limits where there is one, else in the database.
+    /// Leases of the deployment: in the limits table if there is one, otherwise in the database.
     pub fn leases(&self) -> Arc<dyn Leases> {
         match &self.table {
             Some(table) => Arc::new(table.clone()),
@@ -232,19 +232,20 @@ fn sources(config: &Config, client: &Client) -> Sources {
     Sources::new(client.clone(), config.pubmed.max_records)
 }
 
-/// What jobs can be run: those of sources, which fetch bulk files into `downloads`, and those that read the event log.
+/// Pipelines of the jobs that can run: those of sources, which fetch bulk files into `downloads`, and that of the
+/// projections.
 fn pipelines(config: &Config, downloads: PathBuf, client: &Client) -> Arc<[Arc<dyn Pipeline>]> {
     let of_sources = pipelines::all(file_settings(config, downloads), &sources(config, client));
     of_sources.iter().cloned().chain([readers(config).pipeline()]).collect()
 }
 
-/// What is done after each job and with each sweep, for sources and for readers of the event log.
+/// Work after each job and with each sweep, of sources and of projections.
 fn upkeep(config: &Config) -> Arc<[Arc<dyn Upkeep>]> {
     let of_readers: Arc<dyn Upkeep> = Arc::new(readers(config));
     pipelines::upkeep().iter().cloned().chain([of_readers]).collect()
 }
 
-/// Readers of the event log.
+/// The projections of the event log.
 fn readers(config: &Config) -> ReadersOfTheLog {
     ReadersOfTheLog::new(projections::all(), limits(config))
 }

@@ -8,8 +8,8 @@ use crate::projections::{self, Lag, lag};
 use crate::syncs;
 use crate::words::metrics::Gauge;
 
-/// `jobs_running`, `queue_age_seconds`, `progress_pct{tool}`, `sync_age_seconds` where there are topics, and of each
-/// reader of the event log `projection_lag_events`, `projection_lag_seconds` and `projection_stalled_seconds`.
+/// `jobs_running`, `queue_age_seconds`, `progress_pct{tool}`, `sync_age_seconds` where there are topics, and for each
+/// projection `projection_lag_events`, `projection_lag_seconds` and `projection_stalled_seconds`.
 pub async fn gauges(db: &PgPool) -> Result<Vec<Gauge>, DbError> {
     let mut jobs = going_on(db).await?;
     jobs.sort_by(|a, b| a.tool.cmp(&b.tool));

@@ -14,7 +14,7 @@
 //! | 0 | [`words`], [`aws`] | configuration, telemetry; the SDK's configuration |
 //! | 1 adapters | [`secrets`] | Secrets Manager |
 //! | 2 state | [`records`], [`syncs`], [`checkpoints`] | rows in Postgres |
-//! | 3 projections | [`projections`] | what follows from the event log |
+//! | 3 projections | [`projections`] | derived from the event log |
 //! | 4 product | [`pipelines`], [`verify`], [`readiness`], [`gauges`] | what this deployment does |
 //! | 5 interfaces | [`tools`] | what it offers |
 //! | 6 edges | [`deployment`] | all of it, from the environment |

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::db;
 use crate::ingest::{self, Engine};
 use crate::projections::{self, Lag, lag};
+use crate::words::counted;
 
 /// How long one check may take.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -24,9 +25,9 @@ pub struct Readiness {
 /// What was looked at.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Checks {
-    /// Postgres answers, and its schema is new enough.
+    /// Postgres responds, and its schema is new enough.
     pub database: Check,
-    /// The archive can be reached, and keeps versions.
+    /// The archive is reachable, and keeps versions.
     pub archive: Check,
     /// The queue that wakes workers.
     pub queue: Check,
@@ -34,7 +35,7 @@ pub struct Checks {
     pub index: Check,
     /// No unit is stuck.
     pub jobs: Check,
-    /// No reader of the event log stands still.
+    /// Every projection of the event log is current or catching up.
     pub projections: Check,
     /// Circuit breakers: an open one makes no process unready.
     pub breakers: Check,
@@ -43,11 +44,11 @@ pub struct Checks {
 /// One of them.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Check {
-    /// How it is.
+    /// State of the dependency.
     pub status: Status,
-    /// In words.
+    /// Details for people.
     pub detail: String,
-    /// How long it took to find out.
+    /// Duration of the check, in milliseconds.
     pub latency_ms: u64,
 }
 
@@ -55,13 +56,13 @@ pub struct Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// As it should be.
+    /// The dependency works.
     Ready,
-    /// It works, but an operator should look.
+    /// The dependency works, but an operator should check it.
     Degraded,
-    /// It does not work.
+    /// The dependency does not work.
     NotReady,
-    /// This deployment has none.
+    /// This deployment does not have the dependency.
     NotConfigured,
 }
 
@@ -79,30 +80,33 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
     let database = timed(async {
         match db::check(&engine.db).await {
             Ok(true) => (Status::Ready, "reachable, schema up to date".to_owned()),
-            Ok(false) => (Status::NotReady, "its schema is older than this program: run the migrations".to_owned()),
-            Err(_) => (Status::NotReady, "it does not answer".to_owned()),
+            Ok(false) => (Status::NotReady, "the schema is older than this program: run the migrations".to_owned()),
+            Err(_) => (Status::NotReady, "does not respond".to_owned()),
         }
     });
     let archive = timed(async {
         match engine.archive.store().check().await {
             Ok(()) => (Status::Ready, "reachable, keeps versions".to_owned()),
             Err(crate::archive::StoreError::Denied(_)) => {
-                (Status::NotReady, "it may not be used, or keeps no versions: see the log".to_owned())
+                (Status::NotReady, "access is denied, or it keeps no versions: see the log".to_owned())
             }
-            Err(_) => (Status::NotReady, "it cannot be reached".to_owned()),
+            Err(_) => (Status::NotReady, "unreachable".to_owned()),
         }
     });
     let jobs = timed(async {
         match ingest::stuck_units(&engine.db, engine.settings.stale * 2).await {
             Ok(0) => (Status::Ready, "no unit is stuck".to_owned()),
-            Ok(n) => (Status::Degraded, format!("{n} units of dead workers wait for a sweep: does a worker run?")),
-            Err(_) => (Status::NotReady, "the database does not answer".to_owned()),
+            Ok(n) => (
+                Status::Degraded,
+                format!("waiting for a sweep: {} of dead workers; check that a worker runs", counted(n, "unit")),
+            ),
+            Err(_) => (Status::NotReady, "the database does not respond".to_owned()),
         }
     });
     let projections = timed(async {
         match lag(&engine.db, &projections::all()).await {
             Ok(lags) => projections_of(&lags),
-            Err(_) => (Status::NotReady, "the database does not answer".to_owned()),
+            Err(_) => (Status::NotReady, "the database does not respond".to_owned()),
         }
     });
     let queue = timed(async {
@@ -111,13 +115,13 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
         }
         match engine.queue.check().await {
             Ok(()) => (Status::Ready, "reachable".to_owned()),
-            Err(_) => (Status::Degraded, "it does not answer: workers are woken by the sweep alone".to_owned()),
+            Err(_) => (Status::Degraded, "does not respond: only the sweep wakes workers".to_owned()),
         }
     });
     let (database, archive, jobs, projections, queue) = tokio::join!(database, archive, jobs, projections, queue);
     let of = |(name, pause): &(&str, Option<Duration>)| match pause {
         None => format!("{name} closed"),
-        Some(pause) => format!("{name} open, asked again in {} s", pause.as_secs().max(1)),
+        Some(pause) => format!("{name} open, next attempt in {} s", pause.as_secs().max(1)),
     };
     let detail = breakers.iter().map(of).collect::<Vec<_>>().join("; ");
     let is_open = breakers.iter().any(|(_, pause)| pause.is_some());
@@ -129,7 +133,7 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
         jobs,
         projections,
         queue,
-        index: none("there is none"),
+        index: none("not configured"),
         breakers: Check { status: breakers.0, detail: breakers.1, latency_ms: 0 },
     };
     let all = [&checks.database, &checks.archive, &checks.jobs, &checks.projections, &checks.queue, &checks.breakers];
@@ -143,15 +147,16 @@ pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Rea
     Readiness { status, checks }
 }
 
-/// One that reads on is as it should be, however much there is to read.
+/// A projection that is catching up is ready, however far it is behind.
 fn projections_of(lags: &[Lag]) -> (Status, String) {
     let of = |lag: &Lag| match lag.events_behind {
         0 => format!("{} is current", lag.name),
         behind if lag.is_stalled() => {
             let minutes = lag.stalled_seconds / 60.0;
-            format!("{} has stood still for {minutes:.0} min, {behind} events behind: does a worker run?", lag.name)
+            let behind = counted(behind, "event");
+            format!("{} has not moved for {minutes:.0} min and is {behind} behind: check that a worker runs", lag.name)
         }
-        behind => format!("{} is {behind} events behind and reads on", lag.name),
+        behind => format!("{} is {} behind and catching up", lag.name, counted(behind, "event")),
     };
     let is_stalled = lags.iter().any(Lag::is_stalled);
     let detail = lags.iter().map(of).collect::<Vec<_>>().join("; ");
@@ -162,6 +167,6 @@ async fn timed(check: impl Future<Output = (Status, String)>) -> Check {
     let began = Instant::now();
     let (status, detail) = tokio::time::timeout(LONGEST, check)
         .await
-        .unwrap_or_else(|_| (Status::NotReady, format!("no answer within {} s", LONGEST.as_secs())));
+        .unwrap_or_else(|_| (Status::NotReady, format!("no response within {} s", LONGEST.as_secs())));
     Check { status, detail, latency_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
 }

@@ -270,7 +270,7 @@ run "alarms_watch_what_is_there" {
     email = "a@example.org"
     alarms = {
       dead-letters = {
-        description = "A message was given up", namespace = "AWS/SQS", metric = "m", statistic = "Maximum"
+        description = "A message was moved to the dead-letter queue", namespace = "AWS/SQS", metric = "m", statistic = "Maximum"
         dimensions  = { QueueName = "dead_letters" }, period = 300, periods = 1, threshold = 0
         comparison  = "GreaterThanThreshold", missing = "notBreaching"
       }

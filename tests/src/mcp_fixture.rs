@@ -170,7 +170,7 @@ impl Fixture {
                 }
                 required(needs(requests, None))
             }
-            _ => Err(ErrorData::invalid_params("there is no tool of this name", None)),
+            _ => Err(ErrorData::invalid_params("unknown tool", None)),
         }
     }
 
@@ -227,7 +227,7 @@ impl Fixture {
                     Ok(self.task(|_| async move { done(&format!("Hello, {name}!")) }))
                 }
             },
-            _ => Err(ErrorData::invalid_params("there is no tool of this name", None)),
+            _ => Err(ErrorData::invalid_params("unknown tool", None)),
         }
     }
 

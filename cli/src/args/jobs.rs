@@ -1,4 +1,4 @@
-//! What is asked of the queue: workers, jobs and the records that they could not archive.
+//! Arguments about the queue: workers, jobs and the records that they could not archive.
 
 use clap::Subcommand;
 
@@ -15,49 +15,49 @@ pub struct Work {
 pub enum Jobs {
     /// List jobs, newest first
     List {
-        /// Only those in this state (queued, running, succeeded, failed, cancelled)
+        /// Only jobs in this state (queued, running, succeeded, failed, cancelled)
         #[arg(long)]
         state: Option<String>,
-        /// At most so many
+        /// Maximum number of jobs
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=100))]
         limit: i64,
     },
     /// Show a job
     Show {
-        /// The job
+        /// Id of the job
         job: shared::words::JobId,
     },
     /// Follow a job until it ends
     Watch {
-        /// The job
+        /// Id of the job
         job: shared::words::JobId,
     },
-    /// Cancel a job; running units stop at their next batch
+    /// Cancel a job; running units stop after their current batch
     Cancel {
-        /// The job
+        /// Id of the job
         job: shared::words::JobId,
     },
     /// Print a job's log
     Logs {
-        /// The job
+        /// Id of the job
         job: shared::words::JobId,
-        /// At most so many lines, the last ones
+        /// Maximum number of lines, the most recent ones
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
     },
     /// List the records that failed or were not returned
     Failures {
-        /// The job
+        /// Id of the job
         job: shared::words::JobId,
-        /// At most so many
+        /// Maximum number of records
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
     },
-    /// Do again what failed, as a new job
+    /// Retry what failed as a new job
     Retry {
-        /// The job that ended
+        /// Id of the finished job
         job: shared::words::JobId,
-        /// Submit the job and return; a `worker` or `up` does it
+        /// Submit the job and return; a `worker` or `up` runs it
         #[arg(long)]
         detach: bool,
     },
@@ -66,26 +66,26 @@ pub enum Jobs {
 /// What to do with quarantined records.
 #[derive(Debug, Subcommand)]
 pub enum Quarantine {
-    /// List them, newest first
+    /// List quarantined records, newest first
     List {
-        /// Only those of this job
+        /// Only records of this job
         #[arg(long)]
         job: Option<shared::words::JobId>,
-        /// At most so many
+        /// Maximum number of records
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
     },
-    /// Print the bytes of one
+    /// Print the exact bytes of a record
     Show {
-        /// Its number
+        /// Number of the record, from `list`
         id: i64,
     },
-    /// Try to archive them again, with this version and its limits
+    /// Try to archive records again, with this version and its limits
     Retry {
-        /// Their numbers
+        /// Numbers of the records, from `list`
         #[arg(required_unless_present = "all")]
         ids: Vec<i64>,
-        /// All of them
+        /// Retry all records
         #[arg(long, conflicts_with = "ids")]
         all: bool,
     },

@@ -12,22 +12,22 @@ use crate::record_name::RecordName;
 /// Arguments of `parse`.
 #[derive(Debug, clap::Args)]
 pub struct Parse {
-    /// The files (.xml, .xml.gz), or folders of files; `-` is standard input, plain or gzip
+    /// Files (.xml, .xml.gz), or folders of files; `-` is standard input, plain or gzip
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// Whether deletions are printed too, in the order of the file: {"kind":"deletion","pmid":…,"version":…}
+    /// Also print deletions, in the order of the file: {"kind":"deletion","pmid":…,"version":…}
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1,
           require_equals = true, action = clap::ArgAction::Set)]
     pub deletions: bool,
-    /// Threads [default: one per core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
-    /// How texts are given out
+    /// Format of texts
     #[arg(long, value_enum, default_value = "text")]
     pub markup: MarkupArg,
 }
 
-/// How texts of the typed record are given out.
+/// The format of texts of the typed record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MarkupArg {
     /// Plain text, with Unicode superscripts and subscripts, or ^ and _
@@ -48,19 +48,19 @@ impl From<MarkupArg> for shared::pubmed::TextForm {
 /// Arguments of `get`.
 #[derive(Debug, clap::Args)]
 pub struct Get {
-    /// The records: PMIDs, or PMID.VERSION for one version
+    /// PMIDs, or PMID.VERSION for one version
     #[arg(required = true, value_delimiter = ',', value_name = "PMID[.VERSION]")]
     pub records: Vec<RecordName>,
-    /// The exact XML as archived
+    /// Print the exact XML as archived
     #[arg(long, conflicts_with = "json")]
     pub xml: bool,
-    /// The typed record with where it comes from, one a line; the same as --output json
+    /// Print typed records with their provenance, one per line; the same as --output json
     #[arg(long)]
     pub json: bool,
     /// How texts of the typed record are given out
     #[arg(long, value_enum, default_value = "text", conflicts_with = "xml")]
     pub markup: MarkupArg,
-    /// As the archive had it at this time (RFC 3339 or a date)
+    /// Print records as archived at this time (RFC 3339 or a date)
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub as_of: Option<chrono::DateTime<chrono::Utc>>,
 }
@@ -68,10 +68,10 @@ pub struct Get {
 /// Arguments of `export`.
 #[derive(Debug, clap::Args)]
 pub struct Export {
-    /// What each line holds
+    /// Content of each line
     #[arg(long, value_enum, default_value = "json")]
     pub format: ExportFormat,
-    /// Where to write, gzip or zstd by its name; standard output, not compressed, if not given
+    /// Output file, compressed if its name ends in .gz or .zst [default: standard output, uncompressed]
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Only records of this query
@@ -86,7 +86,7 @@ pub struct Export {
     /// The records of this checkpoint, as they were then
     #[arg(long, value_name = "ID", conflicts_with_all = ["pmids", "pmids_file"])]
     pub checkpoint: Option<String>,
-    /// Only what changed after this event (an export names the last one), with deletions as lines
+    /// Only changes after this event (an export prints its last event), with deletions as lines
     #[arg(long, value_name = "EVENT", conflicts_with_all = ["pmids", "pmids_file", "checkpoint"],
           value_parser = clap::value_parser!(i64).range(0..))]
     pub since: Option<i64>,
@@ -98,23 +98,23 @@ pub struct Export {
 /// Arguments of `events`.
 #[derive(Debug, clap::Args)]
 pub struct Events {
-    /// Only changes after this event; the end of a run names the last one
+    /// Only changes after this event (a run prints its last event)
     #[arg(long, value_name = "EVENT", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     pub after: i64,
     /// Only changes of these kinds, separated by commas: new, revised, retracted, retraction_withdrawn, corrected, concern,
     /// deleted
     #[arg(long, value_delimiter = ',', value_name = "KIND", value_parser = parse_kind)]
     pub kinds: Vec<ChangeKind>,
-    /// Only records of this query, each new when it came to belong to it
+    /// Only changes of records of this query; a record is new when it became a member
     #[arg(long, value_name = "KEY")]
     pub query_key: Option<String>,
-    /// At most this many changes
+    /// Maximum number of changes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// Wait for further changes until stopped
     #[arg(long)]
     pub follow: bool,
-    /// One JSON object per change and line; the same as --output json
+    /// Print changes as JSON, one per line; the same as --output json
     #[arg(long)]
     pub json: bool,
 }

@@ -1,4 +1,4 @@
-//! What is asked of NCBI: searches, syncs and topics.
+//! Arguments about NCBI: searches, syncs and topics.
 
 use clap::{Subcommand, ValueEnum};
 
@@ -7,15 +7,15 @@ use super::values::{parse_day, parse_interval};
 /// Arguments of `search`.
 #[derive(Debug, clap::Args)]
 pub struct Search {
-    /// The query, in PubMed's language
+    /// PubMed query
     pub term: String,
-    /// Results to print
+    /// Maximum number of results
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub limit: u32,
-    /// Results to pass over
+    /// Number of results to skip
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=9_998))]
     pub offset: u32,
-    /// Their order
+    /// Sort order
     #[arg(long, value_enum)]
     pub sort: Option<Sort>,
 }
@@ -36,37 +36,37 @@ pub enum Sort {
 /// Arguments of `sync`.
 #[derive(Debug, clap::Args)]
 pub struct Sync {
-    /// The query, in PubMed's language
+    /// PubMed query
     #[arg(required_unless_present_any = ["pmids", "query_key"])]
     pub query: Option<String>,
-    /// The records instead of a query: PMIDs separated by commas or spaces; `-` reads them from standard input
+    /// Records instead of a query: PMIDs separated by commas or spaces; `-` reads them from standard input
     #[arg(long, num_args = 1.., value_delimiter = ',', conflicts_with_all = ["query", "incremental", "limit"], value_name = "PMID")]
     pub pmids: Vec<String>,
-    /// Only what was added or changed since the last such run
+    /// Only records added or changed since the last incremental run
     #[arg(long)]
     pub incremental: bool,
-    /// Names the query; derived from it if not given
+    /// Key of the query [default: derived from the query]
     #[arg(long, value_name = "KEY")]
     pub query_key: Option<String>,
-    /// Moves the watermarks of the query to this day (UTC) first
+    /// Move the watermarks of the query to this day (UTC) first
     #[arg(long, value_name = "DATE", requires = "incremental", conflicts_with = "idempotency_key", value_parser = parse_day)]
     pub from: Option<chrono::NaiveDate>,
-    /// Days to look back behind the watermarks [default: 5]
+    /// Days before the watermarks to list again [default: 5]
     #[arg(long, value_name = "DAYS", requires = "incremental", value_parser = clap::value_parser!(u32).range(0..=30))]
     pub overlap_days: Option<u32>,
-    /// At most so many records; an incremental run goes on behind them next time
+    /// Maximum number of records; the next incremental run continues after them
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
     pub limit: Option<i64>,
-    /// Say what it would take and write nothing
+    /// Print an estimate and write nothing
     #[arg(long, conflicts_with = "detach")]
     pub dry_run: bool,
-    /// Submit the job and return; a `worker` or `up` does it
+    /// Submit the job and return; a `worker` or `up` runs it
     #[arg(long)]
     pub detach: bool,
-    /// 0 to 10, higher first
+    /// Priority, 0 to 10; higher runs first
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i16).range(0..=10))]
     pub priority: i16,
-    /// Names this request: sending it again with the same key is the same job
+    /// Idempotency key: a repeated request with the same key returns the same job
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }
@@ -74,30 +74,30 @@ pub struct Sync {
 /// What to do with topics.
 #[derive(Debug, Subcommand)]
 pub enum Topics {
-    /// Sync a query by itself from now on, or change how often
+    /// Sync a query on a schedule, or change its schedule
     Add {
-        /// The query, in PubMed's language
+        /// PubMed query
         query: String,
-        /// Names the query; derived from it if not given
+        /// Key of the query [default: derived from the query]
         #[arg(long, value_name = "KEY")]
         query_key: Option<String>,
-        /// How often, like 6h, 30m or 7d; a new one every 24h if not given, one that is there as before
+        /// Interval, such as 6h, 30m or 7d [default: 24h, or unchanged for an existing topic]
         #[arg(long, value_parser = parse_interval)]
         every: Option<i32>,
-        /// Priority of its jobs, 0 to 10, higher first; 0, or as before
+        /// Priority of its jobs, 0 to 10; higher runs first [default: 0, or unchanged for an existing topic]
         #[arg(long, value_parser = clap::value_parser!(i16).range(0..=10))]
         priority: Option<i16>,
     },
-    /// List them
+    /// List topics
     List,
-    /// End one; its records and watermarks stay
+    /// Remove a topic; its records and watermarks remain
     Rm {
-        /// Its key
+        /// Key of the topic
         query_key: String,
     },
-    /// Free a key for another query; its watermarks, members and deleted checkpoints go, archived records stay
+    /// Free a key for another query: deletes its watermarks, members and deleted checkpoints; archived records remain
     Unbind {
-        /// The key
+        /// Key to free
         query_key: String,
     },
 }

@@ -14,16 +14,16 @@ pub(super) fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, St
         // Microseconds, as the database keeps it.
         .and_then(|time| chrono::DateTime::from_timestamp_micros(time.timestamp_micros()))
         .or_else(date)
-        .ok_or_else(|| "give a time like 2026-11-22T12:00:00Z or a date like 2026-11-22".to_owned())
+        .ok_or_else(|| "must be a time such as 2026-11-22T12:00:00Z or a date such as 2026-11-22".to_owned())
 }
 
 pub(super) fn parse_day(text: &str) -> Result<chrono::NaiveDate, String> {
-    text.parse().map_err(|_| "give a date like 2026-11-22".to_owned())
+    text.parse().map_err(|_| "must be a date such as 2026-11-22".to_owned())
 }
 
 /// Seconds of `6h`, `30m`, `7d` or `90s`; at least a minute.
 pub(super) fn parse_interval(text: &str) -> Result<i32, String> {
-    let bad = || "give an interval like 30m, 6h or 7d, at least 1m".to_owned();
+    let bad = || "must be an interval such as 30m, 6h or 7d, at least 1m".to_owned();
     let (digits, unit) = text.split_at(text.len().saturating_sub(1));
     let number: i32 = digits.parse().map_err(|_| bad())?;
     let secs = match unit {
@@ -36,7 +36,7 @@ pub(super) fn parse_interval(text: &str) -> Result<i32, String> {
     number.checked_mul(secs).filter(|secs| *secs >= 60).ok_or_else(bad)
 }
 
-/// A kind of change by its name.
+/// Parses the name of a kind of change.
 pub(super) fn parse_kind(text: &str) -> Result<ChangeKind, String> {
     ChangeKind::parse(text.trim())
         .ok_or_else(|| format!("must be one of {}", ChangeKind::ALL.map(ChangeKind::as_str).join(", ")))

@@ -16,14 +16,14 @@ pub async fn run(session: &Session, action: Checkpoints, json: bool) -> Result<E
         Checkpoints::Restore { checkpoint_id } => {
             if !checkpoints::restore(session.db(), &checkpoint_id).await? {
                 let message =
-                    format!("no deleted checkpoint has the id {checkpoint_id}: see `bio-mcp checkpoints deleted`");
+                    format!("deleted checkpoint {checkpoint_id} not found: see `bio-mcp checkpoints deleted`");
                 return Err(Failure::not_found(message));
             }
             Caller::command_line().audit("checkpoint.restore", &checkpoint_id);
             if json {
                 out::json(&json!({ "checkpoint_id": checkpoint_id, "restored": true }))?;
             } else {
-                out::line(&format!("{} is there again", out::plain(&checkpoint_id)))?;
+                out::line(&format!("checkpoint {} is restored", out::plain(&checkpoint_id)))?;
             }
         }
     }
@@ -48,5 +48,5 @@ async fn deleted(session: &Session, json: bool) -> Result<(), Failure> {
             vec![out::plain(&one.checkpoint_id), out::plain(&one.name), out::plain(&one.principal), deleted_at]
         })
         .collect();
-    out::table(&["id", "name", "made by", "deleted"], &rows)
+    out::table(&["id", "name", "created by", "deleted"], &rows)
 }

@@ -20,7 +20,7 @@ pub async fn run(action: Db, data_dir: Option<&Path>, config: Config, json: bool
     }
     if config.database.is_given() {
         return Err(Failure::usage(
-            "BIO_MCP_DATABASE_URL is set: there is no private Postgres, use that server's own tools",
+            "BIO_MCP_DATABASE_URL is set, so there is no private Postgres: use the tools of that server",
         ));
     }
     match action {
@@ -81,7 +81,7 @@ async fn migrate(data_dir: Option<&Path>, config: &Config, json: bool) -> Result
         out::json(&json!({ "from": from, "to": to, "role": role }))?;
     } else {
         let role = role.map(|role| format!("; programs log in as {role}")).unwrap_or_default();
-        out::line(&format!("the schema is version {to}, it was {from}{role}"))?;
+        out::line(&format!("schema version {to} (was {from}){role}"))?;
     }
     Ok(Exit::Done)
 }

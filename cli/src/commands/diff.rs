@@ -48,7 +48,11 @@ pub async fn run(
     out::line(&format!("PMID {pmid}: change {} ({}) to change {} ({})", old.seq, old.outcome, new.seq, new.outcome))?;
     if changes.is_empty() {
         let is_same = payloads.0 == payloads.1;
-        out::line(if is_same { "the payloads are the same" } else { "the same in another spelling of the XML" })?;
+        out::line(if is_same {
+            "the payloads are the same"
+        } else {
+            "the payloads differ only in the formatting of their XML"
+        })?;
     }
     for change in &changes {
         out::line(&out::bold(&change.field))?;
@@ -80,7 +84,7 @@ fn not_shown(pmid: Pmid, old: &Payload, new: &Payload) -> Result<Vec<Change>, Fa
     let (Payload::Xml(old), Payload::Xml(new)) = (old, new) else { return Ok(Vec::new()) };
     // Both have been read as records before.
     let hidden = xml_diff::not_shown(old, new)
-        .map_err(|error| Failure::internal(format!("PMID {pmid} is archived but is not XML ({error})")))?;
+        .map_err(|error| Failure::internal(format!("PMID {pmid} is archived but its payload is not XML ({error})")))?;
     let changes = hidden.into_iter().map(|change| Change {
         field: change.path,
         old: change.old.map(Value::String),

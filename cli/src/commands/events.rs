@@ -1,4 +1,4 @@
-//! `events`: what changed, in order.
+//! `events`: the changes of the archive, in order.
 
 use std::io::Write;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::out;
 use crate::session::Session;
 
-/// Changes that are read together.
+/// Changes per page.
 const PAGE: usize = 1000;
 
 /// How long one request of `--follow` waits.
@@ -26,7 +26,7 @@ pub async fn run(session: &Session, args: &Events, json: bool) -> Result<Exit, F
     if let Some(key) = &args.query_key
         && !known_query(session.db(), key).await?
     {
-        return Err(Failure::not_found(format!("no query has the key {key}: `bio-mcp status` lists the keys")));
+        return Err(Failure::not_found(format!("query key {key} not found: `bio-mcp status` lists the keys")));
     }
     let _keeper = args.follow.then(|| session.keep_database_alive());
     let filter = FeedFilter { kinds: args.kinds.clone(), query_key: args.query_key.clone() };
@@ -56,9 +56,9 @@ pub async fn run(session: &Session, args: &Events, json: bool) -> Result<Exit, F
             break page.complete;
         }
     };
-    out::note(format_args!("up to event {after}; `--after {after}` prints what follows"));
+    out::note(format_args!("last event: {after}; `--after {after}` prints later changes"));
     if !is_complete {
-        out::note("the feed is behind the event log: `bio-mcp projections catch-up` reads on");
+        out::note("the change feed is behind the event log: run `bio-mcp projections catch-up`");
     }
     Ok(Exit::Done)
 }
@@ -75,7 +75,7 @@ fn print(page: &EventPage, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A change in one line.
+/// Formats a change as one line.
 fn line(event: &EventView) -> String {
     let at = event.accepted_at.format("%Y-%m-%d %H:%M:%S");
     let record = match &event.pmid {

@@ -105,7 +105,8 @@ async fn print(
         return Err(Failure::not_found(match version {
             None => format!("PMID {pmid} is not in the archive{when}"),
             Some(version) => format!(
-                "version {version} of PMID {pmid} is not in the archive{when}: `bio-mcp history {pmid}` lists what is"
+                "version {version} of PMID {pmid} is not in the archive{when}: `bio-mcp history {pmid}` lists its \
+                 changes"
             ),
         }));
     };
@@ -132,7 +133,7 @@ async fn print(
     out::json(&answer)
 }
 
-/// The envelope that a row names.
+/// The envelope that a row refers to.
 pub async fn envelope(session: &Session, pmid: Pmid, payload: &StoredPayload) -> Result<Envelope, Failure> {
     Ok(session.engine.archive.envelope(pmid, payload).await?)
 }
@@ -188,7 +189,7 @@ async fn deleted(
         format!("was deleted by {}", out::plain(&source.endpoint))
     };
     Err(Failure::not_found(format!(
-        "{what}PMID {} {how} (as of {}); its earlier payloads are in `bio-mcp history {}`",
+        "{what}PMID {} {how} (as of {}); `bio-mcp history {}` lists its earlier payloads",
         envelope.pmid, envelope.order.as_of, envelope.pmid
     )))
 }

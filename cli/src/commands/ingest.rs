@@ -129,7 +129,7 @@ async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, Failure> {
     let dir = session.data_dir.downloads();
     make_folder(&dir)?;
     let name = name.display().to_string();
-    out::note(format_args!("{name} is not here: fetching it from NCBI"));
+    out::note(format_args!("{name} not found locally: fetching it from NCBI"));
     Ok(FilesServer::new(&session.config.pubmed.files_url).download(&name, &dir).await?)
 }
 

@@ -33,7 +33,7 @@ pub async fn run(session: &Session, action: Jobs, json: bool) -> Result<Exit, Fa
 async fn one(session: &Session, job: JobId) -> Result<Standing, Failure> {
     let found = jobs::standing(session.db(), job).await?;
     found.ok_or_else(|| {
-        Failure::new(Exit::NotFound, ErrorCode::JobNotFound, format!("there is no job {job}: see `bio-mcp jobs list`"))
+        Failure::new(Exit::NotFound, ErrorCode::JobNotFound, format!("job {job} not found: see `bio-mcp jobs list`"))
     })
 }
 
@@ -95,7 +95,7 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         ("state", job.state.to_string()),
         ("progress", format!("{percent}%, {}", progress::summary(&job))),
         ("units", format!("{} of {} done, {} failed", job.units_done, job.units_total, job.units_failed)),
-        ("priority", format!("{}, {position} before it in the queue", job.priority)),
+        ("priority", format!("{}, {position} ahead of it in the queue", job.priority)),
         ("time left", time_left(&job, estimate)),
         ("waiting", job.progress.waiting.as_deref().map_or("-".to_owned(), out::plain)),
         ("retries", job.parent_job_id.map_or("-".to_owned(), |parent| parent.to_string())),
@@ -114,7 +114,7 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// Where a job is in its chain, and what follows.
+/// The position of a job in its chain, and the next step.
 fn chain(job: &Job, next: Option<uuid::Uuid>) -> String {
     let Some((step, id)) = job.chain_step.zip(job.chain_id) else { return "-".to_owned() };
     let tools: Vec<&str> = job.then().iter().map(|step| step.tool.as_str()).collect();
@@ -179,7 +179,10 @@ async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Resul
     let ended = jobs::to_retry(session.db(), one(session, job).await?.job).await?;
     let job = ended.job_id();
     if !ended.state.is_terminal() {
-        return Err(Failure::usage(format!("job {job} is {}: wait for its end, or cancel it", ended.state)));
+        return Err(Failure::usage(format!(
+            "only finished jobs can be retried; job {job} is {}: wait for it, or cancel it",
+            ended.state
+        )));
     }
     let caller = Caller::command_line();
     let again = ingest::retry(&session.engine, &ended, session.limits(), &caller, |submission| submission).await?;
@@ -209,9 +212,8 @@ async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failu
     } else {
         out::line(&match (cancelled, now) {
             (true, JobState::Cancelled) => format!("job {job} is cancelled"),
-            (true, _) => format!("job {job} is being cancelled: running units stop at their next batch"),
-            (false, JobState::Cancelled) => format!("job {job} was cancelled before: nothing changed"),
-            (false, state) => format!("job {job} had already {state}: nothing changed"),
+            (true, _) => format!("job {job} is being cancelled: running units stop after their current batch"),
+            (false, state) => format!("job {job} has already ended as {state}: nothing changed"),
         })?;
     }
     Ok(Exit::Done)

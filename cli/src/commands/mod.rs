@@ -125,7 +125,7 @@ pub fn interrupted() -> impl Future<Output = ()> + Send + 'static {
         next(&mut ctrl_c, &mut terminate).await;
         tokio::spawn(async move {
             next(&mut ctrl_c, &mut terminate).await;
-            out::note("stopped at once: what was committed stays");
+            out::note("stopped immediately; committed records remain");
             std::process::exit(Exit::Interrupted as i32);
         });
     }

@@ -54,15 +54,15 @@ struct Report {
 pub fn run(args: &Parse, config: &Config, as_json: bool) -> Result<Exit, Failure> {
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let parsers = ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("parse-{n}")).build();
-    let parsers = parsers.map_err(|error| Failure::internal(format!("cannot start {threads} threads: {error}")))?;
+    let parsers = parsers
+        .map_err(|error| Failure::internal(format!("cannot start {}: {error}", out::counted(threads, "thread"))))?;
     let (mut any_bad, mut any_unreadable) = (false, false);
     for file in input_files::expand(&args.files)? {
         let name = shown(&file);
         let report = tokio::task::block_in_place(|| parse_file(&file, &parsers, args, config))?;
         if report.deletions > 0 {
-            let left_out = if args.deletions { "" } else { ", left out" };
-            let records = if report.deletions == 1 { "deletion" } else { "deletions" };
-            out::note(format_args!("{name}: {} {records}{left_out}", report.deletions));
+            let left_out = if args.deletions { "" } else { ", omitted" };
+            out::note(format_args!("{name}: {}{left_out}", out::counted(report.deletions, "deletion")));
         }
         if let Some(ignored) = report.ignored {
             out::note(format_args!("warning: {name}: {ignored}"));

@@ -1,4 +1,4 @@
-//! `projections`: readers of the event log.
+//! `projections`: projections of the event log.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::out;
 use crate::session::Session;
 
-/// The least that a command gives readers of the log at its end.
+/// The minimum time that a command gives the projections at its end.
 const LEAST: Duration = Duration::from_secs(10);
 
 /// Runs the command.
@@ -25,7 +25,7 @@ pub async fn run(session: &Session, action: Projections, json: bool) -> Result<E
             projections::rebuild(session.db(), &projections, &name).await.map_err(|error| match error {
                 projections::RebuildError::Unknown => {
                     let names: Vec<&str> = projections.iter().map(|one| one.name()).collect();
-                    Failure::not_found(format!("there is no projection {name}: there are {}", names.join(", ")))
+                    Failure::not_found(format!("unknown projection {name}: must be one of {}", names.join(", ")))
                 }
                 projections::RebuildError::Db(error) => error.into(),
             })?;
@@ -55,18 +55,17 @@ async fn status(session: &Session, json: bool) -> Result<Exit, Failure> {
             ]
         })
         .collect();
-    out::table(&["projection", "event", "behind", "since", "rebuilt", "moved"], &rows)?;
+    out::table(&["projection", "event", "behind", "lag", "rebuilt", "last update"], &rows)?;
     if unknown > 0 {
         out::line(&format!(
-            "{} changes have an unreadable payload: run `bio-mcp verify --repair`, then \
-             `bio-mcp projections rebuild changes`",
-            out::count(unknown)
+            "{} with an unreadable payload: run `bio-mcp verify --repair`, then `bio-mcp projections rebuild changes`",
+            out::counted(unknown, "change")
         ))?;
     }
     Ok(Exit::Done)
 }
 
-/// Reads on until nothing is left, or the command is stopped; what was read stays.
+/// Catches up until every projection is current, or the command is stopped; committed rows remain.
 async fn read_on(session: &Session, json: bool) -> Result<Exit, Failure> {
     let projections = projections::all();
     let stopped = interrupted();
@@ -77,20 +76,20 @@ async fn read_on(session: &Session, json: bool) -> Result<Exit, Failure> {
             if json {
                 out::json(&json!({ "events": done.events }))?;
             } else {
-                out::line(&format!("{} events read; nothing is left", out::count(done.events)))?;
+                out::line(&format!("{} processed; every projection is current", out::counted(done.events, "event")))?;
             }
             Ok(Exit::Done)
         }
         () = stopped => Err(Failure::new(
             Exit::Interrupted,
             ErrorCode::Internal,
-            "stopped; what was read stays: the same command reads on",
+            "interrupted; committed changes remain: rerun the same command to resume",
         )),
     }
 }
 
-/// Reads on at the end of a command that wrote events, for a quarter of the time that it took, or [`LEAST`]: what is left
-/// then, the next command or `up` reads. It is never the command that fails.
+/// Catches up at the end of a command that wrote events, for a quarter of the command's duration, or [`LEAST`]: the next
+/// command or `up` processes the rest. A failure here is logged, and is none of the command.
 pub async fn after(session: &Session, took: Duration) {
     let began = Instant::now();
     let longest = LEAST.max(took / 4);
@@ -99,17 +98,17 @@ pub async fn after(session: &Session, took: Duration) {
         read = catch_up(&session.engine, &projections, |_| began.elapsed() < longest) => read,
         () = interrupted() => Ok(Done::default()),
     };
-    let left = match read {
+    let left: i64 = match read {
         Ok(done) if done.is_current => return,
         Ok(_) => lag(session.db(), &projections).await.map_or(0, |lags| lags.iter().map(Lag::work).sum()),
         Err(error) => {
-            tracing::warn!(%error, "readers of the event log could not read on");
+            tracing::warn!(%error, "the projections could not catch up");
             out::note(format_args!("the change feed is behind: {}", out::plain(&error.to_string())));
             return;
         }
     };
     out::note(format_args!(
-        "the change feed is {} events behind: `bio-mcp projections catch-up` reads on, and so does `bio-mcp up`",
-        out::count(left)
+        "the change feed is {} behind: run `bio-mcp projections catch-up` or `bio-mcp up`",
+        out::counted(left, "event")
     ));
 }

@@ -26,11 +26,11 @@ pub async fn run(session: &Session, args: &Purge, json: bool) -> Result<Exit, Fa
         out::json(&json!({ "purged": purged, "reason": reason }))?;
         return Ok(Exit::Done);
     }
-    out::line(&format!("PMID {} has a tombstone now: {}", purged.pmid, purged.s3_uri))?;
+    out::line(&format!("PMID {} is purged; its tombstone is {}", purged.pmid, purged.s3_uri))?;
     out::line(&match (args.versions, purged.versions_deleted) {
-        (true, n) => format!("{n} stored versions are deleted for ever"),
-        (false, _) => "its earlier versions stay readable (`history`); --versions deletes them".to_owned(),
+        (true, n) => format!("{} permanently deleted", out::counted(n, "stored version")),
+        (false, _) => "its earlier versions remain readable (`history`); --versions deletes them".to_owned(),
     })?;
-    out::line("a sync that still finds it upstream archives it again")?;
+    out::line("a sync that still finds it at NCBI archives it again")?;
     Ok(Exit::Done)
 }

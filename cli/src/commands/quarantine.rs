@@ -39,7 +39,7 @@ pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Ex
         }
         Quarantine::Show { id } => {
             let entry = quarantined_one(session.db(), id).await?;
-            let entry = entry.ok_or_else(|| Failure::not_found(format!("there is no quarantined record {id}")))?;
+            let entry = entry.ok_or_else(|| Failure::not_found(format!("quarantined record {id} not found")))?;
             let bytes = operator::quarantined_bytes(&session.engine, &entry).await?;
             if json {
                 let mut answer = serde_json::to_value(QuarantinedRecord::of(&entry))
@@ -63,7 +63,7 @@ async fn retry(session: &Session, ids: Vec<i64>, all: bool, json: bool) -> Resul
         let mut entries = Vec::new();
         for id in ids {
             let entry = quarantined_one(session.db(), id).await?;
-            entries.push(entry.ok_or_else(|| Failure::not_found(format!("there is no quarantined record {id}")))?);
+            entries.push(entry.ok_or_else(|| Failure::not_found(format!("quarantined record {id} not found")))?);
         }
         entries
     };
@@ -86,11 +86,10 @@ async fn retry(session: &Session, ids: Vec<i64>, all: bool, json: bool) -> Resul
     if json {
         out::json(&json!({ "archived": archived, "still_bad": still, "entries": answers }))?;
     } else {
-        let are = if archived == 1 { "is" } else { "are" };
-        out::line(&format!("{archived} of {} {are} archived now", entries.len()))?;
+        out::line(&format!("{archived} of {} archived", entries.len()))?;
         if !by_pmid.is_empty() {
             out::line(&format!(
-                "fetch them anew: bio-mcp sync --pmids {}",
+                "fetch the rest again: bio-mcp sync --pmids {}",
                 by_pmid.into_iter().collect::<Vec<_>>().join(",")
             ))?;
         }

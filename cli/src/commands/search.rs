@@ -51,8 +51,7 @@ async fn search(
         }))?;
         return Ok(Exit::Done);
     }
-    let count = i64::try_from(page.count).unwrap_or(i64::MAX);
-    out::note(format_args!("{}{}", out::records(count), if page.count == 0 { "" } else { ":" }));
+    out::note(format_args!("{}{}", out::counted(page.count, "record"), if page.count == 0 { "" } else { ":" }));
     for pmid in &page.pmids {
         out::line(&pmid.to_string())?;
     }

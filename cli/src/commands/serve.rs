@@ -36,12 +36,12 @@ pub async fn listen(session: &Session, args: &Listen) -> Result<(Listener, Optio
     };
     if !address.ip().is_loopback() && session.config.http.auth == AuthSetting::None {
         return Err(Failure::usage(format!(
-            "{} can be reached from elsewhere: set BIO_MCP_AUTH_TOKENS first (`bio-mcp token new` makes one)",
+            "{} is reachable from other machines: set BIO_MCP_AUTH_TOKENS first (`bio-mcp token new` creates a token)",
             args.listen
         )));
     }
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        Failure::usage(format!("cannot listen on {}: {error}; --listen takes another port", args.listen))
+        Failure::usage(format!("cannot listen on {}: {error}; choose another port with --listen", args.listen))
     })?;
     out::line(&format!("listening on http://{}", listener.local_addr()?))?;
     Ok((listener.into(), None))

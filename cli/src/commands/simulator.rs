@@ -42,8 +42,8 @@ pub async fn run(args: &args::Simulator, json: bool) -> Result<Exit, Failure> {
         out::line(&format!("export BIO_MCP_PUBMED_BASE_URL={}", server.eutils_url()))?;
         out::line(&format!("export BIO_MCP_PUBMED_FILES_URL={}", server.files_url()))?;
         out::note(format_args!(
-            "{} constructed records; `all` finds every one, `tenth` one in ten; Ctrl-C ends it",
-            args.records
+            "{}; the query `all` finds every record, `tenth` one in ten; press Ctrl-C to stop",
+            out::counted(args.records, "generated record")
         ));
     }
     tokio::select! {

@@ -48,12 +48,12 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
         ("archive", archive),
         ("database", database.to_owned()),
         ("records", format!("{} live, {} deleted", out::count(summary.live), out::count(summary.deleted))),
-        ("payloads", format!("{} distinct, {} changes", out::count(summary.payloads), out::count(summary.events))),
+        ("payloads", format!("{} distinct, {}", out::count(summary.payloads), out::counted(summary.events, "change"))),
         ("last change", when(summary.last_change_at)),
         ("change feed", lags.iter().map(lag_text).collect::<Vec<_>>().join("; ")),
         ("jobs", format!("{} queued, {} running", summary.jobs_queued, summary.jobs_running)),
         ("workers", workers.to_string()),
-        ("quarantine", out::records(summary.quarantined)),
+        ("quarantine", out::counted(summary.quarantined, "record")),
     ] {
         out::line(&format!("{name:<12} {value}"))?;
     }
@@ -64,12 +64,12 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// How far a reader of the event log is.
+/// The position of a projection, for people.
 fn lag_text(lag: &Lag) -> String {
     let rebuild = lag.rebuilt_seq.map(|seq| format!(", rebuilt up to event {seq}")).unwrap_or_default();
     match lag.events_behind {
         0 => format!("current at event {}{rebuild}", lag.last_seq),
-        behind => format!("{} events behind{rebuild}", out::count(behind)),
+        behind => format!("{} behind{rebuild}", out::counted(behind, "event")),
     }
 }
 
@@ -131,15 +131,15 @@ fn show_gaps(queries: &[SyncQuery]) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
     }
-    out::line("\ndoes not add up at NCBI, listed again by the next run:")?;
+    out::line("\nNCBI's counts and lists differ; listed again by the next run:")?;
     out::table(&["query key", "date", "from", "to", "counted", "listed"], &rows)
 }
 
 /// Why a query has no watermarks yet.
 fn without_lag(query: &SyncQuery) -> &'static str {
     match (query.failed_runs, query.last_run_at) {
-        (1.., _) => "not complete: the last run failed",
-        (_, Some(_)) => "not complete yet",
+        (1.., _) => "incomplete: the last run failed",
+        (_, Some(_)) => "incomplete",
         (_, None) => "never synced",
     }
 }
@@ -156,7 +156,7 @@ fn show_failures(queries: &[SyncQuery]) -> Result<(), Failure> {
         return Ok(());
     }
     out::line("")?;
-    out::table(&["query key", "its last run failed"], &rows)
+    out::table(&["query key", "last failure"], &rows)
 }
 
 fn show_corrections(corrections: &[Correction]) -> Result<(), Failure> {
@@ -171,7 +171,7 @@ fn show_corrections(corrections: &[Correction]) -> Result<(), Failure> {
             vec![one.what.clone(), out::plain(&one.name), minute(one.was), set_to, minute(one.found_at)]
         })
         .collect();
-    out::line("\na clock was ahead: what it wrote was pulled back")?;
+    out::line("\na clock was ahead: the times it wrote were corrected")?;
     out::table(&["what", "of", "was", "is", "found"], &rows)
 }
 
@@ -191,6 +191,6 @@ fn show_retries(retries: &[RetryRow], total: i64) -> Result<(), Failure> {
             ]
         })
         .collect();
-    out::line(&format!("\ntried again by the next run: {}", out::records(total)))?;
+    out::line(&format!("\nto be retried by the next run: {}", out::counted(total, "record")))?;
     out::table(&["query key", "pmid", "tries", "first failed", "reason"], &rows)
 }

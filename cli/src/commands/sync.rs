@@ -50,7 +50,8 @@ pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure
         let most = session.config.pubmed.max_records;
         if params.pmids.len() > usize::try_from(most).unwrap_or(usize::MAX) {
             return Err(Failure::usage(format!(
-                "{} PMIDs, a sync takes at most {most} (BIO_MCP_SYNC_MAX_RECORDS): ingest baseline and update files instead",
+                "too many PMIDs: {} given, the limit is {most} (BIO_MCP_SYNC_MAX_RECORDS): ingest baseline and update \
+                 files instead",
                 params.pmids.len()
             )));
         }
@@ -65,12 +66,12 @@ pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure
     let params = IncrementalParams::new(&query, args.query_key.as_deref(), args.overlap_days, args.limit)?;
     if let Some(day) = args.from {
         if start_of(day) > clock::now() {
-            return Err(Failure::usage(format!("--from {day} lies in the future")));
+            return Err(Failure::usage(format!("--from {day} is in the future")));
         }
         syncs::bind(session.db(), &params.query_key, &params.query, LOCAL).await?;
         if !syncs::set_watermarks_by_hand(session.db(), &params.query_key, start_of(day), LOCAL).await? {
             out::note(format_args!(
-                "{} is being synced: resuming that run, its watermarks are not moved",
+                "{} is already being synced: resuming that run without moving its watermarks",
                 params.query_key
             ));
         }
@@ -91,7 +92,7 @@ fn query_of(args: &Sync, known: Option<&SyncQuery>) -> Result<String, Failure> {
         (Some(query), _) => Ok(query.clone()),
         (None, Some(known)) => Ok(known.query.clone()),
         (None, None) => Err(Failure::usage(format!(
-            "no query has the key {}: name the query too; `bio-mcp status` lists the keys",
+            "query key {} not found: give the query too; `bio-mcp status` lists the keys",
             args.query_key.as_deref().unwrap_or_default()
         ))),
     }
@@ -115,7 +116,7 @@ pub fn pmids_of(text: &str) -> Result<Vec<Pmid>, Failure> {
         let shown = bad.iter().take(5).map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
         let more = if bad.len() > 5 { format!(" and {} more", bad.len() - 5) } else { String::new() };
         return Err(Failure::usage(format!(
-            "a PMID is a number from 1 to 999999999 without sign or leading zeros; {shown}{more} is not"
+            "not a PMID: {shown}{more}; a PMID is a number from 1 to 999999999 without sign or leading zeros"
         )));
     }
     Ok(words.iter().filter_map(|word| Pmid::parse(word).ok()).collect())
@@ -126,8 +127,9 @@ pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json:
     if !args.pmids.is_empty() {
         let hits = pmids(&args.pmids)?.len();
         return Err(Failure::usage(format!(
-            "--dry-run is for queries; {hits} PMIDs are {} requests",
-            hits.div_ceil(200)
+            "--dry-run works only with queries; {} would take {}",
+            out::counted(hits, "PMID"),
+            out::counted(hits.div_ceil(200), "request")
         )));
     }
     let found = if let Some(dir) = DataDir::of_search(data_dir, &config)? {
@@ -173,7 +175,7 @@ fn show(estimate: &Estimate, json: bool) -> Result<Exit, Failure> {
     for (name, value) in [
         ("records", count(estimate.hits)),
         ("requests", count(estimate.requests)),
-        ("time", format!("about {:.0} s at NCBI's pace", estimate.seconds.max(1.0))),
+        ("time", format!("about {:.0} s at NCBI's rate limit", estimate.seconds.max(1.0))),
         ("storage", format!("about {megabytes:.1} MB if all are new")),
         (
             "on S3",

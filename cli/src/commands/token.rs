@@ -13,7 +13,8 @@ pub fn run(token: &Token, json: bool) -> Result<Exit, Failure> {
     let Token::New { name, role } = token;
     if let Some(name) = name.as_deref().filter(|name| !TokenHash::is_id(name)) {
         return Err(Failure::usage(format!(
-            "{name:?} cannot be a name: 1 to 64 letters, digits, '-', '_', '.' and '@'; not local or topics"
+            "{name:?} is not a valid name: use 1 to 64 letters, digits, '-', '_', '.' and '@'; local, topics \
+             and projections are reserved"
         )));
     }
     // Two random ids: 244 bits from the system.
@@ -30,7 +31,7 @@ pub fn run(token: &Token, json: bool) -> Result<Exit, Failure> {
     }
     out::line(&format!("token  {token}"))?;
     out::line(&format!("hash   {hash}"))?;
-    out::note("The client sends `Authorization: Bearer` and the token; it is not kept anywhere.");
-    out::note(format_args!("The server is started with BIO_MCP_AUTH_TOKENS={setting}"));
+    out::note("The client sends the token in the header `Authorization: Bearer`; it is not stored anywhere.");
+    out::note(format_args!("Start the server with BIO_MCP_AUTH_TOKENS={setting}"));
     Ok(Exit::Done)
 }

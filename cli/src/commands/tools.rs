@@ -32,7 +32,7 @@ pub fn list(name: Option<&str>, json: bool) -> Result<Exit, Failure> {
                     vec![tool.name.to_owned(), format!("{:?}", tool.kind()).to_lowercase(), tool.title.to_owned()]
                 })
                 .collect();
-            out::table(&["tool", "kind", "what it does"], &rows)?;
+            out::table(&["tool", "kind", "description"], &rows)?;
         }
     }
     Ok(Exit::Done)
@@ -57,7 +57,10 @@ pub async fn call(session: &Session, name: &str, params: &str, then: &[String]) 
     };
     let answer = match &tool.action {
         Action::Run(_) if !then.is_empty() => {
-            return Err(Failure::usage(format!("{} answers at once and makes no job: no job can follow", tool.name)));
+            return Err(Failure::usage(format!(
+                "{} is a fast tool, not a job: --then cannot be used with it",
+                tool.name
+            )));
         }
         Action::Run(run) => run(toolbox, caller, params).await,
         Action::Submit(submit) => {
@@ -72,12 +75,12 @@ pub async fn call(session: &Session, name: &str, params: &str, then: &[String]) 
     Ok(Exit::Done)
 }
 
-/// Reads JSON; `what` is said of what is none.
+/// Reads JSON; `what` begins the message if the text is invalid.
 fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match error.classify() {
-            Category::Data => Failure::usage(format!("{what} not as it must be: {error}")),
+            Category::Data => Failure::usage(format!("{what} not valid: {error}")),
             _ => Failure::usage(format!("{what} not valid JSON at line {line}, column {column}")),
         }
     })
@@ -85,7 +88,7 @@ fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Failure> {
 
 fn find(name: &str) -> Result<Tool, Failure> {
     tools::find(name).ok_or_else(|| {
-        let message = format!("there is no tool {name:?}: `bio-mcp tools` lists them");
+        let message = format!("unknown tool {name:?}: `bio-mcp tools` lists the tools");
         Failure::new(Exit::Usage, ErrorCode::ToolNotFound, message)
     })
 }

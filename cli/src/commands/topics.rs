@@ -20,21 +20,25 @@ pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, 
             if json {
                 out::json(&json!({ "query_key": key }))?;
             } else {
-                out::line(&format!("{} is synced every {}; `bio-mcp up` does it", out::plain(&key), interval(every)))?;
+                out::line(&format!(
+                    "{} is synced every {} while `bio-mcp up` runs",
+                    out::plain(&key),
+                    interval(every)
+                ))?;
             }
             Ok(Exit::Done)
         }
         Topics::List => list(session, json).await,
         Topics::Rm { query_key } => {
             if !syncs::remove_topic(session.db(), &query_key).await? {
-                return Err(Failure::not_found(format!("there is no topic {query_key}: see `bio-mcp topics list`")));
+                return Err(Failure::not_found(format!("topic {query_key} not found: see `bio-mcp topics list`")));
             }
             Caller::command_line().audit("topic.remove", &query_key);
             if json {
                 out::json(&json!({ "query_key": query_key, "removed": true }))?;
             } else {
                 out::line(&format!(
-                    "{} is no longer synced by itself; what is archived stays",
+                    "{} is no longer synced on a schedule; archived records remain",
                     out::plain(&query_key)
                 ))?;
             }
@@ -53,14 +57,17 @@ async fn unbind(session: &Session, query_key: &str, json: bool) -> Result<Exit, 
             if json {
                 out::json(&json!({ "query_key": query_key, "query": query, "members": members, "unbound": true }))?;
             } else {
-                out::line(&format!("{key} is free; it had {members} members, whose records stay in the archive"))?;
+                out::line(&format!(
+                    "{key} is free; its {} remain in the archive",
+                    out::counted(members, "member record")
+                ))?;
             }
             Ok(Exit::Done)
         }
-        Unbound::NotBound => Err(Failure::not_found(format!("no query has the key {key}: see `bio-mcp status`"))),
+        Unbound::NotBound => Err(Failure::not_found(format!("query key {key} not found: see `bio-mcp status`"))),
         Unbound::Busy => refused(format!("a job of {key} is queued or running: cancel it first, or wait")),
         Unbound::Checkpoints(ids) => refused(format!(
-            "checkpoints hold what {key} found: delete them first ({})",
+            "checkpoints contain the records of {key}: delete them first ({})",
             ids.iter().map(|id| out::plain(id)).collect::<Vec<_>>().join(", ")
         )),
     }
@@ -90,7 +97,7 @@ async fn list(session: &Session, json: bool) -> Result<Exit, Failure> {
             ]
         })
         .collect();
-    out::table(&["key", "every", "last success", "last failure", "next try", "query"], &rows)?;
+    out::table(&["key", "every", "last success", "last failure", "next attempt", "query"], &rows)?;
     Ok(Exit::Done)
 }
 

@@ -28,7 +28,8 @@ pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
     let ended = loop {
         tokio::select! {
             _ = ticks.tick() => match submit_due(&session.engine, session.limits(), session.config.job_ttl_hours).await {
-                Ok(jobs) => jobs.iter().for_each(|job| tracing::info!(job_id = %job, "a topic is due")),
+                Ok(jobs) => jobs.iter().for_each(|job| tracing::info!(job_id = %job, "a scheduled topic was \
+                                                                                      submitted")),
                 // The next tick looks again.
                 Err(error) => tracing::warn!(%error, "topics could not be submitted"),
             },

@@ -24,8 +24,7 @@ pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool
     if repair {
         let workers = session.living_workers().await?;
         if workers > 0 {
-            let (workers, them) = if workers == 1 { ("1 worker is", "it") } else { ("workers are", "them") };
-            return Err(Failure::usage(format!("{workers} running: stop {them} before a repair")));
+            return Err(Failure::usage("workers are running: stop them before a repair"));
         }
         let repaired = verify::repair(session.db(), &session.engine.archive, &mut run).await?;
         let swept = match archive_dir(&session.config, &session.data_dir) {
@@ -34,34 +33,34 @@ pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool
         };
         if !json {
             out::line(&format!(
-                "repaired: {} pointers, {} versions, {} history rows and {} events written from {} records; \
-                 {} objects stored again; {swept} temporary files removed",
-                repaired.pointers,
-                repaired.versions,
-                repaired.history,
-                repaired.events,
-                repaired.objects,
-                repaired.objects_written
+                "repaired: {}, {}, {} and {} written from {}; {} stored again; {} removed",
+                out::counted(repaired.pointers, "pointer"),
+                out::counted(repaired.versions, "version"),
+                out::counted(repaired.history, "history row"),
+                out::counted(repaired.events, "event"),
+                out::counted(repaired.objects, "record"),
+                out::counted(repaired.objects_written, "object"),
+                out::counted(swept, "temporary file")
             ))?;
             if repaired.digests > 0 {
-                out::line(&format!("{} digests of the corpus put right", repaired.digests))?;
+                out::line(&format!("{} corrected", out::counted(repaired.digests, "corpus digest")))?;
             }
             if repaired.set_aside > 0 {
                 out::line(&format!(
-                    "{} versions of objects set aside: this archive did not write them",
-                    repaired.set_aside
+                    "{} set aside: not written by this archive",
+                    out::counted(repaired.set_aside, "object version")
                 ))?;
             }
             if repaired.from_objects > 0 {
                 out::line(&format!(
-                    "{} records are what their objects say of themselves: no row knew of them",
-                    repaired.from_objects
+                    "{} restored from their objects alone: no row described them",
+                    out::counted(repaired.from_objects, "record")
                 ))?;
             }
             if repaired.lost > 0 {
                 out::line(&format!(
-                    "{} records have no readable object left: ingest their files again",
-                    out::count(i64::try_from(repaired.lost).unwrap_or(i64::MAX))
+                    "{} without a readable object: ingest their files again",
+                    out::counted(repaired.lost, "record")
                 ))?;
             }
         }
@@ -112,16 +111,11 @@ impl Reporter {
 /// Prints a report for a person.
 pub fn show(report: &Report) -> Result<(), Failure> {
     out::line(&format!(
-        "checked {} pointers, {} history rows and {} objects: {}",
-        out::count(report.pointers),
-        out::count(report.history_rows),
-        out::count(report.objects),
-        if report.is_clean() {
-            "all is well".to_owned()
-        } else {
-            let problems = if report.problem_count == 1 { "problem" } else { "problems" };
-            format!("{} {problems}", out::count(report.problem_count))
-        }
+        "checked {}, {} and {}: {}",
+        out::counted(report.pointers, "pointer"),
+        out::counted(report.history_rows, "history row"),
+        out::counted(report.objects, "object"),
+        if report.is_clean() { "no problems".to_owned() } else { out::counted(report.problem_count, "problem") }
     ))?;
     for problem in report.problems.iter().take(SHOWN) {
         out::line(&format!(
@@ -133,9 +127,8 @@ pub fn show(report: &Report) -> Result<(), Failure> {
     }
     for (job, objects) in &report.unfinished {
         out::line(&format!(
-            "unfinished: {} {} stored and not committed yet (job {job}: run its command again, or wait for it)",
-            out::count(*objects),
-            if *objects == 1 { "object is" } else { "objects are" }
+            "unfinished: {} stored but not committed yet (job {job}: rerun its command, or wait for it)",
+            out::counted(*objects, "object")
         ))?;
     }
     for aside in report.set_aside.iter().take(SHOWN) {
@@ -148,15 +141,16 @@ pub fn show(report: &Report) -> Result<(), Failure> {
     if report.from_objects_count > 0 {
         let pmids: Vec<String> = report.from_objects.iter().take(SHOWN).map(ToString::to_string).collect();
         out::line(&format!(
-            "{} records rest on the word of their objects until they arrive again: {}{}",
-            out::count(report.from_objects_count),
+            "{} known only from their objects until they are ingested or synced again: {}{}",
+            out::counted(report.from_objects_count, "record"),
             pmids.join(", "),
             if report.from_objects_count > i64::try_from(pmids.len()).unwrap_or(0) { ", …" } else { "" }
         ))?;
     }
     if !report.is_clean() {
         out::line(
-            "`bio-mcp verify --repair` rebuilds pointers from the objects; a record whose object is damaged comes back by ingesting its file again",
+            "`bio-mcp verify --repair` rebuilds pointers from the objects; to restore a record whose object is \
+             damaged, ingest its file again",
         )?;
     }
     Ok(())

@@ -22,7 +22,7 @@ pub fn detached(job: &Job, json: bool) -> Result<Exit, Failure> {
         out::json(&json!({ "job_id": job.id, "state": job.state }))?;
     } else {
         out::line(&format!(
-            "job {} is {}; `bio-mcp worker` works on it, `bio-mcp jobs watch {}` follows it",
+            "job {} is {}; `bio-mcp worker` runs it, `bio-mcp jobs watch {}` follows it",
             job.id, job.state, job.id
         ))?;
     }
@@ -39,15 +39,15 @@ pub fn announce(submitted: &Submitted, json: bool) {
     out::note(format_args!("job {}{}", job.id, if is_old { " (resumed)" } else { "" }));
 }
 
-/// Works on a job with so many units at a time while following it, until it has ended, and lets readers of the event log
-/// read what it wrote. Stopped by Ctrl-C at the next batch; the job is kept.
+/// Works on a job with `workers` units at a time while following it, until it has ended, and lets the projections
+/// process its events. Stopped by Ctrl-C at the next batch; the job is kept.
 pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, Failure> {
     let _keeper = session.keep_database_alive();
     let (id, began) = (job.job_id(), Instant::now());
     // Who waits for this job has chosen it: jobs that no worker has must not keep it from starting.
     let mut engine = session.engine.clone();
     engine.settings.tool_limits.clear();
-    // Readers of the event log read on here, without a job that no worker might do.
+    // The projections catch up here, without a job that no worker might run.
     engine.upkeep = pipelines::upkeep();
     // Before the first worker takes back what the last command left: that one may have been killed, and killed again.
     ingest::restart(&engine, id, &session.data_dir.workers()).await?;
@@ -79,7 +79,8 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, F
                 break Err(Failure::new(
                     Exit::Interrupted,
                     ErrorCode::Internal,
-                    format!("stopped; nothing is lost: the same command, or `bio-mcp worker`, goes on with job {id}"),
+                    format!("interrupted; nothing is lost: rerun the same command, or run `bio-mcp worker`, to resume \
+                             job {id}"),
                 ));
             }
         }
@@ -98,11 +99,9 @@ pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
     let result = job.result.clone().unwrap_or_default();
     let older = result.counts.older;
     if older > 0 {
-        let (records, are) = if older == 1 { ("record", "is") } else { ("records", "are") };
         out::note(format_args!(
-            "warning: {} {records} {are} older than what the archive has, and skipped: a later file or fetch was \
-             archived before",
-            out::count(older)
+            "warning: {} skipped as older than the archive: a later file or fetch was archived before",
+            out::counted(older, "record")
         ));
     }
     if json {
@@ -129,7 +128,7 @@ fn told(job: &Job, result: &JobResult) -> Result<(), Failure> {
     out::line(&format!(
         "{}: {} in {}.{} s{counts}",
         job.state,
-        out::records(result.counts.requested),
+        out::counted(result.counts.requested, "record"),
         took / 1000,
         took % 1000 / 100,
     ))?;
@@ -150,7 +149,9 @@ fn told(job: &Job, result: &JobResult) -> Result<(), Failure> {
     }
     if result["more"] == true {
         let key = out::plain(result["query_key"].as_str().unwrap_or_default());
-        out::line(&format!("the limit was reached: `bio-mcp sync --incremental --query-key {key}` goes on behind it"))?;
+        out::line(&format!(
+            "the limit was reached: `bio-mcp sync --incremental --query-key {key}` continues after it"
+        ))?;
     }
     if let Some(manifest) = job.result_ref.as_deref() {
         let address = Address::parse(manifest).ok();

@@ -47,11 +47,13 @@ impl Binaries {
                 Err(untrusted) => refused.push((candidate.dir, untrusted)),
             }
         }
-        let version = major
-            .map_or_else(|| format!("{OLDEST} or newer"), |major| format!("{major}, which made this data directory,"));
+        let version = major.map_or_else(
+            || format!("{OLDEST} or newer"),
+            |major| format!("{major}, which created this data directory,"),
+        );
         let mut message = format!(
-            "no PostgreSQL {version} found: run `make setup`, install PostgreSQL, set BIO_MCP_POSTGRES_BIN to its \
-             directory of programs, or use a server with BIO_MCP_DATABASE_URL"
+            "no PostgreSQL {version} found: run `make setup`, install PostgreSQL, set BIO_MCP_POSTGRES_BIN to its bin \
+             directory, or use a server with BIO_MCP_DATABASE_URL"
         );
         for (dir, untrusted) in refused {
             // Writing to a text cannot fail.

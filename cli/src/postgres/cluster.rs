@@ -39,7 +39,7 @@ const FINISH: &str = r#"printf "\ninclude_if_exists = 'bio-mcp.conf'\n" >> "$1/p
 /// Makes the directory `$1` of the socket, if it is not there, and writes the settings `$3` to `$2`.
 const PREPARE: &str = r#"umask 077
 mkdir -- "$1" 2>/dev/null || { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; } ||
-{ echo "$1: no directory of ours" >&2; exit 1; }
+{ echo "$1: not a private directory of this user" >&2; exit 1; }
 chmod 700 -- "$1" && rm -f -- "$2" && printf %s "$3" > "$2""#;
 
 /// What the system says when a disk is full.
@@ -228,7 +228,7 @@ impl Cluster {
         if self.is_coming_up() {
             let stop = ["stop", "-w", "-s", "-m", "immediate", "-t", "10", "-D"];
             if let Err(failure) = self.run("pg_ctl", &stop, &[self.data().as_os_str()]) {
-                tracing::warn!(message = failure.message, "the private Postgres goes on");
+                tracing::warn!(message = failure.message, "the private Postgres keeps running");
             }
         }
     }
@@ -342,7 +342,7 @@ fn socket_dir(place: &Path, owner: u32) -> Result<PathBuf, Failure> {
     if let Ok(metadata) = fs::symlink_metadata(&far)
         && (!metadata.is_dir() || metadata.mode() & 0o077 != 0 || metadata.uid() != owner)
     {
-        return Err(Failure::database(format!("{} is not a private directory of ours: remove it", far.display())));
+        return Err(Failure::database(format!("{} is not a private directory of this user: remove it", far.display())));
     }
     Ok(far)
 }

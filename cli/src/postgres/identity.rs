@@ -51,8 +51,9 @@ impl Identity {
         }
         let user = ["postgres", "nobody"].iter().find_map(|name| users::by_name(name).filter(|user| user.uid != 0));
         let user = user.map(|user| User { uid: user.uid, gid: user.gid });
-        let user =
-            user.ok_or("this is root, and there is neither a user postgres nor nobody for Postgres to run as")?;
+        let user = user.ok_or(
+            "running as root, and neither a user `postgres` nor a user `nobody` exists for Postgres to run as",
+        )?;
         let directories = config.path.as_deref().into_iter().flat_map(std::env::split_paths);
         let mut programs = directories.filter(|dir| dir.is_absolute()).map(|dir| dir.join("unshare"));
         // Root may have the PATH of another user.
@@ -124,7 +125,7 @@ impl Identity {
         }
         let metadata = std::fs::symlink_metadata(&place)?;
         if !metadata.is_dir() || metadata.uid() != user.uid || metadata.mode() & 0o077 != 0 {
-            return Err(std::io::Error::other(format!("{} is not a private directory of ours", place.display())));
+            return Err(std::io::Error::other(format!("{} is not a private directory of this user", place.display())));
         }
         Ok(place)
     }

@@ -59,13 +59,13 @@ impl Keeper {
                 if cluster.is_running() || ended.load(Ordering::Relaxed) || !pauses.is_due(Instant::now()) {
                     continue;
                 }
-                tracing::warn!("the private Postgres is gone, starting it again");
+                tracing::warn!("the private Postgres has stopped; starting it again");
                 if let Ok(starting) = lock_file(cluster.dir(), "start.lock")
                     && starting.try_lock().is_ok()
                     && !ended.load(Ordering::Relaxed)
                     && let Err(failure) = cluster.ensure_running()
                 {
-                    tracing::warn!(message = failure.message, "it does not start");
+                    tracing::warn!(message = failure.message, "the private Postgres does not start");
                 }
             }
         });

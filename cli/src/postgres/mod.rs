@@ -133,7 +133,7 @@ pub fn stop(dir: &Path, config: &Config) -> Result<bool, Failure> {
     let using = lock_file(dir, USE)?;
     if using.try_lock().is_err() {
         return Err(Failure::database(
-            "other bio-mcp commands are using the database; it stops when the last one ends after you end them",
+            "other bio-mcp commands are using the database; it stops when the last of them ends",
         ));
     }
     let _ = fs::remove_file(keep_mark(dir));

@@ -87,14 +87,14 @@ pub async fn check(State(api): State<Api>, mut request: Request, next: Next) -> 
         }
         Err(_) if OPEN.contains(&request.uri().path()) => {}
         Err(Refusal::Unauthenticated) => {
-            let message = "this needs a valid token in the header `Authorization: Bearer …`";
+            let message = "a valid token is required in the header `Authorization: Bearer …`";
             let mut refused = Failure::new(ErrorCode::Unauthenticated, message).into_response();
             let challenge = resource::challenge(&api, request.uri().path(), request.headers());
             refused.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             return refused;
         }
         Err(Refusal::NoRole) => {
-            let message = "the token is valid, but none of its claims gives a role here: see BIO_MCP_OIDC_ROLES";
+            let message = "the token is valid, but none of its claims grants a role: see BIO_MCP_OIDC_ROLES";
             return Failure::new(ErrorCode::Forbidden, message).into_response();
         }
     }

@@ -73,7 +73,7 @@ pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>
     let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));
     let media = text(header::CONTENT_TYPE).map(|text| text.split(';').next().unwrap_or_default().trim());
     if !media.is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
-        return Err(Failure::new(ErrorCode::UnsupportedMediaType, "the body must be sent as application/json"));
+        return Err(Failure::new(ErrorCode::UnsupportedMediaType, "Content-Type must be application/json"));
     }
     if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Failure::new(ErrorCode::UnsupportedMediaType, "the body must not be compressed"));
@@ -106,11 +106,11 @@ async fn whole(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>, F
         }
         return Err(too_large());
     }
-    let late = || Failure::new(ErrorCode::ValidationError, "the body did not arrive in time");
+    let late = || Failure::new(ErrorCode::ValidationError, "the body was not received in time");
     let read = async {
         let (mut pieces, mut whole) = (body.into_data_stream(), Vec::new());
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|_| Failure::new(ErrorCode::ValidationError, "the body broke off"))?;
+            let piece = piece.map_err(|_| Failure::new(ErrorCode::ValidationError, "the body ended early"))?;
             if piece.len() > MAX_BYTES - whole.len() {
                 return Err(too_large());
             }

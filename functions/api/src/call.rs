@@ -14,7 +14,7 @@ use crate::error::Failure;
 pub fn known<'a>(api: &'a Api, name: &str) -> Result<&'a Tool, Failure> {
     api.tool(name).ok_or_else(|| {
         // The name is the caller's: it is not repeated.
-        Failure::new(ErrorCode::ToolNotFound, "there is no tool of this name: see GET /v1/mcp/tools")
+        Failure::new(ErrorCode::ToolNotFound, "unknown tool: see GET /v1/mcp/tools")
     })
 }
 

@@ -46,7 +46,7 @@ impl Gate {
     /// Lets a request through, or answers at once that the database is away.
     pub async fn pass(&self) -> Result<(), Failure> {
         let away = |pause: Duration| {
-            let message = "the database cannot be reached now: try again";
+            let message = "the database is unavailable: try again later";
             Err(Failure::new(ErrorCode::DatabaseError, message).retry_after(pause))
         };
         if let BreakerState::Open(pause) = self.breaker.admit(Instant::now()) {

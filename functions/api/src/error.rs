@@ -11,24 +11,24 @@ use shared::ingest::{RetryError, UnitError};
 use shared::tools::{FieldError, ToolError};
 use shared::words::ErrorCode;
 
-/// What a failed request is answered with, everywhere the same.
+/// The body of every error response.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ErrorBody {
     /// Always false.
     pub ok: bool,
-    /// The stable code.
+    /// Stable error code.
     #[schemars(with = "String")]
     pub error_code: ErrorCode,
-    /// One sentence for a person.
+    /// Message for people.
     pub message: String,
-    /// Whether the same request may succeed later without a change.
+    /// Whether the unchanged request may succeed later.
     pub retryable: bool,
-    /// Names this request in the log.
+    /// Identifies this request in the log.
     pub trace_id: String,
     /// The tool that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
-    /// What is wrong with which field.
+    /// The invalid fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<FieldError>,
 }

@@ -48,7 +48,7 @@ impl Fleet {
             Ok(Some(slot)) => Ok(Some(slot)),
             Ok(None) => Err(full(&format!("too many calls of {} are in flight", tool.name)).of_tool(tool.name)),
             Err(error) => {
-                tracing::warn!(error = telemetry::chain(&error), "going on without a slot");
+                tracing::warn!(error = telemetry::chain(&error), "no slot could be taken; continuing without one");
                 Ok(None)
             }
         }
@@ -61,7 +61,7 @@ impl Fleet {
             Ok(Some(slot)) => Wait::Allowed(Some(slot)),
             Ok(None) => Wait::No,
             Err(error) => {
-                tracing::warn!(error = telemetry::chain(&error), "answering at once: slots are out of reach");
+                tracing::warn!(error = telemetry::chain(&error), "slots are unavailable; responding without waiting");
                 Wait::No
             }
         }
@@ -71,7 +71,7 @@ impl Fleet {
     pub async fn give_back(&self, slot: Option<Slot>) {
         let (Some(table), Some(slot)) = (&self.table, slot) else { return };
         if let Err(error) = table.give_back(&slot).await {
-            tracing::warn!(error = telemetry::chain(&error), "a slot is left to run out");
+            tracing::warn!(error = telemetry::chain(&error), "a slot could not be released; it will expire");
         }
     }
 }

@@ -150,7 +150,7 @@ pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Rout
         .with_state(api)
 }
 
-/// Jobs and events are rows, and nothing else.
+/// Jobs and events exist only as rows.
 fn rows(api: &Api) -> Router<Api> {
     Router::new()
         .route("/v1/jobs", get(routes::jobs::list).post(routes::jobs::submit))

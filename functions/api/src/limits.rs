@@ -86,7 +86,7 @@ pub async fn admit(State(api): State<Api>, request: Request, next: Next) -> Resu
     Ok(next.run(request).await)
 }
 
-/// Whether it waits for a job or for events.
+/// Whether the request waits for a job or for events.
 fn waits(request: &Request) -> bool {
     let path = request.uri().path();
     let may_wait = path == "/v1/events" || path.strip_prefix("/v1/jobs/").is_some_and(|id| !id.contains('/'));

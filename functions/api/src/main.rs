@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     let access = deployment.access.clone();
     let hook = lambda_runtime::spawn_graceful_shutdown_handler(move || async move { access.close().await });
     if tokio::spawn(hook).await.is_err() {
-        tracing::warn!("no word before this function is ended: the database closes its connections");
+        tracing::warn!("no notice before this function is stopped: the database closes its connections");
     }
     let door = api::mcp::Door::new(api.clone());
     // Before the answer: afterwards a function is frozen.

@@ -104,7 +104,7 @@ pub fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
 }
 
 fn foreign_origin() -> Failure {
-    let message = "pages of this Origin may not call this server: see BIO_MCP_ALLOWED_ORIGINS";
+    let message = "Origin header not allowed: see BIO_MCP_ALLOWED_ORIGINS";
     Failure::new(ErrorCode::Forbidden, message)
 }
 
@@ -124,11 +124,11 @@ pub async fn check(State(api): State<Api>, request: Request, next: Next) -> Resu
     let refuse = |message: &str| Err(Failure::new(ErrorCode::Forbidden, message));
     // A server in between may have looked at the other one.
     if headers.get_all(header::HOST).iter().count() > 1 {
-        return Err(Failure::new(ErrorCode::ValidationError, "a request has one Host header"));
+        return Err(Failure::new(ErrorCode::ValidationError, "exactly one Host header is required"));
     }
     let hosts: Vec<Option<&str>> = hosts(headers, request.uri()).collect();
     if hosts.is_empty() || !hosts.iter().all(|host| host.is_some_and(|host| api.names.is_host(host))) {
-        return refuse("this server does not go by the name in Host: see BIO_MCP_ALLOWED_HOSTS");
+        return refuse("Host header not allowed: see BIO_MCP_ALLOWED_HOSTS");
     }
     // Without an origin it is no browser: those always say where a page is from when it asks for more than to be shown.
     if headers.contains_key(header::ORIGIN) && !api.names.admits(origin(headers)) {

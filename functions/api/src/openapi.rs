@@ -36,12 +36,12 @@ pub fn document(tools: &[Tool], needs_token: bool) -> Value {
         "paths": {},
         "components": {
             "securitySchemes": { "bearer": {
-                "type": "http", "scheme": "bearer", "description": "A token made by `bio-mcp token new`, or of the \
-                    configured issuer. Its role is read (fast tools that change nothing), submit (also jobs and own \
-                    checkpoints) or admin; each tool names the lowest role that may call it.",
+                "type": "http", "scheme": "bearer", "description": "A token created by `bio-mcp token new` or issued \
+                 by the configured issuer. Its role is read (fast tools that change nothing), submit (also jobs and \
+                 own checkpoints) or admin; each tool lists the lowest role that may call it.",
             } },
             "responses": { "Error": {
-                "description": "What every failed request is answered with.",
+                "description": "The error response of every failed request.",
                 "headers": { "X-Trace-Id": { "schema": { "type": "string" } } },
                 "content": { "application/json": { "schema": error } },
             } },
@@ -55,10 +55,10 @@ pub fn document(tools: &[Tool], needs_token: bool) -> Value {
 
 /// Groups of operations, in which clients keep them: name, description, and how the paths begin.
 const TAGS: [(&str, &str, &str); 5] = [
-    ("jobs", "Work that takes time: submitted, waited for, cancelled.", "/v1/jobs"),
-    ("tools", "What the server can do.", "/v1/mcp"),
+    ("jobs", "Long-running work: submit, wait, cancel.", "/v1/jobs"),
+    ("tools", "The tools of the server.", "/v1/mcp"),
     ("records", "Records of PubMed.", "/v1/pubmed"),
-    ("events", "What changed in the archive.", "/v1/events"),
+    ("events", "Changes of the archive.", "/v1/events"),
     ("server", "The server itself.", "/"),
 ];
 
@@ -130,12 +130,12 @@ fn paged() -> Vec<Value> {
         job_id(),
         query(
             "limit",
-            "How many to answer with.",
+            "Maximum number of entries to return.",
             &json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }),
         ),
         query(
             "cursor",
-            "Where to go on: next_cursor of the page before.",
+            "Cursor: next_cursor of the previous page.",
             &json!({ "type": "string", "pattern": "^[0-9]{1,18}$" }),
         ),
     ]
@@ -143,39 +143,39 @@ fn paged() -> Vec<Value> {
 
 fn idempotency_key() -> Value {
     json!({ "name": "Idempotency-Key", "in": "header", "required": false,
-        "description": "Names the request, so that sending it again is not a second one.",
+        "description": "Identifies the request, so that repeating it does not submit a second job.",
         "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$" } })
 }
 
 /// A retry may name its key; it needs no body.
 fn retry(new_job: &Value, idempotency_key: &Value, key: &Value) -> Value {
-    json!({ "post": { "operationId": "retry_job", "summary": "A new job of only what failed or was not returned",
+    json!({ "post": { "operationId": "retry_job", "summary": "Retry only what failed or is missing, as a new job",
         "parameters": [job_id(), idempotency_key],
         "requestBody": { "required": false, "content": { "application/json": { "schema": {
             "type": "object", "properties": { "idempotency_key": key }, "additionalProperties": false } } } },
         "responses": answers(
-            &[(200, "The job that does so already.", new_job.clone()), (202, "The new job.", new_job.clone())],
+            &[(200, "The job that already retries it.", new_job.clone()), (202, "The new job.", new_job.clone())],
             &[404, 409, 413, 415, 422],
         ) } })
 }
 
-/// A job that is to follow another one. Its parameters are those of its tool, in which a reference may stand for any
-/// value.
+/// A step of a chain. Its parameters are those of its tool, in which a reference may replace any value.
 fn new_step() -> Value {
-    json!({ "title": "NewStep", "type": "object", "description": "A job that follows when the one before has succeeded. \
-            In its parameters {\"$result\": \"/pointer\"} stands for what the JSON pointer finds in the result of that one.",
+    json!({ "title": "NewStep", "type": "object", "description": "A step of a chain: a job that is submitted when \
+            the previous one has succeeded. In its parameters, {\"$result\": \"/pointer\"} is replaced by the value that the \
+            JSON pointer finds in the result of the previous job.",
         "properties": { "tool": { "type": "string" }, "params": { "type": "object", "additionalProperties": true } },
         "required": ["tool"], "additionalProperties": false })
 }
 
-/// What a submission has beside its tool and parameters.
+/// Fields of a submission in addition to its tool and parameters.
 fn of_submission(key: &Value) -> Value {
     json!({
         "idempotency_key": key,
         "ttl_hours": { "type": ["integer", "null"], "minimum": 1, "maximum": 168 },
         "priority": { "type": "integer", "minimum": 0, "maximum": 10, "default": 0 },
         "then": { "type": "array", "maxItems": MAX_STEPS, "items": { "$ref": "#/components/schemas/NewStep" },
-            "description": "Jobs that follow, each submitted when the one before has succeeded." },
+            "description": "Steps that follow the job; each is submitted when the previous job has succeeded." },
     })
 }
 
@@ -193,26 +193,28 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
         json!({ "type": "object", "properties": { "status": { "type": "string" } }, "required": ["status"] });
     let health = |id: &str, summary: &str| {
         json!({ "get": { "operationId": id, "summary": summary, "security": [], "responses": {
-            "200": { "description": "It lives.", "content": { "application/json": { "schema": {
+            "200": { "description": "The process is alive.", "content": { "application/json": { "schema": {
                 "type": "object", "properties": { "status": { "const": "healthy" } }, "required": ["status"] } } } } } } })
     };
     json!({
-        "/healthz": health("healthz", "Whether the process lives"),
+        "/healthz": health("healthz", "Whether the process is alive"),
         "/livez": health("livez", "The same"),
         "/readyz": { "get": { "operationId": "readyz", "summary": "Whether requests can be served", "security": [],
             "responses": {
-                "200": { "description": "They can.", "content": { "application/json": { "schema": readiness } } },
-                "503": { "description": "They cannot.", "content": { "application/json": { "schema": readiness } } },
+                "200": { "description": "Requests can be served.",
+                         "content": { "application/json": { "schema": readiness } } },
+                "503": { "description": "Requests cannot be served.",
+                         "content": { "application/json": { "schema": readiness } } },
                 "429": { "$ref": "#/components/responses/Error" } } } },
-        "/metrics": { "get": { "operationId": "metrics", "summary": "Counters for Prometheus",
+        "/metrics": { "get": { "operationId": "metrics", "summary": "Metrics for Prometheus",
             "responses": { "200": { "description": "Counters.", "content": { "text/plain": { "schema": { "type": "string" } } } },
                 "401": { "$ref": "#/components/responses/Error" }, "429": { "$ref": "#/components/responses/Error" } } } },
         "/openapi.json": { "get": { "operationId": "openapi", "summary": "This document",
             "responses": answers(&[(200, "The document.", json!({ "type": "object" }))], &[]) } },
-        "/llms.txt": { "get": { "operationId": "llms", "summary": "This server in a few lines, for models",
+        "/llms.txt": { "get": { "operationId": "llms", "summary": "Short description of this server, for models",
             "responses": { "200": { "description": "Markdown.", "content": { "text/plain": { "schema": { "type": "string" } } } },
                 "401": { "$ref": "#/components/responses/Error" }, "429": { "$ref": "#/components/responses/Error" } } } },
-        "/v1/mcp/tools": { "get": { "operationId": "list_tools", "summary": "Every tool with its schemas",
+        "/v1/mcp/tools": { "get": { "operationId": "list_tools", "summary": "List the tools with their schemas",
             "responses": answers(&[(200, "The tools.", schemas.of::<tools::ToolList>())], &[]) } },
         "/v1/mcp/invoke": { "post": { "operationId": "invoke_tool", "summary": "Call a tool",
             "parameters": [&idempotency_key],
@@ -221,49 +223,58 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
                 Kind::Fast => json!({}),
             }, &mut schemas.named),
             "responses": answers(&[
-                (200, "The answer of a fast tool, or the job that an earlier request made.",
+                (200, "The response of a fast tool, or the job that an earlier request submitted.",
                  json!({ "anyOf": [schemas.of::<tools::Invoked>(), new_job] })),
                 (202, "The job of a job tool.", new_job.clone()),
             ], &[404, 409, 413, 415, 422, 502]) } },
         "/v1/jobs": {
-            "get": { "operationId": "list_jobs", "summary": "Jobs, newest first",
+            "get": { "operationId": "list_jobs", "summary": "List jobs, newest first",
                 "parameters": [
-                    query("state", "Only those in this state.", &json!({ "enum": states })),
-                    query("status", "The same, in other words.", &json!({ "enum": statuses })),
-                    query("tool", "Only those of this tool.", &json!({ "enum": names })),
-                    query("chain_id", "Only those of this chain.", &json!({ "type": "string", "format": "uuid" })),
-                    query("limit", "How many to answer with.", &json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 50 })),
-                    query("offset", "How many to skip.", &json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000, "default": 0 })),
-                    query("cursor", "Where to go on: next_cursor of the page before.", &json!({ "type": "string", "pattern": "^-?[0-9a-f]{1,16}\\.[0-9a-f]{32}$" })),
+                    query("state", "Return only jobs in this state.", &json!({ "enum": states })),
+                    query("status", "Synonym of state: pending is queued, completed is succeeded.",
+                          &json!({ "enum": statuses })),
+                    query("tool", "Return only jobs of this tool.", &json!({ "enum": names })),
+                    query("chain_id", "Return only jobs of this chain.", &json!({ "type": "string", "format": "uuid" })),
+                    query("limit", "Maximum number of entries to return.",
+                          &json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 50 })),
+                    query("offset", "Number of entries to skip.",
+                          &json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000, "default": 0 })),
+                    query("cursor", "Cursor: next_cursor of the previous page.",
+                          &json!({ "type": "string", "pattern": "^-?[0-9a-f]{1,16}\\.[0-9a-f]{32}$" })),
                 ],
                 "responses": answers(&[(200, "A page of jobs.", schemas.of::<jobs::JobPage>())], &[]) },
             "post": { "operationId": "submit_job", "summary": "Submit a job, once",
                 "parameters": [&idempotency_key],
                 "requestBody": body(&jobs, "Submission", |_| of_submission(&key), &mut schemas.named),
                 "responses": answers(&[
-                    (200, "The job that an earlier request made.", new_job.clone()),
+                    (200, "The job that an earlier request submitted.", new_job.clone()),
                     (202, "A new job.", new_job.clone()),
                 ], &[404, 409, 413, 415, 422, 502]) },
         },
         "/v1/jobs/{id}": {
-            "get": { "operationId": "get_job", "summary": "A job; with wait, as soon as it has changed",
+            "get": { "operationId": "get_job", "summary": "Get a job; with wait, as soon as it has changed",
                 "parameters": [job_id(),
-                    query("wait", "Seconds to hold the answer back until something has changed.", &json!({ "type": "integer", "minimum": 0, "maximum": 25, "default": 0 })),
-                    json!({ "name": "If-None-Match", "in": "header", "required": false, "description": "The ETag that is known.", "schema": { "type": "string" } })],
-                "responses": answers(&[(200, "The job.", job.clone()), (304, "Nothing has changed.", Value::Null)], &[404]) },
+                    query("wait", "Seconds to wait for a change before responding.",
+                          &json!({ "type": "integer", "minimum": 0, "maximum": 25, "default": 0 })),
+                    json!({ "name": "If-None-Match", "in": "header", "required": false,
+                            "description": "ETag of the known version.", "schema": { "type": "string" } })],
+                "responses": answers(&[(200, "The job.", job.clone()),
+                    (304, "The job has not changed.", Value::Null)], &[404]) },
             "delete": { "operationId": "cancel_job", "summary": "Cancel a job", "parameters": [job_id()],
-                "responses": answers(&[(200, "What that did.", schemas.of::<shared::tools::CancelOutput>())], &[404]) },
+                "responses": answers(&[(200, "The result of the cancellation.",
+                    schemas.of::<shared::tools::CancelOutput>())], &[404]) },
         },
         "/v1/jobs/{id}/retry": retry(&new_job, &idempotency_key, &key),
-        "/v1/jobs/{id}/manifest": { "get": { "operationId": "get_manifest", "summary": "What a job did",
+        "/v1/jobs/{id}/manifest": { "get": { "operationId": "get_manifest", "summary": "Get the manifest of a job",
             "parameters": [job_id()],
             "responses": answers(&[(200, "The manifest.", json!({ "type": "object" }))], &[404, 502]) } },
-        "/v1/jobs/{id}/failures": { "get": { "operationId": "list_failures", "summary": "Records that failed or were not returned",
+        "/v1/jobs/{id}/failures": { "get": { "operationId": "list_failures",
+            "summary": "List records that failed or were not returned",
             "parameters": (paged()),
-            "responses": answers(&[(200, "A page of them.", schemas.of::<job::FailurePage>())], &[404]) } },
-        "/v1/jobs/{id}/logs": { "get": { "operationId": "list_logs", "summary": "What happened to a job",
+            "responses": answers(&[(200, "A page of records.", schemas.of::<job::FailurePage>())], &[404]) } },
+        "/v1/jobs/{id}/logs": { "get": { "operationId": "list_logs", "summary": "Get the log of a job",
             "parameters": (paged()),
-            "responses": answers(&[(200, "A page of lines.", schemas.of::<job::LogPage>())], &[404]) } },
+            "responses": answers(&[(200, "A page of log lines.", schemas.of::<job::LogPage>())], &[404]) } },
         "/v1/events": events(schemas),
         "/v1/pubmed/{pmid}": record(schemas),
     })

@@ -64,7 +64,7 @@ impl Query {
             };
             match decode(value) {
                 None => query.fault(&name, "is not UTF-8"),
-                Some(value) if value.contains('\0') => query.fault(&name, "holds a NUL character"),
+                Some(value) if value.contains('\0') => query.fault(&name, "contains a NUL character"),
                 Some(_) if query.given.contains_key(&name) => query.fault(&name, "is given twice"),
                 Some(value) => {
                     query.given.insert(name, value);

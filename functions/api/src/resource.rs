@@ -36,11 +36,10 @@ fn origin(api: &Api, headers: &HeaderMap) -> Option<String> {
 /// `GET /.well-known/oauth-protected-resource`
 pub async fn metadata(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Json<Value>, Failure> {
     let Auth::Oidc(oidc) = &*api.auth else {
-        return Err(Failure::new(ErrorCode::NotFound, "this server takes tokens of no issuer"));
+        return Err(Failure::new(ErrorCode::NotFound, "this server accepts no tokens of an issuer"));
     };
-    let origin = origin(&api, &headers).ok_or_else(|| {
-        Failure::new(ErrorCode::ValidationError, "the name in Host is not valid, or there are several")
-    })?;
+    let origin = origin(&api, &headers)
+        .ok_or_else(|| Failure::new(ErrorCode::ValidationError, "the Host header is invalid or repeated"))?;
     let below = uri.path().strip_prefix(PATHS[0]).unwrap_or_default();
     Ok(Json(json!({
         "resource": format!("{origin}{below}"),

@@ -114,7 +114,7 @@ impl Shared {
         let Some(read) = &self.read else { return };
         let Some(secret) = read().await else { return };
         let Some(known) = TokenHash::parse_all(secret.expose()) else {
-            tracing::error!("the secret of BIO_MCP_AUTH_TOKENS holds no hashes: those known before count");
+            tracing::error!("the secret of BIO_MCP_AUTH_TOKENS contains no hashes: the previous ones remain valid");
             return;
         };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.into();

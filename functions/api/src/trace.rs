@@ -32,8 +32,7 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     let answered = AssertUnwindSafe(answer).catch_unwind().instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_| {
         span.in_scope(|| tracing::error!("a request panicked"));
-        Failure::new(ErrorCode::Internal, "something went wrong in this program; its log has the trace_id")
-            .into_response()
+        Failure::new(ErrorCode::Internal, "internal error: see the log for this trace_id").into_response()
     });
     if let Some(failure) = response.extensions_mut().remove::<Failure>().or_else(|| unnamed(&response)) {
         response = with_body(failure, response.headers(), &trace_id);
@@ -42,7 +41,7 @@ pub async fn around(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert("x-trace-id", value);
     }
     let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), latency_ms, "answered"));
+    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), latency_ms, "responded"));
     response
 }
 
@@ -53,10 +52,10 @@ fn unnamed(response: &Response) -> Option<Failure> {
     }
     let status = response.status();
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        let message = "this route does not know the method; Allow lists those it does";
+        let message = "method not allowed: see the Allow header";
         return Some(Failure::new(ErrorCode::MethodNotAllowed, message));
     }
-    (status == StatusCode::BAD_REQUEST).then(|| Failure::new(ErrorCode::ValidationError, "the address is not valid"))
+    (status == StatusCode::BAD_REQUEST).then(|| Failure::new(ErrorCode::ValidationError, "the URL is not valid"))
 }
 
 fn given(headers: &HeaderMap) -> Option<String> {

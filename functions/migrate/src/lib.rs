@@ -50,17 +50,17 @@ pub struct Migrated {
     pub to: i64,
 }
 
-/// It was not done, or CloudFormation could not be told.
+/// It was not done, or CloudFormation could not be notified.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// It could not begin.
     #[error("the function cannot start")]
     Start(#[from] StartError),
     /// The schema is as it was.
-    #[error("the schema was not brought up to date")]
+    #[error("the schema was not migrated")]
     Db(#[from] DbError),
     /// CloudFormation does not know, and waits until the time of the custom resource is over.
-    #[error("CloudFormation could not be told")]
+    #[error("CloudFormation could not be notified")]
     Tell(#[source] reqwest::Error),
 }
 
@@ -78,7 +78,7 @@ pub async fn handle(
     let Some(url) = &request.response_url else { return migrated };
     tell(url, &answer(&request, &migrated)).await.map_err(MigrateError::Tell)?;
     Ok(migrated.unwrap_or_else(|error| {
-        tracing::error!(error = telemetry::chain(&error), "not migrated: CloudFormation was told");
+        tracing::error!(error = telemetry::chain(&error), "not migrated; CloudFormation was notified");
         None
     }))
 }
@@ -126,7 +126,7 @@ async fn tell(url: &str, answer: &Value) -> Result<(), reqwest::Error> {
         match told.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url) {
             Ok(_) => return Ok(()),
             Err(error) if tried + 1 == TRIES => return Err(error),
-            Err(error) => tracing::warn!(%error, "CloudFormation could not be told: trying again"),
+            Err(error) => tracing::warn!(%error, "CloudFormation could not be notified: trying again"),
         }
         tokio::time::sleep(Duration::from_secs(1 << tried)).await;
         tried += 1;

@@ -30,8 +30,8 @@ const LONGEST: Duration = Duration::from_secs(55);
 pub enum Action {
     /// Jobs for topics that are due.
     Topics,
-    /// Take back what dead workers held, wake for what waits, finish what is stranded, forget what expired, start readers
-    /// of the event log that are behind; and say how everything is.
+    /// Reclaim the units of dead workers, wake workers for waiting units, finish stranded jobs, delete expired ones, start
+    /// projections that are behind; and report the state of everything.
     Sweep,
 }
 
@@ -47,8 +47,8 @@ pub struct Tick {
 pub enum Foreign {
     /// Something else.
     #[error(
-        "this function takes {{\"action\": \"topics\"}}, {{\"action\": \"sweep\"}} or a Scheduled Event of EventBridge, \
-         and {0} came"
+        "this function accepts {{\"action\": \"topics\"}}, {{\"action\": \"sweep\"}} or a Scheduled Event of \
+         EventBridge, but received {0}"
     )]
     Event(String),
     /// An action that there is not.
@@ -154,7 +154,7 @@ impl Function {
             Ok(lease) => lease,
             // The work is done all the same: doing it twice is harmless.
             Err(error) => {
-                tracing::warn!(error = telemetry::chain(&error), "going on without a lease");
+                tracing::warn!(error = telemetry::chain(&error), "no lease could be taken; continuing without one");
                 None
             }
         };
@@ -165,7 +165,7 @@ impl Function {
         if let Some(lease) = lease
             && let Err(error) = self.leases.release(&lease).await
         {
-            tracing::warn!(error = telemetry::chain(&error), "a lease is left to run out");
+            tracing::warn!(error = telemetry::chain(&error), "a lease could not be released; it will expire");
         }
         done
     }

@@ -13,17 +13,17 @@ async fn main() -> Result<(), Error> {
     let access = deployment.access.clone();
     let hook = lambda_runtime::spawn_graceful_shutdown_handler(move || async move { access.close().await });
     if tokio::spawn(hook).await.is_err() {
-        tracing::warn!("no word before this function is ended: the database closes its connections");
+        tracing::warn!("no notice before this function is stopped: the database closes its connections");
     }
     let function = Function::new(deployment);
     let function = &function;
     run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let tick = Tick::read(&event.payload).inspect_err(|error| tracing::error!(%error, "the event is refused"))?;
+        let tick = Tick::read(&event.payload).inspect_err(|error| tracing::error!(%error, "the event was rejected"))?;
         let done = function.handle(tick).await;
         let (done, gauges) = done.inspect_err(|error| {
             tracing::error!(error = telemetry::chain(error), "the tick failed");
         })?;
-        tracing::info!(?done, "ticked");
+        tracing::info!(?done, "tick finished");
         telemetry::write_metrics(telemetry::Output::Stdout, "scheduler", &gauges);
         telemetry::flush_spans().await;
         Ok::<_, Error>(done)

@@ -8,13 +8,13 @@ use shared::words::invocation::kind_of;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Foreign {
     /// Something else altogether.
-    #[error("this function takes messages of SQS, and {0} came: connect its queue to it and nothing else")]
+    #[error("this function accepts messages of SQS, but received {0}: connect only its queue to it")]
     Event(String),
     /// A message that could not be named as failed.
-    #[error("a message came without its messageId, so that it cannot be given back alone")]
+    #[error("a message has no messageId, so it cannot be redelivered alone")]
     Nameless,
     /// Not as SQS writes it.
-    #[error("a message came that is not as SQS writes it")]
+    #[error("a message does not have the format of SQS")]
     Shape,
 }
 

@@ -66,7 +66,7 @@ impl Function {
         for (id, message) in messages {
             let ending = match wake_up(&message) {
                 // At once, and so soon among the dead letters.
-                None => Ending::ComeBack(Duration::ZERO, Some("a message is no wake-up")),
+                None => Ending::ComeBack(Duration::ZERO, Some("a message is not a wake-up")),
                 // What is left of the time may be too little for a batch of records.
                 Some(wake_up) if Instant::now() + reserve * 2 > deadline => {
                     unbegun.push((id, wake_up.unit_id));
@@ -88,13 +88,13 @@ impl Function {
         clock.abort();
         if unbegun.len() == count && count > 0 {
             // Handed on, they would meet the same again and again: they come back, and an alarm tells of the last time.
-            reasons.insert(format!("{} ms of the invocation's time are too few to begin", left.as_millis()));
+            reasons.insert(format!("{} ms are left of the invocation: too little to begin", left.as_millis()));
             failed.extend(unbegun.into_iter().map(|(id, _)| id));
         } else if !unbegun.is_empty() && self.hand_on(&unbegun).await.is_err() {
             failed.extend(unbegun.into_iter().map(|(id, _)| id));
         }
         if count == 0 {
-            reasons.insert("no message came".to_owned());
+            reasons.insert("no messages".to_owned());
         }
         if ran == 0 {
             let why = reasons.into_iter().collect::<Vec<_>>().join("; ");
@@ -115,7 +115,10 @@ impl Function {
 
     async fn answer(&self, wake_up: &WakeUp, receives: u32) -> Ending {
         if let Err(error) = self.access.ready().await {
-            tracing::error!(error = telemetry::chain(&error), "the database cannot be used: messages come back");
+            tracing::error!(
+                error = telemetry::chain(&error),
+                "the database cannot be used: the messages will be redelivered"
+            );
             return Ending::ComeBack(away(receives), Some("the database cannot be used"));
         }
         match self.worker.woken_for(wake_up.unit_id).await {
@@ -123,12 +126,12 @@ impl Function {
             Ok(Woken::Ran) => Ending::Ran,
             Ok(Woken::Again(pause)) => Ending::ComeBack(pause, None),
             Err(error @ UnitError::Blocked { .. }) => {
-                tracing::error!(%error, "blocked: the message comes back");
-                Ending::ComeBack(away(receives), Some("something blocks the unit"))
+                tracing::error!(%error, "blocked: the message will be redelivered");
+                Ending::ComeBack(away(receives), Some("the unit is blocked"))
             }
             Err(error) => {
-                tracing::error!(%error, "a unit could not be ended: the message comes back");
-                Ending::ComeBack(away(receives), Some("a unit could not be ended"))
+                tracing::error!(%error, "a unit could not be completed: the message will be redelivered");
+                Ending::ComeBack(away(receives), Some("a unit could not be completed"))
             }
         }
     }
@@ -136,7 +139,7 @@ impl Function {
     /// Another wake-up in place of a message that there was no time for.
     async fn hand_on(&self, unbegun: &[(String, UnitId)]) -> Result<(), shared::db::DbError> {
         let units: Vec<UnitId> = unbegun.iter().map(|(_, unit)| *unit).collect();
-        tracing::info!(units = units.len(), "the time is nearly up: others are woken for the rest");
+        tracing::info!(units = units.len(), "little time is left: waking other workers for the remaining units");
         self.access.ready().await?;
         self.engine.wake_again(&units).await
     }
@@ -145,7 +148,7 @@ impl Function {
         let Some(receipt) = &message.receipt_handle else { return };
         if let Err(error) = self.engine.queue.put_off(receipt, pause).await {
             // It comes back when its visibility ends; meanwhile the sweep wakes another worker.
-            tracing::warn!(error = telemetry::chain(&error), "a message could not be put off");
+            tracing::warn!(error = telemetry::chain(&error), "a message could not be delayed");
         }
     }
 }
@@ -159,7 +162,7 @@ pub fn away(receives: u32) -> Duration {
 fn wake_up(message: &SqsMessage) -> Option<WakeUp> {
     let parsed = serde_json::from_str(message.body.as_deref().unwrap_or_default());
     // What it holds is not repeated: it is not ours.
-    parsed.inspect_err(|_| tracing::error!(message_id = message.message_id, "a message is no wake-up")).ok()
+    parsed.inspect_err(|_| tracing::error!(message_id = message.message_id, "a message is not a wake-up")).ok()
 }
 
 #[cfg(test)]

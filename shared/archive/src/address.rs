@@ -1,8 +1,8 @@
-//! Where a payload is: an object version, or bytes and a line of a pack.
+//! Addresses of payloads: an object version, or a byte range and a line of a pack.
 //!
-//! `s3://bucket/key?versionId=V`, `file:///dir/key?versionId=V`, and of a pack either with `#bytes=OFF-LEN&line=N`. An
-//! address is parsed where a row becomes a type; [`crate::Layout`] finds the key it leads to, which lies below the
-//! archive's own prefix whatever the row says.
+//! `s3://bucket/key?versionId=V`, `file:///dir/key?versionId=V`, and either with `#bytes=OFF-LEN&line=N` for a part of
+//! a pack. An address is parsed when a row is read; [`crate::Layout`] finds its key, which is always below the
+//! archive's own prefix, whatever the row contains.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,13 +12,13 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use super::store::{ByteRange, Key, VersionId};
 
-/// What a path may not hold as it is inside a URI.
+/// Characters of a path that are percent-encoded in a URI.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
 
-/// Where a payload is.
+/// The address of a payload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// As it was written: rows are compared by it.
+    /// The original text: rows are compared by it.
     text: String,
     scheme: Scheme,
     /// The key in its bucket or memory; on disk the whole path, decoded.
@@ -34,16 +34,16 @@ enum Scheme {
     Memory,
 }
 
-/// The place of an envelope in a pack: a line of the text of one compressed frame.
+/// The position of an envelope in a pack: a line of the text of one compressed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackPart {
-    /// The frame.
+    /// Byte range of the frame.
     pub bytes: ByteRange,
-    /// The line in the text of the frame, from 1.
+    /// Line number in the text of the frame, from 1.
     pub line: NonZeroU32,
 }
 
-/// Text that is no address, or one that does not lead to what is looked for.
+/// Text that is not an address, or not the address of the requested payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not the address of this payload: {fault}")]
 pub struct InvalidAddress {
@@ -56,30 +56,30 @@ pub struct InvalidAddress {
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressFault {
-    /// It begins with none of the schemes of stores.
+    /// The scheme is that of no store.
     #[error("it begins with neither s3:// nor file:///")]
     Scheme,
-    /// It has no bucket.
-    #[error("it names no bucket")]
+    /// The bucket is missing or invalid.
+    #[error("it has no bucket")]
     Bucket,
-    /// Its path is none.
-    #[error("its path cannot be that of an object")]
+    /// The path is invalid.
+    #[error("its path is not that of an object")]
     Path,
-    /// It names no version.
-    #[error("it names no version")]
+    /// The version is missing or invalid.
+    #[error("it has no version")]
     Version,
-    /// What follows the version is not the place in a pack.
-    #[error("what follows its version is not #bytes=OFFSET-LENGTH&line=N")]
+    /// The text after the version is not a position in a pack.
+    #[error("the text after its version is not #bytes=OFFSET-LENGTH&line=N")]
     Part,
-    /// It leads to nothing below the archive's prefix.
-    #[error("nothing of this archive lies there")]
+    /// The path is not below the archive's prefix.
+    #[error("it is outside this archive")]
     Elsewhere,
-    /// It leads to an object of something else.
-    #[error("another object of this archive lies there")]
+    /// The object belongs to another record.
+    #[error("it is the address of another object of this archive")]
     Other,
 }
 
-/// Where a store keeps its objects: with a key and a version it makes an address.
+/// The root of a store: with a key and a version, it forms an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Root {
     /// A bucket.
@@ -102,7 +102,7 @@ impl Root {
         Address { text, scheme, path, version: version.clone(), part: None }
     }
 
-    /// Where a key lies, whatever its version: the text of its addresses up to that.
+    /// The common start of the addresses of a key: all but the version.
     pub fn place(&self, key: &Key) -> String {
         match self {
             Self::Bucket(bucket) => format!("s3://{bucket}/{key}?versionId="),
@@ -121,7 +121,7 @@ fn below(folder: &str, key: &Key) -> String {
 }
 
 impl Address {
-    /// Reads an address.
+    /// Parses an address.
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
         Self::read(text).map_err(|fault| InvalidAddress { text: text.to_owned(), fault })
     }
@@ -155,13 +155,13 @@ impl Address {
         Ok(Self { text: text.to_owned(), scheme, path, version, part })
     }
 
-    /// The object version whose address a row has. None where that is no address, or the payload is in a pack: the
-    /// versions of a pack are not those of a record's object.
+    /// The object version in an address of a row; none if the text is not an address, or is that of a part of a pack:
+    /// the versions of a pack are not those of a record's object.
     pub fn version_in(text: &str) -> Option<VersionId> {
         Self::read(text).ok().filter(|address| address.part.is_none()).map(|address| address.version)
     }
 
-    /// The same with the place of an envelope in the pack that lies there.
+    /// The same address with the position of an envelope in the pack at that address.
     #[must_use]
     pub fn with_part(mut self, part: PackPart) -> Self {
         let start = self.text.split('#').next().unwrap_or_default().len();
@@ -171,7 +171,7 @@ impl Address {
         self
     }
 
-    /// As it was written.
+    /// The original text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -181,22 +181,22 @@ impl Address {
         &self.version
     }
 
-    /// Where the payload is in its object, if that is a pack.
+    /// The position of the payload in its object, if that is a pack.
     pub fn part(&self) -> Option<PackPart> {
         self.part
     }
 
-    /// The path of a file, if it is one.
+    /// The path on disk, if the address is that of a file.
     pub fn file_path(&self) -> Option<&str> {
         (self.scheme == Scheme::File).then_some(self.path.as_str())
     }
 
-    /// The key, or the whole path on disk: where a key is searched in.
+    /// The key, or the whole path on disk, in which a layout searches for a key.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
-    /// Why it does not lead to what is looked for.
+    /// The error for this address.
     pub(crate) fn invalid(&self, fault: AddressFault) -> InvalidAddress {
         InvalidAddress { text: self.text.clone(), fault }
     }
@@ -231,7 +231,7 @@ impl fmt::Display for PackPart {
     }
 }
 
-/// A number in its one spelling.
+/// Parses a number without sign or leading zeros.
 fn number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)

@@ -51,7 +51,7 @@ pub struct DiskStore {
     root: Arc<PathBuf>,
     /// Folders whose names are on stable storage, up to the root.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
-    /// Files of which parts were read.
+    /// Versions of files from which ranges were read.
     identified: Arc<Mutex<Identified>>,
 }
 
@@ -122,7 +122,7 @@ impl DiskStore {
         Ok(stored())
     }
 
-    /// Puts a written file in its place, if the condition holds.
+    /// Moves a written file to its path, if the condition holds.
     fn place(&self, temporary: Temporary, key: &Key, condition: &Condition) -> Result<(), StoreError> {
         let path = self.path(key);
         match condition {
@@ -344,7 +344,7 @@ impl Store for DiskStore {
     }
 }
 
-/// Whether a version id can be that of a file: it may come from a row.
+/// Whether a version id is valid as a file name: it may come from a row.
 fn is_file_name(version: &VersionId) -> bool {
     Key::parse(version.as_str()).is_some_and(|part| !part.as_str().contains('/'))
 }

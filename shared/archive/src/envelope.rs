@@ -76,13 +76,13 @@ pub enum EnvelopeError {
     #[error(transparent)]
     Codec(#[from] codec::CodecError),
     /// They are not the JSON of an envelope.
-    #[error("the envelope is not valid JSON of its format")]
+    #[error("the envelope is not valid JSON of its version")]
     Json(#[from] serde_json::Error),
     /// The store found other bytes under the version than were stored.
-    #[error("its bytes are not those of its version")]
+    #[error("its bytes do not match its version")]
     OtherBytes,
     /// It is larger than the envelope of any record that is accepted.
-    #[error("it has more than {max_bytes} bytes, and no object of a record is as large: it was not read")]
+    #[error("it is larger than {max_bytes} bytes, the maximum size of a record's object, and was not read")]
     TooLarge {
         /// The most that such an object has.
         max_bytes: usize,
@@ -107,16 +107,16 @@ pub enum EnvelopeError {
     #[error("its XML is not that of a record")]
     NoRecord(#[from] IdentityError),
     /// It holds another payload than the row that names it.
-    #[error("it holds another payload than its row says")]
+    #[error("its payload is not the one that its row records")]
     OtherPayload,
-    /// The row that names it does not say where it is.
+    /// The row that refers to it has an invalid address.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
     /// Made by a newer program.
-    #[error("envelope version {0} is newer than this program, which reads version {VERSION}: update it")]
+    #[error("envelope version {0} is newer than this program, which reads version {VERSION}: update this program")]
     Version(u32),
     /// The payload is not what was hashed.
-    #[error("the payload has the hash {found}, its envelope says {recorded}")]
+    #[error("the payload has the hash {found}, but its envelope records {recorded}")]
     Hash {
         /// In the envelope.
         recorded: String,

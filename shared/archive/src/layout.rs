@@ -19,7 +19,9 @@ pub struct Layout {
 
 /// The prefix cannot be part of a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an archive prefix is letters, digits, '-', '_' and '.', parts separated by '/', no part starting with '.'")]
+#[error(
+    "an archive prefix must be letters, digits, '-', '_' and '.', parts separated by '/', no part starting with '.'"
+)]
 pub struct InvalidPrefix;
 
 impl Layout {
@@ -50,14 +52,14 @@ impl Layout {
         self.record_as(pmid, self.compression)
     }
 
-    /// The key of a record that is archived already: it keeps the compression it was first stored with, whatever is
-    /// configured for new ones. An address of anything else says nothing of it.
+    /// The key of a record that is already archived: it keeps the compression of its first object, whatever is
+    /// configured for new ones. An address of another object is ignored.
     pub fn record_again(&self, pmid: Pmid, held: Option<&Address>) -> Key {
         let held = held.filter(|address| address.part().is_none()).and_then(|address| self.key_at(address));
         held.filter(|key| self.pmid_of(key) == Some(pmid)).unwrap_or_else(|| self.record(pmid))
     }
 
-    /// The key at which the payload of a record lies: its own, or that of a pack.
+    /// The key of the object that contains a record's payload: its own, or a pack.
     pub fn payload(&self, pmid: Pmid, address: &Address) -> Result<Key, InvalidAddress> {
         let key = self.key_at(address).ok_or_else(|| address.invalid(AddressFault::Elsewhere))?;
         let is_right = match address.part() {
@@ -67,8 +69,8 @@ impl Layout {
         is_right.then_some(key).ok_or_else(|| address.invalid(AddressFault::Other))
     }
 
-    /// The key that an address leads to, also where the archive has moved since: what follows the last place in its
-    /// path that is the prefix with a folder of this layout in it. Never one outside of the prefix.
+    /// The key of an address, also after the archive has moved: the path from the last occurrence of the prefix that is
+    /// followed by a folder of this layout. It is never outside the prefix.
     pub fn key_at(&self, address: &Address) -> Option<Key> {
         let path = address.path();
         let starts = FOLDERS.iter().filter_map(|folder| {

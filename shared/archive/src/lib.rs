@@ -126,15 +126,15 @@ impl Archive {
         self.max_record_bytes
     }
 
-    /// The envelope that a row names, also when the archive has moved since: that of this record, with the payload whose
+    /// The envelope that a row refers to, also after the archive has moved: that of this record, with the payload whose
     /// hash the same row has. The object's own word is never enough.
     pub async fn envelope(&self, pmid: Pmid, payload: &StoredPayload) -> Result<Envelope, ReadError> {
         let (key, bytes) = self.object_at(pmid, payload).await?;
         self.open(pmid, payload, &key, &bytes)
     }
 
-    /// The stored bytes that a row names, and the key they lie under; [`Archive::open`] reads them, which takes work and
-    /// no I/O.
+    /// The stored bytes that a row refers to, and their key; [`Archive::open`] decodes them, which is CPU work without
+    /// I/O.
     pub async fn object_at(&self, pmid: Pmid, payload: &StoredPayload) -> Result<(Key, Vec<u8>), ReadError> {
         let damaged = |invalid: &InvalidAddress| ReadError::Damaged {
             key: format!("of PMID {pmid}"),
@@ -161,7 +161,7 @@ impl Archive {
         }
     }
 
-    /// Reads the bytes of [`Archive::object_at`].
+    /// Decodes the bytes that [`Archive::object_at`] returned.
     pub fn open(&self, pmid: Pmid, payload: &StoredPayload, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
         let envelope = match payload.address.as_ref().ok().and_then(Address::part) {
             None => self.decode(key, bytes)?,
@@ -173,12 +173,12 @@ impl Archive {
         Err(ReadError::Damaged { key: key.to_string(), source: EnvelopeError::OtherPayload })
     }
 
-    /// The most bytes of text in a frame of a pack: those of several records, or of a larger one alone.
+    /// Maximum size of the text in a frame of a pack: that of several records, or of one larger record.
     fn max_frame_bytes(&self) -> usize {
         envelope::max_bytes(self.max_record_bytes).max(FRAME_BYTES)
     }
 
-    /// The line of a frame that is an envelope.
+    /// Finds the line of a frame that is an envelope.
     fn line(&self, frame: &[u8], part: PackPart) -> Result<Vec<u8>, EnvelopeError> {
         let text = codec::decode(frame, self.max_frame_bytes())?;
         let mut lines = text.split(|byte| *byte == b'\n');
@@ -260,8 +260,8 @@ impl Archive {
         self.store.uri(key, version)
     }
 
-    /// Stores an object that is written once (manifest, part, quarantine). Where the same bytes lie there already,
-    /// those stay; other bytes are not what was to be written, whatever wrote them: they become an older version.
+    /// Stores an object that is written once (manifest, part, quarantine). If the same bytes exist under the key, they
+    /// remain; other bytes become an older version, whatever wrote them.
     pub async fn put_once(&self, key: Key, bytes: Vec<u8>) -> Result<String, StoreError> {
         let mut condition = Condition::Absent;
         for _ in 0..ATTEMPTS {
@@ -285,7 +285,8 @@ impl Archive {
                 }
                 Err(error) => return Err(error),
             };
-            tracing::warn!(%key, %version, "an object that was not written here lay in the way: it is an older version now");
+            tracing::warn!(%key, %version, "an object that this archive did not write was in the way: it is an older \
+                                            version now");
             condition = Condition::Matches(etag);
         }
         Err(StoreError::Conflict(key.to_string()))

@@ -42,7 +42,7 @@ fn id(n: usize) -> VersionId {
     VersionId::new(format!("v{n}"))
 }
 
-/// The bytes of a version; nothing where it was deleted or never was.
+/// The bytes of a version; none if it was deleted or never existed.
 fn bytes_of<'a>(versions: &'a [Version], wanted: &VersionId) -> Option<(usize, &'a [u8])> {
     let n = (1..=versions.len()).find(|n| id(*n) == *wanted)?;
     Some((n, versions[n - 1].bytes.as_deref()?))

@@ -27,23 +27,23 @@ pub struct Draft {
     pub order: RecordOrder,
     /// The highest rank that arrived for its version, its own included.
     pub seen: FileRank,
-    /// What the pointer row knows of the object under this key.
+    /// What the pointer row records of the object under this key.
     pub known: Known,
 }
 
-/// What a pointer row knows of the object under its key.
+/// What a pointer row records of the object under its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
     /// There is no row.
     Nothing,
-    /// That the object is lost: what lies there now is looked at before anything is stored.
+    /// The object is lost: the current one is read before anything is stored.
     Lost,
-    /// Which object it is.
+    /// `ETag` of the object.
     Object(ETag),
 }
 
 impl Known {
-    /// When a draft may be stored without a look at what lies there.
+    /// The condition for storing a draft without reading the current object.
     fn condition(&self) -> Option<Condition> {
         match self {
             Self::Nothing => Some(Condition::Absent),
@@ -287,7 +287,7 @@ impl Archive {
             return;
         }
         let reason = match &found.envelope {
-            Ok(_) => "no intent and no pointer names it".to_owned(),
+            Ok(_) => "no intent and no pointer refers to it".to_owned(),
             Err(error) => chain(error),
         };
         let address = self.store.uri(key, &found.at.version);

@@ -157,7 +157,7 @@ impl S3Store {
         Ok(Stored { version, etag })
     }
 
-    /// The version and `ETag` that the server says an object has.
+    /// The version and `ETag` of an object from a response.
     fn identity(&self, version: Option<String>, etag: Option<String>) -> Result<(VersionId, ETag), StoreError> {
         let version = version.and_then(|version| VersionId::parse(&version));
         let etag = etag.and_then(|etag| ETag::parse(&etag));
@@ -183,7 +183,7 @@ impl Store for S3Store {
             Ok(()) => Ok(()),
             Err(OpenError::Store { source, .. }) => Err(source),
             Err(OpenError::NotVersioned(bucket)) => {
-                Err(StoreError::Denied(format!("{bucket}: it does not keep versions any more")))
+                Err(StoreError::Denied(format!("{bucket}: it no longer keeps versions")))
             }
         }
     }
@@ -230,7 +230,7 @@ impl Store for S3Store {
             return Err(StoreError::Unavailable {
                 action: "reading a part of",
                 path: key.to_string(),
-                source: std::io::Error::other("the server sent another part than it was asked for"),
+                source: std::io::Error::other("the server returned another range than requested"),
             });
         }
         let length = usize::try_from(range.length()).map_err(|_| beyond())?;

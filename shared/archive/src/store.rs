@@ -53,7 +53,7 @@ impl VersionId {
         Self(text)
     }
 
-    /// The id that text is: visible ASCII characters, none of those that end it in an address.
+    /// Parses an id: visible ASCII characters, except those that would end it in an address.
     pub fn parse(text: &str) -> Option<Self> {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"#?&".contains(&byte);
         (!text.is_empty() && text.bytes().all(is_plain)).then(|| Self(text.to_owned()))
@@ -80,7 +80,7 @@ impl ETag {
         Self(version.0.clone())
     }
 
-    /// The tag that text is; an empty one identifies nothing.
+    /// Parses a tag; none if it is empty.
     pub fn parse(text: &str) -> Option<Self> {
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
@@ -91,7 +91,7 @@ impl ETag {
     }
 }
 
-/// Some bytes of an object, at least one.
+/// A range of bytes of an object, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ByteRange {
     offset: u64,
@@ -99,22 +99,22 @@ pub struct ByteRange {
 }
 
 impl ByteRange {
-    /// So many bytes from an offset on; none if there are no bytes, or their end is no number.
+    /// The range of `length` bytes from `offset`; none if it is empty or its end overflows.
     pub fn new(offset: u64, length: u64) -> Option<Self> {
         (length > 0 && offset.checked_add(length).is_some()).then_some(Self { offset, length })
     }
 
-    /// Where they begin.
+    /// Offset of the first byte.
     pub fn offset(self) -> u64 {
         self.offset
     }
 
-    /// How many they are.
+    /// Number of bytes.
     pub fn length(self) -> u64 {
         self.length
     }
 
-    /// Where they end: the offset of what follows.
+    /// Offset after the last byte.
     pub fn end(self) -> u64 {
         self.offset + self.length
     }
@@ -142,18 +142,18 @@ pub struct Put<'a> {
     pub payload_hash: Option<Sha256>,
 }
 
-/// An object to store whose bytes are read while they are stored.
+/// An object to store whose content is read while it is stored.
 #[derive(Clone, Debug)]
 pub struct StreamPut {
     /// Where.
     pub key: Key,
     /// When.
     pub condition: Condition,
-    /// The most bytes that it may have.
+    /// Maximum size of the object.
     pub max_bytes: usize,
 }
 
-/// What the bytes of a [`StreamPut`] are read from.
+/// The reader of the content of a [`StreamPut`].
 pub type Body<'a> = &'a mut (dyn AsyncRead + Send + Unpin);
 
 /// A put that happened.
@@ -191,50 +191,48 @@ pub struct Head {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No such object or version.
-    #[error("no object {0} in the archive")]
+    #[error("object {0} not found in the archive")]
     NotFound(String),
     /// The bytes of a version are not those that were stored.
-    #[error("object {0} is damaged: its bytes are not those of its version")]
+    #[error("object {0} is damaged: its bytes do not match its version")]
     Damaged(String),
     /// The object is larger than the caller reads, so that it was not read: nothing that belongs there is as large.
-    #[error(
-        "object {key} has more than {max_bytes} bytes: nothing that belongs there is as large, and it was not read"
-    )]
+    #[error("object {key} is larger than {max_bytes} bytes, the maximum for its kind, and was not read")]
     TooLarge {
         /// Its key.
         key: String,
         /// The most that the caller reads.
         max_bytes: usize,
     },
-    /// Of these bytes some are beyond the end of the object.
-    #[error("object {key} has no byte {}: it ends before that", range.end() - 1)]
+    /// The range is partly beyond the end of the object.
+    #[error("object {key} ends before byte {}", range.end() - 1)]
     BeyondEnd {
         /// Its key.
         key: String,
-        /// What was asked for.
+        /// The requested range.
         range: ByteRange,
     },
-    /// What was to be stored is larger than it may be: nothing was stored.
-    #[error("what was to be stored as {key} has more than {max_bytes} bytes: it was not stored")]
+    /// The content is larger than allowed: nothing was stored.
+    #[error("the content for {key} is larger than {max_bytes} bytes, and was not stored")]
     BodyTooLarge {
         /// Its key.
         key: String,
-        /// The most that it may have.
+        /// Maximum size of the object.
         max_bytes: usize,
     },
-    /// What was to be stored could not be read: nothing was stored, and the store is not at fault.
-    #[error("what was to be stored as {key} could not be read to its end")]
+    /// The content could not be read: nothing was stored, and the store is not at fault.
+    #[error("the content for {key} could not be read completely")]
     Body {
         /// Its key.
         key: String,
-        /// What its reader said.
+        /// Error of the reader.
         source: std::io::Error,
     },
     /// The condition of a put did not hold: look at what is there and decide again.
     #[error("the object under this key is not the expected one")]
     Precondition,
-    /// Other writers of the key were faster every time: the put may succeed later.
-    #[error("other writers of {0} were faster every time: try again")]
+    /// Other writers of the key came first in every attempt: the put may succeed later.
+    #[error("other writers of {0} came first in every attempt: try again")]
     Conflict(String),
     /// No room; nothing was lost, free some and run again.
     #[error("no space left for {0}: free some space and run again, finished batches are kept")]
@@ -276,8 +274,8 @@ pub trait Store: Send + Sync {
     /// is on stable storage when this returns. Keys within a batch are distinct.
     async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>>;
 
-    /// Stores one object whose bytes are read to their end meanwhile; never more than a few parts of it are in memory.
-    /// It is on stable storage when this returns. Where it fails, or is not waited for, nothing of it is stored.
+    /// Stores one object whose content is read meanwhile; at most a few parts of it are in memory. The object is on
+    /// stable storage when this returns. If it fails or is dropped, nothing is stored.
     async fn put_stream(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError>;
 
     /// Whether it can be reached and keeps versions; writes nothing.
@@ -287,9 +285,8 @@ pub trait Store: Send + Sync {
     /// is what the plain key holds is not told where that is larger: it is too large then.
     async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError>;
 
-    /// Reads some bytes of a version: all of them, or it is an error. That the version is the named one is checked; that
-    /// its bytes are still those that were stored is not, because the checksum of an object is that of all its bytes:
-    /// who reads a part checks it by what the part holds.
+    /// Reads a range of a version: all of its bytes, or an error. The version is verified; the bytes are not, because
+    /// the checksum of an object covers all of them: the caller verifies a range by its content.
     async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError>;
 
     /// What the plain key holds.
@@ -314,10 +311,10 @@ pub trait Store: Send + Sync {
     /// ask for this, and never for the newest version.
     async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError>;
 
-    /// Where it keeps its objects.
+    /// The root of the store.
     fn root(&self) -> Root;
 
-    /// The address of one version, as rows have it: `s3://bucket/key?versionId=…` or `file:///dir/key?versionId=…`.
+    /// The address of one version, as rows contain it: `s3://bucket/key?versionId=…` or `file:///dir/key?versionId=…`.
     fn uri(&self, key: &Key, version: &VersionId) -> String {
         self.root().address(key, version).to_string()
     }

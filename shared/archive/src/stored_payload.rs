@@ -1,29 +1,30 @@
-//! What a row says of a payload.
+//! Payloads as rows record them.
 
 use super::address::{Address, InvalidAddress};
 use bio_mcp_core::Sha256;
 
-/// What a row says of a payload: where it is, and which it is.
+/// The address and the hash of a payload, as a row records them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPayload {
-    /// Where it is. Text of a row that is no address is kept: a reader says so, and other rows are read.
+    /// Address of the payload. Invalid text of a row is kept: reading this payload fails with it, other rows are still
+    /// read.
     pub address: Result<Address, InvalidAddress>,
-    /// Its hash; none for a tombstone.
+    /// Hash of the payload; none for a tombstone.
     pub content_hash: Option<Sha256>,
 }
 
 impl StoredPayload {
-    /// What a row says that has the hash as a type.
+    /// From the columns of a row, with a parsed hash.
     pub fn new(s3_uri: &str, content_hash: Option<Sha256>) -> Self {
         Self { address: Address::parse(s3_uri), content_hash }
     }
 
-    /// What a row says that has the hash as text; what is no hash is that of no payload.
+    /// From the columns of a row, with the hash as text; an invalid hash is treated as none.
     pub fn of_row(s3_uri: &str, content_hash: Option<&str>) -> Self {
         Self::new(s3_uri, content_hash.and_then(|hash| Sha256::parse(hash).ok()))
     }
 
-    /// The address as the row has it.
+    /// The address as the row contains it.
     pub fn s3_uri(&self) -> &str {
         match &self.address {
             Ok(address) => address.as_str(),

@@ -14,22 +14,21 @@ pub const LOCAL: &str = "local";
 /// The principal of jobs that topics make.
 pub const TOPICS: &str = "topics";
 
-/// The principal of jobs that read the event log.
+/// The principal of jobs that update projections of the event log.
 pub const PROJECTIONS: &str = "projections";
 
 /// The highest priority of a job that needs no role above [`Role::Submit`].
 pub const MAX_SUBMIT_PRIORITY: i16 = 5;
 
-/// What a caller may do. Each role may do what those before it may.
+/// What a caller may do. Each role includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Calls fast tools that change nothing, and sees every job.
+    /// May call fast tools that change nothing, and see every job.
     Read,
-    /// Also submits jobs within its quotas, cancels and retries its own, and makes and deletes its own checkpoints.
+    /// May also submit jobs within its quotas, cancel and retry its own, and create and delete its own checkpoints.
     Submit,
-    /// Also loads bulk files, cancels, retries and deletes what others made, gives priorities above
-    /// [`MAX_SUBMIT_PRIORITY`], and has no quotas.
+    /// May also ingest bulk files, change the jobs and checkpoints of others, set priorities above 5; has no quotas.
     Admin,
 }
 

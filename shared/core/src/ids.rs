@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// A text is no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an id has 32 hexadecimal digits, like 0199c0de-0000-7000-8000-000000000000")]
+#[error("an id has 32 hexadecimal digits, such as 0199c0de-0000-7000-8000-000000000000")]
 pub struct NotAnId;
 
 macro_rules! uuid_id {

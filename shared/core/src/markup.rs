@@ -193,7 +193,7 @@ fn close_tag(buffer: &[u8], at: usize) -> Scan {
     match buffer.get(after) {
         None => Scan::NeedMore,
         Some(b'>') if end > start && is_name_start(buffer[start]) => Scan::Found(Markup::Close(start..end), after + 1),
-        Some(_) => Scan::Malformed("a closing tag that is not one"),
+        Some(_) => Scan::Malformed("an invalid closing tag"),
     }
 }
 
@@ -218,7 +218,7 @@ impl<'b> Seen<'b> {
         work::add(self.count);
         let first = &self.first[..self.count.min(self.first.len())];
         if first.contains(&name) || self.more.contains(&name) {
-            return Err(Wrong::Malformed("an attribute twice"));
+            return Err(Wrong::Malformed("a duplicate attribute"));
         }
         match self.first.get_mut(self.count) {
             Some(place) => *place = name,
@@ -459,7 +459,7 @@ mod tests {
         assert!(Beyond::Attributes.as_str().contains(&MAX_ATTRIBUTES.to_string()));
         assert!(Beyond::Name.as_str().contains(&MAX_NAME_BYTES.to_string()));
         let twice = format!("<a{} a40='y'>", attributes(50));
-        assert_eq!(scan(twice.as_bytes(), 0), Scan::Malformed("an attribute twice"));
+        assert_eq!(scan(twice.as_bytes(), 0), Scan::Malformed("a duplicate attribute"));
     }
 
     #[test]

@@ -15,19 +15,22 @@ pub type Gauge = (&'static str, Vec<Label>, f64);
 
 /// Gives the recorder the help of every metric.
 pub fn describe() {
-    describe_counter!("requests_total", "Calls of tools that return at once, and jobs that ended.");
+    describe_counter!("requests_total", "Calls of fast tools, and jobs that ended.");
     describe_counter!("errors_total", "Errors of tools and of work units.");
-    describe_histogram!("latency_ms", "Time that calls of tools took, in milliseconds.");
+    describe_histogram!("latency_ms", "Duration of tool calls, in milliseconds.");
     describe_counter!("jobs_succeeded_total", "Jobs that ended as succeeded.");
     describe_counter!("jobs_failed_total", "Jobs that ended as failed or cancelled.");
     describe_counter!("records_total", "Records of jobs that ended, by outcome.");
     describe_counter!("upstream_requests_total", "Requests to other servers, by class of status.");
-    describe_counter!("wake_ups_total", "Messages that wake workers: those that the queue took, and those it did not.");
+    describe_counter!("wake_ups_total", "Messages that wake workers, by whether the queue accepted them.");
     describe_gauge!("breaker_open", "1 while requests to this dependency are refused because it failed.");
-    describe_gauge!("jobs_running", "Jobs that run.");
-    describe_gauge!("queue_age_seconds", "Age of the oldest job that waits.");
+    describe_gauge!("jobs_running", "Running jobs.");
+    describe_gauge!("queue_age_seconds", "Age of the oldest queued job.");
     describe_gauge!("progress_pct", "Progress of the running jobs of a tool, in percent.");
     describe_gauge!("sync_age_seconds", "Time since the last successful run of the topic that is furthest behind.");
+    describe_gauge!("projection_lag_events", "Events of the log that this projection has not applied yet.");
+    describe_gauge!("projection_lag_seconds", "Age of the oldest event that this projection has not applied.");
+    describe_gauge!("projection_stalled_seconds", "Time for which this projection has been behind without progress.");
     describe_gauge!("ready", "1 if database and archive can be used.");
 }
 

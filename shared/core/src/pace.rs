@@ -21,7 +21,7 @@ pub enum PaceError {
     #[error("no request may start before the deadline")]
     TooLong,
     /// The place where turns are kept cannot be reached: without it no request is made.
-    #[error("the request limiter cannot be reached")]
+    #[error("the request limiter is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -60,15 +60,17 @@ impl<E: ProvideErrorMetadata> From<&SdkError<E, Response>> for AwsError {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
         Self(match (error, status, code) {
-            (SdkError::TimeoutError(_), ..) => "no answer in time".to_owned(),
-            (SdkError::DispatchFailure(failure), ..) if failure.is_timeout() => "no answer in time".to_owned(),
+            (SdkError::TimeoutError(_), ..) => "no response in time".to_owned(),
+            (SdkError::DispatchFailure(failure), ..) if failure.is_timeout() => "no response in time".to_owned(),
             (SdkError::DispatchFailure(failure), ..) if failure.is_io() => "the connection failed".to_owned(),
             (SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_), ..) => {
-                "the request could not be sent: is the server there, and are AWS region and credentials set?".to_owned()
+                "the request could not be sent: check that the server is reachable and that the AWS region and \
+                 credentials are set"
+                    .to_owned()
             }
             (_, Some(status), Some(code)) => format!("{code} (HTTP {status})"),
             (_, Some(status), None) => format!("HTTP {status}"),
-            _ => "the answer is not one".to_owned(),
+            _ => "the response is not valid".to_owned(),
         })
     }
 }

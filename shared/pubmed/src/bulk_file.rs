@@ -26,10 +26,10 @@ pub fn number(file_name: &str) -> Option<i32> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SideFileError {
     /// Not exactly one MD5 in it.
-    #[error("the .md5 file does not hold exactly one MD5")]
+    #[error("the .md5 file does not contain exactly one MD5")]
     NoSum,
     /// It is about another file.
-    #[error("the .md5 file is about another file")]
+    #[error("the .md5 file belongs to another file")]
     OtherFile,
 }
 

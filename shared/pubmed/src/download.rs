@@ -44,10 +44,10 @@ pub struct Downloaded {
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// The name is none of a bulk file.
-    #[error("{0} is not the name of a bulk file like pubmed26n0001.xml.gz")]
+    #[error("{0} is not the name of a bulk file such as pubmed26n0001.xml.gz")]
     Name(String),
     /// The server does not have it, or not its `.md5` file yet.
-    #[error("NCBI has no {0}, or not its .md5 file yet")]
+    #[error("NCBI does not have {0}, or not yet its .md5 file")]
     NotThere(String),
     /// The server failed.
     #[error("{name} could not be fetched: {what}")]
@@ -58,7 +58,7 @@ pub enum DownloadError {
         what: String,
     },
     /// It came damaged.
-    #[error("{name} came with the MD5 {found}, its .md5 file says {expected}: fetch it again")]
+    #[error("{name} has the MD5 {found}, but its .md5 file says {expected}: fetch it again")]
     WrongMd5 {
         /// The file.
         name: String,
@@ -332,13 +332,13 @@ pub fn make_folder(dir: &Path) -> std::io::Result<()> {
     let own = std::fs::symlink_metadata(dir)?;
     let is_own = own.is_dir() && own.uid() == rustix::process::geteuid().as_raw() && own.mode() & 0o022 == 0;
     if parent.mode() & 0o002 != 0 && !is_own {
-        return Err(std::io::Error::other("it is there already, and not a folder of this user alone: remove it"));
+        return Err(std::io::Error::other("it exists and is not a private directory of this user: remove it"));
     }
     Ok(())
 }
 
 fn server(name: &str, error: &reqwest::Error) -> DownloadError {
-    let what = if error.is_timeout() { "no answer in time" } else { "the connection failed" };
+    let what = if error.is_timeout() { "no response in time" } else { "the connection failed" };
     DownloadError::Server { name: name.to_owned(), what: what.to_owned() }
 }
 

@@ -29,7 +29,7 @@ impl Resolve for Names {
 
 fn allowed(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, &'static str> {
     let allowed: Vec<SocketAddr> = found.filter(|address| !is_of_the_link(address.ip())).collect();
-    if allowed.is_empty() { Err("the name leads to no address that is asked") } else { Ok(allowed) }
+    if allowed.is_empty() { Err("the name resolves to no permitted address") } else { Ok(allowed) }
 }
 
 /// Whether an address is one of the link, of nothing, or of a metadata service, in any of its spellings.

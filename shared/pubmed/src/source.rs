@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 
 use super::split::SplitError;
+use bio_mcp_core::counted;
 pub use fingerprint::{Fingerprint, checked_fingerprint, fingerprint};
 use gzip_members::{Counted, Input, Members};
 
@@ -135,7 +136,7 @@ pub struct IgnoredBytes(pub u64);
 
 impl fmt::Display for IgnoredBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes after the gzip data are ignored: the file may have been changed on its way", self.0)
+        write!(f, "ignored {} after the gzip data: the file may have been changed in transit", counted(self.0, "byte"))
     }
 }
 

@@ -67,13 +67,13 @@ pub struct New {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// Its id is taken.
-    #[error("there is a checkpoint of this id already, or one that was deleted less than thirty days ago")]
+    #[error("a checkpoint with this id exists, or was deleted less than 30 days ago")]
     Exists,
     /// No query has this key.
-    #[error("no query has the key at place {0}")]
+    #[error("unknown query key at position {0}")]
     NoSuchQuery(usize),
     /// There is no such parent.
-    #[error("there is no checkpoint of this id")]
+    #[error("checkpoint not found")]
     NoSuchParent,
     /// The database failed.
     #[error(transparent)]

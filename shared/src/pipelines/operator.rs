@@ -66,7 +66,7 @@ pub async fn purge(
     let undecided = records::accept_versions(&mut tx, &batch.rows.versions).await?;
     if is_live || !undecided.is_empty() {
         tx.rollback().await?;
-        let message = format!("PMID {pmid} was changed at the same moment: nothing was purged, try again");
+        let message = format!("PMID {pmid} was changed at the same time: nothing was purged; try again");
         return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true });
     }
     let keep = Address::version_in(&tombstone);
@@ -176,7 +176,7 @@ pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<R
     undecided.extend(records::accept_versions(&mut tx, &batch.rows.versions).await?);
     if !undecided.is_empty() {
         tx.rollback().await?;
-        let message = format!("PMID {pmid} was changed at the same moment: try again");
+        let message = format!("PMID {pmid} was changed at the same time: try again");
         return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true });
     }
     tx.commit().await?;

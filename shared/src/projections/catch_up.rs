@@ -1,4 +1,4 @@
-//! Catching up: batch after batch, new events first, then what a rebuild still has to read again.
+//! Catching up: batch by batch, new events first, then the events that a rebuild has not processed yet.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::db::{self, DbError};
 use crate::ingest::{BatchRows, CommitError, Engine, RecordOutcome, UnitError};
 use crate::words::crash;
 
-/// Events of a batch, for each record of a batch that is archived: they take much less.
+/// Events per batch, as a multiple of the records per batch of an ingest: an event costs much less.
 const EVENTS_PER_RECORD: usize = 5;
 
 /// A batch of a projection that is ready to be written.
@@ -21,21 +21,21 @@ pub(super) struct Prepared {
     from: Position,
     to: Position,
     rows: Arc<dyn Rows>,
-    /// Events that it has read.
+    /// Number of events in the batch.
     pub events: i64,
 }
 
-/// What was done.
+/// The result of catching up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
-    /// Events that were read, each projection for itself.
+    /// Number of processed events, counted for each projection.
     pub events: i64,
-    /// Whether nothing is left to read.
+    /// Whether every projection is current.
     pub is_current: bool,
 }
 
-/// Reads on, and writes what follows, until nothing is left or `goes_on`, which is called with the events that were read,
-/// says no. Any number of processes may do so at once: each batch is written once.
+/// Processes events until every projection is current, or `goes_on`, which is called with the number of processed
+/// events, returns false. Any number of processes may do so at once: each batch is written once.
 pub async fn catch_up(
     engine: &Engine,
     projections: &[Arc<dyn Projection>],
@@ -60,7 +60,7 @@ pub async fn catch_up(
     Ok(done)
 }
 
-/// The next batch of a projection; nothing when there is none.
+/// Prepares the next batch of a projection; returns none if it is current.
 pub(super) async fn next(reading: Reading<'_>, projection: &dyn Projection) -> Result<Option<Prepared>, UnitError> {
     let db = &reading.engine.db;
     let limit = reading.engine.settings.batch_records.saturating_mul(EVENTS_PER_RECORD);
@@ -83,13 +83,13 @@ pub(super) async fn next(reading: Reading<'_>, projection: &dyn Projection) -> R
 }
 
 impl Prepared {
-    /// Where its unit is, for people: what counts is the position.
+    /// The cursor of the unit, for people: only the position is read.
     pub fn cursor(&self) -> Value {
         json!({ self.projection: self.to.rebuilt_seq.unwrap_or(self.to.seq) })
     }
 
-    /// Writes the rows with the position; false, and nothing, where another process has moved it since the batch was
-    /// read: what was prepared may depend on rows that are not there any more.
+    /// Writes the rows and the position; writes nothing and returns false if another process has moved the position
+    /// since the batch was read: the batch may depend on rows that no longer exist.
     async fn write_rows(&self, tx: &mut PgConnection) -> Result<bool, DbError> {
         if !position::advance(tx, self.projection, self.from, self.to).await? {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Reading the log.
+//! Reading the event log.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -10,26 +10,26 @@ use crate::pubmed::{IntegrityNote, NOTE_RULES};
 /// An accepted change of a record of any type.
 #[derive(Clone, Debug, FromRow)]
 pub struct Event {
-    /// Its number in the log.
+    /// Number of the event in the log.
     pub seq: i64,
     /// The type of the record.
     pub record_type: String,
-    /// Names the record within its type.
+    /// Identifier of the record within its type.
     pub record_id: String,
     /// Whether the record, or a version of it, was deleted.
     pub is_deletion: bool,
-    /// Hash of the payload, none for a deletion.
+    /// Hash of the payload; none for a deletion.
     pub content_hash: Option<String>,
     /// Address of the object.
     pub s3_uri: String,
-    /// When it was accepted.
+    /// When the change was accepted.
     pub accepted_at: DateTime<Utc>,
-    /// What was noted of the payload's integrity; none where it says nothing.
+    /// Noted integrity of the payload; none if it states nothing.
     pub integrity: Option<Json<IntegrityNote>>,
-    /// By which rules it was read; none where nothing was noted.
+    /// Version of the rules that read the integrity; none if nothing was noted.
     pub integrity_rules: Option<i16>,
-    /// Whether the next event belongs to the same change and says what the record is after it: a version was deleted and
-    /// another one remains, or a lower version arrived. No reader has seen the record as this event left it.
+    /// Whether the next event belongs to the same change and describes the record after it: a version was deleted and
+    /// another one remains, or a lower version arrived. No reader has seen the state that this event describes.
     #[sqlx(default)]
     pub is_passed_over: bool,
 }
@@ -37,22 +37,22 @@ pub struct Event {
 /// Events that are read together.
 #[derive(Clone, Debug)]
 pub struct EventBatch {
-    /// The number that they come after.
+    /// Number after which the batch starts.
     pub after: i64,
-    /// The number up to which there are no others.
+    /// Number up to which the batch is complete.
     pub upto: i64,
-    /// In order.
+    /// The events, in order.
     pub events: Vec<Event>,
 }
 
 impl Event {
-    /// What its payload says of its integrity, if that was noted by the rules of this program or newer ones.
+    /// Integrity that its payload states, if it was noted by the rules of this program or newer ones.
     pub fn note(&self) -> Option<IntegrityNote> {
         let is_noted = self.integrity_rules.is_some_and(|rules| rules >= NOTE_RULES);
         is_noted.then(|| self.integrity.as_ref().map(|note| note.0.clone()).unwrap_or_default())
     }
 
-    /// Whether the other one follows it within one change: one statement wrote both.
+    /// Whether `next` belongs to the same change: one statement wrote both.
     fn belongs_with(&self, next: &Self) -> bool {
         next.seq == self.seq + 1
             && next.accepted_at == self.accepted_at
@@ -60,7 +60,7 @@ impl Event {
     }
 }
 
-/// Up to `limit` events after a number, and no later than another; none when there are no more.
+/// Reads up to `limit` events after a number, and up to another; none if there are no more.
 pub(super) async fn read(
     db: &PgPool,
     after: i64,

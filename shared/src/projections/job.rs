@@ -1,4 +1,4 @@
-//! Catching up as a job: one at a time in a deployment, submitted when a reader of the log is behind.
+//! Catching up as a job: one at a time in a deployment, submitted when a projection is behind.
 
 use std::sync::Arc;
 
@@ -13,21 +13,21 @@ use crate::jobs::{self, Limits, Submission, SubmitError, Submitted};
 use crate::words::access::PROJECTIONS;
 use crate::words::{Principal, Role};
 
-/// The name of its jobs. It is no tool that callers have: whatever is behind is caught up.
+/// Tool name of the jobs. Callers cannot submit them: a projection that is behind is caught up automatically.
 pub const TOOL: &str = "projections.catch_up";
 
 const PHASE: &str = "read";
 
-/// A job may take so many times as long as others may: the first one of a large archive reads its whole log.
+/// Factor on the time limit of jobs: the first job of a large archive reads its whole log.
 const TIME_LIMITS: u32 = 28;
 
-/// An object that could not be read in this many attempts is given up.
+/// Number of attempts after which an unreadable object is skipped.
 const LAST_ATTEMPT: i32 = 3;
 
-/// The pipeline of these projections.
+/// The pipeline of projections.
 pub struct CatchUp(pub Arc<[Arc<dyn Projection>]>);
 
-/// Submits the job that catches up, where it is needed and not there. Wakes workers for a new one.
+/// Submits the job that catches up, if a projection is behind and no such job exists. Wakes workers for a new job.
 pub async fn submit_if_behind(
     engine: &Engine,
     projections: &[Arc<dyn Projection>],
@@ -51,7 +51,7 @@ pub async fn submit_if_behind(
         Err(SubmitError::Db(error)) => Err(error),
         // The queue is full: the next tick tries again.
         Err(error) => {
-            tracing::warn!(%error, "readers of the event log are behind, and the job that catches up is refused");
+            tracing::warn!(%error, "projections are behind the event log, and the job that catches up was refused");
             Ok(None)
         }
     }

@@ -1,35 +1,35 @@
-//! How far a projection is: one row, changed only in the transaction that writes what follows from the events.
+//! The position of a projection: one row, changed only in the transaction that writes the rows of the events.
 
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::Projection;
 use crate::db::DbError;
 
-/// Where a projection goes on.
+/// The position of a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub(super) struct Position {
-    /// What follows from every event up to this number is written.
+    /// Number of the last event whose rows are written.
     pub seq: i64,
-    /// How far a rebuild is, while one is under way.
+    /// Position of a rebuild, while one is in progress.
     pub rebuilt_seq: Option<i64>,
-    /// By which rules events were read.
+    /// Version of the rules that wrote the rows.
     rules: i32,
 }
 
 impl Position {
-    /// The position after events up to a number were read behind the end.
+    /// The position after new events up to a number were processed.
     pub fn read_up_to(self, seq: i64) -> Self {
         Self { seq, ..self }
     }
 
-    /// The position after events up to a number were read again; at the end the rebuild is over.
+    /// The position after a rebuild has processed events up to a number; at the last one, the rebuild ends.
     pub fn rebuilt_up_to(self, seq: i64) -> Self {
         Self { rebuilt_seq: Some(seq).filter(|seq| *seq < self.seq), ..self }
     }
 }
 
-/// Where a projection is; it begins at the first event. Rows that were read by older rules are to be rebuilt. Nothing
-/// where a program with newer rules has read: this one leaves the log to that.
+/// Returns the position of a projection, which starts at the first event. Starts a rebuild of rows of older rules.
+/// Returns none if a program with newer rules has written rows: they are left to that program.
 pub(super) async fn position(db: &PgPool, projection: &dyn Projection) -> Result<Option<Position>, DbError> {
     let mut found = one(db, projection.name()).await?;
     if found.is_none_or(|found| found.rules < projection.rules()) {
@@ -45,7 +45,8 @@ async fn one(db: &PgPool, name: &str) -> Result<Option<Position>, DbError> {
     Ok(sqlx::query_as(sql).bind(name).fetch_optional(db).await?)
 }
 
-/// Moves a position that is still `from`; false where another process has moved it. Locks it until the transaction ends.
+/// Moves a position that is still `from`; returns false if another process has moved it. Locks it until the transaction
+/// ends.
 pub(super) async fn advance(tx: &mut PgConnection, name: &str, from: Position, to: Position) -> Result<bool, DbError> {
     let moved = sqlx::query(include_str!("advance.sql"))
         .bind(name)
@@ -62,7 +63,7 @@ pub(super) async fn advance(tx: &mut PgConnection, name: &str, from: Position, t
 /// A rebuild could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// It has another name.
+    /// No projection has this name.
     #[error("unknown projection")]
     Unknown,
     /// The database failed.
@@ -70,7 +71,8 @@ pub enum RebuildError {
     Db(#[from] DbError),
 }
 
-/// Has a projection read again from the first event; the next run does it. One that is under way starts again.
+/// Requests a rebuild of a projection from the first event; the next run performs it. A rebuild in progress starts
+/// again.
 pub async fn rebuild(
     db: &PgPool,
     projections: &[std::sync::Arc<dyn Projection>],

@@ -1,4 +1,4 @@
-//! When readers of the log read on: after each job, and with each sweep, if there is anything to read.
+//! When projections catch up: after each job and with each sweep, if one is behind.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::db::DbError;
 use crate::ingest::{Engine, Pipeline, Upkeep};
 use crate::jobs::{Job, JobState, Limits};
 
-/// Where it is announced that a projection has moved.
+/// Channel of notifications that a projection has moved.
 pub const CHANNEL: &str = "bio_mcp_events";
 
-/// Projections as a part of a deployment: a pipeline, and what starts it.
+/// The projections of a deployment: their pipeline, and what starts its jobs.
 #[derive(Clone)]
 pub struct ReadersOfTheLog {
     projections: Arc<[Arc<dyn Projection>]>,
@@ -21,12 +21,12 @@ pub struct ReadersOfTheLog {
 }
 
 impl ReadersOfTheLog {
-    /// These projections, their jobs submitted within limits.
+    /// From projections, and the limits within which their jobs are submitted.
     pub fn new(projections: Arc<[Arc<dyn Projection>]>, limits: Limits) -> Self {
         Self { projections, limits }
     }
 
-    /// What runs their jobs.
+    /// The pipeline of their jobs.
     pub fn pipeline(&self) -> Arc<dyn Pipeline> {
         Arc::new(CatchUp(self.projections.clone()))
     }
@@ -56,11 +56,11 @@ impl Upkeep for ReadersOfTheLog {
     }
 }
 
-/// Announces to callers that wait that something was written. They look by themselves now and then, so nothing is lost with the
-/// word, and its commit waits for no disk.
+/// Notifies waiting callers that rows were written. They also poll, so a lost notification is harmless, and its commit
+/// does not wait for the disk.
 pub(super) async fn announce(db: &PgPool) {
     let sql = "select set_config('synchronous_commit', 'off', true), pg_notify($1, '')";
     if let Err(error) = sqlx::query(sql).bind(CHANNEL).execute(db).await {
-        tracing::debug!(%error, "callers that wait for events look by themselves");
+        tracing::debug!(%error, "waiting callers were not notified; they poll");
     }
 }

@@ -23,13 +23,13 @@ pub struct Accepted {
     pub pmid: Pmid,
     /// Address of the version.
     pub s3_uri: String,
-    /// Its `ETag` in the store; none when the object is known to be lost.
+    /// Its `ETag` in the store; none if the object is known to be lost.
     pub object_etag: Option<ETag>,
     /// Hash of its payload, none for a tombstone.
     pub content_hash: Option<Sha256>,
     /// Whether its payload says that the article was retracted.
     pub retracted: bool,
-    /// What its payload says of its integrity, where that was read.
+    /// Integrity that its payload states, if it was read.
     pub integrity: Option<IntegrityNote>,
     /// When it came here.
     pub fetched_at: DateTime<Utc>,
@@ -139,7 +139,7 @@ async fn write(db: &mut PgConnection, rows: &[Accepted]) -> Result<HashSet<Pmid>
     pmids(&accepted)
 }
 
-/// What is noted of a payload's integrity: by which rules it was read, and what it says where it says anything.
+/// The noted integrity of a payload: the version of the rules that read it, and what it states, if anything.
 pub(super) fn noted(note: Option<&IntegrityNote>) -> (Option<i16>, Option<Json<&IntegrityNote>>) {
     (note.map(|_| NOTE_RULES), note.filter(|note| **note != IntegrityNote::default()).map(Json))
 }

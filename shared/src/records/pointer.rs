@@ -25,7 +25,7 @@ pub struct Pointer {
     pub fetched_at: DateTime<Utc>,
     /// HTTP `ETag` of the payload, if it came over HTTP with one.
     pub api_etag: Option<String>,
-    /// What the plain key holds, for conditional writes; none when the object is known to be lost.
+    /// `ETag` under the plain key, for conditional writes; none if the object is known to be lost.
     pub object_etag: Option<ETag>,
     /// Order of the payload.
     pub order: RecordOrder,
@@ -80,7 +80,7 @@ impl Pointer {
         StoredPayload::new(&self.s3_uri, self.content_hash)
     }
 
-    /// What a row, or that there is none, says of the object under the plain key.
+    /// What a row, or its absence, records of the object under the plain key.
     pub fn known(pointer: Option<&Self>) -> Known {
         match pointer {
             None => Known::Nothing,

@@ -30,7 +30,7 @@ pub struct Found {
     pub states: Vec<VersionState>,
     /// What they lead to.
     pub versions: Versions,
-    /// `ETag` of the newest object; none where there is none.
+    /// `ETag` of the newest object; none if there is no object.
     pub object_etag: Option<ETag>,
     /// Whether the rows were lost, so that all of this is what the objects say of themselves.
     pub from_objects: bool,

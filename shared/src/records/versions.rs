@@ -221,7 +221,7 @@ pub struct VersionEvent {
     pub content_hash: Option<Sha256>,
     /// Address of the object.
     pub s3_uri: String,
-    /// What its payload says of its integrity, where that was read.
+    /// Integrity that its payload states, if it was read.
     pub integrity: Option<IntegrityNote>,
 }
 

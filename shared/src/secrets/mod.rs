@@ -53,8 +53,10 @@ impl Renewal {
 
     /// The secret as it is now; nothing when it cannot be read, which is logged.
     pub async fn read(&self) -> Option<Secret> {
-        tracing::warn!(secret = self.name, "refused: reading the secret again");
+        tracing::warn!(secret = self.name, "the credentials were refused: reading the secret again");
         let secret = read(self.name, &self.arn).await;
-        secret.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "no new secret")).ok()
+        secret
+            .inspect_err(|error| tracing::error!(error = telemetry::chain(error), "the secret could not be read again"))
+            .ok()
     }
 }

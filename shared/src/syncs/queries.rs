@@ -209,8 +209,8 @@ async fn bind_list(db: &mut PgConnection, key: &str, principal: &Principal) -> R
     Ok(if bound.is_new { Bound::Now } else { Bound::Before })
 }
 
-/// Binds a key to a query, or without one to a list of PMIDs of a principal; by this connection, whose transaction may
-/// be rolled back.
+/// Binds a key to a query, or without a query to a list of PMIDs of a principal; on this connection, whose transaction
+/// may be rolled back.
 pub async fn bind_within(
     db: &mut PgConnection,
     key: &str,

@@ -1,7 +1,7 @@
-//! Chains of job tools: what follows a job is checked when it is submitted with it, and once more when its turn comes.
+//! Chains of job tools: each step is checked when the chain is submitted, and again when the step itself is.
 //!
-//! A reference (`{"$result": "/pointer"}`) stands for what the job before will have: until there is a result, it is
-//! checked that a parameter of its name exists, and that all the others are right.
+//! A reference (`{"$result": "/pointer"}`) is replaced by a value from the result of the previous job: until that
+//! exists, only the existence of its parameter and the other parameters are checked.
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -16,7 +16,7 @@ use crate::ingest::{Engine, StepError, Steps, UnitError};
 use crate::jobs::{self, Limits, MAX_STEPS, Reference, Refusal, Step, Submission};
 use crate::words::{ErrorCode, Principal};
 
-/// How a job tool is a step of a chain.
+/// A job tool as a step of a chain.
 #[derive(Clone, Copy)]
 pub struct AsStep {
     submission: fn(&Value, &Engine, Value) -> Result<Submission, ToolError>,
@@ -24,7 +24,7 @@ pub struct AsStep {
 }
 
 impl AsStep {
-    /// Of a tool.
+    /// The functions of a tool.
     pub(super) fn of<T: JobTool + 'static>() -> Self {
         Self {
             submission: |schema, engine, params| T::submission(engine, read(schema, T::ALIASES, params)?),
@@ -46,8 +46,8 @@ impl From<jobs::ReferenceFault> for FieldError {
     }
 }
 
-/// Checks what is to follow a job of a principal, and returns it under the tools' own names. Every fault is told at
-/// once, by pointers below `/then`.
+/// Checks the steps that follow a job of a principal, and returns them under the tools' own names. All faults are
+/// reported together, with pointers below `/then`.
 pub fn checked_steps(
     tools: &[Tool],
     engine: &Engine,
@@ -65,8 +65,8 @@ pub fn checked_steps(
         };
         let known = tools.iter().find(|tool| tool.name == step.tool || tool.flat_name() == step.tool);
         let step = match known.map(|tool| (tool, tool.as_step)) {
-            None => Err(of_tool("there is no tool of this name")),
-            Some((_, None)) => Err(of_tool("answers at once and makes no job: it cannot be a step")),
+            None => Err(of_tool("unknown tool")),
+            Some((_, None)) => Err(of_tool("is a fast tool, not a job: it cannot be a step")),
             Some((tool, Some(as_step))) => {
                 allow(principal, tool.name, tool.role)?;
                 let params = checked_params(tool, as_step, engine, step.params);
@@ -82,7 +82,7 @@ pub fn checked_steps(
     if faults.is_empty() { Ok(checked) } else { Err(ToolError::invalid(faults)) }
 }
 
-/// The parameters of a step, which may have references.
+/// Checks the parameters of a step, which may contain references.
 fn checked_params(tool: &Tool, as_step: AsStep, engine: &Engine, params: Value) -> Result<Value, ToolError> {
     let of_fault =
         |faults: Vec<jobs::ReferenceFault>| -> Vec<FieldError> { faults.into_iter().map(FieldError::from).collect() };
@@ -101,13 +101,13 @@ fn checked_params(tool: &Tool, as_step: AsStep, engine: &Engine, params: Value) 
     if faults.is_empty() { Ok(params) } else { Err(ToolError::invalid(faults)) }
 }
 
-/// The parameter that a reference is, or is part of, by its own name.
+/// The name of the parameter that a reference is, or is part of.
 fn parameter<'a>(tool: &Tool, reference: &'a Reference) -> &'a str {
     let name = reference.at.split('/').nth(1).unwrap_or_default();
     tool.aliases.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own)
 }
 
-/// References where there is no parameter.
+/// Faults of references at unknown parameters.
 fn unknown(tool: &Tool, references: &[Reference]) -> Vec<FieldError> {
     let is_unknown = |reference: &&Reference| tool.input_schema["properties"].get(parameter(tool, reference)).is_none();
     let fault =
@@ -115,7 +115,7 @@ fn unknown(tool: &Tool, references: &[Reference]) -> Vec<FieldError> {
     references.iter().filter(is_unknown).map(fault).collect()
 }
 
-/// Whether a fault is that a reference has no value yet: at its place, or at what it is part of.
+/// Whether a fault is only that a reference has no value yet: at its position, or at a value that contains it.
 fn is_of_reference(tool: &Tool, references: &[Reference], pointer: &str) -> bool {
     references.iter().any(|reference| {
         let below = reference.at.splitn(3, '/').nth(2).map_or_else(String::new, |rest| format!("/{rest}"));
@@ -141,7 +141,7 @@ impl Steps for ToolSteps {
     ) -> Result<Submission, StepError> {
         let tool = find(&step.tool);
         let Some((tool, as_step)) = tool.and_then(|tool| tool.as_step.map(|as_step| (tool, as_step))) else {
-            return Err(Refusal::new(ErrorCode::ToolNotFound, "this program has no such tool").into());
+            return Err(Refusal::new(ErrorCode::ToolNotFound, "unknown tool").into());
         };
         allow(principal, tool.name, tool.role).map_err(step_error)?;
         let submission = (as_step.submission)(&tool.input_schema, engine, step.params).map_err(step_error)?;
@@ -155,7 +155,7 @@ impl Steps for ToolSteps {
     }
 }
 
-/// A database that is away refuses nothing: the step is tried again.
+/// An unavailable database is not a refusal: the step is tried again.
 fn step_error(error: ToolError) -> StepError {
     let ToolError { code, message, fields, .. } = error;
     if matches!(code, ErrorCode::DatabaseError | ErrorCode::DatabaseTimeout) {

@@ -10,10 +10,10 @@ use super::params::escape;
 pub(super) const MAX_FAULTS: usize = 20;
 
 /// An id, as an example in messages.
-pub const AN_ID: &str = "must be a job id like 01907f3c-5d6e-7a8b-9c0d-1e2f3a4b5c6d";
+pub const AN_ID: &str = "must be a job id such as 01907f3c-5d6e-7a8b-9c0d-1e2f3a4b5c6d";
 
 /// A time, as an example in messages.
-pub const A_TIME: &str = "must be a time like 2026-03-10T17:00:00Z (RFC 3339)";
+pub const A_TIME: &str = "must be a time such as 2026-03-10T17:00:00Z (RFC 3339)";
 
 /// Every fault of parameters that have been normalised; patterns are left to the types.
 pub fn faults(schema: &Value, params: &Map<String, Value>) -> Vec<FieldError> {
@@ -27,7 +27,9 @@ fn object(schema: &Value, fields: &Map<String, Value>, pointer: &str, found: &mu
     let Some(properties) = schema["properties"].as_object() else {
         // A tool without parameters says so by forbidding all.
         if schema["additionalProperties"] == false {
-            found.extend(fields.keys().map(|name| fault(&below(pointer, name), "is not a parameter: there are none")));
+            found.extend(
+                fields.keys().map(|name| fault(&below(pointer, name), "is not a parameter: this tool has none")),
+            );
         }
         return;
     };
@@ -104,7 +106,7 @@ fn demand(schema: &Value) -> String {
         Kind::Number => format!("must be a number {}", bounds("minimum", "maximum")),
         Kind::Boolean => "must be true or false".to_owned(),
         Kind::Object => "must be an object".to_owned(),
-        Kind::Any => "is not acceptable".to_owned(),
+        Kind::Any => "is not valid".to_owned(),
         Kind::List => match counted("minItems", "maxItems") {
             none if none.is_empty() => "must be a list".to_owned(),
             bounds => format!("must be a list {bounds} items"),

@@ -32,26 +32,26 @@ const MAX_DESCRIPTION_CHARS: usize = 2000;
 /// Calls in flight of a tool that can keep a connection to the database busy for long.
 const KEEPS_A_CONNECTION: u16 = 3;
 
-/// What to keep.
+/// The checkpoint to create.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateParams {
-    /// Its id: letters, digits, `.`, `_`, `-`; made up when it is left out.
+    /// Id of the checkpoint: letters, digits, `.`, `_`, `-`; generated if omitted.
     #[serde(default)]
     #[schemars(with = "Option<String>", regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
     checkpoint_id: Option<String>,
-    /// Its name for people.
+    /// Name of the checkpoint for people.
     #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
     name: String,
-    /// What it is for.
+    /// Purpose of the checkpoint.
     #[serde(default)]
     #[schemars(length(max = 2000))]
     description: Option<String>,
-    /// Keys of the queries whose records it holds; none for the whole archive.
+    /// Keys of the queries whose records it contains; empty for the whole archive.
     #[serde(default)]
     #[schemars(length(max = 100))]
     primary_queries: Vec<String>,
-    /// The checkpoint it follows.
+    /// Id of the checkpoint that this one follows.
     #[serde(default)]
     #[schemars(with = "Option<String>", regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
     parent_checkpoint_id: Option<String>,
@@ -60,26 +60,26 @@ pub struct CreateParams {
 /// A checkpoint.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CheckpointView {
-    /// Its id.
+    /// Id of the checkpoint.
     pub checkpoint_id: String,
-    /// Its name for people.
+    /// Name of the checkpoint for people.
     pub name: String,
-    /// What it is for.
+    /// Purpose of the checkpoint.
     pub description: Option<String>,
-    /// Keys of the queries whose records it holds; none for the whole archive.
+    /// Keys of the queries whose records it contains; empty for the whole archive.
     pub primary_queries: Vec<String>,
-    /// The checkpoint it follows.
+    /// Id of the checkpoint that this one follows.
     pub parent_checkpoint_id: Option<String>,
-    /// The last event of the archive's log it has seen.
+    /// Last event of the archive's log that the checkpoint includes.
     pub seq: i64,
-    /// How many live records it holds.
+    /// Number of live records in the checkpoint.
     pub total_documents: i64,
     /// Hash over PMIDs and content hashes, whatever their order: the same corpus has the same digest.
     pub digest: String,
-    /// When it was made.
+    /// When the checkpoint was created.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: DateTime<Utc>,
-    /// The principal that made it: it may delete it.
+    /// The principal that created the checkpoint and may delete it.
     pub principal: String,
 }
 
@@ -100,27 +100,27 @@ impl From<Checkpoint> for CheckpointView {
     }
 }
 
-/// Which checkpoint, and how much of it.
+/// The checkpoint to get, and how much of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GetParams {
-    /// Its id.
+    /// Id of the checkpoint.
     checkpoint_id: String,
-    /// How many of its records to answer with.
+    /// Maximum number of its records to return.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     documents: u32,
-    /// Only records after this PMID: `next_after` of the page before.
+    /// Return only records after this PMID: `next_after` of the previous page.
     #[serde(default)]
     after: Option<Pmid>,
 }
 
-/// A record as a checkpoint has it.
+/// A record in a checkpoint.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DocumentView {
-    /// The record; `pubmed.get` with this checkpoint_id reads it as it was.
+    /// PMID of the record; `pubmed.get` with this checkpoint_id reads it as it was.
     pmid: String,
-    /// SHA-256 of its exact XML.
+    /// SHA-256 of the record's exact XML.
     content_hash: String,
 }
 
@@ -132,19 +132,19 @@ pub struct GetOutput {
     checkpoint: CheckpointView,
     /// Its records, in the order of their PMIDs as text.
     documents: Vec<DocumentView>,
-    /// Where the next page starts, if there is more.
+    /// Cursor of the next page; absent on the last page.
     next_after: Option<String>,
 }
 
-/// Which page.
+/// The page to list.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListParams {
-    /// How many to answer with.
+    /// Maximum number of checkpoints to return.
     #[serde(default = "twenty")]
     #[schemars(range(min = 1, max = 100))]
     limit: u32,
-    /// How many to skip.
+    /// Number of checkpoints to skip.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000))]
     offset: u32,
@@ -159,19 +159,19 @@ fn twenty() -> u32 {
 pub struct ListOutput {
     /// Newest first.
     checkpoints: Vec<CheckpointView>,
-    /// How many there are in all.
+    /// Total number of checkpoints.
     total: i64,
-    /// As it was asked for.
+    /// As requested.
     limit: u32,
-    /// As it was asked for.
+    /// As requested.
     offset: u32,
 }
 
-/// Which checkpoint.
+/// The checkpoint to delete.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteParams {
-    /// Its id.
+    /// Id of the checkpoint.
     checkpoint_id: String,
 }
 
@@ -180,19 +180,19 @@ pub struct DeleteParams {
 pub struct DeleteOutput {
     /// The checkpoint.
     checkpoint_id: String,
-    /// Always true: one that is not there is an error.
+    /// Always true: a missing checkpoint is an error.
     deleted: bool,
 }
 
-/// Which two.
+/// The two checkpoints to compare.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiffParams {
-    /// From this one.
+    /// Id of the earlier checkpoint.
     from_checkpoint_id: String,
-    /// To this one.
+    /// Id of the later checkpoint.
     to_checkpoint_id: String,
-    /// How many records of each kind of change to name.
+    /// Maximum number of records to list for each kind of change.
     #[serde(default = "thousand")]
     #[schemars(range(min = 0, max = 10_000))]
     limit: u32,
@@ -205,9 +205,9 @@ fn thousand() -> u32 {
 /// Records that changed in one way.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ChangeView {
-    /// How many.
+    /// Number of records.
     total: i64,
-    /// The first of them, by number.
+    /// The first of the records, by PMID.
     pmids: Vec<String>,
 }
 
@@ -217,37 +217,37 @@ impl From<Change> for ChangeView {
     }
 }
 
-/// From one checkpoint to another.
+/// The difference between two checkpoints.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DiffOutput {
-    /// From this one.
+    /// Id of the earlier checkpoint.
     from_checkpoint_id: String,
-    /// To this one.
+    /// Id of the later checkpoint.
     to_checkpoint_id: String,
-    /// Whether both hold exactly the same.
+    /// Whether both contain exactly the same records.
     same: bool,
-    /// Not in the first.
+    /// Records that are not in the earlier checkpoint.
     added: ChangeView,
-    /// In both, changed.
+    /// Records that are in both and changed.
     revised: ChangeView,
-    /// Not in the second.
+    /// Records that are not in the later checkpoint.
     deleted: ChangeView,
-    /// Those among the added and revised that say in the second, and did not in the first, that they were retracted.
+    /// Added and revised records that are retracted in the later checkpoint but not in the earlier one.
     retracted: ChangeView,
-    /// Those among the added and revised of which that is not known: an early version archived them.
+    /// Added and revised records whose retraction is unknown: an early version archived them.
     retraction_unknown: i64,
 }
 
 fn check_id(name: &str, id: &str) -> Result<(), FieldError> {
     let fine =
         (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    let reason = || format!("1 to {MAX_ID_CHARS} letters, digits, `.`, `_` or `-`");
+    let reason = || format!("must be 1 to {MAX_ID_CHARS} letters, digits, `.`, `_` or `-`");
     if fine { Ok(()) } else { Err(FieldError { pointer: format!("/{name}"), reason: reason() }) }
 }
 
 fn check_length(name: &str, text: &str, min: usize, max: usize) -> Result<(), FieldError> {
     let fine = (min..=max).contains(&text.chars().count()) && (min == 0 || !text.trim().is_empty());
-    let reason = || format!("{min} to {max} characters, not only spaces");
+    let reason = || format!("must be {min} to {max} characters, not only spaces");
     if fine { Ok(()) } else { Err(FieldError { pointer: format!("/{name}"), reason: reason() }) }
 }
 
@@ -258,7 +258,7 @@ pub(super) async fn named(toolbox: &Toolbox, name: &str, id: &str) -> Result<Che
 }
 
 fn not_found(name: &str) -> ToolError {
-    ToolError::new(ErrorCode::NotFound, format!("{name}: there is no checkpoint of this id"))
+    ToolError::new(ErrorCode::NotFound, format!("{name}: checkpoint not found"))
 }
 
 impl From<CreateError> for ToolError {
@@ -268,7 +268,7 @@ impl From<CreateError> for ToolError {
             CreateError::Exists => Self::new(ErrorCode::AlreadyExists, format!("checkpoint_id: {error}")),
             CreateError::NoSuchParent => Self::of_field("parent_checkpoint_id", error.to_string()),
             CreateError::NoSuchQuery(at) => {
-                let reason = "no query has this key: sync the query with it first".to_owned();
+                let reason = "unknown query key: sync the query with this key first".to_owned();
                 Self::invalid(vec![FieldError { pointer: format!("/primary_queries/{at}"), reason }])
             }
         }
@@ -277,9 +277,10 @@ impl From<CreateError> for ToolError {
 
 impl Described for Create {
     const NAME: &'static str = "corpus.checkpoint.create";
-    const TITLE: &'static str = "Keep the corpus as it is";
-    const DESCRIPTION: &'static str = "Keeps the whole archive, or the records of some queries, as they are now, under a \
-        name. Takes no space: it can be read back, compared, and cited by its digest.";
+    const TITLE: &'static str = "Create a checkpoint of the corpus";
+    const DESCRIPTION: &'static str = "Creates a named checkpoint of the whole archive, or of the records of some \
+                                       queries, as they are now. It takes no space, and can be read, compared, and \
+                                       cited by its digest.";
     const HINTS: Hints = Hints { read_only: false, destructive: false, idempotent: false, open_world: false };
     const LIMIT: Option<Limit> =
         Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_CREATE", default: KEEPS_A_CONNECTION });
@@ -311,9 +312,9 @@ impl FastTool for Create {
 
 impl Described for Get {
     const NAME: &'static str = "corpus.checkpoint.get";
-    const TITLE: &'static str = "Look at a checkpoint";
-    const DESCRIPTION: &'static str = "Answers with a checkpoint and, if asked for, a page of the records it holds with \
-        their content hashes.";
+    const TITLE: &'static str = "Get a checkpoint";
+    const DESCRIPTION: &'static str =
+        "Returns a checkpoint and, on request, a page of its records with their content hashes.";
     const HINTS: Hints = Hints::READS;
     const LIMIT: Option<Limit> =
         Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_GET", default: KEEPS_A_CONNECTION });
@@ -342,7 +343,7 @@ impl FastTool for Get {
 impl Described for List {
     const NAME: &'static str = "corpus.checkpoint.list";
     const TITLE: &'static str = "List checkpoints";
-    const DESCRIPTION: &'static str = "Lists checkpoints, newest first, with their true number.";
+    const DESCRIPTION: &'static str = "Lists checkpoints, newest first, with their total number.";
     const HINTS: Hints = Hints::READS;
     type Params = ListParams;
     type Output = ListOutput;
@@ -359,9 +360,9 @@ impl FastTool for List {
 
 impl Described for Delete {
     const NAME: &'static str = "corpus.checkpoint.delete";
-    const TITLE: &'static str = "Forget a checkpoint";
-    const DESCRIPTION: &'static str = "Deletes a checkpoint of your own. No record is touched; an operator can \
-        restore it for 30 days.";
+    const TITLE: &'static str = "Delete a checkpoint";
+    const DESCRIPTION: &'static str =
+        "Deletes a checkpoint that you created. No record is changed; an operator can restore it for 30 days.";
     const HINTS: Hints = Hints { read_only: false, destructive: true, idempotent: true, open_world: false };
     type Params = DeleteParams;
     type Output = DeleteOutput;
@@ -373,7 +374,7 @@ impl FastTool for Delete {
         let checkpoint = named(toolbox, "checkpoint_id", &params.checkpoint_id).await?;
         if !caller.principal.may_change_what_is_of(&checkpoint.principal) {
             let message =
-                format!("a checkpoint is deleted by the principal that made it, or with the role {}", Role::Admin);
+                format!("only the principal that created a checkpoint, or the role {}, may delete it", Role::Admin);
             return Err(ToolError::new(ErrorCode::Forbidden, message));
         }
         if checkpoints::delete(&toolbox.engine.db, &params.checkpoint_id).await? {
@@ -387,8 +388,8 @@ impl FastTool for Delete {
 impl Described for Diff {
     const NAME: &'static str = "corpus.checkpoint.diff";
     const TITLE: &'static str = "Compare two checkpoints";
-    const DESCRIPTION: &'static str = "Answers with how many records were added, revised, deleted and retracted from one \
-        checkpoint to another, and which.";
+    const DESCRIPTION: &'static str = "Returns how many records were added, revised, deleted and retracted from one \
+                                       checkpoint to another, and which.";
     const HINTS: Hints = Hints::READS;
     const LIMIT: Option<Limit> =
         Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_DIFF", default: KEEPS_A_CONNECTION });

@@ -10,12 +10,12 @@ use crate::jobs::Job;
 /// (<https://aws.amazon.com/s3/pricing/>, November 2026). Other requests, storage and compute are smaller by far.
 const USD_PER_RECORD: f64 = 0.000_005;
 
-/// The most that a job may store, and what that costs. What is archived already is skipped and costs nothing.
+/// Upper bound of what a job stores, and its cost. Records already archived are skipped and cost nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct EstimatedCost {
-    /// Records at most; null where neither the parameters nor a quota limit them.
+    /// Maximum number of records; null if neither the parameters nor a quota limit it.
     pub records_at_most: Option<i64>,
-    /// US dollars for as many requests that store, at the list price of Amazon S3; 0 where the archive is a directory.
+    /// Cost of as many storing requests in US dollars, at the list price of Amazon S3; 0 if the archive is a directory.
     pub usd_at_most: Option<f64>,
 }
 

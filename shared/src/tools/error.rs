@@ -14,12 +14,12 @@ use crate::pubmed::eutils::EutilsError;
 use crate::syncs::BindError;
 use crate::words::{ErrorCode, telemetry};
 
-/// A parameter that is not acceptable.
+/// An invalid parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldError {
-    /// Where it stands in what was sent, as a JSON pointer.
+    /// Position of the parameter in the request, as a JSON pointer.
     pub pointer: String,
-    /// What is wrong with it.
+    /// What is wrong with the parameter.
     pub reason: String,
 }
 
@@ -27,7 +27,7 @@ pub struct FieldError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ToolError {
-    /// The stable code.
+    /// Stable error code.
     pub code: ErrorCode,
     /// One sentence.
     pub message: String,
@@ -73,7 +73,7 @@ impl ToolError {
             ErrorCode::ValidationError | ErrorCode::RateLimitExceeded => message,
             other => {
                 tracing::warn!(error_code = other.as_str(), message, "error of the engine");
-                let message = "something went wrong in this program; its log has the trace_id";
+                let message = "internal error: see the log for this trace_id";
                 without_details(other).unwrap_or(message).to_owned()
             }
         };
@@ -82,7 +82,7 @@ impl ToolError {
 
     fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = telemetry::chain(error), "internal error");
-        Self::new(ErrorCode::Internal, "something went wrong in this program; its log has the trace_id")
+        Self::new(ErrorCode::Internal, "internal error: see the log for this trace_id")
     }
 }
 
@@ -90,9 +90,9 @@ impl ToolError {
 /// has those.
 pub(super) fn without_details(code: ErrorCode) -> Option<&'static str> {
     match code {
-        ErrorCode::DatabaseError | ErrorCode::DatabaseTimeout => Some("the database cannot be used now: try again"),
+        ErrorCode::DatabaseError | ErrorCode::DatabaseTimeout => Some("the database is unavailable: try again later"),
         ErrorCode::ArchiveError => Some("the archive cannot be read or written now"),
-        ErrorCode::Internal => Some("something went wrong in this program; its log has the trace_id"),
+        ErrorCode::Internal => Some("internal error: see the log for this trace_id"),
         _ => None,
     }
 }
@@ -100,16 +100,16 @@ pub(super) fn without_details(code: ErrorCode) -> Option<&'static str> {
 impl From<DbError> for ToolError {
     fn from(error: DbError) -> Self {
         let (code, message) = match &error {
-            DbError::Unreachable(_) => (ErrorCode::DatabaseError, "the database cannot be reached now: try again"),
+            DbError::Unreachable(_) => (ErrorCode::DatabaseError, "the database is unavailable: try again later"),
             DbError::Conflict(_) => (ErrorCode::DatabaseTimeout, "the database took too long: try again"),
             DbError::Full(_) => (ErrorCode::DatabaseError, "the database is full or out of connections"),
             DbError::Behind => {
                 (ErrorCode::DatabaseError, "the database is older than this program: run its migrations")
             }
             DbError::TransactionPooler => {
-                (ErrorCode::DatabaseError, "the way to the database is not fit for this program: see its log")
+                (ErrorCode::DatabaseError, "the connection to the database does not suit this program: see its log")
             }
-            DbError::Denied(_) => (ErrorCode::DatabaseError, "the database does not let this program in"),
+            DbError::Denied(_) => (ErrorCode::DatabaseError, "the database refused the login"),
             DbError::Refused(_) | DbError::Schema(_) | DbError::PowerfulRole { .. } => return Self::internal(&error),
         };
         tracing::warn!(error = telemetry::chain(&error), "database error");
@@ -132,7 +132,7 @@ impl From<ReadError> for ToolError {
                 tracing::error!(error = telemetry::chain(&error), "object of a newer program");
                 Self::new(
                     ErrorCode::ArchiveError,
-                    "the archived object was written by a newer program: this one must be updated",
+                    "the archived object was written by a newer program: update this program",
                 )
             }
             ReadError::Damaged { .. } => {

@@ -1,4 +1,4 @@
-//! The change feed as it is printed, over HTTP and on the command line alike.
+//! The change feed as HTTP and the command line return it.
 
 use std::time::Duration;
 
@@ -12,59 +12,59 @@ use crate::db::Announcements;
 use crate::projections::changes::{ChangeKind, FeedEntry, FeedError, FeedFilter, FeedPage, feed, next_changes};
 use crate::pubmed::Notice;
 
-/// The most changes of a page, and how many it has unless its reader says so.
+/// Maximum number of changes of a page.
 pub const MAX_EVENTS: i64 = 1000;
-/// How many changes a page has unless its reader says so.
+/// Default number of changes of a page.
 pub const DEFAULT_EVENTS: i64 = 100;
 
-/// Kinds of changes by their names.
+/// Names of the kinds of changes.
 pub const KINDS: [&str; 7] = ["new", "revised", "retracted", "retraction_withdrawn", "corrected", "concern", "deleted"];
 
 /// A change of a record.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EventView {
-    /// Number in the event log; the changes of one event have the same.
+    /// Number of the event in the event log; changes of the same event share it.
     pub seq: i64,
-    /// Type of the record: `pubmed`.
+    /// Type of the record: `pubmed`, or the type of another source.
     pub record_type: String,
-    /// The record within its type.
+    /// Identifier of the record within its type.
     pub record_id: String,
-    /// PMID of a PubMed record.
+    /// PMID of the record, if it is a PubMed record.
     pub pmid: Option<String>,
     /// Kind of change.
     #[schemars(with = "String", extend("enum" = KINDS))]
     pub kind: ChangeKind,
-    /// SHA-256 of the payload, none for a deletion.
+    /// SHA-256 of the payload; null for a deletion.
     pub content_hash: Option<String>,
     /// When the archive accepted this state of the record.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub accepted_at: DateTime<Utc>,
-    /// What the payload says of its integrity: `ok`, `corrected`, `concern`, `retracted` or `retraction_notice`;
-    /// `unknown`: its object could not be read; none for a deletion.
+    /// Integrity of the record according to its payload: `ok`, `corrected`, `concern`, `retracted` or
+    /// `retraction_notice`; `unknown` if the payload could not be read; null for a deletion.
     pub integrity: Option<&'static str>,
-    /// Notices that the record names.
+    /// Notices that the record refers to.
     pub notices: Vec<NoticeView>,
 }
 
-/// A notice that a record names.
+/// A notice that a record refers to.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct NoticeView {
-    /// E.g. `RetractionIn`.
+    /// Type of the reference, e.g. `RetractionIn`.
     pub ref_type: String,
-    /// PMID of the notice.
+    /// PMID of the notice, if known.
     pub pmid: Option<String>,
-    /// Its citation.
+    /// Citation of the notice.
     pub source: Option<String>,
 }
 
-/// Changes in the order of the event log.
+/// A page of changes, in the order of the event log.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EventPage {
     /// The changes.
     pub events: Vec<EventView>,
-    /// The next page begins after this number.
+    /// Number after which the next page starts.
     pub next_seq: i64,
-    /// Whether there was nothing more.
+    /// Whether no further changes existed at the time of the response.
     pub complete: bool,
 }
 
@@ -107,12 +107,12 @@ impl From<FeedError> for ToolError {
     }
 }
 
-/// Kinds by their names, separated by commas; nothing where one is none.
+/// Reads names of kinds, separated by commas; none if one of them is unknown.
 pub fn kinds(text: &str) -> Option<Vec<ChangeKind>> {
     text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(ChangeKind::parse).collect()
 }
 
-/// A page of changes after a number; where there are none, and `longest` is not zero, as soon as there are.
+/// Returns a page of changes after a number; if there are none, waits for them at most `longest`.
 pub async fn events(
     db: &PgPool,
     announced: &Announcements,

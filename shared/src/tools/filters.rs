@@ -18,45 +18,45 @@ const LAST_DAY: &str = "3000/12/31";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filters {
-    /// From this day, month or year on: `2026-03-10`, `2026-03` or `2026`.
+    /// First day, month or year: `2026-03-10`, `2026-03` or `2026`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub date_from: Option<String>,
-    /// Up to this day, month or year.
+    /// Last day, month or year.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub date_to: Option<String>,
-    /// Which date; `pub` if left out.
+    /// The date that is compared; `pub` if omitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub date_type: Option<DateType>,
-    /// By all of these, e.g. `Smith JA`.
+    /// Authors, all of whom must match, e.g. `Smith JA`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub authors: Vec<String>,
-    /// In any of these, by title, abbreviation or ISSN.
+    /// Journals, any of which must match, by title, abbreviation or ISSN.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub journals: Vec<String>,
-    /// Indexed with all of these MeSH headings.
+    /// MeSH headings, all of which must match.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub mesh: Vec<String>,
-    /// Of any of these types, e.g. `Review`.
+    /// Publication types, any of which must match, e.g. `Review`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub pub_types: Vec<String>,
-    /// In any of these languages, e.g. `english` or `eng`.
+    /// Languages, any of which must match, e.g. `english` or `eng`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub languages: Vec<String>,
-    /// About these.
+    /// Species, all of which must match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub species: Option<Species>,
-    /// Only those with an abstract.
+    /// Only records with an abstract.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub has_abstract: bool,
-    /// Only those with free full text.
+    /// Only records with free full text.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub free_full_text: bool,
-    /// Without retracted articles.
+    /// Exclude retracted articles.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub exclude_retracted: bool,
 }
@@ -65,13 +65,13 @@ pub struct Filters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DateType {
-    /// Of publication.
+    /// Publication.
     Pub,
-    /// When it came to PubMed.
+    /// Entry into PubMed.
     Entry,
-    /// When it was last revised.
+    /// Last revision.
     Modified,
-    /// When it was first created.
+    /// First creation.
     Created,
 }
 
@@ -87,7 +87,7 @@ impl DateType {
     }
 }
 
-/// What a study is about.
+/// The subjects of a study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Species {
@@ -160,7 +160,7 @@ impl Filters {
         let mut read = |name: &str, text: Option<&str>| {
             let read = text.map(day);
             if read == Some(None) {
-                let reason = "must be a date like 2026-03-10, 2026-03 or 2026".to_owned();
+                let reason = "must be a date such as 2026-03-10, 2026-03 or 2026".to_owned();
                 faults.push(FieldError { pointer: format!("/filters/{name}"), reason });
             }
             read.flatten()
@@ -205,7 +205,9 @@ fn phrase(value: &str) -> Result<String, String> {
         return Err(format!("must be text of at most {MAX_VALUE_CHARS} characters"));
     }
     if ["&amp;", "&lt;", "&gt;", "&quot;"].iter().any(|escape| value.contains(escape)) {
-        return Err("looks HTML-escaped (it holds &amp;, &lt;, &gt; or &quot;): PubMed would find nothing".to_owned());
+        return Err(
+            "looks HTML-escaped (it contains &amp;, &lt;, &gt; or &quot;): PubMed would find nothing".to_owned()
+        );
     }
     let has_meaning =
         |c: char| c.is_control() || c.is_whitespace() || matches!(c, '"' | '“' | '”' | '„' | '[' | ']' | '*');

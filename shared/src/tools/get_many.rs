@@ -15,29 +15,29 @@ use super::readable;
 use super::reading::{Live, READS_AT_ONCE, Shape, When, archived};
 use super::record::{self, Include, Omitted, RecordView, chars};
 use super::tool::{Described, FastTool, Hints, Toolbox};
-use crate::words::{Caller, Pmid};
+use crate::words::{Caller, Pmid, counted};
 
 /// The tool.
 pub struct GetMany;
 
-/// Which records, and how much of them.
+/// The records to read, and how much of them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GetManyParams {
-    /// Their PMIDs.
+    /// PMIDs of the records.
     #[schemars(length(min = 1, max = 200))]
     pub pmids: Vec<Pmid>,
-    /// As the archive had them at this time (RFC 3339), instead of now.
+    /// Read the records as archived at this time (RFC 3339), instead of now.
     #[serde(default, deserialize_with = "instant")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub as_of: Option<DateTime<Utc>>,
-    /// As this checkpoint has them, instead of now.
+    /// Read the records as in this checkpoint, instead of now.
     #[serde(default)]
     pub checkpoint_id: Option<String>,
-    /// Parts beside the core; abstract, authors, mesh and keywords if left out.
+    /// Parts in addition to the core; abstract, authors, mesh and keywords if omitted.
     #[serde(default = "default_parts")]
     pub include: Vec<Include>,
-    /// The longest result, in characters, of all records together.
+    /// Maximum size of the result for all records together, in characters.
     #[serde(default = "of_all")]
     #[schemars(range(min = 1_000, max = 400_000))]
     pub max_chars: usize,
@@ -50,15 +50,15 @@ fn of_all() -> usize {
 /// Records, and what became of the others.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct GetManyOutput {
-    /// As `pubmed.get` returns them, in the order asked for.
+    /// The records as `pubmed.get` returns them, in the requested order.
     pub records: Vec<RecordView>,
-    /// PMIDs of which there is no record.
+    /// PMIDs without a record.
     pub missing: Vec<Pmid>,
-    /// PMIDs that are not here yet: ask again with these.
+    /// PMIDs that did not fit: call again with these.
     pub deferred: Vec<Pmid>,
-    /// Of `missing` and `deferred`, where not even their PMIDs fit.
+    /// Total lengths of `missing` and `deferred`, if not all their PMIDs fit.
     pub omitted: Vec<Omitted>,
-    /// What could not be read, and why.
+    /// Warnings about what could not be read, and why.
     pub warnings: Vec<String>,
 }
 
@@ -66,7 +66,8 @@ impl Described for GetMany {
     const NAME: &'static str = "pubmed.get_many";
     const TITLE: &'static str = "Read several PubMed records";
     const DESCRIPTION: &'static str = "Reads up to 200 PubMed records in one call, each as pubmed.get returns it, \
-        together within max_chars; what does not fit is in deferred: ask again with those.";
+                                       together within max_chars; PMIDs that do not fit are in deferred: call again \
+                                       with those.";
     const HINTS: Hints = Hints::READS_NCBI;
     type Params = GetManyParams;
     type Output = GetManyOutput;
@@ -103,7 +104,7 @@ impl FastTool for GetMany {
                     collected
                         .output
                         .warnings
-                        .push(format!("{code}: NCBI was not reached for {} records", absent.len()));
+                        .push(format!("{code}: NCBI was unavailable for {}", counted(absent.len(), "record")));
                     None
                 }
                 Err(error) => return Err(error),

@@ -16,11 +16,11 @@ use crate::words::Role;
 /// The tool.
 pub struct IngestFiles;
 
-/// Which files.
+/// The files to ingest.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IngestFilesInput {
-    /// Names of baseline or update files, e.g. `pubmed26n0001.xml.gz`; more than 100 are several jobs.
+    /// Names of baseline or update files, e.g. `pubmed26n0001.xml.gz`; submit more than 100 as several jobs.
     #[schemars(length(min = 1, max = 100), inner(regex(pattern = r"^pubmed[0-9]{2}n[0-9]{4}\.xml\.gz$")))]
     files: Vec<String>,
 }
@@ -28,18 +28,19 @@ pub struct IngestFilesInput {
 /// What came of them: as of a sync, in all and per file.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct IngestFilesOutput {
-    /// Of all of them.
+    /// Counts of all files.
     #[serde(flatten)]
     all: SyncOutput,
-    /// Of each: `name`, `status`, and its counts.
+    /// Per file: `name`, `status`, and its counts.
     files: Vec<Map<String, Value>>,
 }
 
 impl Described for IngestFiles {
     const NAME: &'static str = TOOL;
-    const TITLE: &'static str = "Ingest bulk files of PubMed";
-    const DESCRIPTION: &'static str = "Fetches baseline or update files from NCBI by their names, checks their MD5, and \
-        archives every record and deletion in them. A job; what is archived already is skipped.";
+    const TITLE: &'static str = "Ingest PubMed bulk files";
+    const DESCRIPTION: &'static str = "Fetches baseline or update files from NCBI by name, verifies their MD5, and \
+                                       archives every record and deletion in them. A job; records already archived \
+                                       are skipped.";
     const HINTS: Hints = Hints { destructive: true, ..Hints::ADDS_FROM_NCBI };
     const ROLE: Role = Role::Admin;
     const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_INGEST_FILES", default: 8 });

@@ -1,4 +1,4 @@
-//! `job.get` and `job.cancel`, and how a job is shown at every door.
+//! `job.get` and `job.cancel`, and how every interface shows a job.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -20,11 +20,11 @@ pub struct JobGet;
 /// The tool `job.cancel`.
 pub struct JobCancel;
 
-/// Which job.
+/// The job to get or cancel.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobParams {
-    /// Its id, as it was answered when it was submitted.
+    /// Id of the job, as returned when it was submitted.
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub job_id: Uuid,
 }
@@ -32,82 +32,82 @@ pub struct JobParams {
 /// A job.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct JobView {
-    /// Its id.
+    /// Id of the job.
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub job_id: Uuid,
-    /// Its tool.
+    /// Tool of the job.
     pub tool: String,
-    /// Its parameters, defaults filled in.
+    /// Parameters of the job, with defaults filled in.
     pub params: Value,
-    /// Where it is.
+    /// State of the job.
     pub state: JobState,
-    /// Whether it succeeded although records failed.
+    /// Whether the job succeeded although records failed.
     pub completed_with_failures: bool,
-    /// `done`, `total`, `fraction`, and how many records had which outcome.
+    /// `done`, `total`, `fraction`, and the number of records by outcome.
     pub progress: Value,
-    /// What came out, when it has ended.
+    /// Result of the job, once it has ended.
     pub result: Option<Value>,
-    /// Address of its manifest.
+    /// Address of the job's manifest.
     pub result_ref: Option<String>,
-    /// Why it failed: `error_code` and `message`.
+    /// Why the job failed: `error_code` and `message`.
     pub error: Option<Value>,
-    /// Its trace.
+    /// Trace id of the job.
     pub trace_id: String,
-    /// 1, or more of a job that does another one again.
+    /// 1, or more if the job is a retry of another job.
     pub attempt: i32,
-    /// The job it does again.
+    /// Id of the job that this one retries.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub parent_job_id: Option<Uuid>,
-    /// The first job of its chain, where it was submitted with steps that follow, or is one of them.
+    /// Id of the chain, which is that of its first job; null if the job is not part of a chain.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub chain_id: Option<Uuid>,
-    /// The number of its step in the chain, from 1.
+    /// Number of the job's step in its chain, from 1.
     #[schemars(range(min = 1, max = 9))]
     pub step: Option<i16>,
-    /// The steps after it.
+    /// Steps that follow the job.
     pub then: Vec<Step>,
-    /// What becomes of those: null where there are none.
+    /// State of the steps that follow; null if there are none.
     pub then_state: Option<ThenState>,
-    /// The job of the step before.
+    /// Id of the job of the previous step.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub previous_job_id: Option<Uuid>,
-    /// The job of the step after it.
+    /// Id of the job of the next step.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub next_job_id: Option<Uuid>,
-    /// Who submitted it: the id of a token, the subject of an OIDC token, `local`, `topics` or
+    /// Principal that submitted the job: the id of a token, the subject of an OIDC token, `local`, `topics` or
     /// `projections`.
     pub principal: String,
-    /// 0 to 10, 10 first.
+    /// Priority, 0 to 10; higher runs first.
     pub priority: i16,
-    /// How many queued jobs are before it.
+    /// Number of queued jobs ahead of this one.
     pub position_in_queue: i64,
-    /// How long it will take from now on, as far as that can be known.
+    /// Estimated time until the job ends; null if unknown.
     pub estimated_duration_secs: Option<f64>,
-    /// When it was submitted.
+    /// When the job was submitted.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: DateTime<Utc>,
-    /// When its first unit was started.
+    /// When the first unit of the job was started.
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When the job ended.
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub completed_at: Option<DateTime<Utc>>,
-    /// When its row goes.
+    /// When the job will be deleted.
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub expires_at: Option<DateTime<Utc>>,
-    /// How long it took.
+    /// Duration of the job, in milliseconds.
     pub duration_ms: Option<i64>,
 }
 
-/// What becomes of the steps after a job.
+/// State of the steps that follow a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThenState {
-    /// The next one is submitted when this job has succeeded.
+    /// The next step will be submitted when the job has succeeded.
     Waiting,
-    /// The next one is there.
+    /// The next step was submitted.
     Submitted,
-    /// None is submitted, because this job did not succeed; a retry of it goes on with them.
+    /// No step is submitted, because the job did not succeed; a retry of the job continues the chain.
     NotSubmitted,
 }
 
@@ -166,19 +166,19 @@ fn shown_progress(mut progress: Progress) -> Value {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Failure")]
 pub struct FailureView {
-    /// Its place in the listing.
+    /// Position in the listing.
     pub id: i64,
-    /// The record, if it is one of PubMed and its PMID could be read.
+    /// PMID of the record, if it is a PubMed record and its PMID could be read.
     pub pmid: Option<String>,
-    /// The type of the record: `pubmed`, or that of another source.
+    /// Type of the record: `pubmed`, or the type of another source.
     pub record_type: String,
-    /// Its identifier within its type, if that could be read.
+    /// Identifier of the record within its type, if it could be read.
     pub record_id: Option<String>,
     /// `failed` or `missing`.
     pub outcome: String,
-    /// Why.
+    /// Why the record failed.
     pub reason: Option<String>,
-    /// Where its bytes are, if they are in quarantine.
+    /// Address of its bytes, if they are quarantined.
     pub uri: Option<String>,
 }
 
@@ -239,20 +239,20 @@ pub fn view(standing: Standing) -> JobView {
     }
 }
 
-/// What cancelling did.
+/// The result of a cancellation.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct CancelOutput {
-    /// The job; of a chain, the one that went on.
+    /// Id of the job that was cancelled; of a chain, the job that was active.
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub job_id: Uuid,
-    /// Its state now: `running` until its units have stopped.
+    /// Current state of the job: `running` until its units have stopped.
     pub state: JobState,
-    /// Whether it is or will be cancelled; false when it had ended before.
+    /// Whether the job is or will be cancelled; false if it had already ended.
     pub cancelled: bool,
 }
 
 fn not_found(job: Uuid) -> ToolError {
-    ToolError::new(ErrorCode::JobNotFound, format!("there is no job {job}; the rows of old jobs go when they expire"))
+    ToolError::new(ErrorCode::JobNotFound, format!("job {job} not found; jobs are deleted when they expire"))
 }
 
 /// Refuses to change a job of another principal.
@@ -260,14 +260,15 @@ pub fn allow_change(principal: &Principal, job: &Job, change: &str) -> Result<()
     if principal.may_change_what_is_of(&job.principal) {
         return Ok(());
     }
-    let message = format!("a job is {change} by the principal that submitted it, or with the role {}", Role::Admin);
+    let message =
+        format!("a job can be {change} only by the principal that submitted it, or with the role {}", Role::Admin);
     Err(ToolError::new(ErrorCode::Forbidden, message))
 }
 
 impl Described for JobGet {
     const NAME: &'static str = "job.get";
-    const TITLE: &'static str = "Look at a job";
-    const DESCRIPTION: &'static str = "Answers with a job's state, progress, result and error.";
+    const TITLE: &'static str = "Get a job";
+    const DESCRIPTION: &'static str = "Returns a job's state, progress, result and error.";
     const HINTS: Hints = Hints::READS;
     type Params = JobParams;
     type Output = JobView;
@@ -285,8 +286,9 @@ impl FastTool for JobGet {
 impl Described for JobCancel {
     const NAME: &'static str = "job.cancel";
     const TITLE: &'static str = "Cancel a job";
-    const DESCRIPTION: &'static str = "Cancels a job, and the steps after it: at once when it is queued, else at the \
-                                       next batch of what runs. What was archived stays.";
+    const DESCRIPTION: &'static str = "Cancels a job and the steps that follow it: immediately if it is queued, \
+                                       otherwise after the current batch of each running unit. Archived records \
+                                       remain.";
     const HINTS: Hints = Hints { read_only: false, destructive: true, idempotent: true, open_world: false };
     type Params = JobParams;
     type Output = CancelOutput;

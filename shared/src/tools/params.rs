@@ -84,7 +84,7 @@ fn under_own_names(mut given: Map<String, Value>, aliases: Aliases) -> Result<Ma
 /// Reads JSON as it is. An unknown field is refused by its name, one of a wrong type where it is.
 pub fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, ToolError> {
     if let Some(pointer) = nul(params, &mut String::new()) {
-        return Err(ToolError::invalid(vec![FieldError { pointer, reason: "holds a NUL character".to_owned() }]));
+        return Err(ToolError::invalid(vec![FieldError { pointer, reason: "contains a NUL character".to_owned() }]));
     }
     if !params.is_object() {
         return Err(no_object());
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(fault(&json!({"term": 7})), ("/term".to_owned(), "must be text".to_owned()));
         assert_eq!(fault(&json!({"term": "a", "limits": ["x"]})).1, "must be a whole number");
         assert_eq!(fault(&json!({"term": "a", "limits": [1, 300]})).0, "/limits/1");
-        assert_eq!(fault(&json!({"term": "a\u{0}"})), ("/term".to_owned(), "holds a NUL character".to_owned()));
+        assert_eq!(fault(&json!({"term": "a\u{0}"})), ("/term".to_owned(), "contains a NUL character".to_owned()));
         assert_eq!(fault(&json!({"term": "a", "x": {"y": ["\u{0}"]}})).0, "/x/y/0");
         assert_eq!(fault(&json!([1])).0, "");
         assert_eq!(fault(&json!(null)).0, "");

@@ -11,11 +11,11 @@ use crate::words::Caller;
 /// The tool.
 pub struct Ping;
 
-/// What to say.
+/// Parameters of `ping`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PingParams {
-    /// What comes back.
+    /// The message to return.
     #[serde(default = "pong")]
     #[schemars(length(max = 1000))]
     message: String,
@@ -24,7 +24,7 @@ pub struct PingParams {
 /// The echo.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PingOutput {
-    /// What was sent.
+    /// The message that was sent.
     message: String,
     /// The version of this program.
     version: &'static str,
@@ -37,7 +37,7 @@ fn pong() -> String {
 impl Described for Ping {
     const NAME: &'static str = "ping";
     const TITLE: &'static str = "Ping";
-    const DESCRIPTION: &'static str = "Answers with the message it was sent and the server's version.";
+    const DESCRIPTION: &'static str = "Returns the given message and the server's version.";
     const HINTS: Hints = Hints::READS;
     const NEEDS_DATABASE: bool = false;
     type Params = PingParams;

@@ -40,7 +40,10 @@ impl When {
     ) -> Result<Self, ToolError> {
         Ok(match (checkpoint_id, as_of) {
             (Some(_), Some(_)) => {
-                return Err(ToolError::of_field("as_of", "a checkpoint has its own time: give one of the two"));
+                return Err(ToolError::of_field(
+                    "as_of",
+                    "a checkpoint has its own time: give either as_of or checkpoint_id",
+                ));
             }
             (Some(id), None) => Self::Kept(Box::new(checkpoint::named(toolbox, "checkpoint_id", id).await?)),
             (None, Some(at)) => Self::At(at),
@@ -183,11 +186,11 @@ fn shown(toolbox: &Toolbox, found: RecordView, xml: &str, shape: &Shape) -> Resu
 fn fields(pmid: Pmid, xml: &str, withhold_abstracts: bool) -> Result<Map<String, Value>, ToolError> {
     let mut article = Article::parse(xml).map_err(|error| {
         if error.is_beyond_bounds() {
-            let message = format!("PMID {pmid} is there but is not read: {error}");
+            let message = format!("PMID {pmid} is archived but was not read: {error}");
             return ToolError::new(ErrorCode::ValidationError, message);
         }
         tracing::error!(%pmid, %error, "a record cannot be read");
-        ToolError::new(ErrorCode::Internal, format!("PMID {pmid} is there but cannot be read as a record"))
+        ToolError::new(ErrorCode::Internal, format!("PMID {pmid} is archived but cannot be read as a record"))
     })?;
     if withhold_abstracts {
         article.withhold_abstracts();

@@ -15,39 +15,39 @@ use super::reading::{Live, READS_AT_ONCE, When, typed};
 use super::record::{Summary, summary};
 use super::tool::{Described, FastTool, Hints, Limit, Toolbox};
 use crate::pubmed::eutils::{Query, SearchPage, SearchRequest};
-use crate::words::{Caller, Pmid};
+use crate::words::{Caller, Pmid, counted};
 
 /// The tool.
 pub struct Search;
 
-/// What to search for.
+/// The search to run.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SearchParams {
-    /// A PubMed query, e.g. `asthma AND 2026[dp]`; may be left out with filters. `q` and `query` mean the same.
+    /// A PubMed query, e.g. `asthma AND 2026[dp]`; may be omitted with filters. `q` and `query` are synonyms.
     #[serde(default)]
     #[schemars(length(max = 20_000))]
     pub term: Option<String>,
-    /// What narrows it.
+    /// Filters that narrow the search.
     #[serde(default)]
     pub filters: Filters,
-    /// How many results to return.
+    /// Maximum number of results.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100))]
     pub limit: u32,
-    /// How many results to skip. PubMed returns the first 9,999 only.
+    /// Number of results to skip. PubMed returns only the first 9,999.
     #[serde(default)]
     #[schemars(range(min = 0, max = 9998))]
     pub offset: u32,
-    /// In which order; PubMed's default is most recent first.
+    /// Sort order; PubMed's default is most recent first.
     #[serde(default)]
     pub sort: Option<Sort>,
-    /// Whether to return titles and more of each result.
+    /// Whether to return titles and other details of each result.
     #[serde(default = "yes")]
     pub summaries: bool,
 }
 
-/// Orders that PubMed knows.
+/// Sort orders of PubMed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sort {
@@ -76,27 +76,27 @@ impl Sort {
 /// What was found.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SearchOutput {
-    /// The query as it was sent.
+    /// The query as sent to PubMed.
     pub query: String,
-    /// How PubMed understood it.
+    /// How PubMed interpreted the query.
     pub query_translation: Option<String>,
-    /// The filters that narrowed it.
+    /// The filters that narrowed the search.
     pub applied_filters: Filters,
-    /// How many records match in all.
+    /// Total number of matching records.
     pub total_count: u64,
-    /// How many are listed here.
+    /// Number of records in this result.
     pub returned_count: usize,
-    /// Whether a larger offset gives more.
+    /// Whether a larger offset returns more records.
     pub has_more: bool,
-    /// Those listed.
+    /// PMIDs of the records.
     pub pmids: Vec<Pmid>,
-    /// What they are, in the same order.
+    /// Summaries of the records, in the same order.
     pub summaries: Vec<Summary>,
-    /// What PubMed warns of, e.g. phrases it did not find, and what could not be read.
+    /// Warnings of PubMed, e.g. phrases not found, and records that could not be read.
     pub warnings: Vec<String>,
-    /// What to do next, where there is nothing more here.
+    /// What to do next if there are no more results.
     pub notice: Option<String>,
-    /// How long it took.
+    /// Duration of the search, in milliseconds.
     pub execution_time_ms: u64,
 }
 
@@ -115,8 +115,9 @@ const MAX_TEXT: usize = 4_000;
 impl Described for Search {
     const NAME: &'static str = "pubmed.search";
     const TITLE: &'static str = "Search PubMed";
-    const DESCRIPTION: &'static str = "Searches PubMed live: PMIDs with title, authors, journal, date and integrity, the \
-        total count and how PubMed understood the query. Read records with pubmed.get or pubmed.get_many.";
+    const DESCRIPTION: &'static str = "Searches PubMed live: PMIDs with title, authors, journal, date and integrity, \
+                                       the total count and how PubMed interpreted the query. Read records with \
+                                       pubmed.get or pubmed.get_many.";
     const HINTS: Hints = Hints::READS_NCBI;
     const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", default: 50 });
     const IS_SCARCE: bool = true;
@@ -167,7 +168,7 @@ fn query(params: &SearchParams) -> Result<Query, ToolError> {
     let of_term = |error: crate::pubmed::eutils::InvalidQuery| ToolError::of_field("term", error.to_string());
     let term = params.term.as_deref().map(Query::parse).transpose().map_err(of_term)?;
     if term.is_none() && params.filters.is_empty() {
-        return Err(ToolError::of_field("term", "is required, or filters"));
+        return Err(ToolError::of_field("term", "is required unless filters are given"));
     }
     Query::parse(&params.filters.narrow(term.as_ref().map(Query::as_str))?).map_err(of_term)
 }
@@ -175,16 +176,17 @@ fn query(params: &SearchParams) -> Result<Query, ToolError> {
 /// What to do where there is nothing more to page to.
 fn notice(page: &SearchPage, offset: u32, seen: u64, cap: u32) -> Option<String> {
     if page.count == 0 {
-        return Some(
-            "nothing matches: see warnings and query_translation, use fewer filters or other words".to_owned(),
-        );
+        return Some("no results: see warnings and query_translation, use fewer filters or other words".to_owned());
     }
     if page.pmids.is_empty() {
         let last = page.count.min(cap.into()).saturating_sub(1);
         return Some(format!("offset {offset} is past the end of {} results: use an offset up to {last}", page.count));
     }
     (seen >= u64::from(cap) && page.count > seen).then(|| {
-        format!("PubMed returns the first {cap} results only: narrow the query, e.g. by dates, or archive all with pubmed.sync")
+        format!(
+            "PubMed returns only the first {cap} results: narrow the query, e.g. by dates, or archive all with \
+                 pubmed.sync"
+        )
     })
 }
 
@@ -217,7 +219,10 @@ async fn summaries(toolbox: &Toolbox, pmids: &[Pmid], warnings: &mut Vec<String>
             }
             Err(error) => {
                 let code = error.code.as_str();
-                warnings.push(format!("{code}: NCBI was not reached for the summaries of {} records", rest.len()));
+                warnings.push(format!(
+                    "{code}: NCBI was unavailable for the summaries of {}",
+                    counted(rest.len(), "record")
+                ));
             }
         }
     }

@@ -34,11 +34,11 @@ pub struct SyncInput {
     #[serde(default)]
     #[schemars(with = "Option<Vec<Pmid>>", length(min = 1, max = 10_000))]
     pmids: Option<Vec<Pmid>>,
-    /// The key that the records become members of; of a query, it is derived if not given.
+    /// Key under which the records become members; for a query, derived from it if omitted.
     #[serde(default)]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"\S"))]
     query_key: Option<String>,
-    /// At most so many records of the query, the newest.
+    /// Maximum number of records of the query, the newest.
     #[serde(default)]
     #[schemars(range(min = 1))]
     limit: Option<i64>,
@@ -51,15 +51,15 @@ pub struct SyncIncrementalInput {
     /// A PubMed query.
     #[schemars(length(min = 1, max = 20_000), regex(pattern = r"\S"))]
     query: String,
-    /// The key that the query keeps for ever; derived from it if not given.
+    /// Permanent key of the query; derived from the query if omitted.
     #[serde(default)]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"\S"))]
     query_key: Option<String>,
-    /// How many days a run looks back behind where the last one came, for what NCBI indexed late.
+    /// Number of days before the last run's watermark to list again, for what NCBI indexed late.
     #[serde(default = "five")]
     #[schemars(range(min = 0, max = 30))]
     overlap_days: u32,
-    /// At most so many records; the next run goes on behind them.
+    /// Maximum number of records; the next run continues after them.
     #[serde(default)]
     #[schemars(range(min = 1))]
     limit: Option<i64>,
@@ -72,29 +72,29 @@ fn five() -> u32 {
 /// What came of a sync: the five outcomes sum to `requested`.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SyncOutput {
-    /// Records that were asked for.
+    /// Number of requested records.
     requested: i64,
-    /// New or changed ones.
+    /// Number of new or changed records.
     archived: i64,
-    /// Unchanged or older ones.
+    /// Number of unchanged or older records.
     skipped: i64,
-    /// Those that could not be archived.
+    /// Number of records that could not be archived.
     failed: i64,
-    /// Those that were deleted upstream.
+    /// Number of records that were deleted upstream.
     deleted: i64,
-    /// Those that were not returned.
+    /// Number of records that NCBI did not return.
     missing: i64,
-    /// Skipped ones whose payload is archived already.
+    /// Number of skipped records whose payload is already archived.
     unchanged: i64,
-    /// Skipped ones that are the archived XML in another spelling.
+    /// Number of skipped records that differ from the archived XML only in formatting.
     format_only: i64,
-    /// Skipped ones of which the archive has a newer payload.
+    /// Number of skipped records of which the archive has a newer payload.
     older: i64,
-    /// The first hundred that failed.
+    /// The first hundred records that failed.
     pmids_failed: Vec<String>,
     /// Address of the manifest.
     manifest: Option<String>,
-    /// More of an incremental sync: `query_key`, `windows`, `watermarks` before and after.
+    /// Other fields of an incremental sync: `query_key`, `windows`, `watermarks` before and after.
     #[serde(flatten)]
     more: serde_json::Map<String, Value>,
 }
@@ -102,8 +102,8 @@ pub struct SyncOutput {
 impl Described for Sync {
     const NAME: &'static str = SYNC;
     const TITLE: &'static str = "Sync from PubMed";
-    const DESCRIPTION: &'static str = "Archives what a PubMed query finds, or the PMIDs given: exactly one of query \
-                                       and pmids is required. A job: unchanged records are skipped.";
+    const DESCRIPTION: &'static str = "Archives the results of a PubMed query, or the given PMIDs: exactly one of \
+                                       query and pmids is required. A job: unchanged records are skipped.";
     const HINTS: Hints = Hints::ADDS_FROM_NCBI;
     const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC", default: 8 });
     type Params = SyncInput;
@@ -117,11 +117,11 @@ impl JobTool for Sync {
         let checked = match (params.query, params.pmids) {
             (Some(query), None) => SyncParams::of_query(&query, key, params.limit)?,
             (None, Some(_)) if params.limit.is_some() => {
-                return Err(ToolError::of_field("limit", "is for a query, not for pmids"));
+                return Err(ToolError::of_field("limit", "cannot be combined with pmids"));
             }
             (None, Some(pmids)) => SyncParams::of_pmids(pmids, key)?,
             (None, None) => {
-                return Err(ToolError::of_field("query", "is required, or pmids"));
+                return Err(ToolError::of_field("query", "is required unless pmids is given"));
             }
             (Some(_), Some(_)) => {
                 let either = |name: &str| FieldError {
@@ -146,8 +146,8 @@ impl JobTool for Sync {
 impl Described for SyncIncremental {
     const NAME: &'static str = INCREMENTAL;
     const TITLE: &'static str = "Keep a PubMed query up to date";
-    const DESCRIPTION: &'static str = "Archives what was added to or changed in a PubMed query since its last run, and \
-                                       loses nothing. A job; one of each query runs at a time.";
+    const DESCRIPTION: &'static str = "Archives what was added to or changed in the results of a PubMed query since \
+                                       its last run, without gaps. A job; only one per query runs at a time.";
     const HINTS: Hints = Hints::ADDS_FROM_NCBI;
     const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC_INCREMENTAL", default: 8 });
     type Params = SyncIncrementalInput;

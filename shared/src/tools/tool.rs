@@ -47,13 +47,13 @@ const UPSTREAM_TIME: Duration = Duration::from_secs(8);
 /// How often a fast tool makes a request that fails.
 const UPSTREAM_ATTEMPTS: u32 = 4;
 
-/// Whether a tool answers at once.
+/// Whether a tool returns its result directly or becomes a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// It answers at once.
+    /// The tool returns its result directly.
     Fast,
-    /// It becomes a job.
+    /// The tool becomes a job.
     Job,
 }
 
@@ -83,7 +83,7 @@ impl Hints {
 /// Who submits a job, and how.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Names the request, so that sending it again is not a second one.
+    /// Identifies the request, so that repeating it does not submit a second job.
     pub idempotency_key: Option<String>,
     /// Who asks.
     pub caller: Caller,
@@ -91,7 +91,7 @@ pub struct Asked {
     pub priority: i16,
     /// How long the row stays after the job has ended, 1 to 168 hours.
     pub ttl_hours: i16,
-    /// What follows, as [`super::checked_steps`] gave it.
+    /// The steps that follow, as [`super::checked_steps`] returned them.
     pub then: Vec<Step>,
 }
 
@@ -176,15 +176,15 @@ pub trait FastTool: Described<Output: Serialize> {
 /// A tool that becomes a job.
 #[async_trait]
 pub trait JobTool: Described {
-    /// Checks the parameters and fills in what they leave out: the submission, but for who asks and how. Asks nothing.
+    /// Checks the parameters and fills in defaults; returns the submission without the fields of the request. No I/O.
     fn submission(engine: &Engine, params: Self::Params) -> Result<Submission, ToolError>;
 
-    /// Writes what the job needs beside its own rows, by a connection whose transaction then submits it.
+    /// Writes the rows that the job needs in addition to its own, on a connection whose transaction then submits it.
     async fn prepare(_db: &mut PgConnection, _submission: &Submission) -> Result<(), ToolError> {
         Ok(())
     }
 
-    /// Submits the job, with what it needs.
+    /// Submits the job, with the rows that it needs.
     async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<Submitted, ToolError> {
         Ok(jobs::submit(&toolbox.engine.db, submission, toolbox.limits).await?)
     }
@@ -225,11 +225,11 @@ pub struct Tool {
     pub listed_schema: Value,
     /// The group it is listed with.
     pub toolset: Toolset,
-    /// JSON Schema of its result, or of the result of its job.
+    /// JSON Schema of the result, or of the result of the job.
     pub output_schema: Value,
     read: fn(&Value) -> Result<(), ToolError>,
     pub(super) aliases: Aliases,
-    /// Of a job tool: how it is a step of a chain.
+    /// The tool as a step of a chain, if it is a job tool.
     pub(super) as_step: Option<AsStep>,
     /// A result as Markdown; of a job tool, the result of its job.
     pub to_markdown: fn(&Value) -> String,

@@ -24,11 +24,11 @@ pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Repo
     }
     for key in checkpoints::wrong_digests(db).await? {
         let whose = if key.is_empty() { "the archive".to_owned() } else { format!("the query {key}") };
-        let detail = format!("the digest of {whose} is not that of its records");
+        let detail = format!("the digest of {whose} does not match its records");
         report.add(Problem { kind: "digest_mismatch", pmid: None, detail });
     }
     if records::wrong_counts(db).await? {
-        let detail = "the kept counts of deleted records, payloads and changes are not those of the rows".to_owned();
+        let detail = "the stored counts of deleted records, payloads and changes do not match the rows".to_owned();
         report.add(Problem { kind: "count_mismatch", pmid: None, detail });
     }
     check_objects(db, archive, run, &mut report).await?;
@@ -82,11 +82,11 @@ async fn check_pointer(
     match archive.envelope_at(&key, None).await {
         Ok((envelope, at)) if Some(&at.version) == address.as_ref().map(Address::version) => {
             if envelope.content_hash() != pointer.content_hash || envelope.pmid != pmid {
-                problem("hash_mismatch", "the object holds another payload than its pointer says")
+                problem("hash_mismatch", "the object does not contain the payload that its pointer records")
             } else if pointer.is_ahead {
                 problem("future_as_of", &format!("the pointer is as of a time in the future: {}", pointer.order.as_of))
             } else if pointer.is_behind(&envelope.order.not_after(latest, envelope.fetched_at)) {
-                problem("order_mismatch", "the pointer's order is not the object's")
+                problem("order_mismatch", "the order of the pointer does not match its object")
             } else {
                 Ok(Ok(pmid))
             }
@@ -125,7 +125,7 @@ async fn check_history(
         let mut checks = Vec::new();
         for row in &page {
             let Ok(pmid) = Pmid::parse(&row.pmid) else {
-                let detail = "the history row's PMID is not one".to_owned();
+                let detail = "the PMID of the history row is not valid".to_owned();
                 report.add(Problem { kind: "bad_row", pmid: Some(row.pmid.clone()), detail });
                 continue;
             };
@@ -150,7 +150,7 @@ async fn check_history_row(archive: &Archive, pmid: Pmid, row: &HistoryRow) -> R
     match archive.envelope(pmid, &StoredPayload::of_row(&row.s3_uri, Some(&row.content_hash))).await {
         Ok(_) => Ok(None),
         Err(ReadError::Damaged { source: EnvelopeError::OtherPayload, .. }) => {
-            Ok(Some(Problem::of("history_mismatch", pmid, "the version holds another payload")))
+            Ok(Some(Problem::of("history_mismatch", pmid, "the version contains another payload")))
         }
         Err(newer @ ReadError::Newer { .. }) => Ok(Some(Problem::of("history_newer", pmid, newer.to_string()))),
         Err(ReadError::Damaged { .. }) => Ok(Some(Problem::of("history_damaged", pmid, row.s3_uri.clone()))),

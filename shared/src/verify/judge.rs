@@ -115,14 +115,14 @@ impl Judge {
         match self.fault(&envelope) {
             Some(fault) => Verdict::Foreign(Some(envelope), fault),
             None if is_intended || self.from_objects => Verdict::Own(envelope),
-            None => Verdict::Foreign(Some(envelope), "no row and no intent names it".to_owned()),
+            None => Verdict::Foreign(Some(envelope), "no row and no intent refers to it".to_owned()),
         }
     }
 
     /// What can be seen to be wrong with an envelope that no row names.
     fn fault(&self, envelope: &Envelope) -> Option<String> {
         let order = &envelope.order;
-        for (what, at) in [("as-of time", order.as_of), ("time of fetching", envelope.fetched_at)] {
+        for (what, at) in [("as-of time", order.as_of), ("fetch time", envelope.fetched_at)] {
             if at > self.latest {
                 return Some(format!("its {what} is in the future: {at}"));
             }
@@ -132,7 +132,7 @@ impl Judge {
             Ok((identity, _)) if identity.version == order.version && identity.date_revised == order.date_revised => {
                 None
             }
-            Ok(_) => Some("its version or date is not that of its XML".to_owned()),
+            Ok(_) => Some("its version or date does not match its XML".to_owned()),
             Err(error) => Some(chain(&EnvelopeError::from(error))),
         }
     }

@@ -11,7 +11,7 @@ use super::report::{Problem, Report};
 use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
 use crate::archive::{Archive, Key, StoreError, VersionId};
 use crate::records;
-use crate::words::{JobId, Pmid, Sha256};
+use crate::words::{JobId, Pmid, Sha256, counted};
 
 /// Objects without a pointer, whose payload no reader finds, and versions that this archive did not write.
 pub(super) async fn check_objects(
@@ -129,8 +129,7 @@ async fn orphan(
         let Some(job) = job else {
             let others = match versions.len() - 1 {
                 0 => String::new(),
-                1 => " and 1 other version".to_owned(),
-                n => format!(" and {n} other versions"),
+                n => format!(" and {}", counted(n, "other version")),
             };
             let detail = format!("an object without a pointer: {}{others}", archive.uri(key, version));
             return Ok(Orphan::Problem(Problem::of("orphan_object", pmid, detail)));

@@ -41,8 +41,8 @@ pub fn kind_of(event: &Value) -> String {
     // DynamoDB, Kinesis, S3 and SQS write the first, SNS the second, EventBridge the third.
     let Some(source) = word("eventSource").or_else(|| word("EventSource")).or_else(|| word("source")) else {
         let known = [
-            ("requestContext", "a request of HTTP"),
-            ("ResponseURL", "a request of CloudFormation"),
+            ("requestContext", "an HTTP request"),
+            ("ResponseURL", "a CloudFormation request"),
             ("awslogs", "log lines of CloudWatch"),
             ("Records", "records without a source"),
             ("records", "records without a source"),
@@ -90,7 +90,7 @@ mod tests {
             ),
             (json!({ "source": "\u{1b}[31m hunter2" }), "an object of an unknown kind"),
             (json!({ "source": "x".repeat(65) }), "an object of an unknown kind"),
-            (json!({ "requestContext": {} }), "a request of HTTP"),
+            (json!({ "requestContext": {} }), "an HTTP request"),
         ] {
             assert_eq!(kind_of(&event), kind);
         }

@@ -4,17 +4,17 @@ provider "aws" {
 }
 
 variable "email" {
-  description = "Yours: for NCBI, and for alarms"
+  description = "Your e-mail address, for NCBI and for alarms"
   type        = string
 }
 
 variable "pubmed_api_key_secret_arn" {
-  description = "A secret with your key of NCBI"
+  description = "ARN of a secret with your NCBI API key"
   type        = string
 }
 
 variable "database_ca_pem_file" {
-  description = "The region's certificate of RDS, one of those in its bundle"
+  description = "The certificate of the region's RDS authority, from its bundle"
   type        = string
 }
 
@@ -48,6 +48,6 @@ module "bio_mcp" {
 }
 
 output "url" {
-  description = "Where the API is"
+  description = "URL of the API"
   value       = module.bio_mcp.url
 }

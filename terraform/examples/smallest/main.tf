@@ -4,17 +4,17 @@ provider "aws" {
 }
 
 variable "database_secret_arn" {
-  description = "A secret with postgres://user:password@host/database"
+  description = "ARN of a secret with postgres://user:password@host/database"
   type        = string
 }
 
 variable "auth_tokens_secret_arn" {
-  description = "A secret with hashes of tokens: `bio-mcp token new`"
+  description = "ARN of a secret with hashes of tokens: `bio-mcp token new`"
   type        = string
 }
 
 variable "email" {
-  description = "Yours: for NCBI, and for alarms"
+  description = "Your e-mail address, for NCBI and for alarms"
   type        = string
 }
 
@@ -29,6 +29,6 @@ module "bio_mcp" {
 }
 
 output "url" {
-  description = "Where the API is"
+  description = "URL of the API"
   value       = module.bio_mcp.url
 }

@@ -19,12 +19,12 @@ variable "numbers" {
 }
 
 variable "cold_tier" {
-  description = "Whether large objects become cold"
+  description = "Whether large objects move to Glacier Instant Retrieval"
   type        = bool
 }
 
 variable "tags" {
-  description = "Tags of everything"
+  description = "Tags of all resources"
   type        = map(string)
 }
 

@@ -1,5 +1,5 @@
 output "url" {
-  description = "How it is reached: without user and password, which are in the secret"
+  description = "URL of the database without user and password, which are in the secret"
   value       = "postgres://${aws_rds_cluster.this.endpoint}/${aws_rds_cluster.this.database_name}"
 }
 

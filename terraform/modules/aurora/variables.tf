@@ -1,5 +1,5 @@
 variable "name" {
-  description = "What everything is called"
+  description = "Name or name prefix of all resources"
   type        = string
 }
 
@@ -51,22 +51,22 @@ variable "alarms" {
 }
 
 variable "alarms_topic_arn" {
-  description = "Where alarms go"
+  description = "Topic that receives alarms"
   type        = string
 }
 
 variable "log_retention" {
-  description = "Days that its log is kept"
+  description = "Retention of the log in days"
   type        = number
 }
 
 variable "deletion_protection" {
-  description = "Whether it cannot be deleted"
+  description = "Whether the database is protected from deletion"
   type        = bool
 }
 
 variable "tags" {
-  description = "Tags of everything"
+  description = "Tags of all resources"
   type        = map(string)
 }
 

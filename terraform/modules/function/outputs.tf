@@ -9,7 +9,7 @@ output "arn" {
 }
 
 output "invoke_arn" {
-  description = "What API Gateway calls"
+  description = "ARN that API Gateway invokes"
   value       = aws_lambda_function.this.invoke_arn
 }
 

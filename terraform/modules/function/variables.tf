@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "region" {
-  description = "Where it runs: part of its role's name"
+  description = "Region of the function, part of its role's name"
   type        = string
 }
 
@@ -29,28 +29,28 @@ variable "architecture" {
 }
 
 variable "environment" {
-  description = "Settings; what is null is left out"
+  description = "Environment variables; null values are omitted"
   type        = map(string)
 }
 
 variable "secret_arns" {
-  description = "Secrets that it reads; what is null is left out"
+  description = "Secrets that the function reads; null values are omitted"
   type        = list(string)
 }
 
 variable "secrets_key_arn" {
-  description = "The key of the secrets, where it is not the one that AWS manages"
+  description = "The key of the secrets, if it is not the AWS managed key"
   type        = string
   default     = null
 }
 
 variable "permissions" {
-  description = "ARNs, and what may be done to each"
+  description = "Actions that are allowed, by ARN"
   type        = map(list(string))
 }
 
 variable "partition" {
-  description = "aws, or that of another part of the world"
+  description = "AWS partition: aws, or that of another region group"
   type        = string
 }
 
@@ -60,7 +60,7 @@ variable "kms_key_arn" {
 }
 
 variable "network" {
-  description = "Where it is in a VPC; null for outside"
+  description = "Subnets and security group in a VPC; null for no VPC"
   type = object({
     subnet_ids = list(string)
     group_ids  = list(string)
@@ -70,12 +70,12 @@ variable "network" {
 }
 
 variable "log_retention" {
-  description = "Days that its log is kept"
+  description = "Retention of the log in days"
   type        = number
 }
 
 variable "tags" {
-  description = "Tags of everything"
+  description = "Tags of all resources"
   type        = map(string)
 }
 

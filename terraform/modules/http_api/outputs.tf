@@ -4,7 +4,7 @@ output "id" {
 }
 
 output "url" {
-  description = "Where it is"
+  description = "URL of the API"
   value       = aws_apigatewayv2_api.this.api_endpoint
 }
 

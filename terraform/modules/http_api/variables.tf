@@ -9,12 +9,12 @@ variable "function_name" {
 }
 
 variable "invoke_arn" {
-  description = "What is called of it"
+  description = "ARN of the function that the API invokes"
   type        = string
 }
 
 variable "jwt_authorizer" {
-  description = "The issuer whose tokens the gateway checks; null when the function alone does"
+  description = "The issuer whose tokens the gateway checks; null if only the function checks them"
   type = object({
     issuer   = string
     audience = list(string)
@@ -23,12 +23,12 @@ variable "jwt_authorizer" {
 }
 
 variable "rate" {
-  description = "Requests a second"
+  description = "Rate limit in requests per second"
   type        = number
 }
 
 variable "burst" {
-  description = "Requests at once"
+  description = "Burst limit in requests"
   type        = number
 }
 
@@ -38,12 +38,12 @@ variable "kms_key_arn" {
 }
 
 variable "log_retention" {
-  description = "Days that the log is kept"
+  description = "Retention of the log in days"
   type        = number
 }
 
 variable "tags" {
-  description = "Tags of everything"
+  description = "Tags of all resources"
   type        = map(string)
 }
 

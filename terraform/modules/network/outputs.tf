@@ -14,7 +14,7 @@ output "functions_group_id" {
 }
 
 output "of_functions" {
-  description = "What a function needs to be in it"
+  description = "VPC configuration of a function"
   value = {
     subnet_ids = aws_subnet.private[*].id
     group_ids  = [aws_security_group.functions.id]

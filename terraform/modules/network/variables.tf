@@ -1,5 +1,5 @@
 variable "name" {
-  description = "What everything is called"
+  description = "Name or name prefix of all resources"
   type        = string
 }
 
@@ -14,7 +14,7 @@ variable "out" {
 }
 
 variable "tags" {
-  description = "Tags of everything"
+  description = "Tags of all resources"
   type        = map(string)
 }
 

@@ -14,12 +14,12 @@ output "url" {
 }
 
 output "dead_name" {
-  description = "The name of the queue of dead letters"
+  description = "The name of the dead-letter queue"
   value       = aws_sqs_queue.dead_letters.name
 }
 
 output "dead_url" {
-  description = "The URL of the queue of dead letters"
+  description = "The URL of the dead-letter queue"
   value       = aws_sqs_queue.dead_letters.url
 }
 

@@ -18,7 +18,7 @@ variable "numbers" {
 }
 
 variable "tags" {
-  description = "Tags of everything"
+  description = "Tags of all resources"
   type        = map(string)
 }
 

@@ -5,6 +5,6 @@ output "dashboard" {
 
 
 output "topic_arn" {
-  description = "Where alarms go"
+  description = "Topic that receives alarms"
   value       = aws_sns_topic.alarms.arn
 }

@@ -1,10 +1,10 @@
 variable "name" {
-  description = "What everything is called"
+  description = "Name or name prefix of all resources"
   type        = string
 }
 
 variable "email" {
-  description = "Who hears of alarms and of the budget"
+  description = "E-mail address for alarms and the budget"
   type        = string
 }
 
@@ -25,7 +25,7 @@ variable "alarms" {
 }
 
 variable "budget_usd" {
-  description = "What may be spent in a month; 0 for no budget"
+  description = "Monthly budget in US dollars; 0 for no budget"
   type        = number
 }
 
@@ -35,7 +35,7 @@ variable "kms_key_arn" {
 }
 
 variable "region" {
-  description = "Where the metrics are"
+  description = "Namespace of the metrics"
   type        = string
 }
 
@@ -50,12 +50,12 @@ variable "queue" {
 }
 
 variable "dead_queue" {
-  description = "The name of the queue of dead letters"
+  description = "The name of the dead-letter queue"
   type        = string
 }
 
 variable "functions" {
-  description = "The names of the functions by their concern"
+  description = "The names of the functions by purpose"
   type        = map(string)
 }
 
@@ -65,7 +65,7 @@ variable "dashboard" {
 }
 
 variable "tags" {
-  description = "Tags of everything"
+  description = "Tags of all resources"
   type        = map(string)
 }
 

@@ -31,7 +31,7 @@ async fn objects_that_a_job_has_not_committed_yet_are_no_problem() {
     assert_eq!(found["report"]["problem_count"], 0, "{found}");
     assert_eq!(found["report"]["unfinished"][job.to_string()], 50, "{found}");
     let run = archive.run(&["verify"]).expect(0);
-    assert!(run.out.contains("all is well") && run.out.contains("unfinished: 50 objects"), "{run:?}");
+    assert!(run.out.contains("no problems") && run.out.contains("unfinished: 50 objects"), "{run:?}");
     assert!(run.out.contains(&format!("job {job}")), "{run:?}");
 
     // An object that was changed since is not the one that was intended; nor is one of a unit that was given up.

@@ -192,7 +192,7 @@ async fn a_flood_beyond_every_limit_breaks_nothing() {
             other => panic!("{other}: {}", answer.body),
         }
     }
-    for limit in ["too many requests", "pubmed.search", "pubmed.get", "jobs are queued"] {
+    for limit in ["too many requests", "pubmed.search", "pubmed.get", "queued or running jobs"] {
         assert!(refused.keys().any(|message| message.contains(limit)), "{limit}: {refused:?}");
     }
     assert!(most.load(Ordering::Relaxed) <= i64::from(POOL), "{most:?} connections");

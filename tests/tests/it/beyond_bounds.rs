@@ -61,7 +61,7 @@ async fn what_is_beyond_the_bounds_is_served_as_it_is_and_refused_as_a_record() 
     let typed = archive.run(&["export"]).expect(5);
     assert_eq!(lines(&typed.out).len(), 1, "the others are left out");
     for (n, (_, why)) in (1..).zip(&beyond) {
-        let left_out = format!("left out: PMID {n}: ");
+        let left_out = format!("PMID {n} omitted: ");
         assert!(typed.err.lines().any(|line| line.contains(&left_out) && line.contains(why)), "{typed:?}");
     }
     assert!(check(&engine).await.is_clean(), "they are what was stored");

@@ -129,8 +129,8 @@ async fn bad_input_is_a_clear_error_and_asks_nobody() {
     check(&["search", "a\u{1b}[31mb"], "control characters");
     check(&["sync", "--pmids", "12a", "0", "+5", "007"], "\"12a\", \"0\", \"+5\", \"007\" is not");
     check(&["sync", "--pmids", "1234567890"], "is not");
-    check(&["sync", "all", "--incremental", "--from", "2026-13-01"], "give a date");
-    check(&["sync", "all", "--incremental", "--from", "2999-01-01"], "lies in the future");
+    check(&["sync", "all", "--incremental", "--from", "2026-13-01"], "must be a date");
+    check(&["sync", "all", "--incremental", "--from", "2999-01-01"], "is in the future");
     check(&["sync", "all", "--incremental", "--overlap-days", "31"], "31");
     check(&["sync", "all", "--limit", "0"], "0");
     check(&["sync", "--incremental", "--query-key", "unknown"], "no query has the key unknown");

@@ -59,7 +59,7 @@ async fn a_damaged_gzip_file_is_refused_whole() {
     ];
     for (name, bytes, says) in &names {
         let run = archive.run(&["ingest", text(&write(dir, name, bytes))]).expect(2);
-        assert!(run.err.contains(says) && run.err.contains("nothing of it is archived"), "{name}: {run:?}");
+        assert!(run.err.contains(says) && run.err.contains("no record of the file is archived"), "{name}: {run:?}");
         assert!(run.err.contains(name), "{name}: {run:?}");
     }
     let db = archive.database().await;

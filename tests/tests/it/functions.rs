@@ -307,7 +307,7 @@ async fn a_trace_reaches_ncbi_and_its_spans_a_collector() {
     let _ = server.await;
     let again = api.invoke(&sample("api-healthz.json")).await.expect("answers");
     assert_eq!(again["statusCode"], 200, "the work is done all the same");
-    assert!(api.log().contains("the collector did not take the spans"), "{}", api.log());
+    assert!(api.log().contains("the collector did not accept the spans"), "{}", api.log());
 }
 
 /// The owner of the tables is for migrations; the other functions log in as a role that reads and writes rows.

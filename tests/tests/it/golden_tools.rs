@@ -106,7 +106,7 @@ fn steady(value: &Value) -> Value {
         Value::String(text) if text.len() >= 20 && chrono::DateTime::parse_from_rfc3339(text).is_ok() => {
             json!("<time>")
         }
-        Value::String(text) if text.contains("there is no job ") => json!("<no such job>"),
+        Value::String(text) if text.starts_with("job ") && text.contains(" not found; ") => json!("<no such job>"),
         other => other.clone(),
     }
 }

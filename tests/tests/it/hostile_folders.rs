@@ -49,16 +49,16 @@ fn programs_that_a_data_directory_names_are_not_run() {
     one_record(&clone);
     let below = shared.folder("clone/src/deep", None, 0o755);
     for arguments in COMMANDS {
-        refused(shared.run(&clone, arguments), "neither made nor named");
+        refused(shared.run(&clone, arguments), "neither created nor named");
         if arguments[0] != "ingest" {
-            refused(shared.run(&below, arguments), "neither made nor named");
+            refused(shared.run(&below, arguments), "neither created nor named");
         }
     }
     // What the demo left is stopped and removed: only what the demo of this user has left.
     let demo = clone.join(".bio-mcp-demo");
     copy(&clone.join(".bio-mcp"), &demo);
     fs::write(demo.join("made-by-demo"), "").expect("written");
-    refused(shared.run(&clone, &["demo"]), "neither made nor named");
+    refused(shared.run(&clone, &["demo"]), "neither created nor named");
     // Also of a directory that is named, nothing says which programs are run.
     shared.run(&clone, &["--data-dir", ".bio-mcp", "db", "url"]);
     shared.run(&clone, &["--data-dir", ".bio-mcp", "db", "stop"]);
@@ -87,20 +87,20 @@ fn a_cluster_that_came_with_a_folder_is_not_started() {
     }
     one_record(&clone);
     for arguments in COMMANDS {
-        refused(shared.run(&clone, arguments), "neither made nor named");
+        refused(shared.run(&clone, arguments), "neither created nor named");
     }
     assert_eq!(fs::read_to_string(&trace).expect("there"), "", "a planted setting ran a program");
     // One that is like it, but harmless: named once, it is found.
     let moved = shared.folder("moved", None, 0o755);
     copy(&own.join(".bio-mcp"), &moved);
-    refused(shared.run(&moved, &["status"]), "neither made nor named");
+    refused(shared.run(&moved, &["status"]), "neither created nor named");
     shared.run(&moved, &["--data-dir", ".bio-mcp", "status"]).expect(0);
     shared.run(&moved, &["status"]).expect(0);
     // Another one in the place of a known one is not the known one.
     fs::write(own.join(".bio-mcp/id"), "0123").expect("written");
-    refused(shared.run(&own, &["status"]), "neither made nor named");
+    refused(shared.run(&own, &["status"]), "neither created nor named");
     fs::remove_file(own.join(".bio-mcp/id")).expect("removed");
-    refused(shared.run(&own, &["status"]), "neither made nor named");
+    refused(shared.run(&own, &["status"]), "neither created nor named");
 }
 
 #[test]

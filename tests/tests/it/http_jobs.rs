@@ -363,7 +363,7 @@ async fn keys_and_plain_meanings_hold_at_every_route() {
     }
     assert_eq!(server.get("/v1/jobs?lmit=").await.error(), (400, "VALIDATION_ERROR"));
     let cursor = server.get(&format!("/v1/jobs/{one}/failures?cursor=abc")).await;
-    assert_eq!(cursor.body["details"][0]["reason"], "is not one that a listing gave");
+    assert_eq!(cursor.body["details"][0]["reason"], "is not a cursor that a listing returned");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,8 +23,8 @@ async fn a_record_that_stays_bad_is_named_once() {
     let list = archive.run(&["--output", "json", "quarantine", "list"]).expect(0).json();
     assert_eq!(list["quarantine"].as_array().map(Vec::len), Some(3), "{list}");
     let run = archive.run(&["quarantine", "retry", "--all"]).expect(5);
-    assert!(run.out.contains("0 of 3 are archived now"), "{run:?}");
-    assert!(run.out.lines().any(|line| line == "fetch them anew: bio-mcp sync --pmids 4"), "{run:?}");
+    assert!(run.out.contains("0 of 3 archived"), "{run:?}");
+    assert!(run.out.lines().any(|line| line == "fetch the rest again: bio-mcp sync --pmids 4"), "{run:?}");
 }
 
 #[tokio::test]
@@ -33,12 +33,12 @@ async fn an_export_tells_what_is_not_there_from_what_is_damaged() {
     let records = [Record::new(1, 0).xml(), Record::new(2, 0).xml()];
     archive.ingest(&xml_file(archive.dir.path(), "two.xml", &records));
     let run = archive.run(&["export", "--pmids", "1,7"]).expect(5);
-    assert!(run.err.contains("1 record is not in the archive, and left out"), "{run:?}");
+    assert!(run.err.contains("1 record omitted: not in the archive"), "{run:?}");
     assert!(!run.err.contains("verify") && run.err.lines().any(|line| line == "1 record"), "{run:?}");
     std::fs::write(archive.object(2), "damaged").expect("written");
     let run = archive.run(&["export", "--pmids", "1,2,7,8"]).expect(5);
-    assert!(run.err.contains("2 records are not in the archive"), "{run:?}");
-    assert!(run.err.contains("1 record was left out: `bio-mcp verify` says what is wrong with it"), "{run:?}");
+    assert!(run.err.contains("2 records omitted: not in the archive"), "{run:?}");
+    assert!(run.err.contains("1 record omitted: `bio-mcp verify` reports the cause"), "{run:?}");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn jobs_that_have_ended_are_told_as_such() {
     let job = detached["job_id"].as_str().expect("an id");
     archive.run(&["jobs", "cancel", job]).expect(0);
     let again = archive.run(&["jobs", "cancel", job]).expect(0);
-    assert!(again.out.contains("was cancelled before: nothing changed"), "{again:?}");
+    assert!(again.out.contains("has already ended as cancelled: nothing changed"), "{again:?}");
     let wrong = archive.run(&["jobs", "show", "nope"]).expect(2);
     assert!(wrong.err.contains("an id has 32 hexadecimal digits"), "{wrong:?}");
 }
@@ -95,5 +95,5 @@ async fn a_socket_makes_no_folder() {
     let folder = archive.dir.path().join("nowhere");
     let address = format!("unix:{}/x.sock", folder.display());
     let run = archive.run(&["serve", "--listen", &address]).expect(2);
-    assert!(run.err.contains("there is no folder") && !folder.exists(), "{run:?}");
+    assert!(run.err.contains("not found: create it first") && !folder.exists(), "{run:?}");
 }

@@ -70,7 +70,7 @@ fn deletions_are_lines_in_the_order_of_the_file() {
     assert!(run.err.contains("2 deletions") && !run.err.contains("b.xml"), "{run:?}");
     let run = parse(&["--deletions=false", text(&first)]).expect(0);
     assert_eq!(pmids(&run), [1, 2]);
-    assert!(run.err.contains("2 deletions, left out"), "{run:?}");
+    assert!(run.err.contains("2 deletions, omitted"), "{run:?}");
     assert_eq!(pmids(&parse(&["--deletions", text(&first)]).expect(0)), [1, 2, 7, 8]);
     let bad = write(dir.path(), "bad.xml", set(&[1], "<DeleteCitation><PMID>x</PMID></DeleteCitation>"));
     let run = parse(&[text(&bad)]).expect(5);
@@ -103,11 +103,13 @@ async fn what_follows_the_gzip_data_is_warned_about_and_a_cut_member_is_an_error
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     let whole = gzip(&set(&[1, 2], ""));
-    for (name, rest, ignored) in
-        [("zeros.xml.gz", &[0u8; 512][..], 512), ("text.xml.gz", b"garbage", 7), ("one.xml.gz", &[0x1f], 1)]
-    {
+    for (name, rest, ignored) in [
+        ("zeros.xml.gz", &[0u8; 512][..], "512 bytes"),
+        ("text.xml.gz", b"garbage", "7 bytes"),
+        ("one.xml.gz", &[0x1f], "1 byte"),
+    ] {
         let bytes = [&whole[..], rest].concat();
-        let warning = format!("{ignored} bytes after the gzip data are ignored");
+        let warning = format!("ignored {ignored} after the gzip data");
         let file = write(dir, name, &bytes);
         for run in [parse(&[text(&file)]), parse_input(&bytes), archive.run(&["ingest", text(&file)])] {
             let run = run.expect(0);

@@ -64,7 +64,7 @@ async fn a_silent_collector_costs_spans_and_never_the_command() {
     });
     let run = run(ingest(&archive, &format!("http://me:hunter2@127.0.0.1:{port}"))).await.expect(0);
     silent.abort();
-    assert!(run.err.contains("the collector did not take the spans"), "{}", run.err);
+    assert!(run.err.contains("the collector did not accept the spans"), "{}", run.err);
     assert!(!run.err.contains("hunter2"), "{}", run.err);
 }
 

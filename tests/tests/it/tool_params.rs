@@ -154,8 +154,8 @@ impl Place<'_> {
                 self.is(json!(choice.to_uppercase().replace('_', " ")), &json!(choice));
                 self.refused(json!("nonsense"), choice);
             }
-            _ if self.schema["format"] == "uuid" => self.refused(json!("5"), "must be a job id like 0190"),
-            _ if self.schema["format"] == "date-time" => self.refused(json!(2024), "must be a time like 2026"),
+            _ if self.schema["format"] == "uuid" => self.refused(json!("5"), "must be a job id such as 0190"),
+            _ if self.schema["format"] == "date-time" => self.refused(json!(2024), "must be a time such as 2026"),
             _ => {
                 self.is(json!(2024), &json!("2024"));
                 self.is(json!(2024.0), &json!("2024"));

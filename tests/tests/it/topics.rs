@@ -160,5 +160,5 @@ async fn status_and_topics_say_what_failed_and_never_only_when_it_is_true() {
     assert_eq!((&json["queries"][0]["failed_runs"], &json["clock_corrections"]), (&2.into(), &serde_json::json!([])));
     sqlx::query("update sync_queries set failed_runs = 0").execute(&db).await.expect("set");
     let status = archive.run(&["status"]).expect(0).out;
-    assert!(status.contains("not complete yet") && !status.contains("never synced"), "{status}");
+    assert!(status.contains("incomplete") && !status.contains("never synced"), "{status}");
 }

@@ -70,14 +70,14 @@ async fn what_a_killed_server_left_is_replaced_and_anything_else_is_not() {
     assert_eq!(started(&archive, &socket).end("-TERM"), Some(0));
     assert!(!socket.exists());
     fs::write(&socket, "mine").expect("written");
-    refused(&archive, &socket, "it exists and is no socket of this user");
+    refused(&archive, &socket, "it exists and is not a socket of this user");
     assert_eq!(fs::read_to_string(&socket).expect("there"), "mine");
     fs::remove_file(&socket).expect("removed");
     std::os::unix::fs::symlink(dir.join("elsewhere"), &socket).expect("linked");
-    refused(&archive, &socket, "it exists and is no socket of this user");
+    refused(&archive, &socket, "it exists and is not a socket of this user");
     fs::remove_file(&socket).expect("removed");
     let listening = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
-    refused(&archive, &socket, "another server listens there");
+    refused(&archive, &socket, "another server is listening on it");
     drop(listening);
     refused(&archive, &dir.join("x".repeat(120)), "at most 107 bytes");
     let open = dir.join("open");
@@ -122,6 +122,6 @@ async fn another_user_does_not_connect() {
     assert_eq!(server.end("-TERM"), Some(0));
     std::os::unix::net::UnixListener::bind(&socket).expect("bound");
     std::os::unix::fs::chown(&socket, Some(USERS[0]), None).expect("given away");
-    refused(&archive, &socket, "it exists and is no socket of this user");
+    refused(&archive, &socket, "it exists and is not a socket of this user");
     assert!(socket.exists());
 }

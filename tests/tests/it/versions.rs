@@ -44,7 +44,7 @@ async fn a_later_file_without_a_time_replaces_and_deletes_what_an_earlier_one_br
     let result = again.json();
     assert_eq!((&result["skipped"], &result["older"]), (&3.into(), &3.into()), "{result}");
     let again = archive.run(&["ingest", &first.to_string_lossy(), "--idempotency-key", "again"]).expect(0);
-    assert!(again.err.contains("3 records are older than what the archive has"), "{again:?}");
+    assert!(again.err.contains("3 records skipped as older than the archive"), "{again:?}");
     assert_eq!(title(&archive, "1").as_deref(), Some("new"));
     archive.run(&["verify"]).expect(0);
 }

@@ -108,7 +108,7 @@ fn the_documented_commands_run_a_job_under_cargo_lambda_watch() {
         "\"archived\":2",
         "\"source\":\"archive\"",
         "\"message\":\"nothing was done\"",
-        "the unit has ended, is worked on by another worker, or is not there",
+        "the unit has ended, is processed by another worker, or does not exist",
     ] {
         assert!(output.contains(expected), "{expected} is missing in\n{output}");
     }

@@ -193,7 +193,7 @@ async fn jobs_are_listed_shown_watched_and_cancelled_from_the_command_line() {
     archive.run(&["jobs", "watch", &first]).expect(0);
     assert!(archive.run(&["jobs", "show", &first]).expect(0).out.contains("succeeded"));
     assert_eq!(show(&second)["state"], "cancelled");
-    assert!(archive.run(&["jobs", "cancel", &first]).expect(0).out.contains("had already succeeded"));
+    assert!(archive.run(&["jobs", "cancel", &first]).expect(0).out.contains("has already ended as succeeded"));
     let listed = archive.run(&["--output", "json", "jobs", "list", "--state", "cancelled"]).expect(0).json();
     assert_eq!(listed["total"], 1);
     assert!(archive.run(&["jobs", "list", "--limit", "1"]).expect(0).out.contains("1 of 2"));

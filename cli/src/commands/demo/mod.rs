@@ -84,7 +84,7 @@ fn prepare(dir: &Path, is_named: bool, config: &Config) -> Result<(), Failure> {
     }
     if !dir.join(MARK).exists() {
         return Err(Failure::usage(format!(
-            "{} exists and was not made by the demo: name another --data-dir",
+            "{} exists and was not created by the demo: choose another --data-dir",
             dir.display()
         )));
     }
@@ -104,9 +104,9 @@ async fn with_sample(session: &Session, upstream: &Simulator) -> Result<Tried, F
     say("Writing sample files")?;
     let sample = write_sample(&session.data_dir.path().join("samples"), ORDINARY)?;
     out::line(&format!(
-        "{} ({} constructed records) and {}",
+        "{} ({}) and {}",
         sample.baseline.display(),
-        sample.baseline_records,
+        out::counted(sample.baseline_records, "generated record"),
         sample.update.display()
     ))?;
 
@@ -168,7 +168,7 @@ fn check(sample: &Sample, steps: &[(String, Tally)]) -> Result<(), Failure> {
 }
 
 fn finish(session: &Session, dir: &Path, tried: &Tried, began: Instant) -> Result<Exit, Failure> {
-    say(&format!("What happened, in {:.1} s", began.elapsed().as_secs_f64()))?;
+    say(&format!("Summary, after {:.1} s", began.elapsed().as_secs_f64()))?;
     let rows: Vec<Vec<String>> = tried
         .steps
         .iter()

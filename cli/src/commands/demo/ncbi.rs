@@ -63,7 +63,7 @@ pub async fn syncs(session: &Session, upstream: &Simulator, steps: &mut Vec<(Str
         note(name, &job, steps)
     };
     out::line(&format!("\nNCBI is simulated on this machine: {}", upstream.eutils_url()))?;
-    sync("6. Sync a query from NCBI: what the files had is not stored again", steps).await?;
+    sync("6. Sync a query from NCBI: records from the files are not stored again", steps).await?;
     {
         let mut corpus = upstream.corpus();
         REVISED.for_each(|pmid| corpus.revise(pmid));
@@ -74,7 +74,7 @@ pub async fn syncs(session: &Session, upstream: &Simulator, steps: &mut Vec<(Str
     }
     sync("7. Sync it again: exactly what changed upstream", steps).await?;
 
-    let name = "8. Fetch and ingest the update file that deletes one";
+    let name = "8. Fetch and ingest the update file that deletes a record";
     say(name)?;
     // NCBI would publish it on a later day than the records were fetched.
     let published = clock::now() + TimeDelta::seconds(1);
@@ -108,8 +108,7 @@ pub async fn live(session: &Session) -> Result<Tried, Failure> {
     let query = Query::parse(LIVE_QUERY).map_err(|error| Failure::internal(error.to_string()))?;
     let request = SearchRequest { query: &query, slice: None, start: 0, limit: 5, sort: None };
     let page = session.client.search(&request).await?;
-    let count = i64::try_from(page.count).unwrap_or(i64::MAX);
-    out::line(&format!("{} records at {}", out::count(count), session.config.pubmed.base_url))?;
+    out::line(&format!("{} at {}", out::counted(page.count, "record"), session.config.pubmed.base_url))?;
     let mut steps = Vec::new();
     let params = SyncParams::of_query(LIVE_QUERY, None, Some(LIVE_LIMIT))?;
     for name in ["2. Sync the newest of them", "3. Sync them again: nothing is written"] {
@@ -118,7 +117,7 @@ pub async fn live(session: &Session) -> Result<Tried, Failure> {
         let job = work(session, submitted.job(), session.config.workers).await?;
         if job.result.is_none() {
             report(&job, false)?;
-            return Err(Failure::internal("the sync did not end well"));
+            return Err(Failure::internal("the sync failed"));
         }
         note(name, &job, &mut steps)?;
     }

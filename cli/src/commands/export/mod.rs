@@ -31,7 +31,7 @@ pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, F
     let (mut sink, plan, mut progress) = Sink::open(args.out.as_deref(), plan, args.restart)?;
     while let Some(page) = selection.page(session.db(), plan.seq, &progress.cursor).await? {
         for pmid in &page.unknown {
-            records::leave_out(*pmid, "it is not in the archive");
+            records::leave_out(*pmid, "not in the archive");
             progress.left_out += 1;
             progress.absent += 1;
         }
@@ -57,25 +57,16 @@ fn report(args: &Export, plan: &Plan, progress: &Progress, json: bool) -> Result
         }));
     }
     let place = args.out.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
-    let deletions = if *deletions > 0 {
-        format!(" and {deletions} {}", if *deletions == 1 { "deletion" } else { "deletions" })
-    } else {
-        String::new()
-    };
-    out::note(format_args!("{}{deletions}{place}", counted(*records)));
+    let deletions =
+        if *deletions > 0 { format!(" and {}", out::counted(*deletions, "deletion")) } else { String::new() };
+    out::note(format_args!("{}{deletions}{place}", out::counted(*records, "record")));
     if *absent > 0 {
-        let are = if *absent == 1 { "is" } else { "are" };
-        out::note(format_args!("{} {are} not in the archive, and left out", counted(*absent)));
+        out::note(format_args!("{} omitted: not in the archive", out::counted(*absent, "record")));
     }
     let bad = left_out.saturating_sub(*absent);
     if bad > 0 {
-        let (were, them) = if bad == 1 { ("was", "it") } else { ("were", "them") };
-        out::note(format_args!("{} {were} left out: `bio-mcp verify` says what is wrong with {them}", counted(bad)));
+        out::note(format_args!("{} omitted: `bio-mcp verify` reports the cause", out::counted(bad, "record")));
     }
-    out::note(format_args!("last event: {}; `--since {}` exports what changes after it", plan.seq, plan.seq));
+    out::note(format_args!("last event: {}; `--since {}` exports later changes", plan.seq, plan.seq));
     Ok(())
-}
-
-fn counted(records: u64) -> String {
-    out::records(i64::try_from(records).unwrap_or(i64::MAX))
 }

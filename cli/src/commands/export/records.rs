@@ -21,7 +21,7 @@ const READS: usize = 64;
 
 /// Names a record that is not in the output, and why.
 pub fn leave_out(pmid: Pmid, why: impl std::fmt::Display) {
-    out::note(format_args!("bio-mcp: left out: PMID {pmid}: {why}"));
+    out::note(format_args!("bio-mcp: PMID {pmid} omitted: {why}"));
 }
 
 /// Writes records, and counts them. What is wrong with one object does not keep the others from being written; only an
@@ -89,7 +89,7 @@ async fn is_alone(session: &Session, error: &ReadError) -> bool {
 fn text(format: ExportFormat, pmid: Pmid, hash: &str, envelope: &Envelope) -> Result<Vec<u8>, String> {
     let found = envelope.content_hash().map(Sha256::to_hex);
     let (Payload::Xml(xml), true) = (&envelope.payload, envelope.pmid == pmid && found.as_deref() == Some(hash)) else {
-        return Err("its object holds another payload than the archive's log says".to_owned());
+        return Err("its object does not contain the payload that the event log records".to_owned());
     };
     match format {
         ExportFormat::Json => {

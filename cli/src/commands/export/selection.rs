@@ -67,12 +67,12 @@ impl Selection {
         if let Some(key) = &args.query_key
             && syncs::one(db, key).await?.is_none()
         {
-            return Err(Failure::not_found(format!("no query has the key {key}: `bio-mcp status` lists the keys")));
+            return Err(Failure::not_found(format!("query key {key} not found: `bio-mcp status` lists the keys")));
         }
         if let Some(since) = args.since {
             if since > now {
                 return Err(Failure::usage(format!(
-                    "event {since} is later than the last one, {now}: --since takes the last event of an earlier \
+                    "event {since} is later than the last event, {now}: give --since the last event of an earlier \
                      export of this archive"
                 )));
             }
@@ -81,7 +81,7 @@ impl Selection {
         if let Some(id) = &args.checkpoint {
             let found = checkpoints::get(db, id).await?;
             let Some(Checkpoint { seq, primary_queries, .. }) = found else {
-                return Err(Failure::not_found(format!("there is no checkpoint {id}")));
+                return Err(Failure::not_found(format!("checkpoint {id} not found")));
             };
             return Ok(Self::Corpus(Corpus { queries: primary_queries, checkpoint: Some((seq, id.clone())) }));
         }
@@ -97,7 +97,7 @@ impl Selection {
         };
         if let Some(mut pmids) = listed {
             if pmids.is_empty() {
-                return Err(Failure::usage("the list holds no PMIDs"));
+                return Err(Failure::usage("the list contains no PMIDs"));
             }
             pmids.sort_unstable();
             pmids.dedup();
@@ -189,5 +189,5 @@ impl TryFrom<State> for Selected {
 }
 
 fn parsed(pmid: &str) -> Result<Pmid, Failure> {
-    Pmid::parse(pmid).map_err(|error| Failure::internal(format!("a row of the log has a bad PMID: {error}")))
+    Pmid::parse(pmid).map_err(|error| Failure::internal(format!("a row of the event log has an invalid PMID: {error}")))
 }

@@ -86,7 +86,7 @@ impl Sink {
         let cannot_write =
             |error: &dyn std::fmt::Display| Failure::usage(format!("cannot write {}: {error}", path.display()));
         match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => return Err(cannot_write(&"it is a folder")),
+            Ok(metadata) if metadata.is_dir() => return Err(cannot_write(&"it is a directory")),
             // A pipe or a device keeps its name, and is not replaced.
             Ok(metadata) if !metadata.is_file() => {
                 let stream = OpenOptions::new().write(true).open(path).map_err(|error| cannot_write(&error))?;
@@ -98,7 +98,7 @@ impl Sink {
         let state = beside(path, ".unfinished.json");
         let mut file = open_own(&data).map_err(|error| cannot_write(&format!("{}: {error}", data.display())))?;
         if file.try_lock().is_err() {
-            return Err(cannot_write(&"another export is writing it"));
+            return Err(cannot_write(&"another export is writing to it"));
         }
         let saved: Option<Saved> = read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let length = file.metadata().map_err(|error| cannot_write(&error))?.len();
@@ -109,8 +109,9 @@ impl Sink {
         let (plan, progress) = match resumed {
             Some(Saved { plan, progress }) => {
                 out::note(format_args!(
-                    "resuming the export of event {} behind {} records; --restart starts again",
-                    plan.seq, progress.records
+                    "resuming the export of event {} after {}; --restart starts again",
+                    plan.seq,
+                    out::counted(progress.records, "record")
                 ));
                 (plan, progress)
             }
@@ -193,7 +194,7 @@ fn own(file: File) -> io::Result<File> {
     if is.is_file() && is.uid() == rustix::process::geteuid().as_raw() && is.nlink() == 1 {
         return Ok(file);
     }
-    Err(io::Error::other("it is there already, and not a file of this user alone: remove it"))
+    Err(io::Error::other("it exists and is not a private file of this user: remove it"))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

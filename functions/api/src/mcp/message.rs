@@ -113,8 +113,8 @@ pub fn read(bytes: &[u8]) -> Result<Value, Refused> {
     })?;
     let fields = match &message {
         Value::Object(fields) => fields,
-        Value::Array(_) => return Err(Refused::invalid("one message at a time: batches are not spoken")),
-        _ => return Err(Refused::invalid("a message is a JSON object")),
+        Value::Array(_) => return Err(Refused::invalid("send one message at a time: batches are not supported")),
+        _ => return Err(Refused::invalid("a message must be a JSON object")),
     };
     let invalid = |message: &str| {
         let id = fields.get("id").filter(|id| is_id(id)).cloned().unwrap_or(Value::Null);
@@ -186,7 +186,8 @@ pub fn unreadable(request: &CustomRequest) -> Option<String> {
         "tasks/cancel" => request.params_as::<CancelTaskParams>().err(),
         _ => None,
     };
-    let reason = error.map_or_else(|| "the request has a field of a wrong type".to_owned(), |error| error.to_string());
+    let reason =
+        error.map_or_else(|| "a field of the request has the wrong type".to_owned(), |error| error.to_string());
     Some(format!("params of {} are not valid: {reason}", request.method))
 }
 

@@ -83,7 +83,7 @@ async fn read_messages<W: AsyncWrite + Unpin>(
             },
             Ok(None) => return,
             Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
-                Err(Refused::invalid(format!("a message is at most {MAX_LINE_BYTES} bytes")))
+                Err(Refused::invalid(format!("the message is larger than {MAX_LINE_BYTES} bytes")))
             }
             Err(error) => {
                 tracing::error!(%error, "standard input cannot be read");

@@ -75,8 +75,7 @@ pub async fn cancel(api: &Api, task_id: &str, caller: &Caller) -> Result<(), Err
 }
 
 async fn find(api: &Api, task_id: &str, caller: &Caller) -> Result<Job, ErrorData> {
-    let unknown =
-        || ErrorData::invalid_params("there is no task of this id; the rows of old ones go when they expire", None);
+    let unknown = || ErrorData::invalid_params("task not found; tasks are deleted when they expire", None);
     let id: JobId = task_id.parse().map_err(|_| unknown())?;
     let read = async {
         api.database.pass().await?;

@@ -36,7 +36,7 @@ pub async fn call(
     knows_tasks: bool,
 ) -> Result<CallToolResponse, ErrorData> {
     let Some(tool) = api.tool(&request.name) else {
-        return Err(ErrorData::invalid_params("there is no tool of this name: see tools/list", None));
+        return Err(ErrorData::invalid_params("unknown tool: see tools/list", None));
     };
     let params = Value::Object(request.arguments.unwrap_or_default());
     let trace_id = caller.trace_id.clone();

@@ -44,13 +44,13 @@ async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate:
     }
     let (mut parts, body) = request.into_parts();
     if !accepts_json(&parts.headers) {
-        let refused = Refused::invalid("responses are application/json: allow it in Accept");
+        let refused = Refused::invalid("the Accept header must allow application/json");
         return Ok(refusal(StatusCode::NOT_ACCEPTABLE, &refused));
     }
     parts.headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPTED));
     let bytes = body::read(&parts.headers, body).await?;
     let read = message::read(&bytes).and_then(|message| match message.get("method") {
-        None => Err(Refused::invalid("a request or a notification has a method")),
+        None => Err(Refused::invalid("a request or notification must have a method")),
         Some(_) => Ok(()),
     });
     if let Err(refused) = read {
@@ -68,8 +68,8 @@ async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate:
     let status = if status == StatusCode::UNSUPPORTED_MEDIA_TYPE { StatusCode::BAD_REQUEST } else { status };
     // An internal error's text is for the log.
     let text = if status.is_server_error() {
-        tracing::error!(error = %String::from_utf8_lossy(&text), "the transport of MCP failed");
-        "something went wrong in this program; its log has the trace_id".into()
+        tracing::error!(error = %String::from_utf8_lossy(&text), "the MCP transport failed");
+        "internal error: see the log for this trace_id".into()
     } else {
         String::from_utf8_lossy(&text)
     };

@@ -47,15 +47,15 @@ struct Known {
 /// Keys could not be fetched.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error("the issuer does not answer")]
+    #[error("the issuer is unreachable")]
     Http(#[source] reqwest::Error),
-    #[error("the issuer answered {0}")]
+    #[error("the issuer responded with {0}")]
     Status(u16),
-    #[error("the issuer's answer is longer than {MAX_BYTES} bytes")]
+    #[error("the issuer's response is larger than {MAX_BYTES} bytes")]
     TooLong,
-    #[error("the issuer's answer is not what OpenID Connect says")]
+    #[error("the issuer's response does not conform to OpenID Connect")]
     Json(#[source] serde_json::Error),
-    #[error("the issuer's configuration names another issuer")]
+    #[error("the issuer's configuration is that of another issuer")]
     OtherIssuer,
     #[error("the issuer's jwks_uri is neither https nor on loopback")]
     Insecure,

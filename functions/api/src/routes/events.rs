@@ -12,14 +12,14 @@ use crate::error::Failure;
 use crate::fleet::Wait;
 use crate::query::Query;
 
-/// The longest a client may wait in one request, in seconds.
+/// Maximum time that a client may wait in one request, in seconds.
 const LONGEST_WAIT_SECS: u64 = 25;
 
 /// `GET /v1/events`: changes after a number of the event log, in order; with `wait`, as soon as there are any.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<EventPage>, Failure> {
     let mut query = Query::read(query.as_deref());
     let after: i64 = query.number("after", 0, 0, i64::MAX);
-    let reason = format!("must be a list of these: {}", KINDS.join(", "));
+    let reason = format!("must be a list of kinds, separated by commas: {}", KINDS.join(", "));
     let kinds = query.parsed("kinds", &reason, kinds).unwrap_or_default();
     let query_key = query.text("query_key");
     let wait = Duration::from_secs(query.number("wait", 0, 0, LONGEST_WAIT_SECS)).min(api.longest_wait);
@@ -29,7 +29,7 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     if let Some(key) = &query_key
         && !known_query(db, key).await?
     {
-        return Err(ToolError::of_field("query_key", "no query has this key").into());
+        return Err(ToolError::of_field("query_key", "unknown query key").into());
     }
     let filter = FeedFilter { kinds, query_key };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -33,7 +33,7 @@ fn id(text: &str) -> Result<JobId, Failure> {
 }
 
 fn not_found() -> ToolError {
-    ToolError::new(ErrorCode::JobNotFound, "there is no such job; the rows of old jobs go when they expire")
+    ToolError::new(ErrorCode::JobNotFound, "job not found; jobs are deleted when they expire")
 }
 
 async fn one(api: &Api, text: &str) -> Result<Job, Failure> {
@@ -139,7 +139,7 @@ pub async fn retry(
         Some(child) => Ok(submitted(&api, &child)),
         None => Err(Failure::new(
             ErrorCode::ValidationError,
-            "nothing failed in this job and nothing is missing: there is nothing to retry",
+            "nothing to retry: in this job no record failed and none is missing",
         )
         .of_tool(&job.tool)),
     }
@@ -148,31 +148,31 @@ pub async fn retry(
 /// `GET /v1/jobs/{id}/manifest`
 pub async fn manifest(State(api): State<Api>, Path(job): Path<String>) -> Result<Response, Failure> {
     let job = one(&api, &job).await?;
-    let none = || Failure::new(ErrorCode::NotFound, "the job has no manifest: it has not run to an end");
+    let none = || Failure::new(ErrorCode::NotFound, "the job has no manifest: it has not finished");
     let address = job.result_ref.ok_or_else(none)?;
     let bytes = api.toolbox.engine.archive.manifest(JobId(job.id), &address).await.map_err(ToolError::from)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
-/// A page of records that did not end well.
+/// A page of records that failed or are missing.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FailurePage {
-    /// In the order they were met.
+    /// The records, in the order in which they were processed.
     pub failures: Vec<FailureView>,
-    /// Where the next page starts, if there is more.
+    /// Cursor of the next page; absent on the last page.
     pub next_cursor: Option<String>,
-    /// How many there are.
+    /// Total number of entries.
     pub total: i64,
 }
 
 /// A page of a job's log.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LogPage {
-    /// Oldest first.
+    /// The lines, oldest first.
     pub logs: Vec<LogLine>,
-    /// Where the next page starts, if there is more.
+    /// Cursor of the next page; absent on the last page.
     pub next_cursor: Option<String>,
-    /// How many there are.
+    /// Total number of entries.
     pub total: i64,
 }
 
@@ -213,7 +213,7 @@ fn paging(query: Option<&str>) -> Result<(i64, i64), Failure> {
     let mut query = Query::read(query);
     let limit = query.number("limit", 100, 1, 1000);
     let cursor = |text: &str| text.parse().ok().filter(|after| *after >= 0);
-    let after = query.parsed("cursor", "is not one that a listing gave", cursor).unwrap_or(0);
+    let after = query.parsed("cursor", "is not a cursor that a listing returned", cursor).unwrap_or(0);
     query.end()?;
     Ok((limit, after))
 }

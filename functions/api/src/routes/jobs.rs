@@ -71,7 +71,7 @@ struct NewJob {
     then: Vec<NewStep>,
 }
 
-/// A job that is to follow.
+/// A step that follows the job.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewStep {
@@ -88,21 +88,21 @@ pub fn none() -> Value {
 /// A job that was submitted.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Submitted {
-    /// Its id.
+    /// Id of the job.
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub job_id: uuid::Uuid,
-    /// Its tool.
+    /// Tool of the job.
     pub tool: String,
-    /// Where it is.
+    /// State of the job.
     pub state: JobState,
-    /// When it was submitted.
+    /// When the job was submitted.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: DateTime<Utc>,
-    /// How many queued jobs are before it.
+    /// Number of queued jobs ahead of this one.
     pub position_in_queue: i64,
-    /// How long it will take from now on, as far as that can be known.
+    /// Estimated time until the job ends; null if unknown.
     pub estimated_duration_secs: Option<f64>,
-    /// What it may cost at most.
+    /// Upper bound of the job's cost.
     pub estimated_cost: EstimatedCost,
 }
 
@@ -111,9 +111,9 @@ pub struct Submitted {
 pub struct JobPage {
     /// Newest first.
     pub jobs: Vec<JobView>,
-    /// Where the next page starts, if there is more.
+    /// Cursor of the next page; absent on the last page.
     pub next_cursor: Option<String>,
-    /// How many match in all.
+    /// Total number of matching jobs.
     pub total: i64,
 }
 
@@ -127,7 +127,7 @@ pub async fn submit(
     let new: NewJob = body.read(&NEW_JOB)?;
     let tool = call::known(&api, &new.tool)?;
     if tool.kind() == Kind::Fast {
-        let reason = "answers at once and makes no job: POST it to /v1/mcp/invoke";
+        let reason = "is a fast tool, not a job: POST it to /v1/mcp/invoke";
         return Err(Failure::from(ToolError::of_field("tool", reason)).of_tool(tool.name));
     }
     let ttl_hours = new.ttl_hours.unwrap_or(api.toolbox.ttl_hours);
@@ -149,7 +149,7 @@ pub fn key_of(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<Str
         (Some(value), None) => value.to_str().map_err(|_| invalid("the header Idempotency-Key must be plain text"))?,
     };
     match in_body {
-        Some(other) if other != in_header => Err(invalid("header and body say different keys")),
+        Some(other) if other != in_header => Err(invalid("the header and the body have different keys")),
         _ => Ok(Some(in_header.to_owned())),
     }
 }
@@ -161,7 +161,7 @@ pub fn check_key(key: Option<String>) -> Result<Option<String>, Failure> {
     if fine {
         return Ok(Some(key));
     }
-    let reason = format!("1 to {MAX_KEY_CHARS} characters, none of them a control character");
+    let reason = format!("must be 1 to {MAX_KEY_CHARS} characters without control characters");
     Err(ToolError::of_field("idempotency_key", reason).into())
 }
 
@@ -218,9 +218,9 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     let chain = query.parsed("chain_id", "must be a job id", |text| text.parse::<JobId>().ok());
     let limit: i64 = query.number("limit", 50, 1, 100);
     let offset: i64 = query.number("offset", 0, 0, 1_000_000);
-    let after = query.parsed("cursor", "is not one that a listing gave", cursor::parse);
+    let after = query.parsed("cursor", "is not a cursor that a listing returned", cursor::parse);
     if after.is_some() && offset > 0 {
-        query.fault("offset", "is for listings without a cursor");
+        query.fault("offset", "cannot be combined with a cursor");
     }
     query.end()?;
     let db = &api.toolbox.engine.db;

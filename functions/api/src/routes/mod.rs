@@ -14,5 +14,5 @@ use crate::error::Failure;
 
 /// What no route is for.
 pub async fn nothing() -> Failure {
-    Failure::new(ErrorCode::NotFound, "there is no such route")
+    Failure::new(ErrorCode::NotFound, "unknown route")
 }

@@ -18,42 +18,42 @@ use crate::call::{known, run, submit};
 use crate::error::Failure;
 use shared::words::{Caller, Role};
 
-/// Every tool.
+/// The list of tools.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ToolList {
-    /// In a fixed order.
+    /// The tools, in a fixed order.
     pub tools: Vec<ToolView>,
 }
 
-/// A tool as it is listed.
+/// A listed tool.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ToolView {
-    /// Its dotted name.
+    /// Dotted name of the tool.
     pub name: &'static str,
-    /// Its name for people.
+    /// Name of the tool for people.
     pub title: &'static str,
-    /// Whether it answers at once or becomes a job.
+    /// Whether the tool returns its result directly or becomes a job.
     pub kind: Kind,
-    /// The lowest role that may call it.
+    /// The lowest role that may call the tool.
     pub role: Role,
-    /// What it does.
+    /// What the tool does.
     pub description: &'static str,
-    /// JSON Schema of its parameters.
+    /// JSON Schema of the parameters.
     pub input_schema: Value,
-    /// JSON Schema of its result, or of the result of its job.
+    /// JSON Schema of the result, or of the result of the job.
     pub output_schema: Value,
 }
 
-/// The answer of a fast tool.
+/// The response of a fast tool.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Invoked {
     /// Always true.
     pub ok: bool,
     /// The tool.
     pub tool: &'static str,
-    /// What it answered.
+    /// The result of the tool.
     pub result: Value,
-    /// Names this request in the log.
+    /// Identifies this request in the log.
     pub trace_id: String,
 }
 
@@ -99,7 +99,7 @@ pub async fn invoke(
     match &tool.action {
         Action::Run(_) if idempotency_key.is_some() => Err(Failure::from(shared::tools::ToolError::of_field(
             "idempotency_key",
-            "is for tools that become jobs; this one answers at once",
+            "is only for job tools; this is a fast tool",
         ))
         .of_tool(tool.name)),
         Action::Run(_) => {

@@ -35,7 +35,7 @@ pub(super) fn identify(path: &Path) -> io::Result<VersionId> {
     identify_opened(&mut file)
 }
 
-/// The version that an opened file is, of which nothing was read.
+/// The version of an opened file that was not read yet.
 pub(super) fn identify_opened(file: &mut File) -> io::Result<VersionId> {
     let metadata = file.metadata()?;
     let length = metadata.len();
@@ -82,7 +82,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
     let file = OpenOptions::new().read(true).custom_flags(no_wait).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
     }
     Ok((file, metadata.len()))
 }

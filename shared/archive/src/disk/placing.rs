@@ -66,7 +66,7 @@ pub(super) fn place_unnamed(_: &Path, _: &[u8]) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-/// A hidden file beside its target, removed again unless it is put in its place.
+/// A hidden file beside its target, removed unless it is moved to the target.
 pub(super) struct Temporary {
     path: PathBuf,
     file: File,
@@ -74,7 +74,7 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// A new one in the folder of its target.
+    /// Creates the file in the directory of its target.
     pub(super) fn beside(target: &Path) -> Result<Self, StoreError> {
         let folder = target.parent().expect("a key has a folder below the root");
         let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
@@ -84,7 +84,7 @@ impl Temporary {
         Ok(Self { path, file, is_placed: false })
     }
 
-    /// Writes more of it.
+    /// Appends bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.file.write_all(bytes).map_err(|e| failed("writing", &self.path, e))
     }
@@ -104,7 +104,7 @@ impl Temporary {
         })
     }
 
-    /// Renames it over what is there.
+    /// Renames it, replacing an existing file.
     pub(super) fn replace(mut self, path: &Path) -> Result<(), StoreError> {
         fs::rename(&self.path, path).map_err(|e| failed("replacing", path, e))?;
         self.is_placed = true;

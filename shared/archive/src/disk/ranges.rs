@@ -1,7 +1,7 @@
 //! Parts of files.
 //!
-//! Which version a file is, is the hash of all its bytes. That is found out once for each state of a file (its inode,
-//! length and times), or every part of a pack would cost as much as the whole.
+//! The version of a file is the hash of all its bytes. It is computed once for each state of a file (its inode, length
+//! and times); otherwise every part of a pack would cost as much as the whole.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -14,13 +14,13 @@ use super::bytes::{identify_opened, open};
 use super::{DiskStore, failed, is_file_name};
 use crate::store::{ByteRange, Key, StoreError, VersionId};
 
-/// So many files are remembered.
+/// Maximum number of files whose versions are cached.
 const MAX_IDENTIFIED: usize = 10_000;
 
-/// Which version files are, by their state.
+/// Versions of files by their state.
 pub(super) type Identified = HashMap<FileState, VersionId>;
 
-/// What changes where a file is another or was written.
+/// Metadata that changes when a file is replaced or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FileState {
     device: u64,
@@ -60,7 +60,7 @@ impl DiskStore {
         }
     }
 
-    /// The bytes of a file, if it is this version.
+    /// Reads a range of a file, if the file is this version.
     fn part_of(
         &self,
         path: &Path,

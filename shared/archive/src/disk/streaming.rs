@@ -1,4 +1,4 @@
-//! Objects that are written while they are read from somewhere else.
+//! Objects that are written while their content is read.
 
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;

@@ -36,18 +36,19 @@ pub(super) fn failed<E: ProvideErrorMetadata>(action: &'static str, path: &str, 
         Some(401 | 403) => {
             StoreError::Denied(format!("{path} ({code}): check the role's permissions on bucket and key"))
         }
-        Some(404) if code == "NoSuchBucket" => StoreError::Denied(format!("{path}: there is no such bucket")),
+        Some(404) if code == "NoSuchBucket" => StoreError::Denied(format!("{path}: bucket not found")),
         status => {
             let what = match error {
-                SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+                SdkError::TimeoutError(_) => "no response in time".to_owned(),
                 SdkError::DispatchFailure(failure) if failure.is_io() => "the connection failed".to_owned(),
-                SdkError::DispatchFailure(failure) if failure.is_timeout() => "no answer in time".to_owned(),
+                SdkError::DispatchFailure(failure) if failure.is_timeout() => "no response in time".to_owned(),
                 SdkError::DispatchFailure(_) => {
-                    "the request could not be sent: is the server there, and are AWS region and credentials set?"
+                    "the request could not be sent: check that the server is reachable and that the AWS region and \
+                     credentials are set"
                         .to_owned()
                 }
                 SdkError::ConstructionFailure(_) => {
-                    "the request could not be made: are region and credentials set?".to_owned()
+                    "the request could not be made: check that the AWS region and credentials are set".to_owned()
                 }
                 _ => format!("{code} (HTTP {})", status.unwrap_or(0)),
             };

@@ -1,4 +1,4 @@
-//! Large objects, and those whose bytes are read meanwhile: uploaded in parts.
+//! Uploads in parts: of large objects, and of those whose content is read meanwhile.
 
 use std::pin::pin;
 
@@ -13,27 +13,27 @@ use super::{HASH, S3Store};
 use crate::store::{Body, Condition, Key, Put, StoreError, Stored, StreamPut};
 use bio_mcp_core::Sha256;
 
-/// The size of a part; S3 wants at least 5 MiB.
+/// Size of a part; the minimum of S3 is 5 MiB.
 const PART_BYTES: usize = 8 << 20;
 
-/// Parts of an object that are sent at the same time.
+/// Parts of an object that are uploaded concurrently.
 const PARTS_AT_ONCE: usize = 4;
 
-/// S3 takes no more parts of an object.
+/// Maximum number of parts of an object in S3.
 const MAX_PARTS: usize = 10_000;
 
-/// An upload under way.
+/// An upload in progress.
 struct Upload<'a> {
     key: &'a Key,
     condition: &'a Condition,
     id: String,
 }
 
-/// What is still to be read of an object, a part at a time.
+/// The unread rest of an object, read one part at a time.
 struct Parts<'a> {
     key: &'a Key,
     body: Body<'a>,
-    /// What was read so far.
+    /// Bytes that were already read.
     bytes: usize,
     max_bytes: usize,
     is_over: bool,
@@ -59,7 +59,7 @@ impl<'a> Parts<'a> {
 }
 
 impl S3Store {
-    /// Uploads in parts; whatever fails, no part is left behind to be paid for.
+    /// Uploads in parts; if anything fails, the upload is aborted, so that no part is stored and billed.
     pub(super) async fn put_parts(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
         let upload = self.begin(&put.key, &put.condition, put.payload_hash).await?;
         let mut bytes = put.bytes;
@@ -71,7 +71,7 @@ impl S3Store {
         self.end(&upload, parts).await
     }
 
-    /// Uploads what is read meanwhile; a small object goes as a whole.
+    /// Uploads content while it is read; a small object is sent in one request.
     pub(super) async fn put_streamed(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError> {
         let max_bytes = put.max_bytes.min(MAX_PARTS * PART_BYTES);
         let mut rest = Parts::of(&put.key, body, max_bytes);
@@ -85,7 +85,7 @@ impl S3Store {
         self.end(&upload, parts).await
     }
 
-    /// Sends a few parts at the same time, and reads the next one meanwhile.
+    /// Uploads a few parts concurrently, and reads the next one meanwhile.
     async fn upload_parts(
         &self,
         upload: &Upload<'_>,
@@ -141,14 +141,14 @@ impl S3Store {
         }
         let upload = request.send().await.map_err(|error| put_failed(key, condition, &error))?;
         let id = upload.upload_id.ok_or_else(|| StoreError::Unavailable {
-            action: "beginning an upload of",
+            action: "starting an upload of",
             path: key.to_string(),
-            source: std::io::Error::other("the server did not name it"),
+            source: std::io::Error::other("the server returned no upload id"),
         })?;
         Ok(Upload { key, condition, id })
     }
 
-    /// Completes an upload whose parts are all there; gives up any other.
+    /// Completes an upload whose parts were all sent; aborts any other.
     async fn end(
         &self,
         upload: &Upload<'_>,
@@ -163,7 +163,7 @@ impl S3Store {
             let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key.as_str()).upload_id(id);
             if let Err(error) = abort.send().await {
                 let error = failed("aborting the upload of", key.as_str(), &error);
-                tracing::warn!(%error, "parts of an upload may be left: a lifecycle rule should abort it");
+                tracing::warn!(%error, "an upload could not be aborted: its parts remain until a lifecycle rule removes them");
             }
         }
         stored

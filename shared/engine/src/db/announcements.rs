@@ -1,4 +1,4 @@
-//! Waiting for what is announced on a channel: one connection for all who wait.
+//! Waiting for notifications of a channel: one connection for all callers that wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,24 +10,24 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{DbError, Listener};
 
-/// For how long a caller that hears nothing does not look.
+/// Poll interval when no notification arrives.
 const POLL: Duration = Duration::from_secs(2);
 
-/// How often a caller looks where nothing can be heard.
+/// Poll interval where notifications cannot be received.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long after a lost connection the next one is tried.
+/// Delay before reconnecting after a lost connection.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// A caller that is this many announcements behind looks without knowing which they were.
+/// A caller that is this many notifications behind polls without knowing which they were.
 const MAX_BEHIND: usize = 256;
 
-/// What is announced on a channel of a database. The connection is made when the first caller waits, and stays.
+/// Notifications of a channel of a database. The connection is opened when the first caller waits, and stays open.
 #[derive(Clone)]
 pub struct Announcements {
     db: PgPool,
     channel: &'static str,
-    /// Payloads; none for "any".
+    /// Payloads of notifications; none for "any".
     heard: broadcast::Sender<Option<Arc<str>>>,
     is_listening: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
@@ -41,18 +41,18 @@ pub struct Subscription {
 }
 
 impl Announcements {
-    /// What is announced on a channel.
+    /// Notifications of a channel.
     pub fn new(db: PgPool, channel: &'static str) -> Self {
         let (heard, _) = broadcast::channel(MAX_BEHIND);
         Self { db, channel, heard, is_listening: Arc::default(), is_over: Arc::default(), poll: POLL }
     }
 
-    /// The same by looking now and then: a function that is frozen between requests hears nothing.
+    /// The same by polling: a function that is frozen between requests receives no notifications.
     pub fn by_looking(db: PgPool, channel: &'static str) -> Self {
         Self { is_listening: Arc::new(AtomicBool::new(true)), poll: LOOK_INTERVAL, ..Self::new(db, channel) }
     }
 
-    /// Hears what is announced from here on.
+    /// Subscribes to the notifications from now on.
     pub fn subscribe(&self) -> Subscription {
         let heard = self.heard.subscribe();
         if !self.is_listening.swap(true, Ordering::SeqCst) {
@@ -61,12 +61,12 @@ impl Announcements {
         Subscription { heard, poll: self.poll }
     }
 
-    /// Whether waiting is over.
+    /// Whether waiting has been ended.
     pub fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
     }
 
-    /// Waiting is over: all who wait look now, and are not to wait again.
+    /// Ends waiting: all waiting callers poll once more, and must not wait again.
     pub fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         let _ = self.heard.send(None);
@@ -74,8 +74,8 @@ impl Announcements {
 }
 
 impl Subscription {
-    /// Returns when it is time to look: something that is wanted was announced, or may have been, or the time is up, or
-    /// nothing was heard for a while.
+    /// Returns when it is time to poll: a wanted notification arrived or may have been missed, the time is up, or the
+    /// poll interval has passed.
     pub async fn wait(&mut self, until: Instant, is_wanted: impl Fn(&str) -> bool) {
         let look = until.min(Instant::now() + self.poll);
         while let Ok(Ok(Some(other))) = timeout_at(look, self.heard.recv()).await
@@ -98,7 +98,7 @@ async fn listen(db: PgPool, channel: &'static str, heard: broadcast::Sender<Opti
         };
         let ended: Result<std::convert::Infallible, DbError> = listening.await;
         let Err(error) = ended;
-        tracing::debug!(%error, channel, "nothing is heard of this channel now");
+        tracing::debug!(%error, channel, "notifications of this channel are unavailable");
         tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }

@@ -36,7 +36,8 @@ pub async fn pull_back_jobs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
 /// Logs what was pulled back.
 pub fn log_corrections(corrections: &[Correction]) {
     for Correction { what, name, was, set_to, .. } in corrections {
-        tracing::warn!(what, name, %was, ?set_to, "a stored instant was in the future by a wrong clock: it was pulled back");
+        tracing::warn!(what, name, %was, ?set_to, "a stored time was in the future because of a wrong clock: it was \
+                                                   corrected");
     }
 }
 

@@ -55,5 +55,5 @@ impl Listener {
 }
 
 fn lost() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the connection that listens is lost"))
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the listening connection was lost"))
 }

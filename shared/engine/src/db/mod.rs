@@ -42,7 +42,7 @@ pub enum DbError {
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
     /// The server chose this transaction as a deadlock victim or could not serialise it.
-    #[error("the database asks to run the transaction again")]
+    #[error("the database requires a retry of the transaction")]
     Conflict(#[source] sqlx::Error),
     /// The database has no room left.
     #[error("the database is out of disk space: free some and run again, committed batches are kept")]
@@ -66,7 +66,7 @@ pub enum DbError {
     },
     /// A pooler that changes servers between transactions.
     #[error(
-        "the pooler before the database gives each transaction another session: set its pool_mode to session, or \
+        "the pooler in front of the database gives each transaction another session: set its pool_mode to session, or \
          connect to the server itself"
     )]
     TransactionPooler,

@@ -239,7 +239,7 @@ async fn accept(relay: Relay, mut door: Door, limit: Duration) {
             Ok(client) if is_own(&client) => drop(tokio::spawn(relay.clone().pass(client, limit))),
             Ok(_) => {}
             Err(error) => {
-                tracing::debug!(%error, "no connection to the database can be opened now: trying again");
+                tracing::debug!(%error, "cannot connect to the database; retrying");
                 tokio::time::sleep(AGAIN).await;
             }
         }

@@ -63,7 +63,7 @@ where
             if moved.is_owed.load(Ordering::Relaxed) {
                 tracing::warn!(secs, "the database sent nothing for too long: its connection is closed");
             } else {
-                tracing::debug!(secs, "a connection to the database was idle: closed");
+                tracing::debug!(secs, "an idle connection to the database was closed");
             }
         }
     }

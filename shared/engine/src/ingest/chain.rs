@@ -1,7 +1,7 @@
-//! The next step of a chain: submitted in the transaction that ends the job before, so exactly once.
+//! The next step of a chain: submitted in the transaction that ends the previous job, so exactly once.
 //!
-//! What a step is to its tool is not known here: [`Steps`] says it. A step that cannot be submitted is a job that has
-//! failed, which a retry submits.
+//! The tool of a step is unknown here: [`Steps`] builds its submission. A step that cannot be submitted becomes a
+//! failed job, which a retry submits.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -15,11 +15,12 @@ use crate::jobs::{self, Cancelled, Job, JobState, Level, Limits, MAX_STEPS, Plac
 use crate::jobs::{Submission, SubmitError};
 use bio_mcp_core::{Caller, ErrorCode, JobId, Principal, metrics};
 
-/// What tools say of the steps of chains.
+/// How tools submit the steps of chains.
 #[async_trait]
 pub trait Steps: Send + Sync {
     /// The submission of a step whose references are replaced: its parameters checked as for any other submission of
-    /// this principal. Rows that the job needs are written in `tx`, which submits it; where it is refused, they go.
+    /// this principal. Rows that the job needs are written in `tx`, which submits it; if it is refused, they are rolled
+    /// back.
     async fn submission(
         &self,
         engine: &Engine,
@@ -35,10 +36,10 @@ pub trait Steps: Send + Sync {
 /// A step was not submitted.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// It cannot be, as it is.
+    /// It is invalid, or refused by a limit.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Whether it can be is not known: to be tried again.
+    /// Whether it is valid is unknown: it is tried again.
     #[error(transparent)]
     Unit(#[from] UnitError),
 }
@@ -82,7 +83,7 @@ pub(super) struct Next {
 }
 
 impl Next {
-    /// Says that it is there, after the commit; wakes workers for it.
+    /// Logs it after the commit, and wakes workers for it.
     pub async fn announce(&self, engine: &Engine) {
         match &self.refused {
             None => {
@@ -98,7 +99,7 @@ impl Next {
     }
 }
 
-/// The submission of a step whose references point into `result`; as it was written, until it has passed the checks.
+/// The submission of a step, with its references resolved in `result` and its parameters checked.
 async fn checked(
     engine: &Engine,
     tx: &mut PgConnection,
@@ -114,7 +115,7 @@ async fn checked(
     engine.steps.submission(engine, tx, Step { tool: step.tool.clone(), params }, principal).await
 }
 
-/// Submits what follows a job that has succeeded; the job is locked. Nothing where nothing follows.
+/// Submits the step that follows a job that has succeeded; the job is locked. Returns none if no step follows.
 pub(super) async fn submit_next(
     engine: &Engine,
     tx: &mut PgConnection,
@@ -158,7 +159,7 @@ pub(super) async fn submit_next(
     };
     let fields = json!({ "job_id": id, "tool": step.tool });
     match &refused {
-        None => jobs::write_log(tx, job.job_id(), Level::Info, "the next step is submitted", fields).await?,
+        None => jobs::write_log(tx, job.job_id(), Level::Info, "the next step was submitted", fields).await?,
         Some(refusal) => {
             let text = "the next step could not be submitted";
             jobs::write_log(tx, job.job_id(), Level::Warn, text, fields).await?;
@@ -170,7 +171,7 @@ pub(super) async fn submit_next(
     Ok(Some(Next { job: id, tool: step.tool.clone(), caller, refused }))
 }
 
-/// Submits what follows jobs that a program of before chains has ended. Returns how many there were.
+/// Submits the steps that follow jobs that an older program, without chains, has ended. Returns their number.
 pub(super) async fn submit_forgotten(engine: &Engine) -> Result<u64, UnitError> {
     let forgotten: Vec<Uuid> =
         sqlx::query_scalar(include_str!("sql/forgotten.sql")).bind(None::<Uuid>).fetch_all(&engine.db).await?;
@@ -197,7 +198,7 @@ pub(super) async fn submit_forgotten(engine: &Engine) -> Result<u64, UnitError> 
     Ok(submitted)
 }
 
-/// The submission of a step that was refused, once more: as it was written, with what its references find now.
+/// The submission of a step that was refused before: as it was written, with its references resolved again.
 pub(super) async fn submission_of_refused(
     engine: &Engine,
     tx: &mut PgConnection,
@@ -210,8 +211,8 @@ pub(super) async fn submission_of_refused(
     checked(engine, tx, &step, &result, principal).await
 }
 
-/// Cancels a job; of a chain whose job has ended, the one that goes on: a chain is cancelled as one. `may` is asked for
-/// each job before it is cancelled. Returns which job that was.
+/// Cancels a job; if it has ended and is part of a chain, the active job of the chain: a chain is cancelled as one.
+/// `may` is called with each job before it is cancelled. Returns the id of the cancelled job.
 pub async fn cancel<E>(engine: &Engine, job: Job, may: impl Fn(&Job) -> Result<(), E>) -> Result<(JobId, Cancelled), E>
 where
     E: From<UnitError>,
@@ -230,7 +231,7 @@ where
                     Ok(true) => cancelled = Cancelled { state: JobState::Cancelled, stopping: false, ..cancelled },
                     Ok(false) => {}
                     // It is cancelled all the same; the next sweep ends it.
-                    Err(error) => tracing::warn!(job_id = %id, %error, "a cancelled job cannot be ended yet"),
+                    Err(error) => tracing::warn!(job_id = %id, %error, "a cancelled job cannot be completed yet"),
                 }
             }
             return Ok((id, cancelled));

@@ -85,7 +85,7 @@ impl Claims {
                 continue;
             }
             let Some(lease) = Lease::of_claimed(&engine.db, unit, worker).await? else { continue };
-            tracing::warn!(unit_id = %lease.unit, epoch, "the answer to a claim was lost: its unit is given back");
+            tracing::warn!(unit_id = %lease.unit, epoch, "the response to a claim was lost: its unit is released");
             match lease.hand_back(engine).await {
                 Ok(Settled::JobOver) => {
                     finalise(engine, lease.job).await?;

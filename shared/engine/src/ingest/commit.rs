@@ -77,7 +77,7 @@ impl Lease {
         loop {
             match self.try_commit(&engine.db, &batch, &mut counted).await {
                 Err(CommitError::Db(error)) if error.is_transient() && Instant::now() < give_up => {
-                    tracing::warn!(unit_id = %self.unit, error = %error, "the database is away, waiting for it");
+                    tracing::warn!(unit_id = %self.unit, error = %error, "the database is unavailable; waiting");
                     // Whether it had happened must be known before it is done again.
                     let committed = loop {
                         tokio::time::sleep(pause).await;

@@ -12,7 +12,7 @@ use super::unit_status::UnitStatus;
 use super::{Engine, chain, outcomes};
 use crate::db;
 use crate::jobs::{self, JobResult, JobState, Level, Progress};
-use bio_mcp_core::{JobId, Tally, UnitId, clock, metrics};
+use bio_mcp_core::{JobId, Tally, UnitId, clock, counted, metrics};
 
 /// A unit of a job that ends.
 #[derive(Clone, Debug, FromRow)]
@@ -152,7 +152,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
         tracing::info!(%job_id, trace_id, tool = job.tool, status = state.as_str(), latency_ms, "job ended");
         for upkeep in &*engine.upkeep {
             if let Err(error) = upkeep.job_ended(engine, &job, state).await {
-                tracing::warn!(%job_id, %error, "what follows the end of a job is left to the sweep");
+                tracing::warn!(%job_id, %error, "the work that follows a finished job failed; the next sweep repeats it");
             }
         }
     }
@@ -193,7 +193,7 @@ async fn end_rows(
 
 async fn warn_of_older(db: &mut PgConnection, job: JobId, counts: &Tally) -> Result<(), UnitError> {
     if counts.older > 0 {
-        let text = format!("{} records are older than what the archive has, and were skipped", counts.older);
+        let text = format!("{} skipped as older than the archive", counted(counts.older, "record"));
         jobs::write_log(db, job, Level::Warn, &text, json!({ "older": counts.older })).await?;
     }
     Ok(())

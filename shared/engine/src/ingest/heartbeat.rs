@@ -38,7 +38,7 @@ impl Heartbeat {
                 }
                 let silent = progressed.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
                 if silent > unit_timeout {
-                    tracing::warn!(unit_id = %lease.unit, "no progress: giving the unit up");
+                    tracing::warn!(unit_id = %lease.unit, "no progress: releasing the unit");
                     stop.store(true, Ordering::Relaxed);
                     return;
                 }

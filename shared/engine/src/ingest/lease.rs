@@ -159,7 +159,7 @@ impl Lease {
         let mut tx = db::begin(db).await?;
         // A unit that has begun goes on: what it has stored is paid for.
         if self.lock_job(&mut tx).await?.used_up {
-            let message = "the principal of this job has stored as many records today as it may \
+            let message = "the principal of this job has reached its daily limit of records \
                            (BIO_MCP_PRINCIPAL_DAILY_RECORDS): retry the job after 00:00 UTC";
             return Err(UnitError::permanent(ErrorCode::RateLimitExceeded, message));
         }

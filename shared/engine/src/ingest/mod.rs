@@ -7,7 +7,7 @@
 //!                └── worker dies: reclaim ──┘      └── cancel, deadline, shutdown, snooze: at the next batch
 //! ```
 //!
-//! What ends a job with success submits the next step of its chain in the same transaction (`chain`).
+//! The transaction that ends a job with success also submits the next step of its chain (`chain`).
 //!
 //! The protocol is in `lease`, `commit` and `endings`: every write names the epoch that was claimed, and locks are
 //! taken in the order job, unit, rows of the source.
@@ -78,7 +78,7 @@ pub struct Engine {
     pub pipelines: Arc<[Arc<dyn Pipeline>]>,
     /// What the sweep does besides.
     pub upkeep: Arc<[Arc<dyn Upkeep>]>,
-    /// What tools say of the steps of chains.
+    /// How tools submit the steps of chains.
     pub steps: Arc<dyn Steps>,
 }
 

@@ -89,8 +89,7 @@ pub trait Upkeep: Send + Sync {
     /// Does it; returns how many stored instants were in the future and were pulled back.
     async fn sweep(&self, engine: &Engine) -> Result<usize, DbError>;
 
-    /// A job has ended in this state, and is committed: what is to be done after that. What fails here is done by the
-    /// next sweep.
+    /// Called after a job has ended in this state and that is committed. The next sweep repeats what fails here.
     async fn job_ended(&self, _engine: &Engine, _job: &Job, _state: JobState) -> Result<(), DbError> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A job again, of only what failed.
+//! Retries of jobs, of only what failed.
 
 use super::Engine;
 use super::chain::{StepError, submission_of_refused};
@@ -7,9 +7,9 @@ use crate::db;
 use crate::jobs::{self, FirstUnit, Job, JobState, Limits, Place, Submission, SubmitError, Submitted};
 use bio_mcp_core::{Caller, ErrorCode};
 
-/// Submits a child of an ended job that does again what failed in it; nothing when nothing did. Of a job of a chain that
-/// did not succeed, it takes the place: what follows is submitted when the child has succeeded.
-/// `caller` is the principal of the new job; `with` says the rest.
+/// Submits a child of a finished job that retries what failed in it; returns none if nothing failed. A child of a job
+/// that did not succeed takes its position in the chain: the next step is submitted when the child has succeeded.
+/// `caller` is the principal of the new job; `with` sets the other fields.
 pub async fn retry(
     engine: &Engine,
     job: &Job,
@@ -45,7 +45,7 @@ pub async fn retry(
 }
 
 async fn what_failed(engine: &Engine, job: &Job) -> Result<Option<Submission>, RetryError> {
-    let unknown = || UnitError::permanent(ErrorCode::Internal, "this program does not know the job's tool");
+    let unknown = || UnitError::permanent(ErrorCode::Internal, "the job's tool is unknown to this program");
     let pipeline = engine.pipeline(&job.tool).ok_or_else(unknown)?;
     let Some(params) = pipeline.retry(&engine.db, job).await? else { return Ok(None) };
     let first_phase = pipeline.phases().first().copied().unwrap_or_default();
@@ -68,7 +68,7 @@ async fn what_failed(engine: &Engine, job: &Job) -> Result<Option<Submission>, R
     }))
 }
 
-/// A step of a chain that could not be submitted: now as any other submission, refused to the caller.
+/// Submits a step of a chain that could not be submitted before; a refusal is returned to the caller.
 async fn refused_step(
     engine: &Engine,
     job: &Job,
@@ -89,10 +89,10 @@ async fn refused_step(
     Ok(replayed.ok_or(why_not)?)
 }
 
-/// A job could not be done again.
+/// A job could not be retried.
 #[derive(Debug, thiserror::Error)]
 pub enum RetryError {
-    /// What failed in it could not be found out.
+    /// What failed in the job could not be determined.
     #[error(transparent)]
     Unit(#[from] UnitError),
     /// A step of a chain that was refused before is refused again.

@@ -62,7 +62,7 @@ pub(super) async fn reclaim_of_the_dead(engine: &Engine, dir: &Path) -> Result<i
         let units: i32 =
             sqlx::query_scalar("select reclaim_work_units_of($1)").bind(&worker).fetch_one(&engine.db).await?;
         if units > 0 {
-            tracing::warn!(worker_id = worker, units, "a worker died, its units are taken over");
+            tracing::warn!(worker_id = worker, units, "a worker died; its units are taken over");
         }
         reclaimed += units;
         Presence::forget(dir, &worker);

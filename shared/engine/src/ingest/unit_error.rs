@@ -17,7 +17,7 @@ pub enum UnitError {
     Cancelled,
     /// This worker stops, or the unit's time is up with progress made: the rest is for later,
     /// without blame.
-    #[error("handed back")]
+    #[error("released")]
     HandBack,
     /// What the unit needs from outside is not there now: later, without blame.
     #[error("{why}")]

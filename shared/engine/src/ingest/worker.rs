@@ -58,8 +58,10 @@ pub enum Idle {
 impl std::fmt::Display for Idle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Settled => "the unit has ended, is worked on by another worker, or is not there",
-            Self::NotNow => "no unit of the tool can be claimed now: none is due, or as many run as may",
+            Self::Settled => "the unit has ended, is processed by another worker, or does not exist",
+            Self::NotNow => {
+                "no unit of the tool can be claimed now: none is due, or the limit of running units is reached"
+            }
         })
     }
 }
@@ -126,12 +128,12 @@ impl Worker {
                 Ok(Ran::Nothing) if once => return Ok(()),
                 Ok(Ran::Nothing) => self.wait(&mut listener, "bio_mcp_work").await,
                 Err(UnitError::Failed { message, retry: true, .. }) => {
-                    tracing::warn!(message, "something is away, waiting for it");
+                    tracing::warn!(message, "dependency unavailable; waiting");
                     listener = None;
                     self.pause(Duration::from_secs(1)).await;
                 }
                 Err(UnitError::Blocked { message, .. }) if !once => {
-                    tracing::error!(message, "blocked, trying again");
+                    tracing::error!(message, "blocked; retrying");
                     self.pause(BLOCKED).await;
                 }
                 Err(error) => return Err(error),
@@ -309,7 +311,7 @@ impl Worker {
             Ok(ran) => ran,
             Err(panic) => {
                 tracing::error!(error = %panic, "a pipeline panicked");
-                let message = "the unit's program panicked, see the log";
+                let message = "the unit panicked: see the log";
                 (lease, Err(UnitError::Failed { code: ErrorCode::Internal, message: message.into(), retry: true }))
             }
         };
@@ -338,7 +340,7 @@ impl Worker {
                 Err(UnitError::Failed { code: ErrorCode::DatabaseError, retry: true, message })
                     if Instant::now() < give_up && !self.stopping() =>
                 {
-                    tracing::warn!(message, "the database is away, waiting for it");
+                    tracing::warn!(message, "the database is unavailable; waiting");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
                 Ok(settled) => {
@@ -355,13 +357,13 @@ impl Worker {
     async fn try_end(&self, lease: &Lease, ended: &UnitError) -> Result<Settled, UnitError> {
         match ended {
             UnitError::LeaseLost => {
-                tracing::warn!("lease_lost: another worker has this unit, nothing more is written");
+                tracing::warn!("lease_lost: another worker has this unit; nothing more is written");
                 Ok(Settled::UnitsLeft)
             }
             UnitError::Cancelled => lease.stop(&self.engine).await,
             UnitError::HandBack | UnitError::Blocked { .. } => lease.hand_back(&self.engine).await,
             UnitError::Snooze { pause, why } => {
-                tracing::warn!(why, pause_secs = pause.as_secs(), "unit put off");
+                tracing::warn!(why, pause_secs = pause.as_secs(), "unit delayed");
                 lease.snooze(&self.engine, *pause, why).await
             }
             UnitError::Failed { code, message, retry } => {
@@ -380,7 +382,7 @@ async fn run_unit(mut context: UnitContext) -> (Lease, Result<Settled, UnitError
 
 async fn run_in(context: &mut UnitContext) -> Result<Settled, UnitError> {
     let Some(pipeline) = context.engine.pipeline(&context.lease.tool) else {
-        return Err(UnitError::permanent(ErrorCode::Internal, "this worker does not know the job's tool"));
+        return Err(UnitError::permanent(ErrorCode::Internal, "the job's tool is unknown to this worker"));
     };
     context.lease.start(&context.engine.db).await?;
     bio_mcp_core::crash::point("after_start");

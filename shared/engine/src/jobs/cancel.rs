@@ -51,7 +51,7 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     }
     let at_once = state == JobState::Queued && !running;
     sqlx::query(include_str!("cancel.sql")).bind(job.0).bind(at_once).execute(&mut *tx).await?;
-    write_log(&mut tx, job, Level::Info, "cancelling was asked for", json!({ "at_once": at_once })).await?;
+    write_log(&mut tx, job, Level::Info, "cancellation was requested", json!({ "at_once": at_once })).await?;
     if at_once {
         log_dropped(&mut tx, &row).await?;
     }

@@ -1,7 +1,7 @@
-//! Chains: jobs of one submission, each submitted when the one before has succeeded.
+//! Chains: jobs of one submission, each submitted when the previous one has succeeded.
 //!
-//! What follows a job is a column of its row and never changes. A step of a chain has one job that is not failed or
-//! cancelled, at most: a unique index says so.
+//! The steps that follow a job are a column of its row and never change. A step of a chain has at most one job that is
+//! not failed or cancelled: a unique index enforces it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,38 +17,39 @@ use super::submit::Submission;
 use crate::db::DbError;
 use bio_mcp_core::{ErrorCode, JobId, Role, Sha256};
 
-/// Jobs that may follow one, at most.
+/// Maximum number of steps that follow a job.
 pub const MAX_STEPS: usize = 8;
 
-/// A job that is submitted when the one before it has succeeded.
+/// A step of a chain: a job that is submitted when the previous one has succeeded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
-    /// Its tool.
+    /// Tool of the step.
     pub tool: String,
-    /// Its parameters; `{"$result": "/…"}` in them is what the JSON pointer finds in the result of the job before.
+    /// Parameters of the step; `{"$result": "/…"}` is replaced by the value that the JSON pointer finds in the result of
+    /// the previous job.
     pub params: Value,
 }
 
-/// What follows a job.
+/// The steps that follow a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Following {
-    /// The role that the submission had: that of its steps.
+    /// Role of the submission, which applies to its steps.
     pub role: Role,
     /// The steps, in order; at least one.
     pub then: Vec<Step>,
 }
 
-/// A place in a chain that is there already.
+/// A position in an existing chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The first job.
+    /// Id of the first job.
     pub chain: JobId,
     /// The number of the step, from 1.
     pub step: i16,
 }
 
 impl Place {
-    /// The place of the step after it.
+    /// The position of the next step.
     #[must_use]
     pub fn next(self) -> Self {
         Self { step: self.step + 1, ..self }
@@ -56,21 +57,21 @@ impl Place {
 }
 
 impl Job {
-    /// Its place, where it is part of a chain.
+    /// Its position in its chain, if it is part of one.
     pub fn place(&self) -> Option<Place> {
         let (chain, step) = self.chain_id.zip(self.chain_step)?;
         Some(Place { chain: JobId(chain), step })
     }
 
-    /// The steps after it, also those that are submitted.
+    /// The steps that follow it, including those already submitted.
     pub fn then(&self) -> &[Step] {
         self.chain.as_ref().map_or(&[], |following| &following.then)
     }
 }
 
 impl Submission {
-    /// What is the same for the same request: the parameters, and where the job is part of a chain, that and what
-    /// follows.
+    /// Hash that is equal for equal requests: of the parameters and, for a job of a chain, of the chain and the steps
+    /// that follow.
     pub(super) fn identity(&self) -> Result<Sha256, serde_json::Error> {
         if self.then.is_empty() && self.place.is_none() {
             return params_hash(&self.params);
@@ -86,19 +87,19 @@ impl Submission {
 pub struct Refusal {
     /// Stable code.
     pub code: ErrorCode,
-    /// One sentence for a person.
+    /// Message for people.
     pub message: String,
-    /// What is wrong with which parameter, by a JSON pointer: `[{"pointer", "reason"}]`.
+    /// The invalid parameters, by JSON pointer: `[{"pointer", "reason"}]`.
     pub details: Value,
 }
 
 impl Refusal {
-    /// Without details.
+    /// A refusal without details.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), details: Value::Null }
     }
 
-    /// As the error of a job.
+    /// The refusal as the error of a job.
     fn error(&self) -> Value {
         let mut error = json!({ "error_code": self.code, "message": self.message });
         if !self.details.is_null() {
@@ -108,8 +109,8 @@ impl Refusal {
     }
 }
 
-/// Notes a step that cannot be submitted as a job that has failed, with its parameters as they were written: a retry
-/// submits it. It has no unit, and none is counted.
+/// Records a step that cannot be submitted as a failed job, with its parameters as they were written: a retry submits
+/// it. It has no units.
 pub(crate) async fn insert_refused(
     db: &mut PgConnection,
     submission: &Submission,
@@ -134,7 +135,7 @@ pub(crate) async fn insert_refused(
     Ok(id)
 }
 
-/// Says in the log of a job that did not succeed what is not submitted.
+/// Logs which steps are not submitted because a job did not succeed.
 pub(crate) async fn log_dropped(db: &mut PgConnection, job: &Job) -> Result<(), DbError> {
     let tools: Vec<&str> = job.then().iter().map(|step| step.tool.as_str()).collect();
     if tools.is_empty() {
@@ -147,7 +148,7 @@ pub(crate) async fn log_dropped(db: &mut PgConnection, job: &Job) -> Result<(), 
     write_log(db, job.job_id(), Level::Warn, &text, json!({ "tools": tools })).await
 }
 
-/// The result that a step of a chain may refer to: that of the step before.
+/// The result that a step of a chain may refer to: that of the previous step.
 pub(crate) async fn result_before(db: &mut PgConnection, place: Place) -> Result<Option<Value>, DbError> {
     let result: Option<Json<JobResult>> = sqlx::query_scalar(
         "select result from jobs where chain_id = $1 and chain_step = $2 and state = 'succeeded' and result is not null",
@@ -159,7 +160,7 @@ pub(crate) async fn result_before(db: &mut PgConnection, place: Place) -> Result
     Ok(result.map(|result| json!(result.0)))
 }
 
-/// The job of the same chain that is not finished.
+/// The unfinished job of the same chain.
 pub async fn unfinished_of_chain(db: &PgPool, job: &Job) -> Result<Option<Job>, DbError> {
     let Some(place) = job.place() else { return Ok(None) };
     Ok(sqlx::query_as("select * from jobs where chain_id = $1 and state in ('queued', 'running') limit 1")
@@ -168,8 +169,7 @@ pub async fn unfinished_of_chain(db: &PgPool, job: &Job) -> Result<Option<Job>, 
         .await?)
 }
 
-/// The job that a retry of a job does again: a chain that has stopped goes on where it stopped, whichever of its jobs
-/// was named.
+/// The job that a retry of `job` repeats: a stopped chain resumes where it stopped, whichever of its jobs was named.
 pub async fn to_retry(db: &PgPool, job: Job) -> Result<Job, DbError> {
     let Some(place) = job.place() else { return Ok(job) };
     let last: Option<Job> = sqlx::query_as(

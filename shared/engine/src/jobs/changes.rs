@@ -1,4 +1,4 @@
-//! Hearing of changes of jobs: one connection for all who wait.
+//! Waiting for changes of jobs: one connection for all callers that wait.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::state::Job;
 use crate::db::{Announcements, DbError};
 use bio_mcp_core::JobId;
 
-/// Where the ids of changed jobs are announced.
+/// Channel of notifications with the ids of changed jobs.
 const CHANNEL: &str = "bio_mcp_jobs";
 
-/// Wakes those who wait for jobs.
+/// Wakes callers that wait for jobs.
 #[derive(Clone)]
 pub struct Changes {
     db: PgPool,
@@ -26,13 +26,13 @@ impl Changes {
         Self { announced: Announcements::new(db.clone(), CHANNEL), db }
     }
 
-    /// The same by looking now and then: a function that is frozen between requests hears nothing.
+    /// The same by polling: a function that is frozen between requests receives no notifications.
     pub fn by_looking(db: PgPool) -> Self {
         Self { announced: Announcements::by_looking(db.clone(), CHANNEL), db }
     }
 
-    /// The job as soon as its version is another one than `version`, or it has ended, or the time is up, or
-    /// waiting is over for all; nothing if it is not there.
+    /// Returns the job as soon as its version differs from `version`, it has ended, the time is up, or waiting has been
+    /// ended; none if it does not exist.
     pub async fn wait(&self, job: JobId, version: i64, longest: Duration) -> Result<Option<Standing>, DbError> {
         let until = Instant::now() + longest;
         let mut heard = self.announced.subscribe();
@@ -44,12 +44,12 @@ impl Changes {
             if is_news || Instant::now() >= until || self.announced.is_over() {
                 return Ok(found);
             }
-            // Only what is heard of this job is worth a look, and now and then one without.
+            // Only a notification about this job, or the poll interval, is worth a query.
             heard.wait(until, |other| other == id).await;
         }
     }
 
-    /// Waiting is over: calls that wait return now.
+    /// Ends waiting: calls that wait return now.
     pub fn end(&self) {
         self.announced.end();
     }

@@ -17,7 +17,7 @@ pub struct Filter {
     pub state: Option<JobState>,
     /// Only those of this tool.
     pub tool: Option<String>,
-    /// Only those of this chain.
+    /// Only jobs of this chain.
     pub chain: Option<JobId>,
     /// Only those after this one in the listing (newest first).
     pub after: Option<(DateTime<Utc>, JobId)>,

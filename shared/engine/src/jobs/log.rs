@@ -38,16 +38,16 @@ impl Level {
 /// A line of a job's log.
 #[derive(Clone, Debug, FromRow, serde::Serialize, schemars::JsonSchema)]
 pub struct LogLine {
-    /// Its place in the log.
+    /// Position in the log.
     pub id: i64,
-    /// When.
+    /// Time of the line.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: DateTime<Utc>,
     /// `info`, `warn` or `error`.
     pub level: String,
-    /// One sentence.
+    /// The message.
     pub message: String,
-    /// Details.
+    /// Structured details of the message.
     pub fields: Value,
 }
 

@@ -1,30 +1,30 @@
-//! References in the parameters of a step: `{"$result": "/a/pointer"}` stands for what the JSON pointer (RFC 6901) finds
-//! in the result of the job before.
+//! References in the parameters of a step: `{"$result": "/a/pointer"}` is replaced by the value that the JSON pointer
+//! (RFC 6901) finds in the result of the previous job.
 
 use serde_json::{Map, Value};
 
-/// The only member of an object that is a reference.
+/// The key of a reference, which is the only member of its object.
 pub const RESULT: &str = "$result";
 
 /// A reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Where it stands in the parameters, as a JSON pointer.
+    /// Position in the parameters, as a JSON pointer.
     pub at: String,
-    /// What it points at in the result.
+    /// JSON pointer into the result.
     pub pointer: String,
 }
 
-/// A reference that is none, or that finds nothing.
+/// An invalid reference, or one that finds no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceFault {
-    /// Where it stands in the parameters, as a JSON pointer.
+    /// Position in the parameters, as a JSON pointer.
     pub at: String,
-    /// What is wrong with it.
+    /// What is wrong with the reference.
     pub reason: String,
 }
 
-/// The references in parameters, or what is wrong with them.
+/// Returns the references in parameters, or the invalid ones.
 pub fn references(params: &Value) -> Result<Vec<Reference>, Vec<ReferenceFault>> {
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     find(params, "", &mut found, &mut faults);
@@ -64,14 +64,14 @@ fn is_pointer(text: &str) -> bool {
     (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(is_escaped)
 }
 
-/// The parameters with what each reference finds in a result. Null is not found: it would be taken for a parameter that
-/// is left out.
+/// Returns the parameters with each reference replaced by its value in a result. Null counts as not found: it would be
+/// taken for an omitted parameter.
 pub fn resolved(params: &Value, result: &Value) -> Result<Value, ReferenceFault> {
     let mut resolved = params.clone();
     let first = |mut faults: Vec<ReferenceFault>| faults.swap_remove(0);
     for Reference { at, pointer } in references(params).map_err(first)? {
         let Some(value) = result.pointer(&pointer).filter(|value| !value.is_null()) else {
-            let reason = format!("the result of the job before has nothing at {pointer}");
+            let reason = format!("the result of the previous job has nothing at {pointer}");
             return Err(ReferenceFault { at, reason });
         };
         if let Some(place) = resolved.pointer_mut(&at) {
@@ -81,7 +81,8 @@ pub fn resolved(params: &Value, result: &Value) -> Result<Value, ReferenceFault>
     Ok(resolved)
 }
 
-/// The parameters without references, and without lists that have some: what can be checked before there is a result.
+/// Returns the parameters without references and without lists that contain some: what can be checked before there is a
+/// result.
 pub fn without_references(params: &Map<String, Value>) -> Map<String, Value> {
     let kept = params.iter().filter_map(|(name, value)| match value {
         Value::Object(fields) if fields.contains_key(RESULT) => None,

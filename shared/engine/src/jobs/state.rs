@@ -13,19 +13,19 @@ use super::chain::Following;
 use super::progress::{JobResult, Progress};
 use bio_mcp_core::JobId;
 
-/// Where a job is. A terminal state never changes.
+/// The state of a job. A terminal state never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// No unit was started yet.
+    /// No unit has started.
     Queued,
-    /// Units run, or wait to.
+    /// Units are running, or waiting to run.
     Running,
     /// Every unit completed; records may have failed.
     Succeeded,
-    /// Planning failed, a unit ran out of attempts, or a deadline passed.
+    /// Planning failed, a unit used all its attempts, or a deadline passed.
     Failed,
-    /// Cancelled, and everything has stopped.
+    /// The job was cancelled and its units have stopped.
     Cancelled,
 }
 
@@ -96,11 +96,11 @@ pub struct Job {
     pub trace_id: String,
     /// The job it retries.
     pub parent_job_id: Option<Uuid>,
-    /// The first job of its chain, where it is part of one.
+    /// Id of its chain, which is that of the first job; none if it is not part of a chain.
     pub chain_id: Option<Uuid>,
-    /// The number of its step in the chain, from 1.
+    /// Number of its step in the chain, from 1.
     pub chain_step: Option<i16>,
-    /// What follows it.
+    /// The steps that follow it.
     #[sqlx(json(nullable))]
     pub chain: Option<Following>,
     /// The key of what it works for, where its submission named one.
@@ -121,7 +121,7 @@ pub struct Job {
     pub principal: String,
     /// Records that its principal may store in a day; nothing for one without a limit.
     pub daily_records: Option<i64>,
-    /// When cancelling was asked for.
+    /// When cancellation was requested.
     pub cancel_requested_at: Option<DateTime<Utc>>,
     /// When it is given up.
     pub deadline_at: DateTime<Utc>,

@@ -20,7 +20,7 @@ pub struct Submission {
     pub tool: String,
     /// Its parameters, defaults filled in.
     pub params: Value,
-    /// Names the request, so that sending it again is not a second one.
+    /// Identifies the request, so that repeating it does not submit a second job.
     pub idempotency_key: Option<String>,
     /// Who asks.
     pub principal: Principal,
@@ -38,9 +38,9 @@ pub struct Submission {
     pub exclusive_key: Option<String>,
     /// The most records that it can store, where its parameters say so.
     pub records_at_most: Option<i64>,
-    /// What is submitted after it, each when the one before has succeeded.
+    /// Steps that follow it, each submitted when the previous job has succeeded.
     pub then: Vec<Step>,
-    /// Its place in a chain that is there; without one, what follows makes a new chain.
+    /// Its position in an existing chain; without one, steps that follow form a new chain.
     pub place: Option<Place>,
     /// The unit that plans it.
     pub first_unit: FirstUnit,
@@ -68,7 +68,7 @@ impl Submission {
         }
     }
 
-    /// What follows it, as its row has it.
+    /// The steps that follow it, as its row stores them.
     pub(super) fn following(&self) -> Option<Following> {
         let following = || Following { role: self.principal.role, then: self.then.clone() };
         (!self.then.is_empty()).then(following)
@@ -150,22 +150,22 @@ pub enum SubmitError {
     /// The key was used with other parameters.
     #[error("the idempotency key was used before with other parameters: use a new key")]
     IdempotencyConflict,
-    /// A job that excludes this one is not finished, and is not followed by the same steps.
-    #[error("job {0} does the same and is not followed by the same steps: submit these when it has ended")]
+    /// An unfinished job excludes this one, and has other steps after it.
+    #[error("job {0} does the same work with other steps after it: submit this chain when it has ended")]
     Busy(JobId),
     /// Too many jobs wait.
-    #[error("{0} jobs are queued or running, which is the limit: try again when some have ended")]
+    #[error("the limit of {0} queued or running jobs is reached: try again when some have ended")]
     TooManyJobs(i64),
     /// Too many jobs of this principal wait.
     #[error(
-        "{0} jobs of this principal are queued or running, which is its limit (BIO_MCP_PRINCIPAL_QUEUED_JOBS): try again \
-         when some have ended"
+        "the limit of {0} queued or running jobs of this principal is reached (BIO_MCP_PRINCIPAL_QUEUED_JOBS): try \
+         again when some have ended"
     )]
     TooManyOfPrincipal(i64),
     /// What the principal may store today is used up, or too little of it is left.
     #[error(
-        "this principal may store {limit} records a day (BIO_MCP_PRINCIPAL_DAILY_RECORDS) and {stored} are stored: a job \
-         of up to {wanted} is too large now; a day begins at 00:00 UTC"
+        "the daily limit of this principal, {limit} records (BIO_MCP_PRINCIPAL_DAILY_RECORDS), would be exceeded: \
+         {stored} are stored and the job may store up to {wanted}; the limit resets at 00:00 UTC"
     )]
     DailyRecords {
         /// The limit.
@@ -210,7 +210,7 @@ pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Res
     Err(why_refused(db, submission, of_principal).await?)
 }
 
-/// The same in a transaction: nothing where it cannot be submitted.
+/// The same in a transaction: returns none if it cannot be submitted.
 pub(crate) async fn insert_within(
     tx: &mut PgConnection,
     submission: &Submission,
@@ -285,7 +285,7 @@ async fn insert(
         .await?)
 }
 
-/// A job that was there before.
+/// An earlier job that stands in for a submission.
 #[derive(FromRow)]
 struct Earlier {
     found_by: String,
@@ -306,7 +306,7 @@ async fn earlier(db: impl PgExecutor<'_>, submission: &Submission) -> Result<Opt
         .await?)
 }
 
-/// The job that an earlier request made, which is the answer to this one too.
+/// The job of an earlier request, which is returned for this one too.
 pub(crate) async fn replayed(db: &PgPool, submission: &Submission) -> Result<Option<Submitted>, SubmitError> {
     let Some(found) = earlier(db, submission).await? else { return Ok(None) };
     match found.found_by.as_str() {

@@ -31,7 +31,7 @@ pub fn wake_soon(db: &PgPool) {
         about_to().remove(&key);
         let told = async { Ok::<_, DbError>(tell(&mut *connection?).await?) };
         if let Err(error) = told.await {
-            tracing::debug!(%error, "idle workers look by themselves");
+            tracing::debug!(%error, "idle workers were not notified; they poll");
         }
     });
 }

@@ -1,10 +1,10 @@
-//! Leases: what only one process of a deployment may do at a time, such as a tick or a batch whose steps belong
-//! together.
+//! Leases: for work that only one process of a deployment may do at a time, such as a tick or a batch of dependent
+//! steps.
 //!
-//! A lease runs out by itself, so that a holder that dies keeps no other waiting; and so a holder that was only slow may
-//! find that another has taken over. Therefore each holder has a token that is greater than those of all before it, and
-//! names it in every transaction that writes what the lease protects: [`fence`]. A holder that reads before it writes
-//! names it in a transaction before it reads, too: from then on no earlier holder can write.
+//! A lease expires, so that a holder that died blocks no other; but a holder that was only slow may find that another
+//! has taken over. Therefore each holder has a fencing token that is greater than those of all earlier holders, and
+//! passes it to [`fence`] in every transaction that writes what the lease protects. A holder that reads before it
+//! writes also does so in a transaction before it reads: from then on, no earlier holder can write.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use sqlx::PgConnection;
 
 use crate::db::DbError;
 
-/// A lease that runs longer than it was asked for by more than this was written by a clock that was ahead, and is over.
+/// A lease that expires later than requested by more than this was written by a clock that was ahead, and counts as
+/// expired.
 pub(super) const MAX_CLOCK_ERROR: Duration = Duration::from_secs(60);
 
 /// A held lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// What it is for.
+    /// Name of the lease.
     pub(super) name: String,
-    /// Its name where tokens are compared: tokens of two places where leases are kept have nothing to do with each
-    /// other.
+    /// Name under which tokens are compared: tokens of different stores of leases are unrelated.
     pub(super) fence: String,
     /// Greater than that of every earlier holder.
     pub(super) token: i64,
 }
 
 impl Lease {
-    /// What it is for.
+    /// Name of the lease.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -40,27 +40,27 @@ impl Lease {
     }
 }
 
-/// Leases cannot be had or changed now.
+/// Leases cannot be acquired or changed now.
 #[derive(Debug, thiserror::Error)]
-#[error("leases cannot be reached")]
+#[error("leases are unavailable")]
 pub struct LeaseError(#[source] pub(super) Box<dyn std::error::Error + Send + Sync>);
 
-/// Where leases are kept.
+/// A store of leases.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// The lease of a name for `ttl`; nothing while another holds it.
+    /// Acquires the lease of a name for `ttl`; returns none while another process holds it.
     async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<Lease>, LeaseError>;
 
-    /// Holds a lease for `ttl` from now on; false when another has it.
+    /// Extends a lease to `ttl` from now; returns false if another process has it.
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, LeaseError>;
 
-    /// Gives a lease back; that of another holder is left alone.
+    /// Releases a lease; does nothing if another process has it.
     async fn release(&self, lease: &Lease) -> Result<(), LeaseError>;
 }
 
-/// Whether the holder of a lease may write in this transaction: no later holder has named its token in one that is
-/// committed. Until this one ends, none can, and no lease that is kept in Postgres is taken over. Where it is false, roll
-/// back.
+/// Whether the holder of a lease may write in this transaction: no later holder has passed its token here in a
+/// committed one. Until this transaction ends, none can, and a lease in Postgres is not taken over. If it returns
+/// false, roll back.
 pub async fn fence(tx: &mut PgConnection, lease: &Lease) -> Result<bool, DbError> {
     let fenced = sqlx::query(include_str!("fence_lease.sql")).bind(&lease.fence).bind(lease.token).execute(tx).await?;
     Ok(fenced.rows_affected() == 1)

@@ -1,5 +1,5 @@
-//! Limits and leases that all workers share: in Postgres, or in a DynamoDB table that hundreds of functions can ask without a
-//! connection each.
+//! Limits and leases that all workers share: in Postgres, or in a DynamoDB table that hundreds of functions can use
+//! without a connection each.
 
 #[cfg(feature = "aws")]
 pub mod dynamodb;

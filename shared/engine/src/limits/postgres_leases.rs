@@ -1,4 +1,4 @@
-//! Leases as rows of Postgres. Time is the database's, so that no holder's clock matters.
+//! Leases as rows of Postgres. The time is that of the database, so that no holder's clock matters.
 
 use std::time::Duration;
 

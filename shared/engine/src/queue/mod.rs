@@ -29,7 +29,7 @@ pub struct WakeUp {
 
 /// The queue did not do what it was asked; the sweep sends wake-ups again.
 #[derive(Debug, thiserror::Error)]
-#[error("the queue did not answer as it should")]
+#[error("the queue returned an invalid response")]
 pub struct QueueError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Something that wakes workers.

@@ -53,7 +53,7 @@ impl SqsQueue {
                         return Ok(());
                     }
                     let refused = answer.failed().iter().find(|entry| entry.id() == id);
-                    Err(failed(AwsError::of(refused.map_or("it does not say what became of an entry", |e| e.code()))))
+                    Err(failed(AwsError::of(refused.map_or("the result of an entry is missing", |e| e.code()))))
                 })
                 .collect(),
         }

@@ -64,8 +64,8 @@ pub fn is_retracted(xml: &str) -> bool {
         && Tree::parse(xml).is_ok_and(|tree| judge(tree.root()).status == RETRACTED)
 }
 
-/// Whether a record may say what always has one of some signs in it. Most hold none, and need no reading. A sign may be
-/// hidden where letters are spelt as references or a text is interrupted.
+/// Whether a record may contain a statement that always includes one of some signs. Most records contain none and need
+/// no parsing. A sign may be hidden if letters are written as references or a text is interrupted.
 pub(super) fn may_hold<'s>(xml: &str, signs: impl Iterator<Item = &'s &'s str>) -> bool {
     let holds = |sign: &&str| memmem::find(xml.as_bytes(), sign.as_bytes()).is_some();
     let is_letter = |at: usize| {

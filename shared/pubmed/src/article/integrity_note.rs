@@ -1,5 +1,5 @@
-//! What a record says of its own integrity, in a form that is kept beside it and compared with that of its next
-//! revision.
+//! What a record states about its own integrity, in a form that is stored with its event and compared with that of its
+//! next revision.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,43 +7,43 @@ use super::article_parts::Comment;
 use super::integrity::{Evidence, Integrity, SIGNS_OF_RETRACTION, judge, may_hold};
 use crate::xml_tree::Tree;
 
-/// Counts the ways in which notes were read: a note of fewer rules is not compared with one of these.
+/// Version of the rules that read notes: notes of older rules are not compared with those of this version.
 pub const NOTE_RULES: i16 = 1;
 
-/// The most notices, and the most evidence, that a note holds; real records have a few.
+/// Maximum number of notices, and of evidence, in a note; real records have a few.
 const MAX_ITEMS: usize = 100;
 
-/// The longest text in a note, in characters.
+/// Maximum length of a text in a note, in characters.
 const MAX_TEXT: usize = 300;
 
-/// What every sign of a notice or concern has in it, besides those of a retraction.
+/// Signs of notices and concerns, in addition to those of a retraction.
 const OTHER_SIGNS: [&str; 6] = ["ErratumIn", "OfConcern", "of Concern", "CorrectedandRep", "D016440", "D000075742"];
 
-/// Whether a record may be relied on, as it says itself.
+/// The integrity of a record, as the record itself states it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntegrityStatus {
-    /// It says nothing against it.
+    /// The record states no problem.
     #[default]
     Ok,
     /// A correction was published.
     Corrected,
-    /// A concern was expressed, or it is such an expression.
+    /// A concern was expressed, or the record is an expression of concern.
     Concern,
-    /// It was retracted.
+    /// The article was retracted.
     Retracted,
-    /// It is the notice of a retraction.
+    /// The record is the notice of a retraction.
     RetractionNotice,
-    /// It could not be read.
+    /// The record could not be read.
     Unknown,
 }
 
 impl IntegrityStatus {
-    /// All of them.
+    /// Every status.
     pub const ALL: [Self; 6] =
         [Self::Ok, Self::Corrected, Self::Concern, Self::Retracted, Self::RetractionNotice, Self::Unknown];
 
-    /// Its name.
+    /// Name of the status.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -55,35 +55,35 @@ impl IntegrityStatus {
         }
     }
 
-    /// The status of a name.
+    /// Parses the name of a status.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
-/// A notice: a reference to the record that says so.
+/// A notice: a reference to the record that states the problem.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// E.g. `RetractionIn`.
+    /// Type of the reference, e.g. `RetractionIn`.
     pub ref_type: String,
-    /// The other record.
+    /// PMID of the notice, if known.
     pub pmid: Option<String>,
-    /// Its citation.
+    /// Citation of the notice.
     pub source: Option<String>,
 }
 
-/// What says that a record is not simply `ok`.
+/// Evidence that a record is not `ok`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotedEvidence {
-    /// The status it says.
+    /// Status that the evidence supports.
     pub status: IntegrityStatus,
-    /// Where: `pub_type`, `comment`, `title`, `history` or `publication_status`.
+    /// Part of the record: `pub_type`, `comment`, `title`, `history` or `publication_status`.
     pub source: String,
-    /// What it says there.
+    /// Text of the evidence.
     pub value: String,
 }
 
-/// What a record says of its own integrity.
+/// What a record states about its own integrity.
 ///
 /// ```
 /// use bio_mcp_pubmed::{IntegrityNote, IntegrityStatus};
@@ -97,21 +97,21 @@ pub struct NotedEvidence {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntegrityNote {
-    /// The gravest of what it says.
+    /// The most serious status that the record states.
     pub status: IntegrityStatus,
-    /// Notices that say so, at most a hundred.
+    /// Notices that support it, at most a hundred.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
-    /// Everything that says so, at most a hundred.
+    /// Evidence for it, at most a hundred.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<NotedEvidence>,
 }
 
 impl IntegrityNote {
-    /// Of a record that could not be read.
+    /// The note of a record that could not be read.
     pub const UNKNOWN: Self = Self { status: IntegrityStatus::Unknown, notices: Vec::new(), evidence: Vec::new() };
 
-    /// Reads the note of a record. Most hold nothing that could say anything, and are not parsed.
+    /// Reads the note of a record. Most records contain no sign, and are not parsed.
     pub fn of(xml: &str) -> Self {
         if !may_hold(xml, SIGNS_OF_RETRACTION.iter().chain(&OTHER_SIGNS)) {
             return Self::default();
@@ -119,12 +119,12 @@ impl IntegrityNote {
         Tree::parse(xml).map_or(Self::UNKNOWN, |tree| Self::from(&judge(tree.root())))
     }
 
-    /// Whether it was read.
+    /// Whether the record could be read.
     pub fn is_known(&self) -> bool {
         self.status != IntegrityStatus::Unknown
     }
 
-    /// Whether anything in the record says this.
+    /// Whether any evidence supports this status.
     pub fn says(&self, status: IntegrityStatus) -> bool {
         self.evidence.iter().any(|one| one.status == status)
     }
@@ -162,7 +162,7 @@ impl From<&Evidence<'_>> for NotedEvidence {
     }
 }
 
-/// A text within bounds, as databases keep it.
+/// A text within bounds, as databases accept it.
 fn noted(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(MAX_TEXT).collect()
 }
@@ -186,7 +186,7 @@ mod tests {
         )
     }
 
-    /// The note as it is read without a look at signs.
+    /// The note of a record that is always parsed.
     fn parsed(xml: &str) -> IntegrityNote {
         let tree = Tree::parse(xml).expect("well-formed");
         IntegrityNote::from(&judge(tree.root()))

@@ -81,8 +81,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Network => "the connection failed",
-            Self::Timeout => "no answer in time",
-            Self::Empty => "an empty answer",
+            Self::Timeout => "no response in time",
+            Self::Empty => "an empty response",
             Self::Throttled => "too many requests",
             Self::Server(status) => return write!(f, "HTTP status {status}"),
             Self::Status(status) => return write!(f, "unexpected HTTP status {status}"),
@@ -90,18 +90,18 @@ impl fmt::Display for Fault {
             Self::Html => "an HTML page instead of data",
             Self::Outage => "the routing layer is down",
             Self::PrologOnly => "a document without content",
-            Self::Truncated => "an answer cut in the middle",
-            Self::Backend => "an error of its backend",
+            Self::Truncated => "a truncated response",
+            Self::Backend => "a backend error",
             Self::Search => "its search backend failed",
             Self::Query => "the query cannot be searched for",
-            Self::OverCap => "beyond the last result handed out",
+            Self::OverCap => "beyond the last result that a search returns",
             Self::BadKey => "the API key is refused",
             Self::NoIds => "no valid id in the list",
-            Self::NoRecords => "none of the records asked for, not even those known to be there",
+            Self::NoRecords => "none of the requested records, not even those known to exist",
             Self::UriTooLong => "the request line is too long",
-            Self::NoProgram => "the server has no such program",
-            Self::Unexpected => "something else than what was asked for",
-            Self::ShortPage => "fewer results than counted",
+            Self::NoProgram => "the server does not have this endpoint",
+            Self::Unexpected => "something other than what was requested",
+            Self::ShortPage => "fewer results than it counted",
         })
     }
 }
@@ -353,7 +353,7 @@ mod tests {
             "Search Backend failed: Connection reset",
             "Search Backend failed: address table is empty",
             "Search Backend failed: NCBI C++ Exception: query syntax",
-            "anything that nobody has seen yet",
+            "anything that was never seen before",
         ] {
             check(Search, 200, &json(outage), Err(Fault::Backend));
             check(Search, 400, &json(outage), Err(Fault::Backend));

@@ -287,7 +287,7 @@ impl Client {
             } else {
                 self.breaker.succeeded();
             }
-            tracing::debug!(endpoint, attempt = attempts, fault = %last, "NCBI gave no usable answer");
+            tracing::debug!(endpoint, attempt = attempts, fault = %last, "no usable response from NCBI");
             search_failures += u32::from(last == Fault::Search);
             complaints += u32::from(last == Fault::Query);
             if last == Fault::Search && search_failures >= SEARCH_TRIES && self.can_search(deadline).await? {

@@ -127,7 +127,7 @@ fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Ve
         let (pmid, reason) = match (defect, identity) {
             (None, Ok(identity)) => {
                 if !wanted.contains(&identity.pmid) {
-                    tracing::warn!(pmid = %identity.pmid, "NCBI returned a record that was not asked for");
+                    tracing::warn!(pmid = %identity.pmid, "NCBI returned a record that was not requested");
                     continue;
                 }
                 let rank = |identity: &Identity| (identity.version, identity.date_revised);
@@ -170,7 +170,7 @@ mod tests {
             record(3, 1, "third"),
             record(2, 1, "older"),
             record(2, 2, "newer"),
-            record(9, 1, "nobody asked")
+            record(9, 1, "not requested")
         );
         let asked: Vec<Pmid> = [1, 2, 3].iter().map(|n| Pmid::new(*n).expect("a PMID")).collect();
         let (returned, absent) = reconcile(&asked, body.as_bytes(), 1 << 20).expect("a whole document");

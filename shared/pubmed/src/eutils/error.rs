@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::classify::Fault;
 use super::pace::PaceError;
-use bio_mcp_core::ErrorCode;
+use bio_mcp_core::{ErrorCode, counted};
 
 /// A call failed. Its text never repeats what NCBI sent.
 #[derive(Debug, thiserror::Error)]
 pub enum EutilsError {
     /// NCBI did not give a usable answer, however often it was asked: later.
-    #[error("NCBI gave no usable answer in {attempts} attempts; the last: {fault}")]
+    #[error("no usable response from NCBI in {}; the last failure: {fault}", counted(*.attempts, "attempt"))]
     Unavailable {
         /// Requests made.
         attempts: u32,
@@ -18,7 +18,7 @@ pub enum EutilsError {
         fault: Fault,
     },
     /// The time for this call is up, waiting included.
-    #[error("no answer from NCBI within {} s; the last fault: {fault}", .after.as_secs())]
+    #[error("no response from NCBI within {} s; the last failure: {fault}", .after.as_secs())]
     Deadline {
         /// The time that was given.
         after: Duration,
@@ -32,13 +32,15 @@ pub enum EutilsError {
         retry_after: Duration,
     },
     /// NCBI failed so often that it is left alone for a while.
-    #[error("NCBI is not answering; it is asked again in {} s", .retry_after.as_secs().max(1))]
+    #[error("NCBI is unavailable; next attempt in {} s", .retry_after.as_secs().max(1))]
     BreakerOpen {
         /// When to try again.
         retry_after: Duration,
     },
     /// NCBI refuses the key.
-    #[error("NCBI refuses the API key: check BIO_MCP_PUBMED_API_KEY, or unset it to go on with 3 requests a second")]
+    #[error(
+        "NCBI refuses the API key: check BIO_MCP_PUBMED_API_KEY, or unset it to continue with 3 requests per second"
+    )]
     BadKey,
     /// NCBI refuses the query.
     #[error(
@@ -46,7 +48,7 @@ pub enum EutilsError {
     )]
     QueryRejected,
     /// More results than one search hands out: the caller narrows the search.
-    #[error("a search hands out 9,999 results at most")]
+    #[error("a search returns at most 9,999 results")]
     OverCap,
     /// NCBI refuses the request: a bug here.
     #[error("NCBI refuses the request as malformed ({fault})")]
@@ -55,7 +57,7 @@ pub enum EutilsError {
         fault: Fault,
     },
     /// An answer holds more bytes than allowed.
-    #[error("NCBI's answer is larger than {limit_bytes} bytes")]
+    #[error("NCBI's response is larger than {limit_bytes} bytes")]
     TooLarge {
         /// The limit.
         limit_bytes: usize,
@@ -64,7 +66,7 @@ pub enum EutilsError {
     #[error("NCBI's search keeps listing fewer results than it counts")]
     Incomplete,
     /// The turns for requests are kept where nothing answers.
-    #[error("requests to NCBI are paced by the database, which does not answer")]
+    #[error("the database, which limits the rate of requests to NCBI, is unavailable")]
     Pace(#[source] PaceError),
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bio_mcp_core::Sha256;
 
-/// The longest query, in characters. PubMed accepts longer ones, but nobody writes them by hand.
+/// The longest query, in characters. PubMed accepts longer ones, but none that long is written by hand.
 const MAX_CHARS: usize = 20_000;
 
 /// A PubMed query, trimmed, with balanced parentheses and quotes: so that it can be put into
@@ -22,7 +22,7 @@ pub enum InvalidQuery {
     #[error("the query is longer than {MAX_CHARS} characters")]
     TooLong,
     /// Line ends, NUL and the like.
-    #[error("the query holds control characters")]
+    #[error("the query contains control characters")]
     Control,
     /// Parentheses do not match.
     #[error("the query's parentheses do not match")]
@@ -31,7 +31,7 @@ pub enum InvalidQuery {
     #[error("the query has a quote (\") without its partner")]
     Quotes,
     /// `&amp;` where `&` was meant: PubMed silently finds nothing.
-    #[error("the query looks HTML-escaped (it holds &amp;, &lt;, &gt; or &quot;): PubMed would find nothing")]
+    #[error("the query looks HTML-escaped (it contains &amp;, &lt;, &gt; or &quot;): PubMed would find nothing")]
     Escaped,
 }
 

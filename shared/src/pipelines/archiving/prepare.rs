@@ -49,7 +49,7 @@ pub struct PreparedDraft {
     pub draft: Draft,
     /// The pointer that it was compared with.
     pub expected: Option<PointerStamp>,
-    /// What its payload says of its integrity; none for a deletion.
+    /// Integrity that the payload states; none for a deletion.
     pub integrity: Option<IntegrityNote>,
 }
 

@@ -98,7 +98,7 @@ impl PubmedRows {
         let mut undecided = accepts.undecided;
         undecided.extend(records::accept_versions(tx, &self.versions).await?);
         if let Some(pmid) = undecided.first() {
-            let message = format!("PMID {pmid} was changed by another worker at the same moment");
+            let message = format!("PMID {pmid} was changed by another worker at the same time");
             return Err(UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true }.into());
         }
         if accepts.older.is_empty() {

@@ -37,7 +37,7 @@ pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec
             };
             let uri = context.lease.quarantine(engine, &rejected).await?;
             let (pmid, reason) = (&outcome.key.id, &bad.reason);
-            tracing::warn!(pmid, s3_uri = uri, status = "failed", reason, "a record went to quarantine");
+            tracing::warn!(pmid, s3_uri = uri, status = "failed", reason, "a record was quarantined");
             outcome.uri = Some(uri);
         }
         batches.push(one);

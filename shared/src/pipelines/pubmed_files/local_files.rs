@@ -42,7 +42,7 @@ pub enum RegisterError {
         source: FileError,
     },
     /// It is damaged, and where is not known.
-    #[error("{path}: nothing of it is archived")]
+    #[error("{path}: no record of the file is archived")]
     Damaged {
         /// The file.
         path: String,
@@ -50,7 +50,7 @@ pub enum RegisterError {
         source: FileError,
     },
     /// Its sum is not the one in its `.md5` file.
-    #[error("{path} has the MD5 {found}, its .md5 file says {expected}: fetch it again")]
+    #[error("{path} has the MD5 {found}, but its .md5 file says {expected}: fetch it again")]
     WrongMd5 {
         /// The file.
         path: String,

@@ -274,7 +274,7 @@ fn panicked(error: &tokio::task::JoinError) -> UnitError {
     tracing::error!(%error, "a stage of the unit panicked");
     UnitError::Failed {
         code: ErrorCode::Internal,
-        message: "a stage of the unit panicked, see the log".into(),
+        message: "a stage of the unit panicked: see the log".into(),
         retry: true,
     }
 }

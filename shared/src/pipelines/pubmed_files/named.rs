@@ -36,10 +36,10 @@ const USUAL_FILE_BYTES: u64 = 20 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NamesError {
     /// None, or too many.
-    #[error("1 to {MAX_FILES} files: submit more as several jobs, one after another, oldest first")]
+    #[error("must be 1 to {MAX_FILES} files: submit more as several jobs, one after another, oldest first")]
     Count,
     /// Not a bulk file.
-    #[error("must be the name of a bulk file like pubmed26n0001.xml.gz")]
+    #[error("must be the name of a bulk file such as pubmed26n0001.xml.gz")]
     Name(usize),
 }
 

@@ -195,7 +195,7 @@ impl Pipeline for PubmedSyncIncremental {
             pull_back_syncs(db).await?;
             let known = syncs::one(db, &params.query_key).await?.filter(|known| known.query == params.query);
             let known = known.ok_or_else(|| {
-                let message = format!("query_key {} is not bound to this query any more", params.query_key);
+                let message = format!("query_key {} is no longer bound to this query", params.query_key);
                 UnitError::permanent(ErrorCode::ValidationError, message)
             })?;
             // The run starts when its job does, not when a worker comes to plan it.
@@ -345,7 +345,7 @@ fn share_limit(limit: i64, retries: &mut Vec<Pmid>, found: &mut Vec<Found>) -> i
 
 async fn run_of(db: &PgPool, job: JobId) -> Result<syncs::Run, UnitError> {
     let run = syncs::run(db, job).await?;
-    run.ok_or_else(|| UnitError::permanent(ErrorCode::Internal, "the run of this job is gone"))
+    run.ok_or_else(|| UnitError::permanent(ErrorCode::Internal, "the run of this job no longer exists"))
 }
 
 /// What did not add up, for people and manifests.

@@ -24,7 +24,7 @@ pub struct SyncParams {
     /// The key that the records become members of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_key: Option<String>,
-    /// At most so many records of the query, the newest.
+    /// Maximum number of records of the query, the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<i64>,
 }
@@ -39,7 +39,7 @@ pub struct IncrementalParams {
     pub query_key: String,
     /// How far the windows reach back behind the watermark.
     pub overlap_days: u32,
-    /// At most so many records; the next run goes on behind them.
+    /// Maximum number of records; the next run continues after them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<i64>,
 }
@@ -78,7 +78,7 @@ impl SyncParams {
     /// A sync of PMIDs.
     pub fn of_pmids(mut pmids: Vec<Pmid>, query_key: Option<&str>) -> Result<Self, ParamError> {
         if pmids.is_empty() {
-            return Err(ParamError::new("pmids", "there are none"));
+            return Err(ParamError::new("pmids", "must not be empty"));
         }
         pmids.sort_unstable();
         pmids.dedup();
@@ -104,7 +104,7 @@ impl IncrementalParams {
         check_limit(limit)?;
         let overlap_days = overlap_days.unwrap_or(OVERLAP_DAYS);
         if overlap_days > MAX_OVERLAP_DAYS {
-            return Err(ParamError::new("overlap_days", format!("0 to {MAX_OVERLAP_DAYS}")));
+            return Err(ParamError::new("overlap_days", format!("must be 0 to {MAX_OVERLAP_DAYS}")));
         }
         let query_key = key(query_key, &query)?;
         Ok(Self { query: query.as_str().to_owned(), query_key, overlap_days, limit })
@@ -112,7 +112,7 @@ impl IncrementalParams {
 }
 
 fn check_limit(limit: Option<i64>) -> Result<(), ParamError> {
-    if limit.is_some_and(|limit| limit < 1) { Err(ParamError::new("limit", "at least 1")) } else { Ok(()) }
+    if limit.is_some_and(|limit| limit < 1) { Err(ParamError::new("limit", "must be at least 1")) } else { Ok(()) }
 }
 
 fn key(given: Option<&str>, query: &Query) -> Result<String, ParamError> {
@@ -124,7 +124,7 @@ fn check_key(text: &str) -> Result<String, ParamError> {
     if text.is_empty() || text.chars().count() > MAX_KEY_CHARS || text.chars().any(char::is_control) {
         return Err(ParamError::new(
             "query_key",
-            format!("1 to {MAX_KEY_CHARS} characters, none of them a control character"),
+            format!("must be 1 to {MAX_KEY_CHARS} characters without control characters"),
         ));
     }
     Ok(text.to_owned())

@@ -221,8 +221,8 @@ fn refuse_too_many(found: i64, max: i64) -> Result<(), UnitError> {
     Err(UnitError::permanent(
         ErrorCode::ValidationError,
         format!(
-            "the query has {found} records, a sync takes at most {max} (BIO_MCP_SYNC_MAX_RECORDS): narrow it, or ingest \
-             the baseline and update files"
+            "the query has {found} records, but a sync has a limit of {max} (BIO_MCP_SYNC_MAX_RECORDS): narrow the \
+             query, or ingest the baseline and update files"
         ),
     ))
 }
@@ -268,7 +268,7 @@ impl BatchRows for EndRows {
 /// What a gap is, for a person.
 pub fn message_of(gap: &Gap) -> &'static str {
     if gap.counted == 0 {
-        "NCBI found nothing for the whole query: that is not believed, the next run asks again"
+        "NCBI found nothing for the whole query, which is implausible: the next run searches again"
     } else {
         "NCBI lists fewer records than it counts: the next run lists them again"
     }

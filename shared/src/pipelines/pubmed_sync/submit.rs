@@ -19,7 +19,7 @@ pub enum SubmitSyncError {
     Submit(#[from] SubmitError),
 }
 
-/// The submission of a sync, but for who asks and how.
+/// The submission of a sync, without the fields of the request.
 pub fn sync_submission(params: &SyncParams) -> Submission {
     Submission {
         query_key: params.query_key.clone(),
@@ -28,7 +28,7 @@ pub fn sync_submission(params: &SyncParams) -> Submission {
     }
 }
 
-/// The submission of an incremental sync, but for who asks and how. Of one key there is one job at a time.
+/// The submission of an incremental sync, without the fields of the request. Only one job per key runs at a time.
 pub fn incremental_submission(params: &IncrementalParams) -> Submission {
     Submission {
         query_key: Some(params.query_key.clone()),
@@ -65,8 +65,8 @@ pub async fn bind(db: &mut PgConnection, submission: &Submission) -> Result<Opti
     syncs::bind_within(db, key, query, &submission.principal).await.map(Some)
 }
 
-/// Submits what [`sync_submission`] or [`incremental_submission`] made. A key that was bound for a job which is then
-/// refused is free again: what may not be submitted must not take keys.
+/// Submits the submission of [`sync_submission`] or [`incremental_submission`]. If the job is refused, a key that was
+/// bound for it is free again.
 pub async fn submit_bound(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitSyncError> {
     let bound = if submission.query_key.is_some() {
         let mut connection = db.acquire().await.map_err(|error| BindError::from(DbError::from(error)))?;

@@ -1,8 +1,8 @@
-//! Reading the feed. A reader that goes on at `next_seq` sees every change once and in order, whatever was filtered.
+//! Reading the feed. A reader that continues at `next_seq` receives every change once and in order, whatever the
+//! filter.
 //!
-//! Of a query the feed is its corpus as a log: a record is `new` at the number at which it came to belong to the query,
-//! in the state that it had then, and its changes after that are those of the record. What was read once is read the
-//! same again.
+//! The feed of a query is its corpus as a log: a record is `new` at the number at which it became a member of the
+//! query, in its state at that time, and its later changes follow. A repeated read returns the same changes.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -14,55 +14,55 @@ use super::{CHANGES, PUBMED, status};
 use crate::db::DbError;
 use crate::pubmed::{IntegrityStatus, Notice};
 
-/// Rows that a filtered page looks at, at most: then it ends, however few were found.
+/// Maximum number of rows that a filtered page reads: then it ends, however few match.
 const WINDOW: i64 = 50_000;
 
-/// Which changes.
+/// The changes to return.
 #[derive(Clone, Debug, Default)]
 pub struct FeedFilter {
-    /// Only those of these kinds; none for all.
+    /// Only changes of these kinds; empty for all.
     pub kinds: Vec<ChangeKind>,
-    /// Only those of records of this query.
+    /// Only changes of records of this query.
     pub query_key: Option<String>,
 }
 
 /// A change.
 #[derive(Clone, Debug)]
 pub struct FeedEntry {
-    /// Number in the log.
+    /// Number of the event in the log.
     pub seq: i64,
     /// The type of the record.
     pub record_type: String,
-    /// Names the record within its type.
+    /// Identifier of the record within its type.
     pub record_id: String,
-    /// Of which kind.
+    /// Kind of the change.
     pub kind: ChangeKind,
-    /// Hash of the payload, none for a deletion.
+    /// Hash of the payload; none for a deletion.
     pub content_hash: Option<String>,
     /// When the state was accepted.
     pub accepted_at: DateTime<Utc>,
-    /// What the payload says of its integrity; none for a deletion.
+    /// Integrity that the payload states; none for a deletion.
     pub integrity: Option<IntegrityStatus>,
-    /// The notices that it names.
+    /// Notices that the record refers to.
     pub notices: Vec<Notice>,
 }
 
-/// Some changes in order.
+/// A page of changes, in order.
 #[derive(Clone, Debug)]
 pub struct FeedPage {
-    /// The changes; all of one number are on one page.
+    /// The changes; those of the same event are on the same page.
     pub entries: Vec<FeedEntry>,
-    /// Where the next page begins: after this number.
+    /// Number after which the next page starts.
     pub next_seq: i64,
-    /// Whether there is nothing more at this moment.
+    /// Whether no further changes exist at this moment.
     pub is_complete: bool,
 }
 
-/// The feed cannot be read from there.
+/// The feed cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// The number is later than the log.
-    #[error("is after the last event, {0}: the log is not the one that it was taken from, read again from 0")]
+    /// The number is after the last event.
+    #[error("is after the last event, {0}: it belongs to another event log; read again from 0")]
     AfterTheEnd(i64),
     /// The database failed.
     #[error(transparent)]
@@ -76,7 +76,7 @@ pub async fn known_query(db: &PgPool, query_key: &str) -> Result<bool, DbError> 
     Ok(sqlx::query_scalar(sql).bind(query_key).fetch_one(db).await?)
 }
 
-/// Up to about `limit` changes after a number: those of one number stay together.
+/// Returns about `limit` changes after a number; those of the same event are not split.
 pub async fn feed(db: &PgPool, filter: &FeedFilter, after: i64, limit: usize) -> Result<FeedPage, FeedError> {
     let end: End =
         sqlx::query_as(include_str!("feed_end.sql")).bind(CHANGES).fetch_one(db).await.map_err(DbError::from)?;
@@ -104,7 +104,7 @@ struct End {
     is_current: bool,
 }
 
-/// The number up to which a page looks.
+/// The last number that a page covers.
 async fn window_end(db: &PgPool, filter: &FeedFilter, after: i64, end: i64) -> Result<i64, DbError> {
     if filter.kinds.is_empty() && filter.query_key.is_none() {
         return Ok(end);
@@ -114,12 +114,12 @@ async fn window_end(db: &PgPool, filter: &FeedFilter, after: i64, end: i64) -> R
     Ok(beyond.map_or(end, |seq| seq - 1))
 }
 
-/// Whether only kinds are wanted that few changes are of.
+/// Whether only rare kinds are requested.
 fn is_rare(filter: &FeedFilter) -> bool {
     !filter.kinds.is_empty() && !filter.kinds.iter().any(|kind| kind.is_common())
 }
 
-/// A page that is being read: it is whole up to a number.
+/// A page that is being read: it is complete up to a number.
 struct Page {
     entries: Vec<FeedEntry>,
     upto: i64,
@@ -159,7 +159,7 @@ impl Page {
         Ok(())
     }
 
-    /// Records that came to belong to a query.
+    /// Adds records that became members of a query.
     async fn add_joined(
         &mut self,
         db: &PgPool,
@@ -188,7 +188,7 @@ impl Page {
         Ok(())
     }
 
-    /// Where a statement returned as many rows as it may, there may be more after its last number.
+    /// If a statement returned its maximum of rows, more may follow its last number.
     fn end_at_last_of(&mut self, rows: &[Row], limit: usize) {
         if rows.len() >= limit
             && let Some(last) = rows.last()
@@ -197,8 +197,8 @@ impl Page {
         }
     }
 
-    /// Ends it at a number up to which it is whole and has no more than `limit` changes, if those of one number are not
-    /// more already.
+    /// Ends the page at a number up to which it is complete and has at most `limit` changes, unless a single event has
+    /// more.
     fn cut(&mut self, limit: usize) {
         let upto = self.upto;
         self.entries.retain(|entry| entry.seq <= upto);
@@ -212,7 +212,7 @@ impl Page {
 }
 
 impl Row {
-    /// Nothing where a newer program wrote a kind of its own.
+    /// None if the kind is unknown: a newer program wrote it.
     fn entry(self) -> Option<FeedEntry> {
         Some(FeedEntry {
             seq: self.seq,

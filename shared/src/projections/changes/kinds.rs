@@ -1,4 +1,4 @@
-//! Of which kinds a change is: decided from the event, what its payload says, and the record as it was before. Pure.
+//! The kinds of a change: derived from the event, its payload, and the previous state of the record. No I/O.
 
 use serde::Serialize;
 
@@ -9,24 +9,24 @@ use crate::pubmed::{IntegrityNote, IntegrityStatus, Notice};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
-    /// The record was not there before, or was deleted.
+    /// The record did not exist before, or was deleted.
     New,
-    /// It has another payload.
+    /// The record has another payload.
     Revised,
-    /// It says that it was retracted, and did not before.
+    /// The record states that it was retracted, and did not before.
     Retracted,
-    /// It does not say so any more.
+    /// The record no longer states that it was retracted.
     RetractionWithdrawn,
-    /// It names a correction that it did not name before.
+    /// The record refers to a correction for the first time.
     Corrected,
-    /// It names an expression of concern that it did not name before.
+    /// The record refers to an expression of concern for the first time.
     Concern,
-    /// It was deleted.
+    /// The record was deleted.
     Deleted,
 }
 
 impl ChangeKind {
-    /// All of them, in the order in which those of one event are listed.
+    /// Every kind, in the order in which the kinds of one event are listed.
     pub const ALL: [Self; 7] = [
         Self::New,
         Self::Revised,
@@ -37,7 +37,7 @@ impl ChangeKind {
         Self::Deleted,
     ];
 
-    /// Its name.
+    /// Name of the kind.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -50,42 +50,42 @@ impl ChangeKind {
         }
     }
 
-    /// The kind of a name.
+    /// Parses the name of a kind.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// Whether most changes are of it.
+    /// Whether most changes are of this kind.
     pub fn is_common(self) -> bool {
         matches!(self, Self::New | Self::Revised)
     }
 }
 
-/// A record as the feed has it.
+/// The state of a record in the feed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum RecordState {
-    /// It was never there.
+    /// The record never existed.
     #[default]
     Absent,
-    /// It was deleted.
+    /// The record was deleted.
     Deleted,
-    /// It is there.
+    /// The record exists.
     Live(Live),
 }
 
-/// A record that is there.
+/// An existing record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Live {
     /// Hash of its payload.
     pub content_hash: Option<String>,
-    /// What the payload says of its integrity; none where its type says nothing.
+    /// Integrity that the payload states; none if records of its type state nothing.
     pub integrity: Option<IntegrityNote>,
-    /// The last that was known of it since it is there, where that is not it.
+    /// The last known integrity, if that of the payload is unknown.
     pub last_known: Option<IntegrityNote>,
 }
 
 impl Live {
-    /// Whether an event repeats the payload, and what that says is known.
+    /// Whether an event repeats the payload, and its integrity is known.
     pub fn is_known(&self, event: &Event) -> bool {
         self.is_same(event) && self.integrity.as_ref().is_none_or(IntegrityNote::is_known)
     }
@@ -95,8 +95,8 @@ impl Live {
     }
 }
 
-/// Of which kinds the change of an event is, and the record after it; no state where no kind is: then the feed keeps
-/// what it has. `integrity` is what the payload says, where its type says anything.
+/// Returns the kinds of an event's change, and the state of the record after it; no state if there is no kind: the feed
+/// then keeps the previous one. `integrity` is what the payload states, if records of its type state anything.
 pub fn change(
     before: &RecordState,
     event: &Event,
@@ -130,7 +130,7 @@ pub fn change(
     (kinds, Some(RecordState::Live(after)))
 }
 
-/// What a payload says that was not known before. One that could not be read says nothing.
+/// The kinds of what a payload states for the first time. An unreadable payload states nothing.
 pub fn said(before: Option<&IntegrityNote>, now: &IntegrityNote) -> Vec<ChangeKind> {
     if !now.is_known() {
         return Vec::new();
@@ -153,7 +153,7 @@ pub fn said(before: Option<&IntegrityNote>, now: &IntegrityNote) -> Vec<ChangeKi
     kinds
 }
 
-/// Whether a record names a notice of this status that it did not name before. The same notice may gain a PMID, and its
+/// Whether a record refers to a notice of this status for the first time. The same notice may gain a PMID, and its
 /// citation may be spelt in another way once it has one.
 fn has_new_notice(before: Option<&IntegrityNote>, now: &IntegrityNote, status: IntegrityStatus) -> bool {
     let of_status = |notice: &&Notice| status_of(notice) == Some(status);
@@ -164,7 +164,7 @@ fn has_new_notice(before: Option<&IntegrityNote>, now: &IntegrityNote, status: I
     now.notices.iter().filter(of_status).any(|notice| !is_known(notice))
 }
 
-/// What a notice says of the record that names it.
+/// The status of a record that refers to this notice.
 fn status_of(notice: &Notice) -> Option<IntegrityStatus> {
     match notice.ref_type.as_str() {
         "ErratumIn" | "CorrectedandRepublishedIn" => Some(IntegrityStatus::Corrected),
@@ -183,7 +183,7 @@ fn is_same_notice(one: &Notice, other: &Notice) -> bool {
     }
 }
 
-/// A citation without what its spelling changes.
+/// A citation without case, spaces and punctuation.
 fn spelling(source: Option<&str>) -> String {
     source.unwrap_or_default().chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }

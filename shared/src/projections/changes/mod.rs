@@ -1,5 +1,5 @@
-//! The change feed: what changed with each event, in the words of a reader. What a payload says of its own integrity was
-//! noted when it was archived; where it was not, the object is read.
+//! The change feed: the changes of each event, by kind. The integrity that a payload states was noted when it was
+//! archived; otherwise the object is read.
 
 mod feed;
 mod kinds;
@@ -25,16 +25,16 @@ use crate::db::DbError;
 use crate::ingest::UnitError;
 use crate::pubmed::{IntegrityNote, IntegrityStatus};
 
-/// Its name.
+/// Name of the projection.
 pub const CHANGES: &str = "changes";
 
-/// The record type whose payloads say something of their integrity.
+/// The record type whose payloads state their integrity.
 const PUBMED: &str = "pubmed";
 
 /// The change feed.
 pub struct Changes;
 
-/// Names a record.
+/// Type and identifier of a record.
 type Key = (String, String);
 
 #[async_trait]
@@ -75,8 +75,8 @@ fn is_of_pubmed(event: &Event) -> bool {
     event.record_type == PUBMED
 }
 
-/// Whether the object of an event must be read: it may change what is known of the record's integrity, and nothing was
-/// noted of it.
+/// Whether the object of an event must be read: it may change the known integrity of the record, and nothing was noted
+/// with the event.
 fn must_be_read(event: &Event, states: &HashMap<Key, RecordState>) -> bool {
     if event.is_deletion || !is_of_pubmed(event) || event.note().is_some() {
         return false;
@@ -93,12 +93,12 @@ struct StateRow {
     integrity: Option<String>,
     details: Option<Json<Details>>,
     content_hash: Option<String>,
-    /// Of an earlier row, where this one's payload could not be read.
+    /// Integrity of an earlier row, if the payload of this one could not be read.
     known: Option<String>,
     known_details: Option<Json<Details>>,
 }
 
-/// The records of events as the feed left them at a number.
+/// The states of the records of events in the feed at a number.
 async fn states(db: &PgPool, events: &[&Event], at: i64) -> Result<HashMap<Key, RecordState>, DbError> {
     let mut keys: Vec<(&str, &str)> =
         events.iter().map(|event| (event.record_type.as_str(), event.record_id.as_str())).collect();
@@ -122,7 +122,7 @@ impl From<StateRow> for RecordState {
     }
 }
 
-/// How many changes are of payloads that could not be read.
+/// Returns the number of changes with an unreadable payload.
 pub async fn unknown(db: &PgPool) -> Result<i64, DbError> {
     let sql = "select count(*) from (select distinct seq from changes where integrity = 'unknown') as unknown";
     Ok(sqlx::query_scalar(sql).fetch_one(db).await?)

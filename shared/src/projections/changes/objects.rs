@@ -1,4 +1,4 @@
-//! Payloads of events of which nothing was noted, read from the archive.
+//! Payloads of events without a noted integrity, read from the archive.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,23 +15,23 @@ use crate::words::{ErrorCode, Pmid, telemetry};
 /// Objects read at the same time.
 const CONCURRENT_READS: usize = 64;
 
-/// Other records that are looked at when no object could be read.
+/// Other records whose objects are tried when no object could be read.
 const OTHERS: i64 = 8;
 
-/// What reading one object gave.
+/// The result of reading one object.
 enum Read {
-    /// What its payload says.
+    /// The note of its payload.
     Note(IntegrityNote),
-    /// It is damaged, holds another payload, or was written by a newer program.
+    /// The object is damaged, contains another payload, or was written by a newer program.
     Unreadable(ReadError),
-    /// It is not there.
+    /// The object does not exist.
     Missing(ReadError),
     /// The store failed.
     Failed(ReadError),
 }
 
-/// What the payloads of events say, by event. Those that cannot be read say that it is unknown: one object stops no
-/// reader. A store that fails does, until it was tried again and others can be read.
+/// The notes of the payloads of events, by event. The integrity of an unreadable payload is unknown: one object does
+/// not stop the projection. A failing store does, until the attempt is repeated and other objects can be read.
 pub(super) async fn read(reading: Reading<'_>, events: Vec<&Event>) -> Result<HashMap<i64, IntegrityNote>, UnitError> {
     let archive = &reading.engine.archive;
     let pmids: HashSet<Pmid> = events.iter().filter_map(|event| Pmid::parse(&event.record_id).ok()).collect();
@@ -65,7 +65,7 @@ pub(super) async fn read(reading: Reading<'_>, events: Vec<&Event>) -> Result<Ha
     Ok(notes)
 }
 
-/// Whatever stands in the way, this reader alone waits for it.
+/// The error of a store that cannot be read: only this projection waits for it.
 fn failed(message: String) -> UnitError {
     UnitError::Failed { code: ErrorCode::ArchiveError, message, retry: true }
 }
@@ -87,7 +87,7 @@ async fn one(archive: &Archive, event: &Event) -> Read {
     }
 }
 
-/// Reads an object; decoding and parsing it is no work for threads that wait for others.
+/// Reads an object; it is decoded and parsed on a blocking thread.
 async fn note(archive: &Archive, pmid: Pmid, stored: &StoredPayload) -> Result<IntegrityNote, ReadError> {
     let (key, bytes) = archive.object_at(pmid, stored).await?;
     let (archive, stored) = (archive.clone(), stored.clone());
@@ -101,7 +101,7 @@ async fn note(archive: &Archive, pmid: Pmid, stored: &StoredPayload) -> Result<I
     read.await.unwrap_or(Ok(IntegrityNote::UNKNOWN))
 }
 
-/// Whether objects of other records can be read; nothing where there are no others.
+/// Whether objects of other records can be read; none if there are no other records.
 async fn others_can_be_read(reading: Reading<'_>, tried: &HashSet<Pmid>) -> Result<Option<bool>, UnitError> {
     let db = &reading.engine.db;
     if reading.engine.archive.store().check().await.is_err() {

@@ -12,7 +12,7 @@ use crate::projections::Rows;
 use crate::pubmed::article::NotedEvidence;
 use crate::pubmed::{IntegrityNote, IntegrityStatus, Notice};
 
-/// What a row says of integrity beside the status.
+/// Integrity of a row in addition to its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Details {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -21,7 +21,7 @@ pub(super) struct Details {
     pub evidence: Vec<NotedEvidence>,
 }
 
-/// What the columns of a row say; none where they say nothing.
+/// The note in the columns of a row; none if they are null.
 pub(super) fn note(integrity: Option<&str>, details: Option<Json<Details>>) -> Option<IntegrityNote> {
     let Details { notices, evidence } = details.map(|details| details.0).unwrap_or_default();
     integrity.map(|text| IntegrityNote { status: status(text), notices, evidence })
@@ -38,7 +38,7 @@ pub(super) struct ChangeRow {
 }
 
 impl ChangeRow {
-    /// The row of an event and one of its kinds, when the record is in a state.
+    /// The row of an event and one of its kinds, with the state of the record after it.
     pub fn of(event: &Event, kind: ChangeKind, after: &RecordState) -> Self {
         let note = match after {
             RecordState::Live(live) => live.integrity.as_ref(),

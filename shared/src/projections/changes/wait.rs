@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::feed::{FeedError, FeedFilter, FeedPage, feed};
 use crate::db::Announcements;
 
-/// The next page with a change, as soon as there is one; an empty one when the time is up, or waiting is over for all.
-/// Either way the reader goes on at its `next_seq`.
+/// Returns the next page as soon as it has a change; an empty page when the time is up, or waiting has been ended. In
+/// both cases the reader continues at its `next_seq`.
 pub async fn next_changes(
     db: &PgPool,
     announced: &Announcements,

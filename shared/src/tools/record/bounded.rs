@@ -18,14 +18,14 @@ const LONG_ITEM: usize = 300;
 /// Objects whose texts are never cut.
 const IDENTIFIERS: [&str; 2] = ["ids", "other_article_ids"];
 
-/// What was cut.
+/// Content that was omitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Omitted {
-    /// The field, e.g. `authors`; inside of one `abstract[0].text`; `other` for further fields.
+    /// The field, e.g. `authors`, or `abstract[0].text` within a field; `other` for further fields.
     pub field: String,
-    /// How many items it has; characters, of a text.
+    /// Total number of items; of characters for a text.
     pub total: usize,
-    /// How many of them are here.
+    /// Number of items or characters returned.
     pub returned: usize,
 }
 

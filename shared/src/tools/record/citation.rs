@@ -36,11 +36,11 @@ const IN_PATH: &AsciiSet = &CONTROLS
 /// Pages about a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Links {
-    /// At PubMed.
+    /// Page at PubMed.
     pub pubmed: String,
-    /// By its DOI.
+    /// Page of the DOI.
     pub doi: Option<String>,
-    /// Its full text at PubMed Central.
+    /// Full text at PubMed Central.
     pub pmc: Option<String>,
 }
 

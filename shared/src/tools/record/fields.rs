@@ -30,7 +30,7 @@ pub enum Include {
     Grants,
     /// Substances.
     Chemicals,
-    /// Dates of its way through PubMed.
+    /// Dates of its processing in PubMed.
     History,
     /// Links to comments, corrections and retractions.
     Comments,

@@ -77,9 +77,9 @@ fn roles<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> Vec<RoleRule> {
 pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>, tools: &[ToolLimit]) -> HttpSettings {
     let tokens = env.text("BIO_MCP_AUTH_TOKENS").map_or_else(Vec::new, |text| {
         TokenHash::parse_all(&text).unwrap_or_else(|| {
-            let message = "BIO_MCP_AUTH_TOKENS must be hashes as `bio-mcp token new` prints them, separated by commas, \
-                           each alone, as name=hash or as name:role=hash, where role is read, submit or admin; local and \
-                           topics are no names";
+            let message = "BIO_MCP_AUTH_TOKENS must be hashes as `bio-mcp token new` prints them, separated by \
+                           commas, each alone, as name=hash or as name:role=hash, where role is read, submit or \
+                           admin; local, topics and projections are reserved";
             env.errors.push(message.to_owned());
             Vec::new()
         })
@@ -93,13 +93,13 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>, tools: &[
         "bearer"
     };
     if issuer.is_some() && !tokens.is_empty() && env.text("BIO_MCP_AUTH").is_none() {
-        let message = "BIO_MCP_AUTH must say which counts: bearer (BIO_MCP_AUTH_TOKENS) or oidc (BIO_MCP_OIDC_ISSUER)";
+        let message = "BIO_MCP_AUTH_TOKENS and BIO_MCP_OIDC_ISSUER are both set: set BIO_MCP_AUTH to bearer or oidc";
         env.errors.push(message.to_owned());
     }
     let auth = match env.choice("BIO_MCP_AUTH", default, &["none", "bearer", "oidc"].map(|name| (name, name))) {
         "bearer" => {
             if tokens.is_empty() {
-                let message = "BIO_MCP_AUTH=bearer needs BIO_MCP_AUTH_TOKENS: `bio-mcp token new` makes one";
+                let message = "BIO_MCP_AUTH=bearer needs BIO_MCP_AUTH_TOKENS: `bio-mcp token new` creates one";
                 env.errors.push(message.to_owned());
             }
             AuthSetting::Bearer(tokens)

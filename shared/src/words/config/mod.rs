@@ -192,7 +192,7 @@ impl Config {
         let beside = SECRETS.iter().filter(|name| **name != DATABASE_URL && secrets.contains_key(**name));
         let twice = beside.filter(|name| lookup(name).is_some_and(|value| !value.trim().is_empty()));
         let mut errors: Vec<String> =
-            twice.map(|name| format!("{name} and {name}_SECRET_ARN are both set: one must go")).collect();
+            twice.map(|name| format!("{name} and {name}_SECRET_ARN are both set: unset one")).collect();
         let from_secrets = |name: &str| secrets.get(name).map(|secret| secret.expose().to_owned());
         let is_text = |text: &String| !text.trim().is_empty();
         let beside = from_secrets(SETTINGS).or_else(|| lookup(SETTINGS)).filter(is_text);
@@ -274,7 +274,7 @@ impl Config {
         let mut errors = env.errors;
         let asked = asked.into_inner();
         let unread = beside.keys().filter(|name| !asked.contains(*name));
-        errors.extend(unread.map(|name| format!("{SETTINGS} has {name}, which is no setting")));
+        errors.extend(unread.map(|name| format!("{SETTINGS} has {name}, which is not a setting")));
         if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
     }
 }

@@ -103,7 +103,7 @@ impl SpanExporterTrait for LazyExporter {
         };
         if let Err(error) = &sent {
             *self.failed_at() = Some(Instant::now());
-            tracing::warn!(spans, %error, "the collector did not take the spans: none are sent for half a minute");
+            tracing::warn!(spans, %error, "the collector did not accept the spans: none are sent for half a minute");
         }
         sent
     }

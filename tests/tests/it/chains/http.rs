@@ -130,8 +130,8 @@ async fn every_step_is_checked_when_the_chain_is_submitted() {
     let step = || then("pubmed.sync", &json!({ "pmids": [1010] }));
     for (steps, pointer, reason) in [
         (vec![step(); 9], "/then", "of at most 8"),
-        (vec![step(), then("pubmed.nothing", &json!({}))], "/then/1/tool", "no tool"),
-        (vec![then("pubmed.get", &json!({ "pmid": 1 }))], "/then/0/tool", "at once"),
+        (vec![step(), then("pubmed.nothing", &json!({}))], "/then/1/tool", "unknown tool"),
+        (vec![then("pubmed.get", &json!({ "pmid": 1 }))], "/then/0/tool", "fast tool"),
         (vec![then("pubmed.sync", &json!({ "pmids": ["x"] }))], "/then/0/params/pmids/0", "PMID"),
         (vec![then("pubmed.sync", &json!({}))], "/then/0/params/query", "is required"),
         (

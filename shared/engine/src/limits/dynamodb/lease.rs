@@ -13,7 +13,8 @@ fn until(longest: Duration) -> i64 {
 }
 
 impl LimitsTable {
-    /// One that runs longer than `longest` by more than a minute was written by a clock that was ahead, and is over.
+    /// A lease that expires later than `longest` from now by more than a minute was written by a clock that was ahead,
+    /// and counts as expired.
     async fn take_lease(&self, name: &str, longest: Duration) -> Result<Option<Lease>, TableError> {
         // Its own: when the answer is lost, the SDK asks again, and must not find itself in the way.
         let owner = uuid::Uuid::new_v4().simple().to_string();

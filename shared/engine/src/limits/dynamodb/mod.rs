@@ -35,7 +35,7 @@ type Item = HashMap<String, AttributeValue>;
 
 /// The table cannot be used now.
 #[derive(Debug, thiserror::Error)]
-#[error("the table of limits did not answer as it should")]
+#[error("the limits table returned an invalid response")]
 pub struct TableError(#[source] AwsError);
 
 /// A table of limits; its client is made when it is first used.

@@ -71,7 +71,11 @@ impl DynamoTurns {
             .expression_attribute_values(":seen", number(next));
         if let Updated::Done(_) = send(update).await? {
             let (upstream, secs) = (&self.upstream, (next - now) / 1000);
-            tracing::warn!(upstream, secs, "turns were in the future by a wrong clock: they were pulled back");
+            tracing::warn!(
+                upstream,
+                secs,
+                "reservations were in the future because of a wrong clock: they were corrected"
+            );
         }
         Ok(())
     }
@@ -139,7 +143,7 @@ impl Turns for DynamoTurns {
                 return Ok(Some(turn(now)));
             }
         }
-        Err(unavailable(TableError(crate::aws::AwsError::of("the item changes faster than it can be asked"))))
+        Err(unavailable(TableError(crate::aws::AwsError::of("the item is changed too often by others"))))
     }
 
     async fn hold(&self, pause: Duration) -> Result<(), PaceError> {
