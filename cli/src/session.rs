@@ -8,7 +8,7 @@ use shared::archive::{DiskStore, S3Store, Store};
 use shared::aws;
 use shared::db::{self, DbError, Role};
 use shared::deployment::{self, StartError};
-use shared::ingest::{self, Engine};
+use shared::ingest::{self, Engine, LivingWorkers};
 use shared::jobs::Limits;
 use shared::pubmed::eutils::{Client, LocalPace};
 use shared::tools::Toolbox;
@@ -65,8 +65,8 @@ impl Session {
         deployment::toolbox(&self.config, self.engine.clone(), self.client.clone())
     }
 
-    /// How many workers live, here or on other machines; idle ones of other machines are not known.
-    pub async fn living_workers(&self) -> Result<i64, DbError> {
+    /// The workers that live, here and on other machines, with or without a unit.
+    pub async fn living_workers(&self) -> Result<LivingWorkers, DbError> {
         ingest::living_workers(self.db(), &self.data_dir.workers(), self.config.stale).await
     }
 

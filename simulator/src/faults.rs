@@ -29,6 +29,9 @@ pub enum Fault {
     Truncated,
     /// The connection breaks in the middle.
     Broken,
+    /// The answer stops in the middle, and the connection stays open. Only a limit of the caller ends it, so it is not
+    /// among those of [`Fault::ALL`].
+    Stalled,
     /// A C++ exception's text with HTTP status 200.
     Backend,
     /// A relayed error with HTTP status 400.

@@ -17,6 +17,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::routing::any;
 use chrono::DateTime;
+use futures_util::{StreamExt as _, stream};
 use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -315,14 +316,18 @@ async fn spoil(fault: Fault, good: Answer, key: Option<&str>, endpoint: &str) ->
             XML,
             "<?xml version=\"1.0\" ?>\n<!DOCTYPE PubmedArticleSet PUBLIC \"-//NLM//DTD X//EN\" \"https://x.dtd\">\n",
         ),
-        Fault::Truncated | Fault::Broken => {
+        Fault::Truncated | Fault::Broken | Fault::Stalled => {
             let (parts, body) = good.into_parts();
             let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
             let half = bytes.slice(..bytes.len() / 2);
             if fault == Fault::Truncated {
                 return Response::from_parts(parts, Body::from(half));
             }
-            let stream = futures_util::stream::iter([Ok(half), Err(io::Error::other("broken"))]);
+            if fault == Fault::Stalled {
+                let stream = stream::iter([Ok::<_, io::Error>(half)]).chain(stream::pending());
+                return Response::from_parts(parts, Body::from_stream(stream));
+            }
+            let stream = stream::iter([Ok(half), Err(io::Error::other("broken"))]);
             Response::from_parts(parts, Body::from_stream(stream))
         }
         Fault::Backend => error(

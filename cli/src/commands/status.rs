@@ -15,7 +15,7 @@ use crate::session::{Session, archive_place};
 /// Runs the command.
 pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
     let summary = summary(session.db()).await?;
-    let workers = session.living_workers().await?;
+    let workers = session.living_workers().await?.count();
     let archive = archive_place(&session.config, &session.data_dir);
     let queries = syncs::queries(session.db()).await?;
     let (retries, retries_total) = syncs::retry_list(session.db(), 20).await?;

@@ -1,5 +1,6 @@
 //! `verify`: every pointer, object, hash and history row.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use serde_json::json;
 use shared::archive::DiskStore;
+use shared::db::clock;
+use shared::ingest::LivingWorkers;
 use shared::verify::{self, Progress, Report, Run};
 
 use crate::failure::{Exit, Failure};
@@ -22,9 +25,11 @@ pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool
     let on_progress = |progress: Progress| reporter.show(progress);
     let mut run = Run { on_progress: &on_progress, from_objects, ..Run::default() };
     if repair {
+        // A worker that died while a clock was ahead is not taken for living for ever.
+        clock::pull_back_jobs(session.db()).await?;
         let workers = session.living_workers().await?;
-        if workers > 0 {
-            return Err(Failure::usage("workers are running: stop them before a repair"));
+        if workers.count() > 0 {
+            return Err(Failure::usage(still_running(&workers, session.config.stale)));
         }
         let repaired = verify::repair(session.db(), &session.engine.archive, &mut run).await?;
         let swept = match archive_dir(&session.config, &session.data_dir) {
@@ -73,6 +78,25 @@ pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool
         show(&report)?;
     }
     Ok(if report.is_clean() { Exit::Done } else { Exit::Failed })
+}
+
+/// Says which workers stand in the way of a repair, and what to do.
+fn still_running(workers: &LivingWorkers, stale: Duration) -> String {
+    let (are, them) = if workers.count() == 1 { ("worker is", "it") } else { ("workers are", "them") };
+    let mut text = format!("{} {are} running", workers.count());
+    if workers.elsewhere.is_empty() {
+        return format!("{text}: stop {them} before a repair");
+    }
+    let here = (workers.here > 0).then(|| format!("{} here", workers.here));
+    let elsewhere = workers.elsewhere.iter().map(|(host, workers)| format!("{workers} on {}", out::plain(host)));
+    // Writing to a text cannot fail.
+    let _ = write!(
+        text,
+        " ({}): stop {them} before a repair; one of another data directory that was killed counts for {} s more",
+        here.into_iter().chain(elsewhere).collect::<Vec<_>>().join(", "),
+        stale.as_secs()
+    );
+    text
 }
 
 /// How often a line of progress is printed where no bar can be shown.

@@ -32,6 +32,9 @@ const MAKE_UNFINISHED: &str = r#"umask 077 && mkdir -- "$1""#;
 /// meanwhile is removed another time.
 const CLEAR: &str = r#"rm -rf -- "$1"/data.new "$1"/data.new.* 2>/dev/null; :"#;
 
+/// Removes the directory `$1`.
+const REMOVE: &str = r#"rm -rf -- "$1""#;
+
 /// Adds our settings to the new cluster `$1`, and gives it its name `$2`; one without a version is no cluster.
 const FINISH: &str = r#"printf "\ninclude_if_exists = 'bio-mcp.conf'\n" >> "$1/postgresql.conf" &&
 { [ ! -d "$2" ] || rmdir -- "$2"; } && mv -- "$1" "$2""#;
@@ -140,9 +143,19 @@ impl Cluster {
     }
 
     /// Into a sibling first, then renamed: a killed initdb leaves nothing that looks complete. The sibling has a name of
-    /// its own: that initdb may go on for a while.
+    /// its own: that initdb may go on for a while. What one that failed made is removed.
     fn create(&self) -> Result<(), Failure> {
         let unfinished = self.place.join(format!("data.new.{}", UnitId::new().0.simple()));
+        let created = self.create_by_way_of(&unfinished);
+        if created.is_err()
+            && let Err(failure) = self.perform(REMOVE, &[unfinished.as_os_str()])
+        {
+            tracing::warn!(message = failure.message, "an unfinished cluster stays until the next start");
+        }
+        created
+    }
+
+    fn create_by_way_of(&self, unfinished: &Path) -> Result<(), Failure> {
         self.perform(MAKE_UNFINISHED, &[unfinished.as_os_str()])?;
         self.run(
             "initdb",

@@ -68,8 +68,17 @@ pub fn of_deletion(element: &[u8]) -> Result<(Pmid, Option<i32>), IdentityError>
     pmid(&text_until_close(element, end)).map(|pmid| (pmid, version))
 }
 
+/// The markup at a position. An earlier version stored records that are beyond the bounds of what is read now: they say
+/// whose they are all the same.
+fn scan(slice: &[u8], at: usize) -> Scan {
+    match markup::scan(slice, at) {
+        Scan::Beyond(_) => markup::scan_unbounded(slice, at),
+        scanned => scanned,
+    }
+}
+
 fn root_name(slice: &[u8]) -> &[u8] {
-    match markup::scan(slice, 0) {
+    match scan(slice, 0) {
         Scan::Found(Markup::Open(name) | Markup::Empty(name), _) => &slice[name],
         _ => b"",
     }
@@ -104,7 +113,7 @@ fn find(slice: &[u8], inner: &[u8], last: Option<&[u8]>) -> Result<Identity, Ide
     let mut inside = false;
     let mut at = 0;
     while let Some(next) = memchr::memchr(b'<', &slice[at..]) {
-        let Scan::Found(markup, end) = markup::scan(slice, at + next) else { break };
+        let Scan::Found(markup, end) = scan(slice, at + next) else { break };
         at = end;
         match markup {
             Markup::Open(name) => {
@@ -135,7 +144,7 @@ fn text_until_close(slice: &[u8], mut at: usize) -> String {
     let mut text = Vec::new();
     while let Some(next) = memchr::memchr(b'<', &slice[at..]) {
         text.extend_from_slice(&slice[at..at + next]);
-        match markup::scan(slice, at + next) {
+        match scan(slice, at + next) {
             Scan::Found(Markup::Cdata(inner), end) => {
                 text.extend_from_slice(&slice[inner]);
                 at = end;
@@ -152,7 +161,7 @@ fn date(slice: &[u8], mut at: usize) -> Option<NaiveDate> {
     let (mut year, mut month, mut day) = (None, None, None);
     let mut depth = 0_usize;
     while let Some(next) = memchr::memchr(b'<', &slice[at..]) {
-        let Scan::Found(markup, end) = markup::scan(slice, at + next) else { break };
+        let Scan::Found(markup, end) = scan(slice, at + next) else { break };
         match markup {
             Markup::Open(name) => {
                 let number = text_until_close(slice, end).trim().parse::<u32>().ok();
@@ -201,6 +210,29 @@ mod tests {
             "<PubmedBookArticle><BookDocument><PMID>5</PMID><Book><PMID>6</PMID></Book><DateRevised><Year>2020</Year><Month>1</Month><Day>2</Day></DateRevised></BookDocument></PubmedBookArticle>",
             Ok((5, 1, "2020-01-02")),
         );
+    }
+
+    #[test]
+    fn a_record_beyond_the_bounds_says_whose_it_is_wherever_it_is_beyond_them() {
+        let attributes: String =
+            (0..=markup::MAX_ATTRIBUTES).map(|n| format!(" a{n}='x'")).collect::<Vec<_>>().concat();
+        let name = "n".repeat(markup::MAX_NAME_BYTES + 1);
+        for (beyond, at_root, at_pmid) in [
+            (String::new(), attributes.clone(), String::new()),
+            (String::new(), String::new(), attributes.clone()),
+            (String::new(), String::new(), format!(" {name}='x'")),
+            (format!("<a{attributes}/>"), String::new(), String::new()),
+            (format!("<{name}>x</{name}>"), String::new(), String::new()),
+        ] {
+            check(
+                &format!(
+                    "<PubmedArticle{at_root}>{beyond}<MedlineCitation>{beyond}\
+                     <PMID{at_pmid} Version='2'>12</PMID>{beyond}<DateRevised>{beyond}<Year>2024</Year><Month>02</Month><Day>29</Day></DateRevised>\
+                     <Article/></MedlineCitation></PubmedArticle>"
+                ),
+                Ok((12, 2, "2024-02-29")),
+            );
+        }
     }
 
     #[test]

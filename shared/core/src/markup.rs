@@ -121,7 +121,16 @@ pub fn scan_knowing(buffer: &[u8], at: usize, endless: Endless) -> Scan {
         Some(b'/') => close_tag(buffer, at),
         Some(b'!') => declaration(buffer, at, endless),
         Some(b'?') => ends_with(buffer, at + 2, b"?>", endless.instruction, |_| Markup::Instruction),
-        Some(_) => open_tag(buffer, at).unwrap_or_else(Scan::from),
+        Some(_) => open_tag::<true>(buffer, at).unwrap_or_else(Scan::from),
+    }
+}
+
+/// The same without bounds, in one pass over the tag: for what passes over markup and reads nothing out of it. Whether
+/// an attribute is there twice is not checked.
+pub fn scan_unbounded(buffer: &[u8], at: usize) -> Scan {
+    match buffer.get(at + 1) {
+        None | Some(b'/' | b'!' | b'?') => scan(buffer, at),
+        Some(_) => open_tag::<false>(buffer, at).unwrap_or_else(Scan::from),
     }
 }
 
@@ -229,12 +238,12 @@ impl<'b> Seen<'b> {
     }
 }
 
-fn open_tag(buffer: &[u8], at: usize) -> Result<Scan, Wrong> {
+fn open_tag<const BOUNDED: bool>(buffer: &[u8], at: usize) -> Result<Scan, Wrong> {
     let start = at + 1;
     if !is_name_start(buffer[start]) {
         return Err(Wrong::Malformed("a '<' that starts no tag"));
     }
-    let name = start..short_name_end(buffer, start)?;
+    let name = start..tag_name_end::<BOUNDED>(buffer, start)?;
     let mut at = name.end;
     if buffer.get(at) == Some(&b'>') {
         return Ok(Scan::Found(Markup::Open(name), at + 1));
@@ -253,9 +262,11 @@ fn open_tag(buffer: &[u8], at: usize) -> Result<Scan, Wrong> {
                 };
             }
             Some(_) if after == at => return Err(Wrong::Malformed("a name with an illegal character")),
-            Some(_) => match attribute(buffer, after)? {
+            Some(_) => match attribute::<BOUNDED>(buffer, after)? {
                 Some((name, _, end)) => {
-                    seen.add(&buffer[name])?;
+                    if BOUNDED {
+                        seen.add(&buffer[name])?;
+                    }
                     at = end;
                 }
                 None => return Ok(Scan::NeedMore),
@@ -264,8 +275,11 @@ fn open_tag(buffer: &[u8], at: usize) -> Result<Scan, Wrong> {
     }
 }
 
-/// The end of a name, within the bound.
-fn short_name_end(buffer: &[u8], at: usize) -> Result<usize, Wrong> {
+/// The end of a name of an element or attribute, within the bound if there is one.
+fn tag_name_end<const BOUNDED: bool>(buffer: &[u8], at: usize) -> Result<usize, Wrong> {
+    if !BOUNDED {
+        return Ok(name_end(buffer, at));
+    }
     let end = name_end(&buffer[..buffer.len().min(at + MAX_NAME_BYTES + 1)], at);
     if end - at > MAX_NAME_BYTES { Err(Wrong::Beyond(Beyond::Name)) } else { Ok(end) }
 }
@@ -273,11 +287,11 @@ fn short_name_end(buffer: &[u8], at: usize) -> Result<usize, Wrong> {
 type Attribute = (Range<usize>, Range<usize>, usize);
 
 /// Reads `name="value"`: the ranges of both and the position after; nothing if the buffer ends.
-fn attribute(buffer: &[u8], at: usize) -> Result<Option<Attribute>, Wrong> {
+fn attribute<const BOUNDED: bool>(buffer: &[u8], at: usize) -> Result<Option<Attribute>, Wrong> {
     if !is_name_start(buffer[at]) {
         return Err(Wrong::Malformed("an attribute without a name"));
     }
-    let name = at..short_name_end(buffer, at)?;
+    let name = at..tag_name_end::<BOUNDED>(buffer, at)?;
     let equals = skip_space(buffer, name.end);
     match buffer.get(equals) {
         None => return Ok(None),
@@ -310,7 +324,7 @@ fn attribute(buffer: &[u8], at: usize) -> Result<Option<Attribute>, Wrong> {
 /// the position after it; nothing when the tag has no more.
 pub fn next_attribute(buffer: &[u8], at: usize) -> Option<(Range<usize>, Range<usize>, usize)> {
     let at = skip_space(buffer, at);
-    if is_name_start(*buffer.get(at)?) { attribute(buffer, at).ok()? } else { None }
+    if is_name_start(*buffer.get(at)?) { attribute::<false>(buffer, at).ok()? } else { None }
 }
 
 /// The raw value of an attribute of the tag whose name ends at `name_end`.
@@ -455,6 +469,11 @@ mod tests {
             (format!("<a b='' {name}n='1'"), Beyond::Name),
         ] {
             assert_eq!(scan(beyond.as_bytes(), 0), Scan::Beyond(bound));
+        }
+        for whole in [format!("<a{}>", attributes(100_000)), format!("<{name}n>"), format!("<a {name}n='1'>")] {
+            let scanned = scan_unbounded(whole.as_bytes(), 0);
+            assert!(matches!(scanned, Scan::Found(Markup::Open(_), end) if end == whole.len()), "{scanned:?}");
+            assert_eq!(scan_unbounded(&whole.as_bytes()[..whole.len() - 1], 0), Scan::NeedMore);
         }
         assert!(Beyond::Attributes.as_str().contains(&MAX_ATTRIBUTES.to_string()));
         assert!(Beyond::Name.as_str().contains(&MAX_NAME_BYTES.to_string()));

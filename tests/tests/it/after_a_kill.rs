@@ -1,6 +1,8 @@
 //! What `verify` and `status` say between a kill and the next run, and beside workers that live.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use samples::files::write_sample;
@@ -79,6 +81,75 @@ async fn a_dead_worker_is_none_and_an_idle_one_is() {
     idle.0.wait().expect("ends");
     assert_eq!(workers(&archive), 0);
     archive.run(&["verify", "--repair"]).expect(0);
+    // The next worker removes what is left of it: the lock file, by which it was known to be dead, and its row.
+    archive.run(&["worker", "--once"]).expect(0);
+    assert_eq!(std::fs::read_dir(archive.data_dir().join("workers")).expect("there").count(), 0);
+    assert_eq!(workers(&archive), 0);
+}
+
+/// A program over the same database with a data directory of its own: it sees none of the other's lock files.
+fn elsewhere(archive: &Archive, dir: &Path, arguments: &[&str]) -> Running {
+    let inner = archive.command(arguments);
+    let mut command = Command::new(inner.get_program());
+    command.arg("--data-dir").arg(dir).args(arguments).current_dir(archive.dir.path());
+    command.env("BIO_MCP_DATABASE_URL", archive.url().expect("on the test server"));
+    // A client of MCP keeps the input open.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running(command.spawn().expect("the program starts"))
+}
+
+fn until_one_works(archive: &Archive, what: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while workers(archive) == 0 {
+        assert!(Instant::now() < deadline, "a worker without a unit is one: {what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_of_another_machine_is_one_until_it_ends() {
+    let archive = Archive::new().await;
+    let other = tempfile::tempdir().expect("a temporary directory");
+    for arguments in [&["worker"][..], &["up", "--listen", "127.0.0.1:0"], &["mcp"]] {
+        let idle = elsewhere(&archive, &other.path().join("data"), arguments);
+        until_one_works(&archive, arguments[0]);
+        let run = archive.run(&["verify", "--repair"]).expect(2);
+        let place = format!("on {}", shared::words::host::name());
+        assert!(run.err.contains("running (") && run.err.contains(&place), "{arguments:?}: {run:?}");
+        assert_eq!(idle.end("-TERM"), Some(0), "{arguments:?}");
+        assert_eq!(workers(&archive), 0, "{arguments:?}: it has said that it ended");
+    }
+    archive.run(&["verify", "--repair"]).expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_that_was_killed_elsewhere_is_one_until_it_was_silent_for_long() {
+    let archive = Archive::new().await;
+    let other = tempfile::tempdir().expect("a temporary directory");
+    let mut idle = elsewhere(&archive, &other.path().join("data"), &["worker"]);
+    until_one_works(&archive, "worker");
+    idle.0.kill().expect("killed");
+    idle.0.wait().expect("ends");
+    assert_eq!(workers(&archive), 1, "it may only be silent");
+    let run = archive.run(&["verify", "--repair"]).expect(2);
+    assert!(run.err.contains("1 worker is running (1 on ") && run.err.contains("120 s"), "{run:?}");
+
+    // It died while a clock was ahead: then it is silent from the first look on.
+    let db = archive.database().await;
+    let seen = async |change: &'static str| {
+        sqlx::query(change).execute(&db).await.expect("written");
+    };
+    seen("update ingestion_workers set seen_at = now() + interval '1 year'").await;
+    archive.run(&["verify", "--repair"]).expect(2);
+    seen("update ingestion_workers set seen_at = seen_at - interval '3 minutes'").await;
+    assert_eq!(workers(&archive), 0);
+    archive.run(&["verify", "--repair"]).expect(0);
+    let told = archive.run(&["--output", "json", "status"]).expect(0).json()["clock_corrections"].clone();
+    assert_eq!(told[0]["what"], "ingestion_workers.seen_at", "{told}");
+
+    seen("update ingestion_workers set seen_at = seen_at - interval '2 days'").await;
+    archive.run(&["worker", "--once"]).expect(0);
+    let rows: i64 = sqlx::query_scalar("select count(*) from ingestion_workers").fetch_one(&db).await.expect("counted");
+    assert_eq!(rows, 0, "a sweep removes it, and the worker that swept has ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,26 +2,57 @@
 //! reads them as records says why it does not.
 
 use serde_json::{Value, json};
+use shared::pipelines::archiving::Origin;
 use shared::pubmed::markup::{MAX_ATTRIBUTES, MAX_NAME_BYTES};
+use shared::verify::{self, Run};
 use shared::words::Outcome;
 use simulator::{Corpus, Options, Spread};
-use tests::forged::{arrive, check};
+use tests::forged::{arrive, arrive_record, as_of, check, empty, held, source};
 use tests::http::{Server, settings};
 use tests::program::Archive;
 use tests::record_files::record;
 use tests::sync::{client, day, settings as eutils_settings, simulator};
 
-/// What titles hold, and how it is refused.
-fn beyond() -> [(String, &'static str); 4] {
+/// A record that is beyond a bound, and how it is refused.
+struct Beyond {
+    pmid: u32,
+    xml: String,
+    why: &'static str,
+}
+
+const TITLE: &str = "a title";
+
+/// Records that are beyond each bound in their title, and wherever a record can be beyond one before its PMID.
+fn beyond() -> Vec<Beyond> {
+    let (many, long, deep) = ("more than 64 attributes", "a name of more than 256 bytes", "nest deeper than 256");
     let attributes = (0..=MAX_ATTRIBUTES).map(|n| format!(" a{n}=\"x\"")).collect::<Vec<_>>().concat();
     let name = "a".repeat(MAX_NAME_BYTES + 1);
-    [
-        (format!("<i{attributes}>x</i>"), "more than 64 attributes"),
-        (format!("<{name}>x</{name}>"), "a name of more than 256 bytes"),
-        (format!("<i {name}=\"x\">x</i>"), "a name of more than 256 bytes"),
-        (format!("{}x{}", "<i>".repeat(300), "</i>".repeat(300)), "nest deeper than 256"),
-    ]
+    let nested = format!("{}x{}", "<i>".repeat(300), "</i>".repeat(300));
+    let citation = "<MedlineCitation>";
+    let changes = [
+        (TITLE, format!("<i{attributes}>x</i>"), many),
+        (TITLE, format!("<{name}>x</{name}>"), long),
+        (TITLE, format!("<i {name}=\"x\">x</i>"), long),
+        (TITLE, nested.clone(), deep),
+        ("<PubmedArticle>", format!("<PubmedArticle{attributes}>"), many),
+        ("<PubmedArticle>", format!("<PubmedArticle {name}=\"x\">"), long),
+        (citation, format!("<i{attributes}/>{citation}"), many),
+        (citation, format!("<MedlineCitation{attributes}>"), many),
+        ("<PMID ", format!("<{name}>x</{name}><PMID "), long),
+        ("<PMID ", format!("<i {name}=\"x\"/><PMID "), long),
+        ("<PMID ", format!("{nested}<PMID "), deep),
+        ("<PMID ", format!("<PMID{attributes} "), many),
+        ("<PMID ", format!("<PMID {name}=\"x\" "), long),
+    ];
+    let one = |(pmid, (from, to, why)): (u32, (&str, String, &'static str))| {
+        let xml = record(pmid, 1, "2026-01-01", TITLE).replacen(from, &to, 1);
+        Beyond { pmid, xml, why }
+    };
+    (1..).zip(changes).map(one).collect()
 }
+
+/// The PMID of the record that is within the bounds.
+const FINE: u32 = 99;
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
@@ -32,18 +63,20 @@ async fn what_is_beyond_the_bounds_is_served_as_it_is_and_refused_as_a_record() 
     let archive = Archive::new().await;
     let engine = archive.engine().await;
     let beyond = beyond();
-    assert_eq!(arrive(&engine, 1, 9, 1, Some("fine")).await, Outcome::Archived);
-    for (n, (title, _)) in (1..).zip(&beyond) {
-        assert_eq!(arrive(&engine, 1, n, 1, Some(title)).await, Outcome::Archived, "{title}");
+    assert_eq!(arrive(&engine, 1, FINE, 1, Some("fine")).await, Outcome::Archived);
+    for Beyond { pmid, xml, why } in &beyond {
+        let origin = Origin { source: source(1), as_of: as_of(1), file_number: 260_001, file_id: None };
+        let outcome = arrive_record(&engine, origin, *pmid, 1, Some(xml.clone())).await;
+        assert_eq!(outcome, Outcome::Archived, "{pmid}: {why}");
     }
     let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 1, 1, Spread::Even(30)), Options::default()).await;
     let server = Server::start(engine.clone(), client(eutils_settings(&ncbi)), &settings(&[])).await;
     let exported = lines(&archive.run(&["export", "--format", "xml"]).expect(0).out);
     assert_eq!(exported.len(), beyond.len() + 1);
-    for (n, (title, why)) in (1..).zip(&beyond) {
-        let (xml, pmid) = (record(n, 1, "2026-01-01", title), n.to_string());
-        assert_eq!(archive.run(&["get", &pmid, "--xml"]).expect(0).out, xml, "{why}");
-        assert!(exported.iter().any(|line| line["pmid"] == pmid.as_str() && line["xml"] == xml.as_str()), "{why}");
+    for Beyond { pmid, xml, why } in &beyond {
+        let pmid = pmid.to_string();
+        assert_eq!(archive.run(&["get", &pmid, "--xml"]).expect(0).out, *xml, "{pmid}: {why}");
+        assert!(exported.iter().any(|line| line["pmid"] == pmid.as_str() && line["xml"] == xml.as_str()), "{pmid}");
         for typed in [&["get", &pmid][..], &["get", &pmid, "--json"]] {
             let refused = archive.run(typed).expect(1);
             assert!(refused.err.contains(why) && refused.err.contains("--xml` prints it"), "{refused:?}");
@@ -53,16 +86,28 @@ async fn what_is_beyond_the_bounds_is_served_as_it_is_and_refused_as_a_record() 
         assert_eq!(refused.error(), (400, "VALIDATION_ERROR"), "{why}");
         assert!(refused.body["message"].as_str().is_some_and(|text| text.contains(why)), "{}", refused.body);
         // It takes no other record with it.
-        let call = json!({ "tool": "pubmed.get_many", "params": { "pmids": [pmid, "9"] } });
+        let call = json!({ "tool": "pubmed.get_many", "params": { "pmids": [pmid, FINE.to_string()] } });
         let many = server.post("/v1/mcp/invoke", &call).await.body["result"]["records"].clone();
         assert!(many[0]["error"].as_str().is_some_and(|text| text.contains(why)), "{many}");
         assert_eq!(many[1]["title"], "fine", "{many}");
     }
     let typed = archive.run(&["export"]).expect(5);
     assert_eq!(lines(&typed.out).len(), 1, "the others are left out");
-    for (n, (_, why)) in (1..).zip(&beyond) {
-        let left_out = format!("PMID {n} omitted: ");
+    for Beyond { pmid, why, .. } in &beyond {
+        let left_out = format!("PMID {pmid} omitted: ");
         assert!(typed.err.lines().any(|line| line.contains(&left_out) && line.contains(why)), "{typed:?}");
     }
     assert!(check(&engine).await.is_clean(), "they are what was stored");
+
+    // Their objects alone say as much: whose they are, of which version and date.
+    let payloads = async || held(&engine).await.into_values().map(|(_, xml)| xml).collect::<Vec<_>>();
+    let kept = payloads().await;
+    empty(&engine).await;
+    verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    assert_eq!(payloads().await, kept);
+    // Bytes that are not those of the row are not served.
+    let one = beyond[4].pmid;
+    std::fs::write(archive.object(one), "other bytes").expect("written");
+    let damaged = archive.run(&["get", &one.to_string(), "--xml"]);
+    assert!(damaged.code != Some(0) && damaged.out.is_empty(), "{damaged:?}");
 }

@@ -1,7 +1,7 @@
 //! The client of E-utilities against everything that goes wrong, and against recorded exchanges.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::pubmed::eutils::{
     Client, DateField, EutilsError, Expected, Fault as Seen, Listing, Query, Returned, SearchRequest, Settings, Slice,
@@ -227,6 +227,23 @@ async fn a_call_ends_at_its_deadline_and_says_why() {
     let hurried = Settings { deadline: Duration::from_millis(100), ..settings(&simulator) };
     let error = client(hurried).search(&request(&all(), 1)).await.expect_err("too late");
     assert!(matches!(error, EutilsError::Deadline { fault: Seen::Timeout, .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_stops_in_the_middle_ends_at_the_limit_of_its_request_or_of_its_call() {
+    let limit = Duration::from_millis(400);
+    let simulator = small(Faults::scripted([Some(Fault::Stalled), None, Some(Fault::Stalled)])).await;
+    let began = Instant::now();
+    let patient = client(Settings { request_timeout: limit, ..settings(&simulator) });
+    let page = patient.search(&request(&all(), 20)).await.expect("asked again");
+    assert_eq!((page.pmids.len(), simulator.arrivals().len()), (20, 2));
+    let hurried = client(Settings { deadline: limit, ..settings(&simulator) });
+    let error = hurried.fetch(&[pmid(1000)], None, MAX).await.expect_err("no time is left");
+    assert!(matches!(error, EutilsError::Deadline { fault: Seen::Timeout, .. }), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    // As jobs wait; what a person or a tool waits for has less.
+    let usual = Settings::new("http://127.0.0.1:1/");
+    assert_eq!((usual.request_timeout.as_secs(), usual.deadline.as_secs()), (60, 180));
 }
 
 /// Walks over a query until a walk adds up; what did not was listed again by later runs.

@@ -59,6 +59,7 @@ mod pooler;
 mod private_postgres;
 mod projections;
 mod prose;
+mod published_schema;
 mod quotas;
 mod reading_files;
 mod readme;

@@ -172,6 +172,96 @@ async fn what_a_killed_initdb_still_writes_disturbs_no_start() {
     assert!(left.is_empty(), "{left:?}: it goes with the next start");
 }
 
+/// Programs of Postgres, one of which runs a script in place of itself: `$real` is the program.
+struct Programs(tempfile::TempDir);
+
+impl Programs {
+    fn with(name: &str, script: &str) -> Self {
+        let programs = Self(tempfile::tempdir().expect("a temporary directory"));
+        // Another user may run them.
+        set_mode(programs.0.path(), 0o755);
+        for program in ["initdb", "pg_ctl", "postgres"] {
+            let real = real_programs().join(program);
+            let script = if program == name { script } else { "exec \"$real\" \"$@\"" };
+            let path = programs.0.path().join(program);
+            std::fs::write(&path, format!("#!/bin/sh\nreal='{}'\n{script}\n", text(&real))).expect("written");
+            set_mode(&path, 0o755);
+        }
+        programs
+    }
+
+    fn run(&self, archive: &Archive, arguments: &[&str]) -> tests::program::Run {
+        let mut command = archive.command(arguments);
+        command.env("BIO_MCP_POSTGRES_BIN", self.0.path()).output().expect("the program starts").into()
+    }
+}
+
+/// Where the programs are that tests use, or the newest of the system's.
+fn real_programs() -> std::path::PathBuf {
+    if let Some(dir) = tests::variable("BIO_MCP_POSTGRES_BIN") {
+        return dir.into();
+    }
+    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut installed: Vec<_> = installed.map(|entry| entry.expect("read").path().join("bin")).collect();
+    installed.retain(|dir| ["initdb", "pg_ctl", "postgres"].iter().all(|program| dir.join(program).is_file()));
+    installed.sort();
+    installed.pop().expect("PostgreSQL is installed, or `make setup` was run")
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+}
+
+/// Directories of clusters, finished or not.
+fn clusters(archive: &Archive) -> Vec<String> {
+    let postgres = archive.data_dir().join("postgres");
+    let places = [postgres.join("cluster"), postgres];
+    let entries = places.iter().filter_map(|place| std::fs::read_dir(place).ok()).flatten();
+    let names = entries.map(|entry| entry.expect("read").file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("data")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_initdb_that_failed_leaves_no_cluster() {
+    let archive = Archive::with_private_postgres();
+    let file = one_record(archive.dir.path());
+    // At its end, and in the middle, as when the disk is full and nothing cleans up.
+    for script in [
+        "\"$real\" \"$@\" && exit 1",
+        "for last in \"$@\"; do :; done; mkdir \"$last/base\" && echo 18 > \"$last/PG_VERSION\" && exit 1",
+        "kill -KILL $$",
+    ] {
+        let run = Programs::with("initdb", script).run(&archive, &["ingest", text(&file)]).expect(4);
+        assert!(run.err.contains("failed at initdb"), "{script}: {run:?}");
+        assert_eq!(clusters(&archive), Vec::<String>::new(), "{script}");
+    }
+    archive.ingest(&file);
+    assert_eq!((clusters(&archive), server(&archive)), (vec!["data".to_owned()], None));
+}
+
+/// The server runs, and its database cannot be made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_failed_leaves_no_server() {
+    let archive = Archive::with_private_postgres();
+    let file = one_record(archive.dir.path());
+    let only_read = "[ \"$1\" != start ] || set -- \"$@\" -o '-c default_transaction_read_only=on'\n\
+                     exec \"$real\" \"$@\"";
+    let programs = Programs::with("pg_ctl", only_read);
+    for _ in 0..2 {
+        let run = programs.run(&archive, &["ingest", text(&file)]);
+        let left = server(&archive);
+        if let Some(pid) = &left {
+            // It does not outlive this test.
+            kill("-QUIT", pid);
+        }
+        assert_eq!((run.code, left), (Some(4), None), "{run:?}");
+        assert_eq!(clusters(&archive), ["data"], "what was made is whole, and is used by the next start");
+    }
+    archive.ingest(&file);
+    archive.run(&["verify"]).expect(0);
+    assert_eq!(server(&archive), None);
+}
+
 /// Postgres' disk is full, the archive's is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_disk_of_postgres_being_full_is_said_and_leaves_no_server() {

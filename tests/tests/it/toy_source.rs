@@ -9,7 +9,7 @@ use shared::archive::codec::decode;
 use shared::ingest::{self, Batch, BatchRows, Claim, CommitError, Engine, Lease, NewUnit, Pipeline, Plan};
 use shared::ingest::{RecordOutcome, Rejected, Settings, UnitContext, UnitError, Worker};
 use shared::jobs::{self, Job, JobState, Submission, Submitted};
-use shared::words::{ErrorCode, JobId, Outcome, Reason, RecordKey, RecordType, SkipReason, UnitId, WorkerId};
+use shared::words::{ErrorCode, JobId, Outcome, Reason, RecordKey, RecordType, Sha256, SkipReason, UnitId, WorkerId};
 use sqlx::PgConnection;
 
 const WORD: RecordType = RecordType::new("toy.word");
@@ -31,7 +31,17 @@ impl Pipeline for Toy {
         let unit = |line: &str| NewUnit { input: json!(line), label: Some(line.to_owned()), required_hostname: None };
         let work_total = i64::try_from(text.split_whitespace().count()).unwrap_or(0);
         let units = text.lines().map(unit).collect();
-        Ok(Plan { units, work_total, external_version: text, is_whole: true, is_release: true, ..Plan::default() })
+        let source_digest = Some(Sha256::of(text.as_bytes()).to_hex());
+        let external_version = context.lease.params["version"].as_str().unwrap_or(&text).to_owned();
+        Ok(Plan {
+            units,
+            work_total,
+            external_version,
+            source_digest,
+            is_whole: true,
+            is_release: true,
+            ..Plan::default()
+        })
     }
 
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
@@ -91,6 +101,12 @@ async fn submit(engine: &Engine, text: &str) -> Submitted {
     jobs::submit(&engine.db, &submission, tests::sync::LIMITS).await.expect("submitted")
 }
 
+/// A text as a version of its source.
+async fn submit_version(engine: &Engine, version: &str, text: &str) -> JobId {
+    let submission = Submission::new("toy.words", json!({ "version": version, "text": text }), "read");
+    jobs::submit(&engine.db, &submission, tests::sync::LIMITS).await.expect("submitted").job().job_id()
+}
+
 async fn finish(engine: &Engine, job: JobId) -> Job {
     for _ in 0..3 {
         sqlx::query("update ingestion_work_units set not_before = now()").execute(&engine.db).await.expect("due");
@@ -147,4 +163,42 @@ async fn a_dead_worker_and_failed_attempts_cost_a_source_nothing() {
     let told = attempts.iter().map(|one| (one.attempt, one.ended_as.as_deref(), one.error_message.as_deref()));
     let lost = (1, Some("reclaimed"), Some("its worker died or hung"));
     assert_eq!(told.collect::<Vec<_>>(), [lost, (2, Some("failed"), Some("attempt 2 fails"))]);
+}
+
+/// The ingests that are those of their versions: version and digest.
+async fn releases(engine: &Engine) -> Vec<(String, Option<String>)> {
+    let sql = "select external_version, source_digest from ingestion_jobs \
+               where status = 'completed' and is_release order by external_version";
+    sqlx::query_as(sql).fetch_all(&engine.db).await.expect("read")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_other_content_is_a_new_run_that_replaces_it() {
+    let engine = engine().await;
+    let digest = |text: &str| Some(Sha256::of(text.as_bytes()).to_hex());
+    let release = |version: &str, text: &str| (version.to_owned(), digest(text));
+    let first = submit_version(&engine, "2026_01", "one two").await;
+    assert_eq!(finish(&engine, first).await.state, JobState::Succeeded);
+    let other = submit_version(&engine, "2026_02", "one two").await;
+    assert_eq!(finish(&engine, other).await.state, JobState::Succeeded);
+    assert_eq!(releases(&engine).await, [release("2026_01", "one two"), release("2026_02", "one two")]);
+
+    let same = submit_version(&engine, "2026_01", "one two").await;
+    assert_eq!(finish(&engine, same).await.error.expect("it comes once")["error_code"], "ALREADY_EXISTS");
+
+    let corrected = submit_version(&engine, "2026_01", "one three").await;
+    Worker::new(engine.clone(), None).expect("a worker").run_one(Some(corrected)).await.expect("planned");
+    // While it runs there is no second one, whatever it is made of.
+    for text in ["one two", "one four"] {
+        let beside = submit_version(&engine, "2026_01", text).await;
+        Worker::new(engine.clone(), None).expect("a worker").run_one(Some(beside)).await.expect("refused");
+        let refused = jobs::get(&engine.db, beside).await.expect("read").expect("there");
+        assert_eq!(refused.error.expect("one is running")["error_code"], "ALREADY_EXISTS", "{text}");
+    }
+    let ended = finish(&engine, corrected).await;
+    assert_eq!(ended.state, JobState::Succeeded, "{:?}", ended.error);
+    assert_eq!(releases(&engine).await, [release("2026_01", "one three"), release("2026_02", "one two")]);
+    let logs = jobs::logs(&engine.db, corrected, 10).await.expect("read");
+    let told = logs.iter().find(|line| line.message.contains("replaces")).expect("its log says so");
+    assert_eq!(told.fields["replaced_job_id"], json!(first), "{told:?}");
 }

@@ -27,9 +27,10 @@ pub struct Correction {
     pub found_at: DateTime<Utc>,
 }
 
-/// Pulls back what is ahead of the clock: jobs and work units.
+/// Pulls back what is ahead of the clock: jobs, work units and workers.
 pub async fn pull_back_jobs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
-    let sql = "select what, name, was, set_to, found_at from pull_back_jobs()";
+    let sql = "select what, name, was, set_to, found_at from pull_back_jobs() \
+               union all select what, name, was, set_to, found_at from pull_back_workers()";
     Ok(sqlx::query_as(sql).fetch_all(db).await.inspect(|found| log_corrections(found))?)
 }
 

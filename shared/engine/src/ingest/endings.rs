@@ -37,11 +37,13 @@ impl Lease {
         .bind(Json(progress))
         .execute(&mut *tx)
         .await?;
+        self.replace_release(&mut tx, plan).await?;
         let may_go_on: bool = sqlx::query_scalar(include_str!("sql/begin_ingest.sql"))
             .bind(self.job.0)
             .bind(&plan.external_version)
             .bind(plan.is_whole)
             .bind(plan.is_release)
+            .bind(&plan.source_digest)
             .fetch_one(&mut *tx)
             .await?;
         if !may_go_on {
@@ -57,6 +59,21 @@ impl Lease {
         tx.commit().await?;
         jobs::wake_soon(&engine.db);
         Ok(settled)
+    }
+
+    /// Makes way for a whole release whose version was ingested from other content.
+    async fn replace_release(&self, tx: &mut PgConnection, plan: &Plan) -> Result<(), DbError> {
+        let (true, true, Some(digest)) = (plan.is_release, plan.is_whole, &plan.source_digest) else { return Ok(()) };
+        let replaced: Option<Uuid> = sqlx::query_scalar(include_str!("sql/replace_release.sql"))
+            .bind(self.job.0)
+            .bind(&plan.external_version)
+            .bind(digest)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(replaced) = replaced else { return Ok(()) };
+        let message = "this version was ingested from other content: this run replaces that one";
+        let fields = json!({ "replaced_job_id": replaced, "source_digest": digest });
+        jobs::write_log(tx, self.job, Level::Info, message, fields).await
     }
 
     /// Completes a unit whose batches are all committed.

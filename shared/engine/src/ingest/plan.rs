@@ -17,6 +17,9 @@ pub struct Plan {
     pub records_total: Option<i64>,
     /// What is ingested, for the list of ingests.
     pub external_version: String,
+    /// Identifies the content that is ingested, where that is known by now: another digest under the version of a
+    /// release that was ingested is a new run, which replaces it.
+    pub source_digest: Option<String>,
     /// Whether it is ingested whole.
     pub is_whole: bool,
     /// Whether it is a release, of which there may be one ingest that has not failed. Syncs, and files that may come

@@ -7,12 +7,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bio_mcp_core::WorkerId;
-use sqlx::PgPool;
-
-use crate::db::DbError;
 
 /// The workers of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,16 +17,6 @@ pub struct Census {
     pub living: Vec<String>,
     /// Those whose process is gone; their units may not have been taken back yet.
     pub dead: Vec<String>,
-}
-
-/// How many workers live: of this machine those that hold a lock in `dir`, with or without a unit; of others those that
-/// have a unit and were heard of within `stale`.
-pub async fn living_workers(db: &PgPool, dir: &Path, stale: Duration) -> Result<i64, DbError> {
-    let Census { living, dead } = Presence::census(dir).unwrap_or_default();
-    let here: Vec<String> = living.iter().chain(&dead).cloned().collect();
-    let elsewhere: i64 =
-        sqlx::query_scalar(include_str!("sql/workers.sql")).bind(here).bind(stale.as_secs_f64()).fetch_one(db).await?;
-    Ok(i64::try_from(living.len()).unwrap_or(i64::MAX).saturating_add(elsewhere))
 }
 
 /// A worker's sign of life.

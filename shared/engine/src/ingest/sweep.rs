@@ -5,7 +5,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::unit_error::UnitError;
-use super::{Engine, Presence, chain, finalise};
+use super::{Engine, Presence, chain, finalise, living};
 use crate::db::{self, DbError, clock};
 use crate::jobs;
 use bio_mcp_core::JobId;
@@ -49,6 +49,7 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
     }
     swept.continued = chain::submit_forgotten(engine).await?;
     swept.expired = jobs::expire(&engine.db).await?;
+    living::forget_old_workers(&engine.db).await?;
     for upkeep in &*engine.upkeep {
         swept.corrected += upkeep.sweep(engine).await?;
     }
@@ -65,6 +66,8 @@ pub(super) async fn reclaim_of_the_dead(engine: &Engine, dir: &Path) -> Result<i
             tracing::warn!(worker_id = worker, units, "a worker died; its units are taken over");
         }
         reclaimed += units;
+        // Before its lock file, by which it is known to be dead.
+        living::forget_worker(&engine.db, &worker).await?;
         Presence::forget(dir, &worker);
     }
     Ok(reclaimed)

@@ -10,6 +10,7 @@ use tracing::Instrument;
 use super::claims::Claims;
 use super::heartbeat::Heartbeat;
 use super::lease::{Claim, Lease, Settled};
+use super::living::WorkerRow;
 use super::pipeline::{STOP_IS_NOTICED, UnitContext};
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise, sweep};
@@ -30,6 +31,7 @@ pub struct Worker {
     /// Directory with the locks of this machine's workers.
     presence_dir: Option<PathBuf>,
     _presence: Option<Presence>,
+    row: WorkerRow,
     shutdown: Arc<AtomicBool>,
     swept: Mutex<Option<Instant>>,
     claims: Claims,
@@ -86,6 +88,7 @@ impl Worker {
             hostname: host::name(),
             presence_dir,
             _presence: presence,
+            row: WorkerRow::default(),
             shutdown: Arc::default(),
             swept: Mutex::default(),
             claims: Claims::default(),
@@ -121,6 +124,12 @@ impl Worker {
 
     /// Runs units of any job until told to stop; with `once`, until none is left.
     pub async fn run(&self, once: bool) -> Result<(), UnitError> {
+        let ended = self.run_units(once).await;
+        self.row.leave(&self.engine.db, &self.id).await;
+        ended
+    }
+
+    async fn run_units(&self, once: bool) -> Result<(), UnitError> {
         let mut listener = None;
         while !self.stopping() {
             match self.step(None).await {
@@ -144,6 +153,12 @@ impl Worker {
 
     /// Runs the units of one job until it has ended.
     pub async fn run_job(&self, job: JobId) -> Result<(), UnitError> {
+        let ended = self.run_units_of(job).await;
+        self.row.leave(&self.engine.db, &self.id).await;
+        ended
+    }
+
+    async fn run_units_of(&self, job: JobId) -> Result<(), UnitError> {
         let give_up_after = self.engine.settings.database_patience;
         let mut listener = None;
         let mut away_since: Option<Instant> = None;
@@ -180,6 +195,7 @@ impl Worker {
     }
 
     async fn step(&self, job: Option<JobId>) -> Result<Ran, UnitError> {
+        self.row.renew(&self.engine.db, &self.id, &self.hostname, self.engine.settings.heartbeat).await?;
         self.sweep_if_due().await?;
         self.run_one(job).await
     }

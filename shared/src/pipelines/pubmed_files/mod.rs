@@ -27,7 +27,7 @@ use crate::ingest::{Ended, EndedUnit, NewUnit, Pipeline, Plan, UnitContext, Unit
 use crate::jobs::{self, Job};
 use crate::pubmed::bulk_file;
 use crate::pubmed::download::FilesServer;
-use crate::words::ErrorCode;
+use crate::words::{ErrorCode, Sha256};
 use reader::End;
 use stages::PreparedBatch;
 
@@ -151,6 +151,7 @@ impl Pipeline for PubmedFiles {
         let bytes_total: u64 = params.files.iter().map(|file| file.size_bytes).sum();
         let names: Vec<&str> = params.files.iter().map(|file| file.name.as_str()).collect();
         let external_version = names.join(",").chars().take(200).collect();
+        let source_digest = Some(digest_of(&params.files));
         let units = params.files.iter().map(|file| NewUnit {
             input: json!(file),
             label: Some(file.name.clone()),
@@ -160,6 +161,7 @@ impl Pipeline for PubmedFiles {
             units: units.collect(),
             work_total: i64::try_from(bytes_total).unwrap_or(i64::MAX),
             external_version,
+            source_digest,
             is_whole: true,
             ..Plan::default()
         })
@@ -248,6 +250,12 @@ impl Pipeline for PubmedFiles {
             }
         })
     }
+}
+
+/// SHA-256 of what `sha256sum` prints of the files, in the order in which they are ingested.
+fn digest_of(files: &[FileRef]) -> String {
+    let lines: Vec<String> = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();
+    Sha256::of(lines.concat().as_bytes()).to_hex()
 }
 
 /// What became of a file, where a unit is one: its name, how its unit ended, its counts, what was wrong.
