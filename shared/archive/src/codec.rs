@@ -1,11 +1,21 @@
 //! Compression of stored objects, with a limit on what comes out again.
 
-use std::io::{Read, Write};
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
 
 use flate2::read::MultiGzDecoder;
+use zstd::bulk::Decompressor;
 
 /// The zstd level of stored objects: 3 keeps an ingest disk-bound.
 const ZSTD_LEVEL: i32 = 3;
+
+/// What says that it has at most so many bytes is decompressed at once, into memory of that size.
+const MAX_AT_ONCE_BYTES: usize = 1 << 20;
+
+thread_local! {
+    /// Its tables are allocated once for each thread.
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::new(Decompressor::default());
+}
 
 /// How new objects are compressed; both are read whatever is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +109,15 @@ pub fn max_stored_bytes(decoded_bytes: usize) -> usize {
 
 /// Decompresses zstd or gzip, told apart by their first bytes.
 pub fn decode(stored: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
+    if let Some(bytes) = decode_at_once(stored, limit_bytes.min(MAX_AT_ONCE_BYTES)) {
+        return bytes.map_err(CodecError::Damaged);
+    }
     let mut bytes = Vec::new();
     let limit = limit_bytes as u64 + 1;
     if stored.starts_with(&[0x1f, 0x8b]) {
         MultiGzDecoder::new(stored).take(limit).read_to_end(&mut bytes).map_err(CodecError::Damaged)?;
     } else {
-        zstd::stream::read::Decoder::new(stored)
+        zstd::stream::read::Decoder::with_buffer(stored)
             .and_then(|decoder| decoder.take(limit).read_to_end(&mut bytes))
             .map_err(CodecError::Damaged)?;
     }
@@ -112,6 +125,15 @@ pub fn decode(stored: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> 
         return Err(CodecError::TooLarge { limit_bytes });
     }
     Ok(bytes)
+}
+
+/// Decompresses zstd of whole frames that say how many bytes they have, as an [`Encoder`] writes them. Nothing for what
+/// does not say so, or has more than `max_bytes`.
+fn decode_at_once(stored: &[u8], max_bytes: usize) -> Option<io::Result<Vec<u8>>> {
+    let length = Decompressor::upper_bound(stored).filter(|length| (1..=max_bytes).contains(length))?;
+    let mut bytes = Vec::with_capacity(length);
+    let decoded = DECOMPRESSOR.with_borrow_mut(|zstd| zstd.decompress_to_buffer(stored, &mut bytes));
+    Some(decoded.map(|_| bytes))
 }
 
 #[cfg(test)]
@@ -128,6 +150,35 @@ mod tests {
             assert!(matches!(decode(&stored[..stored.len() / 2], 1 << 21), Err(CodecError::Damaged(_))));
         }
         assert!(matches!(decode(b"neither", 100), Err(CodecError::Damaged(_))));
+    }
+
+    #[test]
+    fn zstd_is_read_whether_it_says_its_length_or_not() {
+        let text = b"a record ".repeat(1000);
+        let told = encode_zstd(&text);
+        let mut streamed = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).expect("level 3 exists");
+        streamed.write_all(&text).expect("memory does not fail");
+        let untold = streamed.finish().expect("memory does not fail");
+        let is_at_once = |stored: &[u8]| decode_at_once(stored, text.len()).is_some();
+        assert!(is_at_once(&told) && !is_at_once(&untold));
+        assert_eq!(decode(&told, text.len()).expect("within the limit"), text);
+        assert_eq!(decode(&untold, text.len()).expect("within the limit"), text);
+        // Several frames are one text.
+        let twice = [&text[..], &text].concat();
+        for stored in [[&told[..], &told].concat(), [&told[..], &untold].concat()] {
+            assert_eq!(decode(&stored, twice.len()).expect("within the limit"), twice);
+            assert!(matches!(decode(&stored, text.len()), Err(CodecError::TooLarge { .. })));
+        }
+        // What follows is no part of it.
+        assert!(matches!(decode(&[&told[..], b"more"].concat(), 1 << 20), Err(CodecError::Damaged(_))));
+        assert!(matches!(decode(&told[..told.len() - 1], 1 << 20), Err(CodecError::Damaged(_))));
+        // A thread goes on after an object that was damaged.
+        let mut damaged = told.clone();
+        for byte in damaged.iter_mut().skip(12) {
+            *byte = !*byte;
+        }
+        assert!(matches!(decode(&damaged, 1 << 20), Err(CodecError::Damaged(_))));
+        assert_eq!(decode(&told, text.len()).expect("within the limit"), text);
     }
 
     #[test]

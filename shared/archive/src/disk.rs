@@ -55,9 +55,9 @@ pub struct DiskStore {
     identified: Arc<Mutex<Identified>>,
 }
 
-/// Threads that write objects, of all stores of this process. Not those that compress: a slow disk must not keep them
-/// from preparing the next batch.
-static WRITERS: LazyLock<ThreadPool> = LazyLock::new(|| {
+/// Threads that write objects, and find out which versions files are, of all stores of this process. Not those that
+/// compress: a slow disk must not keep them from preparing the next batch.
+static THREADS: LazyLock<ThreadPool> = LazyLock::new(|| {
     let threads = std::thread::available_parallelism().map_or(2, usize::from).min(4);
     let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("disk-{n}")).build();
     pool.expect("the system lets a process start a few threads")
@@ -201,7 +201,7 @@ impl DiskStore {
         let write = |puts: &[Put<'_>]| puts.iter().map(|put| self.put(put)).collect::<Vec<_>>();
         let answers: Vec<_> = match puts {
             [_] => write(puts),
-            _ => WRITERS.install(|| puts.par_chunk_by(same_folder).flat_map_iter(write).collect()),
+            _ => THREADS.install(|| puts.par_chunk_by(same_folder).flat_map_iter(write).collect()),
         };
         // Also when another writer was first: its objects are about to be relied on.
         if let Err(error) = self.sync(puts) {
@@ -314,14 +314,8 @@ impl Store for DiskStore {
         limit: usize,
     ) -> Result<Vec<(Key, Vec<VersionId>)>, StoreError> {
         let keys = self.list(prefix, after, limit).await?;
-        tokio::task::block_in_place(|| {
-            keys.into_iter()
-                .map(|key| {
-                    let versions = self.versions_on_disk(&key)?;
-                    Ok((key, versions))
-                })
-                .collect()
-        })
+        let versions = |key: Key| self.versions_on_disk(&key).map(|versions| (key, versions));
+        tokio::task::block_in_place(|| THREADS.install(|| keys.into_par_iter().map(versions).collect()))
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {

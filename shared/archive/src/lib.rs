@@ -38,7 +38,7 @@ pub use s3::{OpenError, S3Settings, S3Store};
 pub use store::{Body, ByteRange, Condition, ETag, Key, Object, Put, Store, StoreError, StreamPut, VersionId};
 pub use stored_payload::StoredPayload;
 
-use bio_mcp_core::{JobId, Pmid, identity};
+use bio_mcp_core::{JobId, Pmid, Sha256, identity};
 
 /// An archive: a store, its layout and the limits on what is read back.
 #[derive(Clone)]
@@ -163,11 +163,11 @@ impl Archive {
 
     /// Decodes the bytes that [`Archive::object_at`] returned.
     pub fn open(&self, pmid: Pmid, payload: &StoredPayload, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
-        let envelope = match payload.address.as_ref().ok().and_then(Address::part) {
-            None => self.decode(key, bytes)?,
+        let (envelope, content_hash) = match payload.address.as_ref().ok().and_then(Address::part) {
+            None => self.decode_hashed(key, bytes)?,
             Some(part) => self.read_envelope(key, self.line(bytes, part))?,
         };
-        if envelope.pmid == pmid && envelope.content_hash() == payload.content_hash {
+        if envelope.pmid == pmid && content_hash == payload.content_hash {
             return Ok(envelope);
         }
         Err(ReadError::Damaged { key: key.to_string(), source: EnvelopeError::OtherPayload })
@@ -206,34 +206,43 @@ impl Archive {
     /// Reads stored bytes as the envelope of the record whose key they lie under. The PMID of the key, that of the
     /// envelope and that in its XML must be one.
     pub fn decode(&self, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
+        self.decode_hashed(key, bytes).map(|(envelope, _)| envelope)
+    }
+
+    /// The same, with the hash of the payload, which takes time to find out again.
+    pub fn decode_hashed(&self, key: &Key, bytes: &[u8]) -> Result<(Envelope, Option<Sha256>), ReadError> {
         self.read_envelope(
             key,
             codec::decode(bytes, envelope::max_bytes(self.max_record_bytes)).map_err(EnvelopeError::from),
         )
     }
 
-    fn read_envelope(&self, key: &Key, json: Result<Vec<u8>, EnvelopeError>) -> Result<Envelope, ReadError> {
-        json.and_then(|json| Envelope::from_json(&json)).and_then(|envelope| self.of_key(key, envelope)).map_err(
-            |source| match source {
-                EnvelopeError::Version(version) if version > envelope::VERSION => {
-                    ReadError::Newer { key: key.to_string(), version }
-                }
-                source => ReadError::Damaged { key: key.to_string(), source },
-            },
-        )
+    fn read_envelope(
+        &self,
+        key: &Key,
+        json: Result<Vec<u8>, EnvelopeError>,
+    ) -> Result<(Envelope, Option<Sha256>), ReadError> {
+        let read = json.and_then(|json| Envelope::read(&json));
+        let checked = read.and_then(|read| self.check_record(key, &read.0).map(|()| read));
+        checked.map_err(|source| match source {
+            EnvelopeError::Version(version) if version > envelope::VERSION => {
+                ReadError::Newer { key: key.to_string(), version }
+            }
+            source => ReadError::Damaged { key: key.to_string(), source },
+        })
     }
 
-    fn of_key(&self, key: &Key, envelope: Envelope) -> Result<Envelope, EnvelopeError> {
+    fn check_record(&self, key: &Key, envelope: &Envelope) -> Result<(), EnvelopeError> {
         if let Some(expected) = self.layout.pmid_of(key).filter(|expected| *expected != envelope.pmid) {
             return Err(EnvelopeError::OtherRecord { expected, found: envelope.pmid });
         }
         if let Some(xml) = envelope.payload.xml() {
-            let (identity, _) = identity::of_record(xml.as_bytes())?;
+            let identity = identity::of_text(xml)?;
             if identity.pmid != envelope.pmid {
                 return Err(EnvelopeError::OtherXml { expected: envelope.pmid, found: identity.pmid });
             }
         }
-        Ok(envelope)
+        Ok(())
     }
 
     /// The bytes of a job's manifest at its address; of nothing else.
@@ -307,7 +316,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use bio_mcp_core::{RecordOrder, Sha256, clock};
+    use bio_mcp_core::{RecordOrder, clock};
 
     fn envelope(pmid: Pmid) -> Envelope {
         let order = RecordOrder {

@@ -19,6 +19,8 @@ pub struct Draft {
     pub key: Key,
     /// Its encoded envelope.
     pub bytes: Vec<u8>,
+    /// Their hash, by which an intent names them.
+    pub bytes_hash: Sha256,
     /// Hash of the payload, none for a tombstone.
     pub content_hash: Option<Sha256>,
     /// Whether its payload says that the article was retracted.

@@ -50,13 +50,19 @@ pub enum IdentityError {
 /// ```
 pub fn of_record(slice: &[u8]) -> Result<(Identity, &str), IdentityError> {
     let text = std::str::from_utf8(slice).map_err(|e| IdentityError::NotUtf8(e.valid_up_to()))?;
+    of_text(text).map(|identity| (identity, text))
+}
+
+/// The same for a slice that is known to be text.
+pub fn of_text(text: &str) -> Result<Identity, IdentityError> {
+    let slice = text.as_bytes();
     let (inner, last) = match root_name(slice) {
         // In an article DateRevised comes before Article, where the long part begins.
         b"PubmedArticle" => (&b"MedlineCitation"[..], Some(&b"Article"[..])),
         b"PubmedBookArticle" => (&b"BookDocument"[..], None),
         _ => return Err(IdentityError::UnknownElement),
     };
-    find(slice, inner, last).map(|identity| (identity, text))
+    find(slice, inner, last)
 }
 
 /// Finds the PMID and Version of a `PMID` element of a `DeleteCitation`; without a Version, every version is deleted.

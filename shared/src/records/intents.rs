@@ -11,13 +11,13 @@ use crate::db::DbError;
 use crate::words::{JobId, Pmid, Sha256, UnitId};
 
 /// Commits that objects are about to be stored, and answers the number of the intent.
-pub async fn intend(db: &PgPool, unit: Option<UnitId>, drafts: &[Draft]) -> Result<Option<i64>, DbError> {
+pub async fn intend(db: &PgPool, unit: Option<UnitId>, drafts: &[&Draft]) -> Result<Option<i64>, DbError> {
     if drafts.is_empty() {
         return Ok(None);
     }
     let mut hashes = Vec::with_capacity(drafts.len() * 32);
     for draft in drafts {
-        hashes.extend_from_slice(Sha256::of(&draft.bytes).as_bytes());
+        hashes.extend_from_slice(draft.bytes_hash.as_bytes());
     }
     let id =
         sqlx::query_scalar("insert into archive_intents (unit_id, pmids, hashes) values ($1, $2, $3) returning id")

@@ -1,13 +1,15 @@
 //! Checks every pointer, object, hash and history row.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use sqlx::PgPool;
 
 use super::judge::latest;
 use super::objects::check_objects;
 use super::report::{MAX_PROBLEMS_KEPT, Problem, Report};
-use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
+use super::{PAGE, Progress, Run, VerifyError, side_by_side};
 use crate::archive::{Address, Archive, EnvelopeError, ReadError, StoreError, StoredPayload};
 use crate::checkpoints;
 use crate::records::{self, HistoryRow, Pointer};
@@ -17,8 +19,9 @@ use crate::words::{Pmid, PmidSet};
 /// Checks every pointer, object, hash and history row, and looks for orphans.
 pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Report, VerifyError> {
     let mut report = Report::default();
-    let sound = check_pointers(db, archive, run, &mut report).await?;
-    check_history(db, archive, run, &sound, &mut report).await?;
+    let shared = Arc::new(archive.clone());
+    let sound = check_pointers(db, &shared, run, &mut report).await?;
+    check_history(db, &shared, run, &sound, &mut report).await?;
     for (pmid, what) in records::inconsistent(db, PAGE).await? {
         report.add(Problem::of("rows_disagree", pmid, what));
     }
@@ -41,7 +44,7 @@ pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Repo
 /// Checks pointers; returns the records whose pointer's object is what the pointer says.
 async fn check_pointers(
     db: &PgPool,
-    archive: &Archive,
+    archive: &Arc<Archive>,
     run: &Run<'_>,
     report: &mut Report,
 ) -> Result<PmidSet, VerifyError> {
@@ -53,35 +56,39 @@ async fn check_pointers(
         let page = records::page(db, after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(sound) };
         after = Some(last.pmid);
+        done += page.len() as u64;
         report.pointers += i64::try_from(page.len()).unwrap_or(0);
         let mut checks = Vec::new();
-        for pointer in page.iter().filter(|pointer| !run.verified.contains(pointer.pmid)) {
-            checks.push(check_pointer(archive, pointer, latest));
+        for pointer in page.into_iter().filter(|pointer| !run.verified.contains(pointer.pmid)) {
+            checks.push(check_pointer(archive.clone(), pointer, latest));
         }
-        let mut checks = stream::iter(checks).buffered(CONCURRENT_READS);
+        let mut checks = side_by_side(checks);
         while let Some(checked) = checks.next().await {
             match checked? {
                 Ok(pmid) => sound.insert(pmid),
                 Err(problem) => report.add(problem),
             }
         }
-        done += page.len() as u64;
         (run.on_progress)(Progress { phase: "pointers", done });
     }
 }
 
 async fn check_pointer(
-    archive: &Archive,
-    pointer: &Pointer,
+    archive: Arc<Archive>,
+    pointer: Pointer,
     latest: DateTime<Utc>,
 ) -> Result<Result<Pmid, Problem>, VerifyError> {
     let pmid = pointer.pmid;
     let address = pointer.address().address.ok();
     let key = archive.layout().record_again(pmid, address.as_ref());
     let problem = |kind, detail: &str| Ok(Err(Problem::of(kind, pmid, detail)));
-    match archive.envelope_at(&key, None).await {
-        Ok((envelope, at)) if Some(&at.version) == address.as_ref().map(Address::version) => {
-            if envelope.content_hash() != pointer.content_hash || envelope.pmid != pmid {
+    let read = match archive.object(&key, None).await {
+        Ok(object) => archive.decode_hashed(&key, &object.bytes).map(|read| (read, object.version)),
+        Err(error) => Err(error.into()),
+    };
+    match read {
+        Ok(((envelope, content_hash), version)) if Some(&version) == address.as_ref().map(Address::version) => {
+            if content_hash != pointer.content_hash || envelope.pmid != pmid {
                 problem("hash_mismatch", "the object does not contain the payload that its pointer records")
             } else if pointer.is_ahead {
                 problem("future_as_of", &format!("the pointer is as of a time in the future: {}", pointer.order.as_of))
@@ -91,14 +98,14 @@ async fn check_pointer(
                 Ok(Ok(pmid))
             }
         }
-        Ok((_, at)) => {
-            let address = archive.uri(&key, &at.version);
+        Ok((_, version)) => {
+            let address = archive.uri(&key, &version);
             problem("not_newest", &format!("the newest object is not the one the pointer names: {address}"))
         }
         Err(newer @ ReadError::Newer { .. }) => problem("newer_object", &newer.to_string()),
         Err(ReadError::Damaged { source, .. }) => problem("damaged_object", &chain(&source)),
         Err(ReadError::Store(StoreError::NotFound(_))) => problem("missing_object", &pointer.s3_uri),
-        Err(ReadError::Store(error)) if is_alone(archive).await => problem("unreadable_object", &chain(&error)),
+        Err(ReadError::Store(error)) if is_alone(&archive).await => problem("unreadable_object", &chain(&error)),
         Err(ReadError::Store(error)) => Err(error.into()),
     }
 }
@@ -110,7 +117,7 @@ pub(super) async fn is_alone(archive: &Archive) -> bool {
 
 async fn check_history(
     db: &PgPool,
-    archive: &Archive,
+    archive: &Arc<Archive>,
     run: &Run<'_>,
     sound: &PmidSet,
     report: &mut Report,
@@ -121,32 +128,32 @@ async fn check_history(
         let page = records::history(db, (&after.0, &after.1), PAGE).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = (last.pmid.clone(), last.content_hash.clone());
+        done += page.len() as u64;
         report.history_rows += i64::try_from(page.len()).unwrap_or(0);
         let mut checks = Vec::new();
-        for row in &page {
+        for row in page {
             let Ok(pmid) = Pmid::parse(&row.pmid) else {
                 let detail = "the PMID of the history row is not valid".to_owned();
-                report.add(Problem { kind: "bad_row", pmid: Some(row.pmid.clone()), detail });
+                report.add(Problem { kind: "bad_row", pmid: Some(row.pmid), detail });
                 continue;
             };
             // The payload of a pointer whose object was read.
             if run.verified.contains(pmid) || (row.is_pointer && sound.contains(pmid)) {
                 continue;
             }
-            checks.push(check_history_row(archive, pmid, row));
+            checks.push(check_history_row(archive.clone(), pmid, row));
         }
-        let mut checks = stream::iter(checks).buffered(CONCURRENT_READS);
+        let mut checks = side_by_side(checks);
         while let Some(checked) = checks.next().await {
             if let Some(problem) = checked? {
                 report.add(problem);
             }
         }
-        done += page.len() as u64;
         (run.on_progress)(Progress { phase: "history rows", done });
     }
 }
 
-async fn check_history_row(archive: &Archive, pmid: Pmid, row: &HistoryRow) -> Result<Option<Problem>, VerifyError> {
+async fn check_history_row(archive: Arc<Archive>, pmid: Pmid, row: HistoryRow) -> Result<Option<Problem>, VerifyError> {
     match archive.envelope(pmid, &StoredPayload::of_row(&row.s3_uri, Some(&row.content_hash))).await {
         Ok(_) => Ok(None),
         Err(ReadError::Damaged { source: EnvelopeError::OtherPayload, .. }) => {
@@ -157,7 +164,7 @@ async fn check_history_row(archive: &Archive, pmid: Pmid, row: &HistoryRow) -> R
         Err(ReadError::Store(StoreError::NotFound(_))) => {
             Ok(Some(Problem::of("history_missing", pmid, row.s3_uri.clone())))
         }
-        Err(ReadError::Store(error)) if is_alone(archive).await => {
+        Err(ReadError::Store(error)) if is_alone(&archive).await => {
             Ok(Some(Problem::of("history_unreadable", pmid, chain(&error))))
         }
         Err(ReadError::Store(error)) => Err(error.into()),

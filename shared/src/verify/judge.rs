@@ -128,10 +128,8 @@ impl Judge {
             }
         }
         let xml = envelope.payload.xml()?;
-        match identity::of_record(xml.as_bytes()) {
-            Ok((identity, _)) if identity.version == order.version && identity.date_revised == order.date_revised => {
-                None
-            }
+        match identity::of_text(xml) {
+            Ok(identity) if identity.version == order.version && identity.date_revised == order.date_revised => None,
             Ok(_) => Some("its version or date does not match its XML".to_owned()),
             Err(error) => Some(chain(&EnvelopeError::from(error))),
         }

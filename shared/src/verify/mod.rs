@@ -1,7 +1,8 @@
 //! Verification: does every row point at an object that is what the row says, and does every object
 //! have its row? And the way back: rows rebuilt from the objects alone.
 //!
-//! Objects are read many at a time, each once: what [`repair`] has read, [`check`] does not read again.
+//! Objects are read many at a time, each once, and checked on all processors: what [`repair`] has read, [`check`] does
+//! not read again.
 
 mod check;
 mod judge;
@@ -9,6 +10,8 @@ mod objects;
 mod record;
 mod repair;
 mod report;
+
+use futures_util::{Stream, StreamExt, stream};
 
 pub use check::check;
 pub use repair::{Repaired, repair};
@@ -58,4 +61,14 @@ impl Default for Run<'_> {
     fn default() -> Self {
         Self { verified: PmidSet::default(), from_objects: false, on_progress: &|_| {} }
     }
+}
+
+/// What checks of objects find, in their order. Each is a task of its own: one task that decompresses and hashes all
+/// objects keeps one processor busy and the others idle.
+fn side_by_side<T: Send + 'static>(
+    checks: Vec<impl Future<Output = T> + Send + 'static>,
+) -> impl Stream<Item = T> + Unpin {
+    stream::iter(checks)
+        .map(|check| async move { tokio::spawn(check).await.expect("a check of an object does not panic") })
+        .buffered(CONCURRENT_READS)
 }

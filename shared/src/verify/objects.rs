@@ -9,8 +9,8 @@ use super::check::is_alone;
 use super::judge::{Judge, Verdict};
 use super::report::{Problem, Report};
 use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
-use crate::archive::{Archive, Key, StoreError, VersionId};
-use crate::records;
+use crate::archive::{Address, Archive, Key, StoreError, VersionId};
+use crate::records::{self, Pointer};
 use crate::words::{JobId, Pmid, Sha256, counted};
 
 /// Objects without a pointer, whose payload no reader finds, and versions that this archive did not write.
@@ -41,30 +41,50 @@ pub(super) async fn check_objects(
         report.objects += i64::try_from(listed.len()).unwrap_or(0);
         let pmids: Vec<Pmid> = listed.iter().map(|(pmid, ..)| *pmid).collect();
         let known = records::lookup(db, &pmids).await?;
-        let judge = Judge::of(db, &pmids, false).await?;
-        let mut reads = Vec::new();
-        let mut orphans = Vec::new();
-        for (pmid, key, versions) in listed {
-            if known.contains_key(&pmid) {
-                let unknown = versions.iter().filter(|version| !judge.knows(pmid, version));
-                reads.extend(unknown.map(|version| judged(archive, &judge, key, pmid, version)));
-            } else {
-                let versions: Vec<_> = versions.iter().filter(|version| !judge.is_aside(pmid, version)).collect();
-                if !versions.is_empty() {
-                    orphans.push((pmid, key, versions));
-                }
-            }
+        // Of most records there is one version, which the pointer names: no other rows are asked about those.
+        listed.retain(|(pmid, _, versions)| !versions.iter().all(|version| is_pointed(known.get(pmid), version)));
+        if !listed.is_empty() {
+            check_versions(db, archive, &known, listed, report).await?;
         }
-        let mut reads = stream::iter(reads).buffered(CONCURRENT_READS);
-        while let Some(problem) = reads.try_next().await? {
-            if let Some(problem) = problem {
-                report.add(problem);
-            }
-        }
-        check_orphans(db, archive, orphans, report).await?;
         done += page.len() as u64;
         (run.on_progress)(Progress { phase: "objects", done });
     }
+}
+
+fn is_pointed(pointer: Option<&Pointer>, version: &VersionId) -> bool {
+    pointer.and_then(|pointer| Address::version_in(&pointer.s3_uri)).is_some_and(|pointed| pointed == *version)
+}
+
+/// Checks versions of which the pointer does not name all.
+async fn check_versions(
+    db: &PgPool,
+    archive: &Archive,
+    known: &HashMap<Pmid, Pointer>,
+    listed: Vec<(Pmid, &Key, &[VersionId])>,
+    report: &mut Report,
+) -> Result<(), VerifyError> {
+    let pmids: Vec<Pmid> = listed.iter().map(|(pmid, ..)| *pmid).collect();
+    let judge = Judge::of(db, &pmids, false).await?;
+    let mut reads = Vec::new();
+    let mut orphans = Vec::new();
+    for (pmid, key, versions) in listed {
+        if known.contains_key(&pmid) {
+            let unknown = versions.iter().filter(|version| !judge.knows(pmid, version));
+            reads.extend(unknown.map(|version| judged(archive, &judge, key, pmid, version)));
+        } else {
+            let versions: Vec<_> = versions.iter().filter(|version| !judge.is_aside(pmid, version)).collect();
+            if !versions.is_empty() {
+                orphans.push((pmid, key, versions));
+            }
+        }
+    }
+    let mut reads = stream::iter(reads).buffered(CONCURRENT_READS);
+    while let Some(problem) = reads.try_next().await? {
+        if let Some(problem) = problem {
+            report.add(problem);
+        }
+    }
+    check_orphans(db, archive, orphans, report).await
 }
 
 /// Objects under the keys of records without a pointer. One that a job has stored and not committed yet is counted.

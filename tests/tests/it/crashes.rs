@@ -125,6 +125,9 @@ async fn interrupted_it_hands_back_and_goes_on_later() {
             .await
             .expect("counted");
     assert_eq!(claimed, 0, "the unit was handed back");
+    let intents: i64 =
+        sqlx::query_scalar("select count(*) from archive_intents").fetch_one(&db).await.expect("counted");
+    assert_eq!(intents, 0, "batches that were prepared and not stored are named no longer");
     // A worker finishes it, whichever process submitted it.
     archive.run(&["worker", "--once"]).expect(0);
     let job = archive.run(&["--output", "json", "jobs", "list"]).expect(0).json()["jobs"][0].clone();

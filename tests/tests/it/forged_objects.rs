@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::archive::codec::{self, Encoder};
 use shared::archive::{Compression, DiskStore, Key, MemoryStore, S3Settings, S3Store, Source};
 use shared::ingest::{Engine, Settings};
-use shared::pipelines::archiving::{self, Origin, Raw, RawItem, What};
+use shared::pipelines::archiving::{self, Ahead, Origin, Prepared, Raw, RawItem, What};
 use shared::pubmed::identity;
 use shared::records::{self, Pointer};
 use shared::verify::{self, Run};
@@ -196,23 +196,56 @@ async fn an_object_that_no_intent_names_is_not_adopted_and_lies_below_what_is_st
     }
 }
 
+/// A batch of one record, ready to be stored.
+async fn prepared(engine: &Engine, n: u32, title: &str) -> Prepared {
+    let xml = record(n, 1, "2026-01-01", title);
+    let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
+    let item = RawItem { range: 0..xml.len(), n: 1, what: What::Record(identity), newest_revision: None };
+    let origin = Origin { source: source(1), as_of: as_of(1), file_number: 260_001, file_id: None };
+    let raw = Raw { bytes: xml.into_bytes(), items: vec![item] };
+    archiving::prepare(engine, origin, &raw).await.expect("prepared")
+}
+
 /// What a killed attempt stored is adopted by the next one: its bytes are named by a committed intent.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_an_intent_names_is_adopted_and_stored_once() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
-    let xml = record(1, 1, "2026-01-01", "once");
-    let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
     for _ in 0..2 {
-        let item = RawItem { range: 0..xml.len(), n: 1, what: What::Record(identity), newest_revision: None };
-        let origin = Origin { source: source(1), as_of: as_of(1), file_number: 260_001, file_id: None };
-        let raw = Raw { bytes: xml.clone().into_bytes(), items: vec![item] };
-        let prepared = archiving::prepare(&engine, origin, &raw).await.expect("prepared");
+        let prepared = prepared(&engine, 1, "once").await;
         archiving::store_records(&engine, vec![prepared]).await.expect("stored");
     }
     assert_eq!(engine.archive.store().versions(&key(&engine, 1)).await.expect("listed").len(), 1);
     assert_eq!(arrive(&engine, 1, 1, 1, Some("once")).await, Outcome::Archived);
     assert_eq!(engine.archive.store().versions(&key(&engine, 1)).await.expect("listed").len(), 1);
     assert!(check(&engine).await.is_clean());
+}
+
+/// What a batch stores is named while the batch before is stored: once, and only as long as it may be stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_named_ahead_once_and_no_longer_when_it_is_not_going_to_be_stored() {
+    let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
+    let named = async || -> Vec<i64> {
+        let sql = "select id from archive_intents order by id";
+        sqlx::query_scalar(sql).fetch_all(&engine.db).await.expect("read")
+    };
+    let ahead = Ahead::default();
+    let (mut first, mut second) = (prepared(&engine, 1, "ahead").await, prepared(&engine, 2, "ahead").await);
+    for batch in [&mut first, &mut second] {
+        ahead.intend(&engine, None, batch).await.expect("named");
+    }
+    assert_eq!(named().await.len(), 2);
+    ahead.will_store(&first);
+    let stored = archiving::store_records(&engine, vec![first]).await.expect("stored").pop().expect("a batch");
+    assert_eq!(named().await.len(), 2, "what is named is not named again");
+    ahead.take_back(&engine).await.expect("taken back");
+    // What was stored is adopted after a kill: its intent goes with the commit.
+    assert_eq!(named().await, stored.rows.intents);
+
+    // Batches that are committed together and were not named are named by one.
+    let batches = vec![prepared(&engine, 3, "together").await, prepared(&engine, 4, "together").await];
+    let stored = archiving::store_records(&engine, batches).await.expect("stored");
+    let intents: Vec<usize> = stored.iter().map(|batch| batch.rows.intents.len()).collect();
+    assert_eq!((intents, named().await.len()), (vec![0, 1], 2));
 }
 
 /// The envelope of a newer program is no damage: nothing reads it, nothing replaces it, and other records go on.

@@ -1,6 +1,8 @@
 //! Whether a record may be relied on: corrections, concerns, retractions.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::Serialize;
 
 use super::article_parts::{Comment, comment};
@@ -55,31 +57,48 @@ const NOTICES: [(&str, &str); 7] = [
 ];
 
 /// What every sign of a retraction has in it: comments, types, statuses and titles.
-pub(super) const SIGNS_OF_RETRACTION: [&str; 5] = ["etract", "ETRACT", "ithdraw", "ITHDRAW", "D016441"];
+const SIGNS_OF_RETRACTION: [&str; 5] = ["etract", "ETRACT", "ithdraw", "ITHDRAW", "D016441"];
+
+static OF_RETRACTION: LazyLock<Signs> = LazyLock::new(|| Signs::with(&[]));
 
 /// Whether a record says that its article was retracted, as its `integrity` does. One that cannot
 /// be read does not say so.
 pub fn is_retracted(xml: &str) -> bool {
-    may_hold(xml, SIGNS_OF_RETRACTION.iter())
-        && Tree::parse(xml).is_ok_and(|tree| judge(tree.root()).status == RETRACTED)
+    OF_RETRACTION.may_be_in(xml) && Tree::parse(xml).is_ok_and(|tree| judge(tree.root()).status == RETRACTED)
 }
 
-/// Whether a record may contain a statement that always includes one of some signs. Most records contain none and need
-/// no parsing. A sign may be hidden if letters are written as references or a text is interrupted.
-pub(super) fn may_hold<'s>(xml: &str, signs: impl Iterator<Item = &'s &'s str>) -> bool {
-    let holds = |sign: &&str| memmem::find(xml.as_bytes(), sign.as_bytes()).is_some();
-    let is_letter = |at: usize| {
-        // As long as the scanner takes a reference for one.
-        let rest = &xml.as_bytes()[at + 2..];
-        let name = rest[..rest.len().min(32)].split(|byte| *byte == b';').next().unwrap_or_default();
-        let name = std::str::from_utf8(name).unwrap_or_default();
-        let code = match name.strip_prefix('x') {
-            Some(digits) => u32::from_str_radix(digits, 16),
-            None => name.parse(),
+/// Texts of which one is in every record that contains a statement about its integrity. The searchers are built once:
+/// building them for each record takes as long as searching it.
+pub(super) struct Signs {
+    texts: Vec<Finder<'static>>,
+    references: Finder<'static>,
+}
+
+impl Signs {
+    /// The signs of a retraction, and others.
+    pub(super) fn with(others: &[&'static str]) -> Self {
+        // A sign may be hidden if a text is interrupted.
+        let texts = SIGNS_OF_RETRACTION.into_iter().chain(others.iter().copied()).chain(["<!", "<?"]);
+        Self { texts: texts.map(Finder::new).collect(), references: Finder::new("&#") }
+    }
+
+    /// Whether a record may contain a sign. Most contain none, and need no parsing. A sign may be hidden if letters are
+    /// written as references.
+    pub(super) fn may_be_in(&self, xml: &str) -> bool {
+        let is_letter = |at: usize| {
+            // As long as the scanner takes a reference for one.
+            let rest = &xml.as_bytes()[at + 2..];
+            let name = rest[..rest.len().min(32)].split(|byte| *byte == b';').next().unwrap_or_default();
+            let name = std::str::from_utf8(name).unwrap_or_default();
+            let code = match name.strip_prefix('x') {
+                Some(digits) => u32::from_str_radix(digits, 16),
+                None => name.parse(),
+            };
+            code.is_ok_and(|code| code < 128)
         };
-        code.is_ok_and(|code| code < 128)
-    };
-    signs.chain(&["<!--", "<![CDATA[", "<?"]).any(holds) || memmem::find_iter(xml.as_bytes(), "&#").any(is_letter)
+        self.texts.iter().any(|sign| sign.find(xml.as_bytes()).is_some())
+            || self.references.find_iter(xml.as_bytes()).any(is_letter)
+    }
 }
 
 /// Judges a `PubmedArticle` or `PubmedBookArticle`.

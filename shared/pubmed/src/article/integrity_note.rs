@@ -1,10 +1,12 @@
 //! What a record states about its own integrity, in a form that is stored with its event and compared with that of its
 //! next revision.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::article_parts::Comment;
-use super::integrity::{Evidence, Integrity, SIGNS_OF_RETRACTION, judge, may_hold};
+use super::integrity::{Evidence, Integrity, Signs, judge};
 use crate::xml_tree::Tree;
 
 /// Version of the rules that read notes: notes of older rules are not compared with those of this version.
@@ -17,7 +19,8 @@ const MAX_ITEMS: usize = 100;
 const MAX_TEXT: usize = 300;
 
 /// Signs of notices and concerns, in addition to those of a retraction.
-const OTHER_SIGNS: [&str; 6] = ["ErratumIn", "OfConcern", "of Concern", "CorrectedandRep", "D016440", "D000075742"];
+static SIGNS: LazyLock<Signs> =
+    LazyLock::new(|| Signs::with(&["ErratumIn", "Concern", "CorrectedandRep", "D016440", "D000075742"]));
 
 /// The integrity of a record, as the record itself states it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,7 +116,7 @@ impl IntegrityNote {
 
     /// Reads the note of a record. Most records contain no sign, and are not parsed.
     pub fn of(xml: &str) -> Self {
-        if !may_hold(xml, SIGNS_OF_RETRACTION.iter().chain(&OTHER_SIGNS)) {
+        if !SIGNS.may_be_in(xml) {
             return Self::default();
         }
         Tree::parse(xml).map_or(Self::UNKNOWN, |tree| Self::from(&judge(tree.root())))

@@ -1,9 +1,11 @@
 //! From slices of records to the archive, whatever they came in: decide what becomes of each, compress
 //! what is to be stored, store it, and return the batch to commit.
 //!
-//! [`prepare`] and [`store`] are stages of their own, so that one batch is prepared while the one
-//! before is stored. Objects are on stable storage before the transaction that points at them.
+//! [`prepare`] and [`store`] are stages of their own, so that one batch is prepared, and its objects are named
+//! ([`Ahead`]), while the one before is stored. Objects are on stable storage before the transaction that points at
+//! them.
 
+mod ahead;
 mod prepare;
 mod rows;
 mod store;
@@ -16,6 +18,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
+pub use ahead::Ahead;
 pub use prepare::{Prepared, prepare};
 pub use rows::{PubmedRows, Stored};
 pub use store::{store, store_records};

@@ -27,6 +27,8 @@ pub struct Prepared {
     pub outcomes: Vec<RecordOutcome>,
     /// What is to be stored.
     pub drafts: Vec<PreparedDraft>,
+    /// The committed intent that names it, once there is one.
+    pub intent: Option<i64>,
     /// What goes to quarantine.
     pub bad: Vec<Bad>,
     /// Unchanged records that were missing upstream before.
@@ -110,6 +112,7 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
     let mut prepared = Prepared {
         outcomes: Vec::with_capacity(raw.items.len()),
         drafts: Vec::new(),
+        intent: None,
         bad: Vec::new(),
         found_again: Vec::new(),
         advances: Vec::new(),
@@ -168,7 +171,8 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &Raw) -> Result<Prepa
             Some(other) if other != compression => Encoder::new(other).encode(json),
             _ => encoder.encode(json),
         };
-        let draft = Draft { pmid, key, bytes, content_hash: hash, retracted, order, seen, known };
+        let bytes_hash = Sha256::of(&bytes);
+        let draft = Draft { pmid, key, bytes, bytes_hash, content_hash: hash, retracted, order, seen, known };
         PreparedDraft { index, draft, expected, integrity }
     };
     let tools = || (Encoder::new(compression), Vec::new());

@@ -14,7 +14,7 @@ use crate::records::{self, Accepted, Arrived, PointerStamp, Whole};
 use crate::words::{Outcome, Pmid, Reason, Sha256, SkipReason, UnitId};
 
 /// Stores the objects of prepared batches (distinct PMIDs) together, and returns for each what is to be
-/// committed.
+/// committed: together, or in this order.
 pub async fn store(context: &UnitContext, prepared: Vec<Prepared>) -> Result<Vec<Stored>, UnitError> {
     let engine = &context.engine;
     let mut batches = Vec::with_capacity(prepared.len());
@@ -51,17 +51,21 @@ pub async fn store_records(engine: &Engine, prepared: Vec<Prepared>) -> Result<V
 }
 
 async fn store_of(engine: &Engine, unit: Option<UnitId>, prepared: Vec<Prepared>) -> Result<Vec<Stored>, UnitError> {
+    // Committed before anything is stored: what no intent names is never taken for the archive's own.
+    let unnamed = prepared.iter().filter(|one| one.intent.is_none()).flat_map(|one| &one.drafts);
+    let unnamed: Vec<&Draft> = unnamed.map(|one| &one.draft).collect();
+    let named_last = records::intend(&engine.db, unit, &unnamed).await?;
     let mut drafts = Vec::new();
     let mut batches = Vec::new();
-    for Prepared { outcomes, drafts: own, bad: _, found_again, advances, arrivals, fetched_at, origin } in prepared {
+    for Prepared { outcomes, drafts: own, intent, bad: _, found_again, advances, arrivals, fetched_at, origin } in
+        prepared
+    {
         let mut at = Vec::with_capacity(own.len());
-        let first = drafts.len();
         for PreparedDraft { index, draft, expected, integrity } in own {
             at.push((index, expected, integrity));
             drafts.push(draft);
         }
-        // Committed before anything is stored: what no intent names is never taken for the archive's own.
-        let intents = records::intend(&engine.db, unit, &drafts[first..]).await?.into_iter().collect();
+        let intents = intent.into_iter().collect();
         let rows = PubmedRows { advances, found_again, intents, ..PubmedRows::default() };
         batches.push((at, arrivals, fetched_at, origin, Stored { outcomes, rows }));
     }
@@ -94,6 +98,10 @@ async fn store_of(engine: &Engine, unit: Option<UnitId>, prepared: Vec<Prepared>
         }
         batch.rows.whole = whole(&batch.outcomes, &origin);
         returned.push(batch);
+    }
+    // It names objects of all of them: it goes with the one that is committed last.
+    if let Some(last) = returned.last_mut() {
+        last.rows.intents.extend(named_last);
     }
     Ok(returned)
 }

@@ -97,7 +97,8 @@ pub async fn apply(
     if let Some(stays) = &stays {
         drafts.push(again(engine, pmid, &key, stays).await?);
     }
-    let intents: Vec<i64> = records::intend(&engine.db, unit, &drafts).await?.into_iter().collect();
+    let named: Vec<&Draft> = drafts.iter().collect();
+    let intents: Vec<i64> = records::intend(&engine.db, unit, &named).await?.into_iter().collect();
     let PutInOrder { stored, superseded } = engine.archive.put_in_order(&drafts, &Rows(&engine.db)).await?;
     let superseded = superseded.iter().map(|version| (pmid, engine.archive.uri(&key, version))).collect();
     let uris: Vec<String> = stored.iter().map(|at| engine.archive.uri(&key, &at.version)).collect();
@@ -256,10 +257,12 @@ fn draft(engine: &Engine, key: &Key, source: &Source, fetched_at: DateTime<Utc>,
         &arrival.order,
         xml.map(|(xml, hash)| (xml, *hash)),
     );
+    let bytes = Encoder::new(compression(engine, key)).encode(&json);
     Draft {
         pmid: arrival.pmid,
         key: key.clone(),
-        bytes: Encoder::new(compression(engine, key)).encode(&json),
+        bytes_hash: Sha256::of(&bytes),
+        bytes,
         content_hash: arrival.hash,
         retracted: arrival.xml.as_deref().is_some_and(is_retracted),
         order: arrival.order.clone(),
@@ -279,10 +282,12 @@ async fn again(engine: &Engine, pmid: Pmid, key: &Key, state: &VersionState) -> 
         }
         error @ (ReadError::Store(_) | ReadError::Newer { .. }) => error.into(),
     })?;
+    let bytes = Encoder::new(compression(engine, key)).encode(&envelope.to_json());
     Ok(Draft {
         pmid,
         key: key.clone(),
-        bytes: Encoder::new(compression(engine, key)).encode(&envelope.to_json()),
+        bytes_hash: Sha256::of(&bytes),
+        bytes,
         content_hash: envelope.content_hash(),
         retracted: state.retracted,
         order: envelope.order,

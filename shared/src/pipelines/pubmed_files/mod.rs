@@ -1,7 +1,7 @@
 //! `pubmed.ingest_files`: files of PubMed records into the archive, one work unit a file.
 //!
 //! The way of a unit: `reader` (a thread: inflate, split, identify) → `stages` (threads: hash,
-//! decide, compress; see `archiving`) → store → commit. The stages overlap.
+//! decide, compress, name what is stored; see `archiving`) → store → commit. The stages overlap.
 
 mod local_files;
 mod named;
@@ -22,7 +22,7 @@ pub use named::{MAX_FILES, NamedParams, NamesError};
 
 use named::NamedFile;
 
-use super::archiving;
+use super::archiving::{self, Ahead};
 use crate::ingest::{Ended, EndedUnit, NewUnit, Pipeline, Plan, UnitContext, UnitError};
 use crate::jobs::{self, Job};
 use crate::pubmed::bulk_file;
@@ -189,6 +189,7 @@ impl Pipeline for PubmedFiles {
         let (prepared_sender, mut prepared) = mpsc::channel(1);
         let (committed_sender, committed) = watch::channel(0i64);
         let (used_sender, used) = std::sync::mpsc::channel();
+        let ahead = Ahead::default();
         let settings = &context.engine.settings;
         let reading = reader::Reading {
             path,
@@ -202,6 +203,8 @@ impl Pipeline for PubmedFiles {
         let reader = tokio::task::spawn_blocking(move || reading.run(&raw_sender));
         let preparing = stages::Preparing {
             engine: context.engine.clone(),
+            unit: context.lease.unit,
+            ahead: ahead.clone(),
             file_name: name.clone(),
             file_number: bulk_file::number(&name).unwrap_or(0),
             file_id: sha256.filter(|_| bulk_file::number(&name).is_none()).map(|sum| sum.chars().take(16).collect()),
@@ -209,12 +212,18 @@ impl Pipeline for PubmedFiles {
             used: used_sender,
         };
         let preparer = tokio::spawn(preparing.run(raw, prepared_sender, committed));
-        let outcome = store_and_commit(context, &mut prepared, &committed_sender, cursor, &name).await;
+        let outcome = store_and_commit(context, &mut prepared, &committed_sender, &ahead, cursor, &name).await;
         // Nothing goes on behind the unit's back: both end when their channel is closed.
         drop(prepared);
         drop(committed_sender);
         let preparer = preparer.await;
         let reader = reader.await;
+        // After a failure what was named stays until the unit is completed, as after a kill.
+        if let Err(UnitError::HandBack | UnitError::Cancelled | UnitError::LeaseLost) = &outcome
+            && let Err(error) = ahead.take_back(&context.engine).await
+        {
+            tracing::debug!(%error, "intents of batches that were not stored stay");
+        }
         outcome?;
         preparer.map_err(|e| panicked(&e))??;
         reader.map_err(|e| panicked(&e))
@@ -298,6 +307,7 @@ async fn store_and_commit(
     context: &mut UnitContext,
     prepared: &mut mpsc::Receiver<PreparedBatch>,
     committed: &watch::Sender<i64>,
+    ahead: &Ahead,
     mut cursor: Cursor,
     file_name: &str,
 ) -> Result<(), UnitError> {
@@ -305,6 +315,7 @@ async fn store_and_commit(
         context.check().await?;
         if batch.items_done > cursor.items {
             let reached = Cursor { items: batch.items_done, bytes: batch.bytes_done, md5: cursor.md5.clone() };
+            ahead.will_store(&batch.prepared);
             let stored = archiving::store(context, vec![batch.prepared]).await?.pop().expect("one batch, one answer");
             crate::words::crash::point("after_put");
             let work = i64::try_from(reached.bytes.saturating_sub(cursor.bytes)).unwrap_or(0);

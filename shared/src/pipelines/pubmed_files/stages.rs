@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, watch};
 use super::reader::{End, RawBatch};
 use crate::archive::Source;
 use crate::ingest::{Engine, UnitError};
-use crate::pipelines::archiving::{BULK_FILE, Origin, Prepared, prepare};
-use crate::words::Pmid;
+use crate::pipelines::archiving::{Ahead, BULK_FILE, Origin, Prepared, prepare};
+use crate::words::{Pmid, UnitId};
 
 /// A prepared batch of a file.
 pub struct PreparedBatch {
@@ -28,6 +28,9 @@ pub struct PreparedBatch {
 /// The stage for one file.
 pub struct Preparing {
     pub engine: Engine,
+    pub unit: UnitId,
+    /// Names what each batch stores.
+    pub ahead: Ahead,
     pub file_name: String,
     pub file_number: i32,
     /// Tells a file that NLM did not name from others.
@@ -82,9 +85,10 @@ impl Preparing {
             file_number: self.file_number,
             file_id: self.file_id.clone(),
         };
-        let prepared = prepare(&self.engine, origin, &batch.raw).await?;
+        let mut prepared = prepare(&self.engine, origin, &batch.raw).await?;
         // The reader may have ended already.
         let _ = self.used.send(batch.raw.bytes);
+        self.ahead.intend(&self.engine, Some(self.unit), &mut prepared).await?;
         let RawBatch { items_done, bytes_done, end, .. } = batch;
         Ok(PreparedBatch { number, prepared, items_done, bytes_done, end })
     }
