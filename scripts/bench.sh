@@ -2,7 +2,7 @@
 # Measures the program beside straightforward Python references, in one run:
 #   BENCH_FILE=pubmed26n0001.xml.gz   a real file instead of a generated one
 #   BENCH_RUNS=5                      runs of each measurement
-#   BENCH_PROFILE=release             the program as `make demo` builds it; dist, which ships, without
+#   BENCH_PROFILE=release             the profile of `make demo`; dist, which ships, without
 # Functions are measured as `make functions` builds them (profile function).
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,12 +1,20 @@
 #!/usr/bin/env bash
-# Builds the release program and says beforehand how long that takes.
+# Builds the release program and says beforehand how long that takes. The crates of AWS are a large part of the work, so
+# they are built only where FEATURES=aws asks for them, or where a bucket, queue, table or secret of AWS is configured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
+is_for_aws() {
+    case ${BIO_MCP_ARCHIVE_BUCKET:-} in "" | file://*) ;; *) return 0 ;; esac
+    [ -z "${BIO_MCP_JOBS_QUEUE_URL:-}${BIO_MCP_LIMITS_TABLE:-}" ] || return 0
+    env | grep '^BIO_MCP_[A-Z_]*_SECRET_ARN=.' >/dev/null
+}
+features=${FEATURES:-}
+if [ -z "$features" ] && is_for_aws; then features=aws; fi
 if [ ! -x target/release/bio-mcp ]; then
-    echo "Building bio-mcp: several minutes the first time, seconds afterwards."
+    echo "Building bio-mcp${features:+ with $features}: several minutes the first time, seconds afterwards."
 fi
 start=$(date +%s)
-cargo build --release --locked --package bio-mcp --quiet
+cargo build --release --locked --package bio-mcp --no-default-features ${features:+--features "$features"} --quiet
 took=$(($(date +%s) - start))
 if [ "$took" -gt 2 ]; then echo "Built in $took s."; fi

@@ -4,12 +4,12 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use shared::archive::{DiskStore, S3Store, Store};
-use shared::aws;
+use shared::archive::{DiskStore, Store};
 use shared::db::{self, DbError, Role};
 use shared::deployment::{self, StartError};
 use shared::ingest::{self, Engine, LivingWorkers};
 use shared::jobs::Limits;
+use shared::limits::SharedLimits;
 use shared::pubmed::eutils::{Client, LocalPace};
 use shared::tools::Toolbox;
 use shared::words::ErrorCode;
@@ -35,6 +35,7 @@ pub struct Session {
     pub engine: Engine,
     /// NCBI, at the pace of all workers of this database.
     pub client: Client,
+    shared_limits: Arc<dyn SharedLimits>,
     postgres: Option<Postgres>,
 }
 
@@ -53,11 +54,11 @@ impl Session {
             db::migrate(&pool).await?;
             pool
         };
-        let table = config.limits_table.as_deref().map(deployment::limits_table);
-        let client = deployment::client(&config, &pool, table.as_ref());
+        let shared_limits = deployment::shared_limits(&config, &pool)?;
+        let client = deployment::client(&config, &*shared_limits);
         let store = store(&config, &data_dir).await?;
         let engine = deployment::engine(&config, pool, store, &client, data_dir.downloads())?;
-        Ok(Self { config, data_dir, engine, client, postgres })
+        Ok(Self { config, data_dir, engine, client, shared_limits, postgres })
     }
 
     /// What tools work with.
@@ -103,8 +104,7 @@ impl Session {
 
     /// NCBI for a person who waits for it, at the same pace.
     pub fn impatient_client(&self) -> Client {
-        let table = self.config.limits_table.as_deref().map(deployment::limits_table);
-        deployment::client_with(waiting::eutils_settings(&self.config), self.db(), table.as_ref())
+        deployment::client_with(waiting::eutils_settings(&self.config), &*self.shared_limits)
     }
 
     /// The database's address, as its owner's.
@@ -152,7 +152,7 @@ pub fn lone_client(config: &Config) -> Client {
 async fn store(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn Store>, Failure> {
     Ok(match (&config.archive, archive_dir(config, data_dir)) {
         (Some(ArchivePlace::Bucket(bucket)), _) => {
-            Arc::new(Box::pin(S3Store::open(deployment::s3_settings(config, bucket), aws::config().await)).await?)
+            deployment::bucket_services()?.open_bucket(deployment::s3_settings(config, bucket)).await?
         }
         (_, dir) => Arc::new(DiskStore::new(&dir.unwrap_or_default())),
     })

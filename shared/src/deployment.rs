@@ -12,23 +12,22 @@ use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use sqlx::PgPool;
 
-use crate::archive::{Archive, Compression, DiskStore, Layout, LazyStore, S3Settings, Store};
-use crate::aws::{self, AwsConfig};
+use crate::archive::{Archive, Compression, DiskStore, Layout, S3Settings, Store};
+use crate::aws::{self, Services};
 use crate::db::{self, Access, OptionsError};
 use crate::ingest::{Engine, Pipeline, Settings, Upkeep};
 use crate::jobs::Limits;
-use crate::limits::dynamodb::{DynamoPace, LimitsTable};
-use crate::limits::{Leases, PostgresLeases, PostgresPace};
+use crate::limits::{PostgresLimits, SharedLimits};
 use crate::pipelines;
 use crate::pipelines::pubmed_files::FileSettings;
 use crate::pipelines::pubmed_sync::Sources;
 use crate::projections::{self, ReadersOfTheLog};
-use crate::pubmed::eutils::{Client, Pace, Settings as EutilsSettings};
-use crate::queue::{ListenOnly, Queue, SqsQueue};
+use crate::pubmed::eutils::{Client, Settings as EutilsSettings};
+use crate::queue::{ListenOnly, Queue};
 use crate::secrets::{self, Renewal, SecretError};
 use crate::tools::{self, ToolSteps, Toolbox};
 use crate::words::config::{
-    ArchivePlace, CompressionName, Config, ConfigErrors, DatabaseSettings, Secret, secret_arns,
+    ArchivePlace, CompressionName, Config, ConfigErrors, DatabaseSettings, HAS_AWS, NeedsAws, Secret, secret_arns,
 };
 use crate::words::telemetry;
 
@@ -41,6 +40,9 @@ pub enum StartError {
     /// A secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// A setting names something in AWS, which this program was built without.
+    #[error(transparent)]
+    Aws(#[from] NeedsAws),
     /// No database is named.
     #[error(transparent)]
     Database(#[from] OptionsError),
@@ -60,7 +62,9 @@ pub enum StartError {
 
 /// The settings of this process's environment, with the secrets that it names by ARN.
 pub async fn config() -> Result<Config, StartError> {
-    let read = secret_arns().into_iter().map(|(name, arn)| async move { Ok((name, secrets::read(name, &arn).await?)) });
+    // Without AWS they are refused, together with all other settings that need it.
+    let arns = if HAS_AWS { secret_arns() } else { Vec::new() };
+    let read = arns.into_iter().map(|(name, arn)| async move { Ok((name, secrets::read(name, &arn).await?)) });
     let secrets: Vec<(&'static str, Secret)> = try_join_all(read).await.map_err(|error: SecretError| error)?;
     Ok(Config::from_env(&tools::limits(), &secrets.into_iter().collect::<BTreeMap<_, _>>())?)
 }
@@ -75,8 +79,8 @@ pub struct Deployment {
     pub client: Client,
     /// The way to the database: to be awaited before it is used.
     pub access: Arc<Access>,
-    /// Limits of the whole fleet, where a table is configured.
-    pub table: Option<LimitsTable>,
+    /// Limits that hold for all programs of the deployment together.
+    pub limits: Arc<dyn SharedLimits>,
 }
 
 impl Deployment {
@@ -97,24 +101,16 @@ impl Deployment {
     pub fn new(config: Config) -> Result<Self, StartError> {
         let options = db::options(&config.database)?;
         let access = Arc::new(Access::new(options, config.database.pool, renew(&config)));
-        let table = config.limits_table.as_deref().map(limits_table);
-        let client = client(&config, access.pool(), table.as_ref());
+        let limits = shared_limits(&config, access.pool())?;
+        let client = client(&config, &*limits);
         let store: Arc<dyn Store> = match &config.archive {
             None => return Err(StartError::NoArchive),
             Some(ArchivePlace::Dir(dir)) => Arc::new(DiskStore::new(dir)),
-            Some(ArchivePlace::Bucket(bucket)) => Arc::new(LazyStore::new(s3_settings(&config, bucket), aws::config)),
+            Some(ArchivePlace::Bucket(bucket)) => bucket_services()?.bucket(s3_settings(&config, bucket)),
         };
         let downloads = std::env::temp_dir().join("bio-mcp-downloads");
         let engine = engine(&config, access.pool().clone(), store, &client, downloads)?;
-        Ok(Self { config, engine, client, access, table })
-    }
-
-    /// Leases of the deployment: in the limits table if there is one, otherwise in the database.
-    pub fn leases(&self) -> Arc<dyn Leases> {
-        match &self.table {
-            Some(table) => Arc::new(table.clone()),
-            None => Arc::new(PostgresLeases(self.engine.db.clone())),
-        }
+        Ok(Self { config, engine, client, access, limits })
     }
 
     /// What tools work with.
@@ -134,7 +130,7 @@ pub fn engine(
     Ok(Engine {
         db,
         archive: archive(config, store)?,
-        queue: queue(config),
+        queue: queue(config)?,
         settings: engine_settings(config),
         pipelines: pipelines(config, downloads, client),
         upkeep: upkeep(config),
@@ -194,18 +190,14 @@ pub fn limits(config: &Config) -> Limits {
     }
 }
 
-/// NCBI at the pace of all who share the table, or the database.
-pub fn client(config: &Config, db: &PgPool, table: Option<&LimitsTable>) -> Client {
-    client_with(eutils_settings(config), db, table)
+/// NCBI at the pace of all programs that share the limits.
+pub fn client(config: &Config, limits: &dyn SharedLimits) -> Client {
+    client_with(eutils_settings(config), limits)
 }
 
 /// The same with other settings, such as less patience.
-pub fn client_with(settings: EutilsSettings, db: &PgPool, table: Option<&LimitsTable>) -> Client {
-    let per_second = settings.per_second();
-    let pace: Arc<dyn Pace> = match table {
-        Some(table) => Arc::new(DynamoPace::new(table.clone(), "ncbi", per_second)),
-        None => Arc::new(PostgresPace::new(db.clone(), "ncbi", per_second)),
-    };
+pub fn client_with(settings: EutilsSettings, limits: &dyn SharedLimits) -> Client {
+    let pace = limits.pace("ncbi", settings.per_second());
     let client = Client::new(settings, pace);
     match Renewal::of("BIO_MCP_PUBMED_API_KEY").map(Arc::new) {
         None => client,
@@ -255,17 +247,31 @@ fn file_settings(config: &Config, downloads: PathBuf) -> FileSettings {
     FileSettings { max_file_bytes: config.max_file_bytes, files_url: config.pubmed.files_url.clone(), downloads }
 }
 
-/// The table of a fleet's limits; does no I/O.
-pub fn limits_table(name: &str) -> LimitsTable {
-    LimitsTable::new(name, AwsConfig::Later(aws::config))
+/// AWS, for a setting that needs it.
+fn services_for(setting: &str) -> Result<&'static dyn Services, NeedsAws> {
+    aws::services().ok_or_else(|| NeedsAws(setting.to_owned()))
+}
+
+/// AWS, for an archive in a bucket.
+pub fn bucket_services() -> Result<&'static dyn Services, StartError> {
+    Ok(services_for("BIO_MCP_ARCHIVE_BUCKET")?)
+}
+
+/// Limits that hold for all programs of a deployment together: in the table that is configured, else in the database.
+/// Does no I/O.
+pub fn shared_limits(config: &Config, db: &PgPool) -> Result<Arc<dyn SharedLimits>, StartError> {
+    Ok(match &config.limits_table {
+        Some(table) => services_for("BIO_MCP_LIMITS_TABLE")?.limits(table),
+        None => Arc::new(PostgresLimits(db.clone())),
+    })
 }
 
 /// What wakes workers.
-fn queue(config: &Config) -> Arc<dyn Queue> {
-    match &config.jobs_queue_url {
-        Some(url) => Arc::new(SqsQueue::new(url, AwsConfig::Later(aws::config))),
+fn queue(config: &Config) -> Result<Arc<dyn Queue>, StartError> {
+    Ok(match &config.jobs_queue_url {
+        Some(url) => services_for("BIO_MCP_JOBS_QUEUE_URL")?.queue(url),
         None => Arc::new(ListenOnly),
-    }
+    })
 }
 
 /// How a bucket is used.

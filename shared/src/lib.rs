@@ -11,8 +11,8 @@
 //!
 //! | layer | modules | knows |
 //! |---|---|---|
-//! | 0 | [`words`], [`aws`] | configuration, telemetry; the SDK's configuration |
-//! | 1 adapters | [`secrets`] | Secrets Manager |
+//! | 0 | [`words`], [`aws`] | configuration, telemetry; AWS's services, where they are built in |
+//! | 1 adapters | [`secrets`] | secrets by ARN |
 //! | 2 state | [`records`], [`syncs`], [`checkpoints`] | rows in Postgres |
 //! | 3 projections | [`projections`] | derived from the event log |
 //! | 4 product | [`pipelines`], [`verify`], [`readiness`], [`gauges`] | what this deployment does |

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use shared::archive::{Archive, Compression, Layout, MemoryStore, Store};
 use shared::ingest::{Engine, Pipeline, Settings};
+use shared::limits::PostgresLimits;
 use shared::pubmed::eutils::Client;
 use shared::words::config::Config;
 use shared::{db, deployment, tools};
@@ -39,7 +40,7 @@ pub fn plain(db: PgPool, client: &Client) -> Engine {
 /// An engine over a new database and a store in memory that runs these pipelines.
 pub async fn engine(pipelines: Vec<Arc<dyn Pipeline>>, settings: Settings, connections: u32) -> Engine {
     let db = pool(connections).await;
-    let client = deployment::client(&config(&[]), &db, None);
+    let client = deployment::client(&config(&[]), &PostgresLimits(db.clone()));
     Engine { settings, pipelines: pipelines.into(), ..plain(db, &client) }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use shared::archive::DiskStore;
 use shared::deployment;
 use shared::ingest::Engine;
+use shared::limits::PostgresLimits;
 
 use crate::engine;
 
@@ -140,7 +141,8 @@ impl Archive {
     pub async fn engine(&self) -> Engine {
         let store = Arc::new(DiskStore::new(&self.data_dir().join("archive")));
         let db = engine::pool_on(self.url().expect("a database on the test server"), 8).await;
-        let engine = engine::plain(db.clone(), &deployment::client(&engine::config(&[]), &db, None));
+        let client = deployment::client(&engine::config(&[]), &PostgresLimits(db.clone()));
+        let engine = engine::plain(db.clone(), &client);
         Engine { archive: engine::archive(store, 64 << 20), pipelines: Arc::new([]), ..engine }
     }
 

@@ -6,7 +6,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use lambda_http::request::RequestContext;
 use shared::words::config::{AuthSetting, HttpSettings};
 use shared::words::{Caller, ErrorCode, Principal, Role, trace};
 use tracing::Span;
@@ -101,14 +100,7 @@ pub async fn check(State(api): State<Api>, mut request: Request, next: Next) -> 
     next.run(request).await
 }
 
-/// The address that a request came from: of its connection, or as API Gateway says.
+/// The address that a request came from, where its server knows it.
 fn source_address(request: &Request) -> Option<IpAddr> {
-    let extensions = request.extensions();
-    if let Some(SourceAddress(address)) = extensions.get() {
-        return *address;
-    }
-    match extensions.get::<RequestContext>()? {
-        RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref()?.parse().ok(),
-        _ => None,
-    }
+    request.extensions().get::<SourceAddress>()?.0
 }

@@ -1,9 +1,10 @@
 //! Limits of the whole fleet, for tools whose upstream is scarce: each function alone cannot know how many others ask.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use shared::limits::dynamodb::{LimitsTable, Slot};
+use shared::limits::{Slot, Slots};
 use shared::tools::Tool;
 use shared::words::config::HttpSettings;
 use shared::words::telemetry;
@@ -14,10 +15,10 @@ use crate::limits::full;
 /// A call that has not ended by then does not count any more; API Gateway gave it up before.
 const LONGEST: Duration = Duration::from_secs(35);
 
-/// Slots in the table of limits, where there is one.
-#[derive(Clone, Debug, Default)]
+/// Slots of the whole fleet, where it keeps them.
+#[derive(Clone, Default)]
 pub struct Fleet {
-    table: Option<LimitsTable>,
+    slots: Option<Arc<dyn Slots>>,
     limits: BTreeMap<String, usize>,
     wait_slots: usize,
 }
@@ -33,18 +34,18 @@ pub enum Wait {
 
 impl Fleet {
     /// The limits of one process hold for all together.
-    pub fn new(table: Option<LimitsTable>, settings: &HttpSettings) -> Self {
-        Self { table, limits: settings.fast_limits.clone(), wait_slots: settings.wait_slots }
+    pub fn new(slots: Option<Arc<dyn Slots>>, settings: &HttpSettings) -> Self {
+        Self { slots, limits: settings.fast_limits.clone(), wait_slots: settings.wait_slots }
     }
 
-    /// A slot for a call of a tool that asks NCBI each time. A table that is away keeps no call from reading: NCBI is
-    /// then protected by its pace, without which no request starts.
+    /// A slot for a call of a tool that asks NCBI each time. Slots that are out of reach keep no call from reading:
+    /// NCBI is then protected by its pace, without which no request starts.
     pub async fn take(&self, tool: &Tool) -> Result<Option<Slot>, Failure> {
-        let (Some(table), Some(limit)) = (&self.table, self.limits.get(tool.name)) else { return Ok(None) };
+        let (Some(slots), Some(limit)) = (&self.slots, self.limits.get(tool.name)) else { return Ok(None) };
         if !tool.is_scarce {
             return Ok(None);
         }
-        match table.take_slot(tool.name, *limit, LONGEST).await {
+        match slots.take_slot(tool.name, *limit, LONGEST).await {
             Ok(Some(slot)) => Ok(Some(slot)),
             Ok(None) => Err(full(&format!("too many calls of {} are in flight", tool.name)).of_tool(tool.name)),
             Err(error) => {
@@ -56,8 +57,8 @@ impl Fleet {
 
     /// A slot for a request that waits for a job, which keeps a whole function from answering anything else.
     pub async fn take_wait(&self) -> Wait {
-        let Some(table) = &self.table else { return Wait::Allowed(None) };
-        match table.take_slot("wait", self.wait_slots, LONGEST).await {
+        let Some(slots) = &self.slots else { return Wait::Allowed(None) };
+        match slots.take_slot("wait", self.wait_slots, LONGEST).await {
             Ok(Some(slot)) => Wait::Allowed(Some(slot)),
             Ok(None) => Wait::No,
             Err(error) => {
@@ -69,8 +70,8 @@ impl Fleet {
 
     /// Gives it back.
     pub async fn give_back(&self, slot: Option<Slot>) {
-        let (Some(table), Some(slot)) = (&self.table, slot) else { return };
-        if let Err(error) = table.give_back(&slot).await {
+        let (Some(slots), Some(slot)) = (&self.slots, slot) else { return };
+        if let Err(error) = slots.release_slot(&slot).await {
             tracing::warn!(error = telemetry::chain(&error), "a slot could not be released; it will expire");
         }
     }

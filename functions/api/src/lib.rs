@@ -47,6 +47,7 @@ use shared::words::config::{AuthSetting, HttpSettings};
 pub use auth::Auth;
 pub use error::{ErrorBody, Failure, status_of};
 pub use listener::Listener;
+pub use server::SourceAddress;
 
 /// The longest that a request waits for a job.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
@@ -107,7 +108,7 @@ impl Api {
             database: Arc::new(database::Gate::of_function(deployment.access.clone())),
             changes: Changes::by_looking(deployment.engine.db.clone()),
             events: Announcements::by_looking(deployment.engine.db.clone(), projections::CHANNEL),
-            fleet: fleet::Fleet::new(deployment.table.clone(), settings),
+            fleet: fleet::Fleet::new(deployment.limits.slots(), settings),
             longest_wait: settings.max_wait.unwrap_or(LONGEST_WAIT_OF_A_FUNCTION),
             ..Self::new(deployment.toolbox(), settings)
         })

@@ -1,9 +1,12 @@
 //! The function `api`: API Gateway's HTTP API in front of the router; see the library.
 
-use api::Api;
+use std::net::IpAddr;
+
+use api::{Api, SourceAddress};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use lambda_http::Error;
+use lambda_http::request::RequestContext;
 use shared::deployment::Deployment;
 use shared::words::telemetry;
 
@@ -18,12 +21,22 @@ async fn main() -> Result<(), Error> {
         tracing::warn!("no notice before this function is stopped: the database closes its connections");
     }
     let door = api::mcp::Door::new(api.clone());
-    // Before the answer: afterwards a function is frozen.
-    let router = api::router(api, door).layer(from_fn(async |request: Request, next: Next| {
+    // Metrics and spans before the answer: afterwards a function is frozen.
+    let router = api::router(api, door).layer(from_fn(async |mut request: Request, next: Next| {
+        let source = SourceAddress(source_address(&request));
+        request.extensions_mut().insert(source);
         let response = next.run(request).await;
         telemetry::write_metrics(telemetry::Output::Stdout, "api", &[]);
         telemetry::flush_spans().await;
         response
     }));
     lambda_http::run(router).await
+}
+
+/// The address that a request came from, as API Gateway says.
+fn source_address(request: &Request) -> Option<IpAddr> {
+    match request.extensions().get::<RequestContext>()? {
+        RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref()?.parse().ok(),
+        _ => None,
+    }
 }

@@ -41,7 +41,8 @@ const MOST: u64 = 10_000;
 /// How long after a failed accept, or without a free place, it is looked again.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// The address at the other end of a connection, where it has one.
+/// The address that a request came from, an extension of it: that at the other end of its connection, or as a gateway
+/// names it.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceAddress(pub Option<IpAddr>);
 

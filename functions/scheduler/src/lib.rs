@@ -116,7 +116,7 @@ impl Function {
     /// The function of a deployment.
     pub fn new(deployment: Deployment) -> Self {
         Self {
-            leases: deployment.leases(),
+            leases: deployment.limits.leases(),
             limits: limits(&deployment.config),
             ttl_hours: deployment.config.job_ttl_hours,
             topics: deployment.config.topics,

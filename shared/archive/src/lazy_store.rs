@@ -6,7 +6,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::address::Root;
-use super::s3::{OpenError, S3Settings, S3Store};
+use super::bucket::{OpenError, S3Settings};
+use super::s3::S3Store;
 use super::store::{Body, ByteRange, Head, Key, Object, Put, Store, StoreError, Stored, StreamPut, VersionId};
 
 /// A store in a bucket; that it keeps versions is checked before its first use.

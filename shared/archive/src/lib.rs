@@ -6,6 +6,7 @@
 
 pub mod address;
 mod books;
+mod bucket;
 pub mod codec;
 pub mod disk;
 pub mod envelope;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use address::{Address, AddressFault, InvalidAddress, PackPart, Root};
 pub use books::{Books, Names};
+pub use bucket::{OpenError, S3Settings};
 pub use codec::Compression;
 pub use disk::DiskStore;
 pub use envelope::{Envelope, EnvelopeError, Payload, Source};
@@ -34,7 +36,7 @@ pub use lazy_store::{LazyStore, LoadConfig};
 pub use memory::MemoryStore;
 pub use put::{Draft, Known, PutInOrder, PutOutcome, StoredVersion};
 #[cfg(feature = "s3")]
-pub use s3::{OpenError, S3Settings, S3Store};
+pub use s3::S3Store;
 pub use store::{Body, ByteRange, Condition, ETag, Key, Object, Put, Store, StoreError, StreamPut, VersionId};
 pub use stored_payload::StoredPayload;
 

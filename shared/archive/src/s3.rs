@@ -19,6 +19,7 @@ use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use futures_util::{StreamExt, stream};
 
 use super::address::Root;
+use super::bucket::{OpenError, S3Settings};
 use super::store::{
     Body, ByteRange, Condition, ETag, Head, Key, Object, Put, Store, StoreError, Stored, StreamPut, VersionId,
 };
@@ -36,37 +37,6 @@ const CONFLICTS: u32 = 5;
 
 /// Name of the metadata with the payload's hash.
 const HASH: &str = "payload-sha256";
-
-/// Where the bucket is.
-#[derive(Clone, Debug)]
-pub struct S3Settings {
-    /// Its name.
-    pub bucket: String,
-    /// Encrypts new objects; the bucket's default if none.
-    pub kms_key_id: Option<String>,
-    /// Addresses are `endpoint/bucket/key` instead of `bucket.endpoint/key`: for servers without names
-    /// for buckets.
-    pub path_style: bool,
-}
-
-/// The bucket cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It does not keep versions.
-    #[error(
-        "bucket {0} does not keep versions, and the archive must never lose one: \
-         aws s3api put-bucket-versioning --bucket {0} --versioning-configuration Status=Enabled"
-    )]
-    NotVersioned(String),
-    /// It is not there, or may not be looked at.
-    #[error("bucket {bucket} cannot be used")]
-    Store {
-        /// Its name.
-        bucket: String,
-        /// Why.
-        source: StoreError,
-    },
-}
 
 /// A store in a bucket.
 #[derive(Clone, Debug)]

@@ -1,10 +1,7 @@
 //! Secrets kept by AWS Secrets Manager, named by ARN in the environment.
 
-use aws_sdk_secretsmanager::Client;
-use tokio::sync::OnceCell;
-
-use crate::aws::{self, AwsError};
-use crate::words::config::{Secret, secret_arns};
+use crate::aws;
+use crate::words::config::{NeedsAws, Secret, secret_arns};
 use crate::words::telemetry;
 
 /// A secret could not be read.
@@ -14,27 +11,16 @@ pub struct SecretError {
     /// The variable that names it.
     pub name: String,
     /// Why.
-    pub source: AwsError,
-}
-
-static CLIENT: OnceCell<Client> = OnceCell::const_new();
-
-async fn client() -> &'static Client {
-    CLIENT
-        .get_or_init(|| async {
-            let config = aws_sdk_secretsmanager::config::Builder::from(aws::config().await);
-            Client::from_conf(config.timeout_config(aws::short_timeouts()).build())
-        })
-        .await
+    pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// The text of a secret; `name` is the variable that has the ARN.
 pub async fn read(name: &str, arn: &str) -> Result<Secret, SecretError> {
-    let answer = client().await.get_secret_value().secret_id(arn).send().await;
-    let failed = |source| SecretError { name: name.to_owned(), source };
-    let answer = answer.map_err(|error| failed(AwsError::from(&error)))?;
-    let text = answer.secret_string().ok_or_else(|| failed(AwsError::of("it is not text")))?;
-    Ok(Secret::new(text))
+    let secret = match aws::services() {
+        Some(aws) => aws.secret(arn).await,
+        None => Err(NeedsAws(format!("{name}_SECRET_ARN")).into()),
+    };
+    secret.map_err(|source| SecretError { name: name.to_owned(), source })
 }
 
 /// Reads a secret again after what it said was refused: it may have been changed since this program started.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::limits::dynamodb::{DynamoPace, LimitsTable};
-use shared::limits::{Leases, Turns};
+use shared::limits::{Leases, Slots, Turns};
 use shared::pubmed::eutils::{Pace, PaceError, gap};
 use tests::{aws, s3};
 
@@ -87,10 +87,10 @@ async fn slots_are_never_more_than_there_are() {
     assert_eq!(slots.len(), 5);
     let take = |longest| table.take_slot("pubmed.search", 5, longest);
     assert_eq!(take(Duration::from_secs(60)).await.expect("answers"), None);
-    table.give_back(&slots[0]).await.expect("given back");
-    table.give_back(&slots[0]).await.expect("giving it back twice changes nothing");
+    table.release_slot(&slots[0]).await.expect("released");
+    table.release_slot(&slots[0]).await.expect("releasing it twice changes nothing");
     // Its holder dies at once.
-    take(Duration::ZERO).await.expect("answers").expect("the one that was given back");
+    take(Duration::ZERO).await.expect("answers").expect("the one that was released");
     take(Duration::from_secs(60)).await.expect("answers").expect("that of the dead one");
     assert_eq!(take(Duration::from_secs(60)).await.expect("answers"), None);
     assert!(table.take_slot("another", 1, Duration::from_secs(1)).await.expect("answers").is_some());

@@ -1,4 +1,7 @@
-//! One compiler: the version in `rust-toolchain.toml` is the one that manifests, images and the workflow name.
+//! One compiler: the version in `rust-toolchain.toml` is the one that manifests, images and the workflow name. And what
+//! is built with which profile, and with which features.
+
+use std::process::Command;
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(tests::root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -55,6 +58,80 @@ fn every_script_that_calls_cargo_looks_for_the_pinned_compiler() {
     let makefile = read("Makefile");
     for line in makefile.lines().filter(|line| line.starts_with('\t') && line.contains("$(CARGO)")) {
         assert!(line.starts_with("\t. scripts/toolchain.sh && "), "Makefile: {line}");
+    }
+}
+
+/// The packages that the program is built from, with these arguments.
+fn packages(arguments: &[&str]) -> Vec<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "tree",
+        "--locked",
+        "--offline",
+        "--package",
+        "bio-mcp",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+    ]);
+    let output = cargo.args(arguments).current_dir(tests::root()).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).expect("names are text");
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// Crates of AWS and of Lambda take long to build: only programs that use them have them.
+#[test]
+fn a_program_without_the_feature_aws_has_none_of_its_crates() {
+    let is_of_aws = |name: &&String| ["aws-", "aws_", "lambda"].iter().any(|start| name.starts_with(start));
+    let without = packages(&["--no-default-features"]);
+    assert!(without.len() > 100 && without.iter().any(|name| name == "sqlx"), "the tree is read: {without:?}");
+    assert_eq!(without.iter().filter(is_of_aws).collect::<Vec<_>>(), Vec::<&String>::new());
+    let installed = packages(&[]);
+    for name in ["aws-sdk-s3", "aws-sdk-sqs", "aws-sdk-dynamodb", "aws-sdk-secretsmanager"] {
+        assert!(installed.iter().any(|one| one == name), "what users install has {name}");
+    }
+}
+
+/// What `scripts/build.sh` calls cargo with, in an environment of these variables alone.
+fn build_script(variables: &[(&str, &str)]) -> String {
+    let mut bash = Command::new("bash");
+    bash.args(["-c", "cargo() { echo \"cargo $*\"; }; export -f cargo; exec scripts/build.sh"]);
+    bash.env_clear().env("PATH", "/usr/bin:/bin").envs(variables.iter().copied());
+    let output = bash.current_dir(tests::root()).output().expect("bash runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).expect("text");
+    said.lines()
+        .find(|line| line.starts_with("cargo "))
+        .unwrap_or_else(|| panic!("no call of cargo: {said}"))
+        .to_owned()
+}
+
+#[test]
+fn the_demo_is_built_with_aws_only_where_it_is_asked_for_or_configured() {
+    let of_one_machine: [&[(&str, &str)]; 3] = [
+        &[],
+        &[("BIO_MCP_ARCHIVE_BUCKET", "file:///srv/archive"), ("BIO_MCP_JOBS_QUEUE_URL", "")],
+        &[("BIO_MCP_DATABASE_URL_SECRET_ARN", ""), ("BIO_MCP_DATABASE_URL", "postgres://me@host/db")],
+    ];
+    for variables in of_one_machine {
+        let call = build_script(variables);
+        assert!(
+            call.starts_with("cargo build --release --locked ") && call.contains(" --no-default-features"),
+            "{call}"
+        );
+        assert!(!call.contains(" --features"), "{variables:?}: {call}");
+    }
+    for variable in [
+        ("FEATURES", "aws"),
+        ("BIO_MCP_ARCHIVE_BUCKET", "a-bucket"),
+        ("BIO_MCP_JOBS_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/1/jobs"),
+        ("BIO_MCP_LIMITS_TABLE", "limits"),
+        ("BIO_MCP_SETTINGS_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:settings"),
+    ] {
+        let call = build_script(&[variable]);
+        assert!(call.contains(" --features aws"), "{variable:?}: {call}");
     }
 }
 

@@ -6,6 +6,7 @@ mod credentials;
 mod database;
 mod fleet;
 mod http;
+mod needs_aws;
 mod pem;
 mod pubmed;
 mod reader;
@@ -23,6 +24,7 @@ pub use crate::db::DatabaseSettings;
 pub use address::{is_local_url, is_safe_url};
 pub use credentials::{RESERVED, RoleRule, TokenHash};
 pub use http::{AuthSetting, HttpSettings, OidcSettings};
+pub use needs_aws::{HAS_AWS, NeedsAws};
 pub use pubmed::PubmedSettings;
 pub use reader::ConfigErrors;
 use reader::Reader;
@@ -176,18 +178,19 @@ impl Config {
     /// Reads this process's environment; `tools` are the limits of the catalogue, `secrets` those that [`secret_arns`]
     /// named, by variable.
     pub fn from_env(tools: &[ToolLimit], secrets: &BTreeMap<&'static str, Secret>) -> Result<Self, ConfigErrors> {
-        Self::read_with(env, tools, secrets)
+        Self::read_with(env, tools, secrets, HAS_AWS)
     }
 
     /// Reads settings from anywhere, e.g. a map in a test.
     pub fn read(tools: &[ToolLimit], lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        Self::read_with(lookup, tools, &BTreeMap::new())
+        Self::read_with(lookup, tools, &BTreeMap::new(), HAS_AWS)
     }
 
     fn read_with(
         lookup: impl Fn(&str) -> Option<String>,
         tools: &[ToolLimit],
         secrets: &BTreeMap<&'static str, Secret>,
+        has_aws: bool,
     ) -> Result<Self, ConfigErrors> {
         let beside = SECRETS.iter().filter(|name| **name != DATABASE_URL && secrets.contains_key(**name));
         let twice = beside.filter(|name| lookup(name).is_some_and(|value| !value.trim().is_empty()));
@@ -218,6 +221,7 @@ impl Config {
             env.errors.push("OTEL_EXPORTER_OTLP_ENDPOINT must be the http address of a collector".to_owned());
         }
         let archive = archive_place(&mut env);
+        needs_aws::check(&mut env, archive.as_ref(), has_aws);
         let archive_prefix = env.text("BIO_MCP_ARCHIVE_PREFIX").unwrap_or_else(|| "pubmed".to_owned());
         if !is_prefix(&archive_prefix) {
             env.errors.push(
@@ -378,6 +382,39 @@ mod tests {
     }
 
     #[test]
+    fn a_program_without_the_feature_refuses_every_setting_that_needs_it_and_says_how_to_get_it() {
+        let read = |pairs: &[(&str, &str)], has: bool| {
+            let lookup = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            Config::read_with(lookup, &LIMITS, &BTreeMap::new(), has)
+        };
+        let of_a_stack = [
+            ("BIO_MCP_ARCHIVE_BUCKET", "a-bucket"),
+            ("BIO_MCP_JOBS_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/1/jobs"),
+            ("BIO_MCP_LIMITS_TABLE", "limits"),
+            ("BIO_MCP_DATABASE_URL_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:database"),
+            ("BIO_MCP_SETTINGS_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:settings"),
+        ];
+        read(&of_a_stack, true).expect("valid");
+        let errors = read(&of_a_stack, false).expect_err("none of them can be used");
+        assert_eq!(errors.0.len(), of_a_stack.len(), "{errors}");
+        for (name, _) in of_a_stack {
+            let said = format!(
+                "{name} needs a build with the feature `aws`: cargo build --release --package bio-mcp --features aws"
+            );
+            assert!(errors.0.contains(&said), "{name}: {errors}");
+        }
+        let beside = read(&[("BIO_MCP_SETTINGS", r#"{"BIO_MCP_LIMITS_TABLE": "limits"}"#)], false);
+        assert_eq!(beside.expect_err("set all the same").0.len(), 1);
+        let of_one_machine = [
+            ("BIO_MCP_ARCHIVE_BUCKET", "file:///srv/archive"),
+            ("BIO_MCP_JOBS_QUEUE_URL", ""),
+            ("BIO_MCP_DATABASE_URL_SECRET_ARN", " "),
+            ("BIO_MCP_DATABASE_URL", "postgres://me@host/db"),
+        ];
+        read(&of_one_machine, false).expect("needs nothing of it");
+    }
+
+    #[test]
     fn settings_beside_the_environment_are_read_below_it_and_unknown_ones_refused() {
         let topics =
             r#"{"BIO_MCP_SYNC_TOPICS": [{"query": "asthma"}], "BIO_MCP_JOB_UNITS": 3, "BIO_MCP_LOG_LEVEL": "debug"}"#;
@@ -385,7 +422,7 @@ mod tests {
         let config = config.expect("valid");
         assert_eq!((config.job_units, config.log_level.as_str(), config.topics.len()), (3, "warn", 1));
         let secret = BTreeMap::from([(SETTINGS, Secret::new(r#"{"BIO_MCP_JOB_UNITS": "4"}"#))]);
-        assert_eq!(Config::read_with(|_| None, &LIMITS, &secret).expect("valid").job_units, 4);
+        assert_eq!(Config::read_with(|_| None, &LIMITS, &secret, true).expect("valid").job_units, 4);
         for wrong in [
             "{\"BIO_MCP_JOB_UNIT\": 3}",
             r#"{"PATH": "/tmp"}"#,

@@ -25,10 +25,11 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use crate::aws::{self, AwsConfig, AwsError};
+use crate::limits::{Leases, SharedLimits, Slots};
 use bio_mcp_core::clock;
+use bio_mcp_core::pace::Pace;
 
 pub use pace::DynamoPace;
-pub use slots::Slot;
 
 /// The attributes of an item.
 type Item = HashMap<String, AttributeValue>;
@@ -60,6 +61,20 @@ impl LimitsTable {
     async fn update(&self, kind: &str, name: &str) -> UpdateItemFluentBuilder {
         let key = AttributeValue::S(format!("{kind}#{name}"));
         self.client().await.update_item().table_name(&*self.name).key("pk", key)
+    }
+}
+
+impl SharedLimits for LimitsTable {
+    fn pace(&self, upstream: &str, per_second: u32) -> Arc<dyn Pace> {
+        Arc::new(DynamoPace::new(self.clone(), upstream, per_second))
+    }
+
+    fn leases(&self) -> Arc<dyn Leases> {
+        Arc::new(self.clone())
+    }
+
+    fn slots(&self) -> Option<Arc<dyn Slots>> {
+        Some(Arc::new(self.clone()))
     }
 }
 

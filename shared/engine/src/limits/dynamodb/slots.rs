@@ -5,29 +5,23 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 
 use super::{Item, LimitsTable, TableError, Updated, now_ms, number, send, too_far};
+use crate::limits::slots::{Slot, SlotError, Slots};
 
 /// How often a slot is tried for while others change the item at the same moment.
 const TRIES: u32 = 20;
 
-/// A held slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slot {
-    tool: String,
-    holder: String,
-}
-
 impl LimitsTable {
-    /// A slot among `limit` of a tool, held for `longest` unless it is given back before; nothing when all are held.
-    pub async fn take_slot(&self, tool: &str, limit: usize, longest: Duration) -> Result<Option<Slot>, TableError> {
+    async fn add_slot(&self, tool: &str, limit: usize, longest: Duration) -> Result<Option<Slot>, TableError> {
         let holder = uuid::Uuid::new_v4().simple().to_string();
         for _ in 0..TRIES {
             let now = now_ms();
             let expires = now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX));
             match self.add_holder(tool, &holder, limit, expires).await? {
-                Updated::Done(_) => return Ok(Some(Slot { tool: tool.to_owned(), holder })),
+                Updated::Done(_) => return Ok(Some(Slot { name: tool.to_owned(), holder })),
                 // The first of all.
                 Updated::Refused(None) => self.begin_slots(tool).await?,
                 Updated::Refused(Some(item)) => match expired(&item, now, too_far(now, longest)) {
@@ -38,11 +32,6 @@ impl LimitsTable {
             }
         }
         Ok(None)
-    }
-
-    /// Gives a slot back.
-    pub async fn give_back(&self, slot: &Slot) -> Result<(), TableError> {
-        self.drop_holder(&slot.tool, &slot.holder, None).await
     }
 
     async fn add_holder(&self, tool: &str, holder: &str, limit: usize, expires: i64) -> Result<Updated, TableError> {
@@ -79,6 +68,21 @@ impl LimitsTable {
             None => update.condition_expression("attribute_exists(holders.#holder)"),
         };
         send(update).await.map(|_| ())
+    }
+}
+
+fn unavailable(error: TableError) -> SlotError {
+    SlotError(Box::new(error))
+}
+
+#[async_trait]
+impl Slots for LimitsTable {
+    async fn take_slot(&self, name: &str, limit: usize, ttl: Duration) -> Result<Option<Slot>, SlotError> {
+        self.add_slot(name, limit, ttl).await.map_err(unavailable)
+    }
+
+    async fn release_slot(&self, slot: &Slot) -> Result<(), SlotError> {
+        self.drop_holder(&slot.name, &slot.holder, None).await.map_err(unavailable)
     }
 }
 

@@ -1,15 +1,50 @@
-//! AWS as every adapter sees it: one configuration and one HTTP client, on the one TLS stack of this program, made
-//! when the first of them is used.
+//! The adapters: one configuration and one HTTP client for all of them, on the one TLS stack of this program, made when
+//! the first of them is used.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use bio_mcp_core::Secret;
+use bio_mcp_engine::aws::AwsConfig;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-pub use bio_mcp_engine::aws::{AwsConfig, AwsError, short_timeouts};
+use super::{Services, secrets_manager};
+use crate::archive::{LazyStore, OpenError, S3Settings, S3Store, Store};
+use crate::limits::SharedLimits;
+use crate::limits::dynamodb::LimitsTable;
+use crate::queue::{Queue, SqsQueue};
+
+/// AWS by its SDK.
+pub struct Sdk;
+
+#[async_trait]
+impl Services for Sdk {
+    fn bucket(&self, settings: S3Settings) -> Arc<dyn Store> {
+        Arc::new(LazyStore::new(settings, config))
+    }
+
+    async fn open_bucket(&self, settings: S3Settings) -> Result<Arc<dyn Store>, OpenError> {
+        Ok(Arc::new(Box::pin(S3Store::open(settings, config().await)).await?))
+    }
+
+    fn queue(&self, url: &str) -> Arc<dyn Queue> {
+        Arc::new(SqsQueue::new(url, AwsConfig::Later(config)))
+    }
+
+    fn limits(&self, table: &str) -> Arc<dyn SharedLimits> {
+        Arc::new(LimitsTable::new(table, AwsConfig::Later(config)))
+    }
+
+    async fn secret(&self, arn: &str) -> Result<Secret, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(secrets_manager::read(arn).await?)
+    }
+}
 
 static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
 
