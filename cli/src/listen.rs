@@ -167,7 +167,7 @@ mod tests {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");
         }
         let long = format!("unix:/{}", "x".repeat(MAX_SOCKET_PATH));
-        assert!(long.parse::<Address>().expect_err("too long").contains("at most 107 bytes"));
+        assert!(long.parse::<Address>().expect_err("too long").contains("a maximum of 107 bytes"));
         assert!(long[..long.len() - 1].parse::<Address>().is_ok());
     }
 

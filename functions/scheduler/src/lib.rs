@@ -30,8 +30,8 @@ const LONGEST: Duration = Duration::from_secs(55);
 pub enum Action {
     /// Jobs for topics that are due.
     Topics,
-    /// Reclaim the units of dead workers, wake workers for waiting units, finish stranded jobs, delete expired ones, start
-    /// projections that are behind; and report the state of everything.
+    /// Reclaim the units of dead workers, wake workers for waiting units, finish stranded jobs, delete expired ones,
+    /// start projections that are behind; and report the state of everything.
     Sweep,
 }
 
@@ -208,15 +208,15 @@ mod tests {
         for (event, said) in [
             (
                 json!({ "detail-type": "Scheduled Event", "source": "my.app" }),
-                "an event of my.app (Scheduled Event) came",
+                "received an event of my.app (Scheduled Event)",
             ),
             (
                 json!({ "source": "aws.s3", "detail-type": "Object Created" }),
-                "an event of aws.s3 (Object Created) came",
+                "received an event of aws.s3 (Object Created)",
             ),
-            (json!({ "Records": [] }), "records without a source came"),
-            (json!("sweep"), "a text came"),
-            (json!(null), "null came"),
+            (json!({ "Records": [] }), "received records without a source"),
+            (json!("sweep"), "received a text"),
+            (json!(null), "received null"),
         ] {
             let refused = Tick::read(&event).expect_err("no tick").to_string();
             assert!(refused.contains(said), "{refused}");

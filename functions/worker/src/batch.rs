@@ -65,15 +65,15 @@ mod tests {
     #[test]
     fn what_is_no_message_of_sqs_is_named() {
         for (event, said) in [
-            (json!({}), "an object of an unknown kind came"),
-            (json!(null), "null came"),
-            (json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {} }] }), "an event of aws:sns came"),
-            (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "an event of aws:s3 came"),
-            (json!({ "Records": [{ "eventSource": "aws:dynamodb" }] }), "an event of aws:dynamodb came"),
-            (json!({ "Records": [{ "eventSource": "aws:kinesis" }] }), "an event of aws:kinesis came"),
-            (json!({ "eventSource": "aws:kafka", "records": {} }), "an event of aws:kafka came"),
-            (json!({ "source": "aws.s3", "detail-type": "Object Created" }), "aws.s3 (Object Created) came"),
-            (json!({ "action": "sweep" }), "an object of an unknown kind came"),
+            (json!({}), "an object of an unknown kind"),
+            (json!(null), "null"),
+            (json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {} }] }), "an event of aws:sns"),
+            (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "an event of aws:s3"),
+            (json!({ "Records": [{ "eventSource": "aws:dynamodb" }] }), "an event of aws:dynamodb"),
+            (json!({ "Records": [{ "eventSource": "aws:kinesis" }] }), "an event of aws:kinesis"),
+            (json!({ "eventSource": "aws:kafka", "records": {} }), "an event of aws:kafka"),
+            (json!({ "source": "aws.s3", "detail-type": "Object Created" }), "aws.s3 (Object Created)"),
+            (json!({ "action": "sweep" }), "an object of an unknown kind"),
             (json!({ "Records": [{ "eventSource": "aws:sqs", "body": "x" }] }), "without its messageId"),
             (
                 json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "", "body": "x" }] }),

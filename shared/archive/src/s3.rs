@@ -194,21 +194,25 @@ impl Store for S3Store {
             return Err(StoreError::NotFound(key.to_string()));
         }
         let beyond = || StoreError::BeyondEnd { key: key.to_string(), range };
-        // A server that knows nothing of ranges sends all.
         let start = format!("bytes {first}-");
-        if !answer.content_range.as_deref().is_some_and(|sent| sent.starts_with(&start)) {
-            return Err(StoreError::Unavailable {
-                action: "reading a part of",
-                path: key.to_string(),
-                source: std::io::Error::other("the server returned another range than requested"),
-            });
-        }
+        let before = match answer.content_range.as_deref() {
+            Some(sent) if sent.starts_with(&start) => 0,
+            // A server may ignore a range and send the whole object (RFC 9110, 14.2).
+            None => first,
+            Some(_) => {
+                return Err(StoreError::Unavailable {
+                    action: "reading a part of",
+                    path: key.to_string(),
+                    source: std::io::Error::other("the server returned another range than requested"),
+                });
+            }
+        };
+        let announced = u64::try_from(answer.content_length.unwrap_or(0)).unwrap_or(0);
         let length = usize::try_from(range.length()).map_err(|_| beyond())?;
-        let announced = usize::try_from(answer.content_length.unwrap_or(0)).unwrap_or(0);
-        if announced < length {
+        if announced.saturating_sub(before) < range.length() {
             return Err(beyond());
         }
-        let bytes = read_body(key, answer.body, announced, length).await?;
+        let bytes = read_part(key, answer.body, before, length).await?;
         if bytes.len() == length { Ok(bytes) } else { Err(beyond()) }
     }
 
@@ -352,15 +356,31 @@ async fn read_body(
     }
     let mut bytes = Vec::with_capacity(announced_bytes);
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| StoreError::Unavailable {
-            action: "reading",
-            path: key.to_string(),
-            source: std::io::Error::other(error),
-        })?;
+        let chunk = chunk.map_err(|error| broken_off(key, error))?;
         if chunk.len() > max_bytes - bytes.len() {
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// `length` bytes of a body, or fewer where it ends, after those `before` them; the rest is not read.
+async fn read_part(key: &Key, mut body: ByteStream, before: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+    let mut before = before;
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length
+        && let Some(chunk) = body.next().await
+    {
+        let chunk = chunk.map_err(|error| broken_off(key, error))?;
+        let skipped = usize::try_from(before).unwrap_or(usize::MAX).min(chunk.len());
+        before -= skipped as u64;
+        let wanted = (chunk.len() - skipped).min(length - bytes.len());
+        bytes.extend_from_slice(&chunk[skipped..skipped + wanted]);
+    }
+    Ok(bytes)
+}
+
+fn broken_off(key: &Key, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::Unavailable { action: "reading", path: key.to_string(), source: std::io::Error::other(error) }
 }

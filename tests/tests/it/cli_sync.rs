@@ -127,8 +127,8 @@ async fn bad_input_is_a_clear_error_and_asks_nobody() {
     check(&["sync", "AT&amp;T"], "HTML-escaped");
     check(&["sync", &"x".repeat(30_000)], "longer than");
     check(&["search", "a\u{1b}[31mb"], "control characters");
-    check(&["sync", "--pmids", "12a", "0", "+5", "007"], "\"12a\", \"0\", \"+5\", \"007\" is not");
-    check(&["sync", "--pmids", "1234567890"], "is not");
+    check(&["sync", "--pmids", "12a", "0", "+5", "007"], "not a PMID: \"12a\", \"0\", \"+5\", \"007\"");
+    check(&["sync", "--pmids", "1234567890"], "not a PMID");
     check(&["sync", "all", "--incremental", "--from", "2026-13-01"], "must be a date");
     check(&["sync", "all", "--incremental", "--from", "2999-01-01"], "is in the future");
     check(&["sync", "all", "--incremental", "--overlap-days", "31"], "31");
@@ -276,7 +276,7 @@ async fn an_update_file_is_fetched_by_name_and_deletes() {
     let gone = cli.run(&["get", "1002"]).expect(3);
     assert!(gone.err.contains("deleted by pubmed26n1400.xml.gz"), "{}", gone.err);
     let nowhere = cli.run(&["ingest", "pubmed26n1401.xml.gz"]).expect(3);
-    assert!(nowhere.err.contains("has no pubmed26n1401.xml.gz"), "{}", nowhere.err);
+    assert!(nowhere.err.contains("does not have pubmed26n1401.xml.gz"), "{}", nowhere.err);
     let purged = cli.json(&["purge", "1003", "--reason", "by request", "--versions"]);
     assert_eq!(purged["purged"]["versions_deleted"], 1);
     assert!(cli.run(&["get", "1003"]).expect(3).err.contains("by request"));

@@ -106,6 +106,6 @@ async fn only_commands_that_make_an_archive_take_an_empty_directory() {
 async fn a_directory_for_every_user_is_not_taken_over() {
     let directory = Directory::new(0o1777).await;
     let run = directory.ingest().expect(2);
-    assert!(run.err.contains("for every user"), "{run:?}");
+    assert!(run.err.contains("shared by all users"), "{run:?}");
     assert_eq!((mode(&directory.path), directory.names()), (0o1777, Vec::new()));
 }

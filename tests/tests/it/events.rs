@@ -227,7 +227,7 @@ async fn of_a_query_each_record_is_new_when_it_came_to_belong_to_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_prints_what_an_ingest_changed_and_follows_what_comes() {
     let archive = Archive::new().await;
-    let sample = write_sample(archive.dir.path(), 40).expect("written");
+    let sample = write_sample(archive.dir.path(), 100).expect("written");
     archive.ingest(&sample.baseline);
     let printed = archive.run(&["events", "--json"]).expect(0);
     let first: Vec<Value> = printed.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

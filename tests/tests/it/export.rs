@@ -76,7 +76,7 @@ async fn damaged_objects_are_left_out_and_named_and_everything_else_is_written()
 
     // What is damaged is said to be damaged, what is gone to be gone.
     let said = |pmid: &str| archive.run(&["get", pmid]).expect(1).err;
-    assert!(said("1").contains("no object"), "{}", said("1"));
+    assert!(said("1").contains("not found in the archive"), "{}", said("1"));
     for pmid in ["2", "3", "4"] {
         assert!(said(pmid).contains("is damaged") && said(pmid).contains("verify"), "{}", said(pmid));
     }
@@ -214,7 +214,7 @@ async fn a_mirror_takes_queries_lists_checkpoints_and_what_changed_since() {
         (&["--query-key", "nothing"][..], 3, "query key nothing not found"),
         (&["--checkpoint", "nothing"], 3, "checkpoint nothing not found"),
         (&["--since", "1000000"], 2, "later than the last event"),
-        (&["--pmids", "x"], 2, "\"x\" is not"),
+        (&["--pmids", "x"], 2, "not a PMID: \"x\""),
         (&["--pmids-file", "nowhere.txt"], 2, "cannot read"),
         (&["--since", "1", "--checkpoint", "then"], 2, "cannot be used with"),
         (&["--restart"], 2, "required"),

@@ -114,7 +114,8 @@ async fn a_rebuild_writes_what_the_log_says_over_whatever_is_there() {
     for damage in [
         "delete from changes where seq % 3 = 0",
         "update changes set integrity = 'ok', details = null where integrity <> 'ok'",
-        "update changes set kind = 'concern' where kind = 'new' and seq % 2 = 0",
+        "update changes c set kind = 'concern' where kind = 'new' and seq % 2 = 0 \
+         and not exists (select from changes o where o.seq = c.seq and o.kind = 'concern')",
         "insert into changes (seq, kind, record_type, record_id) select seq, 'retraction_withdrawn', 'pubmed', '1' \
          from changes where seq % 4 = 1 on conflict do nothing",
     ] {

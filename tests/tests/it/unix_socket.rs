@@ -79,7 +79,7 @@ async fn what_a_killed_server_left_is_replaced_and_anything_else_is_not() {
     let listening = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
     refused(&archive, &socket, "another server is listening on it");
     drop(listening);
-    refused(&archive, &dir.join("x".repeat(120)), "at most 107 bytes");
+    refused(&archive, &dir.join("x".repeat(120)), "a maximum of 107 bytes");
     let open = dir.join("open");
     fs::create_dir(&open).expect("made");
     set_mode(&open, 0o777);

@@ -123,11 +123,11 @@ mod tests {
 
     #[test]
     fn references_are_replaced_by_what_they_point_at() {
-        let result = json!({ "pmids": ["1", "2"], "n": 0, "none": null, "a/b": { "~": true } });
+        let result = json!({ "ids": ["1", "2"], "n": 0, "none": null, "a/b": { "~": true } });
         let params =
-            json!({ "p": { "$result": "/pmids" }, "q": [{ "$result": "/n" }, { "$result": "/a~1b/~0" }], "r": 1 });
+            json!({ "p": { "$result": "/ids" }, "q": [{ "$result": "/n" }, { "$result": "/a~1b/~0" }], "r": 1 });
         assert_eq!(resolved(&params, &result), Ok(json!({ "p": ["1", "2"], "q": [0, true], "r": 1 })));
-        for (pointer, at) in [("/none", "/a"), ("/pmids/2", "/a"), ("/pmids/x", "/a"), ("/n/0", "/a")] {
+        for (pointer, at) in [("/none", "/a"), ("/ids/2", "/a"), ("/ids/x", "/a"), ("/n/0", "/a")] {
             let fault = resolved(&json!({ "a": { "$result": pointer } }), &result).expect_err("nothing there");
             assert!(fault.at == at && fault.reason.ends_with(pointer), "{fault:?}");
         }
