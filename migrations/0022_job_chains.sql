@@ -18,6 +18,22 @@ alter table jobs
 create unique index jobs_chain_step on jobs (chain_id, chain_step)
     where chain_id is not null and state not in ('failed', 'cancelled');
 create index jobs_chain on jobs (chain_id, chain_step) where chain_id is not null;
--- Jobs that another one follows, for the sweep. A program from before this schema ends a job without submitting what
--- follows.
-create index jobs_followed on jobs (id) where chain is not null and state = 'succeeded';
+
+-- next_job_id: the job of the next step, written by the transaction that submits it. A job that has succeeded, is
+-- followed and has none waits for it: a limit refused the step, or a program from before this schema ended the job.
+-- then_cancelled: what follows is not submitted although the job succeeds: the chain was cancelled when the units of
+-- the job had ended already.
+-- chain_hash: SHA-256 of what follows and of the chain that a step is part of; empty for a job alone. Requests are equal
+-- when this and params_hash are.
+alter table jobs
+    add column next_job_id uuid,
+    add column then_cancelled boolean not null default false,
+    add column chain_hash text not null default '';
+
+-- Jobs whose next step is still to be submitted, for the sweep.
+create index jobs_followed on jobs (completed_at)
+    where state = 'succeeded' and chain is not null and next_job_id is null and not then_cancelled;
+
+drop index jobs_same_params;
+create unique index jobs_same_params on jobs (principal, tool, params_hash, chain_hash)
+    where idempotency_key is null and state in ('queued', 'running');

@@ -243,7 +243,9 @@ impl From<shared::ingest::RetryError> for Failure {
                 error.into()
             }
             shared::ingest::RetryError::Submit(error) => error.into(),
-            shared::ingest::RetryError::Step(StepError::Refused(refusal)) => ToolError::from(refusal).into(),
+            shared::ingest::RetryError::Step(StepError::Refused(refusal) | StepError::NotNow(refusal)) => {
+                ToolError::from(refusal).into()
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A store whose reads fail while a test says so.
+//! A store whose reads, or whose puts, fail while a test says so.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use shared::archive::store::{Head, Object, Stored};
 use shared::archive::{Body, ByteRange, Key, MemoryStore, Put, Root, Store, StoreError, StreamPut, VersionId};
 
-/// How a read fails.
+/// How a read fails, or that a put does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing is there.
@@ -15,9 +15,11 @@ pub enum Fault {
     Unavailable,
     /// It may not be read.
     Denied,
+    /// Reads are served, and nothing can be stored.
+    Unwritable,
 }
 
-/// Which reads fail: those of keys that contain a text.
+/// Which calls fail: those of keys that contain a text.
 pub type Faults = Arc<Mutex<Option<(&'static str, Fault)>>>;
 
 /// The store, in memory.
@@ -28,7 +30,7 @@ pub struct FailingStore {
 }
 
 impl FailingStore {
-    /// A store, and what decides which of its reads fail.
+    /// A store, and what decides which of its calls fail.
     pub fn new() -> (Self, Faults) {
         let store = Self::default();
         let faults = store.faults.clone();
@@ -39,21 +41,31 @@ impl FailingStore {
     fn read_of(&self, key: &Key) -> Result<(), StoreError> {
         let fault = *self.faults.lock().expect("no panic");
         match fault.filter(|(part, _)| key.as_str().contains(part)) {
-            None => Ok(()),
+            None | Some((_, Fault::Unwritable)) => Ok(()),
             Some((_, Fault::Missing)) => Err(StoreError::NotFound(key.to_string())),
             Some((_, Fault::Denied)) => Err(StoreError::Denied(key.to_string())),
-            Some((_, Fault::Unavailable)) => Err(StoreError::Unavailable {
-                action: "reading",
-                path: key.to_string(),
-                source: std::io::Error::other("a fault of the test"),
-            }),
+            Some((_, Fault::Unavailable)) => Err(unavailable("reading", key)),
         }
     }
+
+    /// Whether a put of a key fails now.
+    fn is_unwritable(&self, key: &Key) -> bool {
+        let fault = *self.faults.lock().expect("no panic");
+        fault.is_some_and(|(part, fault)| fault == Fault::Unwritable && key.as_str().contains(part))
+    }
+}
+
+fn unavailable(action: &'static str, key: &Key) -> StoreError {
+    let source = std::io::Error::other("a fault of the test");
+    StoreError::Unavailable { action, path: key.to_string(), source }
 }
 
 #[async_trait]
 impl Store for FailingStore {
     async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
+        if puts.iter().any(|put| self.is_unwritable(&put.key)) {
+            return puts.iter().map(|put| Err(unavailable("writing", &put.key))).collect();
+        }
         self.inner.put_batch(puts).await
     }
 

@@ -28,7 +28,7 @@ pub mod serving;
 pub mod silent_proxy;
 pub mod slow_store;
 pub mod store_conformance;
-mod store_parts;
+pub mod store_parts;
 pub mod sync;
 pub mod terminal;
 

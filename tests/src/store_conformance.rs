@@ -9,7 +9,7 @@ use shared::words::Sha256;
 use crate::store_parts;
 
 /// A key.
-pub(crate) fn key(text: &str) -> Key {
+pub fn key(text: &str) -> Key {
     Key::parse(text).expect("a key")
 }
 

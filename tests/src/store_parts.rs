@@ -4,14 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::FutureExt;
 use shared::archive::{ByteRange, Condition, ETag, Put, Store, StoreError, StreamPut, VersionId};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::sync::Notify;
 
 use crate::store_conformance::{key, one, other_tag, put};
 
 /// More than goes in one part, and not a whole number of parts.
-const LARGE: usize = (20 << 20) + 7;
+pub const LARGE: usize = (20 << 20) + 7;
 
 /// Part of the suite.
 pub(crate) async fn check(store: &Arc<dyn Store>) {
@@ -92,12 +92,17 @@ async fn a_stream_is_an_object_as_any(store: &dyn Store) {
 }
 
 /// Bytes that are made while they are read.
-struct Made {
+pub struct Made {
     at: usize,
     length: usize,
 }
 
 impl Made {
+    /// This many bytes.
+    pub fn new(length: usize) -> Self {
+        Self { at: 0, length }
+    }
+
     fn byte(at: usize) -> u8 {
         u8::try_from((at ^ (at >> 8) ^ (at >> 16)) & 0xff).expect("eight bits")
     }
@@ -120,7 +125,7 @@ async fn a_large_stream_arrives_whole(store: &dyn Store) {
     for length in [LARGE, 16 << 20] {
         let at = format!("stream/large-{length}");
         let put = stream(&at, Condition::Absent, length);
-        let stored = store.put_stream(&put, &mut Made { at: 0, length }).await.expect("stored");
+        let stored = store.put_stream(&put, &mut Made::new(length)).await.expect("stored");
         let object = store.get(&key(&at), Some(&stored.version), length).await.expect("there");
         assert_eq!((object.bytes.len(), object.etag), (length, stored.etag));
         assert!(object.bytes.iter().enumerate().all(|(at, byte)| *byte == Made::byte(at)), "{length}");
@@ -132,7 +137,7 @@ async fn a_large_stream_arrives_whole(store: &dyn Store) {
 async fn a_refused_stream_leaves_nothing(store: &dyn Store) {
     for length in [10, LARGE] {
         let at = format!("stream/refused-{length}");
-        let made = || Made { at: 0, length };
+        let made = || Made::new(length);
         let too_large = store.put_stream(&stream(&at, Condition::Absent, length - 1), &mut made()).await;
         assert!(matches!(too_large, Err(StoreError::BodyTooLarge { .. })), "{too_large:?}");
         let absent = store.put_stream(&stream(&at, Condition::Matches(other_tag()), length), &mut made()).await;
@@ -148,13 +153,21 @@ async fn a_refused_stream_leaves_nothing(store: &dyn Store) {
     }
 }
 
-/// A reader that fails, or whose bytes never come.
+/// A reader that fails, or whose bytes never come; `is_read` is notified when it is read.
 struct Broken {
     comes: bool,
+    is_read: Arc<Notify>,
+}
+
+impl Broken {
+    fn new(comes: bool) -> Self {
+        Self { comes, is_read: Arc::default() }
+    }
 }
 
 impl AsyncRead for Broken {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        self.is_read.notify_one();
         if self.comes { Poll::Ready(Err(std::io::Error::other("it broke off"))) } else { Poll::Pending }
     }
 }
@@ -163,15 +176,24 @@ async fn a_stream_that_breaks_off_leaves_nothing(store: &dyn Store) {
     for length in [10, LARGE] {
         let at = format!("stream/broken-{length}");
         let put = stream(&at, Condition::Absent, usize::MAX);
-        let mut body = Made { at: 0, length }.chain(Broken { comes: true });
+        let mut body = Made::new(length).chain(Broken::new(true));
         let broken = store.put_stream(&put, &mut body).await;
         assert!(matches!(broken, Err(StoreError::Body { .. })), "{broken:?}");
         assert!(matches!(store.head(&key(&at)).await, Err(StoreError::NotFound(_))));
     }
-    let put = stream("stream/broken", Condition::Absent, usize::MAX);
-    let mut body = Made { at: 0, length: 1000 }.chain(Broken { comes: false });
-    assert!(store.put_stream(&put, &mut body).now_or_never().is_none(), "given up before it ends");
-    assert!(matches!(store.head(&put.key).await, Err(StoreError::NotFound(_))));
+    // Its caller is stopped: before anything is sent, and when parts are.
+    for length in [1000, LARGE] {
+        let at = format!("stream/given-up-{length}");
+        let put = stream(&at, Condition::Absent, usize::MAX);
+        let end = Broken::new(false);
+        let is_read = end.is_read.clone();
+        let mut body = Made::new(length).chain(end);
+        tokio::select! {
+            stored = store.put_stream(&put, &mut body) => panic!("its content never ends: {stored:?}"),
+            () = is_read.notified() => {}
+        }
+        assert!(matches!(store.head(&put.key).await, Err(StoreError::NotFound(_))));
+    }
 }
 
 async fn one_stream_wins(store: &Arc<dyn Store>) {

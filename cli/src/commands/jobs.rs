@@ -72,15 +72,14 @@ async fn list(session: &Session, state: Option<&str>, limit: i64, json: bool) ->
 
 async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
     let standing = one(session, job).await?;
-    let (next, previous) = (standing.next_job_id, standing.previous_job_id);
-    let Standing { job, position_in_queue: position, estimated_duration_secs: estimate, .. } = standing;
+    let Standing { job, position_in_queue: position, estimated_duration_secs: estimate, previous_job_id: previous } =
+        standing;
     let logs = jobs::logs(session.db(), job.job_id(), 20).await?;
     if json {
         let mut answer = serde_json::to_value(&job).map_err(|error| Failure::internal(error.to_string()))?;
         answer["completed_with_failures"] = json!(job.completed_with_failures());
         answer["position_in_queue"] = json!(position);
         answer["estimated_duration_secs"] = json!(estimate);
-        answer["next_job_id"] = json!(next);
         answer["previous_job_id"] = json!(previous);
         answer["logs"] = json!(logs);
         // Attempts that another one followed, or that were the last: with what was wrong.
@@ -99,7 +98,7 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
         ("time left", time_left(&job, estimate)),
         ("waiting", job.progress.waiting.as_deref().map_or("-".to_owned(), out::plain)),
         ("retries", job.parent_job_id.map_or("-".to_owned(), |parent| parent.to_string())),
-        ("chain", chain(&job, next)),
+        ("chain", chain(&job)),
         ("created", job.created_at.to_string()),
         ("ended", job.completed_at.map_or("-".to_owned(), |at| at.to_string())),
         ("manifest", job.result_ref.clone().unwrap_or_else(|| "-".to_owned())),
@@ -115,13 +114,14 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure
 }
 
 /// The position of a job in its chain, and the next step.
-fn chain(job: &Job, next: Option<uuid::Uuid>) -> String {
+fn chain(job: &Job) -> String {
     let Some((step, id)) = job.chain_step.zip(job.chain_id) else { return "-".to_owned() };
-    let tools: Vec<&str> = job.then().iter().map(|step| step.tool.as_str()).collect();
-    let then = match (tools.is_empty(), next) {
-        (true, _) => "the last step".to_owned(),
-        (false, Some(next)) => format!("then {next}"),
-        (false, None) => format!("then {}", tools.join(", ")),
+    let steps = job.then();
+    let tools: Vec<&str> = steps.iter().map(|step| step.tool.as_str()).collect();
+    let then = match (job.chain.is_some(), job.next_job_id) {
+        (false, _) => "the last step".to_owned(),
+        (true, Some(next)) => format!("then {next}"),
+        (true, None) => format!("then {}", tools.join(", ")),
     };
     format!("step {step} of {id}, {then}")
 }
@@ -202,18 +202,30 @@ async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failu
     let found = one(session, job).await?.job;
     // A worker that was killed holds nothing up.
     sweep(&session.engine, Some(&session.data_dir.workers())).await?;
-    let (job, Cancelled { state: now, cancelled, .. }) =
-        ingest::cancel(&session.engine, found, |_| Ok::<_, Failure>(())).await?;
+    let done = ingest::cancel(&session.engine, found.job_id()).await?;
+    let gone = Cancelled { state: found.state, cancelled: false, stopping: false, next_job: None };
+    let Cancelled { state: now, cancelled, next_job, .. } = done.unwrap_or(gone);
     if cancelled {
         Caller::command_line().audit("job.cancel", &job.to_string());
     }
     if json {
-        out::json(&json!({ "job_id": job, "state": now, "cancelled": cancelled }))?;
+        let mut answer = json!({ "job_id": job, "state": now, "cancelled": cancelled });
+        if let Some(next) = next_job {
+            answer["next_job_id"] = json!(next);
+        }
+        out::json(&answer)?;
     } else {
-        out::line(&match (cancelled, now) {
-            (true, JobState::Cancelled) => format!("job {job} is cancelled"),
-            (true, _) => format!("job {job} is being cancelled: running units stop after their current batch"),
-            (false, state) => format!("job {job} has already ended as {state}: nothing changed"),
+        out::line(&match (cancelled, now, next_job) {
+            (true, JobState::Cancelled, _) => format!("job {job} is cancelled"),
+            (true, JobState::Queued | JobState::Running, _) => {
+                format!("job {job} is being cancelled: running units stop after their current batch")
+            }
+            (true, ended, _) => format!("job {job} has ended as {ended}: the steps after it are cancelled"),
+            (false, ended, None) => format!("job {job} has already ended as {ended}: nothing changed"),
+            (false, ended, Some(next)) => format!(
+                "job {job} has already ended as {ended}: nothing changed; to cancel the rest of its chain: `bio-mcp \
+                 jobs cancel {next}`"
+            ),
         })?;
     }
     Ok(Exit::Done)

@@ -141,7 +141,8 @@ impl Steps for ToolSteps {
     ) -> Result<Submission, StepError> {
         let tool = find(&step.tool);
         let Some((tool, as_step)) = tool.and_then(|tool| tool.as_step.map(|as_step| (tool, as_step))) else {
-            return Err(Refusal::new(ErrorCode::ToolNotFound, "unknown tool").into());
+            // The chain was checked when it was submitted, so another version of this program knows it.
+            return Err(StepError::NotNow(Refusal::new(ErrorCode::ToolNotFound, "unknown tool")));
         };
         allow(principal, tool.name, tool.role).map_err(step_error)?;
         let submission = (as_step.submission)(&tool.input_schema, engine, step.params).map_err(step_error)?;

@@ -181,7 +181,7 @@ impl From<RetryError> for ToolError {
         match error {
             RetryError::Unit(error) | RetryError::Step(StepError::Unit(error)) => error.into(),
             RetryError::Submit(error) => error.into(),
-            RetryError::Step(StepError::Refused(refusal)) => refusal.into(),
+            RetryError::Step(StepError::Refused(refusal) | StepError::NotNow(refusal)) => refusal.into(),
         }
     }
 }

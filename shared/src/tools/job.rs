@@ -66,7 +66,7 @@ pub struct JobView {
     pub step: Option<i16>,
     /// Steps that follow the job.
     pub then: Vec<Step>,
-    /// State of the steps that follow; null if there are none.
+    /// State of the next step; null if no step follows.
     pub then_state: Option<ThenState>,
     /// Id of the job of the previous step.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
@@ -99,26 +99,28 @@ pub struct JobView {
     pub duration_ms: Option<i64>,
 }
 
-/// State of the steps that follow a job.
+/// State of the step after a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThenState {
-    /// The next step will be submitted when the job has succeeded.
+    /// The next step will be submitted when the job has succeeded and limits permit.
     Waiting,
     /// The next step was submitted.
     Submitted,
-    /// No step is submitted, because the job did not succeed; a retry of the job continues the chain.
+    /// No step is submitted, because the job did not succeed or the chain was cancelled; a retry of the job continues
+    /// the chain.
     NotSubmitted,
 }
 
 impl ThenState {
-    fn of(job: &Job, next: Option<Uuid>) -> Option<Self> {
+    fn of(job: &Job) -> Option<Self> {
         let state = match job.state {
             JobState::Failed | JobState::Cancelled => Self::NotSubmitted,
-            _ if next.is_some() => Self::Submitted,
+            _ if job.next_job_id.is_some() => Self::Submitted,
+            _ if job.then_cancelled => Self::NotSubmitted,
             _ => Self::Waiting,
         };
-        (!job.then().is_empty()).then_some(state)
+        job.chain.is_some().then_some(state)
     }
 }
 
@@ -202,17 +204,17 @@ fn without_paths(text: &str) -> String {
 
 /// A job as it is shown: with the first items of long lists, and an error in plain words.
 pub fn view(standing: Standing) -> JobView {
-    let Standing { job, position_in_queue, estimated_duration_secs, next_job_id, previous_job_id } = standing;
+    let Standing { job, position_in_queue, estimated_duration_secs, previous_job_id } = standing;
     let shown_step = |step: &Step| Step { params: shortened(step.params.clone()), ..step.clone() };
     let ended = job.started_at.zip(job.completed_at);
     JobView {
         completed_with_failures: job.completed_with_failures(),
         then: job.then().iter().map(shown_step).collect(),
-        then_state: ThenState::of(&job, next_job_id),
+        then_state: ThenState::of(&job),
         chain_id: job.chain_id,
         step: job.chain_step,
         previous_job_id,
-        next_job_id,
+        next_job_id: job.next_job_id,
         job_id: job.id,
         tool: job.tool,
         params: shortened(job.params),
@@ -242,13 +244,17 @@ pub fn view(standing: Standing) -> JobView {
 /// The result of a cancellation.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct CancelOutput {
-    /// Id of the job that was cancelled; of a chain, the job that was active.
+    /// Id of the job.
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub job_id: Uuid,
     /// Current state of the job: `running` until its units have stopped.
     pub state: JobState,
-    /// Whether the job is or will be cancelled; false if it had already ended.
+    /// Whether the job, or what was still to follow it, is or will be cancelled; false if the job had already ended.
     pub cancelled: bool,
+    /// If the job had already ended and its chain continues, id of the job to cancel in order to cancel the chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "uuid"))]
+    pub next_job_id: Option<Uuid>,
 }
 
 fn not_found(job: Uuid) -> ToolError {
@@ -299,12 +305,13 @@ impl FastTool for JobCancel {
     async fn run(toolbox: &Toolbox, caller: &Caller, params: JobParams) -> Result<CancelOutput, ToolError> {
         let engine = &toolbox.engine;
         let job = jobs::get(&engine.db, JobId(params.job_id)).await?.ok_or_else(|| not_found(params.job_id))?;
-        let may = |job: &Job| allow_change(&caller.principal, job, "cancelled");
-        let (id, Cancelled { state, cancelled, .. }) = ingest::cancel(engine, job, may).await?;
+        allow_change(&caller.principal, &job, "cancelled")?;
+        let done = ingest::cancel(engine, job.job_id()).await?;
+        let Cancelled { state, cancelled, next_job, .. } = done.ok_or_else(|| not_found(params.job_id))?;
         if cancelled {
-            caller.audit("job.cancel", &id.to_string());
+            caller.audit("job.cancel", &job.id.to_string());
         }
-        Ok(CancelOutput { job_id: id.0, state, cancelled })
+        Ok(CancelOutput { job_id: job.id, state, cancelled, next_job_id: next_job.map(|job| job.0) })
     }
 }
 

@@ -5,8 +5,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use shared::words::Sha256;
-use tests::program::Archive;
+use simulator::{Corpus, Options, Spread};
+use tests::program::{Archive, Run};
 use tests::serving::{Running, client};
+use tests::sync::{day, simulator};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -89,4 +91,29 @@ async fn what_an_operator_changes_on_the_command_line_has_an_audit_line() {
     assert!(restored.err.contains("checkpoint.restore"), "{}", restored.err);
     archive.run(&["checkpoints", "restore", "c"]).expect(3);
     archive.run(&["call", "corpus.checkpoint.get", r#"{"checkpoint_id":"c"}"#]).expect(0);
+}
+
+/// A step may be submitted long after its chain, when the token has another role or is revoked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_a_chain_has_an_audit_line_that_says_whose_role_it_has() {
+    let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 10, 1, Spread::Even(30)), Options::default()).await;
+    let url = ncbi.eutils_url();
+    let archive = Archive::new().await;
+    let step = json!({ "tool": "pubmed.sync", "params": { "pmids": [1005] } }).to_string();
+    let submitted = archive.run(&["call", "pubmed.sync", r#"{"pmids": [1001]}"#, "--then", &step]).expect(0).json();
+    let chain = submitted["job_id"].as_str().expect("an id").to_owned();
+    let mut worker = archive.command(&["worker", "--once"]);
+    worker.envs([
+        ("BIO_MCP_PUBMED_BASE_URL", url.as_str()),
+        ("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "1000"),
+        ("BIO_MCP_LOG_LEVEL", "error"),
+        ("BIO_MCP_JSON_LOGS", "true"),
+    ]);
+    let run = Run::from(worker.output().expect("runs")).expect(0);
+    let lines: Vec<Value> = run.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let audits: Vec<&Value> = lines.iter().filter(|line| line["message"] == "audit").collect();
+    let says = format!("step 2 of {chain}, with the role of its submission");
+    assert_eq!(audits.len(), 1, "{run:?}");
+    assert_eq!((&audits[0]["action"], &audits[0]["role"]), (&json!("job.submit"), &json!("admin")), "{run:?}");
+    assert!(audits[0]["object"].as_str().expect("text").contains(&says), "{run:?}");
 }

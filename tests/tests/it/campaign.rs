@@ -279,6 +279,14 @@ async fn ended_well(programs: &Programs, seen: &Seen) -> usize {
 
 /// The archive holds what it must, nothing twice, and each key one job.
 async fn nothing_lost(db: &PgPool, expected: &Contents, seen: &Seen) {
+    // The projections still catch up: between the end of its last unit and its own, a job counts as stranded.
+    let quiet = async {
+        let sql = "select count(*) from jobs where state in ('queued', 'running')";
+        while sqlx::query_scalar::<_, i64>(sql).fetch_one(db).await.expect("counted") > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(RECOVERY * 4, quiet).await.expect("all jobs end");
     assert_eq!(invariants::broken(db).await, Vec::<String>::new());
     let held = contents(db).await;
     let wrong: Vec<_> = expected.iter().filter(|(pmid, one)| held.get(*pmid) != Some(one)).take(3).collect();
@@ -291,8 +299,8 @@ async fn nothing_lost(db: &PgPool, expected: &Contents, seen: &Seen) {
     .await
     .expect("counted");
     assert_eq!(twice, 0, "a change is noted once");
-    let jobs: i64 =
-        sqlx::query_scalar("select count(*) from jobs where state = 'succeeded'").fetch_one(db).await.expect("counted");
+    let sql = "select count(*) from jobs where state = 'succeeded' and tool <> 'projections.catch_up'";
+    let jobs: i64 = sqlx::query_scalar(sql).fetch_one(db).await.expect("counted");
     let submitted = seen.jobs.lock().expect("no panic").len();
     assert_eq!(usize::try_from(jobs).expect("few"), submitted, "one job for each key");
 }
@@ -302,7 +310,7 @@ async fn recovered(programs: &Programs, db: &PgPool, seen: &Seen) -> Duration {
     let began = Instant::now();
     let http = client();
     let batches = || async {
-        let sql = "select coalesce(sum(units_done), 0)::bigint from jobs";
+        let sql = "select coalesce(sum(units_done), 0)::bigint from jobs where tool <> 'projections.catch_up'";
         sqlx::query_scalar::<_, i64>(sql).fetch_one(db).await.expect("counted")
     };
     let before = batches().await;

@@ -1,14 +1,17 @@
 //! Chains of jobs: submitted as one, each step once when the one before has succeeded, cancelled and retried as one.
 
+mod cancelling;
 mod http;
+mod retries;
+mod waiting;
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use shared::ingest::{self, Claim, Engine, Lease, RetryError, Settled, StepError, Steps, UnitError, Worker, finalise};
-use shared::jobs::{self, Filter, Job, JobState, Limits, Refusal, Step, Submission, SubmitError, Submitted};
+use shared::ingest::{self, Claim, Engine, Lease, Settled, StepError, Steps, UnitError, Worker, finalise};
+use shared::jobs::{self, Cancelled, Filter, Job, JobState, Limits, Refusal, Step, Submission, Submitted};
 use shared::words::{Caller, ErrorCode, JobId, Principal, WorkerId};
 use simulator::{Corpus, Options, Spread};
 use sqlx::PgConnection;
@@ -17,7 +20,7 @@ use tests::invariants;
 use tests::program::{Archive, Run};
 use tests::sync::{LIMITS, day, simulator};
 
-/// What the counting pipeline says of its steps: a key is exclusive, and `refuse` is refused.
+/// What the counting pipeline says of its steps: a key is exclusive, and a fault is one of the submission.
 struct Counted;
 
 #[async_trait]
@@ -25,12 +28,23 @@ impl Steps for Counted {
     async fn submission(
         &self,
         _: &Engine,
-        _: &mut PgConnection,
+        tx: &mut PgConnection,
         step: Step,
         _: &Principal,
     ) -> Result<Submission, StepError> {
-        if step.params["refuse"] == true {
-            return Err(Refusal::new(ErrorCode::ValidationError, "refused").into());
+        let message = "a fault of the test";
+        match step.params["fault"].as_str() {
+            Some("refused") => return Err(Refusal::new(ErrorCode::ValidationError, "refused").into()),
+            Some("unknown") => return Err(StepError::NotNow(Refusal::new(ErrorCode::ToolNotFound, message))),
+            Some("transient") => {
+                let code = ErrorCode::DatabaseTimeout;
+                return Err(UnitError::Failed { code, message: message.to_owned(), retry: true }.into());
+            }
+            Some("permanent") => return Err(UnitError::permanent(ErrorCode::Internal, message).into()),
+            Some("connection") => {
+                sqlx::query("select pg_terminate_backend(pg_backend_pid())").execute(&mut *tx).await?;
+            }
+            _ => {}
         }
         let exclusive_key = step.params["key"].as_str().map(str::to_owned);
         Ok(Submission { exclusive_key, ..Submission::new(&step.tool, step.params, "count") })
@@ -45,6 +59,7 @@ async fn counting_engine() -> Engine {
     Engine { steps: Arc::new(Counted), ..counting::engine(12).await }
 }
 
+/// The parameters of one unit with one batch.
 fn count(first: u32) -> Value {
     json!({ "first": first, "units": 1, "batches": 1 })
 }
@@ -76,6 +91,25 @@ async fn until_its_end(engine: &Engine, job: JobId) {
     assert_eq!(lease.complete(engine).await.expect("completes"), Settled::JobOver);
 }
 
+/// Runs a job until it has ended with success.
+async fn ended(engine: &Engine, job: JobId) {
+    until_its_end(engine, job).await;
+    assert!(finalise(engine, job).await.expect("finalises"));
+}
+
+/// Ends a job as a program from before chains does.
+async fn ended_by_an_older_program(engine: &Engine, job: JobId) {
+    until_its_end(engine, job).await;
+    sqlx::query(
+        "update jobs set state = 'succeeded', result = '{}', result_ref = 'x', completed_at = now(), \
+         expires_at = now() + interval '1 day' where id = $1",
+    )
+    .bind(job.0)
+    .execute(&engine.db)
+    .await
+    .expect("ended");
+}
+
 async fn fail(engine: &Engine, job: JobId) {
     let lease = claim(engine, job).await;
     assert_eq!(
@@ -100,6 +134,20 @@ async fn chain(engine: &Engine, id: JobId) -> Vec<Job> {
 
 fn states(jobs: &[Job]) -> Vec<(i16, JobState)> {
     jobs.iter().map(|job| (job.chain_step.expect("a step"), job.state)).collect()
+}
+
+/// Whether the log of a job has a line that contains this.
+async fn is_logged(engine: &Engine, job: JobId, text: &str) -> bool {
+    let logs = jobs::logs(&engine.db, job, 100).await.expect("read");
+    logs.iter().any(|line| line.message.contains(text))
+}
+
+async fn continued(engine: &Engine) -> u64 {
+    ingest::sweep(engine, None).await.expect("sweeps").continued
+}
+
+async fn cancel(engine: &Engine, job: JobId) -> Cancelled {
+    ingest::cancel(engine, job).await.expect("cancels").expect("there")
 }
 
 async fn work(engine: &Engine) {
@@ -170,41 +218,17 @@ async fn killed_around_the_end_of_a_job_what_follows_is_submitted_once() {
         let mut child = archive.start(&["worker", "--once"], &killed);
         assert_eq!(child.wait().expect("ends").signal(), Some(9), "{point} is passed");
         let db = archive.database().await;
-        let jobs =
-            async || -> i64 { sqlx::query_scalar("select count(*) from jobs").fetch_one(&db).await.expect("counted") };
-        assert_eq!(jobs().await, left, "{point}");
+        // Besides the job by which the projections catch up.
+        let jobs = async || -> Vec<String> {
+            let sql = "select state from jobs where tool = 'pubmed.sync' order by chain_step";
+            sqlx::query_scalar(sql).fetch_all(&db).await.expect("read")
+        };
+        assert_eq!(jobs().await.len(), left, "{point}");
         let mut again = archive.command(&["worker", "--once"]);
         Run::from(again.envs(environment).output().expect("runs")).expect(0);
-        let succeeded: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'succeeded'")
-            .fetch_one(&db)
-            .await
-            .expect("counted");
-        assert_eq!((jobs().await, succeeded), (2, 2), "{point}");
+        assert_eq!(jobs().await, ["succeeded", "succeeded"], "{point}");
         assert_eq!(invariants::broken(&db).await, Vec::<String>::new(), "{point}");
     }
-}
-
-/// Between the end of its units and its own, a job cannot be cancelled any more; what follows can.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_is_about_to_end_takes_its_chain_with_it() {
-    let engine = counting_engine().await;
-    let job = submit(&engine, count(1), &[count(501), count(601)]).await;
-    until_its_end(&engine, job).await;
-    let may = |_: &Job| Ok::<(), UnitError>(());
-    let (id, cancelled) = ingest::cancel(&engine, get(&engine, job).await, may).await.expect("cancels");
-    assert!(cancelled.cancelled && id != job, "{cancelled:?}");
-    assert_eq!(states(&chain(&engine, job).await), [(1, JobState::Succeeded), (2, JobState::Cancelled)]);
-    work(&engine).await;
-    assert_eq!(chain(&engine, job).await.len(), 2, "nothing further is submitted");
-    // Each job is asked for: the one that goes on may be of another principal.
-    let job = submit(&engine, count(1001), &[count(1501)]).await;
-    until_its_end(&engine, job).await;
-    finalise(&engine, job).await.expect("finalises");
-    let refused = ingest::cancel(&engine, get(&engine, job).await, |one: &Job| {
-        if one.job_id() == job { Ok(()) } else { Err(UnitError::LeaseLost) }
-    });
-    assert!(refused.await.is_err());
-    assert_eq!(states(&chain(&engine, job).await), [(1, JobState::Succeeded), (2, JobState::Queued)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,8 +243,7 @@ async fn a_step_that_fails_ends_the_chain_until_it_is_retried() {
     let failed = get(&engine, second).await;
     assert_eq!((failed.state, failed.then().len()), (JobState::Failed, 1));
     assert_eq!(chain(&engine, first).await.len(), 2, "what follows is not submitted");
-    let logs = jobs::logs(&engine.db, second, 20).await.expect("read");
-    assert!(logs.iter().any(|line| line.message == "the step after this one is not submitted"), "{logs:?}");
+    assert!(is_logged(&engine, second, "the step after this one is not submitted").await);
 
     // Whichever job is named, the chain goes on where it stopped, and once.
     let child = retry(&engine, first).await;
@@ -247,58 +270,19 @@ async fn a_step_that_fails_ends_the_chain_until_it_is_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_program_from_before_chains_ended_goes_on_with_the_next_sweep() {
+async fn the_hash_of_parameters_is_that_of_the_parameters_whatever_follows() {
     let engine = counting_engine().await;
-    let job = submit(&engine, count(1), &[count(501)]).await;
-    until_its_end(&engine, job).await;
-    sqlx::query(
-        "update jobs set state = 'succeeded', result = '{}', result_ref = 'x', completed_at = now() where id = $1",
+    let first = submit(&engine, count(1), &[count(501)]).await;
+    ended(&engine, first).await;
+    let alone = submit(&engine, count(501), &[]).await;
+    let rows: Vec<(i16, Value, String)> = sqlx::query_as(
+        "select coalesce(chain_step, 0::smallint), params, params_hash from jobs order by created_at, id",
     )
-    .bind(job.0)
-    .execute(&engine.db)
+    .fetch_all(&engine.db)
     .await
-    .expect("ended");
-    let before = get(&engine, job).await.version;
-    let sweeps = (0..3).map(|_| {
-        let engine = engine.clone();
-        tokio::spawn(async move { ingest::sweep(&engine, None).await.expect("sweeps").continued })
-    });
-    let mut continued = 0;
-    for sweep in sweeps.collect::<Vec<_>>() {
-        continued += sweep.await.expect("no panic");
+    .expect("read");
+    assert_eq!(rows.iter().map(|(step, ..)| *step).collect::<Vec<_>>(), [1, 2, 0], "an equal job is no step: {alone}");
+    for (_, params, hash) in rows {
+        assert_eq!(jobs::params_hash(&params).expect("canonical").to_hex(), hash);
     }
-    assert_eq!((continued, states(&chain(&engine, job).await).len()), (1, 2), "by one of them");
-    assert!(get(&engine, job).await.version > before, "a client that waits sees it");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_excludes_a_job_that_runs_is_refused_and_not_lost() {
-    let engine = counting_engine().await;
-    let running =
-        Submission { exclusive_key: Some("mine".to_owned()), ..Submission::new(counting::TOOL, count(9001), "count") };
-    let running = jobs::submit(&engine.db, &running, LIMITS).await.expect("submitted").job().job_id();
-    let mut keyed = count(501);
-    keyed["key"] = json!("mine");
-    let first = submit(&engine, count(1), &[keyed, count(601)]).await;
-    until_its_end(&engine, first).await;
-    finalise(&engine, first).await.expect("finalises");
-    let refused = chain(&engine, first).await.pop().expect("two");
-    let error = refused.error.clone().expect("an error");
-    assert_eq!((refused.state, &error["error_code"]), (JobState::Failed, &json!("ALREADY_EXISTS")));
-    assert!(error["message"].as_str().expect("text").contains(&running.to_string()), "{error}");
-    let still = ingest::retry(&engine, &refused, LIMITS, &Caller::command_line(), |submission| submission).await;
-    assert!(
-        matches!(&still, Err(RetryError::Submit(SubmitError::Busy(job))) if *job == running),
-        "that one is none of the chain: {still:?}"
-    );
-    until_its_end(&engine, running).await;
-    finalise(&engine, running).await.expect("finalises");
-    retry(&engine, first).await;
-    work(&engine).await;
-    let expected = [JobState::Succeeded, JobState::Failed, JobState::Succeeded, JobState::Succeeded];
-    assert_eq!(states(&chain(&engine, first).await), [1, 2, 2, 3].into_iter().zip(expected).collect::<Vec<_>>());
-    // Steps that refuse themselves leave nothing behind but a job that says so.
-    let job = submit(&engine, count(2001), &[json!({ "refuse": true })]).await;
-    work(&engine).await;
-    assert_eq!(states(&chain(&engine, job).await), [(1, JobState::Succeeded), (2, JobState::Failed)]);
 }

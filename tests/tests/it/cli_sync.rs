@@ -248,8 +248,8 @@ async fn up_syncs_due_topics_and_ends_when_told() {
     let db = cli.archive.database().await;
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let done: i64 =
-            sqlx::query_scalar("select count(*) from jobs where state = 'succeeded'").fetch_one(&db).await.unwrap_or(0);
+        let sql = "select count(*) from jobs where state = 'succeeded' and tool = 'pubmed.sync.incremental'";
+        let done: i64 = sqlx::query_scalar(sql).fetch_one(&db).await.unwrap_or(0);
         if done == 2 {
             break;
         }

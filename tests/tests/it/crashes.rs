@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use samples::files::{FileWriter, Sample, write_sample};
 use samples::record::Record;
+use serde_json::Value;
 use tests::invariants;
 use tests::program::{Archive, text};
 
@@ -107,6 +108,13 @@ async fn under_way(db: &sqlx::PgPool) {
     }
 }
 
+/// The newest job of the command line, besides those by which the projections catch up.
+fn ingest_job(archive: &Archive) -> Value {
+    let listed = archive.run(&["--output", "json", "jobs", "list"]).expect(0).json();
+    let jobs = listed["jobs"].as_array().expect("jobs");
+    jobs.iter().find(|job| job["tool"] == "pubmed.ingest_files").unwrap_or_else(|| panic!("{listed}")).clone()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_it_hands_back_and_goes_on_later() {
     let archive = Archive::new().await;
@@ -130,9 +138,7 @@ async fn interrupted_it_hands_back_and_goes_on_later() {
     assert_eq!(intents, 0, "batches that were prepared and not stored are named no longer");
     // A worker finishes it, whichever process submitted it.
     archive.run(&["worker", "--once"]).expect(0);
-    let jobs = archive.run(&["--output", "json", "jobs", "list"]).expect(0).json();
-    let job = jobs["jobs"].as_array().expect("a list").iter().find(|job| job["tool"] == "pubmed.ingest_files");
-    let job = job.expect("listed");
+    let job = ingest_job(&archive);
     assert_eq!((&job["state"], &job["result"]["requested"]), (&"succeeded".into(), &3000.into()));
     assert_eq!(invariants::broken(&db).await, Vec::<String>::new());
 }
@@ -196,7 +202,7 @@ async fn a_unit_that_is_lost_three_times_without_a_foreground_command_fails() {
         assert_eq!(child.wait().expect("ends").signal(), Some(9));
     }
     archive.run(&["worker", "--once"]).expect(0);
-    let job = archive.run(&["--output", "json", "jobs", "list"]).expect(0).json()["jobs"][0].clone();
+    let job = ingest_job(&archive);
     assert_eq!(job["state"], "failed", "{job}");
 }
 

@@ -86,6 +86,7 @@ mod toy_source;
 mod typed_census;
 mod typed_commands;
 mod unix_socket;
+mod uploads;
 mod upstream_away;
 mod versions;
 mod watch;

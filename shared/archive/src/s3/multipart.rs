@@ -2,11 +2,14 @@
 
 use std::pin::pin;
 
+use aws_sdk_s3::operation::abort_multipart_upload::AbortMultipartUploadError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use tokio::io::AsyncReadExt;
+use tokio::runtime::Handle;
 
 use super::failures::{failed, put_failed};
 use super::{HASH, S3Store};
@@ -22,11 +25,18 @@ const PARTS_AT_ONCE: usize = 4;
 /// Maximum number of parts of an object in S3.
 const MAX_PARTS: usize = 10_000;
 
-/// An upload in progress.
-struct Upload<'a> {
-    key: &'a Key,
-    condition: &'a Condition,
+/// Parts that are being uploaded, in order.
+type Sending = FuturesOrdered<BoxFuture<'static, Result<CompletedPart, StoreError>>>;
+
+/// An upload in progress. If it is dropped before its end, because its caller was stopped, it is aborted in the
+/// background.
+struct Upload {
+    store: S3Store,
+    key: Key,
+    condition: Condition,
     id: String,
+    sending: Sending,
+    is_over: bool,
 }
 
 /// The unread rest of an object, read one part at a time.
@@ -58,17 +68,78 @@ impl<'a> Parts<'a> {
     }
 }
 
+impl Upload {
+    /// Sends the content in parts, a few concurrently, and reads the next one meanwhile.
+    async fn send_all(&mut self, first: Vec<u8>, mut rest: Parts<'_>) -> Result<Vec<CompletedPart>, StoreError> {
+        let (mut sent, mut number) = (Vec::new(), 1);
+        self.send(number, first);
+        while !rest.is_over {
+            if self.sending.len() == PARTS_AT_ONCE {
+                sent.extend(self.sending.try_next().await?);
+            }
+            let mut next = pin!(rest.next());
+            let part = loop {
+                tokio::select! {
+                    part = &mut next => break part?,
+                    Some(done) = self.sending.next() => sent.push(done?),
+                }
+            };
+            // An object whose last part is full ends with none.
+            if !part.is_empty() {
+                number += 1;
+                self.send(number, part);
+            }
+        }
+        while let Some(done) = self.sending.try_next().await? {
+            sent.push(done);
+        }
+        Ok(sent)
+    }
+
+    fn send(&mut self, number: i32, bytes: Vec<u8>) {
+        let (store, key, condition) = (self.store.clone(), self.key.clone(), self.condition.clone());
+        let id = self.id.clone();
+        let sent = async move { store.upload_part(&key, &condition, &id, number, bytes).await };
+        self.sending.push_back(sent.boxed());
+    }
+
+    /// Completes an upload whose parts were all sent; aborts any other.
+    async fn end(mut self, parts: Result<Vec<CompletedPart>, StoreError>) -> Result<Stored, StoreError> {
+        let stored = match parts {
+            Ok(parts) => self.store.complete(&self.key, &self.condition, &self.id, parts).await,
+            Err(error) => Err(error),
+        };
+        if stored.is_err() {
+            self.store.abort(&self.key, &self.id, &mut self.sending).await;
+        }
+        self.is_over = true;
+        stored
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.is_over {
+            return;
+        }
+        let (store, key, id) = (self.store.clone(), self.key.clone(), self.id.clone());
+        let mut sending = std::mem::take(&mut self.sending);
+        runtime.spawn(async move { store.abort(&key, &id, &mut sending).await });
+    }
+}
+
 impl S3Store {
     /// Uploads in parts; if anything fails, the upload is aborted, so that no part is stored and billed.
     pub(super) async fn put_parts(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
-        let upload = self.begin(&put.key, &put.condition, put.payload_hash).await?;
+        let mut upload = self.begin(&put.key, &put.condition, put.payload_hash).await?;
         let mut bytes = put.bytes;
         let mut rest = Parts::of(&put.key, &mut bytes, put.bytes.len());
         let parts = match rest.next().await {
-            Ok(first) => self.upload_parts(&upload, first, rest).await,
+            Ok(first) => upload.send_all(first, rest).await,
             Err(error) => Err(error),
         };
-        self.end(&upload, parts).await
+        upload.end(parts).await
     }
 
     /// Uploads content while it is read; a small object is sent in one request.
@@ -80,50 +151,17 @@ impl S3Store {
             let (key, condition) = (put.key.clone(), put.condition.clone());
             return self.put(&Put { key, bytes: &first, condition, payload_hash: None }).await;
         }
-        let upload = self.begin(&put.key, &put.condition, None).await?;
-        let parts = self.upload_parts(&upload, first, rest).await;
-        self.end(&upload, parts).await
+        let mut upload = self.begin(&put.key, &put.condition, None).await?;
+        let parts = upload.send_all(first, rest).await;
+        upload.end(parts).await
     }
 
-    /// Uploads a few parts concurrently, and reads the next one meanwhile.
-    async fn upload_parts(
+    async fn begin(
         &self,
-        upload: &Upload<'_>,
-        first: Vec<u8>,
-        mut rest: Parts<'_>,
-    ) -> Result<Vec<CompletedPart>, StoreError> {
-        let (mut sending, mut sent) = (FuturesOrdered::new(), Vec::new());
-        let mut number = 1;
-        sending.push_back(self.upload_part(upload, number, first).boxed());
-        while !rest.is_over {
-            if sending.len() == PARTS_AT_ONCE {
-                sent.extend(sending.try_next().await?);
-            }
-            let mut next = pin!(rest.next());
-            let part = loop {
-                tokio::select! {
-                    part = &mut next => break part?,
-                    Some(done) = sending.next() => sent.push(done?),
-                }
-            };
-            // An object whose last part is full ends with none.
-            if !part.is_empty() {
-                number += 1;
-                sending.push_back(self.upload_part(upload, number, part).boxed());
-            }
-        }
-        while let Some(done) = sending.try_next().await? {
-            sent.push(done);
-        }
-        Ok(sent)
-    }
-
-    async fn begin<'a>(
-        &self,
-        key: &'a Key,
-        condition: &'a Condition,
+        key: &Key,
+        condition: &Condition,
         payload_hash: Option<Sha256>,
-    ) -> Result<Upload<'a>, StoreError> {
+    ) -> Result<Upload, StoreError> {
         let mut request = self
             .client
             .create_multipart_upload()
@@ -145,32 +183,29 @@ impl S3Store {
             path: key.to_string(),
             source: std::io::Error::other("the server returned no upload id"),
         })?;
-        Ok(Upload { key, condition, id })
+        let (store, key, condition) = (self.clone(), key.clone(), condition.clone());
+        Ok(Upload { store, key, condition, id, sending: Sending::new(), is_over: false })
     }
 
-    /// Completes an upload whose parts were all sent; aborts any other.
-    async fn end(
-        &self,
-        upload: &Upload<'_>,
-        parts: Result<Vec<CompletedPart>, StoreError>,
-    ) -> Result<Stored, StoreError> {
-        let stored = match parts {
-            Ok(parts) => self.complete(upload, parts).await,
-            Err(error) => Err(error),
-        };
-        if stored.is_err() {
-            let Upload { key, id, .. } = upload;
-            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key.as_str()).upload_id(id);
-            if let Err(error) = abort.send().await {
-                let error = failed("aborting the upload of", key.as_str(), &error);
-                tracing::warn!(%error, "an upload could not be aborted: its parts remain until a lifecycle rule removes them");
-            }
+    /// Aborts an upload after the requests under way have ended: S3 keeps a part that arrives after the abort.
+    async fn abort(&self, key: &Key, id: &str, sending: &mut Sending) {
+        while sending.next().await.is_some() {}
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key.as_str()).upload_id(id);
+        let Err(error) = abort.send().await else { return };
+        // It was completed although the response was lost, or is aborted already.
+        if !error.as_service_error().is_some_and(AbortMultipartUploadError::is_no_such_upload) {
+            let error = failed("aborting the upload of", key.as_str(), &error);
+            tracing::warn!(%error, "an upload could not be aborted: its parts remain until a lifecycle rule removes them");
         }
-        stored
     }
 
-    async fn complete(&self, upload: &Upload<'_>, parts: Vec<CompletedPart>) -> Result<Stored, StoreError> {
-        let Upload { key, condition, id } = upload;
+    async fn complete(
+        &self,
+        key: &Key,
+        condition: &Condition,
+        id: &str,
+        parts: Vec<CompletedPart>,
+    ) -> Result<Stored, StoreError> {
         let mut request = self
             .client
             .complete_multipart_upload()
@@ -186,19 +221,26 @@ impl S3Store {
         self.stored(answer.version_id, answer.e_tag)
     }
 
-    async fn upload_part(&self, upload: &Upload<'_>, number: i32, bytes: Vec<u8>) -> Result<CompletedPart, StoreError> {
+    async fn upload_part(
+        &self,
+        key: &Key,
+        condition: &Condition,
+        id: &str,
+        number: i32,
+        bytes: Vec<u8>,
+    ) -> Result<CompletedPart, StoreError> {
         let part = self
             .client
             .upload_part()
             .bucket(&self.bucket)
-            .key(upload.key.as_str())
-            .upload_id(&upload.id)
+            .key(key.as_str())
+            .upload_id(id)
             .part_number(number)
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(ByteStream::from(bytes))
             .send()
             .await
-            .map_err(|error| put_failed(upload.key, upload.condition, &error))?;
+            .map_err(|error| put_failed(key, condition, &error))?;
         let done = CompletedPart::builder().part_number(number).set_e_tag(part.e_tag);
         Ok(done.set_checksum_sha256(part.checksum_sha256).build())
     }

@@ -1,17 +1,17 @@
 //! The next step of a chain: submitted in the transaction that ends the previous job, so exactly once.
 //!
-//! The tool of a step is unknown here: [`Steps`] builds its submission. A step that cannot be submitted becomes a
-//! failed job, which a retry submits.
+//! The tool of a step is unknown here: [`Steps`] builds its submission. A step that cannot be submitted now waits for
+//! the sweep; one that cannot be submitted at all becomes a failed job, which a retry submits.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::Engine;
 use super::unit_error::UnitError;
 use crate::db::{self, DbError};
-use crate::jobs::{self, Cancelled, Job, JobState, Level, Limits, MAX_STEPS, Place, Refusal, Step};
+use crate::jobs::{self, Cancelled, Job, Level, Limits, Place, Refusal, Step, UnreadableSteps};
 use crate::jobs::{Submission, SubmitError};
 use bio_mcp_core::{Caller, ErrorCode, JobId, Principal, metrics};
 
@@ -36,12 +36,43 @@ pub trait Steps: Send + Sync {
 /// A step was not submitted.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// It is invalid, or refused by a limit.
+    /// It is invalid, or not allowed.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It cannot be submitted now: a limit, or a job that excludes it, or a tool that only another version of this
+    /// program knows. It is tried again.
+    #[error("{0}")]
+    NotNow(Refusal),
     /// Whether it is valid is unknown: it is tried again.
     #[error(transparent)]
     Unit(#[from] UnitError),
+}
+
+impl StepError {
+    /// Whether the same step may be submitted later.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Unit(UnitError::Failed { retry: false, .. }) => false,
+            Self::NotNow(_) | Self::Unit(_) => true,
+        }
+    }
+
+    /// The same as the error of a job.
+    fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) | Self::NotNow(refusal) => refusal,
+            Self::Unit(UnitError::Failed { code, message, .. } | UnitError::Blocked { code, message }) => {
+                Refusal::new(code, message)
+            }
+            Self::Unit(other) => Refusal::new(ErrorCode::Internal, other.to_string()),
+        }
+    }
+}
+
+impl From<UnreadableSteps> for StepError {
+    fn from(error: UnreadableSteps) -> Self {
+        Self::NotNow(Refusal::new(ErrorCode::Internal, error.to_string()))
+    }
 }
 
 impl From<DbError> for StepError {
@@ -58,18 +89,19 @@ impl From<sqlx::Error> for StepError {
 
 impl From<SubmitError> for StepError {
     fn from(error: SubmitError) -> Self {
-        let code = match &error {
-            SubmitError::Db(_) => ErrorCode::DatabaseError,
-            SubmitError::Busy(_) => ErrorCode::AlreadyExists,
-            SubmitError::IdempotencyConflict => ErrorCode::IdempotencyConflict,
-            SubmitError::Params(_) => ErrorCode::ValidationError,
-            SubmitError::TooManyJobs(_) | SubmitError::TooManyOfPrincipal(_) | SubmitError::DailyRecords { .. } => {
-                ErrorCode::RateLimitExceeded
-            }
-        };
+        let message = error.to_string();
+        let now = |code| Self::NotNow(Refusal::new(code, message.clone()));
+        let ever = |code| Self::Refused(Refusal::new(code, message.clone()));
         match error {
             SubmitError::Db(error) => error.into(),
-            refused => Self::Refused(Refusal::new(code, refused.to_string())),
+            SubmitError::Busy(_) => now(ErrorCode::AlreadyExists),
+            // More than a whole day allows is refused on every day.
+            SubmitError::DailyRecords { limit, wanted, .. } if wanted > limit => ever(ErrorCode::RateLimitExceeded),
+            SubmitError::TooManyJobs(_) | SubmitError::TooManyOfPrincipal(_) | SubmitError::DailyRecords { .. } => {
+                now(ErrorCode::RateLimitExceeded)
+            }
+            SubmitError::IdempotencyConflict => ever(ErrorCode::IdempotencyConflict),
+            SubmitError::Params(_) => ever(ErrorCode::ValidationError),
         }
     }
 }
@@ -78,8 +110,20 @@ impl From<SubmitError> for StepError {
 pub(super) struct Next {
     pub job: JobId,
     tool: String,
+    place: Place,
     caller: Caller,
     refused: Option<Refusal>,
+}
+
+/// Which attempt to submit a step it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// With the end of the job before it.
+    First,
+    /// Of a sweep.
+    Again,
+    /// Of a sweep, after the time for which a step waits: one that cannot be submitted now is refused.
+    Last,
 }
 
 impl Next {
@@ -87,7 +131,10 @@ impl Next {
     pub async fn announce(&self, engine: &Engine) {
         match &self.refused {
             None => {
-                self.caller.audit("job.submit", &format!("{} {}", self.tool, self.job));
+                // The token may have another role by now, or be revoked.
+                let Place { chain, step } = self.place;
+                let how = format!("step {step} of {chain}, with the role of its submission");
+                self.caller.audit("job.submit", &format!("{} {}, {how}", self.tool, self.job));
                 engine.wake_after_commit().await;
             }
             Some(refusal) => {
@@ -115,14 +162,27 @@ async fn checked(
     engine.steps.submission(engine, tx, Step { tool: step.tool.clone(), params }, principal).await
 }
 
-/// Submits the step that follows a job that has succeeded; the job is locked. Returns none if no step follows.
+/// Submits the step that follows a job that has succeeded; the job is locked. Returns none if no step follows, and if
+/// the step cannot be submitted now: then the sweep tries again.
 pub(super) async fn submit_next(
     engine: &Engine,
     tx: &mut PgConnection,
     job: &Job,
     result: &Value,
+    attempt: Attempt,
 ) -> Result<Option<Next>, UnitError> {
-    let (Some(following), Some(place)) = (&job.chain, job.place()) else { return Ok(None) };
+    if !job.is_followed() {
+        return Ok(None);
+    }
+    let following = match job.following() {
+        Ok(following) => following,
+        Err(error) => {
+            let error = bio_mcp_core::chain(&error);
+            tracing::warn!(job_id = %job.id, error, "the next step is left to a newer program");
+            return Ok(None);
+        }
+    };
+    let (Some(following), Some(place)) = (following, job.place().map(Place::next)) else { return Ok(None) };
     let Some((step, then)) = following.then.split_first() else { return Ok(None) };
     let principal = Principal { name: job.principal.clone(), role: following.role };
     let of_chain = |submission: Submission| Submission {
@@ -131,10 +191,10 @@ pub(super) async fn submit_next(
         ttl_hours: job.ttl_hours,
         trace_id: job.trace_id.clone(),
         then: then.to_vec(),
-        place: Some(place.next()),
+        place: Some(place),
         ..submission
     };
-    // What a step that is refused has written goes, and the job before ends all the same.
+    // What a step that is not submitted has written goes, and the job before ends all the same.
     let mut savepoint = tx.begin().await?;
     let submitted = async {
         let submission = of_chain(checked(engine, &mut savepoint, step, result, &principal).await?);
@@ -150,13 +210,23 @@ pub(super) async fn submit_next(
             savepoint.commit().await?;
             (id, None)
         }
-        Err(StepError::Refused(refusal)) => {
+        Err(error) => {
             savepoint.rollback().await?;
+            let waits = error.is_transient() && attempt != Attempt::Last;
+            let refusal = error.into_refusal();
+            if waits {
+                if attempt == Attempt::First {
+                    let fields = json!({ "tool": step.tool, "error_code": refusal.code });
+                    let text = format!("the next step waits: {refusal}");
+                    jobs::write_log(tx, job.job_id(), Level::Warn, &text, fields).await?;
+                }
+                return Ok(None);
+            }
             let as_written = of_chain(Submission::new(&step.tool, step.params.clone(), ""));
             (jobs::insert_refused(tx, &as_written, &refusal).await?, Some(refusal))
         }
-        Err(StepError::Unit(error)) => return Err(error),
     };
+    jobs::link_next(tx, job.job_id(), id).await?;
     let fields = json!({ "job_id": id, "tool": step.tool });
     match &refused {
         None => jobs::write_log(tx, job.job_id(), Level::Info, "the next step was submitted", fields).await?,
@@ -168,90 +238,78 @@ pub(super) async fn submit_next(
         }
     }
     let caller = Caller { principal, trace_id: job.trace_id.clone(), source_address: None };
-    Ok(Some(Next { job: id, tool: step.tool.clone(), caller, refused }))
+    Ok(Some(Next { job: id, tool: step.tool.clone(), place, caller, refused }))
 }
 
-/// Submits the steps that follow jobs that an older program, without chains, has ended. Returns their number.
-pub(super) async fn submit_forgotten(engine: &Engine) -> Result<u64, UnitError> {
-    let forgotten: Vec<Uuid> =
-        sqlx::query_scalar(include_str!("sql/forgotten.sql")).bind(None::<Uuid>).fetch_all(&engine.db).await?;
+/// A job that has succeeded, and whose next step is still to be submitted.
+#[derive(FromRow)]
+struct Waiting {
+    #[sqlx(flatten)]
+    job: Job,
+    is_overdue: bool,
+}
+
+/// Submits the steps that could not be submitted when the job before them ended, and those of jobs that an older
+/// program, without chains, has ended. Returns their number.
+pub(super) async fn submit_waiting(engine: &Engine) -> Result<u64, UnitError> {
+    let waiting: Vec<Uuid> = sqlx::query_scalar(include_str!("sql/waiting_steps.sql")).fetch_all(&engine.db).await?;
     let mut submitted = 0;
-    for id in forgotten {
-        let mut tx = db::begin(&engine.db).await?;
-        // Its version is another one now: a client that waits for it sees what follows.
-        let job: Option<Job> = sqlx::query_as("update jobs set updated_at = now() where id = $1 returning *")
-            .bind(id)
-            .fetch_optional(&mut *tx)
-            .await?;
-        // Another sweep may have been faster.
-        let still: Option<Uuid> =
-            sqlx::query_scalar(include_str!("sql/forgotten.sql")).bind(id).fetch_optional(&mut *tx).await?;
-        let (Some(job), Some(_)) = (job, still) else { continue };
-        let result = json!(job.result);
-        let next = submit_next(engine, &mut tx, &job, &result).await?;
-        tx.commit().await?;
-        if let Some(next) = next {
-            next.announce(engine).await;
-            submitted += 1;
+    for id in waiting {
+        // One step that cannot be submitted does not keep the others waiting.
+        match submit_one(engine, JobId(id)).await {
+            Ok(is_submitted) => submitted += u64::from(is_submitted),
+            Err(error) => tracing::warn!(job_id = %id, %error, "the step after this job cannot be submitted yet"),
         }
     }
     Ok(submitted)
 }
 
-/// The submission of a step that was refused before: as it was written, with its references resolved again.
-pub(super) async fn submission_of_refused(
+/// Submits the step after a job, unless another sweep has, or is about to.
+async fn submit_one(engine: &Engine, job: JobId) -> Result<bool, UnitError> {
+    let mut tx = db::begin(&engine.db).await?;
+    let waiting: Option<Waiting> = sqlx::query_as(include_str!("sql/lock_waiting_step.sql"))
+        .bind(job.0)
+        .bind(engine.steps.limits().job_timeout_secs)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(Waiting { job, is_overdue }) = waiting else { return Ok(false) };
+    let attempt = if is_overdue { Attempt::Last } else { Attempt::Again };
+    let Some(next) = submit_next(engine, &mut tx, &job, &json!(job.result), attempt).await? else { return Ok(false) };
+    tx.commit().await?;
+    next.announce(engine).await;
+    Ok(true)
+}
+
+/// The submission of a step that a retry submits: with its references resolved in the result of the step before.
+pub(super) async fn submission_of_step(
     engine: &Engine,
     tx: &mut PgConnection,
-    job: &Job,
+    step: &Step,
     place: Place,
     principal: &Principal,
 ) -> Result<Submission, StepError> {
     let result = jobs::result_before(tx, place).await?.unwrap_or(Value::Null);
-    let step = Step { tool: job.tool.clone(), params: job.params.clone() };
-    checked(engine, tx, &step, &result, principal).await
+    checked(engine, tx, step, &result, principal).await
 }
 
-/// Cancels a job; if it has ended and is part of a chain, the active job of the chain: a chain is cancelled as one.
-/// `may` is called with each job before it is cancelled. Returns the id of the cancelled job.
-pub async fn cancel<E>(engine: &Engine, job: Job, may: impl Fn(&Job) -> Result<(), E>) -> Result<(JobId, Cancelled), E>
-where
-    E: From<UnitError>,
-{
-    may(&job)?;
-    let mut goes_on = job.clone();
-    // Each step may end just before it is cancelled, and each be a retry of itself.
-    for _ in 0..2 * (MAX_STEPS + 1) {
-        let id = goes_on.job_id();
-        let gone = Cancelled { state: goes_on.state, cancelled: false, stopping: false };
-        let mut cancelled = jobs::cancel(&engine.db, id).await.map_err(UnitError::from)?.unwrap_or(gone);
-        if cancelled.cancelled {
-            if !cancelled.state.is_terminal() {
-                // Nothing ran: it can end here.
-                match super::finalise(engine, id).await {
-                    Ok(true) => cancelled = Cancelled { state: JobState::Cancelled, stopping: false, ..cancelled },
-                    Ok(false) => {}
-                    // It is cancelled all the same; the next sweep ends it.
-                    Err(error) => tracing::warn!(job_id = %id, %error, "a cancelled job cannot be completed yet"),
-                }
-            }
-            return Ok((id, cancelled));
-        }
-        if goes_on.place().is_none() {
-            return Ok((id, cancelled));
-        }
-        if !cancelled.state.is_terminal() {
-            // Its units have all ended, so it cannot be cancelled. What follows can.
-            super::finalise(engine, id).await?;
-        }
-        let next = jobs::unfinished_of_chain(&engine.db, &goes_on).await.map_err(UnitError::from)?;
-        let Some(next) = next else {
-            let ended = jobs::get(&engine.db, job.job_id()).await.map_err(UnitError::from)?;
-            let state = ended.map_or(job.state, |job| job.state);
-            return Ok((job.job_id(), Cancelled { state, cancelled: false, stopping: false }));
-        };
-        may(&next)?;
-        goes_on = next;
+/// Cancels a job and the steps after it; returns none if there is no such job. A job that has ended does not change:
+/// the job that continues its chain is returned, and cancelling that one cancels the chain.
+pub async fn cancel(engine: &Engine, job: JobId) -> Result<Option<Cancelled>, UnitError> {
+    let Some(cancelled) = jobs::cancel(&engine.db, job).await? else { return Ok(None) };
+    if !cancelled.cancelled || cancelled.state.is_terminal() {
+        return Ok(Some(cancelled));
     }
-    let message = "the jobs of this chain end faster than they can be cancelled: try again";
-    Err(UnitError::Failed { code: ErrorCode::Internal, message: message.to_owned(), retry: true }.into())
+    // If nothing runs, it can end here.
+    match super::finalise(engine, job).await {
+        Ok(false) => Ok(Some(cancelled)),
+        Ok(true) => {
+            let state = jobs::get(&engine.db, job).await?.map_or(cancelled.state, |job| job.state);
+            Ok(Some(Cancelled { state, stopping: false, ..cancelled }))
+        }
+        Err(error) => {
+            // It is cancelled all the same; the next sweep ends it.
+            tracing::warn!(job_id = %job, %error, "a cancelled job cannot be completed yet");
+            Ok(Some(cancelled))
+        }
+    }
 }

@@ -6,12 +6,13 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::chain::Attempt;
 use super::pipeline::Ended;
 use super::unit_error::UnitError;
 use super::unit_status::UnitStatus;
 use super::{Engine, chain, outcomes};
 use crate::db;
-use crate::jobs::{self, JobResult, JobState, Level, Progress};
+use crate::jobs::{self, Job, JobResult, JobState, Level};
 use bio_mcp_core::{JobId, Tally, UnitId, clock, counted, metrics};
 
 /// A unit of a job that ends.
@@ -103,12 +104,15 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
 
     let error = failure.map(|unit| json!({ "error_code": unit.error_code, "message": unit.error_message }));
     let mut tx = db::begin(&engine.db).await?;
-    let live: Option<(bool, Json<Progress>)> =
-        sqlx::query_as("select state in ('queued', 'running'), progress from jobs where id = $1 for update")
-            .bind(job.id)
-            .fetch_optional(&mut *tx)
-            .await?;
-    let Some((true, Json(mut progress))) = live else { return Ok(false) };
+    let locked: Option<Job> =
+        sqlx::query_as("select * from jobs where id = $1 for update").bind(job.id).fetch_optional(&mut *tx).await?;
+    let Some(locked) = locked.filter(|locked| !locked.state.is_terminal()) else { return Ok(false) };
+    if locked.cancel_requested_at.is_some() != job.cancel_requested_at.is_some() {
+        // The state above is that of an earlier row: the next sweep repeats it with this one.
+        return Ok(false);
+    }
+    let job = locked;
+    let mut progress = job.progress.clone();
     progress.end(state == JobState::Succeeded, &counts);
     let mut result = JobResult { counts, manifest: Some(manifest_uri.clone()), ..JobResult::default() };
     if let Some(pipeline) = &pipeline {
@@ -133,7 +137,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     if ended {
         end_rows(&mut tx, job.id, state, &parts).await?;
         if state == JobState::Succeeded {
-            next = chain::submit_next(engine, &mut tx, &job, &told).await?;
+            next = chain::submit_next(engine, &mut tx, &job, &told, Attempt::First).await?;
         } else {
             jobs::log_dropped(&mut tx, &job).await?;
         }

@@ -1,14 +1,15 @@
 //! Retries of jobs, of only what failed.
 
 use super::Engine;
-use super::chain::{StepError, submission_of_refused};
+use super::chain::{StepError, submission_of_step};
 use super::unit_error::UnitError;
 use crate::db;
-use crate::jobs::{self, FirstUnit, Job, JobState, Limits, Place, Submission, SubmitError, Submitted};
+use crate::jobs::{self, FirstUnit, Job, JobState, Limits, Place, Step, Submission, SubmitError, Submitted};
 use bio_mcp_core::{Caller, ErrorCode};
 
 /// Submits a child of a finished job that retries what failed in it; returns none if nothing failed. A child of a job
-/// that did not succeed takes its position in the chain: the next step is submitted when the child has succeeded.
+/// that did not succeed takes its position in the chain: the next step is submitted when the child has succeeded. Of a
+/// job whose chain was cancelled after it had succeeded, the next step is submitted.
 /// `caller` is the principal of the new job; `with` sets the other fields.
 pub async fn retry(
     engine: &Engine,
@@ -17,24 +18,45 @@ pub async fn retry(
     caller: &Caller,
     with: impl FnOnce(Submission) -> Submission,
 ) -> Result<Option<Submitted>, RetryError> {
-    // What follows one that succeeded was submitted then.
-    let place = job.place().filter(|_| job.state != JobState::Succeeded);
-    let of_child = |submission: Submission| {
+    let of_caller = |submission: Submission| {
         with(Submission {
             principal: caller.principal.clone(),
             trace_id: caller.trace_id.clone(),
             priority: job.priority,
-            parent_job_id: Some(job.job_id()),
-            then: place.map_or_else(Vec::new, |_| job.then().to_vec()),
-            place,
             ..submission
         })
     };
-    let submitted = match place {
-        Some(place) if job.units_total == 0 => refused_step(engine, job, limits, caller, place, of_child).await?,
+    let then = match job.state {
+        JobState::Succeeded if !job.then_cancelled => None,
+        _ => job.following().map_err(StepError::from)?,
+    };
+    let then = then.map_or_else(Vec::new, |following| following.then);
+    let submitted = match job.place() {
+        Some(place) if job.state == JobState::Succeeded && job.then_cancelled && job.next_job_id.is_none() => {
+            let Some((step, then)) = then.split_first() else { return Ok(None) };
+            let of_step = |submission| Submission { then: then.to_vec(), ..of_caller(submission) };
+            submit_step(engine, job, step, place.next(), limits, caller, of_step).await?
+        }
+        // What follows one that succeeded was submitted then.
+        Some(place) if job.state != JobState::Succeeded => {
+            let of_child = |submission| Submission {
+                parent_job_id: Some(job.job_id()),
+                then: then.clone(),
+                ..of_caller(submission)
+            };
+            if job.units_total == 0 {
+                let step = Step { tool: job.tool.clone(), params: job.params.clone() };
+                submit_step(engine, job, &step, place, limits, caller, of_child).await?
+            } else {
+                let Some(submission) = what_failed(engine, job, &then).await? else { return Ok(None) };
+                let submission = Submission { place: Some(place), ..of_child(submission) };
+                jobs::submit(&engine.db, &submission, limits).await?
+            }
+        }
         _ => {
-            let Some(submission) = what_failed(engine, job).await? else { return Ok(None) };
-            jobs::submit(&engine.db, &of_child(submission), limits).await?
+            let Some(submission) = what_failed(engine, job, &[]).await? else { return Ok(None) };
+            let submission = Submission { parent_job_id: Some(job.job_id()), ..of_caller(submission) };
+            jobs::submit(&engine.db, &submission, limits).await?
         }
     };
     if let Submitted::Created(standing) = &submitted {
@@ -44,10 +66,19 @@ pub async fn retry(
     Ok(Some(submitted))
 }
 
-async fn what_failed(engine: &Engine, job: &Job) -> Result<Option<Submission>, RetryError> {
+/// The submission of what failed in a job that these steps follow; none if nothing failed and nothing follows.
+async fn what_failed(engine: &Engine, job: &Job, then: &[Step]) -> Result<Option<Submission>, RetryError> {
     let unknown = || UnitError::permanent(ErrorCode::Internal, "the job's tool is unknown to this program");
     let pipeline = engine.pipeline(&job.tool).ok_or_else(unknown)?;
-    let Some(params) = pipeline.retry(&engine.db, job).await? else { return Ok(None) };
+    let failed = pipeline.retry(&engine.db, job).await?;
+    let params = match then.first() {
+        None => failed,
+        // The next step sees the result of the child alone, so the child does all of it; what is archived is skipped.
+        Some(next) if refers_to_result(next) => Some(job.params.clone()),
+        // The chain continues after a job in which nothing failed before it was cancelled.
+        Some(_) => Some(failed.unwrap_or_else(|| job.params.clone())),
+    };
+    let Some(params) = params else { return Ok(None) };
     let first_phase = pipeline.phases().first().copied().unwrap_or_default();
     let submission = Submission::new(&job.tool, params, first_phase);
     let required_hostname: Option<String> = sqlx::query_scalar(
@@ -68,18 +99,28 @@ async fn what_failed(engine: &Engine, job: &Job) -> Result<Option<Submission>, R
     }))
 }
 
-/// Submits a step of a chain that could not be submitted before; a refusal is returned to the caller.
-async fn refused_step(
+/// Whether the parameters of a step have a reference to the result of the job before it.
+fn refers_to_result(step: &Step) -> bool {
+    !matches!(jobs::references(&step.params), Ok(found) if found.is_empty())
+}
+
+/// Submits a step of a chain that was refused or cancelled before; a refusal is returned to the caller.
+async fn submit_step(
     engine: &Engine,
     job: &Job,
+    step: &Step,
+    place: Place,
     limits: Limits,
     caller: &Caller,
-    place: Place,
-    of_child: impl FnOnce(Submission) -> Submission,
+    with: impl FnOnce(Submission) -> Submission,
 ) -> Result<Submitted, RetryError> {
     let mut tx = db::begin(&engine.db).await.map_err(UnitError::from)?;
-    let submission = of_child(submission_of_refused(engine, &mut tx, job, place, &caller.principal).await?);
+    let submission = with(submission_of_step(engine, &mut tx, step, place, &caller.principal).await?);
+    let submission = Submission { place: Some(place), ..submission };
     if let Some(standing) = jobs::insert_within(&mut tx, &submission, limits).await? {
+        if job.place() != Some(place) {
+            jobs::link_next(&mut tx, job.job_id(), standing.job.job_id()).await.map_err(UnitError::from)?;
+        }
         tx.commit().await.map_err(UnitError::from)?;
         return Ok(Submitted::Created(Box::new(standing)));
     }

@@ -19,7 +19,7 @@ pub struct Swept {
     pub overdue: u64,
     /// Jobs finalised here because no worker had done it.
     pub finalised: u64,
-    /// Steps of chains submitted here because the program that ended the job before did not.
+    /// Steps of chains submitted here because they could not be when the job before ended.
     pub continued: u64,
     /// Rows of jobs that went.
     pub expired: u64,
@@ -47,11 +47,14 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
             Err(error) => tracing::warn!(job_id = %job, %error, "the job cannot be finalised yet"),
         }
     }
-    swept.continued = chain::submit_forgotten(engine).await?;
+    swept.continued = chain::submit_waiting(engine).await?;
     swept.expired = jobs::expire(&engine.db).await?;
     living::forget_old_workers(&engine.db).await?;
     for upkeep in &*engine.upkeep {
-        swept.corrected += upkeep.sweep(engine).await?;
+        match upkeep.sweep(engine).await {
+            Ok(corrected) => swept.corrected += corrected,
+            Err(error) => tracing::warn!(error = bio_mcp_core::chain(&error), "a part of the sweep failed"),
+        }
     }
     Ok(swept)
 }
@@ -81,26 +84,33 @@ async fn give_up_overdue(engine: &Engine) -> Result<u64, DbError> {
             .await?;
     let mut given_up = 0;
     for job in overdue {
-        let mut tx = db::begin(&engine.db).await?;
-        sqlx::query("select 1 from jobs where id = $1 for update").bind(job).execute(&mut *tx).await?;
-        let failed = sqlx::query(
-            "update ingestion_work_units set status = 'failed', completed_at = now(), \
-             error_code = 'DEADLINE_EXCEEDED', error_message = 'the job''s time limit has passed' \
-             where job_id = $1 and status = 'pending'",
-        )
-        .bind(job)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-        sqlx::query("update jobs set units_failed = units_failed + $2 where id = $1 and $2 > 0")
-            .bind(job)
-            .bind(i32::try_from(failed).unwrap_or(i32::MAX))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        given_up += u64::from(failed > 0);
+        match give_up(engine, job).await {
+            Ok(is_given_up) => given_up += u64::from(is_given_up),
+            Err(error) => tracing::warn!(job_id = %job, %error, "the overdue job cannot be given up yet"),
+        }
     }
     Ok(given_up)
+}
+
+async fn give_up(engine: &Engine, job: Uuid) -> Result<bool, DbError> {
+    let mut tx = db::begin(&engine.db).await?;
+    sqlx::query("select 1 from jobs where id = $1 for update").bind(job).execute(&mut *tx).await?;
+    let failed = sqlx::query(
+        "update ingestion_work_units set status = 'failed', completed_at = now(), \
+         error_code = 'DEADLINE_EXCEEDED', error_message = 'the job''s time limit has passed' \
+         where job_id = $1 and status = 'pending'",
+    )
+    .bind(job)
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    sqlx::query("update jobs set units_failed = units_failed + $2 where id = $1 and $2 > 0")
+        .bind(job)
+        .bind(i32::try_from(failed).unwrap_or(i32::MAX))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(failed > 0)
 }
 
 /// Claimed units that have not been heard of for so long: a sweep would have taken them back.

@@ -1,9 +1,9 @@
-//! Cancelling: at once when nothing runs, else at the next batch of what does.
+//! Cancelling: at once when nothing runs, else at the next batch of what does. With a job, the steps after it.
 
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
-use super::chain::log_dropped;
+use super::chain::{active_in_chain, log_dropped};
 use super::log::{Level, write_log};
 use super::state::{Job, JobState};
 use crate::db::{self, DbError};
@@ -14,13 +14,16 @@ use bio_mcp_core::JobId;
 pub struct Cancelled {
     /// The state now.
     pub state: JobState,
-    /// Whether the job is or will be cancelled; false when it had ended before.
+    /// Whether the job, or what was still to follow it, is or will be cancelled; false when nothing was left to cancel.
     pub cancelled: bool,
     /// Whether units still run; they stop at their next batch.
     pub stopping: bool,
+    /// If nothing was cancelled, the job of the same chain that can be.
+    pub next_job: Option<JobId>,
 }
 
-/// Cancels a job; nothing if there is no such job. Nothing new is planned or claimed from here on.
+/// Cancels a job and the steps after it; returns none if there is no such job. Nothing new is planned, claimed or
+/// submitted from here on. A job that has ended does not change.
 pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbError> {
     let mut tx = db::begin(db).await?;
     let row: Option<Job> =
@@ -28,7 +31,9 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     let Some(row) = row else { return Ok(None) };
     let state = row.state;
     if state.is_terminal() {
-        return Ok(Some(Cancelled { state, cancelled: false, stopping: false }));
+        let ended = cancel_next(&mut tx, &row).await?;
+        tx.commit().await?;
+        return Ok(Some(ended));
     }
     let cancelled_units = sqlx::query(
         "update ingestion_work_units set status = 'cancelled', completed_at = now() \
@@ -46,8 +51,9 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     let stopped = cancelled_units.rows_affected() > 0;
     if state == JobState::Running && !running && !stopped {
         // Everything had ended before; the worker that ended it is about to write that.
-        tx.rollback().await?;
-        return Ok(Some(Cancelled { state, cancelled: false, stopping: false }));
+        let ended = cancel_next(&mut tx, &row).await?;
+        tx.commit().await?;
+        return Ok(Some(ended));
     }
     let at_once = state == JobState::Queued && !running;
     sqlx::query(include_str!("cancel.sql")).bind(job.0).bind(at_once).execute(&mut *tx).await?;
@@ -57,5 +63,18 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     }
     tx.commit().await?;
     let state = if at_once { JobState::Cancelled } else { state };
-    Ok(Some(Cancelled { state, cancelled: true, stopping: !at_once }))
+    Ok(Some(Cancelled { state, cancelled: true, stopping: !at_once, next_job: None }))
+}
+
+/// Cancels the steps after a job whose units have all ended, if the next one was not submitted yet. The job is locked.
+async fn cancel_next(db: &mut PgConnection, job: &Job) -> Result<Cancelled, DbError> {
+    let state = job.state;
+    let cancelled = job.is_followed() && !matches!(state, JobState::Failed | JobState::Cancelled);
+    if cancelled {
+        sqlx::query("update jobs set then_cancelled = true where id = $1").bind(job.id).execute(&mut *db).await?;
+        write_log(db, job.job_id(), Level::Info, "cancellation was requested", json!({ "at_once": true })).await?;
+        log_dropped(db, job).await?;
+    }
+    let next_job = if cancelled { None } else { active_in_chain(db, job).await? };
+    Ok(Cancelled { state, cancelled, stopping: false, next_job })
 }

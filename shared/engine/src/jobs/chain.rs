@@ -1,13 +1,15 @@
 //! Chains: jobs of one submission, each submitted when the previous one has succeeded.
 //!
-//! The steps that follow a job are a column of its row and never change. A step of a chain has at most one job that is
-//! not failed or cancelled: a unique index enforces it.
+//! The steps that follow a job are a column of its row and never change; the transaction that submits the next one
+//! writes its id there. A step of a chain has at most one job that is not failed or cancelled: a unique index enforces
+//! it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use super::log::{Level, write_log};
 use super::params::params_hash;
@@ -15,7 +17,7 @@ use super::progress::JobResult;
 use super::state::{Job, JobState};
 use super::submit::Submission;
 use crate::db::DbError;
-use bio_mcp_core::{ErrorCode, JobId, Role, Sha256};
+use bio_mcp_core::{ErrorCode, JobId, Role};
 
 /// Maximum number of steps that follow a job.
 pub const MAX_STEPS: usize = 8;
@@ -38,6 +40,12 @@ pub struct Following {
     /// The steps, in order; at least one.
     pub then: Vec<Step>,
 }
+
+/// The steps that follow a job are stored in a form that this program does not know. They are left to the program that
+/// does.
+#[derive(Debug, thiserror::Error)]
+#[error("the steps after this job were submitted by a newer program: use that one")]
+pub struct UnreadableSteps(#[source] serde_json::Error);
 
 /// A position in an existing chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,21 +71,40 @@ impl Job {
         Some(Place { chain: JobId(chain), step })
     }
 
-    /// The steps that follow it, including those already submitted.
-    pub fn then(&self) -> &[Step] {
-        self.chain.as_ref().map_or(&[], |following| &following.then)
+    /// The steps that follow it, including those already submitted, and the role that they have; none if no step
+    /// follows.
+    pub fn following(&self) -> Result<Option<Following>, UnreadableSteps> {
+        self.chain.as_ref().map(|stored| Following::deserialize(stored).map_err(UnreadableSteps)).transpose()
+    }
+
+    /// The steps that follow it, to be shown; none if this program cannot read them.
+    pub fn then(&self) -> Vec<Step> {
+        self.following().ok().flatten().map_or_else(Vec::new, |following| following.then)
+    }
+
+    /// Whether a step follows that is neither submitted nor cancelled: it will be submitted if this job has succeeded.
+    pub fn is_followed(&self) -> bool {
+        self.chain.is_some() && self.next_job_id.is_none() && !self.then_cancelled
     }
 }
 
+/// What makes requests equal.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    /// SHA-256 of the parameters.
+    pub params: String,
+    /// SHA-256 of the steps that follow and of the chain that a step is part of; empty for a job alone.
+    pub chain: String,
+}
+
 impl Submission {
-    /// Hash that is equal for equal requests: of the parameters and, for a job of a chain, of the chain and the steps
-    /// that follow.
-    pub(super) fn identity(&self) -> Result<Sha256, serde_json::Error> {
-        if self.then.is_empty() && self.place.is_none() {
-            return params_hash(&self.params);
+    pub(super) fn identity(&self) -> Result<Identity, serde_json::Error> {
+        let mut identity = Identity { params: params_hash(&self.params)?.to_hex(), ..Identity::default() };
+        if !self.then.is_empty() || self.place.is_some() {
+            let chain = self.place.map(|place| place.chain);
+            identity.chain = params_hash(&json!({ "then": self.then, "chain": chain }))?.to_hex();
         }
-        let chain = self.place.map(|place| place.chain);
-        params_hash(&json!({ "params": self.params, "then": self.then, "chain": chain }))
+        Ok(identity)
     }
 }
 
@@ -117,11 +144,12 @@ pub(crate) async fn insert_refused(
     refusal: &Refusal,
 ) -> Result<JobId, DbError> {
     let id = JobId::new();
+    let identity = submission.identity().unwrap_or_default();
     sqlx::query(include_str!("refuse.sql"))
         .bind(id.0)
         .bind(&submission.tool)
         .bind(&submission.params)
-        .bind(submission.identity().map(Sha256::to_hex).unwrap_or_default())
+        .bind(identity.params)
         .bind(&submission.principal.name)
         .bind(submission.priority)
         .bind(submission.ttl_hours)
@@ -129,19 +157,29 @@ pub(crate) async fn insert_refused(
         .bind(submission.following().map(Json))
         .bind(submission.place.map(|place| place.chain.0))
         .bind(submission.place.map(|place| place.step))
+        .bind(identity.chain)
         .bind(refusal.error())
         .execute(db)
         .await?;
     Ok(id)
 }
 
-/// Logs which steps are not submitted because a job did not succeed.
+/// Writes the id of the job of the next step to the job before it, in the transaction that submits the step.
+pub(crate) async fn link_next(db: &mut PgConnection, job: JobId, next: JobId) -> Result<(), DbError> {
+    let sql = "update jobs set next_job_id = $2 where id = $1 and next_job_id is null";
+    sqlx::query(sql).bind(job.0).bind(next.0).execute(db).await?;
+    Ok(())
+}
+
+/// Logs which steps are not submitted, because a job did not succeed or its chain was cancelled.
 pub(crate) async fn log_dropped(db: &mut PgConnection, job: &Job) -> Result<(), DbError> {
-    let tools: Vec<&str> = job.then().iter().map(|step| step.tool.as_str()).collect();
-    if tools.is_empty() {
+    if !job.is_followed() {
         return Ok(());
     }
+    let then = job.then();
+    let tools: Vec<&str> = then.iter().map(|step| step.tool.as_str()).collect();
     let text = match tools.len() {
+        0 => "the steps after this one are not submitted".to_owned(),
         1 => "the step after this one is not submitted".to_owned(),
         n => format!("the {n} steps after this one are not submitted"),
     };
@@ -160,24 +198,39 @@ pub(crate) async fn result_before(db: &mut PgConnection, place: Place) -> Result
     Ok(result.map(|result| json!(result.0)))
 }
 
-/// The unfinished job of the same chain.
-pub async fn unfinished_of_chain(db: &PgPool, job: &Job) -> Result<Option<Job>, DbError> {
+/// The other job of the same chain that can be cancelled: the unfinished one, or the one whose next step is still to be
+/// submitted.
+pub(super) async fn active_in_chain(db: &mut PgConnection, job: &Job) -> Result<Option<JobId>, DbError> {
     let Some(place) = job.place() else { return Ok(None) };
-    Ok(sqlx::query_as("select * from jobs where chain_id = $1 and state in ('queued', 'running') limit 1")
-        .bind(place.chain.0)
-        .fetch_optional(db)
-        .await?)
+    let active: Option<Uuid> = sqlx::query_scalar(
+        "select id from jobs where chain_id = $1 and id <> $2 \
+         and (state in ('queued', 'running') \
+              or state = 'succeeded' and chain is not null and next_job_id is null and not then_cancelled) limit 1",
+    )
+    .bind(place.chain.0)
+    .bind(job.id)
+    .fetch_optional(db)
+    .await?;
+    Ok(active.map(JobId))
 }
 
-/// The job that a retry of `job` repeats: a stopped chain resumes where it stopped, whichever of its jobs was named.
+/// The job that a retry of `job` repeats: of a chain the one that stopped it, unless `job` has succeeded and left
+/// records to retry.
 pub async fn to_retry(db: &PgPool, job: Job) -> Result<Job, DbError> {
     let Some(place) = job.place() else { return Ok(job) };
+    let left = job.result.as_ref().map_or(0, |result| result.counts.failed + result.counts.missing);
+    if job.state == JobState::Succeeded && left > 0 {
+        return Ok(job);
+    }
     let last: Option<Job> = sqlx::query_as(
         "select * from jobs where chain_id = $1 order by chain_step desc, created_at desc, id desc limit 1",
     )
     .bind(place.chain.0)
     .fetch_optional(db)
     .await?;
-    let stopped = |last: &Job| matches!(last.state, JobState::Failed | JobState::Cancelled);
-    Ok(last.filter(stopped).unwrap_or(job))
+    let has_stopped = |last: &Job| {
+        matches!(last.state, JobState::Failed | JobState::Cancelled)
+            || last.state == JobState::Succeeded && last.then_cancelled
+    };
+    Ok(last.filter(has_stopped).unwrap_or(job))
 }

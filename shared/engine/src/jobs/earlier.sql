@@ -6,14 +6,14 @@ from (
     select case when principal = $1 and tool = $2 and idempotency_key = $3 then 'key'
                 when chain_id = $6 and chain_step = $7 and state not in ('failed', 'cancelled') then 'step'
                 when $3::text is null and principal = $1 and tool = $2 and idempotency_key is null
-                     and params_hash = $4 then 'params'
+                     and params_hash = $4 and chain_hash = $8 then 'params'
                 else 'exclusive' end as found_by,
-           params_hash = $4 as is_same, id
+           params_hash = $4 and chain_hash = $8 as is_same, id
     from jobs
     where principal = $1 and tool = $2 and idempotency_key = $3
        or chain_id = $6 and chain_step = $7 and state not in ('failed', 'cancelled')
        or $3::text is null and principal = $1 and tool = $2 and idempotency_key is null and params_hash = $4
-          and state in ('queued', 'running')
+          and chain_hash = $8 and state in ('queued', 'running')
        or exclusive_key = $5 and state in ('queued', 'running')
 ) as found
 order by array_position(array['key', 'step', 'params', 'exclusive'], found_by), is_same desc

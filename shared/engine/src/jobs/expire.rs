@@ -4,11 +4,14 @@ use sqlx::PgPool;
 
 use crate::db::DbError;
 
-/// Deletes up to a thousand expired jobs, and what principals stored long ago; answers how many jobs. Manifests stay in the archive.
+/// Deletes up to a thousand expired jobs, and what principals stored long ago; returns the number of jobs. Manifests
+/// stay in the archive. A job whose next step is still to be submitted is kept until it is.
 pub async fn expire(db: &PgPool) -> Result<u64, DbError> {
     let deleted = sqlx::query(
         "with gone as materialized ( \
-             select id from jobs where expires_at < now() order by expires_at limit 1000 for update skip locked) \
+             select id from jobs where expires_at < now() \
+               and not (state = 'succeeded' and chain is not null and next_job_id is null and not then_cancelled) \
+             order by expires_at limit 1000 for update skip locked) \
          delete from jobs using gone where jobs.id = gone.id",
     )
     .execute(db)

@@ -18,8 +18,8 @@ mod submit;
 mod wake;
 
 pub use cancel::{Cancelled, cancel};
-pub use chain::{Following, MAX_STEPS, Place, Refusal, Step, to_retry, unfinished_of_chain};
-pub(crate) use chain::{insert_refused, log_dropped, result_before};
+pub use chain::{Following, MAX_STEPS, Place, Refusal, Step, UnreadableSteps, to_retry};
+pub(crate) use chain::{insert_refused, link_next, log_dropped, result_before};
 pub use changes::Changes;
 pub use expire::expire;
 pub use going_on::{GoingOn, going_on};

@@ -18,8 +18,6 @@ pub struct Standing {
     /// Seconds until it has ended, as far as can be told: a running one by its own pace, a queued one by how long
     /// the last ones of its tool took. Nothing without anything to go by.
     pub estimated_duration_secs: Option<f64>,
-    /// Id of the job of the next step in its chain.
-    pub next_job_id: Option<Uuid>,
     /// Id of the job of the previous step in its chain.
     pub previous_job_id: Option<Uuid>,
 }

@@ -1,7 +1,6 @@
 -- Where each j stands: how many queued jobs are claimed before it, and the seconds until it has ended, as far as can
 -- be told: a running one by its own pace, a queued one by the median of the last twenty of its tool. Of a chain, the
--- job that was submitted when it succeeded, and the one before. What a retry submits later is found by the chain: a job
--- that has ended does not change any more.
+-- job of the step before.
 cross join lateral (
     select case when j.state = 'queued' then (
                select count(*) from jobs as other
@@ -25,12 +24,6 @@ cross join lateral (
                )
                else 0
            end as estimated_duration_secs,
-           case when j.state = 'succeeded' then (
-               select other.id from jobs as other
-               where other.chain_id = j.chain_id and other.chain_step = j.chain_step + 1
-               order by other.created_at, other.id
-               limit 1
-           ) end as next_job_id,
            (
                select other.id from jobs as other
                where other.chain_id = j.chain_id and other.chain_step = j.chain_step - 1 and other.state = 'succeeded'

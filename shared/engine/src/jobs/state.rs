@@ -9,7 +9,6 @@ use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::chain::Following;
 use super::progress::{JobResult, Progress};
 use bio_mcp_core::JobId;
 
@@ -100,9 +99,12 @@ pub struct Job {
     pub chain_id: Option<Uuid>,
     /// Number of its step in the chain, from 1.
     pub chain_step: Option<i16>,
-    /// The steps that follow it.
-    #[sqlx(json(nullable))]
-    pub chain: Option<Following>,
+    /// The steps that follow it, as they are stored: see [`Job::following`].
+    pub chain: Option<Value>,
+    /// Id of the job of the next step, once that is submitted.
+    pub next_job_id: Option<Uuid>,
+    /// Whether the steps that follow were cancelled when its units had ended already.
+    pub then_cancelled: bool,
     /// The key of what it works for, where its submission named one.
     pub query_key: Option<String>,
     /// No other job with the same key is queued or running.

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::chain::{Following, Place, Step};
+use super::chain::{Following, Identity, Place, Step};
 use super::standing::{Standing, standing};
 use super::state::Job;
 use crate::db::DbError;
@@ -196,10 +196,10 @@ impl From<sqlx::Error> for SubmitError {
 /// answered instead of a second one; so is a queued or running job of the same exclusive key. The caller wakes workers
 /// afterwards.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
-    let hash = submission.identity()?.to_hex();
+    let identity = submission.identity()?;
     let of_principal = limits.of(&submission.principal);
     for _ in 0..2 {
-        if let Some(standing) = insert(db, submission, &hash, of_principal).await? {
+        if let Some(standing) = insert(db, submission, &identity, of_principal).await? {
             return Ok(Submitted::Created(Box::new(standing)));
         }
         if let Some(earlier) = replayed(db, submission).await? {
@@ -216,8 +216,7 @@ pub(crate) async fn insert_within(
     submission: &Submission,
     limits: Limits,
 ) -> Result<Option<Standing>, SubmitError> {
-    let hash = submission.identity()?.to_hex();
-    Ok(insert(tx, submission, &hash, limits.of(&submission.principal)).await?)
+    Ok(insert(tx, submission, &submission.identity()?, limits.of(&submission.principal)).await?)
 }
 
 /// Why [`insert_within`] submitted nothing.
@@ -251,7 +250,7 @@ async fn why_refused(db: impl PgExecutor<'_>, submission: &Submission, limits: L
 async fn insert(
     db: impl PgExecutor<'_>,
     submission: &Submission,
-    hash: &str,
+    identity: &Identity,
     limits: Limits,
 ) -> Result<Option<Standing>, DbError> {
     let id = JobId::new();
@@ -261,7 +260,7 @@ async fn insert(
         .bind(id.0)
         .bind(&submission.tool)
         .bind(&submission.params)
-        .bind(hash)
+        .bind(&identity.params)
         .bind(&submission.idempotency_key)
         .bind(&submission.principal.name)
         .bind(submission.priority)
@@ -281,6 +280,7 @@ async fn insert(
         .bind(submission.following().map(Json))
         .bind(place.map(|place| place.chain.0))
         .bind(place.map(|place| place.step))
+        .bind(&identity.chain)
         .fetch_optional(db)
         .await?)
 }
@@ -294,14 +294,16 @@ struct Earlier {
 }
 
 async fn earlier(db: impl PgExecutor<'_>, submission: &Submission) -> Result<Option<Earlier>, SubmitError> {
+    let identity = submission.identity()?;
     Ok(sqlx::query_as(include_str!("earlier.sql"))
         .bind(&submission.principal.name)
         .bind(&submission.tool)
         .bind(&submission.idempotency_key)
-        .bind(submission.identity()?.to_hex())
+        .bind(identity.params)
         .bind(&submission.exclusive_key)
         .bind(submission.place.map(|place| place.chain.0))
         .bind(submission.place.map(|place| place.step))
+        .bind(identity.chain)
         .fetch_optional(db)
         .await?)
 }

@@ -82,10 +82,13 @@ async fn a_chain_is_cancelled_and_retried_as_one() {
     let second = chain(&server.engine, id).await.pop().expect("two");
     assert_eq!((second.chain_step, second.state), (Some(2), JobState::Queued));
     let path = format!("/v1/jobs/{first}");
-    let cancelled = server.send(server.request("DELETE", &path)).await.body;
+    let delete = async |path: &str| server.send(server.request("DELETE", path)).await.body;
+    let mut ended = json!({ "job_id": first, "state": "succeeded", "cancelled": false, "next_job_id": second.id });
+    assert_eq!(delete(&path).await, ended, "it does not change, nor does another");
+    let cancelled = delete(&format!("/v1/jobs/{}", second.id)).await;
     assert_eq!(cancelled, json!({ "job_id": second.id, "state": "cancelled", "cancelled": true }));
-    let again = server.send(server.request("DELETE", &path)).await.body;
-    assert_eq!(again, json!({ "job_id": first, "state": "succeeded", "cancelled": false }));
+    ended.as_object_mut().expect("an object").remove("next_job_id");
+    assert_eq!(delete(&path).await, ended);
 
     let child = server.post(&format!("{path}/retry"), &json!({})).await;
     assert_eq!(child.status, 202, "{}", child.body);
@@ -96,6 +99,21 @@ async fn a_chain_is_cancelled_and_retried_as_one() {
     let expected = [JobState::Succeeded, JobState::Cancelled, JobState::Succeeded, JobState::Succeeded];
     assert_eq!(states(&all), [1, 2, 2, 3].into_iter().zip(expected).collect::<Vec<_>>());
     assert_eq!(all[3].params["pmids"], json!(["1011"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_left_records_is_retried_itself_whatever_stopped_its_chain() {
+    let World { simulator, server } = plain().await;
+    simulator.corpus().entry(1001).expect("there").is_served = false;
+    let first = server.submit(&chained(&[then("pubmed.sync", &json!({ "pmids": { "$result": "/nothing" } }))])).await;
+    work(&server.engine).await;
+    let id: JobId = first.parse().expect("an id");
+    assert_eq!(states(&chain(&server.engine, id).await), [(1, JobState::Succeeded), (2, JobState::Failed)]);
+    let child = server.post(&format!("/v1/jobs/{first}/retry"), &json!({})).await;
+    assert_eq!(child.status, 202, "{}", child.body);
+    let child = server.get(&format!("/v1/jobs/{}", child.body["job_id"].as_str().expect("an id"))).await.body;
+    assert_eq!((&child["parent_job_id"], &child["chain_id"]), (&json!(first), &Value::Null), "{child}");
+    assert_eq!(child["params"]["pmids"], json!(["1001"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,26 +246,41 @@ async fn every_step_needs_its_role_when_it_is_named_and_when_it_is_submitted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_beyond_a_limit_is_a_job_that_can_be_retried() {
+async fn a_step_beyond_a_limit_waits_and_is_then_a_job_that_can_be_retried() {
     let none = Limits { principal_queued_jobs: 0, ..LIMITS };
     let (_ncbi, server) = with_roles(none).await;
     let step = then("pubmed.sync", &json!({ "pmids": [1010], "query_key": "kept" }));
     let body = chained(&[step, then("pubmed.sync", &json!({ "pmids": [1011] }))]);
     let first = ask(&server, "submit", "POST", "/v1/jobs", &body).await.body;
     let id: JobId = first["job_id"].as_str().expect("an id").parse().expect("an id");
+    let bound = async || -> i64 {
+        let sql = "select count(*) from sync_queries";
+        sqlx::query_scalar(sql).fetch_one(&server.engine.db).await.expect("counted")
+    };
+    for _ in 0..2 {
+        work(&server.engine).await;
+        let waiting = ask(&server, "submit", "GET", &format!("/v1/jobs/{id}"), &json!({})).await.body;
+        assert_eq!((&waiting["state"], &waiting["then_state"]), (&json!("succeeded"), &json!("waiting")), "{waiting}");
+    }
+    assert_eq!((chain(&server.engine, id).await.len(), bound().await), (1, 0), "a step that waits takes no key");
+    sqlx::query("update jobs set completed_at = now() - interval '2 hours' where id = $1")
+        .bind(id.0)
+        .execute(&server.engine.db)
+        .await
+        .expect("aged");
     work(&server.engine).await;
     let refused = chain(&server.engine, id).await.pop().expect("two");
     assert_eq!(refused.error.as_ref().expect("an error")["error_code"], "RATE_LIMIT_EXCEEDED");
-    let bound: i64 =
-        sqlx::query_scalar("select count(*) from sync_queries").fetch_one(&server.engine.db).await.expect("counted");
-    assert_eq!(bound, 0, "a step that is refused takes no key");
+    assert_eq!(bound().await, 0, "nor does one that is refused");
     // The requests of this server have no limit.
     let again = ask(&server, "submit", "POST", &format!("/v1/jobs/{id}/retry"), &json!({})).await;
     assert_eq!(again.status, 202, "{}", again.body);
     work(&server.engine).await;
+    assert_eq!(chain(&server.engine, id).await.len(), 3, "the third waits too");
+    work(&Engine { steps: Arc::new(ToolSteps { limits: LIMITS }), ..server.engine.clone() }).await;
     let all = chain(&server.engine, id).await;
-    let expected = [JobState::Succeeded, JobState::Failed, JobState::Succeeded, JobState::Failed];
-    assert_eq!(states(&all), [1, 2, 2, 3].into_iter().zip(expected).collect::<Vec<_>>(), "the third is beyond it too");
+    let expected = [JobState::Succeeded, JobState::Failed, JobState::Succeeded, JobState::Succeeded];
+    assert_eq!(states(&all), [1, 2, 2, 3].into_iter().zip(expected).collect::<Vec<_>>());
     assert_eq!((all[2].attempt, all[2].query_key.as_deref()), (2, Some("kept")));
     // An admin has no limit of its own.
     let body = chained(&[then("pubmed.sync", &json!({ "pmids": [1012] }))]);

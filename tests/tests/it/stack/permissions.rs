@@ -82,6 +82,11 @@ fn every_function_has_a_role_of_its_own_that_may_do_what_the_stack_says() {
         let writes = |on: &str| set_of(&stack["functions"][function]["may"][on]).contains("s3:PutObject");
         assert_eq!(writes("objects"), function == "worker", "{function}");
         assert_eq!(writes("manifests"), ["api", "scheduler"].contains(&function), "{function}");
+        // A large object is stored in parts, which stay when the upload of the others fails and is not aborted.
+        for on in ["objects", "manifests"].into_iter().filter(|on| writes(on)) {
+            let may = set(&stack["functions"][function]["may"][on]);
+            assert!(may.contains("s3:AbortMultipartUpload"), "{function}, {on}");
+        }
     }
     for function in ["api", "scheduler", "worker"] {
         let key = set(&stack["functions"][function]["may"]["key"]);
