@@ -26,6 +26,8 @@ create table projections (
     rebuilt_seq bigint,
     -- Counts the ways in which events were read: a program with newer rules starts a rebuild.
     rules       integer not null,
+    -- Counts permanent purges: what was prepared before one is not written after it.
+    purges      bigint not null default 0,
     -- When a position last moved.
     updated_at  timestamptz not null default clock_timestamp(),
     check (seq >= 0 and rebuilt_seq between 0 and seq)
@@ -49,7 +51,19 @@ create table changes (
 create index changes_record on changes (record_type, record_id, seq);
 -- Most changes are new or revised records: the others are found without them.
 create index changes_rare on changes (seq, kind) where kind not in ('new', 'revised');
-create index changes_unknown on changes (seq) where integrity = 'unknown';
+create index changes_unknown on changes (record_type, record_id) where integrity = 'unknown';
+
+-- Programs do not change events. What the payloads of a permanently purged record said is removed from its events by
+-- this function, with the rights of its owner, once the record is deleted. Nothing is left that newer rules could read.
+create function forget_integrity(purged text) returns void
+language sql security definer
+begin atomic
+    update archive_events e
+    set integrity = '{"status": "unknown"}', integrity_rules = 32767
+    where e.pmid = purged and e.content_hash is not null
+      and exists (select from pubmed_archive a where a.pmid = purged and a.deleted_at is not null);
+end;
+revoke execute on function forget_integrity(text) from public;
 
 -- Leases: what only one process of a deployment may do at a time. The token grows with every holder, and a transaction
 -- that names an older one than is here is refused. Leases that are kept elsewhere have rows too, for their tokens alone.
@@ -59,5 +73,7 @@ create table leases (
     -- The host that took it; null while it is free.
     holder     text,
     -- Until when, by the database's clock; null while it is free, and of leases that are kept elsewhere.
-    expires_at timestamptz
+    expires_at timestamptz,
+    -- The time for which it was requested, in seconds: a lease that lasts longer was written by a clock that was ahead.
+    ttl        double precision
 );

@@ -2,7 +2,6 @@
 
 -- On a large table this takes longer than any other statement may.
 set local statement_timeout = 0;
-set local lock_timeout = 0;
 
 -- chain: what follows this job: {"role": that of its submission, "then": [{"tool", "params"}, …]}, in order; null where
 -- nothing does. It stays as it was submitted, so that a job that did not succeed says what was not done, and a retry of
@@ -12,7 +11,8 @@ alter table jobs
     add column chain jsonb,
     add column chain_id uuid,
     add column chain_step smallint,
-    add constraint jobs_in_chain check ((chain_id is null) = (chain_step is null) and (chain is null or chain_id is not null));
+    add constraint jobs_in_chain check ((chain_id is null) = (chain_step is null) and (chain is null or chain_id is not null))
+        not valid;
 
 -- A step is done once: a second job of it is there only when those before it failed or were cancelled.
 create unique index jobs_chain_step on jobs (chain_id, chain_step)

@@ -1,11 +1,12 @@
 //! Databases on the test server. The migrations run once, into a template; every test has a copy of it.
 
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use shared::db;
 use shared::words::Sha256;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 /// Held while the template is made, so that processes that need it at the same time make it once.
 const LOCK: i64 = 0x0062_696f_6d63_7074;
@@ -33,6 +34,25 @@ pub async fn empty_database() -> String {
     run(&mut connection, format!("create database {name}")).await;
     connection.close().await.expect("closed");
     url_of(&server, &name)
+}
+
+/// Returns once a statement of this pool's database waits for a lock.
+pub async fn until_one_waits(db: &PgPool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from pg_stat_activity \
+             where datname = current_database() and wait_event_type = 'Lock')",
+        )
+        .fetch_one(db)
+        .await
+        .expect("asked");
+        if waits {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nothing waits for a lock");
+        tokio::task::yield_now().await;
+    }
 }
 
 fn server() -> String {

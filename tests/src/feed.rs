@@ -1,13 +1,18 @@
 //! The change feed in tests: records whose payloads say something of their integrity, and what the feed makes of them.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use shared::ingest::{Engine, Settings};
+use shared::jobs::{self, Filter, JobState};
 use shared::pipelines::archiving::Origin;
-use shared::projections::{self, Done};
+use shared::projections::{self, Done, ReadersOfTheLog, TOOL};
 use shared::words::Outcome;
 
+use crate::counting::Counting;
 use crate::forged::{arrive_record, as_of, source};
 use crate::random::Random;
+use crate::sync::LIMITS;
 
 /// A row of the feed: number, kind, record, what its payload says, and from what.
 pub type Row = (i64, String, String, Option<String>, Option<Value>);
@@ -16,6 +21,31 @@ pub type Row = (i64, String, String, Option<String>, Option<Value>);
 pub async fn engine() -> Engine {
     let settings = Settings { batch_records: 1, ..Settings::default() };
     crate::engine::engine(Vec::new(), settings, 6).await
+}
+
+/// An engine that counts, whose jobs are followed by jobs that read the log.
+pub async fn with_readers(settings: Settings) -> Engine {
+    let readers = ReadersOfTheLog::new(projections::all(), LIMITS);
+    let pipelines = vec![Arc::new(Counting) as _, readers.pipeline()];
+    let engine = crate::engine::engine(pipelines, settings, 8).await;
+    Engine { upkeep: Arc::new([Arc::new(readers) as _]), ..engine }
+}
+
+/// The states of the jobs that read the log, the last one first.
+pub async fn catch_up_jobs(engine: &Engine) -> Vec<JobState> {
+    let filter = Filter { tool: Some(TOOL.to_owned()), limit: 100, ..Filter::default() };
+    jobs::list(&engine.db, &filter).await.expect("listed").0.rows.into_iter().map(|one| one.job.state).collect()
+}
+
+/// Events of records that are not of PubMed, which need no object; `gap` numbers before each of them are memberships.
+pub async fn others_arrive(engine: &Engine, count: i32, gap: i32) {
+    let sql = "with last as (update archive_event_counter set last_seq = last_seq + $1 * ($2 + 1) \
+                             returning last_seq - $1 * ($2 + 1) as seq) \
+               insert into archive_events (seq, record_type, record_id, outcome, content_hash, s3_uri, accepted_at) \
+               select seq + n * ($2 + 1), 'fulltext', 'PMC' || seq + n, 'archived', 'a', 'memory:///x', \
+                      clock_timestamp() \
+               from last cross join generate_series(1, $1) n";
+    sqlx::query(sql).bind(count).bind(gap).execute(&engine.db).await.expect("arrived");
 }
 
 /// A record that names notices: the type of each, and the PMID of the notice.

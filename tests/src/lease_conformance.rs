@@ -6,12 +6,17 @@ use std::time::Duration;
 use shared::limits::{Lease, Leases, fence};
 use sqlx::PgPool;
 
+use crate::databases::until_one_waits;
+
 const MINUTE: Duration = Duration::from_secs(60);
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Checks leases; `db` is the database whose transactions name their tokens.
 pub async fn check(leases: Arc<dyn Leases>, db: &PgPool) {
     one_holder_and_tokens_that_grow(leases.clone()).await;
     a_lease_that_ran_out_is_taken_over(&*leases).await;
+    a_lease_lasts_as_long_as_its_holder_requested(&*leases).await;
     names_have_nothing_to_do_with_each_other(&*leases).await;
     no_transaction_of_an_earlier_holder_commits(&*leases, db).await;
     a_holder_that_reads_first_keeps_earlier_ones_out(&*leases, db).await;
@@ -55,6 +60,19 @@ async fn a_lease_that_ran_out_is_taken_over(leases: &dyn Leases) {
     assert_eq!(leases.acquire("slow", MINUTE).await.expect("reachable"), None, "it gave back nothing");
 }
 
+/// Whatever other processes would request.
+async fn a_lease_lasts_as_long_as_its_holder_requested(leases: &dyn Leases) {
+    let long = held(leases, "long", 10 * MINUTE).await;
+    assert_eq!(leases.acquire("long", SECOND).await.expect("reachable"), None, "it was acquired for ten minutes");
+    assert!(leases.renew(&long, 20 * MINUTE).await.expect("reachable"));
+    assert_eq!(leases.acquire("long", SECOND).await.expect("reachable"), None, "it was renewed for twenty");
+    leases.release(&long).await.expect("reachable");
+    held(leases, "long", SECOND).await;
+    let short = held(leases, "short", MINUTE).await;
+    assert!(leases.renew(&short, 10 * MINUTE).await.expect("reachable"));
+    assert_eq!(leases.acquire("short", SECOND).await.expect("reachable"), None, "it was renewed for ten minutes");
+}
+
 /// The lease of a name whose holder's time is up at this moment, by whatever clock.
 async fn held_soon(leases: &dyn Leases, name: &str) -> Lease {
     let taken = async {
@@ -95,8 +113,10 @@ async fn a_holder_that_reads_first_keeps_earlier_ones_out(leases: &dyn Leases, d
         let (db, slow) = (db.clone(), slow.clone());
         tokio::spawn(async move { is_let_in(&db, &slow).await })
     };
+    until_one_waits(db).await;
+    assert!(!late.is_finished(), "it waits for that transaction");
     reading.commit().await.expect("committed");
-    assert!(!late.await.expect("no panic"), "it waited for that transaction, if it came before, and is refused");
+    assert!(!late.await.expect("no panic"), "and is refused then");
 }
 
 /// Whether a transaction that names a lease may commit.

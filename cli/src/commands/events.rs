@@ -82,7 +82,7 @@ fn line(event: &EventView) -> String {
         Some(pmid) => pmid.clone(),
         None => out::plain(&format!("{} {}", event.record_type, event.record_id)),
     };
-    let notices: Vec<String> = event
+    let mut notices: Vec<String> = event
         .notices
         .iter()
         .map(|notice| {
@@ -90,6 +90,9 @@ fn line(event: &EventView) -> String {
             out::plain(&format!("{} {what}", notice.ref_type))
         })
         .collect();
+    if event.notice_count > notices.len() {
+        notices.push(format!("{} more", event.notice_count - notices.len()));
+    }
     let said = event.integrity.filter(|status| *status != "ok").map(|status| format!("  {status}")).unwrap_or_default();
     let notices = if notices.is_empty() { String::new() } else { format!(" ({})", notices.join(", ")) };
     format!("{:>10}  {at}  {:<20}  {record}{said}{notices}", event.seq, event.kind.as_str())

@@ -1,9 +1,11 @@
 //! `projections`: projections of the event log.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use shared::projections::{self, Done, Lag, catch_up, changes, lag};
+use shared::projections::{self, Lag, catch_up, changes, lag};
 use shared::words::{Caller, ErrorCode};
 
 use super::interrupted;
@@ -58,34 +60,42 @@ async fn status(session: &Session, json: bool) -> Result<Exit, Failure> {
     out::table(&["projection", "event", "behind", "lag", "rebuilt", "last update"], &rows)?;
     if unknown > 0 {
         out::line(&format!(
-            "{} with an unreadable payload: run `bio-mcp verify --repair`, then `bio-mcp projections rebuild changes`",
-            out::counted(unknown, "change")
+            "{} with an unreadable last payload: run `bio-mcp verify --repair`, then `bio-mcp projections rebuild \
+             changes`",
+            out::counted(unknown, "record")
         ))?;
     }
     Ok(Exit::Done)
 }
 
-/// Catches up until every projection is current, or the command is stopped; committed rows remain.
+/// Catches up until every projection is current, or the command is stopped between batches; committed rows remain.
 async fn read_on(session: &Session, json: bool) -> Result<Exit, Failure> {
-    let projections = projections::all();
-    let stopped = interrupted();
-    let reading = catch_up(&session.engine, &projections, |_| true);
-    tokio::select! {
-        done = reading => {
-            let done = done?;
-            if json {
-                out::json(&json!({ "events": done.events }))?;
-            } else {
-                out::line(&format!("{} processed; every projection is current", out::counted(done.events, "event")))?;
-            }
-            Ok(Exit::Done)
-        }
-        () = stopped => Err(Failure::new(
+    let stopped = set_when_interrupted();
+    let done = catch_up(&session.engine, &projections::all(), |_| !stopped.load(Ordering::Relaxed)).await?;
+    if !done.is_current {
+        return Err(Failure::new(
             Exit::Interrupted,
             ErrorCode::Internal,
             "interrupted; committed changes remain: rerun the same command to resume",
-        )),
+        ));
     }
+    if json {
+        out::json(&json!({ "events": done.events }))?;
+    } else {
+        out::line(&format!("{} processed; every projection is current", out::counted(done.events, "event")))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Returns a flag that is set when the command is to stop. It stops between batches: no transaction is dropped halfway.
+fn set_when_interrupted() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let (set, interrupted) = (flag.clone(), interrupted());
+    tokio::spawn(async move {
+        interrupted.await;
+        set.store(true, Ordering::Relaxed);
+    });
+    flag
 }
 
 /// Catches up at the end of a command that wrote events, for a quarter of the command's duration, or [`LEAST`]: the next
@@ -94,11 +104,9 @@ pub async fn after(session: &Session, took: Duration) {
     let began = Instant::now();
     let longest = LEAST.max(took / 4);
     let projections = projections::all();
-    let read = tokio::select! {
-        read = catch_up(&session.engine, &projections, |_| began.elapsed() < longest) => read,
-        () = interrupted() => Ok(Done::default()),
-    };
-    let left: i64 = match read {
+    let stopped = set_when_interrupted();
+    let goes_on = |_: i64| !stopped.load(Ordering::Relaxed) && began.elapsed() < longest;
+    let left: i64 = match catch_up(&session.engine, &projections, goes_on).await {
         Ok(done) if done.is_current => return,
         Ok(_) => lag(session.db(), &projections).await.map_or(0, |lags| lags.iter().map(Lag::work).sum()),
         Err(error) => {

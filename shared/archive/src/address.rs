@@ -71,7 +71,7 @@ pub enum AddressFault {
     /// The text after the version is not a position in a pack.
     #[error("the text after its version is not #bytes=OFFSET-LENGTH&line=N")]
     Part,
-    /// The path is not below the archive's prefix.
+    /// The path has no folder of an archive.
     #[error("it is outside this archive")]
     Elsewhere,
     /// The object belongs to another record.

@@ -70,14 +70,19 @@ impl Layout {
     }
 
     /// The key of an address, also after the archive has moved: the path from the last occurrence of the prefix that is
-    /// followed by a folder of this layout. It is never outside the prefix.
+    /// followed by a folder of this layout. If the prefix has changed since, the path from the last such folder follows
+    /// the present one. It is never outside the prefix.
     pub fn key_at(&self, address: &Address) -> Option<Key> {
         let path = address.path();
-        let starts = FOLDERS.iter().filter_map(|folder| {
-            let start = format!("{}/{folder}/", self.prefix);
-            path.rmatch_indices(&start).map(|(at, _)| at).find(|at| *at == 0 || path[..*at].ends_with('/'))
-        });
-        Key::parse(&path[starts.max()?..])
+        let last = |start: &str| {
+            path.rmatch_indices(start).map(|(at, _)| at).find(|at| *at == 0 || path[..*at].ends_with('/'))
+        };
+        let below_prefix = FOLDERS.iter().filter_map(|folder| last(&format!("{}/{folder}/", self.prefix)));
+        if let Some(at) = below_prefix.max() {
+            return Key::parse(&path[at..]);
+        }
+        let below_another = FOLDERS.iter().filter_map(|folder| last(&format!("{folder}/")));
+        Key::parse(&format!("{}/{}", self.prefix, &path[below_another.max()?..]))
     }
 
     fn record_as(&self, pmid: Pmid, compression: Compression) -> Key {
@@ -180,11 +185,31 @@ mod tests {
     }
 
     #[test]
+    fn an_address_from_before_the_prefix_was_renamed_leads_to_the_key_below_the_new_one() {
+        let pmid = Pmid::new(12_345_678).expect("a PMID");
+        let key = "pubmed/raw/pmid=000/123/456/12345678.json.gz";
+        let pack = "pubmed/packs/pubmed26n0001-0123abcd.1.ndjson.zst";
+        for start in ["s3://bucket/", "s3://bucket/literature/", "s3://bucket/notpubmed/", "file:///srv/raw/a/b/"] {
+            let at = |rest: &str| Address::parse(&format!("{start}{rest}")).expect("an address");
+            let address = at("raw/pmid=000/123/456/12345678.json.gz?versionId=1");
+            assert_eq!(layout().payload(pmid, &address).expect("its key").as_str(), key, "{address}");
+            assert_eq!(layout().record_again(pmid, Some(&address)).as_str(), key, "{address}");
+            let part = at("packs/pubmed26n0001-0123abcd.1.ndjson.zst?versionId=1#bytes=0-1&line=1");
+            assert_eq!(layout().payload(pmid, &part).expect("its key").as_str(), pack, "{part}");
+            let job = JobId(uuid::Uuid::nil());
+            let name = format!("manifests/sync_run=20260101T000000.000000Z-{job}.json");
+            let manifest = layout().manifest_at(job, &at(&format!("{name}?versionId=1"))).expect("its key");
+            assert_eq!(manifest.as_str(), format!("pubmed/{name}"), "{start}");
+        }
+    }
+
+    #[test]
     fn an_address_of_anything_else_leads_nowhere() {
         let pmid = Pmid::new(12_345_678).expect("a PMID");
         let elsewhere = [
-            "s3://bucket/raw/pmid=000/123/456/12345678.json.zst?versionId=1",
-            "s3://bucket/notpubmed/raw/pmid=000/123/456/12345678.json.zst?versionId=1",
+            "s3://bucket/pmid=000/123/456/12345678.json.zst?versionId=1",
+            "s3://bucket/raw?versionId=1",
+            "file:///srv/literature/raw/../../etc/passwd?versionId=1",
             "file:///srv/pubmed/raw/../../etc/passwd?versionId=1",
             "file:///srv/pubmed/raw/.versions/12345678.json.zst?versionId=1",
             "file:///srv/pubmed/raw/pmid=000/123/456/12345678.json.zst%3F?versionId=1",
@@ -192,6 +217,7 @@ mod tests {
         ];
         let other = [
             "s3://bucket/pubmed/raw/pmid=000/123/456/12345679.json.zst?versionId=1",
+            "s3://bucket/literature/raw/pmid=000/123/456/12345679.json.zst?versionId=1",
             "s3://bucket/pubmed/raw/12345678.json.zst?versionId=1",
             "s3://bucket/pubmed/manifests/sync_run=x.json?versionId=1",
             "s3://bucket/pubmed/packs/pubmed26n0001-0123abcd.1.ndjson.zst?versionId=1",

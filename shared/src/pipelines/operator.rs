@@ -6,6 +6,7 @@ use super::archiving::{self, Arrival, Origin, Raw, RawItem, Stored, What};
 use crate::archive::{Address, Source, codec};
 use crate::db;
 use crate::ingest::{self, Engine, Quarantined, RecordOutcome, UnitError};
+use crate::projections;
 use crate::pubmed::{Item, Splitter, identity};
 use crate::records::{self, Arrived};
 use crate::words::{EVERY_VERSION, ErrorCode, JobId, Outcome, Pmid, RecordOrder, UnitId};
@@ -25,8 +26,8 @@ pub struct Purged {
 }
 
 /// Writes a tombstone as the newest version of a record, with the reason. With `versions`, deletes all
-/// others: the one exception to "every stored version stays readable". Nothing if the archive never
-/// had it.
+/// others, and what rows contain of their text: the one exception to "every stored version stays readable".
+/// Nothing if the archive never had it.
 pub async fn purge(
     engine: &Engine,
     pmid: Pmid,
@@ -71,7 +72,10 @@ pub async fn purge(
     }
     let keep = Address::version_in(&tombstone);
     let doomed: Vec<_> = earlier.iter().filter(|version| Some(*version) != keep.as_ref()).collect();
-    records::record_purge(&mut tx, pmid, reason, principal, doomed.len()).await?;
+    records::record_purge(&mut tx, pmid, reason, principal, versions.then_some(doomed.len())).await?;
+    if versions {
+        projections::forget(&mut tx, records::PUBMED.name(), &pmid.to_string()).await?;
+    }
     tx.commit().await?;
     for version in &doomed {
         engine.archive.store().delete_version(&key, version).await?;

@@ -1,6 +1,8 @@
 //! Catching up: batch by batch, new events first, then the events that a rebuild has not processed yet.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -15,6 +17,12 @@ use crate::words::crash;
 /// Events per batch, as a multiple of the records per batch of an ingest: an event costs much less.
 const EVENTS_PER_RECORD: usize = 5;
 
+/// Number of attempts at a batch after which an unreadable object is skipped.
+pub(super) const LAST_ATTEMPT: i32 = 3;
+
+/// Pause before the second attempt of [`catch_up`] at a batch; the one before the third is twice as long.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// A batch of a projection that is ready to be written.
 pub(super) struct Prepared {
     projection: &'static str,
@@ -23,6 +31,8 @@ pub(super) struct Prepared {
     rows: Arc<dyn Rows>,
     /// Number of events in the batch.
     pub events: i64,
+    /// Whether the rows were written, not those of another process.
+    is_written: AtomicBool,
 }
 
 /// The result of catching up.
@@ -35,16 +45,32 @@ pub struct Done {
 }
 
 /// Processes events until every projection is current, or `goes_on`, which is called with the number of processed
-/// events, returns false. Any number of processes may do so at once: each batch is written once.
+/// events, returns false. Any number of processes may do so at once: each batch is written once. A batch that cannot be
+/// read is tried three times; the last attempt skips unreadable objects while others can be read.
 pub async fn catch_up(
     engine: &Engine,
     projections: &[Arc<dyn Projection>],
     goes_on: impl Fn(i64) -> bool,
 ) -> Result<Done, UnitError> {
-    let reading = Reading { engine, is_last_attempt: false };
     let mut done = Done { events: 0, is_current: true };
     for projection in projections {
-        while let Some(prepared) = next(reading, projection.as_ref()).await? {
+        let mut attempt: i32 = 1;
+        loop {
+            let reading = Reading { engine, is_last_attempt: attempt >= LAST_ATTEMPT };
+            let prepared = match next(reading, projection.as_ref()).await {
+                Ok(Some(prepared)) => prepared,
+                Ok(None) => break,
+                Err(UnitError::Failed { message, retry: true, .. })
+                    if attempt < LAST_ATTEMPT && goes_on(done.events) =>
+                {
+                    tracing::warn!(projection = projection.name(), attempt, message, "a batch failed; retrying");
+                    tokio::time::sleep(PAUSE * attempt.unsigned_abs()).await;
+                    attempt += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            attempt = 1;
             let mut tx = db::begin(&engine.db).await?;
             let is_written = prepared.write_rows(&mut tx).await?;
             tx.commit().await?;
@@ -63,7 +89,7 @@ pub async fn catch_up(
 /// Prepares the next batch of a projection; returns none if it is current.
 pub(super) async fn next(reading: Reading<'_>, projection: &dyn Projection) -> Result<Option<Prepared>, UnitError> {
     let db = &reading.engine.db;
-    let limit = reading.engine.settings.batch_records.saturating_mul(EVENTS_PER_RECORD);
+    let limit = batch_events(reading.engine);
     let Some(from) = position::position(db, projection).await? else { return Ok(None) };
     let (batch, to) = if let Some(batch) = event::read(db, from.seq, None, limit).await? {
         let to = from.read_up_to(batch.upto);
@@ -79,24 +105,35 @@ pub(super) async fn next(reading: Reading<'_>, projection: &dyn Projection) -> R
     let rows = projection.prepare(reading, &batch).await?;
     crash::point("projection_prepared");
     let events = i64::try_from(batch.events.len()).unwrap_or(i64::MAX);
-    Ok(Some(Prepared { projection: projection.name(), from, to, rows, events }))
+    Ok(Some(Prepared { projection: projection.name(), from, to, rows, events, is_written: AtomicBool::new(false) }))
+}
+
+/// Maximum number of events per batch.
+pub(super) fn batch_events(engine: &Engine) -> usize {
+    engine.settings.batch_records.saturating_mul(EVENTS_PER_RECORD)
 }
 
 impl Prepared {
+    /// Number of event numbers that the batch covers.
+    pub fn numbers(&self) -> i64 {
+        self.from.work_until(self.to)
+    }
+
     /// The cursor of the unit, for people: only the position is read.
     pub fn cursor(&self) -> Value {
         json!({ self.projection: self.to.rebuilt_seq.unwrap_or(self.to.seq) })
     }
 
     /// Writes the rows and the position; writes nothing and returns false if another process has moved the position
-    /// since the batch was read: the batch may depend on rows that no longer exist.
+    /// since the batch was read, or purged a record: the batch may depend on rows that no longer exist.
     async fn write_rows(&self, tx: &mut PgConnection) -> Result<bool, DbError> {
-        if !position::advance(tx, self.projection, self.from, self.to).await? {
-            return Ok(false);
+        let is_written = position::advance(tx, self.projection, self.from, self.to).await?;
+        self.is_written.store(is_written, Ordering::Relaxed);
+        if is_written {
+            self.rows.write(tx).await?;
+            crash::point("projection_written");
         }
-        self.rows.write(tx).await?;
-        crash::point("projection_written");
-        Ok(true)
+        Ok(is_written)
     }
 }
 
@@ -106,5 +143,9 @@ impl BatchRows for Prepared {
     async fn write(&self, tx: &mut PgConnection, _: &mut [RecordOutcome]) -> Result<(), CommitError> {
         self.write_rows(tx).await?;
         Ok(())
+    }
+
+    fn work(&self, planned: i64) -> i64 {
+        if self.is_written.load(Ordering::Relaxed) { planned } else { 0 }
     }
 }

@@ -1,6 +1,7 @@
 //! Catching up as a job: one at a time in a deployment, submitted when a projection is behind.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
@@ -18,11 +19,15 @@ pub const TOOL: &str = "projections.catch_up";
 
 const PHASE: &str = "read";
 
-/// Factor on the time limit of jobs: the first job of a large archive reads its whole log.
+/// Factor on the time limit of jobs: a single worker may first process jobs that take days.
 const TIME_LIMITS: u32 = 28;
 
-/// Number of attempts after which an unreadable object is skipped.
-const LAST_ATTEMPT: i32 = 3;
+/// Maximum duration of a job, and at most half of a unit's time limit. A log that takes longer is read by several jobs,
+/// so that other jobs run in between: a unit that is only released is claimed again before later jobs.
+const MAX_DURATION: Duration = Duration::from_secs(300);
+
+/// Maximum number of batches of a job.
+const MAX_BATCHES: usize = 200;
 
 /// The pipeline of projections.
 pub struct CatchUp(pub Arc<[Arc<dyn Projection>]>);
@@ -78,16 +83,22 @@ impl Pipeline for CatchUp {
 
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
         let engine = context.engine.clone();
-        let is_last_attempt = context.lease.attempt >= LAST_ATTEMPT;
+        let is_last_attempt = context.lease.attempt >= catch_up::LAST_ATTEMPT;
+        let end = Instant::now() + MAX_DURATION.min(engine.settings.unit_timeout / 2);
+        let mut batches = 0;
         for projection in self.0.iter() {
             let mut reading = Reading { engine: &engine, is_last_attempt };
             while let Some(prepared) = catch_up::next(reading, projection.as_ref()).await? {
                 context.check().await?;
-                let (work, cursor) = (prepared.events, prepared.cursor());
+                let (work, cursor) = (prepared.numbers(), prepared.cursor());
                 context.commit(Batch { cursor, work, rows: Some(Arc::new(prepared)), ..Batch::default() }).await?;
                 upkeep::announce(&engine.db).await;
                 // What was in the way is behind.
                 reading.is_last_attempt = false;
+                batches += 1;
+                if batches >= MAX_BATCHES || Instant::now() >= end {
+                    return Ok(());
+                }
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ mod event;
 mod job;
 mod lag;
 mod position;
+mod purge;
 mod upkeep;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use event::{Event, EventBatch};
 pub use job::{CatchUp, TOOL, submit_if_behind};
 pub use lag::{Lag, STALLED_AFTER, lag};
 pub use position::{RebuildError, rebuild};
+pub use purge::forget;
 pub use upkeep::{CHANNEL, ReadersOfTheLog};
 
 use crate::db::DbError;

@@ -14,6 +14,10 @@ pub(super) struct Position {
     pub rebuilt_seq: Option<i64>,
     /// Version of the rules that wrote the rows.
     rules: i32,
+    /// Number of permanent purges: what was read before one may contain text of the purged record.
+    purges: i64,
+    /// Number before the first event of the log; lower ones belong to a log that was lost.
+    before_log: i64,
 }
 
 impl Position {
@@ -25,6 +29,16 @@ impl Position {
     /// The position after a rebuild has processed events up to a number; at the last one, the rebuild ends.
     pub fn rebuilt_up_to(self, seq: i64) -> Self {
         Self { rebuilt_seq: Some(seq).filter(|seq| *seq < self.seq), ..self }
+    }
+
+    /// Number of existing event numbers that are processed between this position and a later one.
+    pub fn work_until(self, to: Self) -> i64 {
+        let new = to.seq - self.seq.max(self.before_log);
+        let again = self.rebuilt_seq.map_or(0, |rebuilt| {
+            let upto = to.rebuilt_seq.unwrap_or(to.seq);
+            (upto - rebuilt.max(self.before_log)).max(0)
+        });
+        new.max(0) + again
     }
 }
 
@@ -41,12 +55,11 @@ pub(super) async fn position(db: &PgPool, projection: &dyn Projection) -> Result
 }
 
 async fn one(db: &PgPool, name: &str) -> Result<Option<Position>, DbError> {
-    let sql = "select seq, rebuilt_seq, rules from projections where name = $1";
-    Ok(sqlx::query_as(sql).bind(name).fetch_optional(db).await?)
+    Ok(sqlx::query_as(include_str!("position.sql")).bind(name).fetch_optional(db).await?)
 }
 
-/// Moves a position that is still `from`; returns false if another process has moved it. Locks it until the transaction
-/// ends.
+/// Moves a position that is still `from`; returns false if another process has moved it, or a record was purged since.
+/// Locks it until the transaction ends.
 pub(super) async fn advance(tx: &mut PgConnection, name: &str, from: Position, to: Position) -> Result<bool, DbError> {
     let moved = sqlx::query(include_str!("advance.sql"))
         .bind(name)
@@ -55,6 +68,7 @@ pub(super) async fn advance(tx: &mut PgConnection, name: &str, from: Position, t
         .bind(from.rules)
         .bind(to.seq)
         .bind(to.rebuilt_seq)
+        .bind(from.purges)
         .execute(tx)
         .await?;
     Ok(moved.rows_affected() == 1)
@@ -86,4 +100,21 @@ pub async fn rebuild(
         .await
         .map_err(DbError::from)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_counted_in_numbers_that_exist() {
+        let at = |seq, rebuilt_seq| Position { seq, rebuilt_seq, rules: 1, purges: 0, before_log: 1_000 };
+        assert_eq!(at(0, None).work_until(at(1_005, None)), 5, "the numbers of a lost log do not count");
+        assert_eq!(at(1_005, None).work_until(at(1_009, None)), 4);
+        assert_eq!(at(1_009, Some(0)).work_until(at(1_009, Some(1_003))), 3, "nor in a rebuild");
+        assert_eq!(at(1_009, Some(1_003)).work_until(at(1_009, None)), 6, "the end of a rebuild");
+        assert_eq!(at(1_009, Some(1_003)).work_until(at(1_011, Some(1_003))), 2, "new events during a rebuild");
+        let empty = |rebuilt_seq| Position { before_log: i64::MAX, ..at(7, rebuilt_seq) };
+        assert_eq!(empty(Some(0)).work_until(empty(None)), 0, "an empty log");
+    }
 }

@@ -1,11 +1,11 @@
-//! When projections catch up: after each job and with each sweep, if one is behind.
+//! When projections catch up: after each other job and with each sweep, if one is behind.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
 
-use super::{CatchUp, Projection, TOOL, submit_if_behind};
+use super::{CatchUp, Lag, Projection, TOOL, catch_up, lag, submit_if_behind};
 use crate::db::DbError;
 use crate::ingest::{Engine, Pipeline, Upkeep};
 use crate::jobs::{Job, JobState, Limits};
@@ -38,6 +38,13 @@ impl ReadersOfTheLog {
         }
         submit_if_behind(engine, &self.projections, self.limits).await.map(|_| ())
     }
+
+    /// Whether more than one batch is left.
+    async fn is_far_behind(&self, engine: &Engine) -> Result<bool, DbError> {
+        let batch = i64::try_from(catch_up::batch_events(engine)).unwrap_or(i64::MAX);
+        let is_far = |lag: &Lag| lag.is_to_be_read() && lag.work() > batch;
+        Ok(lag(&engine.db, &self.projections).await?.iter().any(is_far))
+    }
 }
 
 #[async_trait]
@@ -47,9 +54,10 @@ impl Upkeep for ReadersOfTheLog {
     }
 
     async fn job_ended(&self, engine: &Engine, job: &Job, state: JobState) -> Result<(), DbError> {
-        // Events of other jobs may have come while it ended. After one that failed or was cancelled the next sweep
-        // starts another, not its end.
-        if job.tool == TOOL && state != JobState::Succeeded {
+        // The next sweep processes events that came while a catch-up ended: during a long load they come all the time,
+        // and each would be a job. The sweep also repeats a catch-up that failed. Only a log that one job does not read
+        // is continued at once, behind the jobs that wait.
+        if job.tool == TOOL && !(state == JobState::Succeeded && self.is_far_behind(engine).await?) {
             return Ok(());
         }
         self.submit(engine).await

@@ -42,8 +42,10 @@ pub struct EventView {
     /// Integrity of the record according to its payload: `ok`, `corrected`, `concern`, `retracted` or
     /// `retraction_notice`; `unknown` if the payload could not be read; null for a deletion.
     pub integrity: Option<&'static str>,
-    /// Notices that the record refers to.
+    /// Notices that the record refers to, at most the first ten.
     pub notices: Vec<NoticeView>,
+    /// Number of notices that the record refers to.
+    pub notice_count: usize,
 }
 
 /// A notice that a record refers to.
@@ -87,6 +89,7 @@ impl From<FeedEntry> for EventView {
             accepted_at: entry.accepted_at,
             integrity: entry.integrity.map(crate::pubmed::IntegrityStatus::as_str),
             notices: entry.notices.into_iter().map(NoticeView::from).collect(),
+            notice_count: entry.notice_count,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use samples::files::write_sample;
 use serde_json::Value;
 use shared::ingest::{Engine, UnitError, Worker};
 use shared::pipelines::operator;
@@ -10,10 +11,11 @@ use shared::projections::{self, CatchUp, catch_up, changes, rebuild};
 use shared::pubmed::source::FileSource;
 use shared::pubmed::{Article, Item, Splitter};
 use shared::{jobs, verify};
+use sqlx::AssertSqlSafe;
 use tests::failing_store::{FailingStore, Fault, Faults};
 use tests::feed::{self, arrive, kinds, record, rows};
 use tests::forged::{attack, empty, pmid};
-use tests::program::Archive;
+use tests::program::{Archive, Run};
 use tests::sync;
 
 async fn said(engine: &Engine, n: u32, file: i32, title: &str, notices: &[(&str, u32)]) {
@@ -158,6 +160,7 @@ async fn objects_that_cannot_be_read_stop_no_reader_and_hide_no_retraction() {
     feed::catch_up(&engine).await;
     assert_eq!(kinds(&engine, 1).await, ["new", "revised retracted"]);
     assert_eq!(kinds(&engine, 2).await, ["new", "revised"]);
+    assert_eq!(changes::unknown(&engine.db).await.expect("counted"), 2, "those whose last payload is unknown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,6 +209,92 @@ async fn a_store_that_fails_stops_the_reader_until_it_can_be_read() {
     set(&faults, None);
     feed::catch_up(&engine).await;
     assert_eq!(kinds(&engine, 3).await, ["new retracted"]);
+}
+
+/// Lets the events and the pointers of a record name a version of its object.
+async fn point_to(engine: &Engine, n: u32, version: &str) {
+    for table in ["archive_events", "pubmed_archive"] {
+        let sql = format!("update {table} set s3_uri = split_part(s3_uri, '?', 1) || $1 where pmid = $2");
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(format!("?versionId={version}"))
+            .bind(n.to_string())
+            .execute(&engine.db)
+            .await
+            .expect("moved");
+    }
+}
+
+/// A program that does not suit the archive takes nothing for unknown.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_which_no_object_can_be_read_stops_the_reader() {
+    let engine = feed::engine().await;
+    // More than a batch: others could be read in place of those of the first.
+    for n in 1..=8 {
+        said(&engine, n, 1, &format!("RETRACTED: {n}"), &[]).await;
+    }
+    feed::forget_notes(&engine).await;
+    let newest = engine.archive.store().head(&tests::forged::key(&engine, 8)).await.expect("there").version;
+    for n in 1..=8 {
+        let garbage = attack(&engine, "garbage", n).await.expect("written");
+        point_to(&engine, n, &garbage).await;
+    }
+    let failed = catch_up(&engine, &projections::all(), |_| true).await;
+    assert!(matches!(&failed, Err(UnitError::Failed { retry: true, .. })), "{failed:?}");
+    assert_eq!(rows(&engine).await, []);
+    // One that can be read shows that the fault is that of the others.
+    point_to(&engine, 8, newest.as_str()).await;
+    feed::catch_up(&engine).await;
+    assert_eq!(changes::unknown(&engine.db).await.expect("counted"), 7);
+    assert_eq!(kinds(&engine, 8).await, ["new retracted"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_prefix_stops_the_reader_and_a_renamed_one_does_not() {
+    let archive = Archive::new().await;
+    let sample = write_sample(&archive.dir.path().join("sample"), 100).expect("written");
+    archive.ingest(&sample.baseline);
+    let db = archive.database().await;
+    sqlx::query("update archive_events set integrity_rules = null, integrity = null").execute(&db).await.expect("done");
+    let feed = async || -> Vec<(i64, String, Option<String>)> {
+        sqlx::query_as("select seq, kind, integrity from changes order by seq, kind")
+            .fetch_all(&db)
+            .await
+            .expect("read")
+    };
+    let there = feed().await;
+    let run = |arguments: &[&str]| -> Run {
+        let mut command = archive.command(arguments);
+        command.env("BIO_MCP_ARCHIVE_PREFIX", "literature").output().expect("runs").into()
+    };
+    let failed = run(&["projections", "rebuild", "changes"]).expect(4);
+    assert!(failed.err.contains("no object of the archive can be read"), "{failed:?}");
+    assert_eq!(feed().await, there, "nothing is taken for unknown");
+    let folder = archive.data_dir().join("archive");
+    std::fs::rename(folder.join("pubmed"), folder.join("literature")).expect("renamed");
+    run(&["projections", "catch-up"]).expect(0);
+    assert_eq!(feed().await, there, "the rebuild has read every object");
+    let pmid: String = sqlx::query_scalar("select min(pmid) from pubmed_archive where deleted_at is null")
+        .fetch_one(&db)
+        .await
+        .expect("read");
+    run(&["get", &pmid]).expect(0);
+}
+
+/// Without a worker nothing else would ever try again.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_object_that_can_never_be_read_is_given_up_by_a_command_too() {
+    let (engine, faults) = failing().await;
+    for n in [1, 100_200_300] {
+        said(&engine, n, 1, "RETRACTED: a", &[]).await;
+    }
+    feed::forget_notes(&engine).await;
+    set(&faults, Some(("100200300", Fault::Denied)));
+    let is_stopped = catch_up(&engine, &projections::all(), |_| false).await;
+    assert!(is_stopped.is_err(), "a command that has no time left tries once: {is_stopped:?}");
+    assert_eq!(rows(&engine).await, []);
+    feed::catch_up(&engine).await;
+    assert_eq!(kinds(&engine, 1).await, ["new retracted"]);
+    assert_eq!(kinds(&engine, 100_200_300).await, ["new"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

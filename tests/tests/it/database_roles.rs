@@ -75,6 +75,7 @@ async fn all_programs_work(archive: &Archive, variables: &[(&str, &str)], owner:
     run(&["verify", "--repair"]).expect(0);
     run(&["verify"]).expect(0);
     run(&["purge", "31000002", "--reason", "a test"]).expect(0);
+    run(&["purge", "31000003", "--reason", "a test", "--versions"]).expect(0);
     run(&["export", "--out", text(&archive.dir.path().join("out.ndjson"))]).expect(0);
     run(&["status"]).expect(0);
 }

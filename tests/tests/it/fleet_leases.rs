@@ -1,10 +1,11 @@
 //! Leases of a fleet with fencing tokens, in Postgres and in DynamoDB: one suite for both.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shared::limits::dynamodb::LimitsTable;
 use shared::limits::{Leases, PostgresLeases, fence};
+use tests::databases::until_one_waits;
 use tests::{aws, lease_conformance, s3};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,23 +54,4 @@ async fn a_lease_in_postgres_is_not_taken_over_during_a_transaction_that_names_i
     tx.commit().await.expect("committed");
     let next = taking.await.expect("no panic").expect("taken over then");
     assert!(next.token() > slow.token());
-}
-
-/// Returns once a statement of the test's database waits for a lock.
-async fn until_one_waits(db: &sqlx::PgPool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let waits: bool = sqlx::query_scalar(
-            "select exists (select from pg_stat_activity \
-             where datname = current_database() and wait_event_type = 'Lock')",
-        )
-        .fetch_one(db)
-        .await
-        .expect("asked");
-        if waits {
-            return;
-        }
-        assert!(Instant::now() < deadline, "nothing waits for a lock");
-        tokio::task::yield_now().await;
-    }
 }

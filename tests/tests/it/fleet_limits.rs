@@ -142,6 +142,10 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
     .await;
     let lease = table.acquire("topics", Duration::from_secs(55)).await.expect("answers").expect("over");
     assert_eq!(lease.token(), 8);
+    let since = [("since_ms", in_a_day()), ("expires_ms", in_a_day()), ("version", AttributeValue::N("7".to_owned()))];
+    write(&endpoint, &name, "lease#graph", &since).await;
+    let lease = table.acquire("graph", 7 * Duration::from_secs(86_400)).await.expect("answers").expect("over");
+    assert_eq!(lease.token(), 8, "no lease is acquired a day from now, however long it may be held");
     assert_eq!(table.acquire("topics", Duration::from_secs(55)).await.expect("answers"), None, "a fresh one holds");
 }
 

@@ -1,12 +1,11 @@
 //! Leases of units: a heartbeat keeps one, silence loses it, and a claim whose answer was lost keeps no unit waiting.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use shared::ingest::{Claim, Engine, Lease, Worker, sweep};
 use shared::jobs::{self, JobState};
 use shared::words::WorkerId;
-use sqlx::PgPool;
+use tests::databases::until_one_waits;
 use tests::faulty_line::FaultyLine;
 use tests::{counting, invariants};
 
@@ -24,25 +23,6 @@ async fn silent_for_an_hour(engine: &Engine) {
         .execute(&engine.db)
         .await
         .expect("aged");
-}
-
-/// Returns once a statement of the test's database waits for a lock.
-async fn until_one_waits(db: &PgPool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let waits: bool = sqlx::query_scalar(
-            "select exists (select from pg_stat_activity \
-             where datname = current_database() and wait_event_type = 'Lock')",
-        )
-        .fetch_one(db)
-        .await
-        .expect("asked");
-        if waits {
-            return;
-        }
-        assert!(Instant::now() < deadline, "nothing waits for a lock");
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

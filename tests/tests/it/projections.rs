@@ -2,22 +2,22 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use samples::files::write_sample;
 use shared::db::DbError;
 use shared::ingest::{Engine, Settings, UnitError, Worker, sweep};
 use shared::jobs::{self, Filter, JobState};
-use shared::projections::{
-    self, CatchUp, EventBatch, Projection, ReadersOfTheLog, Reading, Rows, TOOL, catch_up, lag, rebuild,
-};
+use shared::projections::{self, CatchUp, EventBatch, Projection, Reading, Rows, catch_up, lag, rebuild};
 use shared::readiness::{self, Status};
 use sqlx::{PgConnection, PgPool};
+use tests::databases::until_one_waits;
 use tests::failing_store::{FailingStore, Fault};
-use tests::feed::{self, Row, drop_feed, rows};
+use tests::feed::{self, Row, catch_up_jobs, drop_feed, rows};
 use tests::program::Archive;
 use tests::random::Random;
+use tests::serving::Running;
 use tests::{counting, sync};
 
 /// A projection that keeps the number of each event.
@@ -201,6 +201,33 @@ async fn killed_at_any_step_it_resumes_and_ends_the_same() {
     }
 }
 
+/// A command that is stopped ends its batch: a transaction that is dropped halfway would leave its connection unusable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_interrupted_ends_at_the_end_of_a_batch() {
+    let archive = Archive::new().await;
+    let sample = write_sample(archive.dir.path(), 150).expect("written");
+    archive.ingest(&sample.baseline);
+    let db = archive.database().await;
+    sqlx::raw_sql("truncate changes; update projections set seq = 0").execute(&db).await.expect("dropped");
+    let mut held = db.acquire().await.expect("connects");
+    sqlx::raw_sql("begin; select from projections for update").execute(&mut *held).await.expect("locked");
+    let mut running = Running(archive.start(&["projections", "catch-up"], &[("BIO_MCP_BATCH_RECORDS", "10")]));
+    until_one_waits(&db).await;
+    running.signal("-INT");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(700) {
+        assert!(running.0.try_wait().expect("asked").is_none(), "it does not leave its transaction");
+        tokio::task::yield_now().await;
+    }
+    sqlx::raw_sql("commit").execute(&mut *held).await.expect("released");
+    assert_eq!(running.0.wait().expect("ends").code(), Some(130));
+    let sql = "select p.seq, coalesce(max(c.seq), 0) between 1 and 50 from projections p left join changes c on true \
+               group by p.seq";
+    let written: (i64, bool) = sqlx::query_as(sql).fetch_one(&db).await.expect("read");
+    assert_eq!(written, (50, true), "the batch that had begun is written, and no other");
+    archive.run(&["projections", "catch-up"]).expect(0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn newer_rules_rebuild_and_older_ones_leave_the_log_alone() {
     let engine = feed::engine().await;
@@ -227,22 +254,9 @@ async fn newer_rules_rebuild_and_older_ones_leave_the_log_alone() {
     assert!(rules_of_rows(&engine.db).await.iter().all(|rules| *rules == 2));
 }
 
-/// An engine whose jobs accept records, with readers of the log.
-async fn with_readers() -> Engine {
-    let readers = ReadersOfTheLog::new(projections::all(), sync::LIMITS);
-    let pipelines = vec![Arc::new(counting::Counting) as _, readers.pipeline()];
-    let engine = tests::engine::engine(pipelines, Settings::default(), 8).await;
-    Engine { upkeep: Arc::new([Arc::new(readers) as _]), ..engine }
-}
-
-async fn catch_up_jobs(engine: &Engine) -> Vec<JobState> {
-    let filter = Filter { tool: Some(TOOL.to_owned()), limit: 100, ..Filter::default() };
-    jobs::list(&engine.db, &filter).await.expect("listed").0.rows.into_iter().map(|one| one.job.state).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_wrote_events_is_followed_by_one_that_reads_them() {
-    let engine = with_readers().await;
+    let engine = feed::with_readers(Settings::default()).await;
     // Its payloads are not in the store, as if they were lost.
     feed_of_counting(&engine).await;
     let worker = Worker::new(engine.clone(), None).expect("a worker");
@@ -283,7 +297,7 @@ async fn feed_of_counting(engine: &Engine) {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_catch_up_that_failed_the_next_sweep_starts_another_not_its_end() {
     let (store, faults) = FailingStore::new();
-    let engine = with_readers().await;
+    let engine = feed::with_readers(Settings::default()).await;
     let engine = tests::forged::over(&engine, Arc::new(store));
     for n in 1..=3 {
         feed::arrive(&engine, 1, n, 1, Some(feed::record(n, 1, "a", &[]))).await;

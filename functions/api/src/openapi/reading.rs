@@ -11,8 +11,8 @@ pub(super) fn events(schemas: &mut Schemas) -> Value {
     json!({ "get": { "operationId": "list_events", "summary": "List the changes after an event, in order",
         "description": "Changes are numbered by the event log and never appear out of order: a client that continues at \
             next_seq receives each change once. complete is false while more changes follow, or while the feed is behind \
-            the log; a page may then be empty. Changes of the same event are on the same page, so a page may be slightly \
-            longer than limit.",
+            the log; a page may then be empty. Changes with the same number are on the same page, so a page may be \
+            longer than limit; it is shorter if the changes refer to many notices.",
         "parameters": [
             query("after", "Number of the last known event.",
                 &json!({ "type": "integer", "format": "int64", "minimum": 0, "default": 0 })),

@@ -14,8 +14,10 @@ mod role;
 mod session;
 mod transfer;
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool, Postgres, Transaction};
 use tokio::time::timeout;
@@ -174,8 +176,19 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, DbEr
     Ok(begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
 }
 
+/// How long a statement of a migration waits for a lock. Statements that come after it wait behind it, so it lets them
+/// pass and tries again.
+const MIGRATION_LOCK_TIMEOUT: &str = "2s";
+
+/// Pause between attempts, less than `idle_in_transaction_session_timeout`.
+const MIGRATION_PAUSE: Duration = Duration::from_secs(3);
+
+/// Time after which a migration that does not get its locks is given up.
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
 /// Brings the schema up to date; a newer schema than this program's is accepted, because
-/// migrations only add. Changes nothing, and needs no privilege to, where it is up to date.
+/// migrations only add. Changes nothing, and needs no privilege to, where it is up to date. Each migration is one
+/// transaction, which is repeated while other sessions, such as a backup, hold locks.
 pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     if matches!(is_current(pool).await, Ok(true)) {
         return Ok(());
@@ -183,19 +196,32 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     let mut migrator = sqlx::migrate::Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     migrator.set_ignore_missing(true);
     let mut connection = patient(pool).await?;
-    migrator.run_direct(None, &mut *connection, false).await.map_err(|error| {
-        use sqlx::migrate::MigrateError as M;
-        let cause = match &error {
-            M::Execute(cause) | M::ExecuteMigration(cause, _) => cause.as_database_error(),
-            _ => None,
-        };
-        let is_denied = cause.is_some_and(|cause| cause.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE));
-        if is_denied { DbError::Behind } else { DbError::Schema(error) }
-    })
+    session::set(&mut connection, [("lock_timeout", MIGRATION_LOCK_TIMEOUT)]).await?;
+    let end = Instant::now() + MIGRATION_PATIENCE;
+    loop {
+        let Err(error) = migrator.run_direct(None, &mut *connection, false).await else { return Ok(()) };
+        match code_of(&error).as_deref() {
+            Some(LOCK_NOT_AVAILABLE) if Instant::now() < end => {
+                tracing::warn!("a migration waits for locks that other sessions hold; trying again");
+                tokio::time::sleep(MIGRATION_PAUSE).await;
+            }
+            Some(INSUFFICIENT_PRIVILEGE) => return Err(DbError::Behind),
+            _ => return Err(DbError::Schema(error)),
+        }
+    }
 }
 
 /// SQLSTATE `insufficient_privilege`.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// SQLSTATE `lock_not_available`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// SQLSTATE of the statement that failed.
+fn code_of(error: &MigrateError) -> Option<String> {
+    let (MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) = error else { return None };
+    cause.as_database_error()?.code().map(Cow::into_owned)
+}
 
 /// Whether every migration of this program has been made, as it is written.
 pub async fn is_current(pool: &PgPool) -> Result<bool, DbError> {

@@ -39,6 +39,11 @@ pub trait BatchRows: Send + Sync {
     /// A commit that the database did not confirm is made again, from the outcomes that the batch came with, so this
     /// may be called more than once. Rows are locked in the order that all transactions of the pipeline use.
     async fn write(&self, tx: &mut PgConnection, outcomes: &mut [RecordOutcome]) -> Result<(), CommitError>;
+
+    /// The work of the batch, called after the rows were written: less than planned if another worker was faster.
+    fn work(&self, planned: i64) -> i64 {
+        planned
+    }
 }
 
 /// A batch was not committed.
@@ -123,8 +128,10 @@ impl Lease {
             &sqlx::query(include_str!("sql/fence.sql")).bind(self.unit.0).bind(self.epoch).execute(&mut *tx).await?,
         )?;
         let mut outcomes = batch.outcomes.clone();
+        let mut work = batch.work;
         if let Some(rows) = &batch.rows {
             rows.write(&mut tx, &mut outcomes).await?;
+            work = rows.work(work);
         }
         *counted = Tally::default();
         for one in &outcomes {
@@ -149,7 +156,7 @@ impl Lease {
                 .execute(&mut *tx)
                 .await?,
         )?;
-        count(&mut tx, self.job, job.progress, counted, batch.work).await?;
+        count(&mut tx, self.job, job.progress, counted, work).await?;
         charge(&mut tx, self.job, counted.archived + counted.deleted).await?;
         Ok(tx.commit().await.map_err(DbError::from)?)
     }

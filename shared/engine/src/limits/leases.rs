@@ -13,8 +13,8 @@ use sqlx::PgConnection;
 
 use crate::db::DbError;
 
-/// A lease that expires later than requested by more than this was written by a clock that was ahead, and counts as
-/// expired.
+/// A lease that expires later than its own holder requested by more than this was written by a clock that was ahead,
+/// and counts as expired.
 pub(super) const MAX_CLOCK_ERROR: Duration = Duration::from_secs(60);
 
 /// A held lease.

@@ -32,7 +32,7 @@ impl Leases for PostgresLeases {
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, LeaseError> {
-        let sql = "update leases set expires_at = clock_timestamp() + make_interval(secs => $3) \
+        let sql = "update leases set expires_at = clock_timestamp() + make_interval(secs => $3), ttl = $3 \
                    where name = $1 and token = $2 and holder is not null";
         let renewed = sqlx::query(sql)
             .bind(&lease.name)

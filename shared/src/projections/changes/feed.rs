@@ -17,6 +17,15 @@ use crate::pubmed::{IntegrityStatus, Notice};
 /// Maximum number of rows that a filtered page reads: then it ends, however few match.
 const WINDOW: i64 = 50_000;
 
+/// The same for members of a query, each of which is looked up.
+const MEMBERS_WINDOW: i64 = 10_000;
+
+/// Maximum number of notices that an entry has.
+const MAX_NOTICES: usize = 10;
+
+/// Maximum size of the text of a page, in bytes: a function's response has at most 6 MB.
+const MAX_PAGE_TEXT: usize = 2 << 20;
+
 /// The changes to return.
 #[derive(Clone, Debug, Default)]
 pub struct FeedFilter {
@@ -43,8 +52,21 @@ pub struct FeedEntry {
     pub accepted_at: DateTime<Utc>,
     /// Integrity that the payload states; none for a deletion.
     pub integrity: Option<IntegrityStatus>,
-    /// Notices that the record refers to.
+    /// Notices that the record refers to, at most ten.
     pub notices: Vec<Notice>,
+    /// Number of notices that the record refers to.
+    pub notice_count: usize,
+}
+
+impl FeedEntry {
+    /// About how much text the entry is for a reader, in bytes.
+    fn text_bytes(&self) -> usize {
+        let length = |text: Option<&str>| text.map_or(0, str::len);
+        let notice = |notice: &Notice| {
+            50 + notice.ref_type.len() + length(notice.pmid.as_deref()) + length(notice.source.as_deref())
+        };
+        350 + self.record_type.len() + 2 * self.record_id.len() + self.notices.iter().map(notice).sum::<usize>()
+    }
 }
 
 /// A page of changes, in order.
@@ -76,7 +98,7 @@ pub async fn known_query(db: &PgPool, query_key: &str) -> Result<bool, DbError> 
     Ok(sqlx::query_scalar(sql).bind(query_key).fetch_one(db).await?)
 }
 
-/// Returns about `limit` changes after a number; those of the same event are not split.
+/// Returns at most `limit` changes after a number, or those of a single number: they are not split.
 pub async fn feed(db: &PgPool, filter: &FeedFilter, after: i64, limit: usize) -> Result<FeedPage, FeedError> {
     let end: End =
         sqlx::query_as(include_str!("feed_end.sql")).bind(CHANGES).fetch_one(db).await.map_err(DbError::from)?;
@@ -89,7 +111,7 @@ pub async fn feed(db: &PgPool, filter: &FeedFilter, after: i64, limit: usize) ->
     }
     let mut page = Page { entries: Vec::new(), upto: window_end(db, filter, after, end_seq).await? };
     page.add_changes(db, filter, after, limit).await?;
-    if let Some(query_key) = &filter.query_key {
+    if let Some(query_key) = joined_query(filter) {
         page.add_joined(db, filter, query_key, after, limit).await?;
     }
     page.cut(limit);
@@ -111,7 +133,25 @@ async fn window_end(db: &PgPool, filter: &FeedFilter, after: i64, end: i64) -> R
     }
     let sql = if is_rare(filter) { include_str!("window_of_rare.sql") } else { include_str!("window.sql") };
     let beyond: Option<i64> = sqlx::query_scalar(sql).bind(after).bind(end).bind(WINDOW).fetch_optional(db).await?;
-    Ok(beyond.map_or(end, |seq| seq - 1))
+    let end = beyond.map_or(end, |seq| seq - 1);
+    let Some(query_key) = joined_query(filter) else { return Ok(end) };
+    let beyond: Option<i64> = sqlx::query_scalar(include_str!("window_of_members.sql"))
+        .bind(query_key)
+        .bind(after)
+        .bind(end)
+        .bind(MEMBERS_WINDOW)
+        .fetch_optional(db)
+        .await?;
+    // Those of one number are on one page, however many.
+    Ok(beyond.map_or(end, |seq| (seq - 1).max(after + 1)))
+}
+
+/// The query whose new members may match: a record that becomes a member is new, and may state a problem.
+fn joined_query(filter: &FeedFilter) -> Option<&str> {
+    use ChangeKind::{Concern, Corrected, New, Retracted};
+    let may_match =
+        filter.kinds.is_empty() || filter.kinds.iter().any(|kind| [New, Retracted, Corrected, Concern].contains(kind));
+    filter.query_key.as_deref().filter(|_| may_match)
 }
 
 /// Whether only rare kinds are requested.
@@ -174,6 +214,7 @@ impl Page {
             .bind(self.upto)
             .bind(PUBMED)
             .bind(limit_of(limit))
+            .bind(filter.kinds.is_empty() || filter.kinds.contains(&ChangeKind::New))
             .fetch_all(db)
             .await?;
         self.end_at_last_of(&rows, limit);
@@ -197,13 +238,19 @@ impl Page {
         }
     }
 
-    /// Ends the page at a number up to which it is complete and has at most `limit` changes, unless a single event has
-    /// more.
+    /// Ends the page at a number up to which it is complete and has at most `limit` changes and the maximum of text,
+    /// unless a single number has more.
     fn cut(&mut self, limit: usize) {
         let upto = self.upto;
         self.entries.retain(|entry| entry.seq <= upto);
         self.entries.sort_by(|a, b| (a.seq, &a.record_id, a.kind).cmp(&(b.seq, &b.record_id, b.kind)));
-        let Some(first_left_out) = self.entries.get(limit).map(|entry| entry.seq) else { return };
+        let mut text = 0;
+        let fits = |entry: &&FeedEntry| {
+            text += entry.text_bytes();
+            text <= MAX_PAGE_TEXT
+        };
+        let count = self.entries.iter().take(limit).take_while(fits).count();
+        let Some(first_left_out) = self.entries.get(count).map(|entry| entry.seq) else { return };
         let first = self.entries[0].seq;
         self.upto = if first_left_out == first { first } else { first_left_out - 1 };
         let upto = self.upto;
@@ -214,6 +261,9 @@ impl Page {
 impl Row {
     /// None if the kind is unknown: a newer program wrote it.
     fn entry(self) -> Option<FeedEntry> {
+        let mut notices = self.details.map(|details| details.0.notices).unwrap_or_default();
+        let notice_count = notices.len();
+        notices.truncate(MAX_NOTICES);
         Some(FeedEntry {
             seq: self.seq,
             record_type: self.record_type,
@@ -222,7 +272,8 @@ impl Row {
             content_hash: self.content_hash,
             accepted_at: self.accepted_at,
             integrity: self.integrity.as_deref().map(status),
-            notices: self.details.map(|details| details.0.notices).unwrap_or_default(),
+            notices,
+            notice_count,
         })
     }
 }
@@ -245,6 +296,7 @@ mod tests {
             accepted_at: DateTime::default(),
             integrity: None,
             notices: Vec::new(),
+            notice_count: 0,
         }
     }
 
@@ -269,5 +321,23 @@ mod tests {
         assert_eq!(cut(3, 20).1, 8);
         assert_eq!(cut(4, 20).1, 20, "all of them fit");
         assert_eq!(cut(9, 3), (first, 3), "behind that it is not whole");
+    }
+
+    #[test]
+    fn a_page_ends_before_it_has_too_much_text() {
+        let large = |seq: i64| {
+            let source = Some("x".repeat(MAX_PAGE_TEXT / 4));
+            let notices = vec![Notice { ref_type: "ErratumIn".to_owned(), pmid: None, source }];
+            FeedEntry { notices, notice_count: 1, ..entry(seq, "a", ChangeKind::Corrected) }
+        };
+        let cut = |seqs: &[i64]| {
+            let mut page = Page { entries: seqs.iter().map(|seq| large(*seq)).collect(), upto: 20 };
+            page.cut(100);
+            (page.entries.len(), page.upto)
+        };
+        assert_eq!(cut(&[1, 2, 3]), (3, 20));
+        assert_eq!(cut(&[1, 2, 3, 7, 8]), (3, 6));
+        assert_eq!(cut(&[1, 2, 2, 2, 2]), (1, 1), "those of one number are not split");
+        assert_eq!(cut(&[1, 1, 1, 1, 1, 2]), (5, 1), "more than the maximum, or it would never go on");
     }
 }

@@ -11,7 +11,7 @@ use crate::pubmed::{IntegrityNote, IntegrityStatus, Notice};
 pub enum ChangeKind {
     /// The record did not exist before, or was deleted.
     New,
-    /// The record has another payload.
+    /// The record has another payload, or the same one, which can be read now and could not be before.
     Revised,
     /// The record states that it was retracted, and did not before.
     Retracted,
@@ -121,6 +121,10 @@ pub fn change(
     let known = live.and_then(|live| live.last_known.as_ref());
     if let Some(now) = &integrity {
         kinds.extend(said(known, now));
+        // The feed said that the integrity is unknown.
+        if kinds.is_empty() && now.is_known() {
+            kinds.push(ChangeKind::Revised);
+        }
     }
     if kinds.is_empty() {
         return (kinds, None);
@@ -313,6 +317,10 @@ mod tests {
             (Some("d"), retracted()),
             (Some("e"), IntegrityNote::UNKNOWN),
             (Some("f"), ok()),
+            (Some("g"), IntegrityNote::UNKNOWN),
+            (Some("g"), IntegrityNote::UNKNOWN),
+            (Some("g"), ok()),
+            (Some("g"), ok()),
         ];
         let expected = [
             vec![New],
@@ -322,6 +330,10 @@ mod tests {
             vec![Revised],
             vec![Revised],
             vec![Revised, RetractionWithdrawn],
+            vec![Revised],
+            vec![],
+            vec![Revised],
+            vec![],
         ];
         assert_eq!(history(&steps), expected);
     }

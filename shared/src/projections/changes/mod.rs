@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
 pub use feed::{FeedEntry, FeedError, FeedFilter, FeedPage, feed, known_query};
 pub use kinds::ChangeKind;
@@ -122,10 +122,21 @@ impl From<StateRow> for RecordState {
     }
 }
 
-/// Returns the number of changes with an unreadable payload.
+/// Returns the number of records whose last payload could not be read.
 pub async fn unknown(db: &PgPool) -> Result<i64, DbError> {
-    let sql = "select count(*) from (select distinct seq from changes where integrity = 'unknown') as unknown";
-    Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
+    Ok(sqlx::query_scalar(include_str!("unknown.sql")).fetch_one(db).await?)
+}
+
+/// Makes the changes of a record those that a rebuild gives when its payloads are unknown: no text of them remains.
+pub(super) async fn forget(tx: &mut PgConnection, record_type: &str, record_id: &str) -> Result<(), DbError> {
+    for sql in [
+        "delete from changes where record_type = $1 and record_id = $2 and kind not in ('new', 'revised', 'deleted')",
+        "update changes set integrity = 'unknown', details = null \
+         where record_type = $1 and record_id = $2 and kind <> 'deleted' and integrity is not null",
+    ] {
+        sqlx::query(sql).bind(record_type).bind(record_id).execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 /// The status of a row.

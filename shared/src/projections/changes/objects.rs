@@ -22,16 +22,15 @@ const OTHERS: i64 = 8;
 enum Read {
     /// The note of its payload.
     Note(IntegrityNote),
-    /// The object is damaged, contains another payload, or was written by a newer program.
+    /// The object does not exist, is damaged, contains another payload, or was written by a newer program.
     Unreadable(ReadError),
-    /// The object does not exist.
-    Missing(ReadError),
     /// The store failed.
     Failed(ReadError),
 }
 
 /// The notes of the payloads of events, by event. The integrity of an unreadable payload is unknown: one object does
-/// not stop the projection. A failing store does, until the attempt is repeated and other objects can be read.
+/// not stop the projection. A failing store does, until the attempt is repeated and other objects can be read, and so
+/// does an archive of which no object can be read: it is the wrong one, or this program does not suit it.
 pub(super) async fn read(reading: Reading<'_>, events: Vec<&Event>) -> Result<HashMap<i64, IntegrityNote>, UnitError> {
     let archive = &reading.engine.archive;
     let pmids: HashSet<Pmid> = events.iter().filter_map(|event| Pmid::parse(&event.record_id).ok()).collect();
@@ -47,15 +46,14 @@ pub(super) async fn read(reading: Reading<'_>, events: Vec<&Event>) -> Result<Ha
             Read::Note(note) => {
                 notes.insert(event.seq, note);
             }
-            Read::Unreadable(error) => give_up(&mut notes, event, &error),
             Read::Failed(error) if !reading.is_last_attempt => return Err(failed(telemetry::chain(&error))),
-            Read::Missing(error) | Read::Failed(error) => in_doubt.push((event, error)),
+            Read::Unreadable(error) | Read::Failed(error) => in_doubt.push((event, error)),
         }
     }
-    // Where no object can be read it is not these that are missing.
+    // Where no object can be read the fault is not that of these.
     if notes.values().all(|note| !note.is_known())
         && let Some((_, error)) = in_doubt.first()
-        && !others_can_be_read(reading, &pmids).await?.unwrap_or(in_doubt.len() == 1)
+        && !others_can_be_read(reading, &pmids).await?.unwrap_or(pmids.len() == 1)
     {
         return Err(failed(format!("no object of the archive can be read, e.g.: {}", telemetry::chain(error))));
     }
@@ -81,7 +79,6 @@ async fn one(archive: &Archive, event: &Event) -> Read {
     let stored = StoredPayload::of_row(&event.s3_uri, event.content_hash.as_deref());
     match note(archive, pmid, &stored).await {
         Ok(note) => Read::Note(note),
-        Err(error) if error.is_missing() => Read::Missing(error),
         Err(error) if error.is_one_object() => Read::Unreadable(error),
         Err(error) => Read::Failed(error),
     }
@@ -113,10 +110,10 @@ async fn others_can_be_read(reading: Reading<'_>, tried: &HashSet<Pmid>) -> Resu
     if others.is_empty() {
         return Ok(None);
     }
+    let mut reads = Vec::with_capacity(others.len());
     for (pmid, pointer) in records::lookup(db, &others).await? {
-        if reading.engine.archive.object_at(pmid, &pointer.address()).await.is_ok() {
-            return Ok(Some(true));
-        }
+        reads.push(async move { note(&reading.engine.archive, pmid, &pointer.address()).await.is_ok() });
     }
-    Ok(Some(false))
+    let reads = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
+    Ok(Some(reads.any(|is_read| async move { is_read }).await))
 }

@@ -8,13 +8,18 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use super::{LimitsTable, TableError, Updated, now_ms, number, read_number, send, too_far};
 use crate::limits::leases::{Lease, LeaseError, Leases};
 
+/// What is free, has expired, was acquired or renewed more than a minute from now, or is the caller's own. An item of
+/// an older program does not say when; then a lease that lasts longer than the caller's counts as expired.
+const MAY_BE_TAKEN: &str = "attribute_not_exists(expires_ms) OR expires_ms < :now OR since_ms > :ahead \
+     OR (attribute_not_exists(since_ms) AND expires_ms > :far) OR #owner = :owner";
+
 fn until(longest: Duration) -> i64 {
     now_ms().saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl LimitsTable {
-    /// A lease that expires later than `longest` from now by more than a minute was written by a clock that was ahead,
-    /// and counts as expired.
+    /// A lease that was acquired or renewed more than a minute from now was written by a clock that was ahead, and
+    /// counts as expired. The time for which its holder requested it does not matter.
     async fn take_lease(&self, name: &str, longest: Duration) -> Result<Option<Lease>, TableError> {
         // Its own: when the answer is lost, the SDK asks again, and must not find itself in the way.
         let owner = uuid::Uuid::new_v4().simple().to_string();
@@ -23,15 +28,15 @@ impl LimitsTable {
         // than holders.
         let update = update
             .update_expression(
-                "SET #owner = :owner, expires_ms = :until, version = if_not_exists(version, :now) + :one",
+                "SET #owner = :owner, expires_ms = :until, since_ms = :now, \
+                 version = if_not_exists(version, :now) + :one",
             )
-            .condition_expression(
-                "attribute_not_exists(expires_ms) OR expires_ms < :now OR expires_ms > :far OR #owner = :owner",
-            )
+            .condition_expression(MAY_BE_TAKEN)
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", AttributeValue::S(owner))
             .expression_attribute_values(":until", number(until(longest)))
             .expression_attribute_values(":now", number(now_ms()))
+            .expression_attribute_values(":ahead", number(too_far(now_ms(), Duration::ZERO)))
             .expression_attribute_values(":far", number(too_far(now_ms(), longest)))
             .expression_attribute_values(":one", number(1))
             .return_values(ReturnValue::UpdatedNew);
@@ -47,9 +52,10 @@ impl LimitsTable {
     async fn change_lease(&self, lease: &Lease, expires: i64) -> Result<bool, TableError> {
         let update = self.update("lease", &lease.name).await;
         let update = update
-            .update_expression("SET expires_ms = :until")
+            .update_expression("SET expires_ms = :until, since_ms = :now")
             .condition_expression("version = :version AND expires_ms > :released")
             .expression_attribute_values(":until", number(expires))
+            .expression_attribute_values(":now", number(now_ms()))
             .expression_attribute_values(":version", number(lease.token))
             .expression_attribute_values(":released", number(0));
         Ok(matches!(send(update).await?, Updated::Done(_)))

@@ -4,12 +4,12 @@
 //! |---|---|---|
 //! | `pace#{upstream}` | `next_ms` | when the next request to a server may start |
 //! | `slots#{tool}` | `holders`: `{holder: expires_ms}` | who calls a tool with a scarce upstream |
-//! | `lease#{name}` | `version`, `owner`, `expires_ms` | who does what only one may do |
+//! | `lease#{name}` | `version`, `owner`, `since_ms`, `expires_ms` | who does what only one may do |
 //!
 //! Times are milliseconds since 1970 by the clock of the process that writes them; conditions compare stored values, so
 //! a clock that is wrong by a little wastes turns and lets no request pass early. What a clock wrote that was ahead by more
-//! than a minute is not believed: slots and leases that run too long are over, turns are pulled back once they did not
-//! change for a minute.
+//! than a minute is not believed: slots that run too long and leases taken in the future are over, turns are pulled
+//! back once they did not change for a minute.
 
 mod lease;
 mod pace;

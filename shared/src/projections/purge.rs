@@ -1,0 +1,14 @@
+//! Permanent purges: the rows of projections contain text of payloads.
+
+use sqlx::PgConnection;
+
+use super::changes;
+use crate::db::DbError;
+
+/// Removes what the projections contain of the text of a record, in the transaction that purges it. What another
+/// process has prepared from earlier events is not written after this transaction: it is prepared again.
+pub async fn forget(tx: &mut PgConnection, record_type: &str, record_id: &str) -> Result<(), DbError> {
+    // First: a batch that is being written is waited for, and its rows are seen below.
+    sqlx::query("update projections set purges = purges + 1").execute(&mut *tx).await?;
+    changes::forget(tx, record_type, record_id).await
+}
