@@ -74,12 +74,9 @@ mod tests {
             (json!({ "eventSource": "aws:kafka", "records": {} }), "an event of aws:kafka"),
             (json!({ "source": "aws.s3", "detail-type": "Object Created" }), "aws.s3 (Object Created)"),
             (json!({ "action": "sweep" }), "an object of an unknown kind"),
-            (json!({ "Records": [{ "eventSource": "aws:sqs", "body": "x" }] }), "without its messageId"),
-            (
-                json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "", "body": "x" }] }),
-                "without its messageId",
-            ),
-            (json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": 5 }] }), "not as SQS writes it"),
+            (json!({ "Records": [{ "eventSource": "aws:sqs", "body": "x" }] }), "has no messageId"),
+            (json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "", "body": "x" }] }), "has no messageId"),
+            (json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": 5 }] }), "does not have the format of SQS"),
         ] {
             let refused = messages(&event).expect_err("no batch").to_string();
             assert!(refused.contains(said), "{event}: {refused}");

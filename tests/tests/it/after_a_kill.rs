@@ -10,6 +10,14 @@ use serde_json::Value;
 use tests::program::{Archive, text};
 use tests::serving::Running;
 
+/// An archive with a file in it.
+async fn written() -> Archive {
+    let archive = Archive::new().await;
+    let sample = write_sample(archive.dir.path(), 100).expect("written");
+    archive.ingest(&sample.baseline);
+    archive
+}
+
 /// An archive with a job that was killed after it stored the objects of its first batch; the file of the job.
 async fn killed() -> (Archive, std::path::PathBuf) {
     let archive = Archive::new().await;
@@ -108,7 +116,7 @@ fn until_one_works(archive: &Archive, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_worker_of_another_machine_is_one_until_it_ends() {
-    let archive = Archive::new().await;
+    let archive = written().await;
     let other = tempfile::tempdir().expect("a temporary directory");
     for arguments in [&["worker"][..], &["up", "--listen", "127.0.0.1:0"], &["mcp"]] {
         let idle = elsewhere(&archive, &other.path().join("data"), arguments);
@@ -124,7 +132,7 @@ async fn an_idle_worker_of_another_machine_is_one_until_it_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_worker_that_was_killed_elsewhere_is_one_until_it_was_silent_for_long() {
-    let archive = Archive::new().await;
+    let archive = written().await;
     let other = tempfile::tempdir().expect("a temporary directory");
     let mut idle = elsewhere(&archive, &other.path().join("data"), &["worker"]);
     until_one_works(&archive, "worker");

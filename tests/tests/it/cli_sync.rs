@@ -133,7 +133,7 @@ async fn bad_input_is_a_clear_error_and_asks_nobody() {
     check(&["sync", "all", "--incremental", "--from", "2999-01-01"], "is in the future");
     check(&["sync", "all", "--incremental", "--overlap-days", "31"], "31");
     check(&["sync", "all", "--limit", "0"], "0");
-    check(&["sync", "--incremental", "--query-key", "unknown"], "no query has the key unknown");
+    check(&["sync", "--incremental", "--query-key", "unknown"], "query key unknown not found");
     check(&["sync"], "required");
     check(&["topics", "add", "all", "--every", "5s"], "at least 1m");
     check(&["purge", "5", "--reason", " "], "--reason");
