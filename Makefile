@@ -66,7 +66,7 @@ VARIANTS ?= 3000
 campaign: ## histories (SEEDS=5000), kills (KILLS=200), silent connections (SILENCES=100), HTTP requests (EXAMPLES=12500), hostile XML (SHAPES=1000), variants of the fuzz corpus (VARIANTS=3000), sam local
 	@BIO_MCP_MODEL_SEEDS=$(SEEDS) BIO_MCP_KILLS=$(KILLS) BIO_MCP_SILENCES=$(SILENCES) BIO_MCP_XML_SHAPES=$(SHAPES) \
 		BIO_MCP_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) BIO_MCP_FUZZ_VARIANTS=$(VARIANTS) scripts/test.sh \
-		--success-output final -E 'test(/^(sync_model|campaign|xml_growth|fuzz_replay)::/) | test(every_answer_is_as_the_document_says)'
+		--success-output final -E 'test(/^(sync_model|campaign|xml_growth|fuzz_replay)::/) | test(every_response_is_as_the_document_says)'
 	@scripts/sam_local.sh
 
 TARGET ?= splitter

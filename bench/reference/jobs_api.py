@@ -13,9 +13,9 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 SQL = pathlib.Path(__file__).parents[2] / "shared/engine/src/jobs"
-STANDING = (SQL / "standing.sql").read_text()
-SUBMIT = (SQL / "submit.sql").read_text() + STANDING
-READ = f"select j.*, standing.* from jobs as j {STANDING} where j.id = $1"
+DETAILS = (SQL / "details.sql").read_text()
+SUBMIT = (SQL / "submit.sql").read_text() + DETAILS
+READ = f"select j.*, details.* from jobs as j {DETAILS} where j.id = $1"
 SHOWN = ("tool", "state", "result_ref", "trace_id", "attempt", "parent_job_id", "priority", "position_in_queue",
          "estimated_duration_secs", "created_at", "started_at", "completed_at", "expires_at")
 

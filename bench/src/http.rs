@@ -1,4 +1,4 @@
-//! Requests as fast as they are answered, over connections that stay open.
+//! Requests as fast as the server responds, over connections that stay open.
 
 use std::time::{Duration, Instant};
 
@@ -52,35 +52,35 @@ pub fn load(address: &str, connections: u64, requests: u64, request: impl Fn(u64
 
 async fn one_by_one(mut stream: TcpStream, requests: Vec<String>) -> anyhow::Result<Vec<Duration>> {
     let mut took = Vec::with_capacity(requests.len());
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     for request in requests {
         let began = Instant::now();
         stream.write_all(request.as_bytes()).await?;
-        answer.clear();
+        response.clear();
         let end = loop {
-            if stream.read_buf(&mut answer).await? == 0 {
+            if stream.read_buf(&mut response).await? == 0 {
                 bail!("the server hung up");
             }
-            if let Some(end) = end_of(&answer)?
-                && answer.len() >= end
+            if let Some(end) = end_of(&response)?
+                && response.len() >= end
             {
                 break end;
             }
         };
         took.push(began.elapsed());
-        let status = std::str::from_utf8(answer.get(9..12).unwrap_or_default()).unwrap_or_default();
+        let status = std::str::from_utf8(response.get(9..12).unwrap_or_default()).unwrap_or_default();
         if !status.starts_with('2') {
-            bail!("answered: {}", String::from_utf8_lossy(&answer[..end]));
+            bail!("the server responded: {}", String::from_utf8_lossy(&response[..end]));
         }
     }
     Ok(took)
 }
 
-/// Where an answer ends, once its head is there.
-fn end_of(answer: &[u8]) -> anyhow::Result<Option<usize>> {
-    let Some(head) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
-    let text = std::str::from_utf8(&answer[..head])?.to_ascii_lowercase();
+/// Where a response ends, once its head is there.
+fn end_of(response: &[u8]) -> anyhow::Result<Option<usize>> {
+    let Some(head) = response.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
+    let text = std::str::from_utf8(&response[..head])?.to_ascii_lowercase();
     let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-    let length: usize = length.context("an answer without a length")?.trim().parse()?;
+    let length: usize = length.context("a response without a length")?.trim().parse()?;
     Ok(Some(head + 4 + length))
 }

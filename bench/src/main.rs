@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use shared::archive::codec::Encoder;
 use shared::archive::{Compression, Source, envelope};
+use shared::core::{RecordOrder, Sha256};
 use shared::pubmed::source::FileSource;
 use shared::pubmed::{Item, Splitter, identity};
-use shared::words::{RecordOrder, Sha256};
 
 /// As in production: 64 MiB a record.
 const MAX_RECORD_BYTES: usize = 64 << 20;

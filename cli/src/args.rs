@@ -8,14 +8,14 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use shared::words::{Pmid, Role};
+use shared::core::{Pmid, Role};
 
 pub use jobs::{Jobs, Quarantine, Work};
 pub use reading::{Events, Export, ExportFormat, Get, MarkupArg, Parse};
 pub use upstream::{Search, Sort, Sync, Topics};
 use values::parse_time;
 
-use crate::listen::Address;
+use crate::listen::ListenAddress;
 
 /// A verifiable archive of PubMed on your machine: every record exactly as NLM published it, with every
 /// revision, deletion and retraction.
@@ -67,7 +67,7 @@ pub struct Listen {
     /// Address and port; a non-loopback address requires BIO_MCP_AUTH=bearer. Or unix:PATH, a socket that
     /// only you can connect to; a loopback port is reachable by every user of this machine
     #[arg(long, env = "BIO_MCP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT|unix:PATH")]
-    pub listen: Address,
+    pub listen: ListenAddress,
 }
 
 /// Tokens.

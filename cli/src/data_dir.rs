@@ -9,9 +9,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use shared::words::config::Config;
+use shared::config::Config;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::known_dirs::KnownDirs;
 use crate::ownership::{self, Untrusted, Use};
 use crate::users;
@@ -34,7 +34,7 @@ pub struct DataDir(PathBuf);
 
 impl DataDir {
     /// The data directory that is there.
-    pub fn find(given: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+    pub fn find(given: Option<&Path>, config: &Config) -> Result<Self, CliError> {
         let found = match given {
             Some(dir) => match Content::of(dir)? {
                 Content::Ours => Some(Self::named(dir, config)?),
@@ -50,7 +50,7 @@ impl DataDir {
         };
         let place = given.map_or_else(|| "this directory or any parent".to_owned(), |dir| dir.display().to_string());
         found.ok_or_else(|| {
-            Failure::not_found(format!(
+            CliError::not_found(format!(
                 "no archive in {place}: create one with `bio-mcp ingest FILE` or `bio-mcp sync QUERY`, or name one \
                  with --data-dir"
             ))
@@ -58,7 +58,7 @@ impl DataDir {
     }
 
     /// The data directory that is there, or a new one.
-    pub fn find_or_create(given: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+    pub fn find_or_create(given: Option<&Path>, config: &Config) -> Result<Self, CliError> {
         match (Self::find(given, config), given) {
             (Err(failure), Some(dir)) if failure.exit == Exit::NotFound => Self::create_named(dir, config),
             (Err(failure), None) if failure.exit == Exit::NotFound => {
@@ -70,7 +70,7 @@ impl DataDir {
 
     /// For what only reads NCBI: the one that is there, or a new one when there is a database, because
     /// all who share it keep one pace. None where there is none, and where the one that is found is not used.
-    pub fn of_search(given: Option<&Path>, config: &Config) -> Result<Option<Self>, Failure> {
+    pub fn of_search(given: Option<&Path>, config: &Config) -> Result<Option<Self>, CliError> {
         let found =
             if config.database.is_given() { Self::find_or_create(given, config) } else { Self::find(given, config) };
         match found {
@@ -84,10 +84,10 @@ impl DataDir {
     }
 
     /// One that was found where programs look by themselves.
-    pub fn found(dir: &Path, config: &Config) -> Result<Self, Failure> {
+    pub fn found(dir: &Path, config: &Config) -> Result<Self, CliError> {
         let shown = dir.display();
         let refused = |why: &dyn std::fmt::Display| {
-            Failure::usage(format!(
+            CliError::usage(format!(
                 "{shown} is not used: {why}; if you trust its contents (its database can run programs as you), name \
                  it: `bio-mcp --data-dir {shown} status`"
             ))
@@ -100,21 +100,21 @@ impl DataDir {
     }
 
     /// A new one that is not named, at an absolute path; it is found there from now on.
-    pub fn create(dir: &Path, config: &Config) -> Result<Self, Failure> {
+    pub fn create(dir: &Path, config: &Config) -> Result<Self, CliError> {
         let refused = |why: &dyn std::fmt::Display| {
-            Failure::usage(format!(
+            CliError::usage(format!(
                 "cannot create the data directory {}: {why}; choose another with --data-dir",
                 dir.display()
             ))
         };
         let above = dir.parent().unwrap_or(dir);
         ownership::resolve(above, Use::Parent).map_err(|untrusted| refused(&untrusted))?;
-        KnownDirs::new(config).create(dir).map_err(|error| Failure::disk(&error, refused(&error).message))?;
+        KnownDirs::new(config).create(dir).map_err(|error| CliError::disk(&error, refused(&error).message))?;
         Self::found(dir, config)
     }
 
     /// One that the caller names: there is no doubt that it is meant.
-    pub fn named(dir: &Path, config: &Config) -> Result<Self, Failure> {
+    pub fn named(dir: &Path, config: &Config) -> Result<Self, CliError> {
         let dir = fs::canonicalize(dir)?;
         let data_dir = Self::own(dir)?;
         // Only what is looked for needs to be known.
@@ -127,11 +127,11 @@ impl DataDir {
         Ok(data_dir)
     }
 
-    fn create_named(dir: &Path, config: &Config) -> Result<Self, Failure> {
+    fn create_named(dir: &Path, config: &Config) -> Result<Self, CliError> {
         let refused = |why: &dyn std::fmt::Display| {
-            Failure::usage(format!("cannot create the data directory {}: {why}", dir.display()))
+            CliError::usage(format!("cannot create the data directory {}: {why}", dir.display()))
         };
-        let failed = |error: std::io::Error| Failure::disk(&error, refused(&error).message);
+        let failed = |error: std::io::Error| CliError::disk(&error, refused(&error).message);
         if users::is_root() {
             ownership::resolve_existing(dir).map_err(|untrusted| refused(&untrusted))?;
         }
@@ -146,9 +146,9 @@ impl DataDir {
         Self::named(&dir, config)
     }
 
-    /// Takes a directory of this program that is the caller's own, and closes it to other users; nothing is changed about
-    /// one that is refused.
-    fn own(dir: PathBuf) -> Result<Self, Failure> {
+    /// Takes a directory of this program that is the caller's own, and closes it to other users; nothing is changed
+    /// about one that is refused.
+    fn own(dir: PathBuf) -> Result<Self, CliError> {
         let (file, metadata) = Self::checked(&dir)?;
         // A volume of a container can be root's and writable: what is made in it is the caller's own.
         if metadata.uid() != 0 || users::is_root() {
@@ -161,7 +161,7 @@ impl DataDir {
 
     /// The directory, if it and all that is in it are the caller's own or root's. Root also minds what is above it: it
     /// never writes where another user decides what is written.
-    fn checked(dir: &Path) -> Result<(File, Metadata), Failure> {
+    fn checked(dir: &Path) -> Result<(File, Metadata), CliError> {
         let refused = |why: &dyn std::fmt::Display| not_of_this_user(dir, why);
         let file = ownership::open_itself(dir, OFlags::DIRECTORY).map_err(|error| refused(&error))?;
         let metadata = file.metadata()?;
@@ -225,11 +225,11 @@ enum Content {
 }
 
 impl Content {
-    fn of(dir: &Path) -> Result<Self, Failure> {
+    fn of(dir: &Path) -> Result<Self, CliError> {
         if !dir.is_dir() {
             return Ok(Self::Nothing);
         }
-        let unreadable = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", dir.display()));
+        let unreadable = |error: std::io::Error| CliError::usage(format!("cannot read {}: {error}", dir.display()));
         let mut names = Vec::new();
         for entry in fs::read_dir(dir).map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
@@ -253,16 +253,16 @@ impl Content {
     }
 }
 
-fn not_ours(dir: &Path, name: &str) -> Failure {
-    Failure::usage(format!(
+fn not_ours(dir: &Path, name: &str) -> CliError {
+    CliError::usage(format!(
         "{} is not a data directory of bio-mcp: it contains {}; name a new or an empty directory",
         dir.display(),
-        shared::words::terminal::plain(name)
+        shared::observability::terminal::plain(name)
     ))
 }
 
-fn not_of_this_user(dir: &Path, why: &dyn std::fmt::Display) -> Failure {
-    Failure::usage(format!(
+fn not_of_this_user(dir: &Path, why: &dyn std::fmt::Display) -> CliError {
+    CliError::usage(format!(
         "{} cannot be the data directory of this user: {why}; run this command as its owner, or choose another --data-dir",
         dir.display()
     ))

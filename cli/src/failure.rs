@@ -5,18 +5,19 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use shared::archive::{OpenError, ReadError, StoreError};
+use shared::config::ConfigErrors;
+use shared::core::ErrorCode;
 use shared::db::DbError;
 use shared::deployment::StartError;
 use shared::ingest::{StepError, UnitError};
 use shared::jobs::SubmitError;
-use shared::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
-use shared::pipelines::topics::TopicError;
+use shared::observability;
 use shared::pubmed::download::DownloadError;
 use shared::pubmed::eutils::EutilsError;
+use shared::sources::pubmed_sync::{ParamError, SubmitSyncError};
+use shared::sources::topics::TopicError;
 use shared::syncs::BindError;
 use shared::tools::ToolError;
-use shared::words::config::ConfigErrors;
-use shared::words::{ErrorCode, telemetry};
 
 use crate::out;
 
@@ -47,7 +48,7 @@ impl From<Exit> for ExitCode {
 
 /// Why a command failed.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CliError {
     /// For the shell.
     pub exit: Exit,
     /// For scripts.
@@ -56,7 +57,7 @@ pub struct Failure {
     pub message: String,
 }
 
-impl Failure {
+impl CliError {
     /// Any failure.
     pub fn new(exit: Exit, code: ErrorCode, message: impl Into<String>) -> Self {
         Self { exit, code, message: message.into() }
@@ -109,22 +110,24 @@ impl Failure {
     }
 }
 
-impl From<ConfigErrors> for Failure {
+impl From<ConfigErrors> for CliError {
     fn from(errors: ConfigErrors) -> Self {
         Self::usage(errors.to_string())
     }
 }
 
-impl From<StartError> for Failure {
+impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Secret(error) => Self::new(Exit::Unavailable, ErrorCode::Internal, telemetry::chain(&error)),
+            StartError::Secret(error) => {
+                Self::new(Exit::Unavailable, ErrorCode::Internal, observability::chain(&error))
+            }
             error => Self::usage(error.to_string()),
         }
     }
 }
 
-impl From<TopicError> for Failure {
+impl From<TopicError> for CliError {
     fn from(error: TopicError) -> Self {
         match error {
             TopicError::Params(error) => error.into(),
@@ -134,44 +137,44 @@ impl From<TopicError> for Failure {
     }
 }
 
-impl From<DbError> for Failure {
+impl From<DbError> for CliError {
     fn from(error: DbError) -> Self {
         let exit = match error {
             DbError::Refused(_) | DbError::Schema(_) | DbError::PowerfulRole { .. } => Exit::Failed,
             _ => Exit::Unavailable,
         };
-        Self::new(exit, ErrorCode::DatabaseError, telemetry::chain(&error))
+        Self::new(exit, ErrorCode::DatabaseError, observability::chain(&error))
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
-        Self::new(Exit::Unavailable, ErrorCode::ArchiveError, telemetry::chain(&error))
+        Self::new(Exit::Unavailable, ErrorCode::ArchiveError, observability::chain(&error))
     }
 }
 
-impl From<OpenError> for Failure {
+impl From<OpenError> for CliError {
     fn from(error: OpenError) -> Self {
         let exit = match &error {
             OpenError::Store { source, .. } if source.is_transient() => Exit::Unavailable,
             _ => Exit::Usage,
         };
-        Self::new(exit, ErrorCode::ArchiveError, telemetry::chain(&error))
+        Self::new(exit, ErrorCode::ArchiveError, observability::chain(&error))
     }
 }
 
-impl From<EutilsError> for Failure {
+impl From<EutilsError> for CliError {
     fn from(error: EutilsError) -> Self {
         let exit = match error.code() {
             ErrorCode::QueryRejected => Exit::Usage,
             _ if matches!(error, EutilsError::BadKey) => Exit::Usage,
             _ => Exit::Unavailable,
         };
-        Self::new(exit, error.code(), telemetry::chain(&error))
+        Self::new(exit, error.code(), observability::chain(&error))
     }
 }
 
-impl From<DownloadError> for Failure {
+impl From<DownloadError> for CliError {
     fn from(error: DownloadError) -> Self {
         let (exit, code) = match &error {
             DownloadError::Name(_) => (Exit::Usage, ErrorCode::ValidationError),
@@ -179,17 +182,17 @@ impl From<DownloadError> for Failure {
             DownloadError::Disk { .. } => (Exit::Unavailable, ErrorCode::ArchiveError),
             _ => (Exit::Unavailable, ErrorCode::PubmedError),
         };
-        Self::new(exit, code, telemetry::chain(&error))
+        Self::new(exit, code, observability::chain(&error))
     }
 }
 
-impl From<ParamError> for Failure {
+impl From<ParamError> for CliError {
     fn from(error: ParamError) -> Self {
         Self::usage(error.to_string())
     }
 }
 
-impl From<SubmitSyncError> for Failure {
+impl From<SubmitSyncError> for CliError {
     fn from(error: SubmitSyncError) -> Self {
         match error {
             SubmitSyncError::Bind(error) => error.into(),
@@ -198,7 +201,7 @@ impl From<SubmitSyncError> for Failure {
     }
 }
 
-impl From<BindError> for Failure {
+impl From<BindError> for CliError {
     fn from(error: BindError) -> Self {
         match error {
             BindError::Db(error) => error.into(),
@@ -207,9 +210,9 @@ impl From<BindError> for Failure {
     }
 }
 
-impl From<ReadError> for Failure {
+impl From<ReadError> for CliError {
     fn from(error: ReadError) -> Self {
-        let message = telemetry::chain(&error);
+        let message = observability::chain(&error);
         if error.is_missing_or_damaged() {
             let hint = "run `bio-mcp verify --repair`, then ingest or sync the record again";
             return Self::new(Exit::Failed, ErrorCode::ArchiveError, format!("{message}: {hint}"));
@@ -219,7 +222,7 @@ impl From<ReadError> for Failure {
     }
 }
 
-impl From<UnitError> for Failure {
+impl From<UnitError> for CliError {
     fn from(error: UnitError) -> Self {
         match error {
             UnitError::Failed { code, message, .. } => {
@@ -236,7 +239,7 @@ impl From<UnitError> for Failure {
     }
 }
 
-impl From<shared::ingest::RetryError> for Failure {
+impl From<shared::ingest::RetryError> for CliError {
     fn from(error: shared::ingest::RetryError) -> Self {
         match error {
             shared::ingest::RetryError::Unit(error) | shared::ingest::RetryError::Step(StepError::Unit(error)) => {
@@ -250,7 +253,7 @@ impl From<shared::ingest::RetryError> for Failure {
     }
 }
 
-impl From<SubmitError> for Failure {
+impl From<SubmitError> for CliError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Db(error) => error.into(),
@@ -261,12 +264,12 @@ impl From<SubmitError> for Failure {
             SubmitError::IdempotencyConflict => {
                 Self::new(Exit::Usage, ErrorCode::IdempotencyConflict, error.to_string())
             }
-            SubmitError::Params(_) => Self::usage(telemetry::chain(&error)),
+            SubmitError::Params(_) => Self::usage(observability::chain(&error)),
         }
     }
 }
 
-impl From<shared::verify::VerifyError> for Failure {
+impl From<shared::verify::VerifyError> for CliError {
     fn from(error: shared::verify::VerifyError) -> Self {
         match error {
             shared::verify::VerifyError::Db(error) => error.into(),
@@ -275,7 +278,7 @@ impl From<shared::verify::VerifyError> for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for CliError {
     fn from(error: std::io::Error) -> Self {
         let output = error.get_ref().and_then(|inner| inner.downcast_ref::<out::Unwritable>());
         let code = if output.is_some() { ErrorCode::Internal } else { ErrorCode::ArchiveError };

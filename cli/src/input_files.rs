@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::out;
 
 /// The files that are named: of a folder its `.xml` and `.xml.gz` files, in the order of their names, without those in
 /// folders below. Side files with sums (`.md5`) are left out: they are read with the file that they are about.
-pub fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+pub fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     let mut files = Vec::new();
     for path in given {
         match std::fs::metadata(path) {
@@ -18,13 +18,13 @@ pub fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     if files.is_empty() {
-        return Err(Failure::usage("only .md5 files given: name the files that they belong to, or their folder"));
+        return Err(CliError::usage("only .md5 files given: name the files that they belong to, or their folder"));
     }
     Ok(files)
 }
 
-fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let unreadable = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", folder.display()));
+fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let unreadable = |error: std::io::Error| CliError::usage(format!("cannot read {}: {error}", folder.display()));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -40,7 +40,7 @@ fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     if files.is_empty() {
-        return Err(Failure::usage(format!("{} has no .xml or .xml.gz files", folder.display())));
+        return Err(CliError::usage(format!("{} has no .xml or .xml.gz files", folder.display())));
     }
     files.sort();
     Ok(files)

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use shared::config::Config;
+use shared::core::{Sha256, UnitId};
 use shared::file_lock;
-use shared::words::config::Config;
-use shared::words::{Sha256, UnitId};
 
 use crate::{ownership, users};
 
@@ -109,8 +109,8 @@ fn lock(dir: &Path) -> io::Result<File> {
 /// A new secret in both: the one that came with a directory is not taken over.
 fn remember(dir: &Path, data_dir: &Path, path: &Path) -> io::Result<()> {
     let secret = UnitId::new().0.simple().to_string();
-    place(&data_dir.join(SECRET), &secret)?;
-    place(&entry(dir, path), &format!("{secret} {}", path.display()))
+    write_new(&data_dir.join(SECRET), &secret)?;
+    write_new(&entry(dir, path), &format!("{secret} {}", path.display()))
 }
 
 /// Another name in the same folder.
@@ -119,7 +119,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// Writes a file beside and renames it: whatever had its name is replaced, not written through.
-fn place(path: &Path, text: &str) -> io::Result<()> {
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let unfinished = beside(path);
     ownership::private_file(&unfinished)?.write_all(text.as_bytes())?;
     fs::rename(unfinished, path)

@@ -27,9 +27,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use shared::deployment;
-use shared::words::telemetry;
+use shared::observability;
 
-pub use failure::{Exit, Failure};
+pub use failure::{CliError, Exit};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -61,12 +61,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(args: args::Args) -> Result<Exit, Failure> {
+fn run(args: args::Args) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config_threads())
         .enable_all()
         .build()
-        .map_err(|error| Failure::internal(format!("cannot start: {error}")))?;
+        .map_err(|error| CliError::internal(format!("cannot start: {error}")))?;
     let config = runtime.block_on(deployment::config())?;
     // People follow a bar or read results; what the engine does is shown when asked for.
     let level = if args.verbose { "debug" } else { &config.log_level };
@@ -79,21 +79,21 @@ fn run(args: args::Args) -> Result<Exit, Failure> {
         format!("warn,shared={}", if level == "info" { "error" } else { level })
     };
     let metrics = match args.command {
-        args::Command::Up(_) | args::Command::Serve(_) => telemetry::Metrics::Prometheus,
-        args::Command::Worker(_) if config.json_logs => telemetry::Metrics::Emf,
-        _ => telemetry::Metrics::None,
+        args::Command::Up(_) | args::Command::Serve(_) => observability::Metrics::Prometheus,
+        args::Command::Worker(_) if config.json_logs => observability::Metrics::Emf,
+        _ => observability::Metrics::None,
     };
-    let _log = telemetry::init(&telemetry::Telling {
+    let _log = observability::init(&observability::TelemetryOptions {
         service: "bio-mcp",
         level: &level,
         json: config.json_logs,
-        output: telemetry::Output::Stderr,
+        output: observability::LogOutput::Stderr,
         otlp_endpoint: config.otlp_endpoint.as_deref(),
         metrics,
     });
     let result = runtime.block_on(async {
         let result = commands::run(args, config).await;
-        telemetry::flush_spans().await;
+        observability::flush_spans().await;
         result
     });
     // Blocking work that is left over (a worker that was told to stop has ended already) is not waited for.

@@ -26,14 +26,14 @@ const UNIX: &str = "unix:";
 
 /// An address to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum ListenAddress {
     /// An IP address and a port.
     Tcp(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
-impl FromStr for Address {
+impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -53,7 +53,7 @@ impl FromStr for Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
@@ -161,14 +161,14 @@ mod tests {
 
     #[test]
     fn addresses_are_ports_or_paths() {
-        assert_eq!("127.0.0.1:80".parse(), Ok(Address::Tcp(([127, 0, 0, 1], 80).into())));
-        assert_eq!("unix:run/a.sock".parse(), Ok(Address::Unix("run/a.sock".into())));
+        assert_eq!("127.0.0.1:80".parse(), Ok(ListenAddress::Tcp(([127, 0, 0, 1], 80).into())));
+        assert_eq!("unix:run/a.sock".parse(), Ok(ListenAddress::Unix("run/a.sock".into())));
         for wrong in ["", "localhost", "unix:", "unix:/tmp/", "unix"] {
-            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+            assert!(wrong.parse::<ListenAddress>().is_err(), "{wrong}");
         }
         let long = format!("unix:/{}", "x".repeat(MAX_SOCKET_PATH));
-        assert!(long.parse::<Address>().expect_err("too long").contains("a maximum of 107 bytes"));
-        assert!(long[..long.len() - 1].parse::<Address>().is_ok());
+        assert!(long.parse::<ListenAddress>().expect_err("too long").contains("a maximum of 107 bytes"));
+        assert!(long[..long.len() - 1].parse::<ListenAddress>().is_ok());
     }
 
     #[test]

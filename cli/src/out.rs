@@ -4,19 +4,19 @@
 //! would have printed is discarded, and its exit code is still its verdict.
 //!
 //! On a terminal control characters are shown, never sent, whatever is printed: file names, errors and records may hold
-//! sequences that move the cursor, change the title or answer in the user's place.
+//! sequences that move the cursor, change the title or respond in the user's place.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
-use shared::words::terminal::{BOLD, Terminal};
+use shared::observability::terminal::{BOLD, Terminal};
 
-pub use shared::words::numbers::{counted, grouped as count};
-pub use shared::words::terminal::plain;
+pub use shared::core::numbers::{counted, grouped as count};
+pub use shared::observability::terminal::plain;
 
-use crate::failure::Failure;
+use crate::failure::CliError;
 
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 static STDERR_CLOSED: AtomicBool = AtomicBool::new(false);
@@ -102,7 +102,7 @@ pub fn note(text: impl Display) {
 }
 
 /// Prints what the parser of arguments has to say: help, or the version.
-pub fn help(text: &clap::Error) -> Result<(), Failure> {
+pub fn help(text: &clap::Error) -> Result<(), CliError> {
     let mut stdout = UntilClosed { stream: io::stdout().lock(), closed: &STDOUT_CLOSED, name: "standard output" };
     let styled = text.render();
     let is_styled = io::stdout().is_terminal();
@@ -113,13 +113,13 @@ pub fn help(text: &clap::Error) -> Result<(), Failure> {
 }
 
 /// Prints a line.
-pub fn line(text: &str) -> Result<(), Failure> {
+pub fn line(text: &str) -> Result<(), CliError> {
     writeln!(stdout(), "{text}")?;
     Ok(())
 }
 
 /// Prints bytes; elsewhere than on a terminal as they are.
-pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+pub fn bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = stdout();
     out.write_all(bytes)?;
     out.flush()?;
@@ -127,13 +127,13 @@ pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Prints a value as one line of JSON.
-pub fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string(value).map_err(|error| Failure::internal(error.to_string()))?;
+pub fn json(value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string(value).map_err(|error| CliError::internal(error.to_string()))?;
     line(&text)
 }
 
 /// Prints rows in aligned columns; numbers to the right.
-pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), CliError> {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([head[column].chars().count()]).max().unwrap_or(0)

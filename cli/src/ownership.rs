@@ -24,22 +24,13 @@ const MAX_LINKS: u32 = 40;
 pub enum Untrusted {
     /// A part of it is another user's.
     #[error("{} belongs to another user ({})", path.display(), users::label(*owner))]
-    Owner {
-        /// The part.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-    },
+    Owner { path: PathBuf, owner: u32 },
     /// A part of it can be written by others.
     #[error("{} is writable by other users", path.display())]
-    Writable {
-        /// The part.
-        path: PathBuf,
-    },
+    Writable { path: PathBuf },
     /// It cannot be examined.
     #[error("{}: {reason}", path.display())]
     Io {
-        /// The part.
         path: PathBuf,
         /// What the system said.
         reason: io::Error,

@@ -4,39 +4,39 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use shared::core::{JobId, Tally, clock};
 use shared::db::DbError;
 use shared::jobs::{self, Job};
-use shared::words::{JobId, Tally, clock};
 use sqlx::PgPool;
 
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::out;
 
 /// How often the job row is read.
-const EVERY: Duration = Duration::from_millis(120);
+const POLL_INTERVAL: Duration = Duration::from_millis(120);
 
 /// Follows a job until it ends. Rides out a database that is away for a while.
-pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, Failure> {
+pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, CliError> {
     let terminal = std::io::stderr().is_terminal();
     let bar = if terminal { ProgressBar::new(1000) } else { ProgressBar::hidden() };
     bar.set_style(
         ProgressStyle::with_template("{bar:30.cyan/blue} {percent:>3}%  {msg}  {elapsed}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let mut away = 0;
-    let mut told = String::new();
+    let mut unreachable_polls = 0;
+    let mut shown = String::new();
     loop {
         match jobs::get(db, job).await {
             Ok(Some(row)) => {
-                away = 0;
+                unreachable_polls = 0;
                 bar.set_position(thousandths(&row));
                 bar.set_message(message(&row));
                 // Where no bar shows, at least why nothing moves.
                 let waiting = row.progress.waiting.as_deref().unwrap_or_default();
-                if !terminal && waiting != told {
-                    waiting.clone_into(&mut told);
-                    if !told.is_empty() {
-                        out::note(format_args!("waiting: {}", out::plain(&told)));
+                if !terminal && waiting != shown {
+                    waiting.clone_into(&mut shown);
+                    if !shown.is_empty() {
+                        out::note(format_args!("waiting: {}", out::plain(&shown)));
                     }
                 }
                 if row.state.is_terminal() {
@@ -45,15 +45,15 @@ pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, Failure> {
                 }
             }
             Ok(None) => {
-                return Err(Failure::not_found(format!("job {job} not found; jobs are deleted when they expire")));
+                return Err(CliError::not_found(format!("job {job} not found; jobs are deleted when they expire")));
             }
-            Err(DbError::Unreachable(_)) if away < 600 => {
-                away += 1;
+            Err(DbError::Unreachable(_)) if unreachable_polls < 600 => {
+                unreachable_polls += 1;
                 bar.set_message("waiting for the database");
             }
             Err(error) => return Err(error.into()),
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use shared::words::Pmid;
+use shared::core::Pmid;
 
 /// A record, or one version of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordName {
-    /// The record.
     pub pmid: Pmid,
     /// Only this version.
     pub version: Option<i32>,

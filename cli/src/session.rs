@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use shared::archive::{DiskStore, Store};
-use shared::db::{self, DbError, Role};
+use shared::config::{ArchiveLocation, Config};
+use shared::core::ErrorCode;
+use shared::db::{self, DatabaseRole, DbError};
 use shared::deployment::{self, StartError};
 use shared::ingest::{self, Engine, LivingWorkers};
 use shared::jobs::Limits;
 use shared::limits::SharedLimits;
-use shared::pubmed::eutils::{Client, LocalPace};
+use shared::pubmed::eutils::{Client, LocalRateLimiter};
 use shared::tools::Toolbox;
-use shared::words::ErrorCode;
-use shared::words::config::{ArchivePlace, Config};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::data_dir::DataDir;
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::postgres::{Keeper, Postgres};
 use crate::{ownership, users, waiting};
 
@@ -27,7 +27,6 @@ const CONNECTIONS: u32 = 5;
 
 /// An open archive with its database.
 pub struct Session {
-    /// Settings.
     pub config: Config,
     /// Where everything is.
     pub data_dir: DataDir,
@@ -41,7 +40,7 @@ pub struct Session {
 
 impl Session {
     /// Opens the database, brings its schema up to date, and opens the archive.
-    pub async fn open(config: Config, data_dir: DataDir) -> Result<Self, Failure> {
+    pub async fn open(config: Config, data_dir: DataDir) -> Result<Self, CliError> {
         prepare(&config, &data_dir)?;
         let (postgres, owner, role) = database(&config, || Ok(data_dir.clone()))?;
         // A worker holds one for its unit, one to listen, and now and then one for its heartbeat.
@@ -81,7 +80,7 @@ impl Session {
         &self.engine.db
     }
 
-    /// Restarts the private Postgres if it dies while the answer lives.
+    /// Restarts the private Postgres if it dies while the response lives.
     pub fn keep_database_alive(&self) -> Option<Keeper> {
         self.postgres.as_ref().map(Postgres::keep_alive)
     }
@@ -92,11 +91,11 @@ impl Session {
     }
 
     /// A failure of the private Postgres, with what to do where its disk is full.
-    pub fn explained(&self, failure: Failure) -> Failure {
+    pub fn explained(&self, failure: CliError) -> CliError {
         let reason = self.postgres.as_ref().filter(|_| failure.code == ErrorCode::DatabaseError);
         match reason.and_then(Postgres::out_of_space) {
             Some(reason) if !failure.message.contains(&reason) => {
-                Failure { message: format!("{reason} ({})", failure.message), ..failure }
+                CliError { message: format!("{reason} ({})", failure.message), ..failure }
             }
             _ => failure,
         }
@@ -123,35 +122,35 @@ impl Session {
     }
 }
 
-/// The database: the private server, if it is that one, the way of its owner, and the role that programs log in as. That of
-/// the private server is always the same; another server has one where `BIO_MCP_DATABASE_ROLE` says so, else the
-/// user that its URL names does everything.
+/// The database: the private server, if it is that one, the way of its owner, and the role that programs log in as.
+/// That of the private server is always the same; another server has one where `BIO_MCP_DATABASE_ROLE` says so, else
+/// the user that its URL names does everything.
 pub fn database(
     config: &Config,
-    data_dir: impl FnOnce() -> Result<DataDir, Failure>,
-) -> Result<(Option<Postgres>, PgConnectOptions, Option<Role>), Failure> {
+    data_dir: impl FnOnce() -> Result<DataDir, CliError>,
+) -> Result<(Option<Postgres>, PgConnectOptions, Option<DatabaseRole>), CliError> {
     if config.database.is_given() {
         let owner = db::options(&config.database).map_err(StartError::from)?;
-        let role = config.database.role.as_ref().map(Role::parse).transpose().map_err(StartError::from)?;
+        let role = config.database.role.as_ref().map(DatabaseRole::parse).transpose().map_err(StartError::from)?;
         return Ok((None, owner, role));
     }
     let data_dir = data_dir()?;
     let postgres = tokio::task::block_in_place(|| Postgres::open(&data_dir.postgres(), config))?;
     let owner = postgres.owner();
-    Ok((Some(postgres), owner, Some(Role::of_private_server())))
+    Ok((Some(postgres), owner, Some(DatabaseRole::of_private_server())))
 }
 
 /// NCBI without an archive: the pace is this process's own.
 pub fn lone_client(config: &Config) -> Client {
     let settings = waiting::eutils_settings(config);
-    let pace = LocalPace::new(settings.per_second());
-    Client::new(settings, Arc::new(pace))
+    let rate_limiter = LocalRateLimiter::new(settings.per_second());
+    Client::new(settings, Arc::new(rate_limiter))
 }
 
 /// Where objects are: a bucket, a directory, or the one in the data directory.
-async fn store(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn Store>, Failure> {
+async fn store(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn Store>, CliError> {
     Ok(match (&config.archive, archive_dir(config, data_dir)) {
-        (Some(ArchivePlace::Bucket(bucket)), _) => {
+        (Some(ArchiveLocation::Bucket(bucket)), _) => {
             deployment::bucket_services()?.open_bucket(deployment::s3_settings(config, bucket)).await?
         }
         (_, dir) => Arc::new(DiskStore::new(&dir.unwrap_or_default())),
@@ -160,7 +159,7 @@ async fn store(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn Store>, Fa
 
 /// Makes the folders that other users are not to enter. Root writes no objects where another user decides what is
 /// written.
-fn prepare(config: &Config, data_dir: &DataDir) -> Result<(), Failure> {
+fn prepare(config: &Config, data_dir: &DataDir) -> Result<(), CliError> {
     let archive = archive_dir(config, data_dir);
     let own = archive.clone().filter(|dir| *dir == data_dir.archive());
     for dir in own.into_iter().chain([data_dir.workers(), data_dir.downloads()]) {
@@ -175,7 +174,7 @@ fn prepare(config: &Config, data_dir: &DataDir) -> Result<(), Failure> {
     }
     if let Some(dir) = archive.filter(|_| users::is_root()) {
         ownership::resolve_existing(&dir).map_err(|untrusted| {
-            Failure::usage(format!(
+            CliError::usage(format!(
                 "refusing to archive as root to {}: {untrusted}; run this command as its owner",
                 dir.display()
             ))
@@ -187,16 +186,16 @@ fn prepare(config: &Config, data_dir: &DataDir) -> Result<(), Failure> {
 /// The archive's directory; nothing when it is in a bucket.
 pub fn archive_dir(config: &Config, data_dir: &DataDir) -> Option<PathBuf> {
     match &config.archive {
-        Some(ArchivePlace::Bucket(_)) => None,
-        Some(ArchivePlace::Dir(dir)) => Some(dir.clone()),
+        Some(ArchiveLocation::Bucket(_)) => None,
+        Some(ArchiveLocation::Dir(dir)) => Some(dir.clone()),
         None => Some(data_dir.archive()),
     }
 }
 
 /// Where objects are, for people.
-pub fn archive_place(config: &Config, data_dir: &DataDir) -> String {
+pub fn archive_location(config: &Config, data_dir: &DataDir) -> String {
     match (&config.archive, archive_dir(config, data_dir)) {
-        (Some(ArchivePlace::Bucket(bucket)), _) => format!("s3://{bucket}"),
+        (Some(ArchiveLocation::Bucket(bucket)), _) => format!("s3://{bucket}"),
         (_, dir) => dir.unwrap_or_default().display().to_string(),
     }
 }

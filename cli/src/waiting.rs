@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use shared::config::Config;
 use shared::deployment;
-use shared::pubmed::eutils::Settings;
-use shared::words::config::Config;
+use shared::pubmed::eutils::EutilsSettings;
 
 use crate::out;
 
@@ -21,8 +21,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 const ATTEMPTS: u32 = 4;
 
 /// How NCBI is called while a person waits.
-pub fn eutils_settings(config: &Config) -> Settings {
-    Settings {
+pub fn eutils_settings(config: &Config) -> EutilsSettings {
+    EutilsSettings {
         deadline: DEADLINE,
         request_timeout: REQUEST_TIMEOUT,
         attempts: ATTEMPTS,

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use shared::ingest::Worker;
 use tokio::task::JoinSet;
 
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::session::Session;
 
 /// Workers that run until they are told to stop; each also sweeps, when it is time.
 pub struct Workers {
-    working: JoinSet<Result<(), Failure>>,
+    working: JoinSet<Result<(), CliError>>,
     shutdowns: Vec<Arc<AtomicBool>>,
 }
 
 impl Workers {
     /// As many as configured.
-    pub fn start(session: &Session) -> Result<Self, Failure> {
+    pub fn start(session: &Session) -> Result<Self, CliError> {
         let (mut working, mut shutdowns) = (JoinSet::new(), Vec::new());
         for _ in 0..session.config.workers {
             let worker = Worker::new(session.engine.clone(), Some(session.data_dir.workers()))?;
@@ -29,9 +29,9 @@ impl Workers {
     }
 
     /// When one of them ends, which none does by itself unless it cannot go on.
-    pub async fn failed(&mut self) -> Result<(), Failure> {
+    pub async fn failed(&mut self) -> Result<(), CliError> {
         match self.working.join_next().await {
-            Some(ended) => ended.map_err(|error| Failure::internal(format!("a worker panicked: {error}")))?,
+            Some(ended) => ended.map_err(|error| CliError::internal(format!("a worker panicked: {error}")))?,
             None => std::future::pending().await,
         }
     }

@@ -6,7 +6,6 @@ use std::fmt::Write;
 /// One ordinary record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its PMID.
     pub pmid: u32,
     /// 0 as first published; higher ones are revised later and say something else.
     pub revision: u32,

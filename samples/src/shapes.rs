@@ -9,9 +9,7 @@ use crate::wide;
 pub struct Shape {
     /// What it shows.
     pub name: &'static str,
-    /// Its PMID.
     pub pmid: u32,
-    /// Its XML.
     pub xml: String,
 }
 

@@ -1,8 +1,8 @@
 //! What a program of this deployment stands on, made from the environment: settings, database, archive, queue, NCBI.
 //!
 //! [`Deployment`] is that of a function: nothing in it asks anything before its first use, so that a cold start pays
-//! only for what the first request needs. The command line and tests have another database and store; their [`engine`] and
-//! [`toolbox`] are made here too, and nowhere else.
+//! only for what the first request needs. The command line and tests have another database and store; their [`engine`]
+//! and [`toolbox`] are made here too, and nowhere else.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,22 +14,21 @@ use sqlx::PgPool;
 
 use crate::archive::{Archive, Compression, DiskStore, Layout, S3Settings, Store};
 use crate::aws::{self, Services};
+use crate::config::{
+    ArchiveLocation, CompressionName, Config, ConfigErrors, DatabaseSettings, HAS_AWS, NeedsAws, Secret, secret_arns,
+};
 use crate::db::{self, Access, OptionsError};
 use crate::ingest::{Engine, Pipeline, Settings, Upkeep};
 use crate::jobs::Limits;
 use crate::limits::{PostgresLimits, SharedLimits};
-use crate::pipelines;
-use crate::pipelines::pubmed_files::FileSettings;
-use crate::pipelines::pubmed_sync::Sources;
+use crate::observability;
 use crate::projections::{self, ReadersOfTheLog};
-use crate::pubmed::eutils::{Client, Settings as EutilsSettings};
+use crate::pubmed::eutils::{Client, EutilsSettings};
 use crate::queue::{ListenOnly, Queue};
 use crate::secrets::{self, Renewal, SecretError};
+use crate::sources::pubmed_files::FileSettings;
+use crate::sources::pubmed_sync::Sources;
 use crate::tools::{self, ToolSteps, Toolbox};
-use crate::words::config::{
-    ArchivePlace, CompressionName, Config, ConfigErrors, DatabaseSettings, HAS_AWS, NeedsAws, Secret, secret_arns,
-};
-use crate::words::telemetry;
 
 /// A program cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +51,7 @@ pub enum StartError {
     /// The prefix is none.
     #[error("BIO_MCP_ARCHIVE_PREFIX is not valid")]
     Prefix,
-    /// A function would answer requests without credentials.
+    /// A function would serve requests without credentials.
     #[error(
         "no authentication is configured: set BIO_MCP_AUTH_TOKENS (`bio-mcp token new` creates one) or \
          BIO_MCP_OIDC_ISSUER, or BIO_MCP_ALLOW_ANONYMOUS=true"
@@ -71,7 +70,6 @@ pub async fn config() -> Result<Config, StartError> {
 
 /// What a function works with.
 pub struct Deployment {
-    /// Settings.
     pub config: Config,
     /// State, objects, queue, and what jobs can be run.
     pub engine: Engine,
@@ -91,10 +89,10 @@ impl Deployment {
 
     /// The same for a function of this name, which logs to standard output from here on; what keeps it from starting
     /// is logged.
-    pub async fn of_function(service: &'static str) -> Result<Self, StartError> {
+    pub async fn for_lambda(service: &'static str) -> Result<Self, StartError> {
         let made = Self::from_env().await;
         log_as(service, made.as_ref().ok().map(|made| &made.config));
-        made.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "cannot start"))
+        made.inspect_err(|error| tracing::error!(error = observability::chain(error), "cannot start"))
     }
 
     /// The deployment of these settings; asks nothing.
@@ -105,8 +103,8 @@ impl Deployment {
         let client = client(&config, &*limits);
         let store: Arc<dyn Store> = match &config.archive {
             None => return Err(StartError::NoArchive),
-            Some(ArchivePlace::Dir(dir)) => Arc::new(DiskStore::new(dir)),
-            Some(ArchivePlace::Bucket(bucket)) => bucket_services()?.bucket(s3_settings(&config, bucket)),
+            Some(ArchiveLocation::Dir(dir)) => Arc::new(DiskStore::new(dir)),
+            Some(ArchiveLocation::Bucket(bucket)) => bucket_services()?.bucket(s3_settings(&config, bucket)),
         };
         let downloads = std::env::temp_dir().join("bio-mcp-downloads");
         let engine = engine(&config, access.pool().clone(), store, &client, downloads)?;
@@ -156,13 +154,13 @@ pub fn log_of_function(service: &'static str) {
 
 fn log_as(service: &'static str, config: Option<&Config>) {
     // It writes each line at once: none is left to wait for.
-    let _log = telemetry::init(&telemetry::Telling {
+    let _log = observability::init(&observability::TelemetryOptions {
         service,
         level: config.map_or("info", |config| &config.log_level),
         json: true,
-        output: telemetry::Output::Stdout,
+        output: observability::LogOutput::Stdout,
         otlp_endpoint: config.and_then(|config| config.otlp_endpoint.as_deref()),
-        metrics: telemetry::Metrics::Emf,
+        metrics: observability::Metrics::Emf,
     });
 }
 
@@ -197,8 +195,8 @@ pub fn client(config: &Config, limits: &dyn SharedLimits) -> Client {
 
 /// The same with other settings, such as less patience.
 pub fn client_with(settings: EutilsSettings, limits: &dyn SharedLimits) -> Client {
-    let pace = limits.pace("ncbi", settings.per_second());
-    let client = Client::new(settings, pace);
+    let rate_limiter = limits.rate_limiter("ncbi", settings.per_second());
+    let client = Client::new(settings, rate_limiter);
     match Renewal::of("BIO_MCP_PUBMED_API_KEY").map(Arc::new) {
         None => client,
         Some(renewal) => client.renewing_key(Arc::new(move || {
@@ -227,14 +225,14 @@ fn sources(config: &Config, client: &Client) -> Sources {
 /// Pipelines of the jobs that can run: those of sources, which fetch bulk files into `downloads`, and that of the
 /// projections.
 fn pipelines(config: &Config, downloads: PathBuf, client: &Client) -> Arc<[Arc<dyn Pipeline>]> {
-    let of_sources = pipelines::all(file_settings(config, downloads), &sources(config, client));
+    let of_sources = crate::sources::all(file_settings(config, downloads), &sources(config, client));
     of_sources.iter().cloned().chain([readers(config).pipeline()]).collect()
 }
 
 /// Work after each job and with each sweep, of sources and of projections.
 fn upkeep(config: &Config) -> Arc<[Arc<dyn Upkeep>]> {
     let of_readers: Arc<dyn Upkeep> = Arc::new(readers(config));
-    pipelines::upkeep().iter().cloned().chain([of_readers]).collect()
+    crate::sources::upkeep().iter().cloned().chain([of_readers]).collect()
 }
 
 /// The projections of the event log.
@@ -301,10 +299,10 @@ fn engine_settings(config: &Config) -> Settings {
         heartbeat: config.heartbeat,
         stale: config.stale,
         sweep: config.sweep,
-        wake_again: config.wake_again,
+        rewake_after: config.rewake_after,
         unit_timeout: config.unit_timeout,
         batch_records: config.batch_records,
-        join_trace: telemetry::continue_trace,
+        join_trace: observability::continue_trace,
         ..Settings::default()
     }
 }

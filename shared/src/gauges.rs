@@ -2,16 +2,16 @@
 
 use sqlx::PgPool;
 
+use crate::core::metrics::Gauge;
 use crate::db::DbError;
-use crate::jobs::going_on;
+use crate::jobs::active_jobs;
 use crate::projections::{self, Lag, lag};
 use crate::syncs;
-use crate::words::metrics::Gauge;
 
 /// `jobs_running`, `queue_age_seconds`, `progress_pct{tool}`, `sync_age_seconds` where there are topics, and for each
 /// projection `projection_lag_events`, `projection_lag_seconds` and `projection_stalled_seconds`.
 pub async fn gauges(db: &PgPool) -> Result<Vec<Gauge>, DbError> {
-    let mut jobs = going_on(db).await?;
+    let mut jobs = active_jobs(db).await?;
     jobs.sort_by(|a, b| a.tool.cmp(&b.tool));
     let count = |n: i64| i32::try_from(n).map_or(f64::INFINITY, f64::from);
     let mut gauges = vec![

@@ -5,24 +5,24 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::core::counted;
 use crate::db;
 use crate::ingest::{self, Engine};
 use crate::projections::{self, Lag, lag};
-use crate::words::counted;
 
 /// How long one check may take.
-const LONGEST: Duration = Duration::from_secs(3);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The answer.
+/// The result of a readiness check.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Readiness {
     /// Whether requests can be served.
     pub status: Status,
-    /// What was looked at.
+    /// What was checked.
     pub checks: Checks,
 }
 
-/// What was looked at.
+/// What was checked.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Checks {
     /// Postgres responds, and its schema is new enough.
@@ -73,10 +73,10 @@ impl Readiness {
     }
 }
 
-/// Looks at everything, at the same time.
+/// Checks everything, at the same time.
 ///
 /// `breakers` are the circuit breakers by the name of what they are for, with the time for which they are open.
-pub async fn look(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Readiness {
+pub async fn check_readiness(engine: &Engine, breakers: &[(&str, Option<Duration>)]) -> Readiness {
     let database = timed(async {
         match db::check(&engine.db).await {
             Ok(true) => (Status::Ready, "reachable, schema up to date".to_owned()),
@@ -165,8 +165,8 @@ fn projections_of(lags: &[Lag]) -> (Status, String) {
 
 async fn timed(check: impl Future<Output = (Status, String)>) -> Check {
     let began = Instant::now();
-    let (status, detail) = tokio::time::timeout(LONGEST, check)
+    let (status, detail) = tokio::time::timeout(CHECK_TIMEOUT, check)
         .await
-        .unwrap_or_else(|_| (Status::NotReady, format!("no response within {} s", LONGEST.as_secs())));
+        .unwrap_or_else(|_| (Status::NotReady, format!("no response within {} s", CHECK_TIMEOUT.as_secs())));
     Check { status, detail, latency_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
 }

@@ -12,7 +12,6 @@ use samples::files::{HEAD, TAIL};
 pub struct BulkFile {
     /// `baseline` or `updatefiles`.
     pub folder: &'static str,
-    /// Its name.
     pub name: String,
     /// The gzip file.
     pub bytes: Vec<u8>,

@@ -25,12 +25,12 @@ pub enum Fault {
     Empty,
     /// XML prolog and DOCTYPE, no document.
     PrologOnly,
-    /// The answer without its second half.
+    /// The response without its second half.
     Truncated,
     /// The connection breaks in the middle.
     Broken,
-    /// The answer stops in the middle, and the connection stays open. Only a limit of the caller ends it, so it is not
-    /// among those of [`Fault::ALL`].
+    /// The response stops in the middle, and the connection stays open. Only a limit of the caller ends it, so it is
+    /// not among those of [`Fault::ALL`].
     Stalled,
     /// A C++ exception's text with HTTP status 200.
     Backend,
@@ -38,7 +38,7 @@ pub enum Fault {
     Relayed,
     /// The search backend failed, in invalid JSON.
     SearchBackend,
-    /// The search backend's own status, in an answer with HTTP status 200.
+    /// The search backend's own status, in a response with HTTP status 200.
     SearchStatus,
     /// It does not know its database.
     SearchDatabase,
@@ -56,16 +56,16 @@ pub enum Fault {
     Duplicate,
     /// A redirect.
     Redirect,
-    /// Nothing found, in a whole answer.
+    /// Nothing found, in a whole response.
     Nothing,
-    /// Half of the results counted and listed, in a whole answer.
+    /// Half of the results counted and listed, in a whole response.
     Half,
-    /// A set without any record, in a whole answer.
+    /// A set without any record, in a whole response.
     NoRecords,
 }
 
 impl Fault {
-    /// All that a single answer shows.
+    /// All that a single response shows.
     pub const ALL: [Self; 23] = [
         Self::Throttled,
         Self::ThrottledSilent,
@@ -92,7 +92,7 @@ impl Fault {
         Self::Redirect,
     ];
 
-    /// Those that no answer shows by itself: it is whole and adds up, and is wrong.
+    /// Those that no response shows by itself: it is whole and adds up, and is wrong.
     pub const LIES: [Self; 3] = [Self::Nothing, Self::Half, Self::NoRecords];
 
     /// What the search backend says of itself with HTTP status 200.
@@ -111,17 +111,16 @@ impl Fault {
 /// The plan of failures.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// The next requests fail so, in order; `None` is a good answer.
+    /// The next requests fail so, in order; `None` is a good response.
     pub script: VecDeque<Option<Fault>>,
     /// Beyond the script, so many of a thousand requests fail, by seed.
     pub per_thousand: u64,
-    /// The seed.
     pub seed: u64,
     /// Which failures those are; all if empty.
     pub kinds: Vec<Fault>,
     /// Everything fails as when the service is down.
     pub is_down: bool,
-    /// A whole answer that is wrong, once: to the search or fetch with this number, from 0.
+    /// A whole response that is wrong, once: to the search or fetch with this number, from 0.
     pub lie: Option<(u64, Fault)>,
     /// Requests so far.
     pub requests: u64,

@@ -10,7 +10,7 @@ pub struct History {
 }
 
 impl History {
-    /// Keeps results, in a session or a new one; answers `(WebEnv, query_key)`.
+    /// Keeps results, in a session or a new one; returns `(WebEnv, query_key)`.
     pub fn keep(&mut self, web_env: Option<&str>, pmids: Vec<u32>) -> (String, usize) {
         let web_env = match web_env {
             Some(known) if self.sessions.contains_key(known) => known.to_owned(),

@@ -10,12 +10,12 @@
 //!        └─ faults: by script, or by seed and rate
 //! ```
 
-mod answers;
 mod bulk;
 mod corpus;
 mod faults;
 mod history;
 mod query;
+mod responses;
 mod server;
 mod traffic;
 

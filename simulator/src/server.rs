@@ -1,4 +1,4 @@
-//! The server: requests in, answers or failures out.
+//! The server: requests in, responses or failures out.
 
 mod endpoints;
 
@@ -22,11 +22,11 @@ use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::answers;
 use crate::bulk::BulkFile;
 use crate::corpus::Corpus;
 use crate::faults::{Fault, Faults};
 use crate::history::History;
+use crate::responses;
 use crate::traffic::{Arrival, Traffic};
 use endpoints::{efetch, epost, esearch, esummary};
 
@@ -42,7 +42,7 @@ pub struct Options {
     pub limit: Option<(u32, u32)>,
     /// Keys that are valid.
     pub keys: Vec<String>,
-    /// How long each answer takes.
+    /// How long each response takes.
     pub delay: Duration,
     /// What fails.
     pub faults: Faults,
@@ -66,7 +66,7 @@ impl Default for Options {
     }
 }
 
-/// Requests that are being answered.
+/// Requests in progress.
 #[derive(Default)]
 struct Inside {
     now: AtomicUsize,
@@ -81,7 +81,7 @@ impl Inside {
     }
 }
 
-/// One of them, until it is answered or given up.
+/// One of them, until it has a response or is given up.
 struct Entered(Arc<Inside>);
 
 impl Drop for Entered {
@@ -164,7 +164,7 @@ impl Simulator {
         lock(&self.shared.traffic).arrivals().to_vec()
     }
 
-    /// The most requests that were answered at the same time.
+    /// The most requests in progress at the same time.
     pub fn most_at_once(&self) -> usize {
         self.shared.inside.most.load(Ordering::Relaxed)
     }
@@ -196,9 +196,9 @@ impl Drop for Simulator {
 }
 
 type Params = HashMap<String, String>;
-type Answer = Response<Body>;
+type HttpResponse = Response<Body>;
 
-fn answer(status: u16, kind: &'static str, body: impl Into<Body>) -> Answer {
+fn respond(status: u16, kind: &'static str, body: impl Into<Body>) -> HttpResponse {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
@@ -215,9 +215,9 @@ async fn eutils(
     uri: Uri,
     headers: HeaderMap,
     form: Bytes,
-) -> Answer {
+) -> HttpResponse {
     if uri.to_string().len() > MAX_URI_BYTES {
-        return answer(414, HTML, "<!DOCTYPE HTML><html><head><title>414 Request-URI Too Large</title></head></html>");
+        return respond(414, HTML, "<!DOCTYPE HTML><html><head><title>414 Request-URI Too Large</title></head></html>");
     }
     let mut params = Params::new();
     parse_form(uri.query().unwrap_or_default(), &mut params);
@@ -228,7 +228,7 @@ async fn eutils(
         "esummary.fcgi" => "esummary",
         "einfo.fcgi" => "einfo",
         "epost.fcgi" => "epost",
-        _ => return answer(404, HTML, "<html><head><title>404 Not Found</title></head></html>"),
+        _ => return respond(404, HTML, "<html><head><title>404 Not Found</title></head></html>"),
     };
     let _inside = Inside::enter(&shared.inside);
     tokio::time::sleep(shared.options.delay).await;
@@ -241,14 +241,14 @@ async fn eutils(
     if let Some(key) = key.as_deref().filter(|key| !shared.options.keys.iter().any(|valid| valid == key)) {
         let body =
             format!("{{\"error\":\"API key invalid\",\"api-key\":\"{key}\",\"type\":\"api\",\"status\":\"unknown\"}}");
-        return answer(400, JSON, body);
+        return respond(400, JSON, body);
     }
     let fault = lock(&shared.faults).next(endpoint);
     let good = match endpoint {
         "esearch" => esearch(&shared, &params, fault),
         "efetch" => efetch(&shared, &params, fault),
         "esummary" => esummary(&shared, &params),
-        "einfo" => answer(200, XML, answers::fields(shared.options.lists_creation)),
+        "einfo" => respond(200, XML, responses::fields(shared.options.lists_creation)),
         _ => epost(&shared, &params),
     };
     match fault {
@@ -275,22 +275,22 @@ fn parse_form(text: &str, params: &mut Params) {
     }
 }
 
-fn throttled(status: u16, key: Option<&str>, count: usize, limit: u32) -> Answer {
+fn throttled(status: u16, key: Option<&str>, count: usize, limit: u32) -> HttpResponse {
     let who = key.unwrap_or("127.0.0.1");
     let body = format!(
         "{{\"error\":\"API rate limit exceeded\",\"api-key\":\"{who}\",\"count\":\"{count}\",\"limit\":\"{limit}\"}}"
     );
-    answer(status, JSON, body)
+    respond(status, JSON, body)
 }
 
-/// Turns an answer into a failure.
-async fn spoil(fault: Fault, good: Answer, key: Option<&str>, endpoint: &str) -> Answer {
+/// Turns a response into a failure.
+async fn spoil(fault: Fault, good: HttpResponse, key: Option<&str>, endpoint: &str) -> HttpResponse {
     let search = endpoint == "esearch";
     let error = |status, text: &str| {
         if search {
-            answer(status, JSON, answers::esearch_error(text))
+            respond(status, JSON, responses::esearch_error(text))
         } else {
-            answer(status, XML, answers::efetch_error(text))
+            respond(status, XML, responses::efetch_error(text))
         }
     };
     match fault {
@@ -301,17 +301,19 @@ async fn spoil(fault: Fault, good: Answer, key: Option<&str>, endpoint: &str) ->
         }
         Fault::ThrottledSilent => throttled(429, key, 4, 3),
         Fault::ThrottledOk => throttled(200, key, 4, 3),
-        Fault::BadGateway => answer(502, HTML, "<html><head><title>Bad Gateway!</title></head><body>502</body></html>"),
-        Fault::ServerError => answer(500, "text/plain", "Service unavailable!"),
-        Fault::Html => answer(
+        Fault::BadGateway => {
+            respond(502, HTML, "<html><head><title>Bad Gateway!</title></head><body>502</body></html>")
+        }
+        Fault::ServerError => respond(500, "text/plain", "Service unavailable!"),
+        Fault::Html => respond(
             200,
             HTML,
             "<!DOCTYPE html>\n<html><head><title>NCBI - WWW Error Blocked Diagnostic</title></head></html>",
         ),
-        Fault::Outage => answer(200, "text/plain", "Unable to route request! /http/service/ratecontrol"),
-        Fault::Empty => answer(200, if search { JSON } else { XML }, ""),
-        Fault::PrologOnly if search => answer(200, JSON, "{\"header\":{\"type\":\"esearch\""),
-        Fault::PrologOnly => answer(
+        Fault::Outage => respond(200, "text/plain", "Unable to route request! /http/service/ratecontrol"),
+        Fault::Empty => respond(200, if search { JSON } else { XML }, ""),
+        Fault::PrologOnly if search => respond(200, JSON, "{\"header\":{\"type\":\"esearch\""),
+        Fault::PrologOnly => respond(
             200,
             XML,
             "<?xml version=\"1.0\" ?>\n<!DOCTYPE PubmedArticleSet PUBLIC \"-//NLM//DTD X//EN\" \"https://x.dtd\">\n",
@@ -343,10 +345,12 @@ async fn spoil(fault: Fault, good: Answer, key: Option<&str>, endpoint: &str) ->
         | Fault::SearchDatabase
         | Fault::SearchConnection
         | Fault::SearchLost => error(200, fault.search_text().unwrap_or_default()),
-        Fault::SearchMessage if search => answer(200, JSON, answers::nothing("Unable to open connection to #1PubSrv")),
+        Fault::SearchMessage if search => {
+            respond(200, JSON, responses::nothing("Unable to open connection to #1PubSrv"))
+        }
         Fault::SearchMessage => error(200, "Unable to open connection to #1PubSrv"),
         Fault::Redirect => {
-            let mut response = answer(302, HTML, "");
+            let mut response = respond(302, HTML, "");
             response
                 .headers_mut()
                 .insert(header::LOCATION, header::HeaderValue::from_static("https://127.0.0.1:1/elsewhere"));
@@ -357,7 +361,7 @@ async fn spoil(fault: Fault, good: Answer, key: Option<&str>, endpoint: &str) ->
 }
 
 /// A folder as NCBI lists it: HTML with dates and rounded sizes.
-async fn bulk_listing(State(shared): State<Arc<Shared>>, Path(folder): Path<String>) -> Answer {
+async fn bulk_listing(State(shared): State<Arc<Shared>>, Path(folder): Path<String>) -> HttpResponse {
     shared.file_requests.fetch_add(1, Ordering::Relaxed);
     let mut html = format!("<html><head><title>Index of /pubmed/{folder}</title></head><body><pre>\n");
     for file in lock(&shared.files).iter().filter(|file| file.folder == folder) {
@@ -367,21 +371,21 @@ async fn bulk_listing(State(shared): State<Arc<Shared>>, Path(folder): Path<Stri
         }
     }
     html.push_str("</pre></body></html>\n");
-    answer(200, HTML, html)
+    respond(200, HTML, html)
 }
 
-async fn bulk(State(shared): State<Arc<Shared>>, Path((folder, name)): Path<(String, String)>) -> Answer {
+async fn bulk(State(shared): State<Arc<Shared>>, Path((folder, name)): Path<(String, String)>) -> HttpResponse {
     shared.file_requests.fetch_add(1, Ordering::Relaxed);
     let side_file = name.strip_suffix(".md5");
     let wanted = side_file.unwrap_or(&name);
     let files = lock(&shared.files);
     let Some(file) = files.iter().find(|file| file.folder == folder && file.name == wanted) else {
-        return answer(404, HTML, "<html><head><title>404 Not Found</title></head></html>");
+        return respond(404, HTML, "<html><head><title>404 Not Found</title></head></html>");
     };
     let mut response = if side_file.is_some() {
-        answer(200, "text/plain", file.md5())
+        respond(200, "text/plain", file.md5())
     } else {
-        answer(200, "application/x-gzip", file.bytes.clone())
+        respond(200, "application/x-gzip", file.bytes.clone())
     };
     let modified = DateTime::from_timestamp(file.modified, 0).unwrap_or_default();
     if let Ok(value) = header::HeaderValue::from_str(&modified.format("%a, %d %b %Y %H:%M:%S GMT").to_string()) {

@@ -24,7 +24,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Counts a request; answers how many came within the last second when that is over the limit.
+    /// Counts a request; returns how many came within the last second when that is over the limit.
     /// A refused one counts too: coming back at once keeps the window full.
     pub fn arrive(&mut self, endpoint: &'static str, traceparent: Option<String>, limit: Option<u32>) -> Option<usize> {
         let at = Instant::now();

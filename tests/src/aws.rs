@@ -31,9 +31,7 @@ fn new_name(kind: &str) -> String {
 /// A queue and its dead letters.
 #[derive(Clone, Debug)]
 pub struct Queues {
-    /// Its client.
     pub client: aws_sdk_sqs::Client,
-    /// The queue.
     pub url: String,
     /// Where messages go that were received too often.
     pub dead_url: String,
@@ -47,7 +45,7 @@ impl Queues {
         let dead = client.create_queue().queue_name(format!("{name}-dead")).send().await.expect("made");
         let dead_url = dead.queue_url.expect("a URL");
         let arn = client.get_queue_attributes().queue_url(&dead_url).attribute_names(QueueAttributeName::QueueArn);
-        let arn = arn.send().await.expect("answered").attributes.expect("some")[&QueueAttributeName::QueueArn].clone();
+        let arn = arn.send().await.expect("responded").attributes.expect("some")[&QueueAttributeName::QueueArn].clone();
         let redrive = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": receives.to_string() });
         let made = client
             .create_queue()
@@ -65,7 +63,7 @@ impl Queues {
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
         let asked = self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
-        let counts = asked.send().await.expect("answered").attributes.expect("some");
+        let counts = asked.send().await.expect("responded").attributes.expect("some");
         names.iter().map(|name| counts[name].parse::<usize>().expect("a number")).sum()
     }
 }

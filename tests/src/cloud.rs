@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use shared::words::Sha256;
+use shared::core::Sha256;
 use simulator::{Corpus, Options, Simulator, Spread};
 use sqlx::PgPool;
 
@@ -19,13 +19,10 @@ const TOKEN: &str = "bio-mcp_example";
 
 /// Everything but the functions.
 pub struct Cloud {
-    /// The queue.
     pub queues: Queues,
-    /// The bucket.
     pub bucket: String,
     /// The database, without a schema until [`Cloud::migrate`].
     pub url: String,
-    /// NCBI.
     pub ncbi: Simulator,
     emulator: PathBuf,
     environment: Vec<(&'static str, String)>,
@@ -78,7 +75,7 @@ impl Cloud {
 
     /// A connection of the test's own.
     pub async fn database(&self) -> PgPool {
-        PgPool::connect(&self.url).await.expect("the test server answers")
+        PgPool::connect(&self.url).await.expect("the test server responds")
     }
 }
 
@@ -97,10 +94,10 @@ pub fn request(method: &str, path: &str, body: Option<&Value>) -> Value {
     event
 }
 
-/// Asks the function `api`; answers status and body.
+/// Asks the function `api`; returns status and body.
 pub async fn ask(api: &Function, method: &str, path: &str, body: Option<&Value>) -> Result<(u64, Value), Crashed> {
-    let answer = api.invoke(&request(method, path, body)).await?;
-    let status = answer["statusCode"].as_u64().ok_or_else(|| Crashed(answer.to_string()))?;
-    let body = serde_json::from_str(answer["body"].as_str().unwrap_or("null"));
+    let response = api.invoke(&request(method, path, body)).await?;
+    let status = response["statusCode"].as_u64().ok_or_else(|| Crashed(response.to_string()))?;
+    let body = serde_json::from_str(response["body"].as_str().unwrap_or("null"));
     Ok((status, body.map_err(|error| Crashed(error.to_string()))?))
 }

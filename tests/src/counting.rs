@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use chrono::DateTime;
 use serde_json::{Value, json};
 use shared::archive::ETag;
+use shared::core::{FileRank, JobId, Outcome, Pmid, Principal, RecordOrder, Role, Sha256};
 use shared::ingest::{Batch, Engine, Lease, NewUnit, Pipeline, Plan, RecordOutcome, Settings, UnitContext, UnitError};
 use shared::jobs::{self, FirstUnit, Limits, Submission};
-use shared::pipelines::archiving::Stored;
-use shared::records::{self, Accepted};
-use shared::words::{FileRank, JobId, Outcome, Pmid, Principal, RecordOrder, Role, Sha256};
+use shared::records::{self, PointerUpdate};
+use shared::sources::store_records::StoredBatch;
 
 /// The tool.
 pub const TOOL: &str = "test.count";
@@ -41,13 +41,13 @@ pub fn next_batch(lease: &Lease) -> Option<Batch> {
         return None;
     }
     let start = number(&lease.params, "first") + (number(&lease.input, "n") * batches + done) * PER_BATCH;
-    let mut batch = Stored::default();
+    let mut batch = StoredBatch::default();
     for n in start..start + PER_BATCH {
         let pmid = Pmid::new(n).expect("a PMID");
         let hash = Sha256::of(&n.to_le_bytes());
         // An address of its own for every claim: a second acceptance would be a second event.
         let uri = format!("memory:///{n}?versionId={}", lease.epoch);
-        batch.rows.accepts.push(Accepted {
+        batch.rows.accepts.push(PointerUpdate {
             pmid,
             s3_uri: uri.clone(),
             object_etag: ETag::parse("1"),
@@ -122,7 +122,7 @@ pub async fn submit(engine: &Engine, first: u32, units: u32, batches: u32) -> Jo
         exclusive_key: None,
         records_at_most: None,
         then: Vec::new(),
-        place: None,
+        chain_position: None,
         first_unit: FirstUnit { phase: "count".into(), required_hostname: None },
     };
     let limits = Limits::without_quotas(1_000_000, 3600.0);

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use shared::core::Sha256;
 use shared::db;
-use shared::words::Sha256;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
@@ -72,7 +72,7 @@ fn url_of(server: &str, name: &str) -> String {
 }
 
 async fn connect(url: &str) -> PgConnection {
-    PgConnection::connect(url).await.expect("the test server answers")
+    PgConnection::connect(url).await.expect("the test server responds")
 }
 
 async fn run(connection: &mut PgConnection, sql: String) {
@@ -87,14 +87,14 @@ fn template() -> String {
 
 async fn exists(connection: &mut PgConnection, database: &str) -> bool {
     let sql = "select exists (select from pg_database where datname = $1)";
-    sqlx::query_scalar(sql).bind(database).fetch_one(connection).await.expect("the test server answers")
+    sqlx::query_scalar(sql).bind(database).fetch_one(connection).await.expect("the test server responds")
 }
 
-/// Files are copied where nothing waits for the disk: that is half the time. Else it would be ten times as long, because
-/// of two checkpoints.
+/// Files are copied where nothing waits for the disk: that is half the time. Else it would be ten times as long,
+/// because of two checkpoints.
 async fn strategy(connection: &mut PgConnection) -> &'static str {
     let sql = "select current_setting('fsync') = 'off' and current_setting('server_version_num')::int >= 150000";
-    let copies: bool = sqlx::query_scalar(sql).fetch_one(connection).await.expect("the test server answers");
+    let copies: bool = sqlx::query_scalar(sql).fetch_one(connection).await.expect("the test server responds");
     if copies { " strategy file_copy" } else { "" }
 }
 
@@ -107,7 +107,7 @@ async fn make(connection: &mut PgConnection, server: &str, template: &str) {
         run(connection, format!("drop database if exists {unfinished} with (force)")).await;
         run(connection, format!("create database {unfinished}")).await;
         let options = PgConnectOptions::from_str(&url_of(server, &unfinished)).expect("a URL");
-        let pool = db::connect(options, 1).await.expect("the test server answers");
+        let pool = db::connect(options, 1).await.expect("the test server responds");
         db::migrate(&pool).await.expect("migrations apply");
         pool.close().await;
         run(connection, format!("alter database {unfinished} with allow_connections false")).await;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::archive::{Archive, Compression, Layout, MemoryStore, Store};
+use shared::config::Config;
 use shared::ingest::{Engine, Pipeline, Settings};
 use shared::limits::PostgresLimits;
 use shared::pubmed::eutils::Client;
-use shared::words::config::Config;
 use shared::{db, deployment, tools};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -23,7 +23,7 @@ pub async fn pool(connections: u32) -> PgPool {
 /// A pool on a database that has the schema.
 pub async fn pool_on(url: &str, connections: u32) -> PgPool {
     let options = PgConnectOptions::from_str(url).expect("a URL");
-    db::connect(options, connections).await.expect("the test server answers")
+    db::connect(options, connections).await.expect("the test server responds")
 }
 
 /// The settings of an environment with nothing in it but these variables.

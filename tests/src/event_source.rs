@@ -1,6 +1,6 @@
 //! What stands between a queue of SQS and a function in AWS: the event source mapping, as documented.
 //!
-//! It receives a batch, invokes the function with it, and deletes what the function did not name as failed. An answer
+//! It receives a batch, invokes the function with it, and deletes what the function did not name as failed. A response
 //! that is none, an empty or unknown id, an error: then nothing is deleted, and all of it comes back when its
 //! visibility ends. The keys of an event are not those of the API: `stringValue`, not `StringValue`.
 
@@ -34,17 +34,17 @@ impl EventSource {
             .wait_time_seconds(1)
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::All);
-        received.send().await.expect("the queue answers").messages.unwrap_or_default()
+        received.send().await.expect("the queue responds").messages.unwrap_or_default()
     }
 
-    /// One round: receive, invoke, delete. Answers how many messages there were and how many are done with.
+    /// One round: receive, invoke, delete. Returns how many messages there were and how many are done with.
     pub async fn poll(&self, invoke: impl AsyncFnOnce(Value) -> Result<Value, Crashed>) -> (usize, usize) {
         let messages = self.receive().await;
         if messages.is_empty() {
             return (0, 0);
         }
-        let answer = invoke(event(&messages)).await;
-        let done = acknowledged(&messages, answer.ok().as_ref());
+        let response = invoke(event(&messages)).await;
+        let done = acknowledged(&messages, response.ok().as_ref());
         for message in &done {
             self.delete(message).await;
         }
@@ -63,12 +63,12 @@ impl EventSource {
     }
 }
 
-/// The messages that a function's answer is done with; `None` stands for an error.
-pub fn acknowledged<'a>(messages: &'a [Message], answer: Option<&Value>) -> Vec<&'a Message> {
-    let Some(answer) = answer else { return Vec::new() };
-    let failures = match answer {
+/// The messages that a function's response is done with; `None` stands for an error.
+pub fn acknowledged<'a>(messages: &'a [Message], response: Option<&Value>) -> Vec<&'a Message> {
+    let Some(response) = response else { return Vec::new() };
+    let failures = match response {
         Value::Null => return messages.iter().collect(),
-        Value::Object(answer) => match answer.get("batchItemFailures") {
+        Value::Object(response) => match response.get("batchItemFailures") {
             None | Some(Value::Null) => return messages.iter().collect(),
             Some(Value::Array(failures)) => failures,
             Some(_) => return Vec::new(),

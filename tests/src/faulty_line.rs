@@ -1,5 +1,5 @@
-//! A line to the test server that fails as networks do: it loses an answer (the server carries the statement out, and
-//! the connection ends before the answer arrives), or ends all connections and refuses the next ones.
+//! A line to the test server that fails as networks do: it loses a response (the server carries the statement out, and
+//! the connection ends before the response arrives), or ends all connections and refuses the next ones.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +32,7 @@ impl State {
     async fn begin<S: Stream + 'static>(self: Arc<Self>, client: S, server: impl Future<Output = std::io::Result<S>>) {
         let refused = self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if refused.is_err() {
-            let server = server.await.expect("the test server answers");
+            let server = server.await.expect("the test server responds");
             tokio::spawn(carry(Box::new(client), Box::new(server), self));
         }
     }
@@ -70,7 +70,7 @@ impl FaultyLine {
         Self { options, state, _dir: dir }
     }
 
-    /// Loses the answer to the next message that holds this text, a parameter for instance.
+    /// Loses the response to the next message that holds this text, a parameter for instance.
     pub fn lose(&self, text: &str) {
         *self.state.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.as_bytes().to_vec());
     }
@@ -86,20 +86,20 @@ impl FaultyLine {
         self.state.refusals.load(Ordering::Relaxed)
     }
 
-    /// How many answers were lost.
+    /// How many responses were lost.
     pub fn lost(&self) -> usize {
         self.state.lost.load(Ordering::Relaxed)
     }
 }
 
-/// Carries bytes both ways, until an answer is to be lost.
+/// Carries bytes both ways, until a response is to be lost.
 async fn carry(client: Box<dyn Stream>, server: Box<dyn Stream>, state: Arc<State>) {
     let ((mut client_read, mut client_write), (mut server_read, mut server_write)) = (split(client), split(server));
     let losing = AtomicBool::new(false);
     let there = async {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(n @ 1..) = server_read.read(&mut buffer).await {
-            // The server answers once the statement is committed.
+            // The server responds once the statement is committed.
             if losing.load(Ordering::Relaxed) {
                 state.lost.fetch_add(1, Ordering::Relaxed);
                 return;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use shared::core::Outcome;
 use shared::ingest::{Engine, Settings};
 use shared::jobs::{self, Filter, JobState};
-use shared::pipelines::archiving::Origin;
-use shared::projections::{self, Done, ReadersOfTheLog, TOOL};
-use shared::words::Outcome;
+use shared::projections::{self, CatchUpOutcome, ReadersOfTheLog, TOOL};
+use shared::sources::store_records::Origin;
 
 use crate::counting::Counting;
 use crate::forged::{arrive_record, as_of, source};
@@ -96,7 +96,7 @@ pub async fn history(engine: &Engine, random: &mut Random, files: std::ops::Rang
 }
 
 /// Lets every projection read on to the end.
-pub async fn catch_up(engine: &Engine) -> Done {
+pub async fn catch_up(engine: &Engine) -> CatchUpOutcome {
     let done = projections::catch_up(engine, &projections::all(), |_| true).await.expect("reads on");
     assert!(done.is_current);
     done

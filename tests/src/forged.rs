@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::archive::codec::{self, Encoder};
 use shared::archive::{Compression, Condition, Envelope, Key, Payload, Put, Source, Store, StoreError};
+use shared::core::{Outcome, Pmid, RecordOrder, clock};
 use shared::ingest::Engine;
-use shared::pipelines::archiving::{self, Origin, Raw, RawItem, What};
 use shared::pubmed::identity;
 use shared::records::{self, Pointer};
-use shared::verify::{self, Report, Run};
-use shared::words::{Outcome, Pmid, RecordOrder, clock};
+use shared::sources::store_records::{self, Origin, RawBatch, RawRecord, SliceKind};
+use shared::verify::{self, Report, VerifyRun};
 
 use crate::random::Random;
 use crate::record_files::record;
@@ -48,16 +48,18 @@ pub async fn arrive_from(
 
 /// The same of any payload.
 pub async fn arrive_record(engine: &Engine, origin: Origin, n: u32, version: i32, xml: Option<String>) -> Outcome {
-    let (bytes, what) = match xml {
+    let (bytes, kind) = match xml {
         Some(xml) => {
             let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
-            (xml.into_bytes(), What::Record(identity))
+            (xml.into_bytes(), SliceKind::Record(identity))
         }
-        None => (Vec::new(), What::Deletion(pmid(n), version)),
+        None => (Vec::new(), SliceKind::Deletion(pmid(n), version)),
     };
-    let item = RawItem { range: 0..bytes.len(), n: i64::from(n), what, newest_revision: None };
-    let prepared = archiving::prepare(engine, origin, &Raw { bytes, items: vec![item] }).await.expect("prepared");
-    let batch = archiving::store_records(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
+    let item = RawRecord { range: 0..bytes.len(), n: i64::from(n), kind, newest_revision: None };
+    let prepared =
+        store_records::prepare(engine, origin, &RawBatch { bytes, items: vec![item] }).await.expect("prepared");
+    let batch =
+        store_records::store_without_unit(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
     let mut tx = shared::db::begin(&engine.db).await.expect("begun");
     records::forget_intents(&mut tx, &batch.rows.intents).await.expect("forgotten");
     records::put_aside_own(&mut tx, &batch.rows.superseded).await.expect("noted");
@@ -131,7 +133,7 @@ pub async fn write(engine: &Engine, key: &Key, bytes: &[u8]) -> String {
         Err(error) => panic!("{error}"),
     };
     let put = Put { key: key.clone(), bytes, condition, payload_hash: None };
-    store.put_batch(&[put]).await.pop().expect("an answer").expect("written").version.to_string()
+    store.put_batch(&[put]).await.pop().expect("a response").expect("written").version.to_string()
 }
 
 fn envelope(n: u32, version: i32, payload: Payload, change: impl FnOnce(&mut Envelope)) -> Vec<u8> {
@@ -171,11 +173,11 @@ pub const ATTACKS: [&str; 12] = [
 ];
 
 /// Does one of [`ATTACKS`] to a record; nothing where it would change nothing.
-pub async fn attack(engine: &Engine, what: &str, n: u32) -> Option<String> {
+pub async fn attack(engine: &Engine, kind: &str, n: u32) -> Option<String> {
     let store = engine.archive.store();
     let key = key(engine, n);
     let newest = engine.archive.object(&key, None).await.ok();
-    let bytes = match what {
+    let bytes = match kind {
         "forged" => envelope(n, 1, forged_xml(n), |_| {}),
         "future" => envelope(n, 1, forged_xml(n), |e| e.order.as_of = "2999-01-01T00:00:00Z".parse().expect("a time")),
         "highest rank" => envelope(n, 1, forged_xml(n), |e| e.order.file_number = 999_999),
@@ -209,7 +211,7 @@ pub async fn attack(engine: &Engine, what: &str, n: u32) -> Option<String> {
 
 /// What `verify` finds.
 pub async fn check(engine: &Engine) -> Report {
-    verify::check(&engine.db, &engine.archive, &Run::default()).await.expect("checked")
+    verify::check(&engine.db, &engine.archive, &VerifyRun::default()).await.expect("checked")
 }
 
 /// Takes every row of the archive away.

@@ -6,11 +6,11 @@ use api::Api;
 use futures_util::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use shared::config::HttpSettings;
 use shared::deployment;
 use shared::ingest::{Engine, Settings, Worker};
 use shared::pubmed::eutils::Client;
 use shared::tools::Toolbox;
-use shared::words::config::HttpSettings;
 use simulator::{Corpus, Options, Simulator, Spread};
 use tokio::task::JoinHandle;
 
@@ -19,7 +19,6 @@ use crate::sync::{LIMITS, client, day, engine, settings as eutils_settings, simu
 
 /// A server that ends with the test.
 pub struct Server {
-    /// Where it is.
     pub url: String,
     /// What is behind it.
     pub engine: Engine,
@@ -30,17 +29,15 @@ pub struct Server {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// An answer.
-pub struct Answer {
-    /// Its status.
+/// A response.
+pub struct ApiResponse {
     pub status: StatusCode,
-    /// Its headers.
     pub headers: reqwest::header::HeaderMap,
     /// Its body, null where it is not JSON.
     pub body: Value,
 }
 
-impl Answer {
+impl ApiResponse {
     /// A header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -86,7 +83,7 @@ impl Server {
         Self::all(engine, client, settings, change, |api, listener, stopped| api::serve(listener, api, stopped)).await
     }
 
-    /// A server whose `/mcp` answers with another handler.
+    /// A server whose `/mcp` is served by another handler.
     pub async fn with_mcp(
         engine: Engine,
         client: Client,
@@ -150,38 +147,38 @@ impl Server {
     }
 
     /// Sends a request.
-    pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = request.send().await.expect("an answer");
+    pub async fn send(&self, request: RequestBuilder) -> ApiResponse {
+        let response = request.send().await.expect("a response");
         let (status, headers) = (response.status(), response.headers().clone());
         let body = serde_json::from_slice(&response.bytes().await.expect("a body")).unwrap_or(Value::Null);
-        Answer { status, headers, body }
+        ApiResponse { status, headers, body }
     }
 
     /// GET.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> ApiResponse {
         self.send(self.request("GET", path)).await
     }
 
     /// POST of JSON.
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> ApiResponse {
         let request = self.request("POST", path).header("content-type", "application/json").body(body.to_string());
         self.send(request).await
     }
 
-    /// Submits a job and answers its id.
+    /// Submits a job and returns its id.
     pub async fn submit(&self, body: &Value) -> String {
-        let answer = self.post("/v1/jobs", body).await;
-        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
-        answer.body["job_id"].as_str().expect("an id").to_owned()
+        let response = self.post("/v1/jobs", body).await;
+        assert_eq!(response.status, StatusCode::ACCEPTED, "{}", response.body);
+        response.body["job_id"].as_str().expect("an id").to_owned()
     }
 
     /// The job when it has ended, by long polls.
     pub async fn ended(&self, job: &str) -> Value {
         loop {
-            let answer = self.get(&format!("/v1/jobs/{job}?wait=25")).await;
-            assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-            if ["succeeded", "failed", "cancelled"].contains(&answer.body["state"].as_str().expect("a state")) {
-                return answer.body;
+            let response = self.get(&format!("/v1/jobs/{job}?wait=25")).await;
+            assert_eq!(response.status, StatusCode::OK, "{}", response.body);
+            if ["succeeded", "failed", "cancelled"].contains(&response.body["state"].as_str().expect("a state")) {
+                return response.body;
             }
         }
     }

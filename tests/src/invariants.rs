@@ -32,7 +32,7 @@ const QUERIES: [(&str, &str); 12] = [
         where datname = current_database() and state like 'idle in transaction%' and now() - state_change > interval '5 s'"),
 ];
 
-/// Runs every query; the answers name what is broken and where.
+/// Runs every query; the results name what is broken and where.
 pub async fn broken(db: &PgPool) -> Vec<String> {
     let mut broken = Vec::new();
     for (name, query) in QUERIES {

@@ -43,7 +43,7 @@ pub struct Function {
     _dir: tempfile::TempDir,
 }
 
-/// What a function did not answer to.
+/// A function did not respond.
 #[derive(Debug)]
 pub struct Crashed(pub String);
 
@@ -74,18 +74,18 @@ impl Function {
         Self { emulator, log, url, http: reqwest::Client::new(), turn: tokio::sync::Mutex::default(), _dir: dir }
     }
 
-    /// Sends an event and waits for the answer.
+    /// Sends an event and waits for the response.
     pub async fn invoke(&self, event: &Value) -> Result<Value, Crashed> {
         let _turn = self.turn.lock().await;
         let began = Instant::now();
         loop {
             let sent = self.http.post(&self.url).body(event.to_string()).timeout(Duration::from_secs(120)).send();
             match sent.await {
-                Ok(answer) => {
-                    let text = answer.text().await.map_err(|error| Crashed(error.to_string()))?;
-                    let answer = serde_json::from_str(&text).map_err(|_| Crashed(text.clone()))?;
-                    let Value::Object(fields) = &answer else { return Ok(answer) };
-                    return if fields.contains_key("errorType") { Err(Crashed(text)) } else { Ok(answer) };
+                Ok(response) => {
+                    let text = response.text().await.map_err(|error| Crashed(error.to_string()))?;
+                    let response = serde_json::from_str(&text).map_err(|_| Crashed(text.clone()))?;
+                    let Value::Object(fields) = &response else { return Ok(response) };
+                    return if fields.contains_key("errorType") { Err(Crashed(text)) } else { Ok(response) };
                 }
                 // It has just been started.
                 Err(error) if error.is_connect() && began.elapsed() < Duration::from_secs(20) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::limits::{Lease, Leases, fence};
+use shared::limits::{Leases, NamedLease, fence};
 use sqlx::PgPool;
 
 use crate::databases::until_one_waits;
@@ -22,7 +22,7 @@ pub async fn check(leases: Arc<dyn Leases>, db: &PgPool) {
     a_holder_that_reads_first_keeps_earlier_ones_out(&*leases, db).await;
 }
 
-async fn held(leases: &dyn Leases, name: &str, ttl: Duration) -> Lease {
+async fn held(leases: &dyn Leases, name: &str, ttl: Duration) -> NamedLease {
     leases.acquire(name, ttl).await.expect("reachable").expect("free")
 }
 
@@ -74,7 +74,7 @@ async fn a_lease_lasts_as_long_as_its_holder_requested(leases: &dyn Leases) {
 }
 
 /// The lease of a name whose holder's time is up at this moment, by whatever clock.
-async fn held_soon(leases: &dyn Leases, name: &str) -> Lease {
+async fn held_soon(leases: &dyn Leases, name: &str) -> NamedLease {
     let taken = async {
         loop {
             if let Some(lease) = leases.acquire(name, MINUTE).await.expect("reachable") {
@@ -120,7 +120,7 @@ async fn a_holder_that_reads_first_keeps_earlier_ones_out(leases: &dyn Leases, d
 }
 
 /// Whether a transaction that names a lease may commit.
-async fn is_let_in(db: &PgPool, lease: &Lease) -> bool {
+async fn is_let_in(db: &PgPool, lease: &NamedLease) -> bool {
     let mut tx = shared::db::begin(db).await.expect("begun");
     let is_let_in = fence(&mut tx, lease).await.expect("named");
     if is_let_in {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Server};
+use crate::http::{ApiResponse, Server};
 
 /// The newest revision.
 pub const MODERN: &str = "2026-07-28";
@@ -55,7 +55,7 @@ pub fn request(method: &str, mut params: Value, knows_tasks: bool) -> Value {
 }
 
 /// Sends a request of the newest revision with the headers that belong to it.
-pub async fn send(server: &Server, method: &str, params: Value, knows_tasks: bool) -> Answer {
+pub async fn send(server: &Server, method: &str, params: Value, knows_tasks: bool) -> ApiResponse {
     let name = ["name", "uri", "taskId"].iter().find_map(|key| params[*key].as_str()).map(str::to_owned);
     let body = request(method, params, knows_tasks).to_string();
     let mut request = server
@@ -73,7 +73,7 @@ pub async fn send(server: &Server, method: &str, params: Value, knows_tasks: boo
 /// A tool's result and whether it is an error. A result is structured content, which the text repeats; an error is
 /// text alone.
 #[track_caller]
-pub fn answered(message: &Value) -> (Value, bool) {
+pub fn tool_result(message: &Value) -> (Value, bool) {
     let result = &message["result"];
     let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {message}"));
     if result["isError"] == true {

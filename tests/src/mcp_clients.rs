@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use shared::core::Role;
 use shared::tools::Tool;
-use shared::words::Role;
 
 use crate::mcp_rules;
 
@@ -71,7 +71,6 @@ pub type Planned = (String, Value, bool);
 pub struct Plan {
     /// `url`, or `stdio` with `command`, `args` and `env`.
     pub target: Value,
-    /// The calls.
     pub calls: Vec<Planned>,
     /// The role of the client: it is shown the tools that it may call.
     pub role: Role,
@@ -144,7 +143,7 @@ pub fn wrong_calls(role: Role) -> impl Iterator<Item = Planned> {
 
 /// A call of every tool that only reads; `job_id` is a job's that is there.
 pub fn right_calls(job_id: &str) -> Vec<Planned> {
-    let reading = shared::tools::catalogue().into_iter().filter(|tool| tool.hints.read_only);
+    let reading = shared::tools::catalogue().into_iter().filter(|tool| tool.annotations.read_only);
     let calls = reading.map(|tool| {
         let mut arguments = good_arguments(tool.name);
         if arguments.get("job_id").is_some() {

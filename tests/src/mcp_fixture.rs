@@ -30,12 +30,12 @@ use catalogue::{TOOLS, plain, tool};
 /// A picture of one pixel.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 
-/// How long a tool waits for an answer that a server without sessions cannot be sent.
+/// How long a tool waits for a response that a server without sessions cannot be sent.
 const UNANSWERED: Duration = Duration::from_millis(300);
 
 type Context = RequestContext<RoleServer>;
 
-/// Answers the runner.
+/// Serves the runner.
 #[derive(Clone)]
 pub struct Fixture {
     tasks: Arc<TaskManager>,
@@ -91,10 +91,10 @@ fn needs(requests: Vec<(&str, InputRequest)>, state: Option<String>) -> InputReq
     InputRequiredResult::new(Some(requests), state)
 }
 
-/// What was accepted in an answer to a question.
-fn accepted<'a>(answers: Option<&'a InputResponses>, name: &str) -> Option<&'a Value> {
-    let answer = answers?.get(name)?;
-    (answer["action"] == "accept").then_some(&answer["content"])
+/// What was accepted in a response to a question.
+fn accepted<'a>(responses: Option<&'a InputResponses>, name: &str) -> Option<&'a Value> {
+    let response = responses?.get(name)?;
+    (response["action"] == "accept").then_some(&response["content"])
 }
 
 impl Fixture {
@@ -119,29 +119,29 @@ impl Fixture {
         CallToolResponse::Task(CreateTaskResult::new(task))
     }
 
-    /// Tools that ask the client for something before they answer.
+    /// Tools that ask the client for something before they return.
     fn asking(&self, params: &CallToolRequestParams, context: &Context) -> Result<CallToolResponse, ErrorData> {
-        let answers = params.input_responses.as_ref();
+        let responses = params.input_responses.as_ref();
         let state = params.request_state.as_deref();
         let required = |required: InputRequiredResult| Ok(CallToolResponse::InputRequired(required));
         match params.name.trim_start_matches("test_input_required_result_") {
-            "elicitation" => match accepted(answers, "user_name") {
-                Some(answer) => Ok(text(&format!("Hello, {}!", answer["name"].as_str().unwrap_or("?")))),
+            "elicitation" => match accepted(responses, "user_name") {
+                Some(response) => Ok(text(&format!("Hello, {}!", response["name"].as_str().unwrap_or("?")))),
                 None => required(needs(vec![("user_name", ask("What is your name?", "name"))], None)),
             },
-            "sampling" => match answers.and_then(|answers| answers.get("capital_question")) {
-                Some(answer) => Ok(text(answer["content"]["text"].as_str().unwrap_or("?"))),
+            "sampling" => match responses.and_then(|responses| responses.get("capital_question")) {
+                Some(response) => Ok(text(response["content"]["text"].as_str().unwrap_or("?"))),
                 None => required(needs(vec![("capital_question", sample("What is the capital of France?"))], None)),
             },
-            "list_roots" => match answers.and_then(|answers| answers.get("client_roots")) {
-                Some(answer) => Ok(text(&answer["roots"].to_string())),
+            "list_roots" => match responses.and_then(|responses| responses.get("client_roots")) {
+                Some(response) => Ok(text(&response["roots"].to_string())),
                 None => required(needs(vec![("client_roots", roots())], None)),
             },
-            "request_state" | "tampered_state" => match accepted(answers, "confirm") {
+            "request_state" | "tampered_state" => match accepted(responses, "confirm") {
                 Some(_) => self.opened(state).map(|_| text("state-ok")),
                 None => required(needs(vec![("confirm", ask("Is it right?", "ok"))], Some(self.sealed("confirm")))),
             },
-            "multiple_inputs" => match answers {
+            "multiple_inputs" => match responses {
                 Some(_) => self.opened(state).map(|_| text("all answered")),
                 None => required(needs(
                     vec![
@@ -152,7 +152,7 @@ impl Fixture {
                     Some(self.sealed("all")),
                 )),
             },
-            "multi_round" => match answers {
+            "multi_round" => match responses {
                 None => required(needs(vec![("step1", ask("What is your name?", "name"))], Some(self.sealed("step1")))),
                 Some(_) if self.opened(state)? == "step1" => {
                     required(needs(vec![("step2", ask("Which colour?", "color"))], Some(self.sealed("step2"))))
@@ -222,8 +222,8 @@ impl Fixture {
                     vec![("user_name", ask("What is your name?", "name"))],
                     Some(self.sealed("task")),
                 ))),
-                Some(answer) => {
-                    let name = answer["name"].as_str().unwrap_or("?").to_owned();
+                Some(response) => {
+                    let name = response["name"].as_str().unwrap_or("?").to_owned();
                     Ok(self.task(|_| async move { done(&format!("Hello, {name}!")) }))
                 }
             },
@@ -231,16 +231,16 @@ impl Fixture {
         }
     }
 
-    /// Asks a client of the older era while its call waits. Its answer comes with another request, which a server
+    /// Asks a client of the older era while its call waits. Its response comes with another request, which a server
     /// without sessions cannot bring together with this one.
     async fn ask_now(request: Value, context: &Context) -> CallToolResponse {
         let options = PeerRequestOptions::with_timeout(UNANSWERED);
         let sent = context.peer.send_request_with_option(of::<ServerRequest>(request), options).await;
-        let answered = match sent {
+        let responded = match sent {
             Ok(sent) => sent.await_response().await.is_ok(),
             Err(_) => false,
         };
-        text(if answered { "answered" } else { "asked; the answer cannot come back without a session" })
+        text(if responded { "answered" } else { "asked; the answer cannot come back without a session" })
     }
 
     async fn notify(method: &str, params: Value, context: &Context) {
@@ -276,8 +276,8 @@ impl ServerHandler for Fixture {
 
     async fn call_tool(&self, params: CallToolRequestParams, context: Context) -> Result<CallToolResponse, ErrorData> {
         let name = params.name.clone();
-        if let Some(answer) = plain(&name) {
-            return Ok(content(&answer));
+        if let Some(response) = plain(&name) {
+            return Ok(content(&response));
         }
         match &*name {
             "test_error_handling" => Ok(of::<CallToolResult>(json!({ "resultType": "complete", "isError": true,
@@ -381,11 +381,11 @@ impl ServerHandler for Fixture {
                 text("Please analyze the image above."),
             ]),
             "test_input_required_result_prompt" => {
-                let Some(answer) = accepted(params.input_responses.as_ref(), "user_context") else {
+                let Some(response) = accepted(params.input_responses.as_ref(), "user_context") else {
                     let asked = needs(vec![("user_context", ask("In which context?", "context"))], None);
                     return Ok(GetPromptResponse::InputRequired(asked));
                 };
-                json!([text(answer["context"].as_str().unwrap_or("?"))])
+                json!([text(response["context"].as_str().unwrap_or("?"))])
             }
             _ => return Err(ErrorData::invalid_params("there is no such prompt", None)),
         };

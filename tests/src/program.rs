@@ -23,7 +23,6 @@ pub fn path() -> PathBuf {
 /// A data directory with the program over it; its database is one of the test server's. A clone is the same one.
 #[derive(Clone)]
 pub struct Archive {
-    /// The directory.
     pub dir: Arc<tempfile::TempDir>,
     url: Option<String>,
 }
@@ -117,7 +116,7 @@ impl Archive {
         self.command(arguments).output().expect("the program starts").into()
     }
 
-    /// Ingests a file and answers the result.
+    /// Ingests a file and returns the result.
     #[track_caller]
     pub fn ingest(&self, file: &Path) -> Value {
         self.run(&["--output", "json", "ingest", text(file)]).expect(0).json()
@@ -149,7 +148,7 @@ impl Archive {
     /// Connects to its database.
     pub async fn database(&self) -> sqlx::PgPool {
         let url = self.url.as_deref().expect("a database on the test server");
-        sqlx::PgPool::connect(url).await.expect("the test server answers")
+        sqlx::PgPool::connect(url).await.expect("the test server responds")
     }
 }
 

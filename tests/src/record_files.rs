@@ -32,7 +32,7 @@ pub fn file(dir: &Path, name: &str, records: &[String], deletions: &[&str]) -> P
     path
 }
 
-/// Ingests such a file, which is made in the archive's directory; answers the result.
+/// Ingests such a file, which is made in the archive's directory; returns the result.
 #[track_caller]
 pub fn ingest(archive: &Archive, name: &str, records: &[String], deletions: &[&str]) -> Value {
     archive.ingest(&file(archive.dir.path(), name, records, deletions))

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use shared::archive::{Address, Condition, ETag, Key, Put, Store, StoreError, VersionId};
-use shared::words::Sha256;
+use shared::core::Sha256;
 
 use crate::store_parts;
 
@@ -20,9 +20,9 @@ pub(crate) fn put<'a>(at: &str, bytes: &'a [u8], condition: Condition) -> Put<'a
 
 /// Does one put.
 pub(crate) async fn one(store: &dyn Store, put: Put<'_>) -> Result<(VersionId, ETag), StoreError> {
-    let mut answers = store.put_batch(&[put]).await;
-    assert_eq!(answers.len(), 1);
-    answers.pop().expect("one answer").map(|stored| (stored.version, stored.etag))
+    let mut results = store.put_batch(&[put]).await;
+    assert_eq!(results.len(), 1);
+    results.pop().expect("one result").map(|stored| (stored.version, stored.etag))
 }
 
 /// The tag of no object.
@@ -35,7 +35,7 @@ pub async fn check(store: Arc<dyn Store>) {
     nothing_is_there(&*store).await;
     versions_stay(&*store).await;
     conditions_hold(&*store).await;
-    batches_answer_in_order(&*store).await;
+    batches_return_results_in_order(&*store).await;
     listings_are_ordered_and_paged(&*store).await;
     what_is_larger_than_asked_for_is_not_read(&*store).await;
     store_parts::check(&store).await;
@@ -48,8 +48,8 @@ async fn nothing_is_there(store: &dyn Store) {
     let nowhere = key("none/1.json.zst");
     assert!(matches!(store.get(&nowhere, None, usize::MAX).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.head(&nowhere).await, Err(StoreError::NotFound(_))));
-    assert!(store.versions(&nowhere).await.expect("an answer").is_empty());
-    assert!(store.list("", None, 10).await.expect("an answer").is_empty());
+    assert!(store.versions(&nowhere).await.expect("a response").is_empty());
+    assert!(store.list("", None, 10).await.expect("a response").is_empty());
     assert!(store.put_batch(&[]).await.is_empty());
 }
 
@@ -93,7 +93,7 @@ async fn conditions_hold(store: &dyn Store) {
     assert_eq!(store.versions(&key(at)).await.expect("listed").len(), 2);
 }
 
-async fn batches_answer_in_order(store: &dyn Store) {
+async fn batches_return_results_in_order(store: &dyn Store) {
     let contents: Vec<String> = (0..50).map(|n| format!("bytes {n}")).collect();
     let puts: Vec<Put<'_>> = (0..50)
         .map(|n| {
@@ -101,9 +101,9 @@ async fn batches_answer_in_order(store: &dyn Store) {
             put(&format!("c/{n:03}.json.zst"), contents[n].as_bytes(), condition)
         })
         .collect();
-    let answers = store.put_batch(&puts).await;
-    for (n, (put, answer)) in puts.iter().zip(&answers).enumerate() {
-        match answer {
+    let results = store.put_batch(&puts).await;
+    for (n, (put, result)) in puts.iter().zip(&results).enumerate() {
+        match result {
             Ok(stored) => {
                 assert_ne!(n % 7, 3);
                 let object = store.get(&put.key, Some(&stored.version), usize::MAX).await.expect("there");

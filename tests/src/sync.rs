@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use shared::core::{JobId, Pmid};
 use shared::ingest::{Engine, Settings, Worker};
 use shared::jobs::{self, Job, Limits};
-use shared::pipelines;
-use shared::pipelines::pubmed_files::FileSettings;
-use shared::pipelines::pubmed_sync::{IncrementalParams, Sources, SyncParams, submit_incremental, submit_sync};
-use shared::pubmed::eutils::{Client, LocalPace, Settings as EutilsSettings};
+use shared::pubmed::eutils::{Client, EutilsSettings, LocalRateLimiter};
 use shared::records;
-use shared::words::{JobId, Pmid};
+use shared::sources::pubmed_files::FileSettings;
+use shared::sources::pubmed_sync::{IncrementalParams, Sources, SyncParams, submit_incremental, submit_sync};
 use simulator::{Corpus, Options, Simulator, Spread};
 use sqlx::PgPool;
 
@@ -48,9 +47,9 @@ pub fn settings(simulator: &Simulator) -> EutilsSettings {
     }
 }
 
-/// A client without a pace.
+/// A client without a rate limit.
 pub fn client(settings: EutilsSettings) -> Client {
-    Client::new(settings, Arc::new(LocalPace::unlimited()))
+    Client::new(settings, Arc::new(LocalRateLimiter::unlimited()))
 }
 
 /// A plain HTTP client; making the other one first chooses the cryptography that both use.
@@ -70,7 +69,7 @@ pub fn files(client: &Client) -> FileSettings {
 pub fn engine(db: PgPool, client: Client, settings: Settings) -> Engine {
     // Small units and requests, so that a few records have several of each.
     let sources = Sources { unit_records: 5, request_records: 3, ..Sources::new(client, 1_000_000) };
-    let pipelines = pipelines::all(files(&sources.client), &sources);
+    let pipelines = shared::sources::all(files(&sources.client), &sources);
     Engine { settings, pipelines, ..crate::engine::plain(db, &sources.client) }
 }
 

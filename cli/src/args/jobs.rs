@@ -25,22 +25,22 @@ pub enum Jobs {
     /// Show a job
     Show {
         /// Id of the job
-        job: shared::words::JobId,
+        job: shared::core::JobId,
     },
     /// Follow a job until it ends
     Watch {
         /// Id of the job
-        job: shared::words::JobId,
+        job: shared::core::JobId,
     },
     /// Cancel a job; running units stop after their current batch
     Cancel {
         /// Id of the job
-        job: shared::words::JobId,
+        job: shared::core::JobId,
     },
     /// Print a job's log
     Logs {
         /// Id of the job
-        job: shared::words::JobId,
+        job: shared::core::JobId,
         /// Maximum number of lines, the most recent ones
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
@@ -48,7 +48,7 @@ pub enum Jobs {
     /// List the records that failed or were not returned
     Failures {
         /// Id of the job
-        job: shared::words::JobId,
+        job: shared::core::JobId,
         /// Maximum number of records
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
@@ -56,7 +56,7 @@ pub enum Jobs {
     /// Retry what failed as a new job
     Retry {
         /// Id of the finished job
-        job: shared::words::JobId,
+        job: shared::core::JobId,
         /// Submit the job and return; a `worker` or `up` runs it
         #[arg(long)]
         detach: bool,
@@ -70,7 +70,7 @@ pub enum Quarantine {
     List {
         /// Only records of this job
         #[arg(long)]
-        job: Option<shared::words::JobId>,
+        job: Option<shared::core::JobId>,
         /// Maximum number of records
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,

@@ -1,7 +1,7 @@
 //! Times, days, intervals and roles as they are written on the command line.
 
+use shared::core::Role;
 use shared::projections::changes::ChangeKind;
-use shared::words::Role;
 
 pub(super) fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
     let date = || {

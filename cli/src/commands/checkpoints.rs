@@ -2,22 +2,22 @@
 
 use serde_json::json;
 use shared::checkpoints;
-use shared::words::Caller;
+use shared::core::Caller;
 
 use crate::args::Checkpoints;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
 /// Runs the command.
-pub async fn run(session: &Session, action: Checkpoints, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, action: Checkpoints, json: bool) -> Result<Exit, CliError> {
     match action {
         Checkpoints::Deleted => deleted(session, json).await?,
         Checkpoints::Restore { checkpoint_id } => {
             if !checkpoints::restore(session.db(), &checkpoint_id).await? {
                 let message =
                     format!("deleted checkpoint {checkpoint_id} not found: see `bio-mcp checkpoints deleted`");
-                return Err(Failure::not_found(message));
+                return Err(CliError::not_found(message));
             }
             Caller::command_line().audit("checkpoint.restore", &checkpoint_id);
             if json {
@@ -30,7 +30,7 @@ pub async fn run(session: &Session, action: Checkpoints, json: bool) -> Result<E
     Ok(Exit::Done)
 }
 
-async fn deleted(session: &Session, json: bool) -> Result<(), Failure> {
+async fn deleted(session: &Session, json: bool) -> Result<(), CliError> {
     let all = checkpoints::deleted(session.db()).await?;
     if json {
         let shown = all.iter().map(|one| {

@@ -3,28 +3,28 @@
 use std::path::Path;
 
 use serde_json::json;
-use shared::db::{self, Prepared};
-use shared::words::config::Config;
+use shared::config::Config;
+use shared::db::{self, PreparedDatabase};
 
 use crate::args::Db;
 use crate::data_dir::DataDir;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::postgres;
 use crate::session::{self, Session};
 
 /// Runs the command.
-pub async fn run(action: Db, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, Failure> {
+pub async fn run(action: Db, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, CliError> {
     if matches!(action, Db::Migrate) {
         return migrate(data_dir, &config, json).await;
     }
     if config.database.is_given() {
-        return Err(Failure::usage(
+        return Err(CliError::usage(
             "BIO_MCP_DATABASE_URL is set, so there is no private Postgres: use the tools of that server",
         ));
     }
     match action {
-        Db::Migrate => unreachable!("answered above"),
+        Db::Migrate => unreachable!("handled above"),
         Db::Start => {
             let data_dir = DataDir::find_or_create(data_dir, &config)?;
             let session = Session::open(config, data_dir).await?;
@@ -60,8 +60,9 @@ pub async fn run(action: Db, data_dir: Option<&Path>, config: Config, json: bool
             tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
             let status = tokio::task::block_in_place(|| psql.status());
             session.close().await;
-            let status = status
-                .map_err(|error| Failure::usage(format!("cannot run psql ({error}): install the PostgreSQL client")))?;
+            let status = status.map_err(|error| {
+                CliError::usage(format!("cannot run psql ({error}): install the PostgreSQL client"))
+            })?;
             return Ok(if status.success() { Exit::Done } else { Exit::Failed });
         }
     }
@@ -69,14 +70,14 @@ pub async fn run(action: Db, data_dir: Option<&Path>, config: Config, json: bool
 }
 
 /// Migrates as the owner of the tables, and makes the role that programs log in as, where there is one.
-async fn migrate(data_dir: Option<&Path>, config: &Config, json: bool) -> Result<Exit, Failure> {
+async fn migrate(data_dir: Option<&Path>, config: &Config, json: bool) -> Result<Exit, CliError> {
     let (postgres, owner, role) = session::database(config, || DataDir::find_or_create(data_dir, config))?;
     let owner = db::connect(owner, 2).await?;
     let prepared = db::prepare(&owner, role.as_ref()).await;
     owner.close().await;
     tokio::task::block_in_place(|| drop(postgres));
-    let Prepared { from, to } = prepared?;
-    let role = role.as_ref().map(db::Role::name);
+    let PreparedDatabase { from, to } = prepared?;
+    let role = role.as_ref().map(db::DatabaseRole::name);
     if json {
         out::json(&json!({ "from": from, "to": to, "role": role }))?;
     } else {

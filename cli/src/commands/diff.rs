@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use shared::archive::Payload;
+use shared::core::Pmid;
 use shared::pubmed::xml_diff;
-use shared::records::{self, Event};
-use shared::words::Pmid;
+use shared::records::{self, ArchiveEvent};
 
 use super::get;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
@@ -20,21 +20,22 @@ pub async fn run(
     from: Option<i64>,
     to: Option<i64>,
     json: bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let events = records::events(session.db(), pmid).await?;
     if events.is_empty() {
-        return Err(Failure::not_found(format!("PMID {pmid} is not in the archive")));
+        return Err(CliError::not_found(format!("PMID {pmid} is not in the archive")));
     }
     let numbered = |seq: i64| {
         let found = events.iter().position(|event| event.seq == seq);
-        found
-            .ok_or_else(|| Failure::not_found(format!("PMID {pmid} has no change {seq}: see `bio-mcp history {pmid}`")))
+        found.ok_or_else(|| {
+            CliError::not_found(format!("PMID {pmid} has no change {seq}: see `bio-mcp history {pmid}`"))
+        })
     };
     let to = to.map_or(Ok(events.len() - 1), numbered)?;
     let from = match from {
         Some(seq) => numbered(seq)?,
         None if to > 0 => to - 1,
-        None => return Err(Failure::not_found(format!("PMID {pmid} has only one payload, nothing to compare"))),
+        None => return Err(CliError::not_found(format!("PMID {pmid} has only one payload, nothing to compare"))),
     };
     let (old, new) = (&events[from], &events[to]);
     let payloads = (payload(session, pmid, old).await?, payload(session, pmid, new).await?);
@@ -65,26 +66,26 @@ pub async fn run(
     Ok(Exit::Done)
 }
 
-async fn payload(session: &Session, pmid: Pmid, event: &Event) -> Result<Payload, Failure> {
+async fn payload(session: &Session, pmid: Pmid, event: &ArchiveEvent) -> Result<Payload, CliError> {
     Ok(get::envelope(session, pmid, &event.address()).await?.payload)
 }
 
 /// The typed record of a payload; a deletion has no fields.
-fn typed(pmid: Pmid, payload: &Payload) -> Result<Value, Failure> {
+fn typed(pmid: Pmid, payload: &Payload) -> Result<Value, CliError> {
     match payload {
         Payload::Tombstone => Ok(json!({ "deleted": true })),
         Payload::Xml(xml) => {
-            serde_json::to_value(get::parse(pmid, xml)?).map_err(|error| Failure::internal(error.to_string()))
+            serde_json::to_value(get::parse(pmid, xml)?).map_err(|error| CliError::internal(error.to_string()))
         }
     }
 }
 
 /// What the typed record does not show, by its path in the XML.
-fn not_shown(pmid: Pmid, old: &Payload, new: &Payload) -> Result<Vec<Change>, Failure> {
+fn not_shown(pmid: Pmid, old: &Payload, new: &Payload) -> Result<Vec<Change>, CliError> {
     let (Payload::Xml(old), Payload::Xml(new)) = (old, new) else { return Ok(Vec::new()) };
     // Both have been read as records before.
     let hidden = xml_diff::not_shown(old, new)
-        .map_err(|error| Failure::internal(format!("PMID {pmid} is archived but its payload is not XML ({error})")))?;
+        .map_err(|error| CliError::internal(format!("PMID {pmid} is archived but its payload is not XML ({error})")))?;
     let changes = hidden.into_iter().map(|change| Change {
         field: change.path,
         old: change.old.map(Value::String),
@@ -161,12 +162,12 @@ fn compare(field: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
 
 /// One line of a value, cut where it is long.
 fn short(value: &Value) -> String {
-    const LONGEST: usize = 300;
+    const MAX_VALUE_CHARS: usize = 300;
     let text = match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let mut cut: String = text.chars().take(LONGEST).collect();
+    let mut cut: String = text.chars().take(MAX_VALUE_CHARS).collect();
     if cut.len() < text.len() {
         cut.push('…');
     }
@@ -181,10 +182,10 @@ mod tests {
     fn only_what_differs_is_told() {
         let old = json!({ "a": 1, "b": { "c": "x" }, "d": [1, 2, 2], "e": null });
         let new = json!({ "a": 1, "b": { "c": "y" }, "d": [2, 3, 1, 2], "f": 5, "e": null });
-        let told: Vec<(String, Option<Value>, Option<Value>)> =
+        let shown: Vec<(String, Option<Value>, Option<Value>)> =
             differences(&old, &new).into_iter().map(|c| (c.field, c.old, c.new)).collect();
         assert_eq!(
-            told,
+            shown,
             [
                 ("b.c".to_owned(), Some(json!("x")), Some(json!("y"))),
                 ("d[]".to_owned(), None, Some(json!(3))),

@@ -10,7 +10,7 @@ use shared::tools::{EventPage, EventView, events};
 
 use super::interrupted;
 use crate::args::Events;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
@@ -21,12 +21,12 @@ const PAGE: usize = 1000;
 const WAIT: Duration = Duration::from_secs(25);
 
 /// Runs the command.
-pub async fn run(session: &Session, args: &Events, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, args: &Events, json: bool) -> Result<Exit, CliError> {
     let json = json || args.json;
     if let Some(key) = &args.query_key
         && !known_query(session.db(), key).await?
     {
-        return Err(Failure::not_found(format!("query key {key} not found: `bio-mcp status` lists the keys")));
+        return Err(CliError::not_found(format!("query key {key} not found: `bio-mcp status` lists the keys")));
     }
     let _keeper = args.follow.then(|| session.keep_database_alive());
     let filter = FeedFilter { kinds: args.kinds.clone(), query_key: args.query_key.clone() };
@@ -63,7 +63,7 @@ pub async fn run(session: &Session, args: &Events, json: bool) -> Result<Exit, F
     Ok(Exit::Done)
 }
 
-fn print(page: &EventPage, json: bool) -> Result<(), Failure> {
+fn print(page: &EventPage, json: bool) -> Result<(), CliError> {
     for event in &page.events {
         if json {
             out::json(event)?;

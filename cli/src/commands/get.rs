@@ -3,13 +3,13 @@
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::archive::{Envelope, Payload, StoredPayload};
-use shared::pipelines::operator::OPERATOR;
+use shared::core::{EVERY_VERSION, ErrorCode, Pmid, Sha256};
 use shared::pubmed::{Article, TextForm};
-use shared::records::{self, Event};
-use shared::words::{EVERY_VERSION, ErrorCode, Pmid, Sha256};
+use shared::records::{self, ArchiveEvent};
+use shared::sources::operator::OPERATOR;
 
 use crate::args::Get;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::record_name::RecordName;
 use crate::session::Session;
@@ -24,7 +24,7 @@ struct Found {
 }
 
 /// Runs the command. Of several records each is printed or named; the exit code is that of the gravest failure.
-pub async fn run(session: &Session, args: &Get, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, args: &Get, json: bool) -> Result<Exit, CliError> {
     let json = json || args.json;
     let mut found =
         stream::iter(&args.records).map(async |name| (*name, find(session, args, *name).await)).buffered(READS);
@@ -47,7 +47,7 @@ pub async fn run(session: &Session, args: &Get, json: bool) -> Result<Exit, Fail
     Ok(gravest.or(failures.first().copied()).unwrap_or(Exit::Done))
 }
 
-async fn find(session: &Session, args: &Get, name: RecordName) -> Result<Option<Found>, Failure> {
+async fn find(session: &Session, args: &Get, name: RecordName) -> Result<Option<Found>, CliError> {
     let RecordName { pmid, version } = name;
     if let Some(version) = version {
         return find_version(session, args, pmid, version).await;
@@ -61,10 +61,10 @@ async fn find(session: &Session, args: &Get, name: RecordName) -> Result<Option<
 }
 
 /// The newest accepted payload of one version, or its tombstone: that of the version, or of the record as a whole.
-async fn find_version(session: &Session, args: &Get, pmid: Pmid, version: i32) -> Result<Option<Found>, Failure> {
+async fn find_version(session: &Session, args: &Get, pmid: Pmid, version: i32) -> Result<Option<Found>, CliError> {
     let mut events = records::events(session.db(), pmid).await?;
     events.retain(|event| args.as_of.is_none_or(|at| event.accepted_at <= at));
-    let newest_first = events.iter().rev().map(Event::address);
+    let newest_first = events.iter().rev().map(ArchiveEvent::address);
     let mut read = stream::iter(newest_first)
         .map(async |address| (session.engine.archive.envelope(pmid, &address).await, address.s3_uri().to_owned()))
         .buffered(READS);
@@ -89,20 +89,20 @@ async fn print(
     session: &Session,
     args: &Get,
     name: RecordName,
-    found: Result<Option<Found>, Failure>,
+    found: Result<Option<Found>, CliError>,
     json: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let RecordName { pmid, version } = name;
     let Some(Found { envelope, s3_uri }) = found? else {
         if json {
-            let mut answer = json!({ "pmid": pmid, "found": false });
+            let mut output = json!({ "pmid": pmid, "found": false });
             if let Some(version) = version {
-                answer["version"] = json!(version);
+                output["version"] = json!(version);
             }
-            out::json(&answer)?;
+            out::json(&output)?;
         }
         let when = args.as_of.map(|at| format!(" as of {at}")).unwrap_or_default();
-        return Err(Failure::not_found(match version {
+        return Err(CliError::not_found(match version {
             None => format!("PMID {pmid} is not in the archive{when}"),
             Some(version) => format!(
                 "version {version} of PMID {pmid} is not in the archive{when}: `bio-mcp history {pmid}` lists its \
@@ -123,35 +123,35 @@ async fn print(
     if !json {
         return show(&article, &envelope);
     }
-    let mut answer = json!({
+    let mut output = json!({
         "found": true, "source": "archive", "fetched_at": envelope.fetched_at,
         "content_hash": envelope.content_hash(), "s3_uri": s3_uri,
     });
-    if let (Some(answer), Ok(Value::Object(fields))) = (answer.as_object_mut(), serde_json::to_value(&article)) {
-        answer.extend(fields);
+    if let (Some(output), Ok(Value::Object(fields))) = (output.as_object_mut(), serde_json::to_value(&article)) {
+        output.extend(fields);
     }
-    out::json(&answer)
+    out::json(&output)
 }
 
 /// The envelope that a row refers to.
-pub async fn envelope(session: &Session, pmid: Pmid, payload: &StoredPayload) -> Result<Envelope, Failure> {
+pub async fn envelope(session: &Session, pmid: Pmid, payload: &StoredPayload) -> Result<Envelope, CliError> {
     Ok(session.engine.archive.envelope(pmid, payload).await?)
 }
 
 /// The typed record of an archived payload.
-pub fn parse(pmid: Pmid, xml: &str) -> Result<Article<'_>, Failure> {
+pub fn parse(pmid: Pmid, xml: &str) -> Result<Article<'_>, CliError> {
     parse_as(pmid, xml, TextForm::Plain)
 }
 
-fn parse_as(pmid: Pmid, xml: &str, form: TextForm) -> Result<Article<'_>, Failure> {
+fn parse_as(pmid: Pmid, xml: &str, form: TextForm) -> Result<Article<'_>, CliError> {
     Article::parse_as(xml, form).map_err(|error| {
         let message = format!(
             "PMID {pmid} is archived but cannot be read as a record ({error}); `bio-mcp get {pmid} --xml` prints it"
         );
         if error.is_beyond_bounds() {
-            return Failure::new(Exit::Failed, ErrorCode::ValidationError, message);
+            return CliError::new(Exit::Failed, ErrorCode::ValidationError, message);
         }
-        Failure::internal(message)
+        CliError::internal(message)
     })
 }
 
@@ -162,23 +162,23 @@ async fn deleted(
     envelope: &Envelope,
     s3_uri: &str,
     json: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let events = records::events(session.db(), envelope.pmid).await?;
     let tombstone = events.iter().rposition(|event| event.s3_uri == s3_uri);
     let before = &events[..tombstone.unwrap_or(0)];
-    let is_of_version = |event: &&records::Event| match (version, event.record_version) {
+    let is_of_version = |event: &&records::ArchiveEvent| match (version, event.record_version) {
         (Some(wanted), Some(known)) => wanted == known,
         _ => true,
     };
     let deleted_at = tombstone.map(|at| events[at].accepted_at);
     let last_hash = before.iter().rev().filter(is_of_version).find_map(|event| event.content_hash.clone());
     if json {
-        let mut answer =
+        let mut output =
             json!({ "pmid": envelope.pmid, "found": false, "deleted_at": deleted_at, "last_hash": last_hash });
         if let Some(version) = version {
-            answer["version"] = json!(version);
+            output["version"] = json!(version);
         }
-        out::json(&answer)?;
+        out::json(&output)?;
     }
     let what = version.map(|version| format!("version {version} of ")).unwrap_or_default();
     let source = &envelope.source;
@@ -188,13 +188,13 @@ async fn deleted(
     } else {
         format!("was deleted by {}", out::plain(&source.endpoint))
     };
-    Err(Failure::not_found(format!(
+    Err(CliError::not_found(format!(
         "{what}PMID {} {how} (as of {}); `bio-mcp history {}` lists its earlier payloads",
         envelope.pmid, envelope.order.as_of, envelope.pmid
     )))
 }
 
-fn show(article: &Article<'_>, envelope: &Envelope) -> Result<(), Failure> {
+fn show(article: &Article<'_>, envelope: &Envelope) -> Result<(), CliError> {
     out::line(&out::bold(&out::plain(article.title.as_deref().unwrap_or("(no title)"))))?;
     let authors: Vec<String> = article
         .authors

@@ -1,21 +1,21 @@
 //! `history`: every accepted change of a record.
 
 use serde_json::json;
+use shared::core::Pmid;
 use shared::records;
-use shared::words::Pmid;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
 /// Runs the command.
-pub async fn run(session: &Session, pmid: Pmid, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, pmid: Pmid, json: bool) -> Result<Exit, CliError> {
     let events = records::events(session.db(), pmid).await?;
     if json {
         out::json(&json!({ "pmid": pmid, "events": events }))?;
     }
     if events.is_empty() {
-        return Err(Failure::not_found(format!("PMID {pmid} is not in the archive")));
+        return Err(CliError::not_found(format!("PMID {pmid} is not in the archive")));
     }
     if !json {
         let rows: Vec<Vec<String>> = events

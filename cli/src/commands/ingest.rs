@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
-use shared::jobs::{self, FirstUnit, Job, Submission, Submitted};
-use shared::pipelines::pubmed_files::{self, FileRef, Params, RegisterError};
+use shared::core::host;
+use shared::jobs::{self, FirstUnit, Job, Submission, SubmitOutcome};
+use shared::observability;
 use shared::pubmed::bulk_file;
 use shared::pubmed::download::{Downloaded, FilesServer, make_folder};
-use shared::words::{host, telemetry};
+use shared::sources::pubmed_files::{self, FileRef, Params, RegisterError};
 
 use super::work::{announce, detached, report, work};
 use crate::args::Ingest;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::{input_files, out};
 
@@ -23,19 +24,19 @@ fn is_remote(file: &Path) -> bool {
 }
 
 /// The files of records that arguments name. Refuses what is not a file before anything is made.
-pub fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+pub fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     for file in given.iter().filter(|file| !is_remote(file) && !file.is_dir()) {
         let metadata = std::fs::metadata(file)
-            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+            .map_err(|error| CliError::usage(format!("cannot read {}: {error}", file.display())))?;
         if !metadata.is_file() {
-            return Err(Failure::usage(format!("{} is not a file", file.display())));
+            return Err(CliError::usage(format!("{} is not a file", file.display())));
         }
     }
     input_files::expand(given)
 }
 
 /// Runs the command.
-pub async fn run(session: &Session, args: &Ingest, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, args: &Ingest, json: bool) -> Result<Exit, CliError> {
     let key = args.idempotency_key.clone();
     let Registration { submitted, refused } = submit(session, &args.files, args.as_of, args.priority, key).await?;
     for failure in &refused {
@@ -58,9 +59,9 @@ pub async fn run(session: &Session, args: &Ingest, json: bool) -> Result<Exit, F
 /// A job over files, and those that are not part of it.
 pub struct Registration {
     /// The job.
-    pub submitted: Submitted,
+    pub submitted: SubmitOutcome,
     /// Why files were refused, each with its name.
-    pub refused: Vec<Failure>,
+    pub refused: Vec<CliError>,
 }
 
 /// Registers files and submits a job over those that can be read; it fails when none can.
@@ -70,7 +71,7 @@ pub async fn submit(
     as_of: Option<DateTime<Utc>>,
     priority: i16,
     idempotency_key: Option<String>,
-) -> Result<Registration, Failure> {
+) -> Result<Registration, CliError> {
     let hostname = host::name();
     let mut found = Vec::with_capacity(files.len());
     for file in files {
@@ -91,12 +92,12 @@ pub async fn submit(
             Ok(file) if registered.contains(&file) => {}
             Ok(file) => registered.push(file),
             Err(RegisterError::Db(error)) => return Err(error.into()),
-            Err(error) => refused.push(Failure::usage(telemetry::chain(&error))),
+            Err(error) => refused.push(CliError::usage(observability::chain(&error))),
         }
     }
     if registered.is_empty() {
         let messages: Vec<String> = refused.into_iter().map(|failure| failure.message).collect();
-        return Err(Failure::usage(messages.join("; ")));
+        return Err(CliError::usage(messages.join("; ")));
     }
     registered.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
     let params = Params { files: registered, hostname: hostname.clone(), as_of };
@@ -125,7 +126,7 @@ async fn register(
 }
 
 /// Fetches a bulk file of NCBI into the data directory.
-async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, Failure> {
+async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, CliError> {
     let dir = session.data_dir.downloads();
     make_folder(&dir)?;
     let name = name.display().to_string();
@@ -134,7 +135,7 @@ async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, Failure> {
 }
 
 /// Submits and works on one file; for the demo.
-pub async fn one_file(session: &Session, file: &Path) -> Result<Job, Failure> {
+pub async fn one_file(session: &Session, file: &Path) -> Result<Job, CliError> {
     let registration = submit(session, &[file.to_owned()], None, 0, None).await?;
     work(session, registration.submitted.job(), 1).await
 }

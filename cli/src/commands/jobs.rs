@@ -1,20 +1,20 @@
 //! `jobs`: list, show, watch, cancel.
 
 use serde_json::json;
+use shared::core::{Caller, ErrorCode, JobId};
 use shared::ingest::{self, sweep};
-use shared::jobs::{self, Cancelled, Filter, Job, JobState, Standing};
-use shared::pipelines::pubmed_files::TOOL;
+use shared::jobs::{self, Cancelled, Filter, Job, JobDetails, JobState};
+use shared::sources::pubmed_files::TOOL;
 use shared::tools::FailureView;
-use shared::words::{Caller, ErrorCode, JobId};
 
 use super::work::{announce, detached, report, work};
 use crate::args::Jobs;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::{out, progress};
 
 /// Runs the command.
-pub async fn run(session: &Session, action: Jobs, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, action: Jobs, json: bool) -> Result<Exit, CliError> {
     match action {
         Jobs::List { state, limit } => list(session, state.as_deref(), limit, json).await,
         Jobs::Show { job } => show(session, job, json).await,
@@ -30,23 +30,23 @@ pub async fn run(session: &Session, action: Jobs, json: bool) -> Result<Exit, Fa
     }
 }
 
-async fn one(session: &Session, job: JobId) -> Result<Standing, Failure> {
-    let found = jobs::standing(session.db(), job).await?;
+async fn one(session: &Session, job: JobId) -> Result<JobDetails, CliError> {
+    let found = jobs::details(session.db(), job).await?;
     found.ok_or_else(|| {
-        Failure::new(Exit::NotFound, ErrorCode::JobNotFound, format!("job {job} not found: see `bio-mcp jobs list`"))
+        CliError::new(Exit::NotFound, ErrorCode::JobNotFound, format!("job {job} not found: see `bio-mcp jobs list`"))
     })
 }
 
-async fn list(session: &Session, state: Option<&str>, limit: i64, json: bool) -> Result<Exit, Failure> {
+async fn list(session: &Session, state: Option<&str>, limit: i64, json: bool) -> Result<Exit, CliError> {
     let state = match state {
         None => None,
         Some(text) => Some(
             JobState::parse(text)
-                .ok_or_else(|| Failure::usage("--state must be queued, running, succeeded, failed or cancelled"))?,
+                .ok_or_else(|| CliError::usage("--state must be queued, running, succeeded, failed or cancelled"))?,
         ),
     };
     let (listed, total) = jobs::list(session.db(), &Filter { state, limit, ..Filter::default() }).await?;
-    let listed: Vec<Job> = listed.rows.into_iter().map(|standing| standing.job).collect();
+    let listed: Vec<Job> = listed.rows.into_iter().map(|details| details.job).collect();
     if json {
         out::json(&json!({ "jobs": listed, "total": total }))?;
         return Ok(Exit::Done);
@@ -70,21 +70,21 @@ async fn list(session: &Session, state: Option<&str>, limit: i64, json: bool) ->
     Ok(Exit::Done)
 }
 
-async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
-    let standing = one(session, job).await?;
-    let Standing { job, position_in_queue: position, estimated_duration_secs: estimate, previous_job_id: previous } =
-        standing;
+async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, CliError> {
+    let details = one(session, job).await?;
+    let JobDetails { job, position_in_queue: position, estimated_duration_secs: estimate, previous_job_id: previous } =
+        details;
     let logs = jobs::logs(session.db(), job.job_id(), 20).await?;
     if json {
-        let mut answer = serde_json::to_value(&job).map_err(|error| Failure::internal(error.to_string()))?;
-        answer["completed_with_failures"] = json!(job.completed_with_failures());
-        answer["position_in_queue"] = json!(position);
-        answer["estimated_duration_secs"] = json!(estimate);
-        answer["previous_job_id"] = json!(previous);
-        answer["logs"] = json!(logs);
+        let mut output = serde_json::to_value(&job).map_err(|error| CliError::internal(error.to_string()))?;
+        output["completed_with_failures"] = json!(job.completed_with_failures());
+        output["position_in_queue"] = json!(position);
+        output["estimated_duration_secs"] = json!(estimate);
+        output["previous_job_id"] = json!(previous);
+        output["logs"] = json!(logs);
         // Attempts that another one followed, or that were the last: with what was wrong.
-        answer["troubled_attempts"] = json!(ingest::troubled_attempts(session.db(), job.job_id(), 100).await?);
-        out::json(&answer)?;
+        output["troubled_attempts"] = json!(ingest::troubled_attempts(session.db(), job.job_id(), 100).await?);
+        out::json(&output)?;
         return Ok(Exit::Done);
     }
     let percent = (job.progress.fraction * 100.0).round();
@@ -133,7 +133,7 @@ fn time_left(job: &Job, estimate: Option<f64>) -> String {
     estimate.map_or("unknown".to_owned(), |secs| format!("about {secs:.0} s"))
 }
 
-async fn logs(session: &Session, job: JobId, limit: i64, json: bool) -> Result<Exit, Failure> {
+async fn logs(session: &Session, job: JobId, limit: i64, json: bool) -> Result<Exit, CliError> {
     one(session, job).await?;
     let logs = jobs::logs(session.db(), job, limit).await?;
     if json {
@@ -152,7 +152,7 @@ async fn logs(session: &Session, job: JobId, limit: i64, json: bool) -> Result<E
     Ok(Exit::Done)
 }
 
-async fn failures(session: &Session, job: JobId, limit: i64, json: bool) -> Result<Exit, Failure> {
+async fn failures(session: &Session, job: JobId, limit: i64, json: bool) -> Result<Exit, CliError> {
     one(session, job).await?;
     let listed = ingest::failures(session.db(), job, 0, limit).await?.rows;
     let listed: Vec<FailureView> = listed.into_iter().map(FailureView::from).collect();
@@ -175,11 +175,11 @@ async fn failures(session: &Session, job: JobId, limit: i64, json: bool) -> Resu
     Ok(Exit::Done)
 }
 
-async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Result<Exit, Failure> {
+async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Result<Exit, CliError> {
     let ended = jobs::to_retry(session.db(), one(session, job).await?.job).await?;
     let job = ended.job_id();
     if !ended.state.is_terminal() {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "only finished jobs can be retried; job {job} is {}: wait for it, or cancel it",
             ended.state
         )));
@@ -187,7 +187,7 @@ async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Resul
     let caller = Caller::command_line();
     let again = ingest::retry(&session.engine, &ended, session.limits(), &caller, |submission| submission).await?;
     let Some(again) = again else {
-        return Err(Failure::usage(format!("nothing failed in job {job}: there is nothing to retry")));
+        return Err(CliError::usage(format!("nothing failed in job {job}: there is nothing to retry")));
     };
     if detach {
         return detached(again.job(), json);
@@ -198,7 +198,7 @@ async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Resul
     report(&done, json)
 }
 
-async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failure> {
+async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, CliError> {
     let found = one(session, job).await?.job;
     // A worker that was killed holds nothing up.
     sweep(&session.engine, Some(&session.data_dir.workers())).await?;
@@ -209,11 +209,11 @@ async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, Failu
         Caller::command_line().audit("job.cancel", &job.to_string());
     }
     if json {
-        let mut answer = json!({ "job_id": job, "state": now, "cancelled": cancelled });
+        let mut output = json!({ "job_id": job, "state": now, "cancelled": cancelled });
         if let Some(next) = next_job {
-            answer["next_job_id"] = json!(next);
+            output["next_job_id"] = json!(next);
         }
-        out::json(&answer)?;
+        out::json(&output)?;
     } else {
         out::line(&match (cancelled, now, next_job) {
             (true, JobState::Cancelled, _) => format!("job {job} is cancelled"),

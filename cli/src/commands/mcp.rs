@@ -1,18 +1,18 @@
 //! `mcp`: tools for an MCP client that starts this program and speaks over its standard input and output.
 
-use api::mcp::{Door, stdio};
+use api::mcp::{McpServer, stdio};
 
 use super::{interrupted, serve};
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::workers::Workers;
 
-/// Answers until the client closes the input. Jobs that run then go on with the next program that has workers.
-pub async fn run(session: &Session) -> Result<Exit, Failure> {
+/// Serves until the client closes the input. Jobs that run then go on with the next program that has workers.
+pub async fn run(session: &Session) -> Result<Exit, CliError> {
     let _keeper = session.keep_database_alive();
     let mut workers = Workers::start(session)?;
     let ended = tokio::select! {
-        spoken = stdio::serve(Door::new(serve::api(session))) => spoken.map_err(Failure::from),
+        spoken = stdio::serve(McpServer::new(serve::api(session))) => spoken.map_err(CliError::from),
         failed = workers.failed() => failed,
         () = interrupted() => Ok(()),
     };

@@ -30,17 +30,17 @@ mod worker;
 
 use std::time::Duration;
 
-use shared::words::config::Config;
+use shared::config::Config;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Args, Command, Output, Quarantine};
 use crate::data_dir::DataDir;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
 /// Runs what was asked for.
-pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
+pub async fn run(mut args: Args, config: Config) -> Result<Exit, CliError> {
     let json = args.output == Output::Json;
     let given = args.data_dir.as_deref();
     match args.command {
@@ -102,7 +102,7 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, Failure> {
         | Command::Simulator(_)
         | Command::Token(_)
         | Command::Tools { .. } => {
-            unreachable!("answered above")
+            unreachable!("handled above")
         }
     };
     let result = result.map_err(|failure| session.explained(failure));

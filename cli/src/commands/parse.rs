@@ -6,13 +6,13 @@ use std::sync::mpsc;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::json;
+use shared::config::Config;
+use shared::observability;
 use shared::pubmed::source::{FileError, FileSource, IgnoredBytes};
 use shared::pubmed::{Article, Item, Splitter, TextForm, identity};
-use shared::words::config::Config;
-use shared::words::telemetry;
 
 use crate::args::Parse;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::{input_files, out};
 
 /// Bytes of XML that one thread parses at a time.
@@ -51,11 +51,11 @@ struct Report {
 
 /// Runs the command: one thread reads, several parse, and this one writes in order. A file that cannot be read does not
 /// keep the others from being read.
-pub fn run(args: &Parse, config: &Config, as_json: bool) -> Result<Exit, Failure> {
+pub fn run(args: &Parse, config: &Config, as_json: bool) -> Result<Exit, CliError> {
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let parsers = ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("parse-{n}")).build();
     let parsers = parsers
-        .map_err(|error| Failure::internal(format!("cannot start {}: {error}", out::counted(threads, "thread"))))?;
+        .map_err(|error| CliError::internal(format!("cannot start {}: {error}", out::counted(threads, "thread"))))?;
     let (mut any_bad, mut any_unreadable) = (false, false);
     for file in input_files::expand(&args.files)? {
         let name = shown(&file);
@@ -70,7 +70,7 @@ pub fn run(args: &Parse, config: &Config, as_json: bool) -> Result<Exit, Failure
         any_bad |= report.bad > 0;
         if let Some(error) = report.unreadable {
             any_unreadable = true;
-            Failure::usage(format!("{name}: {}", telemetry::chain(&error))).show(as_json);
+            CliError::usage(format!("{name}: {}", observability::chain(&error))).show(as_json);
         }
     }
     Ok(match (any_unreadable, any_bad) {
@@ -89,7 +89,7 @@ fn shown(path: &Path) -> String {
     if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-fn parse_file(path: &Path, parsers: &ThreadPool, args: &Parse, config: &Config) -> Result<Report, Failure> {
+fn parse_file(path: &Path, parsers: &ThreadPool, args: &Parse, config: &Config) -> Result<Report, CliError> {
     let (deletions, form): (bool, TextForm) = (args.deletions, args.markup.into());
     let source = if is_stdin(path) {
         FileSource::new(std::io::stdin(), config.max_file_bytes)
@@ -103,7 +103,7 @@ fn parse_file(path: &Path, parsers: &ThreadPool, args: &Parse, config: &Config) 
     let progress = source.progress();
     let name = shown(path);
     let max_record_bytes = config.max_record_bytes;
-    let read_and_write = |parsing: &rayon::Scope<'_>| -> Result<Report, Failure> {
+    let read_and_write = |parsing: &rayon::Scope<'_>| -> Result<Report, CliError> {
         // What is parsed, or will be, in the order of the file. Its bound is that of memory: the reader waits.
         let (in_order, results) = mpsc::sync_channel::<mpsc::Receiver<Parsed>>(parsers.current_num_threads() * 2);
         let parse = move |chunk: Chunk| {

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use shared::core::{Caller, ErrorCode};
 use shared::projections::{self, Lag, catch_up, changes, lag};
-use shared::words::{Caller, ErrorCode};
 
 use super::interrupted;
 use crate::args::Projections;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
@@ -18,7 +18,7 @@ use crate::session::Session;
 const LEAST: Duration = Duration::from_secs(10);
 
 /// Runs the command.
-pub async fn run(session: &Session, action: Projections, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, action: Projections, json: bool) -> Result<Exit, CliError> {
     match action {
         Projections::Status => status(session, json).await,
         Projections::CatchUp => read_on(session, json).await,
@@ -27,7 +27,7 @@ pub async fn run(session: &Session, action: Projections, json: bool) -> Result<E
             projections::rebuild(session.db(), &projections, &name).await.map_err(|error| match error {
                 projections::RebuildError::Unknown => {
                     let names: Vec<&str> = projections.iter().map(|one| one.name()).collect();
-                    Failure::not_found(format!("unknown projection {name}: must be one of {}", names.join(", ")))
+                    CliError::not_found(format!("unknown projection {name}: must be one of {}", names.join(", ")))
                 }
                 projections::RebuildError::Db(error) => error.into(),
             })?;
@@ -37,7 +37,7 @@ pub async fn run(session: &Session, action: Projections, json: bool) -> Result<E
     }
 }
 
-async fn status(session: &Session, json: bool) -> Result<Exit, Failure> {
+async fn status(session: &Session, json: bool) -> Result<Exit, CliError> {
     let lags = lag(session.db(), &projections::all()).await?;
     let unknown = changes::unknown(session.db()).await?;
     if json {
@@ -69,11 +69,11 @@ async fn status(session: &Session, json: bool) -> Result<Exit, Failure> {
 }
 
 /// Catches up until every projection is current, or the command is stopped between batches; committed rows remain.
-async fn read_on(session: &Session, json: bool) -> Result<Exit, Failure> {
+async fn read_on(session: &Session, json: bool) -> Result<Exit, CliError> {
     let stopped = set_when_interrupted();
     let done = catch_up(&session.engine, &projections::all(), |_| !stopped.load(Ordering::Relaxed)).await?;
     if !done.is_current {
-        return Err(Failure::new(
+        return Err(CliError::new(
             Exit::Interrupted,
             ErrorCode::Internal,
             "interrupted; committed changes remain: rerun the same command to resume",
@@ -98,8 +98,8 @@ fn set_when_interrupted() -> Arc<AtomicBool> {
     flag
 }
 
-/// Catches up at the end of a command that wrote events, for a quarter of the command's duration, or [`LEAST`]: the next
-/// command or `up` processes the rest. A failure here is logged, and is none of the command.
+/// Catches up at the end of a command that wrote events, for a quarter of the command's duration, or [`LEAST`]: the
+/// next command or `up` processes the rest. A failure here is logged, and is none of the command.
 pub async fn after(session: &Session, took: Duration) {
     let began = Instant::now();
     let longest = LEAST.max(took / 4);

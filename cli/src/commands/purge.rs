@@ -1,12 +1,12 @@
 //! `purge`: takes a record out.
 
 use serde_json::json;
-use shared::pipelines::operator;
-use shared::words::Caller;
-use shared::words::access::LOCAL;
+use shared::core::Caller;
+use shared::core::access::LOCAL;
+use shared::sources::operator;
 
 use crate::args::Purge;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
@@ -14,13 +14,13 @@ use crate::session::Session;
 const MAX_REASON: usize = 500;
 
 /// Runs the command.
-pub async fn run(session: &Session, args: &Purge, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, args: &Purge, json: bool) -> Result<Exit, CliError> {
     let reason = args.reason.trim();
     if reason.is_empty() || reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
-        return Err(Failure::usage(format!("--reason must be 1 to {MAX_REASON} characters on one line")));
+        return Err(CliError::usage(format!("--reason must be 1 to {MAX_REASON} characters on one line")));
     }
     let purged = operator::purge(&session.engine, args.pmid, reason, LOCAL, args.versions).await?;
-    let purged = purged.ok_or_else(|| Failure::not_found(format!("PMID {} is not in the archive", args.pmid)))?;
+    let purged = purged.ok_or_else(|| CliError::not_found(format!("PMID {} is not in the archive", args.pmid)))?;
     Caller::command_line().audit("record.purge", &args.pmid.to_string());
     if json {
         out::json(&json!({ "purged": purged, "reason": reason }))?;

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use shared::ingest::{quarantined, quarantined_one};
-use shared::pipelines::operator::{self, QuarantinedRecord, Retried};
+use shared::sources::operator::{self, QuarantinedRecord, Retried};
 
 use crate::args::Quarantine;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
 /// Runs the command.
-pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Exit, CliError> {
     match action {
         Quarantine::List { job, limit } => {
             let entries = quarantined(session.db(), job.map(|job| job.0), limit).await?;
@@ -39,13 +39,13 @@ pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Ex
         }
         Quarantine::Show { id } => {
             let entry = quarantined_one(session.db(), id).await?;
-            let entry = entry.ok_or_else(|| Failure::not_found(format!("quarantined record {id} not found")))?;
+            let entry = entry.ok_or_else(|| CliError::not_found(format!("quarantined record {id} not found")))?;
             let bytes = operator::quarantined_bytes(&session.engine, &entry).await?;
             if json {
-                let mut answer = serde_json::to_value(QuarantinedRecord::of(&entry))
-                    .map_err(|error| Failure::internal(error.to_string()))?;
-                answer["text"] = json!(String::from_utf8_lossy(&bytes));
-                out::json(&answer)?;
+                let mut output = serde_json::to_value(QuarantinedRecord::of(&entry))
+                    .map_err(|error| CliError::internal(error.to_string()))?;
+                output["text"] = json!(String::from_utf8_lossy(&bytes));
+                out::json(&output)?;
             } else {
                 out::note(format_args!("record {} of {}: {}", entry.n, entry.source, out::plain(&entry.reason)));
                 out::bytes(&bytes)?;
@@ -56,22 +56,22 @@ pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Ex
     }
 }
 
-async fn retry(session: &Session, ids: Vec<i64>, all: bool, json: bool) -> Result<Exit, Failure> {
+async fn retry(session: &Session, ids: Vec<i64>, all: bool, json: bool) -> Result<Exit, CliError> {
     let entries = if all {
         quarantined(session.db(), None, i64::MAX).await?
     } else {
         let mut entries = Vec::new();
         for id in ids {
             let entry = quarantined_one(session.db(), id).await?;
-            entries.push(entry.ok_or_else(|| Failure::not_found(format!("quarantined record {id} not found")))?);
+            entries.push(entry.ok_or_else(|| CliError::not_found(format!("quarantined record {id} not found")))?);
         }
         entries
     };
     let (mut archived, mut by_pmid) = (0, BTreeSet::new());
-    let mut answers = Vec::new();
+    let mut outputs = Vec::new();
     for entry in &entries {
         let retried = operator::retry_quarantined(&session.engine, entry).await?;
-        answers.push(json!({ "id": entry.id, "retried": retried }));
+        outputs.push(json!({ "id": entry.id, "retried": retried }));
         match retried {
             Retried::Archived { .. } => archived += 1,
             Retried::StillBad { pmid, reason } => {
@@ -84,7 +84,7 @@ async fn retry(session: &Session, ids: Vec<i64>, all: bool, json: bool) -> Resul
     }
     let still = entries.len() - archived;
     if json {
-        out::json(&json!({ "archived": archived, "still_bad": still, "entries": answers }))?;
+        out::json(&json!({ "archived": archived, "still_bad": still, "entries": outputs }))?;
     } else {
         out::line(&format!("{archived} of {} archived", entries.len()))?;
         if !by_pmid.is_empty() {

@@ -4,18 +4,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
+use shared::config::Config;
 use shared::pubmed::eutils::{Query, SearchRequest};
-use shared::words::config::Config;
 
 use crate::args::{Search, Sort};
 use crate::data_dir::DataDir;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::session::{self, Session};
 use crate::{out, waiting};
 
 /// Runs the command. Beside an archive it keeps the pace of all its workers; without one, its own.
-pub async fn run(args: &Search, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, Failure> {
-    let query = Query::parse(&args.term).map_err(|error| Failure::usage(error.to_string()))?;
+pub async fn run(args: &Search, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, CliError> {
+    let query = Query::parse(&args.term).map_err(|error| CliError::usage(error.to_string()))?;
     let Some(data_dir) = DataDir::of_search(data_dir, &config)? else {
         let client = session::lone_client(&config);
         return search(&client, args, &query, json).await;
@@ -31,7 +31,7 @@ async fn search(
     args: &Search,
     query: &Query,
     json: bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let began = Instant::now();
     let sort = args.sort.map(|sort| match sort {
         Sort::Relevance => "relevance",

@@ -1,33 +1,33 @@
 //! `serve`: the HTTP server alone.
 
 use api::{Api, Listener};
-use shared::words::config::AuthSetting;
+use shared::config::AuthSetting;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use super::interrupted;
 use crate::args::Listen;
-use crate::failure::{Exit, Failure};
-use crate::listen::{Address, SocketFile};
+use crate::failure::{CliError, Exit};
+use crate::listen::{ListenAddress, SocketFile};
 use crate::out;
 use crate::session::Session;
 
-/// Runs the command until it is stopped; what is under way is answered.
-pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
+/// Runs the command until it is stopped; requests in progress are completed.
+pub async fn run(session: &Session, args: &Listen) -> Result<Exit, CliError> {
     let _keeper = session.keep_database_alive();
     // Before there is a file to remove, and before a supervisor is told that it listens.
     let stop = interrupted();
     let (listener, _file) = listen(session, args).await?;
-    serve(session, listener, stop).await.map_err(|error| Failure::internal(error.to_string()))??;
+    serve(session, listener, stop).await.map_err(|error| CliError::internal(error.to_string()))??;
     Ok(Exit::Done)
 }
 
 /// Takes the port, without credentials only on loopback, or the socket, whose file is to be kept while it is served.
-pub async fn listen(session: &Session, args: &Listen) -> Result<(Listener, Option<SocketFile>), Failure> {
+pub async fn listen(session: &Session, args: &Listen) -> Result<(Listener, Option<SocketFile>), CliError> {
     let address = match &args.listen {
-        Address::Tcp(address) => *address,
-        Address::Unix(path) => {
-            let cannot_listen = |error| Failure::usage(format!("cannot listen on {}: {error}", args.listen));
+        ListenAddress::Tcp(address) => *address,
+        ListenAddress::Unix(path) => {
+            let cannot_listen = |error| CliError::usage(format!("cannot listen on {}: {error}", args.listen));
             let (listener, file) = SocketFile::bind(path).map_err(cannot_listen)?;
             let listener = UnixListener::from_std(listener)?;
             out::line(&format!("listening on unix:{}", file.path().display()))?;
@@ -35,19 +35,19 @@ pub async fn listen(session: &Session, args: &Listen) -> Result<(Listener, Optio
         }
     };
     if !address.ip().is_loopback() && session.config.http.auth == AuthSetting::None {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "{} is reachable from other machines: set BIO_MCP_AUTH_TOKENS first (`bio-mcp token new` creates a token)",
             args.listen
         )));
     }
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        Failure::usage(format!("cannot listen on {}: {error}; choose another port with --listen", args.listen))
+        CliError::usage(format!("cannot listen on {}: {error}; choose another port with --listen", args.listen))
     })?;
     out::line(&format!("listening on http://{}", listener.local_addr()?))?;
     Ok((listener.into(), None))
 }
 
-/// Answers until `stop`, in a task of its own: whatever else this process waits for.
+/// Serves until `stop`, in a task of its own: whatever else this process waits for.
 pub fn serve(
     session: &Session,
     listener: Listener,
@@ -56,7 +56,7 @@ pub fn serve(
     tokio::spawn(api::serve(listener, api(session), stop))
 }
 
-/// The doors to what a session has open.
+/// The interfaces to what a session has open.
 pub fn api(session: &Session) -> Api {
     Api::new(session.toolbox(), &session.config.http)
 }

@@ -1,12 +1,12 @@
 //! `simulator`: E-utilities of your own.
 
 use serde_json::json;
-use shared::words::clock;
+use shared::core::clock;
 use simulator::{Corpus, Faults, Options, Spread};
 
 use super::interrupted;
 use crate::args;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 
 /// The first PMID.
@@ -16,7 +16,7 @@ const FIRST: u32 = 30_000_001;
 const DAYS: u32 = 3650;
 
 /// Runs the command until it is stopped.
-pub async fn run(args: &args::Simulator, json: bool) -> Result<Exit, Failure> {
+pub async fn run(args: &args::Simulator, json: bool) -> Result<Exit, CliError> {
     let today = shared::syncs::ncbi_day(clock::now());
     let mut corpus = Corpus::generated(today, FIRST, args.records, args.seed, Spread::Even(DAYS));
     let pmids: Vec<u32> = corpus.pmids().collect();

@@ -1,28 +1,28 @@
 //! `status`: what is in the archive and what is going on.
 
 use serde_json::json;
+use shared::core::clock;
 use shared::db::clock::{Correction, corrections};
 use shared::projections::{self, Lag, lag};
 use shared::records::summary;
 use shared::syncs::{self, RetryRow, SyncQuery};
-use shared::words::clock;
 
 use super::topics::failure_text;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
-use crate::session::{Session, archive_place};
+use crate::session::{Session, archive_location};
 
 /// Runs the command.
-pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, json: bool) -> Result<Exit, CliError> {
     let summary = summary(session.db()).await?;
     let workers = session.living_workers().await?.count();
-    let archive = archive_place(&session.config, &session.data_dir);
+    let archive = archive_location(&session.config, &session.data_dir);
     let queries = syncs::queries(session.db()).await?;
     let (retries, retries_total) = syncs::retry_list(session.db(), 20).await?;
     let corrections = corrections(session.db(), 10).await?;
     let lags = lag(session.db(), &projections::all()).await?;
     if json {
-        let mut answer = json!({
+        let mut output = json!({
             "data_dir": session.data_dir.path(), "archive": archive, "workers": workers,
             "queries": queries.iter().map(|query| {
                 let mut row = json!(query);
@@ -32,12 +32,12 @@ pub async fn run(session: &Session, json: bool) -> Result<Exit, Failure> {
             "retry_list": retries, "retry_total": retries_total, "clock_corrections": corrections,
             "projections": lags,
         });
-        if let (Some(answer), Ok(serde_json::Value::Object(fields))) =
-            (answer.as_object_mut(), serde_json::to_value(&summary))
+        if let (Some(output), Ok(serde_json::Value::Object(fields))) =
+            (output.as_object_mut(), serde_json::to_value(&summary))
         {
-            answer.extend(fields);
+            output.extend(fields);
         }
-        out::json(&answer)?;
+        out::json(&output)?;
         return Ok(Exit::Done);
     }
     let database = if session.postgres().is_some() { "private Postgres" } else { "BIO_MCP_DATABASE_URL" };
@@ -73,7 +73,7 @@ fn lag_text(lag: &Lag) -> String {
     }
 }
 
-fn show_queries(queries: &[SyncQuery]) -> Result<(), Failure> {
+fn show_queries(queries: &[SyncQuery]) -> Result<(), CliError> {
     if queries.is_empty() {
         return Ok(());
     }
@@ -112,7 +112,7 @@ fn show_queries(queries: &[SyncQuery]) -> Result<(), Failure> {
 }
 
 /// What did not add up in the last runs: it holds watermarks.
-fn show_gaps(queries: &[SyncQuery]) -> Result<(), Failure> {
+fn show_gaps(queries: &[SyncQuery]) -> Result<(), CliError> {
     let rows: Vec<Vec<String>> = queries
         .iter()
         .flat_map(|query| query.gaps.iter().map(move |gap| (query, gap)))
@@ -144,7 +144,7 @@ fn without_lag(query: &SyncQuery) -> &'static str {
     }
 }
 
-fn show_failures(queries: &[SyncQuery]) -> Result<(), Failure> {
+fn show_failures(queries: &[SyncQuery]) -> Result<(), CliError> {
     let failed = queries.iter().filter(|query| query.failed_runs > 0);
     let rows: Vec<Vec<String>> = failed
         .filter_map(|query| {
@@ -159,7 +159,7 @@ fn show_failures(queries: &[SyncQuery]) -> Result<(), Failure> {
     out::table(&["query key", "last failure"], &rows)
 }
 
-fn show_corrections(corrections: &[Correction]) -> Result<(), Failure> {
+fn show_corrections(corrections: &[Correction]) -> Result<(), CliError> {
     if corrections.is_empty() {
         return Ok(());
     }
@@ -175,7 +175,7 @@ fn show_corrections(corrections: &[Correction]) -> Result<(), Failure> {
     out::table(&["what", "of", "was", "is", "found"], &rows)
 }
 
-fn show_retries(retries: &[RetryRow], total: i64) -> Result<(), Failure> {
+fn show_retries(retries: &[RetryRow], total: i64) -> Result<(), CliError> {
     if retries.is_empty() {
         return Ok(());
     }

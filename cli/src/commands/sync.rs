@@ -4,25 +4,25 @@ use std::io::Read;
 use std::path::Path;
 
 use serde_json::json;
-use shared::jobs::{Submission, Submitted};
-use shared::pipelines::pubmed_sync::{
+use shared::config::Config;
+use shared::core::access::LOCAL;
+use shared::core::{Pmid, clock};
+use shared::jobs::{Submission, SubmitOutcome};
+use shared::pubmed::eutils::{DateField, Query};
+use shared::sources::pubmed_sync::{
     Estimate, IncrementalParams, SyncParams, estimate, submit_incremental, submit_sync,
 };
-use shared::pubmed::eutils::{DateField, Query};
-use shared::syncs::{self, RunPlan, Start, SyncQuery, Watermarks, start_of};
-use shared::words::access::LOCAL;
-use shared::words::config::Config;
-use shared::words::{Pmid, clock};
+use shared::syncs::{self, RunPlan, StartState, SyncQuery, Watermarks, start_of};
 
 use super::work::{announce, detached, report, work};
 use crate::args::Sync;
 use crate::data_dir::DataDir;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::session::{self, Session};
 use crate::{out, waiting};
 
 /// Runs the command.
-pub async fn run(session: &Session, args: &Sync, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, args: &Sync, json: bool) -> Result<Exit, CliError> {
     if session.config.pubmed.email.is_none() && !json {
         out::note("BIO_MCP_PUBMED_EMAIL is not set: NCBI asks for a contact e-mail");
     }
@@ -38,7 +38,7 @@ pub async fn run(session: &Session, args: &Sync, json: bool) -> Result<Exit, Fai
 }
 
 /// Submits what was asked for.
-pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure> {
+pub async fn submit(session: &Session, args: &Sync) -> Result<SubmitOutcome, CliError> {
     let with = |submission: Submission| Submission {
         idempotency_key: args.idempotency_key.clone(),
         priority: args.priority,
@@ -49,7 +49,7 @@ pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure
         let params = SyncParams::of_pmids(pmids(&args.pmids)?, args.query_key.as_deref())?;
         let most = session.config.pubmed.max_records;
         if params.pmids.len() > usize::try_from(most).unwrap_or(usize::MAX) {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "too many PMIDs: {} given, the limit is {most} (BIO_MCP_SYNC_MAX_RECORDS): ingest baseline and update \
                  files instead",
                 params.pmids.len()
@@ -66,7 +66,7 @@ pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure
     let params = IncrementalParams::new(&query, args.query_key.as_deref(), args.overlap_days, args.limit)?;
     if let Some(day) = args.from {
         if start_of(day) > clock::now() {
-            return Err(Failure::usage(format!("--from {day} is in the future")));
+            return Err(CliError::usage(format!("--from {day} is in the future")));
         }
         syncs::bind(session.db(), &params.query_key, &params.query, LOCAL).await?;
         if !syncs::set_watermarks_by_hand(session.db(), &params.query_key, start_of(day), LOCAL).await? {
@@ -80,18 +80,18 @@ pub async fn submit(session: &Session, args: &Sync) -> Result<Submitted, Failure
 }
 
 /// What a key that was named is bound to.
-async fn known(session: &Session, args: &Sync) -> Result<Option<SyncQuery>, Failure> {
+async fn known(session: &Session, args: &Sync) -> Result<Option<SyncQuery>, CliError> {
     match &args.query_key {
         Some(key) => Ok(syncs::one(session.db(), key).await?),
         None => Ok(None),
     }
 }
 
-fn query_of(args: &Sync, known: Option<&SyncQuery>) -> Result<String, Failure> {
+fn query_of(args: &Sync, known: Option<&SyncQuery>) -> Result<String, CliError> {
     match (&args.query, known) {
         (Some(query), _) => Ok(query.clone()),
         (None, Some(known)) => Ok(known.query.clone()),
-        (None, None) => Err(Failure::usage(format!(
+        (None, None) => Err(CliError::usage(format!(
             "query key {} not found: give the query too; `bio-mcp status` lists the keys",
             args.query_key.as_deref().unwrap_or_default()
         ))),
@@ -99,7 +99,7 @@ fn query_of(args: &Sync, known: Option<&SyncQuery>) -> Result<String, Failure> {
 }
 
 /// PMIDs as given; each that is none is named.
-pub fn pmids(given: &[String]) -> Result<Vec<Pmid>, Failure> {
+pub fn pmids(given: &[String]) -> Result<Vec<Pmid>, CliError> {
     let mut text = given.join(" ");
     if given == ["-"] {
         text.clear();
@@ -109,13 +109,13 @@ pub fn pmids(given: &[String]) -> Result<Vec<Pmid>, Failure> {
 }
 
 /// PMIDs in a text, separated by commas, white space or line ends.
-pub fn pmids_of(text: &str) -> Result<Vec<Pmid>, Failure> {
+pub fn pmids_of(text: &str) -> Result<Vec<Pmid>, CliError> {
     let words: Vec<&str> = text.split([',', ' ', '\n', '\r', '\t']).filter(|word| !word.is_empty()).collect();
     let bad: Vec<&str> = words.iter().filter(|word| Pmid::parse(word).is_err()).copied().collect();
     if !bad.is_empty() {
         let shown = bad.iter().take(5).map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
         let more = if bad.len() > 5 { format!(" and {} more", bad.len() - 5) } else { String::new() };
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "not a PMID: {shown}{more}; a PMID is a number from 1 to 999999999 without sign or leading zeros"
         )));
     }
@@ -123,10 +123,10 @@ pub fn pmids_of(text: &str) -> Result<Vec<Pmid>, Failure> {
 }
 
 /// `--dry-run`: what it would take. Writes nothing, and makes no archive where there is none.
-pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, Failure> {
+pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, CliError> {
     if !args.pmids.is_empty() {
         let hits = pmids(&args.pmids)?.len();
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "--dry-run works only with queries; {} would take {}",
             out::counted(hits, "PMID"),
             out::counted(hits.div_ceil(200), "request")
@@ -140,14 +140,14 @@ pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json:
     } else {
         let query = query_of(args, None)?;
         let client = session::lone_client(&config);
-        let query = Query::parse(&query).map_err(|error| Failure::usage(error.to_string()))?;
-        let plan = RunPlan::new(query.as_str().to_owned(), Start::default(), 0, clock::now());
+        let query = Query::parse(&query).map_err(|error| CliError::usage(error.to_string()))?;
+        let plan = RunPlan::new(query.as_str().to_owned(), StartState::default(), 0, clock::now());
         waiting::for_ncbi(estimate(&client, &query, &plan, args.limit)).await?
     };
     show(&found, json)
 }
 
-async fn with_archive(session: &Session, args: &Sync) -> Result<Estimate, Failure> {
+async fn with_archive(session: &Session, args: &Sync) -> Result<Estimate, CliError> {
     let known = known(session, args).await?;
     let query = query_of(args, known.as_ref())?;
     let params = IncrementalParams::new(&query, args.query_key.as_deref(), args.overlap_days, args.limit)?;
@@ -159,13 +159,13 @@ async fn with_archive(session: &Session, args: &Sync) -> Result<Estimate, Failur
     }
     let is_windows = watermarks.entry.is_some();
     let has_creation = is_windows && session.client.lists_field(DateField::Creation).await?;
-    let start = Start { watermarks, resume, is_limited: args.limit.is_some(), has_creation };
+    let start = StartState { watermarks, resume, is_limited: args.limit.is_some(), has_creation };
     let plan = RunPlan::new(params.query.clone(), start, params.overlap_days, clock::now());
-    let query = Query::parse(&params.query).map_err(|error| Failure::usage(error.to_string()))?;
+    let query = Query::parse(&params.query).map_err(|error| CliError::usage(error.to_string()))?;
     Ok(waiting::for_ncbi(estimate(&session.impatient_client(), &query, &plan, args.limit)).await?)
 }
 
-fn show(estimate: &Estimate, json: bool) -> Result<Exit, Failure> {
+fn show(estimate: &Estimate, json: bool) -> Result<Exit, CliError> {
     if json {
         out::json(&json!({ "dry_run": true, "estimate": estimate }))?;
         return Ok(Exit::Done);

@@ -1,18 +1,18 @@
 //! `token new`: a token for a client and its hash for the server.
 
 use serde_json::json;
-use shared::words::config::TokenHash;
-use shared::words::{Role, Sha256};
+use shared::config::TokenHash;
+use shared::core::{Role, Sha256};
 
 use crate::args::Token;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 
 /// Runs the command; nothing is kept of the token.
-pub fn run(token: &Token, json: bool) -> Result<Exit, Failure> {
+pub fn run(token: &Token, json: bool) -> Result<Exit, CliError> {
     let Token::New { name, role } = token;
     if let Some(name) = name.as_deref().filter(|name| !TokenHash::is_id(name)) {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "{name:?} is not a valid name: use 1 to 64 letters, digits, '-', '_', '.' and '@'; local, topics \
              and projections are reserved"
         )));

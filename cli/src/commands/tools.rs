@@ -5,16 +5,16 @@ use std::io::Read;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_json::{Value, json};
-use shared::jobs::{Step, Submitted};
-use shared::tools::{self, Action, Asked, Tool, ToolError};
-use shared::words::{Caller, ErrorCode};
+use shared::core::{Caller, ErrorCode};
+use shared::jobs::{Step, SubmitOutcome};
+use shared::tools::{self, Action, SubmitContext, Tool, ToolError};
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
 /// Lists all tools, or shows one.
-pub fn list(name: Option<&str>, json: bool) -> Result<Exit, Failure> {
+pub fn list(name: Option<&str>, json: bool) -> Result<Exit, CliError> {
     let shown = |tool: &Tool| {
         json!({
             "name": tool.name, "title": tool.title, "kind": tool.kind(), "role": tool.role, "description": tool.description,
@@ -38,8 +38,8 @@ pub fn list(name: Option<&str>, json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Calls a tool and prints its answer as JSON; of a job, the job.
-pub async fn call(session: &Session, name: &str, params: &str, then: &[String]) -> Result<Exit, Failure> {
+/// Calls a tool and prints its result as JSON; of a job, the job.
+pub async fn call(session: &Session, name: &str, params: &str, then: &[String]) -> Result<Exit, CliError> {
     let tool = find(name)?;
     let mut text = params.to_owned();
     if params == "-" {
@@ -55,45 +55,46 @@ pub async fn call(session: &Session, name: &str, params: &str, then: &[String]) 
     } else {
         tools::checked_steps(&tools::catalogue(), &toolbox.engine, &caller.principal, steps)?
     };
-    let answer = match &tool.action {
+    let output = match &tool.action {
         Action::Run(_) if !then.is_empty() => {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "{} is a fast tool, not a job: --then cannot be used with it",
                 tool.name
             )));
         }
         Action::Run(run) => run(toolbox, caller, params).await,
         Action::Submit(submit) => {
-            let asked = Asked { idempotency_key: None, caller, priority: 0, ttl_hours: toolbox.ttl_hours, then };
-            submit(toolbox, params, asked).await.map(|submitted: Submitted| {
+            let context =
+                SubmitContext { idempotency_key: None, caller, priority: 0, ttl_hours: toolbox.ttl_hours, then };
+            submit(toolbox, params, context).await.map(|submitted: SubmitOutcome| {
                 let job = submitted.job();
                 json!({ "job_id": job.id, "tool": job.tool, "state": job.state })
             })
         }
     };
-    out::json(&answer?)?;
+    out::json(&output?)?;
     Ok(Exit::Done)
 }
 
 /// Reads JSON; `what` begins the message if the text is invalid.
-fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Failure> {
+fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, CliError> {
     serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match error.classify() {
-            Category::Data => Failure::usage(format!("{what} not valid: {error}")),
-            _ => Failure::usage(format!("{what} not valid JSON at line {line}, column {column}")),
+            Category::Data => CliError::usage(format!("{what} not valid: {error}")),
+            _ => CliError::usage(format!("{what} not valid JSON at line {line}, column {column}")),
         }
     })
 }
 
-fn find(name: &str) -> Result<Tool, Failure> {
+fn find(name: &str) -> Result<Tool, CliError> {
     tools::find(name).ok_or_else(|| {
         let message = format!("unknown tool {name:?}: `bio-mcp tools` lists the tools");
-        Failure::new(Exit::Usage, ErrorCode::ToolNotFound, message)
+        CliError::new(Exit::Usage, ErrorCode::ToolNotFound, message)
     })
 }
 
-impl From<ToolError> for Failure {
+impl From<ToolError> for CliError {
     fn from(error: ToolError) -> Self {
         let exit = match error.code {
             ErrorCode::NotFound | ErrorCode::JobNotFound => Exit::NotFound,

@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use shared::pipelines::topics;
+use shared::core::{Caller, ErrorCode};
+use shared::sources::topics;
 use shared::syncs::{self, RunFailure, Unbound};
-use shared::words::{Caller, ErrorCode};
 
 use crate::args::Topics;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
 /// Runs the command.
-pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, CliError> {
     match action {
         Topics::Add { query, query_key, every, priority } => {
             let (key, every) = topics::add(session.db(), &query, query_key.as_deref(), every, priority).await?;
@@ -31,7 +31,7 @@ pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, 
         Topics::List => list(session, json).await,
         Topics::Rm { query_key } => {
             if !syncs::remove_topic(session.db(), &query_key).await? {
-                return Err(Failure::not_found(format!("topic {query_key} not found: see `bio-mcp topics list`")));
+                return Err(CliError::not_found(format!("topic {query_key} not found: see `bio-mcp topics list`")));
             }
             Caller::command_line().audit("topic.remove", &query_key);
             if json {
@@ -48,9 +48,9 @@ pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, 
     }
 }
 
-async fn unbind(session: &Session, query_key: &str, json: bool) -> Result<Exit, Failure> {
+async fn unbind(session: &Session, query_key: &str, json: bool) -> Result<Exit, CliError> {
     let key = out::plain(query_key);
-    let refused = |message: String| Err(Failure::new(Exit::Usage, ErrorCode::ValidationError, message));
+    let refused = |message: String| Err(CliError::new(Exit::Usage, ErrorCode::ValidationError, message));
     match syncs::unbind(session.db(), query_key).await? {
         Unbound::Done { query, members } => {
             Caller::command_line().audit("topic.unbind", query_key);
@@ -64,7 +64,7 @@ async fn unbind(session: &Session, query_key: &str, json: bool) -> Result<Exit, 
             }
             Ok(Exit::Done)
         }
-        Unbound::NotBound => Err(Failure::not_found(format!("query key {key} not found: see `bio-mcp status`"))),
+        Unbound::NotBound => Err(CliError::not_found(format!("query key {key} not found: see `bio-mcp status`"))),
         Unbound::Busy => refused(format!("a job of {key} is queued or running: cancel it first, or wait")),
         Unbound::Checkpoints(ids) => refused(format!(
             "checkpoints contain the records of {key}: delete them first ({})",
@@ -73,7 +73,7 @@ async fn unbind(session: &Session, query_key: &str, json: bool) -> Result<Exit, 
     }
 }
 
-async fn list(session: &Session, json: bool) -> Result<Exit, Failure> {
+async fn list(session: &Session, json: bool) -> Result<Exit, CliError> {
     let topics = syncs::topics(session.db()).await?;
     if json {
         out::json(&json!({ "topics": topics }))?;

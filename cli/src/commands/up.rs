@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use shared::pipelines::topics::{self, submit_due};
+use shared::sources::topics::{self, submit_due};
 use tokio::sync::watch;
 
 use super::{interrupted, serve};
 use crate::args::Listen;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::workers::Workers;
 
@@ -15,7 +15,7 @@ use crate::workers::Workers;
 const TICK: Duration = Duration::from_secs(15);
 
 /// Runs the command until it is stopped; workers end at their next batch.
-pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, args: &Listen) -> Result<Exit, CliError> {
     let _keeper = session.keep_database_alive();
     let interrupted = interrupted();
     let (listener, _file) = serve::listen(session, args).await?;
@@ -34,19 +34,19 @@ pub async fn run(session: &Session, args: &Listen) -> Result<Exit, Failure> {
                 Err(error) => tracing::warn!(%error, "topics could not be submitted"),
             },
             failed = workers.failed() => break failed,
-            served = &mut serving => break answered(served),
+            served = &mut serving => break served_result(served),
             () = &mut interrupted => break Ok(()),
         }
     };
     drop(stop);
     workers.stop().await;
     if !serving.is_finished() {
-        answered(serving.await)?;
+        served_result(serving.await)?;
     }
     ended.map(|()| Exit::Done)
 }
 
 /// How the server ended.
-fn answered(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), Failure> {
-    Ok(served.map_err(|error| Failure::internal(format!("the server panicked: {error}")))??)
+fn served_result(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), CliError> {
+    Ok(served.map_err(|error| CliError::internal(format!("the server panicked: {error}")))??)
 }

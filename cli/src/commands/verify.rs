@@ -10,9 +10,9 @@ use serde_json::json;
 use shared::archive::DiskStore;
 use shared::db::clock;
 use shared::ingest::LivingWorkers;
-use shared::verify::{self, Progress, Report, Run};
+use shared::verify::{self, Report, VerifyProgress, VerifyRun};
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::{Session, archive_dir};
 
@@ -20,16 +20,16 @@ use crate::session::{Session, archive_dir};
 const SHOWN: usize = 20;
 
 /// Runs the command.
-pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool) -> Result<Exit, CliError> {
     let reporter = Reporter::new();
-    let on_progress = |progress: Progress| reporter.show(progress);
-    let mut run = Run { on_progress: &on_progress, from_objects, ..Run::default() };
+    let on_progress = |progress: VerifyProgress| reporter.show(progress);
+    let mut run = VerifyRun { on_progress: &on_progress, from_objects, ..VerifyRun::default() };
     if repair {
         // A worker that died while a clock was ahead is not taken for living for ever.
         clock::pull_back_jobs(session.db()).await?;
         let workers = session.living_workers().await?;
         if workers.count() > 0 {
-            return Err(Failure::usage(still_running(&workers, session.config.stale)));
+            return Err(CliError::usage(still_running(&workers, session.config.stale)));
         }
         let repaired = verify::repair(session.db(), &session.engine.archive, &mut run).await?;
         let swept = match archive_dir(&session.config, &session.data_dir) {
@@ -116,7 +116,7 @@ impl Reporter {
         Self { bar, is_terminal, last: Mutex::new(Instant::now()) }
     }
 
-    fn show(&self, progress: Progress) {
+    fn show(&self, progress: VerifyProgress) {
         let text = format!("{}: {}", progress.phase, out::count(i64::try_from(progress.done).unwrap_or(i64::MAX)));
         self.bar.set_message(text.clone());
         self.bar.tick();
@@ -133,7 +133,7 @@ impl Reporter {
 }
 
 /// Prints a report for a person.
-pub fn show(report: &Report) -> Result<(), Failure> {
+pub fn show(report: &Report) -> Result<(), CliError> {
     out::line(&format!(
         "checked {}, {} and {}: {}",
         out::counted(report.pointers, "pointer"),

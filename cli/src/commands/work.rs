@@ -5,19 +5,19 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use shared::archive::Address;
+use shared::core::ErrorCode;
 use shared::ingest::{self, Worker};
-use shared::jobs::{self, Job, JobResult, JobState, Submitted};
-use shared::pipelines;
-use shared::words::ErrorCode;
+use shared::jobs::{self, Job, JobResult, JobState, SubmitOutcome};
+use shared::sources;
 use tokio::task::JoinSet;
 
 use super::{interrupted, projections};
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::{out, progress};
 
 /// Says that a job was submitted for another process to do.
-pub fn detached(job: &Job, json: bool) -> Result<Exit, Failure> {
+pub fn detached(job: &Job, json: bool) -> Result<Exit, CliError> {
     if json {
         out::json(&json!({ "job_id": job.id, "state": job.state }))?;
     } else {
@@ -30,25 +30,25 @@ pub fn detached(job: &Job, json: bool) -> Result<Exit, Failure> {
 }
 
 /// Says which job is worked on.
-pub fn announce(submitted: &Submitted, json: bool) {
+pub fn announce(submitted: &SubmitOutcome, json: bool) {
     if json {
         return;
     }
     let job = submitted.job();
-    let is_old = matches!(submitted, Submitted::Replayed(_)) && !job.state.is_terminal();
+    let is_old = matches!(submitted, SubmitOutcome::Replayed(_)) && !job.state.is_terminal();
     out::note(format_args!("job {}{}", job.id, if is_old { " (resumed)" } else { "" }));
 }
 
 /// Works on a job with `workers` units at a time while following it, until it has ended, and lets the projections
 /// process its events. Stopped by Ctrl-C at the next batch; the job is kept.
-pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, Failure> {
+pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, CliError> {
     let _keeper = session.keep_database_alive();
     let (id, began) = (job.job_id(), Instant::now());
     // Who waits for this job has chosen it: jobs that no worker has must not keep it from starting.
     let mut engine = session.engine.clone();
     engine.settings.tool_limits.clear();
     // The projections catch up here, without a job that no worker might run.
-    engine.upkeep = pipelines::upkeep();
+    engine.upkeep = sources::upkeep();
     // Before the first worker takes back what the last command left: that one may have been killed, and killed again.
     ingest::restart(&engine, id, &session.data_dir.workers()).await?;
     let mut working = JoinSet::new();
@@ -67,8 +67,8 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, F
         tokio::select! {
             followed = &mut following => break followed,
             Some(result) = working.join_next() => {
-                let result = result.map_err(|error| Failure::internal(format!("the worker panicked: {error}")));
-                if let Err(failure) = result.and_then(|ended| ended.map_err(Failure::from)) {
+                let result = result.map_err(|error| CliError::internal(format!("the worker panicked: {error}")));
+                if let Err(failure) = result.and_then(|ended| ended.map_err(CliError::from)) {
                     break Err(failure);
                 }
                 if let Ok(Some(ended)) = jobs::get(session.db(), id).await && ended.state.is_terminal() {
@@ -76,7 +76,7 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, F
                 }
             }
             () = &mut interrupted => {
-                break Err(Failure::new(
+                break Err(CliError::new(
                     Exit::Interrupted,
                     ErrorCode::Internal,
                     format!("interrupted; nothing is lost: rerun the same command, or run `bio-mcp worker`, to resume \
@@ -95,7 +95,7 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, F
 }
 
 /// Prints how a job ended.
-pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
+pub fn report(job: &Job, json: bool) -> Result<Exit, CliError> {
     let result = job.result.clone().unwrap_or_default();
     let older = result.counts.older;
     if older > 0 {
@@ -105,15 +105,15 @@ pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
         ));
     }
     if json {
-        let mut answer = json!({ "job_id": job.id, "state": job.state, "error": job.error });
-        if let (Some(answer), Some(Value::Object(result))) =
-            (answer.as_object_mut(), job.result.as_ref().map(|one| json!(one)))
+        let mut output = json!({ "job_id": job.id, "state": job.state, "error": job.error });
+        if let (Some(output), Some(Value::Object(result))) =
+            (output.as_object_mut(), job.result.as_ref().map(|one| json!(one)))
         {
-            answer.extend(result);
+            output.extend(result);
         }
-        out::json(&answer)?;
+        out::json(&output)?;
     } else {
-        told(job, &result)?;
+        report_result(job, &result)?;
     }
     Ok(match job.state {
         JobState::Succeeded if job.completed_with_failures() || result["complete"] == false => Exit::Partial,
@@ -122,7 +122,7 @@ pub fn report(job: &Job, json: bool) -> Result<Exit, Failure> {
     })
 }
 
-fn told(job: &Job, result: &JobResult) -> Result<(), Failure> {
+fn report_result(job: &Job, result: &JobResult) -> Result<(), CliError> {
     let took = job.completed_at.zip(job.started_at).map_or(0, |(end, start)| (end - start).num_milliseconds());
     let counts = progress::counts(&result.counts).map_or_else(String::new, |counts| format!(": {counts}"));
     out::line(&format!(

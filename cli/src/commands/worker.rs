@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use shared::ingest::Worker;
-use shared::words::telemetry;
+use shared::observability;
 
 use super::interrupted;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::session::Session;
 
 /// Runs the command: until stopped, or until no work is left.
-pub async fn run(session: &Session, once: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, once: bool) -> Result<Exit, CliError> {
     let worker = Worker::new(session.engine.clone(), Some(session.data_dir.workers()))?;
     let shutdown = worker.shutdown_flag();
     let _keeper = session.keep_database_alive();
@@ -26,8 +26,8 @@ pub async fn run(session: &Session, once: bool) -> Result<Exit, Failure> {
         working.await
     };
     if session.config.json_logs {
-        telemetry::write_metrics(telemetry::Output::Stderr, "bio-mcp", &[]);
+        observability::write_metrics(observability::LogOutput::Stderr, "bio-mcp", &[]);
     }
-    result.map_err(|error| Failure::internal(format!("the worker panicked: {error}")))??;
+    result.map_err(|error| CliError::internal(format!("the worker panicked: {error}")))??;
     Ok(Exit::Done)
 }

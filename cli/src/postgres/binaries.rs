@@ -5,10 +5,10 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use shared::words::config::Config;
+use shared::config::Config;
 
-use super::identity::Identity;
-use crate::failure::Failure;
+use super::identity::RunAs;
+use crate::failure::CliError;
 use crate::ownership::{self, Untrusted, Use};
 use crate::users;
 
@@ -21,7 +21,6 @@ const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 /// Where initdb, `pg_ctl` and postgres are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binaries {
-    /// Their directory.
     pub dir: PathBuf,
     /// Their major version.
     pub major: u32,
@@ -36,7 +35,7 @@ struct Candidate {
 
 impl Binaries {
     /// Programs of one version, or of any: what is configured, what the project fetched, what the system has.
-    pub fn find(config: &Config, identity: &Identity, major: Option<u32>) -> Result<Self, Failure> {
+    pub fn find(config: &Config, identity: &RunAs, major: Option<u32>) -> Result<Self, CliError> {
         let mut refused = Vec::new();
         for candidate in candidates(config) {
             match Self::at(&candidate, identity) {
@@ -59,11 +58,11 @@ impl Binaries {
             // Writing to a text cannot fail.
             let _ = write!(message, "; {} is not used: {untrusted}", dir.display());
         }
-        Err(Failure::database(message))
+        Err(CliError::database(message))
     }
 
     /// The programs of a directory, if they are there and of a version that can be read.
-    fn at(candidate: &Candidate, identity: &Identity) -> Result<Option<Self>, Untrusted> {
+    fn at(candidate: &Candidate, identity: &RunAs) -> Result<Option<Self>, Untrusted> {
         let dir = &candidate.dir;
         if !dir.is_absolute() || !PROGRAMS.iter().all(|program| dir.join(program).is_file()) {
             return Ok(None);
@@ -117,7 +116,7 @@ fn candidates(config: &Config) -> Vec<Candidate> {
 }
 
 /// The version that a program says it has, without anything of this process's environment.
-fn major(identity: &Identity, postgres: &Path) -> Option<u32> {
+fn major(identity: &RunAs, postgres: &Path) -> Option<u32> {
     let version = identity.command(postgres).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&version.stdout).into_owned();
     let number = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;

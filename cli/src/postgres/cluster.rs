@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
-use shared::words::config::Config;
-use shared::words::{Sha256, UnitId};
+use shared::config::Config;
+use shared::core::{Sha256, UnitId};
 use sqlx::postgres::PgConnectOptions;
 
 use super::DATABASE;
 use super::binaries::Binaries;
-use super::identity::Identity;
-use crate::failure::Failure;
+use super::identity::RunAs;
+use crate::failure::CliError;
 use crate::listen::MAX_SOCKET_PATH;
 use crate::ownership;
 
@@ -63,21 +63,21 @@ pub struct Cluster {
     /// Where the locks are.
     dir: PathBuf,
     /// Where the server's files are; the same, unless its user cannot get there.
-    place: PathBuf,
+    location: PathBuf,
     socket_dir: PathBuf,
     binaries: Binaries,
-    identity: Identity,
+    identity: RunAs,
 }
 
 impl Cluster {
     /// The cluster of a directory, which need not exist yet.
-    pub fn at(dir: &Path, config: &Config) -> Result<Self, Failure> {
-        let identity = Identity::find(config).map_err(Failure::database)?;
-        let place = identity.place(dir)?;
-        let major = read_end(&place.join("data/PG_VERSION")).trim().parse().ok();
+    pub fn at(dir: &Path, config: &Config) -> Result<Self, CliError> {
+        let identity = RunAs::find(config).map_err(CliError::database)?;
+        let location = identity.location(dir)?;
+        let major = read_end(&location.join("data/PG_VERSION")).trim().parse().ok();
         let binaries = Binaries::find(config, &identity, major)?;
-        let socket_dir = socket_dir(&place, identity.uid())?;
-        Ok(Self { dir: dir.to_owned(), place, socket_dir, binaries, identity })
+        let socket_dir = socket_dir(&location, identity.uid())?;
+        Ok(Self { dir: dir.to_owned(), location, socket_dir, binaries, identity })
     }
 
     pub fn dir(&self) -> &Path {
@@ -93,11 +93,11 @@ impl Cluster {
     }
 
     fn data(&self) -> PathBuf {
-        self.place.join("data")
+        self.location.join("data")
     }
 
     fn log(&self) -> PathBuf {
-        self.place.join("log")
+        self.location.join("log")
     }
 
     /// How to connect to a database of it.
@@ -131,21 +131,21 @@ impl Cluster {
 
     /// Makes the cluster where it does not exist, and starts it where it does not run. The caller
     /// holds the start lock.
-    pub fn ensure_running(&self) -> Result<(), Failure> {
+    pub fn ensure_running(&self) -> Result<(), CliError> {
         if self.is_running() {
             return Ok(());
         }
-        self.perform(CLEAR, &[self.place.as_os_str()])?;
+        self.perform(CLEAR, &[self.location.as_os_str()])?;
         if !self.data().join("PG_VERSION").exists() {
             self.create()?;
         }
         self.start()
     }
 
-    /// Into a sibling first, then renamed: a killed initdb leaves nothing that looks complete. The sibling has a name of
-    /// its own: that initdb may go on for a while. What one that failed made is removed.
-    fn create(&self) -> Result<(), Failure> {
-        let unfinished = self.place.join(format!("data.new.{}", UnitId::new().0.simple()));
+    /// Into a sibling first, then renamed: a killed initdb leaves nothing that looks complete. The sibling has a name
+    /// of its own: that initdb may go on for a while. What one that failed made is removed.
+    fn create(&self) -> Result<(), CliError> {
+        let unfinished = self.location.join(format!("data.new.{}", UnitId::new().0.simple()));
         let created = self.create_by_way_of(&unfinished);
         if created.is_err()
             && let Err(failure) = self.perform(REMOVE, &[unfinished.as_os_str()])
@@ -155,7 +155,7 @@ impl Cluster {
         created
     }
 
-    fn create_by_way_of(&self, unfinished: &Path) -> Result<(), Failure> {
+    fn create_by_way_of(&self, unfinished: &Path) -> Result<(), CliError> {
         self.perform(MAKE_UNFINISHED, &[unfinished.as_os_str()])?;
         self.run(
             "initdb",
@@ -165,7 +165,7 @@ impl Cluster {
         self.perform(FINISH, &[unfinished.as_os_str(), self.data().as_os_str()])
     }
 
-    fn start(&self) -> Result<(), Failure> {
+    fn start(&self) -> Result<(), CliError> {
         // Written at each start: the data directory may have been moved.
         let socket_dir = self.socket_dir.display().to_string().replace('\'', "''");
         let settings = format!(
@@ -191,7 +191,7 @@ impl Cluster {
         self.ensure_database()
     }
 
-    fn pg_ctl_start(&self, log: &Path, data: &Path) -> Result<(), Failure> {
+    fn pg_ctl_start(&self, log: &Path, data: &Path) -> Result<(), CliError> {
         self.run(
             "pg_ctl",
             &["start", "-w", "-s", "-t", "120", "-l"],
@@ -215,21 +215,21 @@ impl Cluster {
         removed || log.lines().rev().take(4).any(|line| line.contains("still in use"))
     }
 
-    /// Whether a server lives here that does not answer yet: the command that was starting it was
+    /// Whether a server lives here that does not respond yet: the command that was starting it was
     /// killed.
     pub fn is_coming_up(&self) -> bool {
         let lock = read_end(&self.data().join("postmaster.pid"));
         is_postgres(lock.lines().next().unwrap_or_default().trim())
     }
 
-    fn ensure_database(&self) -> Result<(), Failure> {
+    fn ensure_database(&self) -> Result<(), CliError> {
         let options = self.options("postgres");
         let create = shared::db::ensure_database(options, DATABASE);
         Ok(tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(create))?)
     }
 
     /// Stops the server; open transactions are rolled back. The caller holds the start lock.
-    pub fn stop(&self) -> Result<(), Failure> {
+    pub fn stop(&self) -> Result<(), CliError> {
         if !self.is_running() {
             return Ok(());
         }
@@ -251,27 +251,27 @@ impl Cluster {
     pub fn out_of_space(&self) -> Option<String> {
         let log = read_end(&self.log());
         let lines = log.lines().rev().take(LAST_LINES).any(|line| line.contains(NO_SPACE));
-        let left = rustix::fs::statvfs(&self.place).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let left = rustix::fs::statvfs(&self.location).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         let most = if lines { LITTLE_SPACE } else { SMALLEST_SPACE };
         let is_full = left.is_ok_and(|left| left < most);
-        is_full.then(|| format!("no space left for {}: free some space", self.place.display()))
+        is_full.then(|| format!("no space left for {}: free some space", self.location.display()))
     }
 
     /// Changes files of the cluster, as the user of its server.
-    fn perform(&self, script: &str, paths: &[&OsStr]) -> Result<(), Failure> {
-        let place = self.place.display();
+    fn perform(&self, script: &str, paths: &[&OsStr]) -> Result<(), CliError> {
+        let location = self.location.display();
         self.identity.perform(script, paths).map_err(|error| {
             let hint = if error.kind() == ErrorKind::StorageFull { ": free some space" } else { "" };
-            Failure::database(format!("the private Postgres cannot be prepared in {place}: {error}{hint}"))
+            CliError::database(format!("the private Postgres cannot be prepared in {location}: {error}{hint}"))
         })
     }
 
-    fn run(&self, program: &str, arguments: &[&str], paths: &[&std::ffi::OsStr]) -> Result<(), Failure> {
+    fn run(&self, program: &str, arguments: &[&str], paths: &[&std::ffi::OsStr]) -> Result<(), CliError> {
         // Output goes to a file: a started server would hold a pipe open for ever.
         let output_path = self.dir.join("last-command.log");
         let output = ownership::private_file(&output_path).map_err(|error| {
             let hint = if error.kind() == ErrorKind::StorageFull { ": free some space" } else { "" };
-            Failure::database(format!("cannot write {}: {error}{hint}", output_path.display()))
+            CliError::database(format!("cannot write {}: {error}{hint}", output_path.display()))
         })?;
         let status = self
             .identity
@@ -281,7 +281,7 @@ impl Cluster {
             .stdout(output.try_clone()?)
             .stderr(output)
             .status()
-            .map_err(|error| Failure::database(format!("cannot run {program}: {error}")))?;
+            .map_err(|error| CliError::database(format!("cannot run {program}: {error}")))?;
         if status.success() {
             return Ok(());
         }
@@ -293,14 +293,14 @@ impl Cluster {
         };
         let is_full = said.contains(NO_SPACE) || self.out_of_space().is_some();
         let hint = if is_full {
-            format!(": no space left for {}: free some space", self.place.display())
+            format!(": no space left for {}: free some space", self.location.display())
         } else {
             String::new()
         };
         // Where it could not be written, there is only what the command said.
         let log_path = if self.log().exists() { self.log() } else { output_path };
         let told = [last(&said, 2), last(&log, 2)].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
-        Err(Failure::database(format!(
+        Err(CliError::database(format!(
             "the private Postgres failed at {program}{hint}: {}; its log is {}",
             told.join(" "),
             log_path.display()
@@ -342,20 +342,23 @@ fn is_postgres(pid: &str) -> bool {
 
 /// In the cluster's directory, or, where that path is too long for a socket or holds characters
 /// that Postgres' list of directories cannot, in a private directory under /tmp named after it.
-fn socket_dir(place: &Path, owner: u32) -> Result<PathBuf, Failure> {
-    let near = place.join("socket");
+fn socket_dir(location: &Path, owner: u32) -> Result<PathBuf, CliError> {
+    let near = location.join("socket");
     let text = near.as_os_str().as_encoded_bytes();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.+=@ ".contains(byte);
     if text.len() + 1 + SOCKET.len() <= MAX_SOCKET_PATH && text.iter().all(plain) {
         return Ok(near);
     }
-    let name = Sha256::of(place.as_os_str().as_encoded_bytes()).to_hex();
+    let name = Sha256::of(location.as_os_str().as_encoded_bytes()).to_hex();
     let far = PathBuf::from(format!("/tmp/bio-mcp-{owner}-{}", &name[..16]));
     // Another user may have put something there first.
     if let Ok(metadata) = fs::symlink_metadata(&far)
         && (!metadata.is_dir() || metadata.mode() & 0o077 != 0 || metadata.uid() != owner)
     {
-        return Err(Failure::database(format!("{} is not a private directory of this user: remove it", far.display())));
+        return Err(CliError::database(format!(
+            "{} is not a private directory of this user: remove it",
+            far.display()
+        )));
     }
     Ok(far)
 }

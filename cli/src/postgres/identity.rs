@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::OFlags;
-use shared::words::config::Config;
+use shared::config::Config;
 
 use crate::ownership::{self, Use};
 use crate::users;
@@ -18,11 +18,11 @@ use crate::users;
 const PATH: &str = "/usr/bin:/bin:/run/current-system/sw/bin:/run/current-system/profile/bin";
 
 /// Names the directory of a cluster that is not in the data directory.
-const PLACE: &str = "place";
+const LOCATION_FILE: &str = "place";
 
 /// As whom the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum RunAs {
     /// As the user who runs this program.
     Oneself,
     /// As root seen as another user, in a user namespace: its files stay root's.
@@ -30,27 +30,27 @@ pub enum Identity {
         /// The program `unshare`.
         unshare: PathBuf,
         /// The user it seems to be.
-        user: User,
+        user: UserIds,
     },
     /// As an existing unprivileged user.
-    Other(User),
+    Other(UserIds),
 }
 
 /// A user of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct User {
+pub struct UserIds {
     uid: u32,
     gid: u32,
 }
 
-impl Identity {
+impl RunAs {
     /// What works here.
     pub fn find(config: &Config) -> Result<Self, &'static str> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Oneself);
         }
         let user = ["postgres", "nobody"].iter().find_map(|name| users::by_name(name).filter(|user| user.uid != 0));
-        let user = user.map(|user| User { uid: user.uid, gid: user.gid });
+        let user = user.map(|user| UserIds { uid: user.uid, gid: user.gid });
         let user = user.ok_or(
             "running as root, and neither a user `postgres` nor a user `nobody` exists for Postgres to run as",
         )?;
@@ -90,50 +90,54 @@ impl Identity {
 
     /// A directory this identity can reach, owned by it: `wanted`, or, where another user could not
     /// get there (below a private home), one under /var/tmp named after it.
-    pub fn place(&self, wanted: &Path) -> std::io::Result<PathBuf> {
+    pub fn location(&self, wanted: &Path) -> std::io::Result<PathBuf> {
         let Self::Other(user) = self else { return Ok(wanted.to_owned()) };
         ownership::private_dir(wanted)?;
         let reachable = |dir: &Path| dir.metadata().is_ok_and(|m| m.permissions().mode() & 0o001 != 0);
         let data_dir = wanted.parent().unwrap_or(wanted);
         let within = wanted.join("cluster");
         // One that was placed elsewhere stays there.
-        let is_elsewhere = wanted.join(PLACE).exists() && !within.exists();
+        let is_elsewhere = wanted.join(LOCATION_FILE).exists() && !within.exists();
         let is_within = !is_elsewhere && data_dir.ancestors().skip(1).all(reachable);
-        let place = if is_within { within } else { PathBuf::from(format!("/var/tmp/bio-mcp-{}", token(wanted)?)) };
+        let location = if is_within { within } else { PathBuf::from(format!("/var/tmp/bio-mcp-{}", token(wanted)?)) };
         if is_within {
             // The other user passes through both, and reads and enters nothing else there.
             for entry in std::fs::read_dir(data_dir)?.chain(std::fs::read_dir(wanted)?) {
                 let path = entry?.path();
-                if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) && path != place && path != wanted {
+                if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) && path != location && path != wanted
+                {
                     ownership::private_dir(&path)?;
                 }
             }
             for dir in [data_dir, wanted] {
                 ownership::open_itself(dir, OFlags::DIRECTORY)?.set_permissions(Permissions::from_mode(0o711))?;
             }
-            match std::fs::DirBuilder::new().mode(0o700).create(&place) {
+            match std::fs::DirBuilder::new().mode(0o700).create(&location) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
             // Just made, or by a command that was killed then. It is in a directory of root's own.
-            let made = ownership::open_itself(&place, OFlags::DIRECTORY)?;
+            let made = ownership::open_itself(&location, OFlags::DIRECTORY)?;
             if made.metadata()?.uid() == users::caller() {
                 fchown(made, Some(user.uid), Some(user.gid))?;
             }
-        } else if place.symlink_metadata().is_err() {
-            self.perform("umask 077 && mkdir -- \"$1\"", &[place.as_os_str()])?;
+        } else if location.symlink_metadata().is_err() {
+            self.perform("umask 077 && mkdir -- \"$1\"", &[location.as_os_str()])?;
         }
-        let metadata = std::fs::symlink_metadata(&place)?;
+        let metadata = std::fs::symlink_metadata(&location)?;
         if !metadata.is_dir() || metadata.uid() != user.uid || metadata.mode() & 0o077 != 0 {
-            return Err(std::io::Error::other(format!("{} is not a private directory of this user", place.display())));
+            return Err(std::io::Error::other(format!(
+                "{} is not a private directory of this user",
+                location.display()
+            )));
         }
-        Ok(place)
+        Ok(location)
     }
 
-    /// Runs a shell script as this identity, with parameters from `$1` on. Whatever changes files below [`place`] is
+    /// Runs a shell script as this identity, with parameters from `$1` on. Whatever changes files below [`location`] is
     /// done so: links that its user has put there lead only where that user could write anyway.
     ///
-    /// [`place`]: Identity::place
+    /// [`location`]: RunAs::location
     pub fn perform(&self, script: &str, parameters: &[&OsStr]) -> std::io::Result<()> {
         let mut command = self.command(Path::new("/bin/sh"));
         let output = command.arg("-c").arg(script).arg("sh").args(parameters).stdout(Stdio::null()).output()?;
@@ -159,9 +163,9 @@ impl Identity {
 /// Names the place of this directory's cluster; gone with the directory, so a new directory never
 /// meets the cluster of an old one.
 fn token(dir: &Path) -> std::io::Result<String> {
-    let file = dir.join(PLACE);
+    let file = dir.join(LOCATION_FILE);
     if file.symlink_metadata().is_err() {
-        let name = shared::words::UnitId::new().0.simple().to_string();
+        let name = shared::core::UnitId::new().0.simple().to_string();
         let new = dir.join(format!("place.{name}"));
         ownership::private_file(&new)?.write_all(name.as_bytes())?;
         // The first command has named it.

@@ -8,13 +8,13 @@ use super::cluster::Cluster;
 use super::lock_file;
 
 /// How often it is looked at.
-const EVERY: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The pause after the second start in a row; twice as long after each more.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const MIN_RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause: what keeps a server from running may be mended at any time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_RESTART_PAUSE: Duration = Duration::from_secs(30);
 
 /// When to start a server again that does not stay.
 struct Pauses {
@@ -33,11 +33,11 @@ impl Pauses {
             return false;
         }
         // It ran for long since.
-        if now > self.not_before + 2 * LONGEST_PAUSE {
+        if now > self.not_before + 2 * MAX_RESTART_PAUSE {
             self.next = Duration::ZERO;
         }
         self.not_before = now + self.next;
-        self.next = (self.next * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.next = (self.next * 2).clamp(MIN_RESTART_PAUSE, MAX_RESTART_PAUSE);
         true
     }
 }
@@ -52,7 +52,7 @@ impl Keeper {
         let done = Arc::new(AtomicBool::new(false));
         let ended = done.clone();
         tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(EVERY);
+            let mut ticks = tokio::time::interval(CHECK_INTERVAL);
             let mut pauses = Pauses::new(Instant::now());
             while !ended.load(Ordering::Relaxed) {
                 ticks.tick().await;
@@ -88,10 +88,10 @@ mod tests {
         let start = Instant::now();
         let mut pauses = Pauses::new(start);
         let started: Vec<u32> =
-            (0..1000).filter(|tick| pauses.is_due(start + EVERY * *tick)).map(|tick| tick / 2).collect();
+            (0..1000).filter(|tick| pauses.is_due(start + CHECK_INTERVAL * *tick)).map(|tick| tick / 2).collect();
         assert_eq!(started[..7], [0, 0, 1, 3, 7, 15, 31], "seconds");
         assert!(started.len() < 25, "{started:?}");
-        let later = start + EVERY * 1000 + 3 * LONGEST_PAUSE;
+        let later = start + CHECK_INTERVAL * 1000 + 3 * MAX_RESTART_PAUSE;
         assert!(pauses.is_due(later) && pauses.is_due(later), "at once when it has run for long");
     }
 }

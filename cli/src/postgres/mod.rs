@@ -18,12 +18,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use shared::config::Config;
 use shared::file_lock::{self, Mode};
-use shared::words::config::Config;
-use shared::words::telemetry;
+use shared::observability;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::ownership;
 pub use binaries::Binaries;
 use cluster::Cluster;
@@ -50,7 +50,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// Uses the server of a directory, starting or recovering it where necessary.
-    pub fn open(dir: &Path, config: &Config) -> Result<Self, Failure> {
+    pub fn open(dir: &Path, config: &Config) -> Result<Self, CliError> {
         ownership::private_dir(dir).map_err(|error| not_ours(dir, &error))?;
         let cluster = Cluster::at(dir, config)?;
         let _starting = locked(dir, START, Mode::Exclusive)?;
@@ -97,12 +97,12 @@ impl Postgres {
     }
 
     /// Leaves it running when no process uses it any more, until [`stop`].
-    pub fn keep(&self) -> Result<(), Failure> {
+    pub fn keep(&self) -> Result<(), CliError> {
         ownership::private_file(&keep_mark(self.cluster.dir()))?;
         Ok(())
     }
 
-    fn leave(&mut self) -> Result<(), Failure> {
+    fn leave(&mut self) -> Result<(), CliError> {
         let dir = self.cluster.dir().to_owned();
         let _starting = locked(&dir, START, Mode::Exclusive)?;
         self.using = None;
@@ -123,7 +123,7 @@ impl Drop for Postgres {
 }
 
 /// Stops a server that was kept. Refuses while others use it.
-pub fn stop(dir: &Path, config: &Config) -> Result<bool, Failure> {
+pub fn stop(dir: &Path, config: &Config) -> Result<bool, CliError> {
     if !dir.exists() {
         return Ok(false);
     }
@@ -132,7 +132,7 @@ pub fn stop(dir: &Path, config: &Config) -> Result<bool, Failure> {
     let _starting = locked(dir, START, Mode::Exclusive)?;
     let using = lock_file(dir, USE)?;
     if using.try_lock().is_err() {
-        return Err(Failure::database(
+        return Err(CliError::database(
             "other bio-mcp commands are using the database; it stops when the last of them ends",
         ));
     }
@@ -148,20 +148,20 @@ fn keep_mark(dir: &Path) -> PathBuf {
     dir.join("keep")
 }
 
-fn lock_file(dir: &Path, name: &str) -> Result<File, Failure> {
+fn lock_file(dir: &Path, name: &str) -> Result<File, CliError> {
     let path = dir.join(name);
     ownership::lock_file(&path)
-        .map_err(|error| Failure::disk(&error, format!("cannot write {}: {error}", path.display())))
+        .map_err(|error| CliError::disk(&error, format!("cannot write {}: {error}", path.display())))
 }
 
 /// A lock, held as long as the file; waits for other commands, but not for ever.
-fn locked(dir: &Path, name: &str, mode: Mode) -> Result<File, Failure> {
+fn locked(dir: &Path, name: &str, mode: Mode) -> Result<File, CliError> {
     let file = lock_file(dir, name)?;
     file_lock::lock(&file, &dir.join(name), mode, MAX_LOCK_WAIT)
-        .map_err(|error| Failure::database(telemetry::chain(&error)))?;
+        .map_err(|error| CliError::database(observability::chain(&error)))?;
     Ok(file)
 }
 
-fn not_ours(dir: &Path, error: &std::io::Error) -> Failure {
-    Failure::disk(error, format!("{} cannot be used for the private Postgres: {error}", dir.display()))
+fn not_ours(dir: &Path, error: &std::io::Error) -> CliError {
+    CliError::disk(error, format!("{} cannot be used for the private Postgres: {error}", dir.display()))
 }

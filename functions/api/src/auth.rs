@@ -6,20 +6,20 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use shared::words::config::{AuthSetting, HttpSettings};
-use shared::words::{Caller, ErrorCode, Principal, Role, trace};
+use shared::config::{AuthSetting, HttpSettings};
+use shared::core::{Caller, ErrorCode, Principal, Role, trace};
 use tracing::Span;
 
 use crate::Api;
-use crate::error::Failure;
+use crate::error::ApiError;
 use crate::oidc::Oidc;
 use crate::resource;
 use crate::server::SourceAddress;
 use crate::tokens::Tokens;
 use crate::trace::TraceId;
 
-/// Routes that answer without credentials; what is not here needs them.
-pub const OPEN: [&str; 5] = ["/healthz", "/livez", "/readyz", resource::PATHS[0], resource::PATHS[1]];
+/// Routes that need no credentials; every other route does.
+pub const UNAUTHENTICATED_PATHS: [&str; 5] = ["/healthz", "/livez", "/readyz", resource::PATHS[0], resource::PATHS[1]];
 
 /// The longest token that is looked at.
 const MAX_TOKEN_BYTES: usize = 4096;
@@ -75,7 +75,7 @@ fn token(headers: &HeaderMap) -> Option<&str> {
     fine.then_some(token)
 }
 
-/// Lets a request in, with its [`Caller`], or answers 401 or 403.
+/// Accepts a request, with its [`Caller`], or responds with 401 or 403.
 pub async fn check(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     match api.auth.principal(request.headers()).await {
         Ok(principal) => {
@@ -84,17 +84,17 @@ pub async fn check(State(api): State<Api>, mut request: Request, next: Next) -> 
             let caller = Caller { principal, trace_id, source_address: source_address(&request) };
             request.extensions_mut().insert(caller);
         }
-        Err(_) if OPEN.contains(&request.uri().path()) => {}
+        Err(_) if UNAUTHENTICATED_PATHS.contains(&request.uri().path()) => {}
         Err(Refusal::Unauthenticated) => {
             let message = "a valid token is required in the header `Authorization: Bearer …`";
-            let mut refused = Failure::new(ErrorCode::Unauthenticated, message).into_response();
+            let mut refused = ApiError::new(ErrorCode::Unauthenticated, message).into_response();
             let challenge = resource::challenge(&api, request.uri().path(), request.headers());
             refused.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             return refused;
         }
         Err(Refusal::NoRole) => {
             let message = "the token is valid, but none of its claims grants a role: see BIO_MCP_OIDC_ROLES";
-            return Failure::new(ErrorCode::Forbidden, message).into_response();
+            return ApiError::new(ErrorCode::Forbidden, message).into_response();
         }
     }
     next.run(request).await

@@ -7,41 +7,41 @@ use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use shared::core::ErrorCode;
 use shared::tools::{FieldError, ToolError, parse, understood};
-use shared::words::ErrorCode;
 
-use crate::error::Failure;
+use crate::error::ApiError;
 
 /// The longest body.
-pub const MAX_BYTES: usize = 256 * 1024;
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The longest body that is too long and is yet taken, so that the answer is read.
+/// The longest body that is too long and is yet taken, so that the response is read.
 const MAX_DISCARDED_BYTES: u64 = 4 << 20;
 
 /// How long that may take.
-const DISCARDING: Duration = Duration::from_secs(5);
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a body may take to arrive.
-const LONGEST: Duration = Duration::from_secs(20);
+const BODY_READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A JSON body.
 pub struct Body(pub Value);
 
 impl Body {
     /// Reads it as what a route takes, understood as parameters of tools are.
-    pub fn read<T: DeserializeOwned>(self, schema: &Value) -> Result<T, Failure> {
+    pub fn read<T: DeserializeOwned>(self, schema: &Value) -> Result<T, ApiError> {
         // Taken for left out, it would silently protect from nothing.
         if self.0.get("idempotency_key").is_some_and(|key| key == "") {
-            return Err(ToolError::of_field("idempotency_key", "must not be empty").into());
+            return Err(ToolError::invalid_field("idempotency_key", "must not be empty").into());
         }
         Ok(parse(&understood(schema, &[], self.0)?)?)
     }
 }
 
 impl<S: Sync> FromRequest<S> for Body {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let bytes = read(&parts.headers, body).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
@@ -55,9 +55,9 @@ impl<S: Sync> FromRequest<S> for Body {
 pub struct OptionalBody(pub Option<Body>);
 
 impl<S: Sync> FromRequest<S> for OptionalBody {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let bytes = whole(&parts.headers, body).await?;
         if bytes.is_empty() {
@@ -69,54 +69,55 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
 }
 
 /// The bytes of a body that says it is JSON, is not too long and arrives in time.
-pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>, Failure> {
+pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
     let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));
     let media = text(header::CONTENT_TYPE).map(|text| text.split(';').next().unwrap_or_default().trim());
     if !media.is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
-        return Err(Failure::new(ErrorCode::UnsupportedMediaType, "Content-Type must be application/json"));
+        return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "Content-Type must be application/json"));
     }
     if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(Failure::new(ErrorCode::UnsupportedMediaType, "the body must not be compressed"));
+        return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "the body must not be compressed"));
     }
     whole(headers, body).await
 }
 
 /// The same request with its body in memory, when that has arrived, is not too long and arrived in time.
-pub async fn arrived(request: Request) -> Result<Request, Failure> {
+pub async fn arrived(request: Request) -> Result<Request, ApiError> {
     let (parts, body) = request.into_parts();
     let bytes = whole(&parts.headers, body).await?;
     Ok(Request::from_parts(parts, axum::body::Body::from(bytes)))
 }
 
-/// Takes what a client sends without keeping it. The connection is closed after the answer, and a client that still
+/// Takes what a client sends without keeping it. The connection is closed after the response, and a client that still
 /// sends then would lose it.
 async fn discard(body: axum::body::Body) {
     let mut pieces = body.into_data_stream();
     let all = async { while let Some(Ok(_)) = pieces.next().await {} };
-    // One that is slow is answered all the same.
-    let _ = tokio::time::timeout(DISCARDING, all).await;
+    // A slow one gets its response all the same.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, all).await;
 }
 
-async fn whole(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>, Failure> {
+async fn whole(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let too_large = || Failure::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {MAX_BYTES} bytes"));
-    if let Some(length) = length.filter(|length| *length > MAX_BYTES as u64) {
+    let too_large =
+        || ApiError::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {MAX_BODY_BYTES} bytes"));
+    if let Some(length) = length.filter(|length| *length > MAX_BODY_BYTES as u64) {
         if length <= MAX_DISCARDED_BYTES && !headers.contains_key(header::EXPECT) {
             discard(body).await;
         }
         return Err(too_large());
     }
-    let late = || Failure::new(ErrorCode::ValidationError, "the body was not received in time");
+    let late = || ApiError::new(ErrorCode::ValidationError, "the body was not received in time");
     let read = async {
         let (mut pieces, mut whole) = (body.into_data_stream(), Vec::new());
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|_| Failure::new(ErrorCode::ValidationError, "the body ended early"))?;
-            if piece.len() > MAX_BYTES - whole.len() {
+            let piece = piece.map_err(|_| ApiError::new(ErrorCode::ValidationError, "the body ended early"))?;
+            if piece.len() > MAX_BODY_BYTES - whole.len() {
                 return Err(too_large());
             }
             whole.extend_from_slice(&piece);
         }
         Ok(whole)
     };
-    tokio::time::timeout(LONGEST, read).await.map_err(|_| late())?
+    tokio::time::timeout(BODY_READ_TIMEOUT, read).await.map_err(|_| late())?
 }

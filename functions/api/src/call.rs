@@ -1,50 +1,57 @@
-//! Calling tools, whichever door the call came through: within limits, counted, and not while the database is away.
+//! Calling tools, whichever interface the call came through: within limits, counted, and not while the database is
+//! unavailable.
 
 use std::time::Instant;
 
 use serde_json::Value;
-use shared::jobs::Submitted;
-use shared::tools::{Action, Asked, Tool, ToolError};
-use shared::words::{Caller, ErrorCode, metrics};
+use shared::core::{Caller, ErrorCode, metrics};
+use shared::jobs::SubmitOutcome;
+use shared::tools::{Action, SubmitContext, Tool, ToolError};
 
 use crate::Api;
-use crate::error::Failure;
+use crate::error::ApiError;
 
 /// The tool of a name, in either spelling.
-pub fn known<'a>(api: &'a Api, name: &str) -> Result<&'a Tool, Failure> {
+pub fn known<'a>(api: &'a Api, name: &str) -> Result<&'a Tool, ApiError> {
     api.tool(name).ok_or_else(|| {
         // The name is the caller's: it is not repeated.
-        Failure::new(ErrorCode::ToolNotFound, "unknown tool: see GET /v1/mcp/tools")
+        ApiError::new(ErrorCode::ToolNotFound, "unknown tool: see GET /v1/mcp/tools")
     })
 }
 
-/// Runs a fast tool within its limit; `below` is where its parameters stood.
-pub async fn run(api: &Api, tool: &Tool, caller: Caller, params: Value, below: &str) -> Result<Value, Failure> {
+/// Runs a fast tool within its limit; `pointer_prefix` is where its parameters stood.
+pub async fn run(
+    api: &Api,
+    tool: &Tool,
+    caller: Caller,
+    params: Value,
+    pointer_prefix: &str,
+) -> Result<Value, ApiError> {
     let Action::Run(run) = &tool.action else {
-        return Err(Failure::new(ErrorCode::Internal, "a job tool was called as a fast one").of_tool(tool.name));
+        return Err(ApiError::new(ErrorCode::Internal, "a job tool was called as a fast one").of_tool(tool.name));
     };
-    let _place = api.limits.tool(tool.name, &caller.principal)?;
-    let slot = Box::pin(api.fleet.take(tool)).await?;
-    let result = counted(api, tool, below, run(api.toolbox.clone(), caller, params)).await;
-    Box::pin(api.fleet.give_back(slot)).await;
+    let _permit = api.limits.tool(tool.name, &caller.principal)?;
+    let slot = Box::pin(api.fleet.acquire(tool)).await?;
+    let result = counted(api, tool, pointer_prefix, run(api.toolbox.clone(), caller, params)).await;
+    Box::pin(api.fleet.release(slot)).await;
     result
 }
 
-/// Counts a call, and does not begin it while the database is away.
+/// Counts a call, and does not begin it while the database is unavailable.
 async fn counted<T>(
     api: &Api,
     tool: &Tool,
-    below: &str,
+    pointer_prefix: &str,
     call: impl Future<Output = Result<T, ToolError>>,
-) -> Result<T, Failure> {
+) -> Result<T, ApiError> {
     let began = Instant::now();
     let called = async {
         if tool.needs_database {
-            api.database.pass().await?;
+            api.database.check().await?;
         }
-        let result = call.await.map_err(|error| Failure::from(error.below(below)));
+        let result = call.await.map_err(|error| ApiError::from(error.with_pointer_prefix(pointer_prefix)));
         if tool.needs_database {
-            api.database.learn(result.as_ref().err());
+            api.database.record(result.as_ref().err());
         }
         result
     };
@@ -56,10 +63,16 @@ async fn counted<T>(
     })
 }
 
-/// Submits the job of a job tool; `below` is where its parameters stood.
-pub async fn submit(api: &Api, tool: &Tool, params: Value, asked: Asked, below: &str) -> Result<Submitted, Failure> {
+/// Submits the job of a job tool; `pointer_prefix` is where its parameters stood.
+pub async fn submit(
+    api: &Api,
+    tool: &Tool,
+    params: Value,
+    context: SubmitContext,
+    pointer_prefix: &str,
+) -> Result<SubmitOutcome, ApiError> {
     let Action::Submit(submit) = &tool.action else {
-        return Err(Failure::new(ErrorCode::Internal, "a fast tool was called as a job").of_tool(tool.name));
+        return Err(ApiError::new(ErrorCode::Internal, "a fast tool was called as a job").of_tool(tool.name));
     };
-    counted(api, tool, below, submit(api.toolbox.clone(), params, asked)).await
+    counted(api, tool, pointer_prefix, submit(api.toolbox.clone(), params, context)).await
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Notify;
 
 /// In [`Connection::since`]: it has a request.
-const WORKS: u64 = u64::MAX;
+const HAS_REQUEST: u64 = u64::MAX;
 
 /// All connections of a server.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ struct Open {
 pub struct Connection {
     id: u64,
     open: Arc<Open>,
-    /// Since when it has had no complete request, or [`WORKS`].
+    /// Since when it has had no complete request, or [`HAS_REQUEST`].
     since: AtomicU64,
     is_to_close: AtomicBool,
     close: Notify,
@@ -52,7 +52,7 @@ impl Connections {
         let waiting = all.iter().filter(|one| !one.is_to_close.load(Ordering::Relaxed));
         let longest = waiting.map(|one| (one.since.load(Ordering::Relaxed), one)).min_by_key(|(since, _)| *since);
         if let Some((since, connection)) = longest
-            && since != WORKS
+            && since != HAS_REQUEST
         {
             connection.is_to_close.store(true, Ordering::Relaxed);
             connection.close.notify_one();
@@ -69,7 +69,7 @@ impl Open {
 impl Connection {
     /// It has a complete request.
     pub fn works(&self) {
-        self.since.store(WORKS, Ordering::Relaxed);
+        self.since.store(HAS_REQUEST, Ordering::Relaxed);
     }
 
     /// It has none from now on.

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::Api;
-use crate::names;
+use crate::host_policy;
 
 const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 
@@ -24,11 +24,11 @@ const ALLOWED: &str = "authorization, content-type, accept, mcp-protocol-version
 const MAX_AGE_SECS: &str = "600";
 
 /// Whether a page of the internet may call a server of this network.
-const PRIVATE_NETWORK_ASKED: &str = "access-control-request-private-network";
+const PRIVATE_NETWORK_REQUESTED: &str = "access-control-request-private-network";
 const PRIVATE_NETWORK_ALLOWED: &str = "access-control-allow-private-network";
 
 /// The longest list of header names that is granted as it was asked for, in bytes.
-const MAX_ASKED_BYTES: usize = 2048;
+const MAX_REQUESTED_HEADERS_BYTES: usize = 2048;
 
 /// Whether a browser asks if a page may send a request.
 pub fn is_preflight(request: &Request) -> bool {
@@ -40,7 +40,7 @@ pub fn is_preflight(request: &Request) -> bool {
 
 /// Adds what a browser needs to show a response to the page that asked for it, if that page may call.
 pub async fn around(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let origin = names::origin(request.headers()).filter(|origin| api.names.admits(Some(origin))).cloned();
+    let origin = host_policy::origin(request.headers()).filter(|origin| api.host_policy.admits(Some(origin))).cloned();
     let granted = is_preflight(&request).then(|| granted(request.headers()));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -55,16 +55,18 @@ pub async fn around(State(api): State<Api>, request: Request, next: Next) -> Res
 }
 
 /// What a preflight grants. A page that may call may send any header: which ones a client needs, it knows best.
-fn granted(asked: &HeaderMap) -> HeaderMap {
+fn granted(requested: &HeaderMap) -> HeaderMap {
     let is_name = |name: &str| HeaderName::try_from(name.trim()).is_ok();
-    let names = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).filter(|value| value.len() <= MAX_ASKED_BYTES);
+    let names = requested
+        .get(header::ACCESS_CONTROL_REQUEST_HEADERS)
+        .filter(|value| value.len() <= MAX_REQUESTED_HEADERS_BYTES);
     let names = names.filter(|value| value.to_str().is_ok_and(|names| names.split(',').all(is_name)));
     let mut granted = HeaderMap::from_iter([
         (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS)),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, names.cloned().unwrap_or(HeaderValue::from_static(ALLOWED))),
         (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE_SECS)),
     ]);
-    if asked.get(PRIVATE_NETWORK_ASKED).is_some_and(|value| value == "true") {
+    if requested.get(PRIVATE_NETWORK_REQUESTED).is_some_and(|value| value == "true") {
         granted.insert(PRIVATE_NETWORK_ALLOWED, HeaderValue::from_static("true"));
     }
     granted

@@ -1,7 +1,7 @@
 //! Cursors of the job listing: a job's position in it, as text that a client sends back unchanged.
 
 use chrono::{DateTime, Utc};
-use shared::words::JobId;
+use shared::core::JobId;
 
 /// The cursor of the page that follows a job: when it was created, in microseconds, and its id.
 pub fn format(created_at: DateTime<Utc>, job: JobId) -> String {

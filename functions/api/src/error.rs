@@ -6,10 +6,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
+use shared::core::ErrorCode;
 use shared::db::DbError;
 use shared::ingest::{RetryError, UnitError};
 use shared::tools::{FieldError, ToolError};
-use shared::words::ErrorCode;
 
 /// The body of every error response.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -35,14 +35,12 @@ pub struct ErrorBody {
 
 /// A request that failed; [`crate::trace`] makes the body of it.
 #[derive(Clone, Debug)]
-pub struct Failure {
-    /// What happened.
+pub struct ApiError {
     pub error: ToolError,
-    /// In which tool.
     pub tool: Option<String>,
 }
 
-impl Failure {
+impl ApiError {
     /// A failure outside of any tool.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         ToolError::new(code, message).into()
@@ -76,31 +74,31 @@ impl Failure {
     }
 }
 
-impl From<ToolError> for Failure {
+impl From<ToolError> for ApiError {
     fn from(error: ToolError) -> Self {
         Self { error, tool: None }
     }
 }
 
-impl From<DbError> for Failure {
+impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         ToolError::from(error).into()
     }
 }
 
-impl From<RetryError> for Failure {
+impl From<RetryError> for ApiError {
     fn from(error: RetryError) -> Self {
         ToolError::from(error).into()
     }
 }
 
-impl From<UnitError> for Failure {
+impl From<UnitError> for ApiError {
     fn from(error: UnitError) -> Self {
         ToolError::from(error).into()
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = status_of(self.error.code).into_response();
         response.extensions_mut().insert(self);

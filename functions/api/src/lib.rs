@@ -1,8 +1,8 @@
-//! The doors: every tool and job over HTTP.
+//! Every tool and job over HTTP and MCP.
 //!
-//! The way of a request: `cors` (what a browser shows to a known page) → [`trace`] (a trace id, one error body, no panic
-//! gets out) → `names` (own names in `Host`, known pages in `Origin`) → [`auth`] → [`limits`] → a route, which decodes, calls a tool or a verb of `shared`, and
-//! encodes. The router runs in `bio-mcp serve`
+//! The way of a request: `cors` (what a browser shows to a known page) → [`trace`] (a trace id, one error body, no
+//! panic gets out) → `host_policy` (own names in `Host`, known pages in `Origin`) → [`auth`] → [`limits`] → a route,
+//! which decodes, calls a tool or a verb of `shared`, and encodes. The router runs in `bio-mcp serve`
 //! and `up`, and knows nothing of where it runs.
 
 pub mod auth;
@@ -14,13 +14,13 @@ pub mod cursor;
 mod database;
 mod error;
 mod fleet;
+mod host_policy;
 pub mod limits;
 mod listener;
 pub mod mcp;
-mod names;
 mod oidc;
 pub mod openapi;
-mod places;
+mod permits;
 mod query;
 mod readiness;
 mod resource;
@@ -36,24 +36,24 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use shared::db::{Announcements, Kept};
+use shared::config::{AuthSetting, HttpSettings};
+use shared::core::Role;
+use shared::db::{Announcements, StickyConnections};
 use shared::deployment::{Deployment, StartError};
 use shared::jobs::Changes;
 use shared::projections;
 use shared::tools::{Tool, Toolbox, catalogue};
-use shared::words::Role;
-use shared::words::config::{AuthSetting, HttpSettings};
 
 pub use auth::Auth;
-pub use error::{ErrorBody, Failure, status_of};
+pub use error::{ApiError, ErrorBody, status_of};
 pub use listener::Listener;
 pub use server::SourceAddress;
 
 /// The longest that a request waits for a job.
-const LONGEST_WAIT: Duration = Duration::from_secs(25);
+const MAX_WAIT: Duration = Duration::from_secs(25);
 
-/// The same in a function, which answers nothing else meanwhile and is paid for.
-const LONGEST_WAIT_OF_A_FUNCTION: Duration = Duration::from_secs(2);
+/// The same in a function, which serves nothing else meanwhile and is paid for.
+const MAX_WAIT_IN_LAMBDA: Duration = Duration::from_secs(2);
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -62,54 +62,54 @@ pub struct Api {
     tools: Arc<[Tool]>,
     /// The tools that MCP lists, as it lists them.
     listed: Arc<[rmcp::model::Tool]>,
-    names: Arc<names::Names>,
+    host_policy: Arc<host_policy::HostPolicy>,
     auth: Arc<Auth>,
-    limits: Arc<limits::Limits>,
-    database: Arc<database::Gate>,
+    limits: Arc<limits::RequestLimits>,
+    database: Arc<database::DatabaseGuard>,
     changes: Changes,
     events: Announcements,
-    kept: Arc<Kept>,
+    sticky: Arc<StickyConnections>,
     readiness: Arc<readiness::Cached>,
-    fleet: fleet::Fleet,
-    longest_wait: Duration,
+    fleet: fleet::FleetLimits,
+    max_wait: Duration,
     public_url: Option<Arc<str>>,
 }
 
 impl Api {
-    /// The doors to a toolbox.
+    /// The interfaces to a toolbox.
     pub fn new(toolbox: Toolbox, settings: &HttpSettings) -> Self {
         let tools = catalogue();
         Self {
             listed: mcp::listing(&tools, &settings.toolsets).into(),
-            database: Arc::new(database::Gate::new(toolbox.engine.db.clone())),
+            database: Arc::new(database::DatabaseGuard::new(toolbox.engine.db.clone())),
             changes: Changes::new(toolbox.engine.db.clone()),
             events: Announcements::new(toolbox.engine.db.clone(), projections::CHANNEL),
-            kept: Arc::new(Kept::new(toolbox.engine.db.clone())),
+            sticky: Arc::new(StickyConnections::new(toolbox.engine.db.clone())),
             tools: tools.into(),
-            names: Arc::new(names::Names::new(settings)),
+            host_policy: Arc::new(host_policy::HostPolicy::new(settings)),
             auth: Arc::new(Auth::new(settings)),
-            limits: Arc::new(limits::Limits::new(settings)),
+            limits: Arc::new(limits::RequestLimits::new(settings)),
             readiness: Arc::default(),
-            fleet: fleet::Fleet::default(),
-            longest_wait: settings.max_wait.unwrap_or(LONGEST_WAIT),
+            fleet: fleet::FleetLimits::default(),
+            max_wait: settings.max_wait.unwrap_or(MAX_WAIT),
             public_url: settings.public_url.as_deref().map(Arc::from),
             toolbox,
         }
     }
 
-    /// The doors of a function: it leads to its database by itself, hears of no changes while it is frozen, and
+    /// The interfaces of a function: it connects to its database by itself, hears of no changes while it is frozen, and
     /// shares limits with the whole fleet.
-    pub fn of_function(deployment: &Deployment) -> Result<Self, StartError> {
+    pub fn for_lambda(deployment: &Deployment) -> Result<Self, StartError> {
         let settings = &deployment.config.http;
         if settings.auth == AuthSetting::None && !settings.allow_anonymous {
             return Err(StartError::Anonymous);
         }
         Ok(Self {
-            database: Arc::new(database::Gate::of_function(deployment.access.clone())),
-            changes: Changes::by_looking(deployment.engine.db.clone()),
-            events: Announcements::by_looking(deployment.engine.db.clone(), projections::CHANNEL),
-            fleet: fleet::Fleet::new(deployment.limits.slots(), settings),
-            longest_wait: settings.max_wait.unwrap_or(LONGEST_WAIT_OF_A_FUNCTION),
+            database: Arc::new(database::DatabaseGuard::for_lambda(deployment.access.clone())),
+            changes: Changes::polling(deployment.engine.db.clone()),
+            events: Announcements::polling(deployment.engine.db.clone(), projections::CHANNEL),
+            fleet: fleet::FleetLimits::new(deployment.limits.slots(), settings),
+            max_wait: settings.max_wait.unwrap_or(MAX_WAIT_IN_LAMBDA),
             ..Self::new(deployment.toolbox(), settings)
         })
     }
@@ -125,7 +125,7 @@ impl Api {
     }
 }
 
-/// Every route; `/mcp` answers with this handler, [`mcp::Door`] where it is not a test.
+/// Every route; `/mcp` is served by this handler, [`mcp::McpServer`] where it is not a test.
 pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Router {
     Router::new()
         .merge(rows(&api))
@@ -145,7 +145,7 @@ pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Rout
         .layer(from_fn(query::refuse_unknown))
         .layer(from_fn_with_state(api.clone(), limits::admit))
         .layer(from_fn_with_state(api.clone(), auth::check))
-        .layer(from_fn_with_state(api.clone(), names::check))
+        .layer(from_fn_with_state(api.clone(), host_policy::check))
         .layer(from_fn(trace::around))
         .layer(from_fn_with_state(api.clone(), cors::around))
         .with_state(api)
@@ -164,39 +164,39 @@ fn rows(api: &Api) -> Router<Api> {
         .route_layer(from_fn_with_state(api.clone(), database::around))
 }
 
-/// Answers requests until `stop`, as [`serve_with`].
+/// Serves requests until `stop`, as [`serve_with`].
 pub async fn serve(
     listener: impl Into<Listener>,
     api: Api,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let door = mcp::Door::new(api.clone());
-    serve_with(listener, api, door, stop).await
+    let mcp = mcp::McpServer::new(api.clone());
+    serve_with(listener, api, mcp, stop).await
 }
 
-/// Answers requests, those of MCP with this handler, until `stop`; then no new connection is taken, who waits for a job is answered at once,
-/// and what else is under way has ten seconds.
+/// Serves requests, those of MCP with this handler, until `stop`; then no new connection is accepted, requests that
+/// wait for a job get a response at once, and other requests have ten seconds.
 pub async fn serve_with(
     listener: impl Into<Listener>,
     api: Api,
     mcp: impl rmcp::ServerHandler + Clone + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let (told, mut tell) = tokio::sync::watch::channel(());
+    let (stopping, mut stop_requested) = tokio::sync::watch::channel(());
     let (changes, events) = (api.changes.clone(), api.events.clone());
     let stopped = async move {
         stop.await;
         changes.end();
         events.end();
-        drop(told);
+        drop(stopping);
     };
-    let late = async move {
-        while tell.changed().await.is_ok() {}
+    let deadline = async move {
+        while stop_requested.changed().await.is_ok() {}
         tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     };
     tokio::select! {
         () = server::serve(listener.into(), router(api, mcp), stopped) => {}
-        () = late => {}
+        () = deadline => {}
     }
     Ok(())
 }

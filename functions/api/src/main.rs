@@ -8,26 +8,26 @@ use axum::middleware::{Next, from_fn};
 use lambda_http::Error;
 use lambda_http::request::RequestContext;
 use shared::deployment::Deployment;
-use shared::words::telemetry;
+use shared::observability;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let deployment = Deployment::of_function("api").await?;
-    let api = Api::of_function(&deployment).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let deployment = Deployment::for_lambda("api").await?;
+    let api = Api::for_lambda(&deployment).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     // Lambda asks a process to end only where an extension is registered.
     let access = deployment.access.clone();
     let hook = lambda_runtime::spawn_graceful_shutdown_handler(move || async move { access.close().await });
     if tokio::spawn(hook).await.is_err() {
         tracing::warn!("no notice before this function is stopped: the database closes its connections");
     }
-    let door = api::mcp::Door::new(api.clone());
-    // Metrics and spans before the answer: afterwards a function is frozen.
-    let router = api::router(api, door).layer(from_fn(async |mut request: Request, next: Next| {
+    let mcp = api::mcp::McpServer::new(api.clone());
+    // Metrics and spans before the response: afterwards a function is frozen.
+    let router = api::router(api, mcp).layer(from_fn(async |mut request: Request, next: Next| {
         let source = SourceAddress(source_address(&request));
         request.extensions_mut().insert(source);
         let response = next.run(request).await;
-        telemetry::write_metrics(telemetry::Output::Stdout, "api", &[]);
-        telemetry::flush_spans().await;
+        observability::write_metrics(observability::LogOutput::Stdout, "api", &[]);
+        observability::flush_spans().await;
         response
     }));
     lambda_http::run(router).await

@@ -101,14 +101,14 @@ impl Schemas {
 }
 
 /// What can go wrong at a route, beside what can everywhere.
-fn answers(good: &[(u16, &str, Value)], bad: &[u16]) -> Value {
+fn responses(good: &[(u16, &str, Value)], bad: &[u16]) -> Value {
     let mut all = Map::new();
     for (status, description, schema) in good {
-        let mut answer = json!({ "description": description });
+        let mut response = json!({ "description": description });
         if !schema.is_null() {
-            answer["content"] = json!({ "application/json": { "schema": schema } });
+            response["content"] = json!({ "application/json": { "schema": schema } });
         }
-        all.insert(status.to_string(), answer);
+        all.insert(status.to_string(), response);
     }
     for status in [400, 401, 403, 429, 500, 503, 504].iter().chain(bad) {
         all.insert(status.to_string(), json!({ "$ref": "#/components/responses/Error" }));
@@ -153,7 +153,7 @@ fn retry(new_job: &Value, idempotency_key: &Value, key: &Value) -> Value {
         "parameters": [job_id(), idempotency_key],
         "requestBody": { "required": false, "content": { "application/json": { "schema": {
             "type": "object", "properties": { "idempotency_key": key }, "additionalProperties": false } } } },
-        "responses": answers(
+        "responses": responses(
             &[(200, "The job that already retries it.", new_job.clone()), (202, "The new job.", new_job.clone())],
             &[404, 409, 413, 415, 422],
         ) } })
@@ -210,19 +210,19 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
             "responses": { "200": { "description": "Counters.", "content": { "text/plain": { "schema": { "type": "string" } } } },
                 "401": { "$ref": "#/components/responses/Error" }, "429": { "$ref": "#/components/responses/Error" } } } },
         "/openapi.json": { "get": { "operationId": "openapi", "summary": "This document",
-            "responses": answers(&[(200, "The document.", json!({ "type": "object" }))], &[]) } },
+            "responses": responses(&[(200, "The document.", json!({ "type": "object" }))], &[]) } },
         "/llms.txt": { "get": { "operationId": "llms", "summary": "Short description of this server, for models",
             "responses": { "200": { "description": "Markdown.", "content": { "text/plain": { "schema": { "type": "string" } } } },
                 "401": { "$ref": "#/components/responses/Error" }, "429": { "$ref": "#/components/responses/Error" } } } },
         "/v1/mcp/tools": { "get": { "operationId": "list_tools", "summary": "List the tools with their schemas",
-            "responses": answers(&[(200, "The tools.", schemas.of::<tools::ToolList>())], &[]) } },
+            "responses": responses(&[(200, "The tools.", schemas.of::<tools::ToolList>())], &[]) } },
         "/v1/mcp/invoke": { "post": { "operationId": "invoke_tool", "summary": "Call a tool",
             "parameters": [&idempotency_key],
             "requestBody": body(&every, "Call", |kind| match kind {
                 Kind::Job => json!({ "idempotency_key": key }),
                 Kind::Fast => json!({}),
             }, &mut schemas.named),
-            "responses": answers(&[
+            "responses": responses(&[
                 (200, "The response of a fast tool, or the job that an earlier request submitted.",
                  json!({ "anyOf": [schemas.of::<tools::Invoked>(), new_job] })),
                 (202, "The job of a job tool.", new_job.clone()),
@@ -242,11 +242,11 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
                     query("cursor", "Cursor: next_cursor of the previous page.",
                           &json!({ "type": "string", "pattern": "^-?[0-9a-f]{1,16}\\.[0-9a-f]{32}$" })),
                 ],
-                "responses": answers(&[(200, "A page of jobs.", schemas.of::<jobs::JobPage>())], &[]) },
+                "responses": responses(&[(200, "A page of jobs.", schemas.of::<jobs::JobPage>())], &[]) },
             "post": { "operationId": "submit_job", "summary": "Submit a job, once",
                 "parameters": [&idempotency_key],
                 "requestBody": body(&jobs, "Submission", |_| of_submission(&key), &mut schemas.named),
-                "responses": answers(&[
+                "responses": responses(&[
                     (200, "The job that an earlier request submitted.", new_job.clone()),
                     (202, "A new job.", new_job.clone()),
                 ], &[404, 409, 413, 415, 422, 502]) },
@@ -258,23 +258,23 @@ fn paths(all: &[Tool], schemas: &mut Schemas) -> Value {
                           &json!({ "type": "integer", "minimum": 0, "maximum": 25, "default": 0 })),
                     json!({ "name": "If-None-Match", "in": "header", "required": false,
                             "description": "ETag of the known version.", "schema": { "type": "string" } })],
-                "responses": answers(&[(200, "The job.", job.clone()),
+                "responses": responses(&[(200, "The job.", job.clone()),
                     (304, "The job has not changed.", Value::Null)], &[404]) },
             "delete": { "operationId": "cancel_job", "summary": "Cancel a job", "parameters": [job_id()],
-                "responses": answers(&[(200, "The result of the cancellation.",
+                "responses": responses(&[(200, "The result of the cancellation.",
                     schemas.of::<shared::tools::CancelOutput>())], &[404]) },
         },
         "/v1/jobs/{id}/retry": retry(&new_job, &idempotency_key, &key),
         "/v1/jobs/{id}/manifest": { "get": { "operationId": "get_manifest", "summary": "Get the manifest of a job",
             "parameters": [job_id()],
-            "responses": answers(&[(200, "The manifest.", json!({ "type": "object" }))], &[404, 502]) } },
+            "responses": responses(&[(200, "The manifest.", json!({ "type": "object" }))], &[404, 502]) } },
         "/v1/jobs/{id}/failures": { "get": { "operationId": "list_failures",
             "summary": "List records that failed or were not returned",
             "parameters": (paged()),
-            "responses": answers(&[(200, "A page of records.", schemas.of::<job::FailurePage>())], &[404]) } },
+            "responses": responses(&[(200, "A page of records.", schemas.of::<job::FailurePage>())], &[404]) } },
         "/v1/jobs/{id}/logs": { "get": { "operationId": "list_logs", "summary": "Get the log of a job",
             "parameters": (paged()),
-            "responses": answers(&[(200, "A page of log lines.", schemas.of::<job::LogPage>())], &[404]) } },
+            "responses": responses(&[(200, "A page of log lines.", schemas.of::<job::LogPage>())], &[404]) } },
         "/v1/events": events(schemas),
         "/v1/pubmed/{pmid}": record(schemas),
     })

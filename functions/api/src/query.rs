@@ -9,7 +9,7 @@ use axum::response::Response;
 use percent_encoding::percent_decode_str;
 use shared::tools::{FieldError, ToolError, whole_number};
 
-use crate::error::Failure;
+use crate::error::ApiError;
 
 /// Routes that read query parameters, or are probed with any. Every other route takes none.
 const ROUTES_WITH_QUERY: [&str; 11] = [
@@ -26,9 +26,9 @@ const ROUTES_WITH_QUERY: [&str; 11] = [
     "/v1/events",
 ];
 
-/// Refuses query parameters of routes that take none. Routes that take some read them by [`Query`], which refuses those
-/// that are left; other methods of the same routes take none either.
-pub async fn refuse_unknown(request: Request, next: Next) -> Result<Response, Failure> {
+/// Refuses query parameters of routes that take none. Routes that take some read them by [`QueryParams`], which refuses
+/// those that are left; other methods of the same routes take none either.
+pub async fn refuse_unknown(request: Request, next: Next) -> Result<Response, ApiError> {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let takes_none = match *request.method() {
         Method::GET | Method::HEAD => !path.is_empty() && !ROUTES_WITH_QUERY.contains(&path),
@@ -38,18 +38,18 @@ pub async fn refuse_unknown(request: Request, next: Next) -> Result<Response, Fa
         _ => false,
     };
     if takes_none {
-        Query::read(request.uri().query()).end()?;
+        QueryParams::read(request.uri().query()).end()?;
     }
     Ok(next.run(request).await)
 }
 
 /// The parameters of a request, to be taken one by one.
-pub struct Query {
+pub struct QueryParams {
     given: BTreeMap<String, String>,
     faults: Vec<FieldError>,
 }
 
-impl Query {
+impl QueryParams {
     /// Reads what stands after the `?`.
     pub fn read(text: Option<&str>) -> Self {
         let mut query = Self { given: BTreeMap::new(), faults: Vec::new() };
@@ -110,7 +110,7 @@ impl Query {
     }
 
     /// Whether there was no fault, and nothing is left that was not read.
-    pub fn end(mut self) -> Result<(), Failure> {
+    pub fn end(mut self) -> Result<(), ApiError> {
         for name in std::mem::take(&mut self.given).into_keys() {
             self.fault(&name, "is not a parameter of this route");
         }

@@ -1,31 +1,31 @@
-//! The readiness of this process, looked at once every few seconds however often it is asked for.
+//! The readiness of this process, checked once every few seconds however often it is requested.
 
 use std::time::{Duration, Instant};
 
-use shared::readiness::{Readiness, look};
+use shared::readiness::{Readiness, check_readiness};
 use tokio::sync::Mutex;
 
 use crate::Api;
 
-/// How long an answer is good.
-const FRESH: Duration = Duration::from_secs(5);
+/// How long a result is reused.
+const READINESS_CACHE_TTL: Duration = Duration::from_secs(5);
 
-/// The last answer.
+/// The last result.
 #[derive(Debug, Default)]
 pub struct Cached(Mutex<Option<(Instant, Readiness)>>);
 
 impl Cached {
-    /// The readiness now. While one request looks, all others wait for what is seen.
+    /// The readiness now. While one request checks, all others wait for its result.
     pub async fn get(&self, api: &Api) -> Readiness {
         let mut last = self.0.lock().await;
         if let Some((at, readiness)) = &*last
-            && at.elapsed() < FRESH
+            && at.elapsed() < READINESS_CACHE_TTL
         {
             return readiness.clone();
         }
         let ncbi = api.toolbox.client.breaker().open_for(Instant::now());
         let breakers = [("database", api.database.closed_for()), ("ncbi", ncbi)];
-        let readiness = look(&api.toolbox.engine, &breakers).await;
+        let readiness = check_readiness(&api.toolbox.engine, &breakers).await;
         *last = Some((Instant::now(), readiness.clone()));
         readiness
     }

@@ -1,13 +1,13 @@
-//! Where a client without a token learns who gives one: metadata of the protected resource (RFC 9728), which a 401 names
-//! and MCP clients follow to the issuer.
+//! Where a client without a token learns who gives one: metadata of the protected resource (RFC 9728), which a 401
+//! names and MCP clients follow to the issuer.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use serde_json::{Value, json};
-use shared::words::ErrorCode;
+use shared::core::ErrorCode;
 
-use crate::error::Failure;
+use crate::error::ApiError;
 use crate::{Api, Auth};
 
 /// Where the metadata of all, and of MCP alone, are: readable without credentials.
@@ -30,16 +30,16 @@ fn origin(api: &Api, headers: &HeaderMap) -> Option<String> {
     }
     // Without TLS on this machine only.
     let here = format!("http://{host}");
-    Some(if shared::words::config::is_safe_url(&here) { here } else { format!("https://{host}") })
+    Some(if shared::config::is_safe_url(&here) { here } else { format!("https://{host}") })
 }
 
 /// `GET /.well-known/oauth-protected-resource`
-pub async fn metadata(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Json<Value>, Failure> {
+pub async fn metadata(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
     let Auth::Oidc(oidc) = &*api.auth else {
-        return Err(Failure::new(ErrorCode::NotFound, "this server accepts no tokens of an issuer"));
+        return Err(ApiError::new(ErrorCode::NotFound, "this server accepts no tokens of an issuer"));
     };
     let origin = origin(&api, &headers)
-        .ok_or_else(|| Failure::new(ErrorCode::ValidationError, "the Host header is invalid or repeated"))?;
+        .ok_or_else(|| ApiError::new(ErrorCode::ValidationError, "the Host header is invalid or repeated"))?;
     let below = uri.path().strip_prefix(PATHS[0]).unwrap_or_default();
     Ok(Json(json!({
         "resource": format!("{origin}{below}"),

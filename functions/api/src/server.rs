@@ -1,8 +1,8 @@
 //! The HTTP server of `serve` and `up`: slow clients cost little and block no other client.
 //!
 //! A connection has a time limit for each header, also for the first byte of the next one, and for taking a response; a
-//! body has one in `body`. There are at most so many connections that file descriptors are left for the database and the
-//! archive. Beyond that, the one that has been without a complete request for longest is closed for a new one.
+//! body has one in `body`. There are at most so many connections that file descriptors are left for the database and
+//! the archive. Beyond that, the one that has been without a complete request for longest is closed for a new one.
 
 use std::io;
 use std::net::IpAddr;
@@ -27,19 +27,19 @@ use crate::listener::{Listener, Stream};
 use crate::stalling::Stalling;
 
 /// How long a header may take to arrive, counted from when a connection is ready for it: also how long one may be idle.
-pub const HEADER: Duration = Duration::from_secs(30);
+pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a client may take no byte of a response.
-pub const STALL: Duration = Duration::from_secs(30);
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most bytes of a header.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// The most connections, however many files may be open.
-const MOST: u64 = 10_000;
+const MAX_CONNECTIONS: u64 = 10_000;
 
-/// How long after a failed accept, or without a free place, it is looked again.
-const AGAIN: Duration = Duration::from_millis(50);
+/// How long after a failed accept, or without a free permit, it is tried again.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// The address that a request came from, an extension of it: that at the other end of its connection, or as a gateway
 /// names it.
@@ -49,22 +49,22 @@ pub struct SourceAddress(pub Option<IpAddr>);
 /// Serves until `stop`; then no connection is accepted, and those with a request are waited for.
 pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output = ()> + Send) {
     let most = most_connections();
-    let (places, open) = (Arc::new(Semaphore::new(most)), Connections::default());
-    let (told, stopped) = watch::channel(());
+    let (permits, open) = (Arc::new(Semaphore::new(most)), Connections::default());
+    let (stopping, stopped) = watch::channel(());
     let accepting = async {
         loop {
             let stream = accept(&listener, &open).await;
-            let place = place(&places, &open).await;
+            let permit = permit(&permits, &open).await;
             let service = TowerToHyperService::new(router.clone());
             match stream {
                 Stream::Tcp(stream) => {
                     // Responses are written at once; it is a matter of speed alone.
                     let _ = stream.set_nodelay(true);
                     let source = SourceAddress(stream.peer_addr().ok().map(|peer| peer.ip()));
-                    tokio::spawn(run(stream, source, service, open.add(), stopped.clone(), place));
+                    tokio::spawn(run(stream, source, service, open.add(), stopped.clone(), permit));
                 }
                 Stream::Unix(stream) => {
-                    tokio::spawn(run(stream, SourceAddress(None), service, open.add(), stopped.clone(), place));
+                    tokio::spawn(run(stream, SourceAddress(None), service, open.add(), stopped.clone(), permit));
                 }
             }
         }
@@ -73,16 +73,16 @@ pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output 
         () = accepting => {}
         () = stop => {}
     }
-    drop((listener, told));
+    drop((listener, stopping));
     let all = u32::try_from(most).unwrap_or(u32::MAX);
     // It is never closed.
-    let _ = places.acquire_many(all).await;
+    let _ = permits.acquire_many(all).await;
 }
 
 /// Half of the files that this process may have open.
 fn most_connections() -> usize {
-    let half = getrlimit(Resource::Nofile).current.map_or(MOST, |files| files / 2);
-    usize::try_from(half.clamp(8, MOST)).unwrap_or(8)
+    let half = getrlimit(Resource::Nofile).current.map_or(MAX_CONNECTIONS, |files| files / 2);
+    usize::try_from(half.clamp(8, MAX_CONNECTIONS)).unwrap_or(8)
 }
 
 async fn accept(listener: &Listener, open: &Connections) -> Stream {
@@ -97,21 +97,21 @@ async fn accept(listener: &Listener, open: &Connections) -> Stream {
         }
         if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
             tracing::warn!(%error, "a connection cannot be accepted");
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 }
 
-/// A place for one more connection.
-async fn place(places: &Arc<Semaphore>, open: &Connections) -> OwnedSemaphorePermit {
+/// A permit for one more connection.
+async fn permit(permits: &Arc<Semaphore>, open: &Connections) -> OwnedSemaphorePermit {
     loop {
-        let free = match places.clone().try_acquire_owned() {
-            Ok(place) => return place,
-            Err(_) => places.clone().acquire_owned(),
+        let free = match permits.clone().try_acquire_owned() {
+            Ok(permit) => return permit,
+            Err(_) => permits.clone().acquire_owned(),
         };
         open.close_longest_waiting();
-        if let Ok(Ok(place)) = timeout(AGAIN, free).await {
-            return place;
+        if let Ok(Ok(permit)) = timeout(RETRY_DELAY, free).await {
+            return permit;
         }
     }
 }
@@ -122,7 +122,7 @@ async fn run(
     router: TowerToHyperService<Router>,
     connection: Arc<Connection>,
     mut stopped: watch::Receiver<()>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 ) {
     let served = connection.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -137,9 +137,9 @@ async fn run(
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER)
+        .header_read_timeout(HEADER_READ_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(Stalling::new(stream, STALL)), service);
+        .serve_connection(TokioIo::new(Stalling::new(stream, WRITE_STALL_TIMEOUT)), service);
     tokio::pin!(serving);
     let is_stopped = tokio::select! {
         ended = serving.as_mut() => return log(ended),

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use shared::config::{Secret, TokenHash};
+use shared::core::{Principal, Sha256};
 use shared::secrets::Renewal;
-use shared::words::config::{Secret, TokenHash};
-use shared::words::{Principal, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 /// A token that is not known makes the secret be read again, at most once in this time: strangers may ask as often as
 /// they like.
-const PAUSE: Duration = Duration::from_secs(60);
+const SECRET_MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Whatever is asked, the secret is read again after this time: a token that was taken out of it goes.
-const TRUST: Duration = Duration::from_secs(600);
+const SECRET_MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Reads the secret; nothing when it cannot be read.
 type Read = Box<dyn Fn() -> BoxFuture<'static, Option<Secret>> + Send + Sync>;
@@ -60,7 +60,7 @@ impl Tokens {
         Self(Arc::new(Shared {
             known: RwLock::new(known.into()),
             read,
-            next: Mutex::new(Instant::now() + TRUST),
+            next: Mutex::new(Instant::now() + SECRET_MAX_AGE),
             asked_at: Mutex::new(None),
         }))
     }
@@ -95,14 +95,14 @@ impl Shared {
         let is_due = self.read.is_some() && Instant::now() >= *next;
         if is_due {
             // Should it fail.
-            *next = Instant::now() + PAUSE;
+            *next = Instant::now() + SECRET_MIN_REFRESH_INTERVAL;
         }
         is_due
     }
 
     fn may_ask(&self) -> bool {
         let mut asked_at = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = asked_at.is_none_or(|at| at.elapsed() >= PAUSE);
+        let may = asked_at.is_none_or(|at| at.elapsed() >= SECRET_MIN_REFRESH_INTERVAL);
         if may {
             *asked_at = Some(Instant::now());
         }
@@ -118,7 +118,7 @@ impl Shared {
             return;
         };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.into();
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + TRUST;
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + SECRET_MAX_AGE;
     }
 
     fn find(&self, hash: &Sha256) -> Option<Principal> {
@@ -137,7 +137,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::words::Role;
+    use shared::core::Role;
 
     fn named(name: &str, token: &str) -> String {
         format!("{name}={}", Sha256::of(token.as_bytes()).to_hex())
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(tokens.holder("b").await, is("new"));
         for broken in [None, Some("no hash".to_owned())] {
             secret.lock().expect("no panic").0 = broken;
-            tokio::time::advance(TRUST).await;
+            tokio::time::advance(SECRET_MAX_AGE).await;
             assert_eq!(tokens.holder("b").await, is("new"), "what is known counts");
         }
     }

@@ -9,10 +9,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use shared::words::{ErrorCode, telemetry, trace};
+use shared::core::{ErrorCode, trace};
+use shared::observability;
 use tracing::Instrument;
 
-use crate::error::{Failure, status_of};
+use crate::error::{ApiError, status_of};
 
 /// The trace a request belongs to: 32 hex digits.
 #[derive(Clone, Debug)]
@@ -27,14 +28,14 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span =
         tracing::info_span!("request", trace_id, method = %request.method(), route, principal = tracing::field::Empty);
-    telemetry::continue_trace(&span, &trace_id);
-    let answer = trace::within(trace_id.clone(), next.run(request));
-    let answered = AssertUnwindSafe(answer).catch_unwind().instrument(span.clone()).await;
-    let mut response = answered.unwrap_or_else(|_| {
+    observability::continue_trace(&span, &trace_id);
+    let responding = trace::within(trace_id.clone(), next.run(request));
+    let responded = AssertUnwindSafe(responding).catch_unwind().instrument(span.clone()).await;
+    let mut response = responded.unwrap_or_else(|_| {
         span.in_scope(|| tracing::error!("a request panicked"));
-        Failure::new(ErrorCode::Internal, "internal error: see the log for this trace_id").into_response()
+        ApiError::new(ErrorCode::Internal, "internal error: see the log for this trace_id").into_response()
     });
-    if let Some(failure) = response.extensions_mut().remove::<Failure>().or_else(|| unnamed(&response)) {
+    if let Some(failure) = response.extensions_mut().remove::<ApiError>().or_else(|| unnamed(&response)) {
         response = with_body(failure, response.headers(), &trace_id);
     }
     if let Ok(value) = HeaderValue::from_str(&trace_id) {
@@ -45,24 +46,24 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// What the router itself answered: of no JSON.
-fn unnamed(response: &Response) -> Option<Failure> {
+/// What the router itself responded with, which is not JSON.
+fn unnamed(response: &Response) -> Option<ApiError> {
     if response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == "application/json") {
         return None;
     }
     let status = response.status();
     if status == StatusCode::METHOD_NOT_ALLOWED {
         let message = "method not allowed: see the Allow header";
-        return Some(Failure::new(ErrorCode::MethodNotAllowed, message));
+        return Some(ApiError::new(ErrorCode::MethodNotAllowed, message));
     }
-    (status == StatusCode::BAD_REQUEST).then(|| Failure::new(ErrorCode::ValidationError, "the URL is not valid"))
+    (status == StatusCode::BAD_REQUEST).then(|| ApiError::new(ErrorCode::ValidationError, "the URL is not valid"))
 }
 
 fn given(headers: &HeaderMap) -> Option<String> {
     trace::parse(headers.get("traceparent")?.to_str().ok()?)
 }
 
-fn with_body(failure: Failure, said: &HeaderMap, trace_id: &str) -> Response {
+fn with_body(failure: ApiError, said: &HeaderMap, trace_id: &str) -> Response {
     let retry_after = failure.error.retry_after;
     let code = failure.error.code;
     let mut response = (status_of(code), Json(failure.body(trace_id.to_owned()))).into_response();

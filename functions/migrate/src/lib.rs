@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::db::{self, DbError, Role};
+use shared::db::{self, DatabaseRole, DbError};
 use shared::deployment::{Deployment, StartError};
-use shared::words::telemetry;
+use shared::observability;
 
 /// An event: anything, or a request of CloudFormation.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `Create`, `Update` or `Delete`.
     pub request_type: Option<String>,
-    /// Where CloudFormation waits for the answer: an address that is itself the permission.
+    /// Where CloudFormation waits for the response: an address that is itself the permission.
     pub response_url: Option<String>,
     /// Sent back.
     pub stack_id: String,
@@ -61,11 +61,12 @@ pub enum MigrateError {
     Db(#[from] DbError),
     /// CloudFormation does not know, and waits until the time of the custom resource is over.
     #[error("CloudFormation could not be notified")]
-    Tell(#[source] reqwest::Error),
+    Notify(#[source] reqwest::Error),
 }
 
-/// Migrates, and tells CloudFormation where it asked: whatever happens, also when `deployment` cannot be made, because
-/// else it would wait for long. What it was told is no failure of this function: it is not to be invoked again.
+/// Migrates, and notifies CloudFormation where it asked: whatever happens, also when `deployment` cannot be made,
+/// because else it would wait for long. A failure it was notified of is no failure of this function: it is not to be
+/// invoked again.
 pub async fn handle(
     request: Request,
     deployment: impl Future<Output = Result<Deployment, StartError>>,
@@ -76,56 +77,56 @@ pub async fn handle(
         _ => migrate(deployment).await.map(Some),
     };
     let Some(url) = &request.response_url else { return migrated };
-    tell(url, &answer(&request, &migrated)).await.map_err(MigrateError::Tell)?;
+    notify(url, &response(&request, &migrated)).await.map_err(MigrateError::Notify)?;
     Ok(migrated.unwrap_or_else(|error| {
-        tracing::error!(error = telemetry::chain(&error), "not migrated; CloudFormation was notified");
+        tracing::error!(error = observability::chain(&error), "not migrated; CloudFormation was notified");
         None
     }))
 }
 
 async fn migrate(deployment: impl Future<Output = Result<Deployment, StartError>>) -> Result<Migrated, MigrateError> {
     let Deployment { access, config, .. } = deployment.await?;
-    let role = config.database.role.as_ref().map(Role::parse).transpose().map_err(StartError::from)?;
-    access.connected().await?;
+    let role = config.database.role.as_ref().map(DatabaseRole::parse).transpose().map_err(StartError::from)?;
+    access.ensure_connected().await?;
     let pool = access.pool();
     db::refuse_transaction_pooler(pool).await?;
-    let db::Prepared { from, to } = db::prepare(pool, role.as_ref()).await?;
+    let db::PreparedDatabase { from, to } = db::prepare(pool, role.as_ref()).await?;
     db::set_role(pool).await?;
     Ok(Migrated { from, to })
 }
 
-fn answer(request: &Request, migrated: &Result<Option<Migrated>, MigrateError>) -> Value {
-    let mut answer = json!({
+fn response(request: &Request, migrated: &Result<Option<Migrated>, MigrateError>) -> Value {
+    let mut response = json!({
         "Status": if migrated.is_ok() { "SUCCESS" } else { "FAILED" },
         "PhysicalResourceId": "bio-mcp-schema", "StackId": request.stack_id, "RequestId": request.request_id,
         "LogicalResourceId": request.logical_resource_id,
     });
     match migrated {
-        Ok(Some(migrated)) => answer["Data"] = json!(migrated),
+        Ok(Some(migrated)) => response["Data"] = json!(migrated),
         Ok(None) => {}
-        Err(error) => answer["Reason"] = json!(telemetry::chain(error)),
+        Err(error) => response["Reason"] = json!(observability::chain(error)),
     }
-    answer
+    response
 }
 
-/// How often it is tried to tell CloudFormation.
-const TRIES: u32 = 4;
+/// How often it is tried to notify CloudFormation.
+const MAX_NOTIFY_ATTEMPTS: u32 = 4;
 
-async fn tell(url: &str, answer: &Value) -> Result<(), reqwest::Error> {
+async fn notify(url: &str, response: &Value) -> Result<(), reqwest::Error> {
     // Fails only when there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // It answers where it was asked to and nowhere else.
+    // It responds where it was asked to and nowhere else.
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(20))
         .redirect(reqwest::redirect::Policy::none())
         .build()?;
     let mut tried = 0;
     loop {
-        let told = client.put(url).header("content-type", "").body(answer.to_string()).send().await;
+        let sent = client.put(url).header("content-type", "").body(response.to_string()).send().await;
         // The address is a permission: it is not shown.
-        match told.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url) {
+        match sent.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url) {
             Ok(_) => return Ok(()),
-            Err(error) if tried + 1 == TRIES => return Err(error),
+            Err(error) if tried + 1 == MAX_NOTIFY_ATTEMPTS => return Err(error),
             Err(error) => tracing::warn!(%error, "CloudFormation could not be notified: trying again"),
         }
         tokio::time::sleep(Duration::from_secs(1 << tried)).await;

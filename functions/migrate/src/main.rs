@@ -4,15 +4,15 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use migrate::{Request, handle};
 use serde_json::Value;
 use shared::deployment::{Deployment, log_of_function};
-use shared::words::telemetry;
+use shared::observability;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     // Before the first request, which may be the one that says where to tell of a bad environment.
     log_of_function("migrate");
     run(service_fn(async |event: LambdaEvent<Value>| {
-        let done = handle(Request::read(&event.payload), Deployment::of_function("migrate")).await;
-        let done = done.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "not migrated"))?;
+        let done = handle(Request::read(&event.payload), Deployment::for_lambda("migrate")).await;
+        let done = done.inspect_err(|error| tracing::error!(error = observability::chain(error), "not migrated"))?;
         tracing::info!(?done, "migrated");
         Ok::<_, Error>(done)
     }))

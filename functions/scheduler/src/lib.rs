@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shared::config::TopicSetting;
+use shared::core::metrics::Gauge;
 use shared::db::{Access, DbError};
 use shared::deployment::{Deployment, limits};
 use shared::gauges::gauges;
 use shared::ingest::{self, Engine, UnitError};
+use shared::invocation::kind_of;
 use shared::jobs::Limits;
-use shared::limits::{Lease, Leases};
-use shared::pipelines::topics::{self, TopicError};
+use shared::limits::{Leases, NamedLease};
+use shared::observability;
 use shared::readiness;
-use shared::words::config::TopicSetting;
-use shared::words::invocation::kind_of;
-use shared::words::metrics::Gauge;
-use shared::words::telemetry;
+use shared::sources::topics::{self, TopicError};
 
 /// An invocation that does the same may be taken as dead after this time.
-const LONGEST: Duration = Duration::from_secs(55);
+const LEASE_TTL: Duration = Duration::from_secs(55);
 
 /// What the clock asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
+pub enum TickAction {
     /// Jobs for topics that are due.
     Topics,
     /// Reclaim the units of dead workers, wake workers for waiting units, finish stranded jobs, delete expired ones,
@@ -39,12 +39,12 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick {
     /// What is to be done.
-    pub action: Action,
+    pub action: TickAction,
 }
 
 /// The event is no tick: the invocation fails, so that its sender knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Foreign {
+pub enum InvalidTick {
     /// Something else.
     #[error(
         "this function accepts {{\"action\": \"topics\"}}, {{\"action\": \"sweep\"}} or a Scheduled Event of \
@@ -58,22 +58,22 @@ pub enum Foreign {
 
 impl Tick {
     /// Reads an event. EventBridge's plain "Scheduled Event", which holds no action, is the tick of topics.
-    pub fn read(event: &Value) -> Result<Self, Foreign> {
+    pub fn read(event: &Value) -> Result<Self, InvalidTick> {
         if let Some(action) = event.get("action") {
-            let action = Action::deserialize(action).map_err(|_| Foreign::Action)?;
+            let action = TickAction::deserialize(action).map_err(|_| InvalidTick::Action)?;
             return Ok(Self { action });
         }
         let is = |name: &str, values: &[&str]| event[name].as_str().is_some_and(|text| values.contains(&text));
         if is("detail-type", &["Scheduled Event"]) && is("source", &["aws.events", "aws.scheduler"]) {
-            return Ok(Self { action: Action::Topics });
+            return Ok(Self { action: TickAction::Topics });
         }
-        Err(Foreign::Event(kind_of(event)))
+        Err(InvalidTick::Event(kind_of(event)))
     }
 }
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Done {
+pub struct TickResult {
     /// Another invocation did it at the same moment.
     pub left_to_another: bool,
     /// Jobs that are new.
@@ -103,7 +103,7 @@ pub enum TickError {
 }
 
 /// The function.
-pub struct Function {
+pub struct SchedulerFunction {
     engine: Engine,
     access: Arc<Access>,
     leases: Arc<dyn Leases>,
@@ -112,7 +112,7 @@ pub struct Function {
     topics: Vec<TopicSetting>,
 }
 
-impl Function {
+impl SchedulerFunction {
     /// The function of a deployment.
     pub fn new(deployment: Deployment) -> Self {
         Self {
@@ -125,15 +125,15 @@ impl Function {
         }
     }
 
-    /// Does what the clock asks for; answers what was done, and what goes on.
-    pub async fn handle(&self, tick: Tick) -> Result<(Done, Vec<Gauge>), TickError> {
-        let done = match self.access.ready().await {
+    /// Does what the clock asks for; returns what was done, and the gauges.
+    pub async fn handle(&self, tick: Tick) -> Result<(TickResult, Vec<Gauge>), TickError> {
+        let done = match self.access.ensure_ready().await {
             Ok(()) => self.act(tick.action).await,
             Err(error) => Err(error.into()),
         };
         let mut seen = Vec::new();
-        if tick.action == Action::Sweep {
-            let readiness = readiness::look(&self.engine, &[]).await;
+        if tick.action == TickAction::Sweep {
+            let readiness = readiness::check_readiness(&self.engine, &[]).await;
             seen.push(("ready", vec![], if readiness.is_ready() { 1.0 } else { 0.0 }));
             seen.extend(gauges(&self.engine.db).await.unwrap_or_default());
         }
@@ -141,46 +141,52 @@ impl Function {
             Ok(done) => Ok((done, seen)),
             Err(error) => {
                 // An alarm hears of it, though the tick failed.
-                telemetry::write_metrics(telemetry::Output::Stdout, "scheduler", &seen);
+                observability::write_metrics(observability::LogOutput::Stdout, "scheduler", &seen);
                 Err(error)
             }
         }
     }
 
-    async fn act(&self, action: Action) -> Result<Done, TickError> {
+    async fn act(&self, action: TickAction) -> Result<TickResult, TickError> {
         let name = format!("{action:?}").to_lowercase();
-        let lease: Option<Lease> = match self.leases.acquire(&name, LONGEST).await {
-            Ok(None) => return Ok(Done { left_to_another: true, ..Done::default() }),
+        let lease: Option<NamedLease> = match self.leases.acquire(&name, LEASE_TTL).await {
+            Ok(None) => return Ok(TickResult { left_to_another: true, ..TickResult::default() }),
             Ok(lease) => lease,
             // The work is done all the same: doing it twice is harmless.
             Err(error) => {
-                tracing::warn!(error = telemetry::chain(&error), "no lease could be taken; continuing without one");
+                tracing::warn!(error = observability::chain(&error), "no lease could be taken; continuing without one");
                 None
             }
         };
         let done = match action {
-            Action::Topics => self.submit_topics().await,
-            Action::Sweep => self.sweep().await,
+            TickAction::Topics => self.submit_topics().await,
+            TickAction::Sweep => self.sweep().await,
         };
         if let Some(lease) = lease
             && let Err(error) = self.leases.release(&lease).await
         {
-            tracing::warn!(error = telemetry::chain(&error), "a lease could not be released; it will expire");
+            tracing::warn!(error = observability::chain(&error), "a lease could not be released; it will expire");
         }
         done
     }
 
-    async fn submit_topics(&self) -> Result<Done, TickError> {
+    async fn submit_topics(&self) -> Result<TickResult, TickError> {
         topics::add_configured(&self.engine.db, &self.topics).await?;
         let jobs = topics::submit_due(&self.engine, self.limits, self.ttl_hours).await?;
-        Ok(Done { jobs: jobs.len(), ..Done::default() })
+        Ok(TickResult { jobs: jobs.len(), ..TickResult::default() })
     }
 
-    async fn sweep(&self) -> Result<Done, TickError> {
+    async fn sweep(&self) -> Result<TickResult, TickError> {
         let swept = ingest::sweep(&self.engine, None).await?;
         let wake_ups = self.engine.wake_workers().await?;
         let finished = swept.finalised;
-        Ok(Done { reclaimed: swept.reclaimed, finished, expired: swept.expired, wake_ups, ..Done::default() })
+        Ok(TickResult {
+            reclaimed: swept.reclaimed,
+            finished,
+            expired: swept.expired,
+            wake_ups,
+            ..TickResult::default()
+        })
     }
 }
 
@@ -197,14 +203,14 @@ mod tests {
         });
         let of_scheduler = json!({ "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}" });
         for event in [plain, of_scheduler, json!({ "action": "topics" })] {
-            assert_eq!(Tick::read(&event), Ok(Tick { action: Action::Topics }), "{event}");
+            assert_eq!(Tick::read(&event), Ok(Tick { action: TickAction::Topics }), "{event}");
         }
-        assert_eq!(Tick::read(&json!({ "action": "sweep" })), Ok(Tick { action: Action::Sweep }));
+        assert_eq!(Tick::read(&json!({ "action": "sweep" })), Ok(Tick { action: TickAction::Sweep }));
     }
 
     #[test]
     fn what_is_no_tick_is_named() {
-        assert_eq!(Tick::read(&json!({ "action": "delete" })), Err(Foreign::Action));
+        assert_eq!(Tick::read(&json!({ "action": "delete" })), Err(InvalidTick::Action));
         for (event, said) in [
             (
                 json!({ "detail-type": "Scheduled Event", "source": "my.app" }),

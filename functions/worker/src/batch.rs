@@ -2,26 +2,26 @@
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use serde_json::Value;
-use shared::words::invocation::kind_of;
+use shared::invocation::kind_of;
 
 /// The event is no batch of messages: the invocation fails, so that its sender knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Foreign {
+pub enum InvalidBatch {
     /// Something else altogether.
     #[error("this function accepts messages of SQS, but received {0}: connect only its queue to it")]
     Event(String),
     /// A message that could not be named as failed.
     #[error("a message has no messageId, so it cannot be redelivered alone")]
-    Nameless,
+    NoMessageId,
     /// Not as SQS writes it.
     #[error("a message does not have the format of SQS")]
-    Shape,
+    Format,
 }
 
 /// The messages of an event, each with its id.
-pub fn messages(event: &Value) -> Result<Vec<(String, SqsMessage)>, Foreign> {
+pub fn messages(event: &Value) -> Result<Vec<(String, SqsMessage)>, InvalidBatch> {
     let Some(records) = event.get("Records").and_then(Value::as_array) else {
-        return Err(Foreign::Event(kind_of(event)));
+        return Err(InvalidBatch::Event(kind_of(event)));
     };
     for record in records {
         let is_message = match record.get("eventSource") {
@@ -30,12 +30,12 @@ pub fn messages(event: &Value) -> Result<Vec<(String, SqsMessage)>, Foreign> {
             None => record.get("body").is_some() && record.get("messageId").is_some(),
         };
         if !is_message {
-            return Err(Foreign::Event(kind_of(record)));
+            return Err(InvalidBatch::Event(kind_of(record)));
         }
     }
-    let batch: SqsEvent = serde_json::from_value(event.clone()).map_err(|_| Foreign::Shape)?;
+    let batch: SqsEvent = serde_json::from_value(event.clone()).map_err(|_| InvalidBatch::Format)?;
     let named = batch.records.into_iter().map(|message| {
-        let id = message.message_id.clone().filter(|id| !id.is_empty()).ok_or(Foreign::Nameless)?;
+        let id = message.message_id.clone().filter(|id| !id.is_empty()).ok_or(InvalidBatch::NoMessageId)?;
         Ok((id, message))
     });
     named.collect()

@@ -1,10 +1,10 @@
 //! Work units, woken by messages of SQS.
 //!
-//! A message says "look again". It is acknowledged when there is nothing to do for it, or when a unit ran; it comes
-//! back only when a unit failed and is to be tried again, at that time, and while the database is away. What waits is
-//! sent again by the sweep, so that waiting never uses up a message's receives; what is no wake-up comes back at once
-//! until the queue gives it to its dead letters, where an alarm tells of it. What is no message at all fails the
-//! invocation. An invocation that did nothing says so, and why.
+//! A message names a unit that may be claimable. It is acknowledged when there is nothing to do for it, or when a unit
+//! ran; it comes back only when a unit failed and is to be tried again, at that time, and while the database is
+//! unavailable. What waits is sent again by the sweep, so that waiting never uses up a message's receives; what is no
+//! wake-up comes back at once until the queue gives it to its dead letters, where an alarm reports it. What is no
+//! message at all fails the invocation. An invocation that did nothing says so, and why.
 
 mod batch;
 
@@ -15,82 +15,84 @@ use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsMessage};
 use serde_json::Value;
+use shared::core::UnitId;
 use shared::db::Access;
-use shared::ingest::{Engine, UnitError, Woken, Worker};
+use shared::ingest::{Engine, UnitError, WakeOutcome, Worker};
+use shared::observability;
 use shared::queue::WakeUp;
-use shared::words::{UnitId, telemetry};
 use tokio::task::JoinHandle;
 
-pub use batch::Foreign;
+pub use batch::InvalidBatch;
 
-/// The most that is kept of an invocation's time for handing a unit back.
-const RESERVE: Duration = Duration::from_secs(30);
+/// The most that is kept of an invocation's time for releasing a unit.
+const RELEASE_RESERVE: Duration = Duration::from_secs(30);
 
-/// How long a message is hidden that met a database that is away for the first time; twice as long each time after.
-const AWAY: Duration = Duration::from_secs(30);
+/// How long a message is hidden the first time the database is unavailable; twice as long each time after.
+const DATABASE_DOWN_DELAY: Duration = Duration::from_secs(30);
 
 /// The longest.
-const LONGEST_AWAY: Duration = Duration::from_secs(900);
+const MAX_DATABASE_DOWN_DELAY: Duration = Duration::from_secs(900);
 
 /// The function.
-pub struct Function {
+pub struct WorkerFunction {
     engine: Engine,
     access: Arc<Access>,
     worker: Worker,
 }
 
-/// What is to become of a message.
-enum Ending {
+/// What becomes of a message.
+enum MessageOutcome {
     /// A unit ran: the message is done with.
     Ran,
     /// There was nothing to do, for this reason: it is done with too.
     Idle(String),
-    /// It comes back after this time; nothing was done, for this reason, where there is one.
-    ComeBack(Duration, Option<&'static str>),
+    /// It is redelivered after this time; nothing was done, for this reason, where there is one.
+    Redeliver(Duration, Option<&'static str>),
 }
 
-impl Function {
+impl WorkerFunction {
     /// The function over an engine.
     pub fn new(engine: Engine, access: Arc<Access>) -> std::io::Result<Self> {
         Ok(Self { worker: Worker::new(engine.clone(), None)?, engine, access })
     }
 
     /// Works on a batch until `deadline`: which of its messages are to come back.
-    pub async fn handle(&self, event: &Value, deadline: Instant) -> Result<SqsBatchResponse, Foreign> {
+    pub async fn handle(&self, event: &Value, deadline: Instant) -> Result<SqsBatchResponse, InvalidBatch> {
         let messages = batch::messages(event)?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let reserve = (left / 5).min(RESERVE);
+        let reserve = (left / 5).min(RELEASE_RESERVE);
         let clock = self.stop_at(Instant::now() + left.saturating_sub(reserve));
         let (mut failed, mut unbegun) = (Vec::new(), Vec::new());
         let (mut ran, mut reasons, count) = (0, BTreeSet::new(), messages.len());
         for (id, message) in messages {
-            let ending = match wake_up(&message) {
+            let outcome = match wake_up(&message) {
                 // At once, and so soon among the dead letters.
-                None => Ending::ComeBack(Duration::ZERO, Some("a message is not a wake-up")),
+                None => MessageOutcome::Redeliver(Duration::ZERO, Some("a message is not a wake-up")),
                 // What is left of the time may be too little for a batch of records.
                 Some(wake_up) if Instant::now() + reserve * 2 > deadline => {
                     unbegun.push((id, wake_up.unit_id));
                     continue;
                 }
-                Some(wake_up) => self.answer(&wake_up, batch::receives(&message)).await,
+                Some(wake_up) => self.process(&wake_up, batch::receives(&message)).await,
             };
-            match ending {
-                Ending::Ran => ran += 1,
-                Ending::Idle(reason) => _ = reasons.insert(reason),
-                Ending::ComeBack(pause, reason) => {
+            match outcome {
+                MessageOutcome::Ran => ran += 1,
+                MessageOutcome::Idle(reason) => _ = reasons.insert(reason),
+                MessageOutcome::Redeliver(pause, reason) => {
                     ran += usize::from(reason.is_none());
                     reasons.extend(reason.map(str::to_owned));
-                    self.put_off(&message, pause).await;
+                    self.delay(&message, pause).await;
                     failed.push(id);
                 }
             }
         }
         clock.abort();
         if unbegun.len() == count && count > 0 {
-            // Handed on, they would meet the same again and again: they come back, and an alarm tells of the last time.
+            // Sent again, they would meet the same again and again: they are redelivered, and an alarm reports the last
+            // time.
             reasons.insert(format!("{} ms are left of the invocation: too little to begin", left.as_millis()));
             failed.extend(unbegun.into_iter().map(|(id, _)| id));
-        } else if !unbegun.is_empty() && self.hand_on(&unbegun).await.is_err() {
+        } else if !unbegun.is_empty() && self.rewake_others(&unbegun).await.is_err() {
             failed.extend(unbegun.into_iter().map(|(id, _)| id));
         }
         if count == 0 {
@@ -103,7 +105,7 @@ impl Function {
         Ok(batch::response(failed))
     }
 
-    /// Lets the unit that runs then come to the end of its batch of records, and be handed back.
+    /// Lets the unit that runs then come to the end of its batch of records, and be released.
     fn stop_at(&self, at: Instant) -> JoinHandle<()> {
         let stop = self.worker.shutdown_flag();
         stop.store(false, Ordering::Relaxed);
@@ -113,50 +115,50 @@ impl Function {
         })
     }
 
-    async fn answer(&self, wake_up: &WakeUp, receives: u32) -> Ending {
-        if let Err(error) = self.access.ready().await {
+    async fn process(&self, wake_up: &WakeUp, receives: u32) -> MessageOutcome {
+        if let Err(error) = self.access.ensure_ready().await {
             tracing::error!(
-                error = telemetry::chain(&error),
+                error = observability::chain(&error),
                 "the database cannot be used: the messages will be redelivered"
             );
-            return Ending::ComeBack(away(receives), Some("the database cannot be used"));
+            return MessageOutcome::Redeliver(database_down_delay(receives), Some("the database cannot be used"));
         }
-        match self.worker.woken_for(wake_up.unit_id).await {
-            Ok(Woken::Nothing(idle)) => Ending::Idle(idle.to_string()),
-            Ok(Woken::Ran) => Ending::Ran,
-            Ok(Woken::Again(pause)) => Ending::ComeBack(pause, None),
+        match self.worker.handle_wake_up(wake_up.unit_id).await {
+            Ok(WakeOutcome::Idle(idle)) => MessageOutcome::Idle(idle.to_string()),
+            Ok(WakeOutcome::Ran) => MessageOutcome::Ran,
+            Ok(WakeOutcome::RetryAfter(pause)) => MessageOutcome::Redeliver(pause, None),
             Err(error @ UnitError::Blocked { .. }) => {
                 tracing::error!(%error, "blocked: the message will be redelivered");
-                Ending::ComeBack(away(receives), Some("the unit is blocked"))
+                MessageOutcome::Redeliver(database_down_delay(receives), Some("the unit is blocked"))
             }
             Err(error) => {
                 tracing::error!(%error, "a unit could not be completed: the message will be redelivered");
-                Ending::ComeBack(away(receives), Some("a unit could not be completed"))
+                MessageOutcome::Redeliver(database_down_delay(receives), Some("a unit could not be completed"))
             }
         }
     }
 
     /// Another wake-up in place of a message that there was no time for.
-    async fn hand_on(&self, unbegun: &[(String, UnitId)]) -> Result<(), shared::db::DbError> {
+    async fn rewake_others(&self, unbegun: &[(String, UnitId)]) -> Result<(), shared::db::DbError> {
         let units: Vec<UnitId> = unbegun.iter().map(|(_, unit)| *unit).collect();
         tracing::info!(units = units.len(), "little time is left: waking other workers for the remaining units");
-        self.access.ready().await?;
-        self.engine.wake_again(&units).await
+        self.access.ensure_ready().await?;
+        self.engine.rewake(&units).await
     }
 
-    async fn put_off(&self, message: &SqsMessage, pause: Duration) {
+    async fn delay(&self, message: &SqsMessage, pause: Duration) {
         let Some(receipt) = &message.receipt_handle else { return };
-        if let Err(error) = self.engine.queue.put_off(receipt, pause).await {
+        if let Err(error) = self.engine.queue.delay(receipt, pause).await {
             // It comes back when its visibility ends; meanwhile the sweep wakes another worker.
-            tracing::warn!(error = telemetry::chain(&error), "a message could not be delayed");
+            tracing::warn!(error = observability::chain(&error), "a message could not be delayed");
         }
     }
 }
 
 /// How long a message is hidden that was received so often and met a database that is away: an outage of hours does
 /// not use up its receives.
-pub fn away(receives: u32) -> Duration {
-    AWAY.saturating_mul(1 << receives.saturating_sub(1).min(10)).min(LONGEST_AWAY)
+pub fn database_down_delay(receives: u32) -> Duration {
+    DATABASE_DOWN_DELAY.saturating_mul(1 << receives.saturating_sub(1).min(10)).min(MAX_DATABASE_DOWN_DELAY)
 }
 
 fn wake_up(message: &SqsMessage) -> Option<WakeUp> {
@@ -174,8 +176,11 @@ mod tests {
         let stack = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/stack.json"));
         let stack: Value = serde_json::from_str(&stack.expect("read")).expect("JSON");
         let receives = u32::try_from(stack["queue"]["max_receives"].as_u64().expect("a number")).expect("small");
-        let outlasted: Duration = (1..receives).map(away).sum();
+        let outlasted: Duration = (1..receives).map(database_down_delay).sum();
         assert!(outlasted >= Duration::from_secs(2 * 3600), "{outlasted:?}");
-        assert_eq!((away(0), away(1), away(2), away(99)), (AWAY, AWAY, AWAY * 2, LONGEST_AWAY));
+        assert_eq!(
+            (database_down_delay(0), database_down_delay(1), database_down_delay(2), database_down_delay(99)),
+            (DATABASE_DOWN_DELAY, DATABASE_DOWN_DELAY, DATABASE_DOWN_DELAY * 2, MAX_DATABASE_DOWN_DELAY)
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Component, Path};
 
 use shared::archive::{Address, ByteRange, Compression, Key, Layout, PackPart, Root, VersionId};
-use shared::words::{JobId, Pmid};
+use shared::core::{JobId, Pmid};
 
 /// Text that is none of ours is refused or read without harm: no key leads out of its prefix. What is written of a
 /// folder, a key, a version and a part is read again.

@@ -1,7 +1,7 @@
 //! Cursors of the job listing.
 
 use chrono::DateTime;
-use shared::words::JobId;
+use shared::core::JobId;
 
 /// A cursor that is read is spelled as the listing spells it; every position comes back from its cursor.
 pub fn cursor(data: &[u8]) {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use shared::archive::codec::{self, Encoder};
 use shared::archive::{Compression, Envelope, Payload, Source, envelope as format};
-use shared::words::{Pmid, RecordOrder, Sha256};
+use shared::core::{Pmid, RecordOrder, Sha256};
 
 /// More than any input decompresses to that is worth a look.
 const LIMIT: usize = 1 << 20;

@@ -47,7 +47,6 @@ pub struct PackPart {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not the address of this payload: {fault}")]
 pub struct InvalidAddress {
-    /// The text.
     pub text: String,
     /// What is wrong with it.
     pub fault: AddressFault,
@@ -98,12 +97,12 @@ impl Root {
             Self::Folder(folder) => (Scheme::File, below(folder, key)),
             Self::Memory => (Scheme::Memory, key.to_string()),
         };
-        let text = format!("{}{version}", self.place(key));
+        let text = format!("{}{version}", self.location(key));
         Address { text, scheme, path, version: version.clone(), part: None }
     }
 
     /// The common start of the addresses of a key: all but the version.
-    pub fn place(&self, key: &Key) -> String {
+    pub fn location(&self, key: &Key) -> String {
         match self {
             Self::Bucket(bucket) => format!("s3://{bucket}/{key}?versionId="),
             Self::Folder(folder) => {
@@ -127,21 +126,21 @@ impl Address {
     }
 
     fn read(text: &str) -> Result<Self, AddressFault> {
-        let (place, query) = text.split_once('?').unwrap_or((text, ""));
-        let (scheme, path) = if let Some(rest) = place.strip_prefix("s3://") {
+        let (location, query) = text.split_once('?').unwrap_or((text, ""));
+        let (scheme, path) = if let Some(rest) = location.strip_prefix("s3://") {
             let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
             if bucket.is_empty() || !bucket.bytes().all(is_name) {
                 return Err(AddressFault::Bucket);
             }
             (Scheme::S3, Key::parse(key).ok_or(AddressFault::Path)?.to_string())
-        } else if let Some(path) = place.strip_prefix("file://") {
+        } else if let Some(path) = location.strip_prefix("file://") {
             let path = percent_decode_str(path).decode_utf8().map_err(|_| AddressFault::Path)?;
-            if !path.starts_with('/') || path.contains('\0') || place.contains('#') {
+            if !path.starts_with('/') || path.contains('\0') || location.contains('#') {
                 return Err(AddressFault::Path);
             }
             (Scheme::File, path.into_owned())
-        } else if let Some(key) = place.strip_prefix("memory:///") {
+        } else if let Some(key) = location.strip_prefix("memory:///") {
             (Scheme::Memory, Key::parse(key).ok_or(AddressFault::Path)?.to_string())
         } else {
             return Err(AddressFault::Scheme);
@@ -307,13 +306,13 @@ mod tests {
             parts in prop::collection::vec("[a-zA-Z0-9_=-][a-zA-Z0-9._= %&é-]{0,8}", 1..4),
             id in "[a-zA-Z0-9._/-]{1,40}",
             bucket in "[a-z0-9][a-z0-9.-]{2,20}",
-            place in prop::option::of((any::<u32>(), 1..=u64::from(u32::MAX), any::<NonZeroU32>())),
+            location in prop::option::of((any::<u32>(), 1..=u64::from(u32::MAX), any::<NonZeroU32>())),
         ) {
             let key = Key::parse(&parts.join("/")).expect("plain names");
             let id = version(&id);
             for root in [Root::Folder(folder.clone()), Root::Bucket(bucket.clone()), Root::Memory] {
                 let mut address = root.address(&key, &id);
-                if let Some((offset, length, line)) = place {
+                if let Some((offset, length, line)) = location {
                     let bytes = ByteRange::new(offset.into(), length).expect("a range");
                     address = address.with_part(PackPart { bytes, line });
                 }

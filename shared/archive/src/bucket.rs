@@ -5,7 +5,6 @@ use super::store::StoreError;
 /// Where the bucket is.
 #[derive(Clone, Debug)]
 pub struct S3Settings {
-    /// Its name.
     pub bucket: String,
     /// Encrypts new objects; the bucket's default if none.
     pub kms_key_id: Option<String>,
@@ -25,10 +24,5 @@ pub enum OpenError {
     NotVersioned(String),
     /// It is not there, or may not be looked at.
     #[error("bucket {bucket} cannot be used")]
-    Store {
-        /// Its name.
-        bucket: String,
-        /// Why.
-        source: StoreError,
-    },
+    Store { bucket: String, source: StoreError },
 }

@@ -34,10 +34,7 @@ pub enum CodecError {
     Damaged(#[source] std::io::Error),
     /// More comes out than any object of this archive can hold.
     #[error("the object decompresses to more than {limit_bytes} bytes")]
-    TooLarge {
-        /// The limit.
-        limit_bytes: usize,
-    },
+    TooLarge { limit_bytes: usize },
 }
 
 impl Compression {

@@ -40,7 +40,7 @@ const VERSIONS: &str = ".versions";
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// So many objects are synced one by one.
-const FEW: usize = 2;
+const MAX_SINGLE_FSYNCS: usize = 2;
 
 /// So many folders are remembered as synced.
 const MAX_DURABLE: usize = 10_000;
@@ -74,7 +74,7 @@ impl DiskStore {
         &self.root
     }
 
-    /// Removes temporary files that a killed process left; answers how many. Only safe while
+    /// Removes temporary files that a killed process left; returns how many. Only safe while
     /// nothing is written.
     pub fn remove_temporary_files(&self) -> Result<u64, StoreError> {
         fn sweep(dir: &Path, removed: &mut u64) -> Result<(), StoreError> {
@@ -199,7 +199,7 @@ impl DiskStore {
         let folder = |put: &Put<'_>| put.key.as_str().rfind('/').map_or(0, |end| end);
         let same_folder = |a: &Put<'_>, b: &Put<'_>| a.key.as_str()[..folder(a)] == b.key.as_str()[..folder(b)];
         let write = |puts: &[Put<'_>]| puts.iter().map(|put| self.put(put)).collect::<Vec<_>>();
-        let answers: Vec<_> = match puts {
+        let results: Vec<_> = match puts {
             [_] => write(puts),
             _ => THREADS.install(|| puts.par_chunk_by(same_folder).flat_map_iter(write).collect()),
         };
@@ -208,14 +208,14 @@ impl DiskStore {
             let kind = error.kind();
             return puts.iter().map(|put| Err(failed("syncing", Path::new(put.key.as_str()), kind.into()))).collect();
         }
-        answers
+        results
     }
 
     /// Many objects with one sync of the file system, a few by themselves: a sync of everything would
     /// wait for what others write.
     #[cfg(target_os = "linux")]
     fn sync(&self, puts: &[Put<'_>]) -> io::Result<()> {
-        if puts.len() <= FEW {
+        if puts.len() <= MAX_SINGLE_FSYNCS {
             return self.sync_each(puts);
         }
         Ok(rustix::fs::syncfs(File::open(&*self.root)?)?)

@@ -57,7 +57,6 @@ pub struct Source {
 /// One archived payload of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The record.
     pub pmid: Pmid,
     /// When it came here; never part of the hash.
     pub fetched_at: DateTime<Utc>,
@@ -65,7 +64,6 @@ pub struct Envelope {
     pub source: Source,
     /// What orders it among the payloads of this PMID; stands in `source.params`.
     pub order: RecordOrder,
-    /// The payload.
     pub payload: Payload,
 }
 

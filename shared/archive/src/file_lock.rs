@@ -37,7 +37,6 @@ pub enum LockError {
     /// The file system refused it.
     #[error("cannot lock {}", path.display())]
     Io {
-        /// The file.
         path: PathBuf,
         /// What it said.
         source: io::Error,

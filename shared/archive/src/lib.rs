@@ -5,7 +5,6 @@
 //! point at objects is the business of `records`, not of this module.
 
 pub mod address;
-mod books;
 mod bucket;
 pub mod codec;
 pub mod disk;
@@ -17,6 +16,7 @@ pub mod layout;
 pub mod lazy_store;
 pub mod memory;
 mod put;
+mod registry;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod store;
@@ -25,7 +25,6 @@ mod stored_payload;
 use std::sync::Arc;
 
 pub use address::{Address, AddressFault, InvalidAddress, PackPart, Root};
-pub use books::{Books, Names};
 pub use bucket::{OpenError, S3Settings};
 pub use codec::Compression;
 pub use disk::DiskStore;
@@ -34,7 +33,8 @@ pub use layout::Layout;
 #[cfg(feature = "s3")]
 pub use lazy_store::{LazyStore, LoadConfig};
 pub use memory::MemoryStore;
-pub use put::{Draft, Known, PutInOrder, PutOutcome, StoredVersion};
+pub use put::{Known, PendingObject, PutInOrder, PutOutcome, StoredVersion};
+pub use registry::{ObjectRegistry, ObjectStatus};
 #[cfg(feature = "s3")]
 pub use s3::S3Store;
 pub use store::{Body, ByteRange, Condition, ETag, Key, Object, Put, Store, StoreError, StreamPut, VersionId};
@@ -256,9 +256,9 @@ impl Archive {
     }
 
     /// Where the archive lies: the same for every program that opens it there.
-    pub fn place(&self) -> String {
+    pub fn location(&self) -> String {
         let records = Key::new(self.layout.records().trim_end_matches('/').to_owned());
-        self.store.root().place(&records)
+        self.store.root().location(&records)
     }
 
     /// Whether it lies in a bucket, where requests are paid for.
@@ -277,7 +277,7 @@ impl Archive {
         let mut condition = Condition::Absent;
         for _ in 0..ATTEMPTS {
             let put = Put { key: key.clone(), bytes: &bytes, condition, payload_hash: None };
-            match self.store.put_batch(&[put]).await.pop().expect("one put, one answer") {
+            match self.store.put_batch(&[put]).await.pop().expect("one put, one result") {
                 Ok(stored) => return Ok(self.store.uri(&key, &stored.version)),
                 Err(StoreError::Precondition) => {}
                 Err(error) => return Err(error),

@@ -78,7 +78,7 @@ impl Store for MemoryStore {
             return Err(StoreError::BodyTooLarge { key: put.key.to_string(), max_bytes: put.max_bytes });
         }
         let whole = Put { key: put.key.clone(), bytes: &bytes, condition: put.condition.clone(), payload_hash: None };
-        self.put_batch(&[whole]).await.pop().expect("one put, one answer")
+        self.put_batch(&[whole]).await.pop().expect("one put, one result")
     }
 
     async fn check(&self) -> Result<(), StoreError> {

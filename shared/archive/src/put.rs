@@ -2,20 +2,18 @@
 
 use futures_util::{FutureExt, StreamExt, stream};
 
-use super::books::{Books, Names};
+use super::registry::{ObjectRegistry, ObjectStatus};
 use super::store::{Condition, ETag, Key, Object, Put, StoreError, Stored, VersionId};
 use super::{ATTEMPTS, Archive, Envelope, ReadError};
 use bio_mcp_core::{FileRank, Pmid, Precedence, RecordOrder, Sha256, chain};
 
-/// Conflicts with other writers that are settled at once.
-const CONCURRENT_CONFLICTS: usize = 64;
+/// Conflicts with other writers that are resolved at the same time.
+const MAX_CONCURRENT_CONFLICTS: usize = 64;
 
-/// A record ready to be stored.
+/// A record that is ready to be stored.
 #[derive(Clone, Debug)]
-pub struct Draft {
-    /// The record.
+pub struct PendingObject {
     pub pmid: Pmid,
-    /// Where it goes.
     pub key: Key,
     /// Its encoded envelope.
     pub bytes: Vec<u8>,
@@ -25,7 +23,6 @@ pub struct Draft {
     pub content_hash: Option<Sha256>,
     /// Whether its payload says that the article was retracted.
     pub retracted: bool,
-    /// Its order.
     pub order: RecordOrder,
     /// The highest rank that arrived for its version, its own included.
     pub seen: FileRank,
@@ -45,7 +42,7 @@ pub enum Known {
 }
 
 impl Known {
-    /// The condition for storing a draft without reading the current object.
+    /// The condition for storing an object without reading the current one.
     fn condition(&self) -> Option<Condition> {
         match self {
             Self::Nothing => Some(Condition::Absent),
@@ -58,28 +55,27 @@ impl Known {
 /// A version in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredVersion {
-    /// Its id.
     pub version: VersionId,
-    /// Its `ETag`.
     pub etag: ETag,
 }
 
 /// What a put led to.
 #[derive(Debug)]
 pub enum PutOutcome {
-    /// The draft is the newest version now; it lies above these versions, which this archive wrote and no pointer took.
+    /// The object is the newest version now; it is above these versions, which this archive wrote and no pointer took.
     Stored(StoredVersion, Vec<VersionId>),
-    /// The store already held the same payload or a newer one, which a committed intent or the pointer names: an earlier
-    /// run stored it and died before its rows were committed, or another worker was faster. It becomes the pointer.
+    /// The store already held the same payload or a newer one, which a committed intent or the pointer names: an
+    /// earlier run stored it and died before its rows were committed, or another worker was faster. It becomes the
+    /// pointer.
     Adopted(Box<Envelope>, StoredVersion),
-    /// An object of a newer program lies there: it stays, and nothing was stored.
+    /// An object of a newer program is there: it stays, and nothing was stored.
     Newer(ReadError),
 }
 
 /// What storing several versions led to.
 #[derive(Debug, Default)]
 pub struct PutInOrder {
-    /// Where each draft is.
+    /// Where each object is.
     pub stored: Vec<StoredVersion>,
     /// What this archive wrote under the key before, and no pointer took.
     pub superseded: Vec<VersionId>,
@@ -92,66 +88,76 @@ impl From<Stored> for StoredVersion {
 }
 
 impl Archive {
-    /// Stores a batch of records (distinct PMIDs), answering in the same order. Every `Ok` is on
+    /// Stores a batch of records (distinct PMIDs), returning results in the same order. Every `Ok` is on
     /// stable storage. No extra request is made when no other process wrote.
-    pub async fn put_records<B: Books>(&self, drafts: &[Draft], books: &B) -> Vec<Result<PutOutcome, B::Error>> {
-        let mut outcomes: Vec<Option<Result<PutOutcome, B::Error>>> = drafts.iter().map(|_| None).collect();
-        let conditions = drafts.iter().enumerate().filter_map(|(n, draft)| Some((n, draft.known.condition()?)));
-        let (asked, puts): (Vec<usize>, Vec<Put<'_>>) =
-            conditions.map(|(n, condition)| (n, put_of(&drafts[n], condition))).unzip();
-        let answers = self.store.put_batch(&puts).await;
-        for (n, answer) in asked.into_iter().zip(answers) {
-            outcomes[n] = match answer {
+    pub async fn put_records<B: ObjectRegistry>(
+        &self,
+        pending_objects: &[PendingObject],
+        registry: &B,
+    ) -> Vec<Result<PutOutcome, B::Error>> {
+        let mut outcomes: Vec<Option<Result<PutOutcome, B::Error>>> = pending_objects.iter().map(|_| None).collect();
+        let conditions =
+            pending_objects.iter().enumerate().filter_map(|(n, pending)| Some((n, pending.known.condition()?)));
+        let (tried, puts): (Vec<usize>, Vec<Put<'_>>) =
+            conditions.map(|(n, condition)| (n, put_of(&pending_objects[n], condition))).unzip();
+        let results = self.store.put_batch(&puts).await;
+        for (n, result) in tried.into_iter().zip(results) {
+            outcomes[n] = match result {
                 Ok(stored) => Some(Ok(PutOutcome::Stored(stored.into(), Vec::new()))),
                 Err(StoreError::Precondition) => None,
                 Err(error) => Some(Err(error.into())),
             };
         }
-        let open = drafts.iter().enumerate().filter(|(n, _)| outcomes[*n].is_none());
-        let conflicts: Vec<_> =
-            open.map(|(n, draft)| self.settle(draft, books).map(move |outcome| (n, outcome))).collect();
-        let mut settled = stream::iter(conflicts).buffer_unordered(CONCURRENT_CONFLICTS);
-        while let Some((n, outcome)) = settled.next().await {
+        let open = pending_objects.iter().enumerate().filter(|(n, _)| outcomes[*n].is_none());
+        let conflicts: Vec<_> = open
+            .map(|(n, pending)| self.resolve_conflict(pending, registry).map(move |outcome| (n, outcome)))
+            .collect();
+        let mut resolved = stream::iter(conflicts).buffer_unordered(MAX_CONCURRENT_CONFLICTS);
+        while let Some((n, outcome)) = resolved.next().await {
             outcomes[n] = Some(outcome);
         }
-        outcomes.into_iter().map(|outcome| outcome.expect("stored, failed or settled")).collect()
+        outcomes.into_iter().map(|outcome| outcome.expect("stored, failed or resolved")).collect()
     }
 
     /// Stores several versions of one record one after the other, so that the last one is the newest. What an earlier
     /// attempt that was killed stored already is not stored again.
-    pub async fn put_in_order<B: Books>(&self, drafts: &[Draft], books: &B) -> Result<PutInOrder, B::Error> {
+    pub async fn put_in_order<B: ObjectRegistry>(
+        &self,
+        pending_objects: &[PendingObject],
+        registry: &B,
+    ) -> Result<PutInOrder, B::Error> {
         let mut done = PutInOrder::default();
-        let Some(first) = drafts.first() else { return Ok(done) };
+        let Some(first) = pending_objects.first() else { return Ok(done) };
         let key = &first.key;
         let mut condition = first.known.condition();
-        for (n, draft) in drafts.iter().enumerate() {
+        for (n, pending) in pending_objects.iter().enumerate() {
             let mut attempts = 0;
             let at = loop {
                 if let Some(condition) = condition.clone() {
-                    let put = put_of(draft, condition);
-                    match self.store.put_batch(&[put]).await.pop().expect("one put, one answer") {
+                    let put = put_of(pending, condition);
+                    match self.store.put_batch(&[put]).await.pop().expect("one put, one result") {
                         Ok(stored) => break stored.into(),
                         Err(StoreError::Precondition) if attempts < ATTEMPTS => attempts += 1,
                         Err(StoreError::Precondition) => return Err(StoreError::Conflict(key.to_string()).into()),
                         Err(error) => return Err(error.into()),
                     }
                 }
-                let Some(newest) = self.newest(draft, books).await? else {
+                let Some(newest) = self.newest(pending, registry).await? else {
                     condition = Some(Condition::Absent);
                     continue;
                 };
                 condition = Some(Condition::Matches(newest.at.etag.clone()));
-                if newest.is_draft(draft) {
+                if newest.holds(pending) {
                     break newest.at;
                 }
                 // The newest object is a later one of these: an earlier attempt came as far as there.
-                if drafts[n + 1..].iter().any(|later| newest.is_draft(later))
-                    && let Some(at) = self.find_draft(key, draft, books).await?
+                if pending_objects[n + 1..].iter().any(|later| newest.holds(later))
+                    && let Some(at) = self.find_stored(key, pending, registry).await?
                 {
                     break StoredVersion { etag: newest.at.etag, ..at };
                 }
-                self.tell_foreign(key, &newest);
-                done.superseded = self.intended(draft, books).await?;
+                self.log_foreign(key, &newest);
+                done.superseded = self.intended(pending, registry).await?;
             };
             condition = Some(Condition::Matches(at.etag.clone()));
             done.stored.push(at);
@@ -160,55 +166,64 @@ impl Archive {
         Ok(done)
     }
 
-    /// What the plain key of a draft holds, and what the rows say about it. An object of a newer program is an error.
-    async fn newest<B: Books>(&self, draft: &Draft, books: &B) -> Result<Option<Found>, B::Error> {
-        let bad = match self.object(&draft.key, None).await {
-            Ok(object) => return self.read(draft, object, books).await.map(Some),
+    /// What the plain key of an object holds, and what the rows say about it. An object of a newer program is an error.
+    async fn newest<B: ObjectRegistry>(
+        &self,
+        pending: &PendingObject,
+        registry: &B,
+    ) -> Result<Option<FoundObject>, B::Error> {
+        let bad = match self.object(&pending.key, None).await {
+            Ok(object) => return self.read(pending, object, registry).await.map(Some),
             Err(StoreError::NotFound(_)) => return Ok(None),
             Err(error) if error.is_bad_object() => error,
             Err(error) => return Err(error.into()),
         };
-        self.found_bad(&draft.key, bad).await.map(Some).map_err(B::Error::from)
+        self.found_bad(&pending.key, bad).await.map(Some).map_err(B::Error::from)
     }
 
     /// What is under a key and cannot be read, only replaced.
-    async fn found_bad(&self, key: &Key, bad: StoreError) -> Result<Found, StoreError> {
+    async fn found_bad(&self, key: &Key, bad: StoreError) -> Result<FoundObject, StoreError> {
         let head = self.store.head(key).await?;
         let at = StoredVersion { version: head.version, etag: head.etag };
-        Ok(Found { at, envelope: Err(bad.into()), names: None })
+        Ok(FoundObject { at, envelope: Err(bad.into()), status: None })
     }
 
-    async fn read<B: Books>(&self, draft: &Draft, object: Object, books: &B) -> Result<Found, B::Error> {
-        match self.decode(&draft.key, &object.bytes) {
+    async fn read<B: ObjectRegistry>(
+        &self,
+        pending: &PendingObject,
+        object: Object,
+        registry: &B,
+    ) -> Result<FoundObject, B::Error> {
+        match self.decode(&pending.key, &object.bytes) {
             Err(newer @ ReadError::Newer { .. }) => Err(newer.into()),
-            envelope => self.found(draft, object, envelope, books).await,
+            envelope => self.found(pending, object, envelope, registry).await,
         }
     }
 
-    async fn found<B: Books>(
+    async fn found<B: ObjectRegistry>(
         &self,
-        draft: &Draft,
+        pending: &PendingObject,
         object: Object,
         envelope: Result<Envelope, ReadError>,
-        books: &B,
-    ) -> Result<Found, B::Error> {
+        registry: &B,
+    ) -> Result<FoundObject, B::Error> {
         // After the object was read: what names it was committed before it was stored.
-        let names = books.names(draft.pmid, &object.version, Sha256::of(&object.bytes)).await?;
+        let status = registry.status(pending.pmid, &object.version, Sha256::of(&object.bytes)).await?;
         let at = StoredVersion { version: object.version, etag: object.etag };
-        Ok(Found { at, envelope, names: Some(names) })
+        Ok(FoundObject { at, envelope, status: Some(status) })
     }
 
-    async fn find_draft<B: Books>(
+    async fn find_stored<B: ObjectRegistry>(
         &self,
         key: &Key,
-        draft: &Draft,
-        books: &B,
+        pending: &PendingObject,
+        registry: &B,
     ) -> Result<Option<StoredVersion>, B::Error> {
         for version in self.store.versions(key).await? {
             match self.object(key, Some(&version)).await {
                 Ok(object) => {
-                    let found = self.read(draft, object, books).await?;
-                    if found.is_draft(draft) {
+                    let found = self.read(pending, object, registry).await?;
+                    if found.holds(pending) {
                         return Ok(Some(found.at));
                     }
                 }
@@ -220,14 +235,18 @@ impl Archive {
         Ok(None)
     }
 
-    /// The versions under a draft's key that intents name.
-    async fn intended<B: Books>(&self, draft: &Draft, books: &B) -> Result<Vec<VersionId>, B::Error> {
+    /// The versions under an object's key that intents name.
+    async fn intended<B: ObjectRegistry>(
+        &self,
+        pending: &PendingObject,
+        registry: &B,
+    ) -> Result<Vec<VersionId>, B::Error> {
         let mut intended = Vec::new();
-        for version in self.store.versions(&draft.key).await? {
-            match self.object(&draft.key, Some(&version)).await {
+        for version in self.store.versions(&pending.key).await? {
+            match self.object(&pending.key, Some(&version)).await {
                 Ok(object) => {
-                    let names = books.names(draft.pmid, &version, Sha256::of(&object.bytes)).await?;
-                    if names.is_intended && !names.is_pointer {
+                    let status = registry.status(pending.pmid, &version, Sha256::of(&object.bytes)).await?;
+                    if status.is_intended && !status.is_pointer {
                         intended.push(version);
                     }
                 }
@@ -242,8 +261,12 @@ impl Archive {
     /// Another object is under the key. One that this archive wrote is adopted if it is the same or newer; any other is
     /// replaced, exactly that one, and stays readable as an older version. One of another version of the record is
     /// replaced too: its own writer commits or tries again.
-    async fn settle<B: Books>(&self, draft: &Draft, books: &B) -> Result<PutOutcome, B::Error> {
-        let key = &draft.key;
+    async fn resolve_conflict<B: ObjectRegistry>(
+        &self,
+        pending: &PendingObject,
+        registry: &B,
+    ) -> Result<PutOutcome, B::Error> {
+        let key = &pending.key;
         let mut superseded = Vec::new();
         for _ in 0..ATTEMPTS {
             let condition = match self.object(key, None).await {
@@ -252,15 +275,15 @@ impl Archive {
                         Err(newer @ ReadError::Newer { .. }) => return Ok(PutOutcome::Newer(newer)),
                         envelope => envelope,
                     };
-                    let found = self.found(draft, object, envelope, books).await?;
+                    let found = self.found(pending, object, envelope, registry).await?;
                     let etag = found.at.etag.clone();
-                    if found.is_as_new_as(draft)
+                    if found.is_as_new_as(pending)
                         && let Ok(there) = found.envelope
                     {
                         return Ok(PutOutcome::Adopted(Box::new(there), found.at));
                     }
-                    self.tell_foreign(key, &found);
-                    if found.names.is_some_and(|names| names.is_intended && !names.is_pointer) {
+                    self.log_foreign(key, &found);
+                    if found.status.is_some_and(|status| status.is_intended && !status.is_pointer) {
                         superseded.push(found.at.version);
                     }
                     Condition::Matches(etag)
@@ -268,13 +291,13 @@ impl Archive {
                 Err(StoreError::NotFound(_)) => Condition::Absent,
                 Err(error) if error.is_bad_object() => {
                     let found = self.found_bad(key, error).await?;
-                    self.tell_foreign(key, &found);
+                    self.log_foreign(key, &found);
                     Condition::Matches(found.at.etag)
                 }
                 Err(error) => return Err(error.into()),
             };
-            let again = self.store.put_batch(&[put_of(draft, condition)]).await.pop();
-            match again.expect("one put, one answer") {
+            let again = self.store.put_batch(&[put_of(pending, condition)]).await.pop();
+            match again.expect("one put, one result") {
                 Ok(stored) => return Ok(PutOutcome::Stored(stored.into(), superseded)),
                 Err(StoreError::Precondition) => {}
                 Err(error) => return Err(error.into()),
@@ -283,9 +306,9 @@ impl Archive {
         Err(StoreError::Conflict(key.to_string()).into())
     }
 
-    /// Says that an object which no row names lay where this archive stores.
-    fn tell_foreign(&self, key: &Key, found: &Found) {
-        if found.names.is_some_and(|names| names.is_intended || names.is_pointer) {
+    /// Logs that an object which no row names was where this archive stores.
+    fn log_foreign(&self, key: &Key, found: &FoundObject) {
+        if found.status.is_some_and(|status| status.is_intended || status.is_pointer) {
             return;
         }
         let reason = match &found.envelope {
@@ -301,38 +324,38 @@ impl Archive {
     }
 }
 
-/// What lies under a key.
-struct Found {
+/// What is under a key.
+struct FoundObject {
     at: StoredVersion,
     envelope: Result<Envelope, ReadError>,
     /// What the rows say; nothing about bytes that could not be read.
-    names: Option<Names>,
+    status: Option<ObjectStatus>,
 }
 
-impl Found {
+impl FoundObject {
     /// The envelope, if this archive wrote it.
     fn own(&self) -> Option<&Envelope> {
         let envelope = self.envelope.as_ref().ok()?;
-        self.names.is_some_and(|names| names.allow(envelope)).then_some(envelope)
+        self.status.is_some_and(|status| status.allow(envelope)).then_some(envelope)
     }
 
-    /// Whether it is what a draft holds, stored by an earlier attempt.
-    fn is_draft(&self, draft: &Draft) -> bool {
-        self.own().is_some_and(|there| there.content_hash() == draft.content_hash && there.order == draft.order)
+    /// Whether it is the pending object, stored by an earlier attempt.
+    fn holds(&self, pending: &PendingObject) -> bool {
+        self.own().is_some_and(|there| there.content_hash() == pending.content_hash && there.order == pending.order)
     }
 
-    /// Whether it is the payload of a draft or a newer one of the same version.
-    fn is_as_new_as(&self, draft: &Draft) -> bool {
+    /// Whether it is the payload of the pending object or a newer one of the same version.
+    fn is_as_new_as(&self, pending: &PendingObject) -> bool {
         self.own().is_some_and(|there| {
-            let same = there.content_hash() == draft.content_hash
-                && (draft.content_hash.is_some() || there.order.is_same_position(&draft.order));
-            let seen = draft.seen.max(there.order.rank());
-            same || (there.order.version == draft.order.version
-                && draft.order.compare(&there.order, seen) == Precedence::Older)
+            let same = there.content_hash() == pending.content_hash
+                && (pending.content_hash.is_some() || there.order.is_same_position(&pending.order));
+            let seen = pending.seen.max(there.order.rank());
+            same || (there.order.version == pending.order.version
+                && pending.order.compare(&there.order, seen) == Precedence::Older)
         })
     }
 }
 
-fn put_of(draft: &Draft, condition: Condition) -> Put<'_> {
-    Put { key: draft.key.clone(), bytes: &draft.bytes, condition, payload_hash: draft.content_hash }
+fn put_of(pending: &PendingObject, condition: Condition) -> Put<'_> {
+    Put { key: pending.key.clone(), bytes: &pending.bytes, condition, payload_hash: pending.content_hash }
 }

@@ -68,12 +68,12 @@ impl S3Store {
 
     /// Whether the bucket still keeps versions.
     pub async fn check_versioned(&self) -> Result<(), OpenError> {
-        let answer = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
-        let answer = answer.map_err(|error| OpenError::Store {
+        let response = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
+        let response = response.map_err(|error| OpenError::Store {
             bucket: self.bucket.clone(),
             source: failed("reading the versioning of", &self.bucket, &error),
         })?;
-        match answer.status() {
+        match response.status() {
             Some(BucketVersioningStatus::Enabled) => Ok(()),
             _ => Err(OpenError::NotVersioned(self.bucket.clone())),
         }
@@ -118,8 +118,8 @@ impl S3Store {
                 .ssekms_key_id(key)
                 .bucket_key_enabled(true);
         }
-        let answer = request.send().await.map_err(|error| put_failed(&put.key, &put.condition, &error))?;
-        self.stored(answer.version_id, answer.e_tag)
+        let response = request.send().await.map_err(|error| put_failed(&put.key, &put.condition, &error))?;
+        self.stored(response.version_id, response.e_tag)
     }
 
     fn stored(&self, version: Option<String>, etag: Option<String>) -> Result<Stored, StoreError> {
@@ -159,7 +159,7 @@ impl Store for S3Store {
     }
 
     async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError> {
-        let answer = self
+        let response = self
             .client
             .get_object()
             .bucket(&self.bucket)
@@ -169,18 +169,18 @@ impl Store for S3Store {
             .send()
             .await
             .map_err(|error| get_failed(key, &error))?;
-        let (found, etag) = self.identity(answer.version_id, answer.e_tag)?;
+        let (found, etag) = self.identity(response.version_id, response.e_tag)?;
         if version.is_some_and(|wanted| *wanted != found) {
             return Err(StoreError::NotFound(key.to_string()));
         }
-        let announced = usize::try_from(answer.content_length.unwrap_or(0)).unwrap_or(0);
-        let bytes = read_body(key, answer.body, announced, max_bytes).await?;
+        let announced = usize::try_from(response.content_length.unwrap_or(0)).unwrap_or(0);
+        let bytes = read_body(key, response.body, announced, max_bytes).await?;
         Ok(Object { bytes, version: found, etag })
     }
 
     async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError> {
         let (first, last) = (range.offset(), range.end() - 1);
-        let answer = self
+        let response = self
             .client
             .get_object()
             .bucket(&self.bucket)
@@ -190,12 +190,12 @@ impl Store for S3Store {
             .send()
             .await
             .map_err(|error| range_failed(key, range, &error))?;
-        if answer.version_id.as_deref() != Some(version.as_str()) {
+        if response.version_id.as_deref() != Some(version.as_str()) {
             return Err(StoreError::NotFound(key.to_string()));
         }
         let beyond = || StoreError::BeyondEnd { key: key.to_string(), range };
         let start = format!("bytes {first}-");
-        let before = match answer.content_range.as_deref() {
+        let before = match response.content_range.as_deref() {
             Some(sent) if sent.starts_with(&start) => 0,
             // A server may ignore a range and send the whole object (RFC 9110, 14.2).
             None => first,
@@ -207,17 +207,17 @@ impl Store for S3Store {
                 });
             }
         };
-        let announced = u64::try_from(answer.content_length.unwrap_or(0)).unwrap_or(0);
+        let announced = u64::try_from(response.content_length.unwrap_or(0)).unwrap_or(0);
         let length = usize::try_from(range.length()).map_err(|_| beyond())?;
         if announced.saturating_sub(before) < range.length() {
             return Err(beyond());
         }
-        let bytes = read_part(key, answer.body, before, length).await?;
+        let bytes = read_part(key, response.body, before, length).await?;
         if bytes.len() == length { Ok(bytes) } else { Err(beyond()) }
     }
 
     async fn head(&self, key: &Key) -> Result<Head, StoreError> {
-        let answer = self
+        let response = self
             .client
             .head_object()
             .bucket(&self.bucket)
@@ -225,9 +225,9 @@ impl Store for S3Store {
             .send()
             .await
             .map_err(|error| get_failed(key, &error))?;
-        let hash = answer.metadata.as_ref().and_then(|metadata| metadata.get(HASH));
+        let hash = response.metadata.as_ref().and_then(|metadata| metadata.get(HASH));
         let payload_hash = hash.and_then(|hash| Sha256::parse(hash).ok());
-        let (version, etag) = self.identity(answer.version_id, answer.e_tag)?;
+        let (version, etag) = self.identity(response.version_id, response.e_tag)?;
         Ok(Head { version, etag, payload_hash })
     }
 

@@ -132,11 +132,8 @@ pub enum Condition {
 /// One object to store.
 #[derive(Clone, Debug)]
 pub struct Put<'a> {
-    /// Where.
     pub key: Key,
-    /// What.
     pub bytes: &'a [u8],
-    /// When.
     pub condition: Condition,
     /// Kept as object metadata where the store has such.
     pub payload_hash: Option<Sha256>,
@@ -145,9 +142,7 @@ pub struct Put<'a> {
 /// An object to store whose content is read while it is stored.
 #[derive(Clone, Debug)]
 pub struct StreamPut {
-    /// Where.
     pub key: Key,
-    /// When.
     pub condition: Condition,
     /// Maximum size of the object.
     pub max_bytes: usize,
@@ -181,13 +176,12 @@ pub struct Object {
 pub struct Head {
     /// The newest version.
     pub version: VersionId,
-    /// Its `ETag`.
     pub etag: ETag,
     /// The payload hash, where the store keeps metadata.
     pub payload_hash: Option<Sha256>,
 }
 
-/// What a store can answer instead of success, by what the caller can do about it.
+/// How a store can fail, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No such object or version.
@@ -199,7 +193,6 @@ pub enum StoreError {
     /// The object is larger than the caller reads, so that it was not read: nothing that belongs there is as large.
     #[error("object {key} is larger than {max_bytes} bytes, the maximum for its kind, and was not read")]
     TooLarge {
-        /// Its key.
         key: String,
         /// The most that the caller reads.
         max_bytes: usize,
@@ -207,7 +200,6 @@ pub enum StoreError {
     /// The range is partly beyond the end of the object.
     #[error("object {key} ends before byte {}", range.end() - 1)]
     BeyondEnd {
-        /// Its key.
         key: String,
         /// The requested range.
         range: ByteRange,
@@ -215,7 +207,6 @@ pub enum StoreError {
     /// The content is larger than allowed: nothing was stored.
     #[error("the content for {key} is larger than {max_bytes} bytes, and was not stored")]
     BodyTooLarge {
-        /// Its key.
         key: String,
         /// Maximum size of the object.
         max_bytes: usize,
@@ -223,7 +214,6 @@ pub enum StoreError {
     /// The content could not be read: nothing was stored, and the store is not at fault.
     #[error("the content for {key} could not be read completely")]
     Body {
-        /// Its key.
         key: String,
         /// Error of the reader.
         source: std::io::Error,
@@ -248,7 +238,6 @@ pub enum StoreError {
     Unavailable {
         /// What was tried.
         action: &'static str,
-        /// On what.
         path: String,
         /// What the system said.
         source: std::io::Error,
@@ -270,7 +259,7 @@ impl StoreError {
 /// A versioned object store.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Stores a batch, each put on its own condition, and answers in the same order. Every `Ok`
+    /// Stores a batch, each put on its own condition, and returns the results in the same order. Every `Ok`
     /// is on stable storage when this returns. Keys within a batch are distinct.
     async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>>;
 

@@ -36,7 +36,7 @@ impl Role {
     /// All, lowest first.
     pub const ALL: [Self; 3] = [Self::Read, Self::Submit, Self::Admin];
 
-    /// Its name in settings, answers and lines of the log.
+    /// Its name in settings, responses and lines of the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -88,7 +88,6 @@ impl Principal {
 /// One call: by whom, from where, as part of which trace.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// By whom.
     pub principal: Principal,
     /// 32 hex digits.
     pub trace_id: String,

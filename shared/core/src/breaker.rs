@@ -1,4 +1,4 @@
-//! A circuit breaker: after many failures in a row, answers at once for a while instead of asking.
+//! A circuit breaker: after many failures in a row, fails at once for a while instead of calling the server.
 //!
 //! Own code, because crates wrap the call, and here what a failure is shows only when the response is classified.
 
@@ -7,21 +7,22 @@ use std::time::{Duration, Instant};
 
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct BreakerPolicy {
     /// Failures in a row that open it.
-    pub failures: u32,
+    pub threshold: u32,
     /// How long it is open first; twice as long each time after.
-    pub shortest: Duration,
+    pub min_open: Duration,
     /// The longest it is open.
-    pub longest: Duration,
+    pub max_open: Duration,
 }
 
-impl Patience {
-    /// With NCBI, which answers again when it likes.
-    pub const NCBI: Self = Self { failures: 8, shortest: Duration::from_secs(15), longest: Duration::from_secs(300) };
-    /// With a database of one's own, which is back in seconds: one look costs little, and a longer pause would be added to
-    /// the time that a silent connection takes to be closed.
-    pub const DATABASE: Self = Self { failures: 3, shortest: Duration::from_secs(1), longest: Duration::from_secs(1) };
+impl BreakerPolicy {
+    /// With NCBI, which recovers when it likes.
+    pub const NCBI: Self = Self { threshold: 8, min_open: Duration::from_secs(15), max_open: Duration::from_secs(300) };
+    /// With a database of one's own, which is back in seconds: one probe costs little, and a longer pause would be
+    /// added to the time that a silent connection takes to be closed.
+    pub const DATABASE: Self =
+        Self { threshold: 3, min_open: Duration::from_secs(1), max_open: Duration::from_secs(1) };
 }
 
 /// Shared by all users of one server in this process.
@@ -29,11 +30,11 @@ impl Patience {
 /// ```
 /// use std::time::Instant;
 ///
-/// use bio_mcp_core::breaker::{Breaker, BreakerState, Patience};
+/// use bio_mcp_core::breaker::{Breaker, BreakerState, BreakerPolicy};
 ///
-/// let breaker = Breaker::new(Patience::NCBI);
+/// let breaker = Breaker::new(BreakerPolicy::NCBI);
 /// let now = Instant::now();
-/// for _ in 0..Patience::NCBI.failures {
+/// for _ in 0..BreakerPolicy::NCBI.threshold {
 ///     assert_eq!(breaker.admit(now), BreakerState::Closed);
 ///     breaker.failed(now);
 /// }
@@ -41,7 +42,7 @@ impl Patience {
 /// ```
 #[derive(Debug)]
 pub struct Breaker {
-    patience: Patience,
+    policy: BreakerPolicy,
     state: Mutex<State>,
 }
 
@@ -60,14 +61,14 @@ struct State {
 pub enum BreakerState {
     /// Requests go through.
     Closed,
-    /// Requests are answered at once; the time until the next is tried.
+    /// Requests fail at once; the time until the next is tried.
     Open(Duration),
 }
 
 impl Breaker {
     /// A closed one.
-    pub fn new(patience: Patience) -> Self {
-        Self { patience, state: Mutex::default() }
+    pub fn new(policy: BreakerPolicy) -> Self {
+        Self { policy, state: Mutex::default() }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -98,24 +99,24 @@ impl Breaker {
         self.state().open_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// The server gave an answer, be it a refusal.
+    /// The server responded, be it with a refusal.
     pub fn succeeded(&self) {
         *self.state() = State::default();
     }
 
-    /// The server gave none.
+    /// The server did not respond.
     pub fn failed(&self, now: Instant) {
         let mut state = self.state();
         state.failures += 1;
         let probed = std::mem::take(&mut state.probing);
-        if probed || (state.open_until.is_none() && state.failures >= self.patience.failures) {
-            let pause = self.patience.shortest.saturating_mul(1 << state.opened.min(8)).min(self.patience.longest);
+        if probed || (state.open_until.is_none() && state.failures >= self.policy.threshold) {
+            let pause = self.policy.min_open.saturating_mul(1 << state.opened.min(8)).min(self.policy.max_open);
             state.open_until = Some(now + pause);
             state.opened += 1;
         }
     }
 
-    /// An attempt ended without telling anything about the server: another may try.
+    /// An attempt ended without showing anything about the server: another may try.
     pub fn abandoned(&self) {
         self.state().probing = false;
     }
@@ -127,24 +128,24 @@ mod tests {
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_lets_one_try() {
-        let breaker = Breaker::new(Patience::NCBI);
+        let breaker = Breaker::new(BreakerPolicy::NCBI);
         let start = Instant::now();
-        for _ in 0..Patience::NCBI.failures - 1 {
+        for _ in 0..BreakerPolicy::NCBI.threshold - 1 {
             breaker.failed(start);
         }
         assert_eq!(breaker.admit(start), BreakerState::Closed);
         breaker.succeeded();
-        for _ in 0..Patience::NCBI.failures {
+        for _ in 0..BreakerPolicy::NCBI.threshold {
             assert_eq!(breaker.admit(start), BreakerState::Closed, "a success forgets what was before");
             breaker.failed(start);
         }
-        assert_eq!(breaker.admit(start), BreakerState::Open(Patience::NCBI.shortest));
-        let later = start + Patience::NCBI.shortest;
+        assert_eq!(breaker.admit(start), BreakerState::Open(BreakerPolicy::NCBI.min_open));
+        let later = start + BreakerPolicy::NCBI.min_open;
         assert_eq!(breaker.admit(later), BreakerState::Closed, "one may try");
         assert!(matches!(breaker.admit(later), BreakerState::Open(_)), "only one");
         breaker.failed(later);
-        assert_eq!(breaker.admit(later), BreakerState::Open(Patience::NCBI.shortest * 2), "longer than before");
-        let much_later = later + Patience::NCBI.shortest * 2;
+        assert_eq!(breaker.admit(later), BreakerState::Open(BreakerPolicy::NCBI.min_open * 2), "longer than before");
+        let much_later = later + BreakerPolicy::NCBI.min_open * 2;
         assert_eq!(breaker.admit(much_later), BreakerState::Closed);
         breaker.succeeded();
         assert_eq!(breaker.admit(much_later), BreakerState::Closed);

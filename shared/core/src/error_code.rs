@@ -36,17 +36,17 @@ pub enum ErrorCode {
     RateLimitExceeded,
     /// NCBI refuses the query.
     QueryRejected,
-    /// NCBI does not answer, or refuses.
+    /// NCBI does not respond, or refuses.
     PubmedError,
     /// NCBI says that there are too many requests.
     PubmedRateLimit,
-    /// NCBI did not answer in time.
+    /// NCBI did not respond in time.
     PubmedTimeout,
     /// The archive cannot be read or written.
     ArchiveError,
     /// The database cannot be reached or refused the work.
     DatabaseError,
-    /// The database did not answer in time.
+    /// The database did not respond in time.
     DatabaseTimeout,
     /// A deadline passed.
     DeadlineExceeded,

@@ -36,7 +36,7 @@ pub enum IdentityError {
     UnknownElement,
 }
 
-/// Finds the identity of a well-formed record slice; answers its text too, since it was checked
+/// Finds the identity of a well-formed record slice; returns its text too, since it was checked
 /// to be UTF-8.
 ///
 /// ```

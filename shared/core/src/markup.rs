@@ -137,11 +137,11 @@ pub fn scan_unbounded(buffer: &[u8], at: usize) -> Scan {
 /// What stands at an `&`: the position after the reference, or nothing if the buffer is too short.
 pub fn scan_reference(buffer: &[u8], at: usize) -> Result<Option<usize>, &'static str> {
     // The longest legal one, `&#x10FFFF;`, has ten bytes; leading zeros make it longer.
-    const LONGEST: usize = 32;
+    const MAX_REFERENCE_BYTES: usize = 32;
     let rest = &buffer[at + 1..];
-    let window = &rest[..rest.len().min(LONGEST)];
+    let window = &rest[..rest.len().min(MAX_REFERENCE_BYTES)];
     let Some(length) = memchr::memchr(b';', window) else {
-        return if rest.len() < LONGEST { Ok(None) } else { Err("an '&' that starts no reference") };
+        return if rest.len() < MAX_REFERENCE_BYTES { Ok(None) } else { Err("an '&' that starts no reference") };
     };
     let name = &window[..length];
     let known = match name {

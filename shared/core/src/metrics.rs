@@ -1,5 +1,5 @@
 //! What is counted and measured: names, labels and help of every metric. The facade `metrics` takes what is recorded;
-//! `telemetry` installs what keeps it, or nothing does.
+//! `observability` installs what keeps it, or nothing does.
 //!
 //! Label values come from bounded sets only (tools, outcomes, error codes), never from data.
 

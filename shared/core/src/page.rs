@@ -3,7 +3,6 @@
 /// Rows of a listing, in its order. There is a cursor only where more rows follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The rows.
     pub rows: Vec<T>,
     has_more: bool,
 }

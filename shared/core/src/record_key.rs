@@ -32,7 +32,6 @@ impl RecordType {
 /// A record of some source: its type and its identifier within that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RecordKey {
-    /// Its type.
     pub record_type: RecordType,
     /// Its identifier; unknown where that could not be read.
     pub id: Option<String>,

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::io::AsyncWriteExt;
 
 use super::bulk_file::{self, Md5, SideFileError};
-use super::names::Names;
+use super::resolver::PublicResolver;
 
 /// Where files are looked for, the newer ones first.
 const FOLDERS: [&str; 2] = ["updatefiles", "baseline"];
@@ -32,7 +32,6 @@ const MAX_REDIRECTS: usize = 5;
 /// A file that came whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downloaded {
-    /// Where it is.
     pub path: PathBuf,
     /// When the server says it was last changed: what its records are as of.
     pub last_modified: Option<DateTime<Utc>>,
@@ -52,7 +51,6 @@ pub enum DownloadError {
     /// The server failed.
     #[error("{name} could not be fetched: {what}")]
     Server {
-        /// The file.
         name: String,
         /// What happened; nothing that the server sent.
         what: String,
@@ -60,7 +58,6 @@ pub enum DownloadError {
     /// It came damaged.
     #[error("{name} has the MD5 {found}, but its .md5 file says {expected}: fetch it again")]
     WrongMd5 {
-        /// The file.
         name: String,
         /// In the side file.
         expected: String,
@@ -69,20 +66,10 @@ pub enum DownloadError {
     },
     /// The `.md5` file is none.
     #[error("{name}.md5 cannot be used")]
-    SideFile {
-        /// The file.
-        name: String,
-        /// Why.
-        source: SideFileError,
-    },
+    SideFile { name: String, source: SideFileError },
     /// It cannot be written here.
     #[error("{path} cannot be written")]
-    Disk {
-        /// Where.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    Disk { path: String, source: std::io::Error },
 }
 
 /// A server of bulk files. Its HTTP client is made once, when it is first used.
@@ -94,7 +81,7 @@ pub struct FilesServer {
 }
 
 /// When a listing came, and what it has.
-type Listed = (Instant, Arc<Listing>);
+type Listed = (Instant, Arc<FileListing>);
 
 impl FilesServer {
     /// The server whose folders `baseline` and `updatefiles` are under `files_url`.
@@ -108,7 +95,7 @@ impl FilesServer {
 
     /// The files that the server has, with their `.md5` file: one request per folder, and none while a listing is young
     /// and has all of `names`. Nothing for a server that lists no folder, such as a bucket.
-    pub async fn list(&self, names: &[String]) -> Result<Option<Arc<Listing>>, DownloadError> {
+    pub async fn list(&self, names: &[String]) -> Result<Option<Arc<FileListing>>, DownloadError> {
         let mut listed = self.listed.lock().await;
         if let Some((at, listing)) = &*listed
             && at.elapsed() < LISTING_MAX_AGE
@@ -116,7 +103,7 @@ impl FilesServer {
         {
             return Ok(Some(listing.clone()));
         }
-        let mut listing = Listing::default();
+        let mut listing = FileListing::default();
         let mut is_listed = false;
         for folder in FOLDERS {
             let url = format!("{}/{folder}/", self.base);
@@ -170,9 +157,9 @@ impl FilesServer {
 
 /// Names of bulk files with their size in bytes, as far as the listing tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing(HashMap<String, u64>);
+pub struct FileListing(HashMap<String, u64>);
 
-impl Listing {
+impl FileListing {
     /// The size of a file that is listed beside its `.md5` file.
     pub fn size_of(&self, name: &str) -> Option<u64> {
         self.0.get(&format!("{name}.md5"))?;
@@ -214,18 +201,18 @@ fn client() -> reqwest::Client {
         .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(60))
-        .dns_resolver(Names)
+        .dns_resolver(PublicResolver)
         .redirect(reqwest::redirect::Policy::custom(|attempt| {
             let first = attempt.previous().first();
             let is_within = first.is_some_and(|first| stays(first, attempt.url()));
-            // The answer that redirects is the one that is reported then.
+            // The response that redirects is the one that is reported then.
             if is_within && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
         }))
         .build()
         .expect("the settings of the HTTP client are constants")
 }
 
-/// Whether a redirect stays with the server that was asked, and does not leave TLS: else a server's answer could make
+/// Whether a redirect stays with the server that was asked, and does not leave TLS: else a server's response could make
 /// this program ask addresses of its own network.
 fn stays(from: &reqwest::Url, to: &reqwest::Url) -> bool {
     let is_same = to.scheme() == from.scheme() && to.port() == from.port();
@@ -253,14 +240,14 @@ async fn side_file(http: &reqwest::Client, url: &str, name: &str) -> Result<Opti
 }
 
 async fn get(http: &reqwest::Client, url: &str, name: &str) -> Result<Option<reqwest::Response>, DownloadError> {
-    answered(http.get(url).send().await, name)
+    checked(http.get(url).send().await, name)
 }
 
-fn answered(
-    answer: Result<reqwest::Response, reqwest::Error>,
+fn checked(
+    sent: Result<reqwest::Response, reqwest::Error>,
     name: &str,
 ) -> Result<Option<reqwest::Response>, DownloadError> {
-    let response = answer.map_err(|error| server(name, &error))?;
+    let response = sent.map_err(|error| server(name, &error))?;
     match response.status().as_u16() {
         200 => Ok(Some(response)),
         404 => Ok(None),
@@ -405,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_listing_has_files_with_their_sums_and_about_their_sizes() {
-        let mut listing = Listing::default();
+        let mut listing = FileListing::default();
         listing.read(
             "<a href=\"/pubmed/\">Parent</a>  -\n\
              <a href=\"README.txt\">README.txt</a>  2026-01-02 10:00  5.0K\n\

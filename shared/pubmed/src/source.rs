@@ -97,7 +97,7 @@ pub struct FileSource {
     inner: Inner,
     /// As-of time of the file: its gzip modification time, else the epoch.
     pub as_of: DateTime<Utc>,
-    progress: Progress,
+    progress: ReadProgress,
     unpacked: u64,
     limit_bytes: u64,
 }
@@ -109,7 +109,7 @@ enum Inner {
 
 /// How far a file has been read, readable while it is.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Counts>);
+pub struct ReadProgress(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -117,7 +117,7 @@ struct Counts {
     ignored_bytes: AtomicU64,
 }
 
-impl Progress {
+impl ReadProgress {
     /// Bytes read of the file as it is stored (compressed, if it is).
     pub fn bytes(&self) -> u64 {
         self.0.read_bytes.load(Ordering::Relaxed)
@@ -168,7 +168,7 @@ impl FileSource {
 
     /// Reads from a file, a pipe or standard input; gzip is recognised by its first bytes. Nothing is read twice.
     pub fn new(mut reader: impl Read + Send + 'static, limit_bytes: u64) -> Result<Self, FileError> {
-        let progress = Progress::default();
+        let progress = ReadProgress::default();
         let mut head = [0u8; GZIP_HEAD_BYTES];
         let mut filled = 0;
         while filled < head.len() {
@@ -196,7 +196,7 @@ impl FileSource {
     }
 
     /// Follows how far the file has been read.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> ReadProgress {
         self.progress.clone()
     }
 }

@@ -62,7 +62,6 @@ pub enum Defect {
     Oversized {
         /// Its size.
         bytes: u64,
-        /// The limit.
         limit_bytes: usize,
     },
     /// It nests deeper than any real record.
@@ -93,12 +92,7 @@ pub enum SplitError {
     NotPubmed(String),
     /// It is not XML.
     #[error("not XML at byte {at_bytes}: {what}")]
-    Malformed {
-        /// Where.
-        at_bytes: u64,
-        /// What is wrong.
-        what: &'static str,
-    },
+    Malformed { at_bytes: u64, what: &'static str },
     /// It declares entities or a grammar of its own.
     #[error("the document type has an internal subset, which PubMed never has: refused")]
     InternalSubset,
@@ -122,9 +116,9 @@ enum State {
 /// ```
 /// use bio_mcp_pubmed::{Item, Splitter};
 ///
-/// let file = b"<PubmedArticleSet><PubmedArticle>one</PubmedArticle><PubmedArticle>two</PubmedArticle></PubmedArticleSet>";
-/// let mut splitter = Splitter::new(&file[..], 64 << 20);
-/// let mut records = Vec::new();
+/// let file =
+/// b"<PubmedArticleSet><PubmedArticle>one</PubmedArticle><PubmedArticle>two</PubmedArticle></PubmedArticleSet>"; let
+/// mut splitter = Splitter::new(&file[..], 64 << 20); let mut records = Vec::new();
 /// while let Some(item) = splitter.next()? {
 ///     if let Item::Record { bytes, defect: None } = item {
 ///         records.push(bytes.to_vec());
@@ -233,7 +227,7 @@ impl<R: Read> Splitter<R> {
     }
 
     fn deletion_end(&mut self) -> Result<usize, SplitError> {
-        const LONGEST: usize = 4096;
+        const MAX_DECLARATION_BYTES: usize = 4096;
         loop {
             let buffer = &self.buffer[..self.filled];
             if let Some(n) = memchr::memmem::find(&buffer[self.at..], b"</PMID")
@@ -241,7 +235,7 @@ impl<R: Read> Splitter<R> {
             {
                 return Ok(end);
             }
-            if self.filled - self.at > LONGEST {
+            if self.filled - self.at > MAX_DECLARATION_BYTES {
                 return Err(self.malformed(self.at, "a deletion without end"));
             }
             if !self.fill_from(self.at)? {

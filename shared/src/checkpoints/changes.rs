@@ -7,8 +7,7 @@ use crate::db::DbError;
 
 /// Records that changed in one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    /// How many.
+pub struct ChangedRecords {
     pub total: i64,
     /// The first of them, by number.
     pub pmids: Vec<String>,
@@ -16,17 +15,17 @@ pub struct Change {
 
 /// From one checkpoint to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct CheckpointChanges {
     /// Not in the first.
-    pub added: Change,
+    pub added: ChangedRecords,
     /// In both with different payloads.
-    pub revised: Change,
+    pub revised: ChangedRecords,
     /// Not in the second.
-    pub deleted: Change,
+    pub deleted: ChangedRecords,
     /// Added or revised, and saying now but not before that the article was retracted.
-    pub retracted: Change,
+    pub retracted: ChangedRecords,
     /// Added or revised, but archived before it was noted whether a payload says so.
-    pub unknown: Change,
+    pub unknown: ChangedRecords,
 }
 
 #[derive(FromRow)]
@@ -38,7 +37,12 @@ struct Row {
 
 /// Compares two checkpoints; of each kind of change at most `limit` records are named. Of the same queries only
 /// what the log says between the two is read, else everything that either holds.
-pub async fn changes(db: &PgPool, from: &Checkpoint, to: &Checkpoint, limit: i32) -> Result<Changes, DbError> {
+pub async fn changes(
+    db: &PgPool,
+    from: &Checkpoint,
+    to: &Checkpoint,
+    limit: i32,
+) -> Result<CheckpointChanges, DbError> {
     let sql = if from.primary_queries == to.primary_queries {
         concat!(include_str!("changes_of_same.sql"), include_str!("changes.sql"))
     } else {
@@ -52,7 +56,7 @@ pub async fn changes(db: &PgPool, from: &Checkpoint, to: &Checkpoint, limit: i32
         .bind(limit)
         .fetch_all(db)
         .await?;
-    let mut changes = Changes::default();
+    let mut changes = CheckpointChanges::default();
     for Row { change, total, pmids } in rows {
         let place = match change.as_str() {
             "added" => &mut changes.added,
@@ -61,7 +65,7 @@ pub async fn changes(db: &PgPool, from: &Checkpoint, to: &Checkpoint, limit: i32
             "retracted" => &mut changes.retracted,
             _ => &mut changes.unknown,
         };
-        *place = Change { total, pmids };
+        *place = ChangedRecords { total, pmids };
     }
     Ok(changes)
 }

@@ -3,14 +3,13 @@
 use sqlx::{FromRow, PgPool};
 
 use super::Checkpoint;
+use crate::core::page::rows_to_read;
+use crate::core::{Page, Pmid};
 use crate::db::DbError;
-use crate::words::page::rows_to_read;
-use crate::words::{Page, Pmid};
 
 /// A record as a checkpoint has it.
 #[derive(Clone, Debug, FromRow)]
 pub struct Document {
-    /// The record.
     pub pmid: String,
     /// Hash of its payload.
     pub content_hash: String,

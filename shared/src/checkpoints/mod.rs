@@ -10,9 +10,9 @@ mod states;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
-pub use changes::{Change, Changes, changes};
+pub use changes::{ChangedRecords, CheckpointChanges, changes};
 pub use documents::{Document, documents, documents_of};
-pub use states::{Position, State, states_of, states_since};
+pub use states::{DatedState, StatesPosition, states_of, states_since};
 
 use crate::db::{self, DbError};
 
@@ -22,7 +22,6 @@ pub const KEPT_DAYS: i32 = 30;
 /// A corpus at a place in the log.
 #[derive(Clone, Debug, FromRow)]
 pub struct Checkpoint {
-    /// Its id.
     pub checkpoint_id: String,
     /// Its name for people.
     pub name: String,
@@ -48,8 +47,7 @@ pub struct Checkpoint {
 
 /// What a checkpoint is made of.
 #[derive(Clone, Debug)]
-pub struct New {
-    /// Its id.
+pub struct NewCheckpoint {
     pub checkpoint_id: String,
     /// Its name for people.
     pub name: String,
@@ -87,7 +85,7 @@ impl From<sqlx::Error> for CreateError {
 }
 
 /// Makes a checkpoint of the corpus now: one statement, so one view of everything.
-pub async fn create(db: &PgPool, mut new: New) -> Result<Checkpoint, CreateError> {
+pub async fn create(db: &PgPool, mut new: NewCheckpoint) -> Result<Checkpoint, CreateError> {
     let known: Vec<bool> = sqlx::query_scalar(
         "select exists (select from sync_queries q where q.query_key = k) \
              or exists (select from query_members m where m.query_key = k) \
@@ -139,14 +137,14 @@ pub async fn list(db: &PgPool, limit: i64, offset: i64) -> Result<(Vec<Checkpoin
     Ok((page, total))
 }
 
-/// Deletes a checkpoint; answers whether there was one. Its row stays for [`KEPT_DAYS`] more, and its id is taken until
+/// Deletes a checkpoint; returns whether there was one. Its row stays for [`KEPT_DAYS`] more, and its id is taken until
 /// then. The archive keeps everything.
 pub async fn delete(db: &PgPool, checkpoint_id: &str) -> Result<bool, DbError> {
     let sql = "update corpus_checkpoints set deleted_at = now() where checkpoint_id = $1 and deleted_at is null";
     Ok(sqlx::query(sql).bind(checkpoint_id).execute(db).await?.rows_affected() > 0)
 }
 
-/// Restores a deleted checkpoint; answers whether there was one.
+/// Restores a deleted checkpoint; returns whether there was one.
 pub async fn restore(db: &PgPool, checkpoint_id: &str) -> Result<bool, DbError> {
     let sql = "update corpus_checkpoints set deleted_at = null where checkpoint_id = $1 and deleted_at is not null";
     Ok(sqlx::query(sql).bind(checkpoint_id).execute(db).await?.rows_affected() > 0)
@@ -206,7 +204,7 @@ pub async fn wrong_digests(db: &PgPool) -> Result<Vec<String>, DbError> {
     Ok(sqlx::query_scalar(include_str!("wrong.sql")).fetch_all(&mut *patient).await?)
 }
 
-/// Counts all digests anew; answers how many were wrong.
+/// Recounts all digests; returns how many were wrong.
 pub async fn recount(db: &PgPool) -> Result<i64, DbError> {
     let mut patient = db::patient(db).await?;
     let mut tx = patient.begin().await?;

@@ -2,13 +2,12 @@
 
 use sqlx::{FromRow, PgPool};
 
+use crate::core::Pmid;
 use crate::db::DbError;
-use crate::words::Pmid;
 
 /// A record as of an event.
 #[derive(Clone, Debug, FromRow)]
-pub struct State {
-    /// The record.
+pub struct DatedState {
     pub pmid: String,
     /// `archived` or `deleted`: its last change by then.
     pub outcome: String,
@@ -22,15 +21,14 @@ pub struct State {
 
 /// Where a list of changes continues: in the order of their numbers, then of their PMIDs as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Position {
+pub struct StatesPosition {
     /// Number in the log.
     pub seq: i64,
-    /// The record.
     pub pmid: String,
 }
 
 /// Of these records those that the log names up to event `upto`, in the order given.
-pub async fn states_of(db: &PgPool, pmids: &[Pmid], upto: i64) -> Result<Vec<State>, DbError> {
+pub async fn states_of(db: &PgPool, pmids: &[Pmid], upto: i64) -> Result<Vec<DatedState>, DbError> {
     let pmids: Vec<String> = pmids.iter().map(ToString::to_string).collect();
     Ok(sqlx::query_as(include_str!("states_of.sql")).bind(upto).bind(pmids).fetch_all(db).await?)
 }
@@ -41,9 +39,9 @@ pub async fn states_since(
     db: &PgPool,
     query_key: Option<&str>,
     (since, upto): (i64, i64),
-    after: &Position,
+    after: &StatesPosition,
     limit: i64,
-) -> Result<Vec<State>, DbError> {
+) -> Result<Vec<DatedState>, DbError> {
     let Some(query_key) = query_key else {
         let sql = include_str!("states_since.sql");
         return Ok(sqlx::query_as(sql).bind(since.max(after.seq)).bind(upto).bind(limit).fetch_all(db).await?);

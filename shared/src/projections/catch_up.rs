@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::position::{self, Position};
-use super::{EventBatch, Projection, Reading, Rows, event, upkeep};
+use super::{EventBatch, PrepareContext, Projection, ProjectionRows, event, upkeep};
+use crate::core::crash;
 use crate::db::{self, DbError};
 use crate::ingest::{BatchRows, CommitError, Engine, RecordOutcome, UnitError};
-use crate::words::crash;
 
 /// Events per batch, as a multiple of the records per batch of an ingest: an event costs much less.
 const EVENTS_PER_RECORD: usize = 5;
@@ -24,11 +24,11 @@ pub(super) const LAST_ATTEMPT: i32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A batch of a projection that is ready to be written.
-pub(super) struct Prepared {
+pub(super) struct PreparedRows {
     projection: &'static str,
     from: Position,
     to: Position,
-    rows: Arc<dyn Rows>,
+    rows: Arc<dyn ProjectionRows>,
     /// Number of events in the batch.
     pub events: i64,
     /// Whether the rows were written, not those of another process.
@@ -37,31 +37,31 @@ pub(super) struct Prepared {
 
 /// The result of catching up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Done {
+pub struct CatchUpOutcome {
     /// Number of processed events, counted for each projection.
     pub events: i64,
     /// Whether every projection is current.
     pub is_current: bool,
 }
 
-/// Processes events until every projection is current, or `goes_on`, which is called with the number of processed
+/// Processes events until every projection is current, or `may_continue`, which is called with the number of processed
 /// events, returns false. Any number of processes may do so at once: each batch is written once. A batch that cannot be
 /// read is tried three times; the last attempt skips unreadable objects while others can be read.
 pub async fn catch_up(
     engine: &Engine,
     projections: &[Arc<dyn Projection>],
-    goes_on: impl Fn(i64) -> bool,
-) -> Result<Done, UnitError> {
-    let mut done = Done { events: 0, is_current: true };
+    may_continue: impl Fn(i64) -> bool,
+) -> Result<CatchUpOutcome, UnitError> {
+    let mut done = CatchUpOutcome { events: 0, is_current: true };
     for projection in projections {
         let mut attempt: i32 = 1;
         loop {
-            let reading = Reading { engine, is_last_attempt: attempt >= LAST_ATTEMPT };
-            let prepared = match next(reading, projection.as_ref()).await {
+            let prepare_context = PrepareContext { engine, is_last_attempt: attempt >= LAST_ATTEMPT };
+            let prepared = match next(prepare_context, projection.as_ref()).await {
                 Ok(Some(prepared)) => prepared,
                 Ok(None) => break,
                 Err(UnitError::Failed { message, retry: true, .. })
-                    if attempt < LAST_ATTEMPT && goes_on(done.events) =>
+                    if attempt < LAST_ATTEMPT && may_continue(done.events) =>
                 {
                     tracing::warn!(projection = projection.name(), attempt, message, "a batch failed; retrying");
                     tokio::time::sleep(PAUSE * attempt.unsigned_abs()).await;
@@ -78,8 +78,8 @@ pub async fn catch_up(
                 done.events += prepared.events;
                 upkeep::announce(&engine.db).await;
             }
-            if !goes_on(done.events) {
-                return Ok(Done { is_current: false, ..done });
+            if !may_continue(done.events) {
+                return Ok(CatchUpOutcome { is_current: false, ..done });
             }
         }
     }
@@ -87,9 +87,12 @@ pub async fn catch_up(
 }
 
 /// Prepares the next batch of a projection; returns none if it is current.
-pub(super) async fn next(reading: Reading<'_>, projection: &dyn Projection) -> Result<Option<Prepared>, UnitError> {
-    let db = &reading.engine.db;
-    let limit = batch_events(reading.engine);
+pub(super) async fn next(
+    prepare_context: PrepareContext<'_>,
+    projection: &dyn Projection,
+) -> Result<Option<PreparedRows>, UnitError> {
+    let db = &prepare_context.engine.db;
+    let limit = batch_events(prepare_context.engine);
     let Some(from) = position::position(db, projection).await? else { return Ok(None) };
     let (batch, to) = if let Some(batch) = event::read(db, from.seq, None, limit).await? {
         let to = from.read_up_to(batch.upto);
@@ -102,10 +105,10 @@ pub(super) async fn next(reading: Reading<'_>, projection: &dyn Projection) -> R
     } else {
         return Ok(None);
     };
-    let rows = projection.prepare(reading, &batch).await?;
+    let rows = projection.prepare(prepare_context, &batch).await?;
     crash::point("projection_prepared");
     let events = i64::try_from(batch.events.len()).unwrap_or(i64::MAX);
-    Ok(Some(Prepared { projection: projection.name(), from, to, rows, events, is_written: AtomicBool::new(false) }))
+    Ok(Some(PreparedRows { projection: projection.name(), from, to, rows, events, is_written: AtomicBool::new(false) }))
 }
 
 /// Maximum number of events per batch.
@@ -113,7 +116,7 @@ pub(super) fn batch_events(engine: &Engine) -> usize {
     engine.settings.batch_records.saturating_mul(EVENTS_PER_RECORD)
 }
 
-impl Prepared {
+impl PreparedRows {
     /// Number of event numbers that the batch covers.
     pub fn numbers(&self) -> i64 {
         self.from.work_until(self.to)
@@ -139,7 +142,7 @@ impl Prepared {
 
 /// In the transaction that commits a batch of a work unit.
 #[async_trait]
-impl BatchRows for Prepared {
+impl BatchRows for PreparedRows {
     async fn write(&self, tx: &mut PgConnection, _: &mut [RecordOutcome]) -> Result<(), CommitError> {
         self.write_rows(tx).await?;
         Ok(())

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
-use super::{Lag, Projection, Reading, catch_up, lag, upkeep};
+use super::{Lag, PrepareContext, Projection, catch_up, lag, upkeep};
+use crate::core::access::PROJECTIONS;
+use crate::core::{Principal, Role};
 use crate::db::DbError;
 use crate::ingest::{Batch, Ended, Engine, NewUnit, Pipeline, Plan, UnitContext, UnitError};
-use crate::jobs::{self, Limits, Submission, SubmitError, Submitted};
-use crate::words::access::PROJECTIONS;
-use crate::words::{Principal, Role};
+use crate::jobs::{self, Limits, Submission, SubmitError, SubmitOutcome};
 
 /// Tool name of the jobs. Callers cannot submit them: a projection that is behind is caught up automatically.
 pub const TOOL: &str = "projections.catch_up";
@@ -37,7 +37,7 @@ pub async fn submit_if_behind(
     engine: &Engine,
     projections: &[Arc<dyn Projection>],
     limits: Limits,
-) -> Result<Option<Submitted>, DbError> {
+) -> Result<Option<SubmitOutcome>, DbError> {
     if !lag(&engine.db, projections).await?.iter().any(Lag::is_to_be_read) {
         return Ok(None);
     }
@@ -48,7 +48,7 @@ pub async fn submit_if_behind(
     };
     match jobs::submit(&engine.db, &submission, limits.times(TIME_LIMITS)).await {
         Ok(submitted) => {
-            if let Submitted::Created(_) = submitted {
+            if let SubmitOutcome::Created(_) = submitted {
                 engine.wake_after_commit().await;
             }
             Ok(Some(submitted))
@@ -87,14 +87,14 @@ impl Pipeline for CatchUp {
         let end = Instant::now() + MAX_DURATION.min(engine.settings.unit_timeout / 2);
         let mut batches = 0;
         for projection in self.0.iter() {
-            let mut reading = Reading { engine: &engine, is_last_attempt };
-            while let Some(prepared) = catch_up::next(reading, projection.as_ref()).await? {
+            let mut prepare_context = PrepareContext { engine: &engine, is_last_attempt };
+            while let Some(prepared) = catch_up::next(prepare_context, projection.as_ref()).await? {
                 context.check().await?;
                 let (work, cursor) = (prepared.numbers(), prepared.cursor());
                 context.commit(Batch { cursor, work, rows: Some(Arc::new(prepared)), ..Batch::default() }).await?;
                 upkeep::announce(&engine.db).await;
                 // What was in the way is behind.
-                reading.is_last_attempt = false;
+                prepare_context.is_last_attempt = false;
                 batches += 1;
                 if batches >= MAX_BATCHES || Instant::now() >= end {
                     return Ok(());

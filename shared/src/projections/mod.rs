@@ -24,7 +24,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
-pub use catch_up::{Done, catch_up};
+pub use catch_up::{CatchUpOutcome, catch_up};
 pub use event::{Event, EventBatch};
 pub use job::{CatchUp, TOOL, submit_if_behind};
 pub use lag::{Lag, STALLED_AFTER, lag};
@@ -47,12 +47,16 @@ pub trait Projection: Send + Sync {
 
     /// Reads what the events of a batch need, outside any transaction. The result depends only on the log, the
     /// payloads, and the rows of earlier events.
-    async fn prepare(&self, reading: Reading<'_>, batch: &EventBatch) -> Result<Arc<dyn Rows>, UnitError>;
+    async fn prepare(
+        &self,
+        prepare_context: PrepareContext<'_>,
+        batch: &EventBatch,
+    ) -> Result<Arc<dyn ProjectionRows>, UnitError>;
 }
 
 /// The rows of a batch of events.
 #[async_trait]
-pub trait Rows: Send + Sync {
+pub trait ProjectionRows: Send + Sync {
     /// Writes the rows, and removes earlier rows of the numbers of the batch. The position moves in the same
     /// transaction. A commit that the database did not confirm is repeated, so this may be called more than once.
     async fn write(&self, tx: &mut PgConnection) -> Result<(), DbError>;
@@ -60,7 +64,7 @@ pub trait Rows: Send + Sync {
 
 /// The context in which a batch is prepared.
 #[derive(Clone, Copy)]
-pub struct Reading<'a> {
+pub struct PrepareContext<'a> {
     /// The engine: database and archive.
     pub engine: &'a Engine,
     /// Whether an object that cannot be read is skipped, because earlier attempts failed too.
@@ -69,5 +73,5 @@ pub struct Reading<'a> {
 
 /// The projections of this program.
 pub fn all() -> Arc<[Arc<dyn Projection>]> {
-    Arc::new([Arc::new(changes::Changes) as Arc<dyn Projection>])
+    Arc::new([Arc::new(changes::ChangesProjection) as Arc<dyn Projection>])
 }

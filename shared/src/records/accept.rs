@@ -12,14 +12,13 @@ use sqlx::{PgConnection, Row};
 
 use super::pointer::{self, PointerStamp};
 use crate::archive::ETag;
+use crate::core::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 use crate::db::DbError;
 use crate::pubmed::{IntegrityNote, NOTE_RULES};
-use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
 /// A stored version that is to become the pointer of its PMID.
 #[derive(Clone, Debug)]
-pub struct Accepted {
-    /// The record.
+pub struct PointerUpdate {
     pub pmid: Pmid,
     /// Address of the version.
     pub s3_uri: String,
@@ -35,7 +34,6 @@ pub struct Accepted {
     pub fetched_at: DateTime<Utc>,
     /// HTTP `ETag`, if it had one.
     pub api_etag: Option<String>,
-    /// Its order.
     pub order: RecordOrder,
     /// The highest rank that arrived for its version, its own included.
     pub seen: FileRank,
@@ -45,7 +43,7 @@ pub struct Accepted {
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default)]
-pub struct Accepts {
+pub struct AcceptResult {
     /// These became pointers.
     pub accepted: HashSet<Pmid>,
     /// Of these a newer payload arrived meanwhile.
@@ -70,9 +68,9 @@ pub async fn lock_pointers(db: &mut PgConnection, pmids: &[Pmid]) -> Result<(), 
 ///
 /// Must be the last rows written before the counters of the unit: from here to the commit the
 /// numbering of events is locked.
-pub async fn accept(db: &mut PgConnection, rows: &[Accepted]) -> Result<Accepts, DbError> {
-    let mut accepts = Accepts::default();
-    let mut open: Vec<Accepted> = rows.to_vec();
+pub async fn accept(db: &mut PgConnection, rows: &[PointerUpdate]) -> Result<AcceptResult, DbError> {
+    let mut accepts = AcceptResult::default();
+    let mut open: Vec<PointerUpdate> = rows.to_vec();
     for _ in 0..ROUNDS {
         if open.is_empty() {
             return Ok(accepts);
@@ -111,8 +109,8 @@ pub async fn accept(db: &mut PgConnection, rows: &[Accepted]) -> Result<Accepts,
     Ok(accepts)
 }
 
-async fn write(db: &mut PgConnection, rows: &[Accepted]) -> Result<HashSet<Pmid>, DbError> {
-    let expected = |row: &Accepted| row.expected.clone();
+async fn write(db: &mut PgConnection, rows: &[PointerUpdate]) -> Result<HashSet<Pmid>, DbError> {
+    let expected = |row: &PointerUpdate| row.expected.clone();
     let accepted = sqlx::query(include_str!("accept.sql"))
         .bind(column(rows, |r| r.pmid.to_string()))
         .bind(column(rows, |r| r.s3_uri.clone()))
@@ -147,7 +145,6 @@ pub(super) fn noted(note: Option<&IntegrityNote>) -> (Option<i16>, Option<Json<&
 /// A held payload that arrived again: only its order and the highest rank move forward.
 #[derive(Clone, Debug)]
 pub struct Advance {
-    /// The record.
     pub pmid: Pmid,
     /// The order that arrived.
     pub order: RecordOrder,

@@ -2,9 +2,9 @@
 
 use sqlx::PgPool;
 
+use crate::core::Pmid;
 use crate::db::clock::{Correction, log_corrections};
 use crate::db::{self, DbError};
-use crate::words::Pmid;
 
 /// Pulls back the as-of times of pointers, and of the newest states of versions, of these records.
 pub async fn pull_back_pointers(db: &PgPool, pmids: &[Pmid]) -> Result<Vec<Correction>, DbError> {

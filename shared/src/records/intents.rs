@@ -5,24 +5,28 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::{PgConnection, PgPool, Row};
 
-use super::{Found, VersionState};
-use crate::archive::{Address, Draft, Names, VersionId};
+use super::{FoundVersions, VersionState};
+use crate::archive::{Address, ObjectStatus, PendingObject, VersionId};
+use crate::core::{JobId, Pmid, Sha256, UnitId};
 use crate::db::DbError;
-use crate::words::{JobId, Pmid, Sha256, UnitId};
 
-/// Commits that objects are about to be stored, and answers the number of the intent.
-pub async fn intend(db: &PgPool, unit: Option<UnitId>, drafts: &[&Draft]) -> Result<Option<i64>, DbError> {
-    if drafts.is_empty() {
+/// Commits that objects are about to be stored, and returns the number of the intent.
+pub async fn intend(
+    db: &PgPool,
+    unit: Option<UnitId>,
+    pending_objects: &[&PendingObject],
+) -> Result<Option<i64>, DbError> {
+    if pending_objects.is_empty() {
         return Ok(None);
     }
-    let mut hashes = Vec::with_capacity(drafts.len() * 32);
-    for draft in drafts {
-        hashes.extend_from_slice(draft.bytes_hash.as_bytes());
+    let mut hashes = Vec::with_capacity(pending_objects.len() * 32);
+    for pending in pending_objects {
+        hashes.extend_from_slice(pending.bytes_hash.as_bytes());
     }
     let id =
         sqlx::query_scalar("insert into archive_intents (unit_id, pmids, hashes) values ($1, $2, $3) returning id")
             .bind(unit.map(|unit| unit.0))
-            .bind(drafts.iter().map(|draft| number(draft.pmid)).collect::<Vec<_>>())
+            .bind(pending_objects.iter().map(|pending| number(pending.pmid)).collect::<Vec<_>>())
             .bind(hashes)
             .fetch_one(db)
             .await?;
@@ -38,15 +42,20 @@ pub async fn forget_intents(db: &mut PgConnection, intents: &[i64]) -> Result<()
 }
 
 /// What the rows say about one object.
-pub async fn names(db: &PgPool, pmid: Pmid, version: &VersionId, bytes: Sha256) -> Result<Names, DbError> {
-    let row = sqlx::query(include_str!("names.sql"))
+pub async fn object_status(
+    db: &PgPool,
+    pmid: Pmid,
+    version: &VersionId,
+    bytes: Sha256,
+) -> Result<ObjectStatus, DbError> {
+    let row = sqlx::query(include_str!("object_status.sql"))
         .bind(number(pmid))
         .bind(bytes.as_bytes().to_vec())
         .bind(pmid.to_string())
         .bind(version.as_str())
         .fetch_one(db)
         .await?;
-    Ok(Names {
+    Ok(ObjectStatus {
         is_intended: row.try_get("is_intended")?,
         is_pointer: row.try_get("is_pointer")?,
         latest: row.try_get("latest")?,
@@ -93,7 +102,6 @@ pub struct SetAside {
     pub pmid: String,
     /// Its address.
     pub s3_uri: String,
-    /// Why.
     pub reason: String,
 }
 
@@ -107,7 +115,7 @@ pub async fn put_aside_own(db: &mut PgConnection, versions: &[(Pmid, String)]) -
     put_aside(db, &rows.collect::<Vec<_>>(), true).await.map(|_| ())
 }
 
-/// Notes versions that no pointer is to be made of; answers how many were not known before.
+/// Notes versions that no pointer is to be made of; returns how many were not known before.
 pub async fn put_aside(db: &mut PgConnection, rows: &[SetAside], is_own: bool) -> Result<u64, DbError> {
     if rows.is_empty() {
         return Ok(0);
@@ -130,7 +138,7 @@ pub async fn put_aside(db: &mut PgConnection, rows: &[SetAside], is_own: bool) -
 }
 
 /// What is believed after all is set aside no more.
-pub async fn take_back(db: &mut PgConnection, found: &Found) -> Result<(), DbError> {
+pub async fn take_back(db: &mut PgConnection, found: &FoundVersions) -> Result<(), DbError> {
     let versions = found.states.iter().filter_map(VersionState::stored_version).map(|version| version.to_string());
     sqlx::query("delete from archive_set_aside where pmid = $1 and version_id = any ($2)")
         .bind(found.pmid.to_string())

@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 
+use crate::core::Pmid;
 use crate::db::DbError;
-use crate::words::Pmid;
 
 /// Notes since when records are missing upstream. Their pointers stay: only an update file or an
 /// operator deletes. Nothing changes for those that are deleted, unknown, or missing already.

@@ -12,19 +12,19 @@ mod restore;
 mod summary;
 mod versions;
 
-pub use accept::{Accepted, Accepts, Advance, accept, advance, lock_pointers};
+pub use accept::{AcceptResult, Advance, PointerUpdate, accept, advance, lock_pointers};
 pub use clock::{pull_back_all_pointers, pull_back_pointers};
 pub use intents::{
-    Named, SetAside, foreign, forget_intents, intend, intended, is_empty, named, names, put_aside, put_aside_own,
-    take_back, unfinished,
+    Named, SetAside, foreign, forget_intents, intend, intended, is_empty, named, object_status, put_aside,
+    put_aside_own, take_back, unfinished,
 };
 pub use missing::{clear_missing, mark_missing};
-pub use past::{Event, HistoryRow, addresses_as_of, event_as_of, events, first_event, history};
+pub use past::{ArchiveEvent, HistoryRow, addresses_as_of, event_as_of, events, first_event, history};
 pub use pointer::{Pointer, PointerStamp, from_objects, lookup, lookup_to_decide, one, page, some_live};
 pub use purge::record_purge;
 pub use quarantine::{Arrived, PUBMED, Whole, key, pmid, release_older};
 pub use restore::{
-    Found, Restored, inconsistent, mark_lost, repair_cursor, repairs_from_objects, restore, save_repair_cursor,
+    FoundVersions, Restored, inconsistent, mark_lost, repair_cursor, repairs_from_objects, restore, save_repair_cursor,
 };
-pub use summary::{Summary, recount, summary, wrong_counts};
+pub use summary::{ArchiveSummary, recount, summary, wrong_counts};
 pub use versions::{VersionChange, VersionEvent, VersionState, Versions, accept_versions, versions_of};

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
 use crate::archive::StoredPayload;
+use crate::core::Pmid;
 use crate::db::DbError;
-use crate::words::Pmid;
 
 /// One accepted change of a record.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
-pub struct Event {
+pub struct ArchiveEvent {
     /// Position in the log of the whole archive.
     pub seq: i64,
     /// `archived` or `deleted`.
@@ -29,7 +29,6 @@ pub struct Event {
 /// One distinct payload of a record.
 #[derive(Clone, Debug, FromRow)]
 pub struct HistoryRow {
-    /// The record.
     pub pmid: String,
     /// Hash of the payload.
     pub content_hash: String,
@@ -39,7 +38,7 @@ pub struct HistoryRow {
     pub is_pointer: bool,
 }
 
-impl Event {
+impl ArchiveEvent {
     /// Its object.
     pub fn address(&self) -> StoredPayload {
         StoredPayload::of_row(&self.s3_uri, self.content_hash.as_deref())
@@ -47,7 +46,7 @@ impl Event {
 }
 
 /// All accepted changes of a record, oldest first.
-pub async fn events(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Vec<Event>, DbError> {
+pub async fn events(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Vec<ArchiveEvent>, DbError> {
     let sql = "select seq, outcome, record_version, content_hash, s3_uri, accepted_at from archive_events where pmid = $1 order by seq";
     Ok(sqlx::query_as(sql).bind(pmid.to_string()).fetch_all(db).await?)
 }
@@ -59,7 +58,11 @@ pub async fn first_event(db: impl PgExecutor<'_>) -> Result<i64, DbError> {
 }
 
 /// What was the newest accepted change of a record at a time.
-pub async fn event_as_of(db: impl PgExecutor<'_>, pmid: Pmid, as_of: DateTime<Utc>) -> Result<Option<Event>, DbError> {
+pub async fn event_as_of(
+    db: impl PgExecutor<'_>,
+    pmid: Pmid,
+    as_of: DateTime<Utc>,
+) -> Result<Option<ArchiveEvent>, DbError> {
     let sql = "select seq, outcome, record_version, content_hash, s3_uri, accepted_at from archive_events \
                where pmid = $1 and accepted_at <= $2 order by seq desc limit 1";
     Ok(sqlx::query_as(sql).bind(pmid.to_string()).bind(as_of).fetch_optional(db).await?)

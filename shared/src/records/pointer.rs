@@ -7,15 +7,14 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool, Postgres, Row};
 
-use super::{Accepted, clock};
+use super::{PointerUpdate, clock};
 use crate::archive::{ETag, Known, StoredPayload};
+use crate::core::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 use crate::db::DbError;
-use crate::words::{FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
 /// The pointer row of one PMID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer {
-    /// The record.
     pub pmid: Pmid,
     /// Address of the object version.
     pub s3_uri: String,
@@ -198,7 +197,7 @@ pub(super) fn column_of(object_etag: Option<&ETag>) -> &str {
 
 /// A statement that writes the row of one pointer, with its columns as $1 to $15: `put_pointer.sql` and
 /// `restore_pointer.sql` number them alike.
-pub(super) fn written_by(sql: &'static str, row: &Accepted) -> Query<'static, Postgres, PgArguments> {
+pub(super) fn written_by(sql: &'static str, row: &PointerUpdate) -> Query<'static, Postgres, PgArguments> {
     sqlx::query(sql)
         .bind(row.pmid.to_string())
         .bind(&row.s3_uri)

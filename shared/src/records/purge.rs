@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 
+use crate::core::Pmid;
 use crate::db::DbError;
-use crate::words::Pmid;
 
 /// Notes a purge of a record that this transaction, or an earlier one, has deleted. A permanent one, with the number of
 /// versions that it deletes, also removes the history rows that point at them, and what events say of their payloads.

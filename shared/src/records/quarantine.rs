@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use crate::core::{Pmid, RecordKey, RecordType};
 use crate::db::DbError;
-use crate::words::{Pmid, RecordKey, RecordType};
 
 /// PubMed's records: identified by their PMID.
 pub const PUBMED: RecordType = RecordType::new("pubmed").with_id_field("pmid");
@@ -50,7 +50,6 @@ impl Arrived {
 /// A record that came whole, and what it is as of: damaged ones of its PMID from before are of no use any more.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole {
-    /// The record.
     pub pmid: Pmid,
     /// What it is as of.
     pub as_of: DateTime<Utc>,

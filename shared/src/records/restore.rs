@@ -5,17 +5,15 @@ use sqlx::{PgConnection, PgPool};
 use super::versions::put_versions;
 use super::{Pointer, VersionState, Versions, pointer};
 use crate::archive::ETag;
+use crate::core::{Pmid, Sha256};
 use crate::db::{self, DbError};
-use crate::words::{Pmid, Sha256};
 
 /// Rows that were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
-    /// Pointers.
     pub pointers: u64,
     /// History rows.
     pub history: u64,
-    /// Events.
     pub events: u64,
     /// Rows of versions.
     pub versions: u64,
@@ -23,8 +21,7 @@ pub struct Restored {
 
 /// A record as its readable objects are.
 #[derive(Clone, Debug)]
-pub struct Found {
-    /// The record.
+pub struct FoundVersions {
     pub pmid: Pmid,
     /// Every readable object, in the order in which they came.
     pub states: Vec<VersionState>,
@@ -36,7 +33,7 @@ pub struct Found {
     pub from_objects: bool,
 }
 
-impl Found {
+impl FoundVersions {
     /// What the pointer is to be: the highest version that is not deleted, else the last tombstone.
     pub fn pointer(&self) -> Option<&VersionState> {
         let tombstones = || self.states.iter().rev().filter(|state| state.order.deleted);
@@ -55,7 +52,11 @@ impl Found {
 /// Makes the rows of one record agree with its readable objects: the pointer is what they lead to, each payload has a
 /// history row, each version its row where there are several, and the pointer is the last event. A record
 /// without any event gets one for each object, accepted when that was fetched.
-pub async fn restore(db: &mut PgConnection, existing: Option<&Pointer>, found: &Found) -> Result<Restored, DbError> {
+pub async fn restore(
+    db: &mut PgConnection,
+    existing: Option<&Pointer>,
+    found: &FoundVersions,
+) -> Result<Restored, DbError> {
     let mut restored = Restored::default();
     let Some(mut newest) = found.pointer().cloned() else { return Ok(restored) };
     // The same payload arrived again with a newer order, of which no object knows.

@@ -7,7 +7,7 @@ use crate::db::{self, DbError};
 
 /// Numbers for `status`.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
-pub struct Summary {
+pub struct ArchiveSummary {
     /// Records with a live pointer.
     pub live: i64,
     /// Deleted records.
@@ -27,7 +27,7 @@ pub struct Summary {
 }
 
 /// The numbers of now; none of them is counted over the archive's rows.
-pub async fn summary(db: &PgPool) -> Result<Summary, DbError> {
+pub async fn summary(db: &PgPool) -> Result<ArchiveSummary, DbError> {
     Ok(sqlx::query_as(include_str!("summary.sql")).fetch_one(db).await?)
 }
 

@@ -8,11 +8,11 @@ use sqlx::{FromRow, PgConnection, PgExecutor, Row, postgres::PgRow};
 
 use super::accept::noted;
 use super::pointer::{self, Pointer, PointerStamp};
-use super::{Accepted, Advance};
+use super::{Advance, PointerUpdate};
 use crate::archive::{Address, ETag, StoredPayload, VersionId};
+use crate::core::{EVERY_VERSION, FileRank, Pmid, Precedence, RecordOrder, Sha256};
 use crate::db::DbError;
 use crate::pubmed::IntegrityNote;
-use crate::words::{EVERY_VERSION, FileRank, Pmid, Precedence, RecordOrder, Sha256};
 
 /// The newest state of one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,6 @@ pub struct VersionState {
     pub api_etag: Option<String>,
     /// Whether its payload says that the article was retracted.
     pub retracted: bool,
-    /// Its order.
     pub order: RecordOrder,
     /// The highest rank that arrived for it.
     pub seen: FileRank,
@@ -45,8 +44,8 @@ impl VersionState {
     }
 
     /// A pointer to it, whose row is expected to be new.
-    pub fn to_pointer(&self, pmid: Pmid, object_etag: Option<&ETag>) -> Accepted {
-        Accepted {
+    pub fn to_pointer(&self, pmid: Pmid, object_etag: Option<&ETag>) -> PointerUpdate {
+        PointerUpdate {
             pmid,
             s3_uri: self.s3_uri.clone(),
             object_etag: object_etag.cloned(),
@@ -215,7 +214,6 @@ pub async fn versions_of(db: impl PgExecutor<'_>, pmids: &[Pmid]) -> Result<Hash
 /// A change that one object made.
 #[derive(Clone, Debug)]
 pub struct VersionEvent {
-    /// The version.
     pub version: i32,
     /// Hash of its payload; none for a deletion.
     pub content_hash: Option<Sha256>,
@@ -228,16 +226,15 @@ pub struct VersionEvent {
 /// What is to be written for one record with versions.
 #[derive(Clone, Debug)]
 pub struct VersionChange {
-    /// The record.
     pub pmid: Pmid,
     /// The pointer that the decision was made with; none when there was none.
     pub expected: Option<PointerStamp>,
     /// All versions as they are to be.
     pub versions: Versions,
     /// The pointer as it is to be; none when only orders advanced.
-    pub pointer: Option<Accepted>,
+    pub pointer: Option<PointerUpdate>,
     /// The payload that arrived, for history; none for a deletion.
-    pub payload: Option<Accepted>,
+    pub payload: Option<PointerUpdate>,
     /// Changes in order: the last one is the pointer.
     pub events: Vec<VersionEvent>,
 }

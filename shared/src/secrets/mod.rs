@@ -1,8 +1,8 @@
 //! Secrets kept by AWS Secrets Manager, named by ARN in the environment.
 
 use crate::aws;
-use crate::words::config::{NeedsAws, Secret, secret_arns};
-use crate::words::telemetry;
+use crate::config::{NeedsAws, Secret, secret_arns};
+use crate::observability;
 
 /// A secret could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +10,6 @@ use crate::words::telemetry;
 pub struct SecretError {
     /// The variable that names it.
     pub name: String,
-    /// Why.
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
@@ -42,7 +41,9 @@ impl Renewal {
         tracing::warn!(secret = self.name, "the credentials were refused: reading the secret again");
         let secret = read(self.name, &self.arn).await;
         secret
-            .inspect_err(|error| tracing::error!(error = telemetry::chain(error), "the secret could not be read again"))
+            .inspect_err(|error| {
+                tracing::error!(error = observability::chain(error), "the secret could not be read again");
+            })
             .ok()
     }
 }

@@ -1,4 +1,4 @@
--- syncs.bind: binds a key that is free; answers what it is bound to
+-- syncs.bind: binds a key that is free; returns what it is bound to
 with new as (
     insert into sync_queries (query_key, query, principal) values ($1, $2, $3) on conflict do nothing
     returning query, principal

@@ -3,32 +3,30 @@
 use chrono::NaiveDate;
 use sqlx::{FromRow, PgConnection, PgPool};
 
-use super::plan::{FIELDS, Place};
+use super::plan::{FIELDS, SlicePosition};
+use crate::core::{JobId, Pmid};
 use crate::db::DbError;
 use crate::pubmed::eutils::DateField;
-use crate::words::{JobId, Pmid};
 
 /// A found PMID and the first slice it was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The record.
+pub struct FoundPmid {
     pub pmid: Pmid,
-    /// The slice.
-    pub place: Place,
+    pub position: SlicePosition,
 }
 
 /// The columns of a slice: `walk`, `day`, `last_day`, `field`.
 pub(super) type Columns = (i16, Option<NaiveDate>, Option<NaiveDate>, i16);
 
 /// The columns of a slice.
-pub(super) fn columns_of(place: Place) -> Columns {
-    (place.stage, place.day, place.until, number(place.field))
+pub(super) fn columns_of(position: SlicePosition) -> Columns {
+    (position.stage, position.day, position.until, number(position.field))
 }
 
 /// The slice of these columns; none where the field is not one.
-pub(super) fn place_of((stage, day, until, field): Columns) -> Option<Place> {
+pub(super) fn position_of((stage, day, until, field): Columns) -> Option<SlicePosition> {
     let field = FIELDS.into_iter().find(|known| number(*known) == field)?;
-    Some(Place { stage, day, until, field })
+    Some(SlicePosition { stage, day, until, field })
 }
 
 #[derive(FromRow)]
@@ -41,8 +39,13 @@ struct Row {
 }
 
 /// Adds what a slice has; a PMID that an earlier slice had stays there.
-pub async fn insert_found(db: &mut PgConnection, job: JobId, place: Place, pmids: &[Pmid]) -> Result<(), DbError> {
-    let (walk, day, last_day, field) = columns_of(place);
+pub async fn insert_found(
+    db: &mut PgConnection,
+    job: JobId,
+    position: SlicePosition,
+    pmids: &[Pmid],
+) -> Result<(), DbError> {
+    let (walk, day, last_day, field) = columns_of(position);
     sqlx::query(
         "insert into sync_found (job_id, pmid, walk, day, last_day, field) \
          select $1, pmid, $3, $4, $5, $6 from unnest($2::integer[]) as t (pmid) order by pmid on conflict do nothing",
@@ -64,7 +67,7 @@ pub async fn count_found(db: &PgPool, job: JobId) -> Result<i64, DbError> {
 }
 
 /// What was found, in the order of slices and PMIDs, up to a number.
-pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<Found>, DbError> {
+pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<FoundPmid>, DbError> {
     let rows: Vec<Row> = sqlx::query_as(
         "select pmid, walk, day, last_day, field from sync_found where job_id = $1 \
          order by walk, day, last_day, pmid limit $2",
@@ -75,7 +78,7 @@ pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<Found
     .await?;
     let found = rows.into_iter().filter_map(|row| {
         let pmid = Pmid::new(u32::try_from(row.pmid).ok()?).ok()?;
-        Some(Found { pmid, place: place_of((row.walk, row.day, row.last_day, row.field))? })
+        Some(FoundPmid { pmid, position: position_of((row.walk, row.day, row.last_day, row.field))? })
     });
     Ok(found.collect())
 }

@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 
+use crate::core::Pmid;
 use crate::db::DbError;
-use crate::words::Pmid;
 
 /// Maximum number of records that become members with one number: a page of the feed of a query does not split them.
 const MEMBERS_PER_NUMBER: i64 = 100;

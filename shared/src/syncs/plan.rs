@@ -33,11 +33,8 @@ pub(super) const FIELDS: [DateField; 3] = [DateField::Entry, DateField::Modifica
 /// Everything dated before a watermark has an outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermarks {
-    /// By entry date.
     pub entry: Option<DateTime<Utc>>,
-    /// By modification date.
     pub modification: Option<DateTime<Utc>>,
-    /// By creation date.
     #[serde(default)]
     pub creation: Option<DateTime<Utc>>,
 }
@@ -80,7 +77,6 @@ pub struct Stage {
 /// Days of one date, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// The date.
     pub field: DateField,
     /// First day.
     pub from: NaiveDate,
@@ -94,7 +90,7 @@ pub struct Window {
 
 /// A slice of a run, in the order in which they are walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place {
+pub struct SlicePosition {
     /// Number of the stage, from 0.
     pub stage: i16,
     /// Its first day; none in a walk over the whole query.
@@ -106,17 +102,17 @@ pub struct Place {
     pub field: DateField,
 }
 
-/// Where a run with a limit stopped: the next one goes on here.
+/// Where a run with a limit stopped: the next one resumes here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resume {
+pub struct ResumePoint {
     /// The end of the walk that was not finished.
     pub end: DateTime<Utc>,
-    /// The day to go on with; none in a walk over the whole query.
+    /// The day to resume with; none in a walk over the whole query.
     pub day: Option<NaiveDate>,
     /// Last day of the slice that is not done, where part of it is.
     #[serde(default)]
     pub until: Option<NaiveDate>,
-    /// The date to go on with; those before it are done up to the end.
+    /// The date to resume with; those before it are done up to the end.
     pub field: DateField,
     /// PMIDs of that slice up to this have an outcome.
     pub after: u32,
@@ -127,11 +123,11 @@ pub struct Resume {
 
 /// Where a run starts from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Start {
+pub struct StartState {
     /// How far earlier runs came.
     pub watermarks: Watermarks,
     /// Where a limit stopped the last one.
-    pub resume: Option<Resume>,
+    pub resume: Option<ResumePoint>,
     /// Whether this one has a limit.
     pub is_limited: bool,
     /// Whether the server can search by creation date.
@@ -140,9 +136,10 @@ pub struct Start {
 
 /// Where a run stops because of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stop {
+pub struct StopPoint {
     /// The slice that is not done.
-    pub place: Place,
+    #[serde(rename = "place")]
+    pub position: SlicePosition,
     /// PMIDs of it up to this have an outcome.
     pub after: u32,
 }
@@ -167,7 +164,6 @@ pub struct Gap {
 /// All that a run walks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunPlan {
-    /// The query.
     pub query: String,
     /// Watermarks when it started.
     pub before: Watermarks,
@@ -178,8 +174,8 @@ pub struct RunPlan {
 impl RunPlan {
     /// The plan of a run that starts at `now`. With a limit it only finishes a walk that was stopped, so
     /// that walks end however small the limit is.
-    pub fn new(query: String, start: Start, overlap_days: u32, now: DateTime<Utc>) -> Self {
-        let Start { watermarks: before, resume, is_limited, has_creation } = start;
+    pub fn new(query: String, start: StartState, overlap_days: u32, now: DateTime<Utc>) -> Self {
+        let StartState { watermarks: before, resume, is_limited, has_creation } = start;
         let fields: Vec<DateField> =
             FIELDS.into_iter().filter(|field| *field != DateField::Creation || has_creation).collect();
         let window = |field: DateField, base: Option<DateTime<Utc>>, end: DateTime<Utc>| {
@@ -237,30 +233,30 @@ impl RunPlan {
     }
 
     /// Where a stage begins.
-    pub fn first_of(&self, stage: i16) -> Option<Place> {
+    pub fn first_of(&self, stage: i16) -> Option<SlicePosition> {
         let window = self.stage(stage)?.window;
         Some(match window {
-            None => Place { stage, day: None, until: None, field: DateField::Entry },
+            None => SlicePosition { stage, day: None, until: None, field: DateField::Entry },
             Some(Window { field, from, first_until, .. }) => {
-                Place { stage, day: Some(from), until: first_until, field }
+                SlicePosition { stage, day: Some(from), until: first_until, field }
             }
         })
     }
 
     /// PMIDs of a slice up to this have an outcome from the run before.
-    pub fn skip(&self, place: Place) -> u32 {
-        let Some(stage) = self.stage(place.stage) else { return 0 };
+    pub fn skip(&self, position: SlicePosition) -> u32 {
+        let Some(stage) = self.stage(position.stage) else { return 0 };
         match stage.window {
             None => stage.after,
             // Parts of the slice that was stopped in, and nothing beyond it.
-            Some(window) if place.until.is_some() && place.until <= window.first_until => stage.after,
+            Some(window) if position.until.is_some() && position.until <= window.first_until => stage.after,
             Some(_) => 0,
         }
     }
 
     /// How far each date goes when everything before a place is done (all, if there is none), apart from what does
     /// not add up.
-    pub fn reached(&self, open: Option<Place>, gaps: &[Gap]) -> Watermarks {
+    pub fn reached(&self, open: Option<SlicePosition>, gaps: &[Gap]) -> Watermarks {
         let mut marks = Watermarks::default();
         // The first day that is not done, of dates that have one.
         let mut held: BTreeMap<DateField, NaiveDate> = BTreeMap::new();
@@ -297,16 +293,23 @@ impl RunPlan {
 
     /// Where the next run goes on when this one stops at a place. Not within a whole query that does not add up:
     /// records of it that are not listed yet could lie before the place.
-    pub fn resume_at(&self, stop: Stop, gaps: &[Gap]) -> Option<Resume> {
-        let Stop { place, after } = stop;
-        let stage = self.stage(place.stage)?;
-        let mut gaps = gaps.iter().filter(|gap| gap.stage == place.stage).peekable();
+    pub fn resume_at(&self, stop: StopPoint, gaps: &[Gap]) -> Option<ResumePoint> {
+        let StopPoint { position, after } = stop;
+        let stage = self.stage(position.stage)?;
+        let mut gaps = gaps.iter().filter(|gap| gap.stage == position.stage).peekable();
         if stage.window.is_none() && gaps.peek().is_some() {
             return None;
         }
         let held = gaps.filter_map(|gap| gap.from).chain(stage.window.and_then(|window| window.held)).min();
-        let after = after.max(self.skip(place));
-        Some(Resume { end: stage.end, day: place.day, until: place.until, field: place.field, after, held })
+        let after = after.max(self.skip(position));
+        Some(ResumePoint {
+            end: stage.end,
+            day: position.day,
+            until: position.until,
+            field: position.field,
+            after,
+            held,
+        })
     }
 }
 
@@ -336,25 +339,25 @@ mod tests {
         Watermarks { entry: Some(at(entry)), modification: Some(at(modification)), creation: None }
     }
 
-    fn plan(start: Start, now: &str) -> RunPlan {
+    fn plan(start: StartState, now: &str) -> RunPlan {
         RunPlan::new("q".into(), start, 1, at(now))
     }
 
-    fn place(stage: i16, on: &str, field: DateField) -> Place {
-        Place { stage, day: Some(day(on)), until: Some(day(on)), field }
+    fn position(stage: i16, on: &str, field: DateField) -> SlicePosition {
+        SlicePosition { stage, day: Some(day(on)), until: Some(day(on)), field }
     }
 
     const NOON: &str = "2026-03-10T12:00:00Z";
 
     #[test]
     fn without_a_watermark_the_whole_query_is_walked() {
-        let plan = plan(Start { has_creation: true, ..Start::default() }, NOON);
+        let plan = plan(StartState { has_creation: true, ..StartState::default() }, NOON);
         assert_eq!(stages(&plan), ["whole"]);
         assert_eq!(plan.reached(None, &[]), Watermarks::at(at(NOON)));
         assert_eq!(plan.reached(plan.first_of(0), &[]), Watermarks::default());
         let gap = Gap { stage: 0, field: None, from: None, to: None, counted: 10, listed: 9 };
         assert_eq!(plan.reached(None, &[gap]), Watermarks::default(), "not until it adds up");
-        let stop = Stop { place: plan.first_of(0).expect("a place"), after: 7 };
+        let stop = StopPoint { position: plan.first_of(0).expect("a place"), after: 7 };
         assert_eq!(plan.resume_at(stop, &[gap]), None);
         assert_eq!(plan.resume_at(stop, &[]).map(|resume| resume.after), Some(7));
     }
@@ -362,27 +365,28 @@ mod tests {
     #[test]
     fn with_one_a_window_of_each_date_is_walked() {
         let watermarks = marks("2026-03-08T12:00:00Z", "2026-03-09T12:00:00Z");
-        let start = Start { watermarks, ..Start::default() };
+        let start = StartState { watermarks, ..StartState::default() };
         assert_eq!(stages(&plan(start, NOON)), ["edat 07-10", "mdat 08-10"]);
-        let plan = plan(Start { has_creation: true, ..start }, NOON);
+        let plan = plan(StartState { has_creation: true, ..start }, NOON);
         assert_eq!(stages(&plan), ["edat 07-10", "mdat 08-10", "crdt 07-10"], "it begins where the entry date is");
-        let reached = plan.reached(Some(place(1, "2026-03-09", DateField::Modification)), &[]);
+        let reached = plan.reached(Some(position(1, "2026-03-09", DateField::Modification)), &[]);
         assert_eq!(reached, marks(NOON, "2026-03-09T05:00:00Z"), "the eighth is over, and all entries");
     }
 
     #[test]
     fn what_does_not_add_up_holds_the_watermark_of_its_date_only() {
-        let start = Start { watermarks: marks(NOON, NOON), has_creation: true, ..Start::default() };
+        let start = StartState { watermarks: marks(NOON, NOON), has_creation: true, ..StartState::default() };
         let later = "2026-03-14T12:00:00Z";
         let plan = plan(start, later);
         let on = Some(day("2026-03-12"));
         let gap = Gap { stage: 1, field: Some(DateField::Modification), from: on, to: on, counted: 3, listed: 2 };
         let reached = plan.reached(None, &[gap]);
         assert_eq!(reached, Watermarks { modification: Some(at("2026-03-12T05:00:00Z")), ..Watermarks::at(at(later)) });
-        let resume = plan.resume_at(Stop { place: place(1, "2026-03-13", DateField::Modification), after: 0 }, &[gap]);
+        let resume = plan
+            .resume_at(StopPoint { position: position(1, "2026-03-13", DateField::Modification), after: 0 }, &[gap]);
         let resume = resume.expect("it goes on");
         assert_eq!(resume.held, on);
-        let again = Start { resume: Some(resume), watermarks: reached, ..start };
+        let again = StartState { resume: Some(resume), watermarks: reached, ..start };
         let next = RunPlan::new("q".into(), again, 1, at("2026-03-15T12:00:00Z"));
         assert_eq!(
             stages(&next),
@@ -402,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_stopped_walk_is_finished_to_its_own_end_before_new_windows_are_walked() {
-        let resume = Resume {
+        let resume = ResumePoint {
             end: at(NOON),
             day: Some(day("2026-03-05")),
             until: Some(day("2026-03-08")),
@@ -411,23 +415,27 @@ mod tests {
             held: None,
         };
         let watermarks = marks(NOON, "2026-03-05T05:00:00Z");
-        let start = Start { watermarks, resume: Some(resume), is_limited: false, has_creation: false };
+        let start = StartState { watermarks, resume: Some(resume), is_limited: false, has_creation: false };
         let later = "2026-03-11T12:00:00Z";
-        assert_eq!(stages(&plan(Start { is_limited: true, ..start }, later)), ["mdat 05-10"]);
+        assert_eq!(stages(&plan(StartState { is_limited: true, ..start }, later)), ["mdat 05-10"]);
         let plan = plan(start, later);
         assert_eq!(stages(&plan), ["mdat 05-10", "edat 09-11", "mdat 09-11"]);
         let first = plan.first_of(0).expect("a place");
         assert_eq!(plan.skip(first), 77);
-        let part = Place { day: Some(day("2026-03-07")), ..first };
+        let part = SlicePosition { day: Some(day("2026-03-07")), ..first };
         assert_eq!(plan.skip(part), 77, "a part of the slice");
-        assert_eq!(plan.skip(place(0, "2026-03-09", DateField::Modification)), 0);
-        assert_eq!(plan.skip(place(1, "2026-03-09", DateField::Entry)), 0);
+        assert_eq!(plan.skip(position(0, "2026-03-09", DateField::Modification)), 0);
+        assert_eq!(plan.skip(position(1, "2026-03-09", DateField::Entry)), 0);
         let reached = plan.reached(plan.first_of(1), &[]);
         assert_eq!(reached.modification, Some(resume.end), "the first walk is over");
         assert_eq!(
-            plan.resume_at(Stop { place: first, after: 80 }, &[]).expect("resumes"),
-            Resume { after: 80, ..resume }
+            plan.resume_at(StopPoint { position: first, after: 80 }, &[]).expect("resumes"),
+            ResumePoint { after: 80, ..resume }
         );
-        assert_eq!(plan.resume_at(Stop { place: first, after: 0 }, &[]).expect("resumes"), resume, "never back");
+        assert_eq!(
+            plan.resume_at(StopPoint { position: first, after: 0 }, &[]).expect("resumes"),
+            resume,
+            "never back"
+        );
     }
 }

@@ -6,10 +6,10 @@ use serde_json::json;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::plan::{Gap, Resume, Watermarks};
+use super::plan::{Gap, ResumePoint, Watermarks};
+use crate::core::access::LOCAL;
+use crate::core::{JobId, Principal};
 use crate::db::DbError;
-use crate::words::access::LOCAL;
-use crate::words::{JobId, Principal};
 
 /// What a key of a list of PMIDs has in place of a query.
 const LIST: &str = "";
@@ -17,7 +17,6 @@ const LIST: &str = "";
 /// A key with its query.
 #[derive(Clone, Debug, Serialize)]
 pub struct SyncQuery {
-    /// The key.
     pub query_key: String,
     /// The query it is bound to.
     pub query: String,
@@ -26,14 +25,13 @@ pub struct SyncQuery {
     /// How far it has come.
     pub watermarks: Watermarks,
     /// Where a run with a limit stopped.
-    pub resume: Option<Resume>,
+    pub resume: Option<ResumePoint>,
     /// What the last run could not make add up: it holds the watermark of its date.
     pub gaps: Vec<Gap>,
     /// Records of the archive that it found.
     pub members: i64,
     /// How many NCBI counted at the end of the last search.
     pub upstream_count: Option<i64>,
-    /// When.
     pub upstream_counted_at: Option<DateTime<Utc>>,
     /// The last run.
     pub last_job_id: Option<Uuid>,
@@ -54,7 +52,6 @@ pub struct RunFailure {
     pub at: DateTime<Utc>,
     /// The stable code of the unit that failed first.
     pub error_code: String,
-    /// What was wrong.
     pub message: String,
 }
 
@@ -133,22 +130,13 @@ macro_rules! select {
 pub enum BindError {
     /// It is bound to another.
     #[error("query_key {key} belongs to another query: choose another key, or leave it out")]
-    OtherQuery {
-        /// The key.
-        key: String,
-    },
+    OtherQuery { key: String },
     /// It is bound to a query, and only what that finds becomes its member.
     #[error("query_key {key} belongs to a query: only what the query finds becomes its member")]
-    NoList {
-        /// The key.
-        key: String,
-    },
+    NoList { key: String },
     /// It names the list of another principal.
     #[error("query_key {key} is a list of another principal: choose another key")]
-    OtherPrincipal {
-        /// The key.
-        key: String,
-    },
+    OtherPrincipal { key: String },
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -303,16 +291,21 @@ pub async fn note_upstream_count(db: &mut PgConnection, key: &str, count: u64) -
 
 /// Where the next run of a query goes on, and what did not add up in the last one.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Left {
+pub struct UnfinishedWalk {
     /// Where a limit stopped it.
-    pub resume: Option<Resume>,
+    pub resume: Option<ResumePoint>,
     /// What did not add up.
     pub gaps: Vec<Gap>,
 }
 
 /// Notes the end of a run, and what it left; without that, what the run before left stays.
-pub async fn finish_run(db: &mut PgConnection, key: &str, job: JobId, left: Option<Left>) -> Result<(), DbError> {
-    let json = |left: &Left| (left.resume.map(|resume| json!(resume)), json!(left.gaps));
+pub async fn finish_run(
+    db: &mut PgConnection,
+    key: &str,
+    job: JobId,
+    left: Option<UnfinishedWalk>,
+) -> Result<(), DbError> {
+    let json = |left: &UnfinishedWalk| (left.resume.map(|resume| json!(resume)), json!(left.gaps));
     let (resume, gaps) = left.as_ref().map(json).unwrap_or_default();
     sqlx::query(
         "update sync_queries set last_job_id = $2, last_run_at = now(), \

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 
+use crate::core::Pmid;
 use crate::db::DbError;
-use crate::words::Pmid;
 
 /// A record that a search listed and EFetch did not return is looked for again in so many later runs, and
 /// for a day at least.
@@ -15,7 +15,6 @@ pub const RETRIES_OF_ABSENT: i32 = 3;
 pub struct RetryRow {
     /// The query that wants it.
     pub query_key: String,
-    /// The record.
     pub pmid: String,
     /// Why it could not be archived.
     pub reason: String,
@@ -27,8 +26,7 @@ pub struct RetryRow {
     pub last_failed_at: DateTime<Utc>,
 }
 
-/// The PMIDs that a query tries again, those tried longest ago first: however few of them a run takes, each has its
-/// turn.
+/// The PMIDs that a query tries again, those tried longest ago first: however few of them a run takes, each is tried.
 pub async fn retries_of(db: &PgPool, query_key: &str) -> Result<Vec<Pmid>, DbError> {
     let rows: Vec<String> = sqlx::query_scalar(
         "select pmid from sync_retry where query_key = $1 order by last_failed_at, length(pmid), pmid",
@@ -49,9 +47,9 @@ pub async fn retry_list(db: &PgPool, limit: i64) -> Result<(Vec<RetryRow>, i64),
     Ok((rows, total))
 }
 
-/// Takes those that have an outcome now off a query's list, and puts those on it that failed (with the
+/// Removes those that have an outcome now from a query's list, and puts those on it that failed (with the
 /// reason) or were not returned although the search lists them.
-pub async fn settle_retries(
+pub async fn update_retry_list(
     db: &mut PgConnection,
     query_key: &str,
     done: &[Pmid],

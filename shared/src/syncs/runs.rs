@@ -3,21 +3,21 @@
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 
-use super::plan::{Gap, Place, RunPlan, Stop};
+use super::plan::{Gap, RunPlan, SlicePosition, StopPoint};
+use crate::core::JobId;
 use crate::db::DbError;
-use crate::words::JobId;
 
 /// A run.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct SyncRun {
     /// The key of its query.
     pub query_key: String,
     /// What it walks.
     pub plan: RunPlan,
     /// Where its search stopped because of a limit.
-    pub stopped_at: Option<Place>,
+    pub stopped_at: Option<SlicePosition>,
     /// Where it stops because of a limit, once its fetching is planned.
-    pub stop: Option<Stop>,
+    pub stop: Option<StopPoint>,
     /// What did not add up in its search.
     pub gaps: Vec<Gap>,
     /// Whether parts of it were listed more than once, so that its slices may overlap.
@@ -35,7 +35,7 @@ struct Row {
 }
 
 /// Fixes what a job walks; planned twice, the first plan stays.
-pub async fn start_run(db: &PgPool, job: JobId, key: &str, plan: &RunPlan) -> Result<Run, DbError> {
+pub async fn start_run(db: &PgPool, job: JobId, key: &str, plan: &RunPlan) -> Result<SyncRun, DbError> {
     sqlx::query("insert into sync_runs (job_id, query_key, plan) values ($1, $2, $3) on conflict do nothing")
         .bind(job.0)
         .bind(key)
@@ -46,7 +46,7 @@ pub async fn start_run(db: &PgPool, job: JobId, key: &str, plan: &RunPlan) -> Re
 }
 
 /// The run of a job.
-pub async fn run(db: impl PgExecutor<'_>, job: JobId) -> Result<Option<Run>, DbError> {
+pub async fn run(db: impl PgExecutor<'_>, job: JobId) -> Result<Option<SyncRun>, DbError> {
     let row: Option<Row> =
         sqlx::query_as("select query_key, plan, stopped_at, stop, gaps, is_repeated from sync_runs where job_id = $1")
             .bind(job.0)
@@ -54,7 +54,7 @@ pub async fn run(db: impl PgExecutor<'_>, job: JobId) -> Result<Option<Run>, DbE
             .await?;
     let Some(Row { query_key, plan, stopped_at, stop, gaps, is_repeated }) = row else { return Ok(None) };
     let unreadable = |error: serde_json::Error| DbError::Refused(sqlx::Error::Decode(error.into()));
-    Ok(Some(Run {
+    Ok(Some(SyncRun {
         query_key,
         plan: serde_json::from_value(plan).map_err(unreadable)?,
         stopped_at: stopped_at.map(serde_json::from_value).transpose().map_err(unreadable)?,
@@ -69,13 +69,13 @@ pub async fn run(db: impl PgExecutor<'_>, job: JobId) -> Result<Option<Run>, DbE
 pub async fn save_search_end(
     db: &mut PgConnection,
     job: JobId,
-    stopped_at: Option<Place>,
+    stopped_at: Option<SlicePosition>,
     gaps: &[Gap],
     is_repeated: bool,
 ) -> Result<(), DbError> {
     sqlx::query("update sync_runs set stopped_at = $2, gaps = $3, is_repeated = $4 where job_id = $1")
         .bind(job.0)
-        .bind(stopped_at.map(|place| json(&place)))
+        .bind(stopped_at.map(|position| json(&position)))
         .bind(json(&gaps))
         .bind(is_repeated)
         .execute(db)
@@ -84,7 +84,7 @@ pub async fn save_search_end(
 }
 
 /// Notes where the run stops, in the transaction that plans its fetching.
-pub async fn save_stop(db: &mut PgConnection, job: JobId, stop: Option<Stop>) -> Result<(), DbError> {
+pub async fn save_stop(db: &mut PgConnection, job: JobId, stop: Option<StopPoint>) -> Result<(), DbError> {
     sqlx::query("update sync_runs set stop = $2 where job_id = $1")
         .bind(job.0)
         .bind(stop.map(|stop| json(&stop)))

@@ -3,17 +3,17 @@
 
 use sqlx::PgConnection;
 
-use super::found::{Columns, columns_of, place_of};
-use super::plan::Place;
+use super::found::{Columns, columns_of, position_of};
+use super::plan::SlicePosition;
+use crate::core::JobId;
 use crate::db::DbError;
-use crate::words::JobId;
 
 /// Notes the first slice of each unit that has one, in the transaction that plans the units.
-pub async fn open_slices(db: &mut PgConnection, job: JobId, slices: &[(i32, Place)]) -> Result<(), DbError> {
+pub async fn open_slices(db: &mut PgConnection, job: JobId, slices: &[(i32, SlicePosition)]) -> Result<(), DbError> {
     if slices.is_empty() {
         return Ok(());
     }
-    let columns: Vec<Columns> = slices.iter().map(|(_, place)| columns_of(*place)).collect();
+    let columns: Vec<Columns> = slices.iter().map(|(_, position)| columns_of(*position)).collect();
     sqlx::query(include_str!("open_slices.sql"))
         .bind(job.0)
         .bind(slices.iter().map(|(unit_seq, _)| *unit_seq).collect::<Vec<_>>())
@@ -27,8 +27,8 @@ pub async fn open_slices(db: &mut PgConnection, job: JobId, slices: &[(i32, Plac
 }
 
 /// Closes the slice of a unit that completes, and returns the first one of its run that is still open.
-pub async fn close_slice(db: &mut PgConnection, job: JobId, unit_seq: i32) -> Result<Option<Place>, DbError> {
+pub async fn close_slice(db: &mut PgConnection, job: JobId, unit_seq: i32) -> Result<Option<SlicePosition>, DbError> {
     let first: Option<Columns> =
         sqlx::query_as(include_str!("close_slice.sql")).bind(job.0).bind(unit_seq).fetch_optional(db).await?;
-    Ok(first.and_then(place_of))
+    Ok(first.and_then(position_of))
 }

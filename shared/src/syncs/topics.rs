@@ -9,9 +9,7 @@ use crate::db::DbError;
 /// A topic.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Topic {
-    /// Its key.
     pub query_key: String,
-    /// Its query.
     pub query: String,
     /// How often it is synced.
     pub every_secs: i32,
@@ -63,9 +61,7 @@ impl From<Row> for Topic {
 /// A topic whose time has come.
 #[derive(Clone, Debug, FromRow)]
 pub struct DueTopic {
-    /// Its key.
     pub query_key: String,
-    /// Its query.
     pub query: String,
     /// Priority of its jobs.
     pub priority: i16,
@@ -75,7 +71,7 @@ pub struct DueTopic {
     pub failed_at: Option<DateTime<Utc>>,
 }
 
-/// Makes a bound key a topic, or changes how often it is synced. Answers false when nothing changed.
+/// Makes a bound key a topic, or changes how often it is synced. Returns false when nothing changed.
 pub async fn add_topic(db: &PgPool, query_key: &str, every_secs: i32, priority: i16) -> Result<bool, DbError> {
     let added = sqlx::query(
         "insert into sync_topics as t (query_key, every_secs, priority) values ($1, $2, $3) \

@@ -12,9 +12,9 @@ use super::error::{FieldError, ToolError};
 use super::find;
 use super::params::{read, understood};
 use super::tool::{JobTool, Tool, allow};
+use crate::core::{ErrorCode, Principal};
 use crate::ingest::{Engine, StepError, Steps, UnitError};
-use crate::jobs::{self, Limits, MAX_STEPS, Reference, Refusal, Step, Submission};
-use crate::words::{ErrorCode, Principal};
+use crate::jobs::{self, Limits, MAX_STEPS, ResultReference, Step, StepRefusal, Submission};
 
 /// A job tool as a step of a chain.
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ pub fn checked_steps(
     steps: Vec<Step>,
 ) -> Result<Vec<Step>, ToolError> {
     if steps.len() > MAX_STEPS {
-        return Err(ToolError::of_field("then", format!("must be a list of at most {MAX_STEPS} items")));
+        return Err(ToolError::invalid_field("then", format!("must be a list of at most {MAX_STEPS} items")));
     }
     let (mut checked, mut faults) = (Vec::with_capacity(steps.len()), Vec::new());
     for (n, step) in steps.into_iter().enumerate() {
@@ -70,7 +70,9 @@ pub fn checked_steps(
             Some((tool, Some(as_step))) => {
                 allow(principal, tool.name, tool.role)?;
                 let params = checked_params(tool, as_step, engine, step.params);
-                params.map_err(|error| error.below(&format!("/then/{n}/params"))).map(|params| (tool, params))
+                params
+                    .map_err(|error| error.with_pointer_prefix(&format!("/then/{n}/params")))
+                    .map(|params| (tool, params))
             }
         };
         match step {
@@ -102,21 +104,24 @@ fn checked_params(tool: &Tool, as_step: AsStep, engine: &Engine, params: Value) 
 }
 
 /// The name of the parameter that a reference is, or is part of.
-fn parameter<'a>(tool: &Tool, reference: &'a Reference) -> &'a str {
+fn parameter<'a>(tool: &Tool, reference: &'a ResultReference) -> &'a str {
     let name = reference.at.split('/').nth(1).unwrap_or_default();
     tool.aliases.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own)
 }
 
 /// Faults of references at unknown parameters.
-fn unknown(tool: &Tool, references: &[Reference]) -> Vec<FieldError> {
-    let is_unknown = |reference: &&Reference| tool.input_schema["properties"].get(parameter(tool, reference)).is_none();
-    let fault =
-        |reference: &Reference| FieldError { pointer: reference.at.clone(), reason: "is not a parameter".to_owned() };
+fn unknown(tool: &Tool, references: &[ResultReference]) -> Vec<FieldError> {
+    let is_unknown =
+        |reference: &&ResultReference| tool.input_schema["properties"].get(parameter(tool, reference)).is_none();
+    let fault = |reference: &ResultReference| FieldError {
+        pointer: reference.at.clone(),
+        reason: "is not a parameter".to_owned(),
+    };
     references.iter().filter(is_unknown).map(fault).collect()
 }
 
 /// Whether a fault is only that a reference has no value yet: at its position, or at a value that contains it.
-fn is_of_reference(tool: &Tool, references: &[Reference], pointer: &str) -> bool {
+fn is_of_reference(tool: &Tool, references: &[ResultReference], pointer: &str) -> bool {
     references.iter().any(|reference| {
         let below = reference.at.splitn(3, '/').nth(2).map_or_else(String::new, |rest| format!("/{rest}"));
         let at = format!("/{}{below}", parameter(tool, reference));
@@ -142,7 +147,7 @@ impl Steps for ToolSteps {
         let tool = find(&step.tool);
         let Some((tool, as_step)) = tool.and_then(|tool| tool.as_step.map(|as_step| (tool, as_step))) else {
             // The chain was checked when it was submitted, so another version of this program knows it.
-            return Err(StepError::NotNow(Refusal::new(ErrorCode::ToolNotFound, "unknown tool")));
+            return Err(StepError::NotNow(StepRefusal::new(ErrorCode::ToolNotFound, "unknown tool")));
         };
         allow(principal, tool.name, tool.role).map_err(step_error)?;
         let submission = (as_step.submission)(&tool.input_schema, engine, step.params).map_err(step_error)?;
@@ -163,5 +168,5 @@ fn step_error(error: ToolError) -> StepError {
         return UnitError::Failed { code, message, retry: true }.into();
     }
     let details = if fields.is_empty() { Value::Null } else { json!(fields) };
-    Refusal { code, message, details }.into()
+    StepRefusal { code, message, details }.into()
 }

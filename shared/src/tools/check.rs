@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::error::FieldError;
-use super::normal::{Kind, choices, is_required, kind, of_present};
+use super::normal::{ValueKind, choices, is_required, kind, of_present};
 use super::params::escape;
 
 /// More faults than this are not listed.
@@ -28,43 +28,43 @@ fn object(schema: &Value, fields: &Map<String, Value>, pointer: &str, found: &mu
         // A tool without parameters says so by forbidding all.
         if schema["additionalProperties"] == false {
             found.extend(
-                fields.keys().map(|name| fault(&below(pointer, name), "is not a parameter: this tool has none")),
+                fields.keys().map(|name| fault(&pointer_to(pointer, name), "is not a parameter: this tool has none")),
             );
         }
         return;
     };
     for (name, value) in fields {
         match properties.get(name) {
-            Some(property) => one(property, value, &below(pointer, name), found),
+            Some(property) => one(property, value, &pointer_to(pointer, name), found),
             None if schema["additionalProperties"] == false => {
                 let known: Vec<&str> = properties.keys().map(String::as_str).collect();
                 let reason = format!("is not a parameter, expected {}", one_of(&known));
-                found.push(fault(&below(pointer, name), &reason));
+                found.push(fault(&pointer_to(pointer, name), &reason));
             }
             None => {}
         }
     }
     let missing = properties.keys().filter(|name| is_required(schema, name) && !fields.contains_key(*name));
-    found.extend(missing.map(|name| fault(&below(pointer, name), "is required")));
+    found.extend(missing.map(|name| fault(&pointer_to(pointer, name), "is required")));
 }
 
 fn one(schema: &Value, value: &Value, pointer: &str, found: &mut Vec<FieldError>) {
     let schema = of_present(schema);
     let is_fine = match (kind(schema), value) {
-        (Kind::Any, _) | (Kind::Boolean, Value::Bool(_)) => true,
-        (Kind::Integer, Value::Number(number)) => !number.is_f64() && is_within(schema, number.as_f64()),
-        (Kind::Number, Value::Number(number)) => is_within(schema, number.as_f64()),
-        (Kind::Text, Value::String(text)) => is_text_fine(schema, text),
-        (Kind::List, Value::Array(items)) => {
+        (ValueKind::Any, _) | (ValueKind::Boolean, Value::Bool(_)) => true,
+        (ValueKind::Integer, Value::Number(number)) => !number.is_f64() && is_within(schema, number.as_f64()),
+        (ValueKind::Number, Value::Number(number)) => is_within(schema, number.as_f64()),
+        (ValueKind::Text, Value::String(text)) => is_text_fine(schema, text),
+        (ValueKind::List, Value::Array(items)) => {
             for (n, item) in items.iter().enumerate() {
-                one(&schema["items"], item, &below(pointer, &n.to_string()), found);
+                one(&schema["items"], item, &pointer_to(pointer, &n.to_string()), found);
                 if found.len() >= MAX_FAULTS {
                     break;
                 }
             }
             is_between(items.len(), &schema["minItems"], &schema["maxItems"])
         }
-        (Kind::Object, Value::Object(fields)) => {
+        (ValueKind::Object, Value::Object(fields)) => {
             object(schema, fields, pointer, found);
             true
         }
@@ -102,17 +102,17 @@ fn demand(schema: &Value) -> String {
     let bounds = |from: &str, to: &str| bounds(&schema[from], &schema[to]);
     let counted = |from: &str, to: &str| bounds(from, to).replacen("from ", "of ", 1);
     let text = match kind(schema) {
-        Kind::Integer => format!("must be a whole number {}", bounds("minimum", "maximum")),
-        Kind::Number => format!("must be a number {}", bounds("minimum", "maximum")),
-        Kind::Boolean => "must be true or false".to_owned(),
-        Kind::Object => "must be an object".to_owned(),
-        Kind::Any => "is not valid".to_owned(),
-        Kind::List => match counted("minItems", "maxItems") {
+        ValueKind::Integer => format!("must be a whole number {}", bounds("minimum", "maximum")),
+        ValueKind::Number => format!("must be a number {}", bounds("minimum", "maximum")),
+        ValueKind::Boolean => "must be true or false".to_owned(),
+        ValueKind::Object => "must be an object".to_owned(),
+        ValueKind::Any => "is not valid".to_owned(),
+        ValueKind::List => match counted("minItems", "maxItems") {
             none if none.is_empty() => "must be a list".to_owned(),
             bounds => format!("must be a list {bounds} items"),
         },
-        Kind::Text if !choices(schema).is_empty() => format!("must be {}", one_of(&choices(schema))),
-        Kind::Text => match (schema["format"].as_str(), counted("minLength", "maxLength")) {
+        ValueKind::Text if !choices(schema).is_empty() => format!("must be {}", one_of(&choices(schema))),
+        ValueKind::Text => match (schema["format"].as_str(), counted("minLength", "maxLength")) {
             (Some("uuid"), _) => AN_ID.to_owned(),
             (Some("date-time"), _) => A_TIME.to_owned(),
             (_, none) if none.is_empty() => "must be text".to_owned(),
@@ -138,7 +138,7 @@ fn one_of(names: &[&str]) -> String {
     }
 }
 
-fn below(pointer: &str, name: &str) -> String {
+fn pointer_to(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", escape(name))
 }
 

@@ -6,24 +6,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{FieldError, ToolError};
-use super::tool::{Described, FastTool, Hints, Limit, Toolbox};
-use crate::checkpoints::{self, Change, Checkpoint, CreateError, New};
-use crate::words::{Caller, ErrorCode, Pmid, Role};
+use super::tool::{Annotations, FastTool, Limit, ToolSpec, Toolbox};
+use crate::checkpoints::{self, ChangedRecords, Checkpoint, CreateError, NewCheckpoint};
+use crate::core::{Caller, ErrorCode, Pmid, Role};
 
 /// The tool `corpus.checkpoint.create`.
-pub struct Create;
+pub struct CheckpointCreate;
 
 /// The tool `corpus.checkpoint.get`.
-pub struct Get;
+pub struct CheckpointGet;
 
 /// The tool `corpus.checkpoint.list`.
-pub struct List;
+pub struct CheckpointList;
 
 /// The tool `corpus.checkpoint.delete`.
-pub struct Delete;
+pub struct CheckpointDelete;
 
 /// The tool `corpus.checkpoint.diff`.
-pub struct Diff;
+pub struct CheckpointDiff;
 
 const MAX_ID_CHARS: usize = 128;
 const MAX_NAME_CHARS: usize = 200;
@@ -35,7 +35,7 @@ const KEEPS_A_CONNECTION: u16 = 3;
 /// The checkpoint to create.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CreateParams {
+pub struct CheckpointCreateParams {
     /// Id of the checkpoint: letters, digits, `.`, `_`, `-`; generated if omitted.
     #[serde(default)]
     #[schemars(with = "Option<String>", regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
@@ -103,7 +103,7 @@ impl From<Checkpoint> for CheckpointView {
 /// The checkpoint to get, and how much of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct GetParams {
+pub struct CheckpointGetParams {
     /// Id of the checkpoint.
     checkpoint_id: String,
     /// Maximum number of its records to return.
@@ -126,7 +126,7 @@ pub struct DocumentView {
 
 /// A checkpoint and a page of its records.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct GetOutput {
+pub struct CheckpointGetOutput {
     /// The checkpoint.
     #[serde(flatten)]
     checkpoint: CheckpointView,
@@ -139,7 +139,7 @@ pub struct GetOutput {
 /// The page to list.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ListParams {
+pub struct CheckpointListParams {
     /// Maximum number of checkpoints to return.
     #[serde(default = "twenty")]
     #[schemars(range(min = 1, max = 100))]
@@ -156,7 +156,7 @@ fn twenty() -> u32 {
 
 /// A page of checkpoints.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct ListOutput {
+pub struct CheckpointListOutput {
     /// Newest first.
     checkpoints: Vec<CheckpointView>,
     /// Total number of checkpoints.
@@ -170,14 +170,14 @@ pub struct ListOutput {
 /// The checkpoint to delete.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DeleteParams {
+pub struct CheckpointDeleteParams {
     /// Id of the checkpoint.
     checkpoint_id: String,
 }
 
 /// What was deleted.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct DeleteOutput {
+pub struct CheckpointDeleteOutput {
     /// The checkpoint.
     checkpoint_id: String,
     /// Always true: a missing checkpoint is an error.
@@ -187,7 +187,7 @@ pub struct DeleteOutput {
 /// The two checkpoints to compare.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DiffParams {
+pub struct CheckpointDiffParams {
     /// Id of the earlier checkpoint.
     from_checkpoint_id: String,
     /// Id of the later checkpoint.
@@ -211,15 +211,15 @@ pub struct ChangeView {
     pmids: Vec<String>,
 }
 
-impl From<Change> for ChangeView {
-    fn from(Change { total, pmids }: Change) -> Self {
+impl From<ChangedRecords> for ChangeView {
+    fn from(ChangedRecords { total, pmids }: ChangedRecords) -> Self {
         Self { total, pmids }
     }
 }
 
 /// The difference between two checkpoints.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct DiffOutput {
+pub struct CheckpointDiffOutput {
     /// Id of the earlier checkpoint.
     from_checkpoint_id: String,
     /// Id of the later checkpoint.
@@ -266,7 +266,7 @@ impl From<CreateError> for ToolError {
         match error {
             CreateError::Db(error) => error.into(),
             CreateError::Exists => Self::new(ErrorCode::AlreadyExists, format!("checkpoint_id: {error}")),
-            CreateError::NoSuchParent => Self::of_field("parent_checkpoint_id", error.to_string()),
+            CreateError::NoSuchParent => Self::invalid_field("parent_checkpoint_id", error.to_string()),
             CreateError::NoSuchQuery(at) => {
                 let reason = "unknown query key: sync the query with this key first".to_owned();
                 Self::invalid(vec![FieldError { pointer: format!("/primary_queries/{at}"), reason }])
@@ -275,23 +275,28 @@ impl From<CreateError> for ToolError {
     }
 }
 
-impl Described for Create {
+impl ToolSpec for CheckpointCreate {
     const NAME: &'static str = "corpus.checkpoint.create";
     const TITLE: &'static str = "Create a checkpoint of the corpus";
     const DESCRIPTION: &'static str = "Creates a named checkpoint of the whole archive, or of the records of some \
                                        queries, as they are now. It takes no space, and can be read, compared, and \
                                        cited by its digest.";
-    const HINTS: Hints = Hints { read_only: false, destructive: false, idempotent: false, open_world: false };
+    const ANNOTATIONS: Annotations =
+        Annotations { read_only: false, destructive: false, idempotent: false, open_world: false };
     const LIMIT: Option<Limit> =
         Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_CREATE", default: KEEPS_A_CONNECTION });
-    type Params = CreateParams;
+    type Params = CheckpointCreateParams;
     type Output = CheckpointView;
 }
 
 #[async_trait]
-impl FastTool for Create {
-    async fn run(toolbox: &Toolbox, caller: &Caller, params: CreateParams) -> Result<CheckpointView, ToolError> {
-        let CreateParams { checkpoint_id, name, description, primary_queries, parent_checkpoint_id } = params;
+impl FastTool for CheckpointCreate {
+    async fn run(
+        toolbox: &Toolbox,
+        caller: &Caller,
+        params: CheckpointCreateParams,
+    ) -> Result<CheckpointView, ToolError> {
+        let CheckpointCreateParams { checkpoint_id, name, description, primary_queries, parent_checkpoint_id } = params;
         let mut faults = Vec::new();
         let ids = [("checkpoint_id", &checkpoint_id), ("parent_checkpoint_id", &parent_checkpoint_id)];
         faults.extend(ids.iter().filter_map(|(name, id)| check_id(name, id.as_deref()?).err()));
@@ -303,28 +308,28 @@ impl FastTool for Create {
         }
         let checkpoint_id = checkpoint_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let principal = caller.principal.name.clone();
-        let new = New { checkpoint_id, name, description, primary_queries, parent_checkpoint_id, principal };
+        let new = NewCheckpoint { checkpoint_id, name, description, primary_queries, parent_checkpoint_id, principal };
         let made = checkpoints::create(&toolbox.engine.db, new).await?;
         caller.audit("checkpoint.create", &made.checkpoint_id);
         Ok(made.into())
     }
 }
 
-impl Described for Get {
+impl ToolSpec for CheckpointGet {
     const NAME: &'static str = "corpus.checkpoint.get";
     const TITLE: &'static str = "Get a checkpoint";
     const DESCRIPTION: &'static str =
         "Returns a checkpoint and, on request, a page of its records with their content hashes.";
-    const HINTS: Hints = Hints::READS;
+    const ANNOTATIONS: Annotations = Annotations::READS;
     const LIMIT: Option<Limit> =
         Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_GET", default: KEEPS_A_CONNECTION });
-    type Params = GetParams;
-    type Output = GetOutput;
+    type Params = CheckpointGetParams;
+    type Output = CheckpointGetOutput;
 }
 
 #[async_trait]
-impl FastTool for Get {
-    async fn run(toolbox: &Toolbox, _: &Caller, params: GetParams) -> Result<GetOutput, ToolError> {
+impl FastTool for CheckpointGet {
+    async fn run(toolbox: &Toolbox, _: &Caller, params: CheckpointGetParams) -> Result<CheckpointGetOutput, ToolError> {
         let checkpoint = named(toolbox, "checkpoint_id", &params.checkpoint_id).await?;
         let mut documents = Vec::new();
         let mut next_after = None;
@@ -336,41 +341,50 @@ impl FastTool for Get {
         }
         let documents =
             documents.into_iter().map(|one| DocumentView { pmid: one.pmid, content_hash: one.content_hash });
-        Ok(GetOutput { checkpoint: checkpoint.into(), documents: documents.collect(), next_after })
+        Ok(CheckpointGetOutput { checkpoint: checkpoint.into(), documents: documents.collect(), next_after })
     }
 }
 
-impl Described for List {
+impl ToolSpec for CheckpointList {
     const NAME: &'static str = "corpus.checkpoint.list";
     const TITLE: &'static str = "List checkpoints";
     const DESCRIPTION: &'static str = "Lists checkpoints, newest first, with their total number.";
-    const HINTS: Hints = Hints::READS;
-    type Params = ListParams;
-    type Output = ListOutput;
+    const ANNOTATIONS: Annotations = Annotations::READS;
+    type Params = CheckpointListParams;
+    type Output = CheckpointListOutput;
 }
 
 #[async_trait]
-impl FastTool for List {
-    async fn run(toolbox: &Toolbox, _: &Caller, params: ListParams) -> Result<ListOutput, ToolError> {
-        let ListParams { limit, offset } = params;
+impl FastTool for CheckpointList {
+    async fn run(
+        toolbox: &Toolbox,
+        _: &Caller,
+        params: CheckpointListParams,
+    ) -> Result<CheckpointListOutput, ToolError> {
+        let CheckpointListParams { limit, offset } = params;
         let (page, total) = checkpoints::list(&toolbox.engine.db, limit.into(), offset.into()).await?;
-        Ok(ListOutput { checkpoints: page.into_iter().map(Into::into).collect(), total, limit, offset })
+        Ok(CheckpointListOutput { checkpoints: page.into_iter().map(Into::into).collect(), total, limit, offset })
     }
 }
 
-impl Described for Delete {
+impl ToolSpec for CheckpointDelete {
     const NAME: &'static str = "corpus.checkpoint.delete";
     const TITLE: &'static str = "Delete a checkpoint";
     const DESCRIPTION: &'static str =
         "Deletes a checkpoint that you created. No record is changed; an operator can restore it for 30 days.";
-    const HINTS: Hints = Hints { read_only: false, destructive: true, idempotent: true, open_world: false };
-    type Params = DeleteParams;
-    type Output = DeleteOutput;
+    const ANNOTATIONS: Annotations =
+        Annotations { read_only: false, destructive: true, idempotent: true, open_world: false };
+    type Params = CheckpointDeleteParams;
+    type Output = CheckpointDeleteOutput;
 }
 
 #[async_trait]
-impl FastTool for Delete {
-    async fn run(toolbox: &Toolbox, caller: &Caller, params: DeleteParams) -> Result<DeleteOutput, ToolError> {
+impl FastTool for CheckpointDelete {
+    async fn run(
+        toolbox: &Toolbox,
+        caller: &Caller,
+        params: CheckpointDeleteParams,
+    ) -> Result<CheckpointDeleteOutput, ToolError> {
         let checkpoint = named(toolbox, "checkpoint_id", &params.checkpoint_id).await?;
         if !caller.principal.may_change_what_is_of(&checkpoint.principal) {
             let message =
@@ -379,32 +393,36 @@ impl FastTool for Delete {
         }
         if checkpoints::delete(&toolbox.engine.db, &params.checkpoint_id).await? {
             caller.audit("checkpoint.delete", &params.checkpoint_id);
-            return Ok(DeleteOutput { checkpoint_id: params.checkpoint_id, deleted: true });
+            return Ok(CheckpointDeleteOutput { checkpoint_id: params.checkpoint_id, deleted: true });
         }
         Err(not_found("checkpoint_id"))
     }
 }
 
-impl Described for Diff {
+impl ToolSpec for CheckpointDiff {
     const NAME: &'static str = "corpus.checkpoint.diff";
     const TITLE: &'static str = "Compare two checkpoints";
     const DESCRIPTION: &'static str = "Returns how many records were added, revised, deleted and retracted from one \
                                        checkpoint to another, and which.";
-    const HINTS: Hints = Hints::READS;
+    const ANNOTATIONS: Annotations = Annotations::READS;
     const LIMIT: Option<Limit> =
         Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_CORPUS_CHECKPOINT_DIFF", default: KEEPS_A_CONNECTION });
-    type Params = DiffParams;
-    type Output = DiffOutput;
+    type Params = CheckpointDiffParams;
+    type Output = CheckpointDiffOutput;
 }
 
 #[async_trait]
-impl FastTool for Diff {
-    async fn run(toolbox: &Toolbox, _: &Caller, params: DiffParams) -> Result<DiffOutput, ToolError> {
+impl FastTool for CheckpointDiff {
+    async fn run(
+        toolbox: &Toolbox,
+        _: &Caller,
+        params: CheckpointDiffParams,
+    ) -> Result<CheckpointDiffOutput, ToolError> {
         let limit = i32::try_from(params.limit).unwrap_or(i32::MAX);
         let from = named(toolbox, "from_checkpoint_id", &params.from_checkpoint_id).await?;
         let to = named(toolbox, "to_checkpoint_id", &params.to_checkpoint_id).await?;
         let changes = checkpoints::changes(&toolbox.engine.db, &from, &to, limit).await?;
-        Ok(DiffOutput {
+        Ok(CheckpointDiffOutput {
             from_checkpoint_id: from.checkpoint_id,
             to_checkpoint_id: to.checkpoint_id,
             same: changes.added.total + changes.revised.total + changes.deleted.total == 0,

@@ -6,13 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{ReadError, StoreError};
+use crate::core::ErrorCode;
 use crate::db::DbError;
 use crate::ingest::{RetryError, StepError, UnitError};
-use crate::jobs::{Refusal, SubmitError};
-use crate::pipelines::pubmed_sync::{ParamError, SubmitSyncError};
+use crate::jobs::{StepRefusal, SubmitError};
+use crate::observability;
 use crate::pubmed::eutils::EutilsError;
+use crate::sources::pubmed_sync::{ParamError, SubmitSyncError};
 use crate::syncs::BindError;
-use crate::words::{ErrorCode, telemetry};
 
 /// An invalid parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,13 +54,13 @@ impl ToolError {
     }
 
     /// One parameter that is not acceptable.
-    pub fn of_field(name: &str, reason: impl Into<String>) -> Self {
+    pub fn invalid_field(name: &str, reason: impl Into<String>) -> Self {
         Self::invalid(vec![FieldError { pointer: format!("/{name}"), reason: reason.into() }])
     }
 
-    /// The same with its pointers below another: where the parameters stood in what was sent.
+    /// The same with a prefix before its pointers: where the parameters are in what was sent.
     #[must_use]
-    pub fn below(mut self, parent: &str) -> Self {
+    pub fn with_pointer_prefix(mut self, parent: &str) -> Self {
         for field in &mut self.fields {
             field.pointer.insert_str(0, parent);
         }
@@ -67,7 +68,7 @@ impl ToolError {
     }
 
     /// What a unit says is for its job's log and may name paths; only what is about the request is repeated.
-    fn of_unit(code: ErrorCode, message: String) -> Self {
+    fn from_unit(code: ErrorCode, message: String) -> Self {
         let retry_after = code.is_retryable().then_some(Duration::from_secs(1));
         let message = match code {
             ErrorCode::ValidationError | ErrorCode::RateLimitExceeded => message,
@@ -81,12 +82,12 @@ impl ToolError {
     }
 
     fn internal(error: &dyn std::error::Error) -> Self {
-        tracing::error!(error = telemetry::chain(error), "internal error");
+        tracing::error!(error = observability::chain(error), "internal error");
         Self::new(ErrorCode::Internal, "internal error: see the log for this trace_id")
     }
 }
 
-/// What a caller is told of failures whose own words hold paths and addresses of this machine; the log of the program
+/// What a caller is shown of failures whose own words hold paths and addresses of this machine; the log of the program
 /// has those.
 pub(super) fn without_details(code: ErrorCode) -> Option<&'static str> {
     match code {
@@ -112,14 +113,14 @@ impl From<DbError> for ToolError {
             DbError::Denied(_) => (ErrorCode::DatabaseError, "the database refused the login"),
             DbError::Refused(_) | DbError::Schema(_) | DbError::PowerfulRole { .. } => return Self::internal(&error),
         };
-        tracing::warn!(error = telemetry::chain(&error), "database error");
+        tracing::warn!(error = observability::chain(&error), "database error");
         Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(code, message) }
     }
 }
 
 impl From<StoreError> for ToolError {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(error = telemetry::chain(&error), "archive error");
+        tracing::warn!(error = observability::chain(&error), "archive error");
         Self::new(ErrorCode::ArchiveError, "the archive cannot be read or written now")
     }
 }
@@ -129,14 +130,14 @@ impl From<ReadError> for ToolError {
         match error {
             ReadError::Store(error) => error.into(),
             ReadError::Newer { .. } => {
-                tracing::error!(error = telemetry::chain(&error), "object of a newer program");
+                tracing::error!(error = observability::chain(&error), "object of a newer program");
                 Self::new(
                     ErrorCode::ArchiveError,
                     "the archived object was written by a newer program: update this program",
                 )
             }
             ReadError::Damaged { .. } => {
-                tracing::error!(error = telemetry::chain(&error), "damaged object");
+                tracing::error!(error = observability::chain(&error), "damaged object");
                 Self::new(
                     ErrorCode::ArchiveError,
                     "the archived object is damaged: its operator must repair the archive",
@@ -154,7 +155,7 @@ impl From<EutilsError> for ToolError {
 
 impl From<ParamError> for ToolError {
     fn from(error: ParamError) -> Self {
-        Self::of_field(error.field, error.reason)
+        Self::invalid_field(error.field, error.reason)
     }
 }
 
@@ -186,8 +187,8 @@ impl From<RetryError> for ToolError {
     }
 }
 
-impl From<Refusal> for ToolError {
-    fn from(refusal: Refusal) -> Self {
+impl From<StepRefusal> for ToolError {
+    fn from(refusal: StepRefusal) -> Self {
         let fields = serde_json::from_value(refusal.details).unwrap_or_default();
         let retry_after = refusal.code.is_retryable().then_some(Duration::from_secs(30));
         Self { fields, retry_after, ..Self::new(refusal.code, refusal.message) }
@@ -199,7 +200,7 @@ impl From<SubmitSyncError> for ToolError {
         match error {
             SubmitSyncError::Submit(error) => error.into(),
             SubmitSyncError::Bind(BindError::Db(error)) => error.into(),
-            SubmitSyncError::Bind(error) => Self::of_field("query_key", error.to_string()),
+            SubmitSyncError::Bind(error) => Self::invalid_field("query_key", error.to_string()),
         }
     }
 }
@@ -208,7 +209,7 @@ impl From<UnitError> for ToolError {
     fn from(error: UnitError) -> Self {
         match error {
             UnitError::Failed { code, message, .. } | UnitError::Blocked { code, message } => {
-                Self::of_unit(code, message)
+                Self::from_unit(code, message)
             }
             other => Self::internal(&other),
         }

@@ -105,7 +105,7 @@ impl From<FeedError> for ToolError {
     fn from(error: FeedError) -> Self {
         match error {
             FeedError::Db(error) => error.into(),
-            error @ FeedError::AfterTheEnd(_) => Self::of_field("after", error.to_string()),
+            error @ FeedError::AfterTheEnd(_) => Self::invalid_field("after", error.to_string()),
         }
     }
 }

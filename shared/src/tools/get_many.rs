@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use super::error::ToolError;
 use super::get::{default_parts, instant};
 use super::readable;
-use super::reading::{Live, READS_AT_ONCE, Shape, When, archived};
+use super::reading::{AsOf, FetchedRecords, READS_AT_ONCE, ViewLimits, archived};
 use super::record::{self, Include, Omitted, RecordView, chars};
-use super::tool::{Described, FastTool, Hints, Toolbox};
-use crate::words::{Caller, Pmid, counted};
+use super::tool::{Annotations, FastTool, ToolSpec, Toolbox};
+use crate::core::{Caller, Pmid, counted};
 
 /// The tool.
 pub struct GetMany;
@@ -62,13 +62,13 @@ pub struct GetManyOutput {
     pub warnings: Vec<String>,
 }
 
-impl Described for GetMany {
+impl ToolSpec for GetMany {
     const NAME: &'static str = "pubmed.get_many";
     const TITLE: &'static str = "Read several PubMed records";
     const DESCRIPTION: &'static str = "Reads up to 200 PubMed records in one call, each as pubmed.get returns it, \
                                        together within max_chars; PMIDs that do not fit are in deferred: call again \
                                        with those.";
-    const HINTS: Hints = Hints::READS_NCBI;
+    const ANNOTATIONS: Annotations = Annotations::READS_NCBI;
     type Params = GetManyParams;
     type Output = GetManyOutput;
 
@@ -88,15 +88,15 @@ impl Described for GetMany {
 impl FastTool for GetMany {
     async fn run(toolbox: &Toolbox, _: &Caller, params: GetManyParams) -> Result<GetManyOutput, ToolError> {
         let GetManyParams { pmids, as_of, checkpoint_id, include, max_chars } = params;
-        let when = When::of(toolbox, as_of, checkpoint_id.as_deref()).await?;
+        let when = AsOf::of(toolbox, as_of, checkpoint_id.as_deref()).await?;
         let mut seen = HashSet::new();
         let pmids: Vec<Pmid> = pmids.into_iter().filter(|pmid| seen.insert(*pmid)).collect();
         let addresses = when.addresses(toolbox, &pmids).await?;
         let absent: Vec<Pmid> = pmids.iter().copied().filter(|pmid| !addresses.contains_key(pmid)).collect();
         let mut collected = Collected::new(max_chars, pmids.len());
-        let shape = Shape { include, max_chars: collected.room() - 1 };
+        let view_limits = ViewLimits { include, max_chars: collected.room() - 1 };
         let live = match (&when, absent.is_empty()) {
-            (When::Now, false) => match Live::fetch(toolbox, &absent).await {
+            (AsOf::Now, false) => match FetchedRecords::fetch(toolbox, &absent).await {
                 Ok(live) => Some(live),
                 // What is archived can be had without NCBI.
                 Err(error) if absent.len() < pmids.len() => {
@@ -111,14 +111,14 @@ impl FastTool for GetMany {
             },
             _ => None,
         };
-        let is_now = matches!(when, When::Now);
+        let is_now = matches!(when, AsOf::Now);
         let (from, live_set, as_of) = (&addresses, live.as_ref(), &when);
         let read = |pmid: Pmid| {
-            let shape = &shape;
+            let view_limits = &view_limits;
             async move {
                 let read = match (from.get(&pmid), live_set) {
-                    (Some(address), _) => archived(toolbox, as_of, pmid, address, shape).await,
-                    (None, Some(live)) => live.view(toolbox, pmid, shape),
+                    (Some(address), _) => archived(toolbox, as_of, pmid, address, view_limits).await,
+                    (None, Some(live)) => live.view(toolbox, pmid, view_limits),
                     (None, None) if is_now => return (pmid, None),
                     (None, None) => Ok(RecordView::nothing(pmid)),
                 };

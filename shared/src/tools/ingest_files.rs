@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::error::{FieldError, ToolError};
 use super::sync::SyncOutput;
-use super::tool::{Described, Hints, JobTool, Limit};
+use super::tool::{Annotations, JobTool, Limit, ToolSpec};
+use crate::core::Role;
 use crate::ingest::Engine;
 use crate::jobs::Submission;
-use crate::pipelines::pubmed_files::{NamedParams, NamesError, TOOL};
-use crate::words::Role;
+use crate::sources::pubmed_files::{NamedParams, NamesError, TOOL};
 
 /// The tool.
 pub struct IngestFiles;
@@ -35,13 +35,13 @@ pub struct IngestFilesOutput {
     files: Vec<Map<String, Value>>,
 }
 
-impl Described for IngestFiles {
+impl ToolSpec for IngestFiles {
     const NAME: &'static str = TOOL;
     const TITLE: &'static str = "Ingest PubMed bulk files";
     const DESCRIPTION: &'static str = "Fetches baseline or update files from NCBI by name, verifies their MD5, and \
                                        archives every record and deletion in them. A job; records already archived \
                                        are skipped.";
-    const HINTS: Hints = Hints { destructive: true, ..Hints::ADDS_FROM_NCBI };
+    const ANNOTATIONS: Annotations = Annotations { destructive: true, ..Annotations::ADDS_FROM_NCBI };
     const ROLE: Role = Role::Admin;
     const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_INGEST_FILES", default: 8 });
     type Params = IngestFilesInput;

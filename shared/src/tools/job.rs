@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::error::{ToolError, without_details};
-use super::tool::{Described, FastTool, Hints, Toolbox};
+use super::tool::{Annotations, FastTool, ToolSpec, Toolbox};
+use crate::core::{Caller, ErrorCode, JobId, Principal, Role};
 use crate::ingest;
-use crate::jobs::{self, Cancelled, Job, JobState, Progress, Standing, Step};
+use crate::jobs::{self, Cancelled, Job, JobDetails, JobState, Progress, Step};
 use crate::records::PUBMED;
-use crate::words::{Caller, ErrorCode, JobId, Principal, Role};
 
 /// The tool `job.get`.
 pub struct JobGet;
@@ -150,7 +150,7 @@ fn shortened(value: Value) -> Value {
 }
 
 /// An error, or a line of a job's log, without what only this machine should know.
-pub fn told(mut error: Value, error_code: &Value) -> Value {
+pub fn without_internals(mut error: Value, error_code: &Value) -> Value {
     let code: Option<ErrorCode> = serde_json::from_value(error_code.clone()).ok();
     if let Some(message) = code.and_then(without_details) {
         error["message"] = json!(message);
@@ -184,9 +184,9 @@ pub struct FailureView {
     pub uri: Option<String>,
 }
 
-impl From<ingest::Failure> for FailureView {
-    fn from(failure: ingest::Failure) -> Self {
-        let ingest::Failure { id, record_type, record_id, outcome, reason, uri } = failure;
+impl From<ingest::RecordFailure> for FailureView {
+    fn from(failure: ingest::RecordFailure) -> Self {
+        let ingest::RecordFailure { id, record_type, record_id, outcome, reason, uri } = failure;
         let pmid = record_id.clone().filter(|_| record_type == PUBMED.name());
         Self { id, pmid, record_type, record_id, outcome, reason, uri }
     }
@@ -203,8 +203,8 @@ fn without_paths(text: &str) -> String {
 }
 
 /// A job as it is shown: with the first items of long lists, and an error in plain words.
-pub fn view(standing: Standing) -> JobView {
-    let Standing { job, position_in_queue, estimated_duration_secs, previous_job_id } = standing;
+pub fn view(details: JobDetails) -> JobView {
+    let JobDetails { job, position_in_queue, estimated_duration_secs, previous_job_id } = details;
     let shown_step = |step: &Step| Step { params: shortened(step.params.clone()), ..step.clone() };
     let ended = job.started_at.zip(job.completed_at);
     JobView {
@@ -224,7 +224,7 @@ pub fn view(standing: Standing) -> JobView {
         result_ref: job.result_ref,
         error: job.error.map(|error| {
             let code = error["error_code"].clone();
-            told(error, &code)
+            without_internals(error, &code)
         }),
         trace_id: job.trace_id,
         attempt: job.attempt,
@@ -271,11 +271,11 @@ pub fn allow_change(principal: &Principal, job: &Job, change: &str) -> Result<()
     Err(ToolError::new(ErrorCode::Forbidden, message))
 }
 
-impl Described for JobGet {
+impl ToolSpec for JobGet {
     const NAME: &'static str = "job.get";
     const TITLE: &'static str = "Get a job";
     const DESCRIPTION: &'static str = "Returns a job's state, progress, result and error.";
-    const HINTS: Hints = Hints::READS;
+    const ANNOTATIONS: Annotations = Annotations::READS;
     type Params = JobParams;
     type Output = JobView;
 }
@@ -284,18 +284,19 @@ impl Described for JobGet {
 impl FastTool for JobGet {
     async fn run(toolbox: &Toolbox, _: &Caller, params: JobParams) -> Result<JobView, ToolError> {
         let db = &toolbox.engine.db;
-        let job = jobs::standing(db, JobId(params.job_id)).await?;
+        let job = jobs::details(db, JobId(params.job_id)).await?;
         Ok(view(job.ok_or_else(|| not_found(params.job_id))?))
     }
 }
 
-impl Described for JobCancel {
+impl ToolSpec for JobCancel {
     const NAME: &'static str = "job.cancel";
     const TITLE: &'static str = "Cancel a job";
     const DESCRIPTION: &'static str = "Cancels a job and the steps that follow it: immediately if it is queued, \
                                        otherwise after the current batch of each running unit. Archived records \
                                        remain.";
-    const HINTS: Hints = Hints { read_only: false, destructive: true, idempotent: true, open_world: false };
+    const ANNOTATIONS: Annotations =
+        Annotations { read_only: false, destructive: true, idempotent: true, open_world: false };
     type Params = JobParams;
     type Output = CancelOutput;
 }

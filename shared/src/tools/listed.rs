@@ -39,7 +39,6 @@ const LEFT_OUT: [&str; 9] = [
 pub struct ListingFault {
     /// JSON pointer into the parameters.
     pub at: String,
-    /// What is wrong.
     pub reason: String,
 }
 

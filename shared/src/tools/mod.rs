@@ -31,7 +31,7 @@ pub use error::{FieldError, ToolError};
 pub use events::{DEFAULT_EVENTS, EventPage, EventView, KINDS, MAX_EVENTS, NoticeView, events, kinds};
 pub use filters::{DateType, Filters, Species};
 pub use ingest_files::{IngestFilesInput, IngestFilesOutput};
-pub use job::{CancelOutput, FailureView, JobView, allow_change, told, view};
+pub use job::{CancelOutput, FailureView, JobView, allow_change, view, without_internals};
 pub use listed::ListingFault;
 pub use normal::whole_number;
 pub use params::{parse, understood};
@@ -39,9 +39,11 @@ pub use ping::Ping;
 pub use record::{Include, MAX_CHARS, MIN_CHARS, Omitted, RecordView, Source, Summary};
 pub use search::{SearchOutput, SearchParams, Sort};
 pub use sync::{SyncIncrementalInput, SyncInput, SyncOutput};
-pub use tool::{Action, Asked, Described, FastTool, Hints, JobTool, Kind, Limit, Tool, Toolbox, allow, output_schema};
+pub use tool::{
+    Action, Annotations, FastTool, JobTool, Kind, Limit, SubmitContext, Tool, ToolSpec, Toolbox, allow, output_schema,
+};
 
-use crate::words::config::ToolLimit;
+use crate::config::ToolLimit;
 
 /// Defines what is known of every tool, from one list.
 macro_rules! tools {
@@ -66,11 +68,11 @@ tools! {
     job sync::Sync,
     job sync::SyncIncremental,
     job ingest_files::IngestFiles,
-    fast checkpoint::Create,
-    fast checkpoint::Get,
-    fast checkpoint::List,
-    fast checkpoint::Delete,
-    fast checkpoint::Diff,
+    fast checkpoint::CheckpointCreate,
+    fast checkpoint::CheckpointGet,
+    fast checkpoint::CheckpointList,
+    fast checkpoint::CheckpointDelete,
+    fast checkpoint::CheckpointDiff,
     fast job::JobGet,
     fast job::JobCancel,
 }

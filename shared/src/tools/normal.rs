@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 
 /// The types a schema can name, with what it says of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// A whole number.
     Integer,
     /// A number.
@@ -38,20 +38,20 @@ pub fn of_present(schema: &Value) -> &Value {
 }
 
 /// The type of a schema as [`of_present`] gives it.
-pub fn kind(schema: &Value) -> Kind {
+pub fn kind(schema: &Value) -> ValueKind {
     let named = match &schema["type"] {
         Value::Array(types) => types.iter().filter_map(Value::as_str).find(|one| *one != "null"),
         one => one.as_str(),
     };
     match named {
-        Some("integer") => Kind::Integer,
-        Some("number") => Kind::Number,
-        Some("boolean") => Kind::Boolean,
-        Some("string") => Kind::Text,
-        Some("array") => Kind::List,
-        Some("object") => Kind::Object,
-        _ if !choices(schema).is_empty() => Kind::Text,
-        _ => Kind::Any,
+        Some("integer") => ValueKind::Integer,
+        Some("number") => ValueKind::Number,
+        Some("boolean") => ValueKind::Boolean,
+        Some("string") => ValueKind::Text,
+        Some("array") => ValueKind::List,
+        Some("object") => ValueKind::Object,
+        _ if !choices(schema).is_empty() => ValueKind::Text,
+        _ => ValueKind::Any,
     }
 }
 
@@ -78,27 +78,27 @@ pub fn is_required(schema: &Value, name: &str) -> bool {
 pub fn value(schema: &Value, given: Value) -> Value {
     let schema = of_present(schema);
     match (kind(schema), given) {
-        (Kind::Integer, Value::String(text)) => whole_number(&text).map_or(Value::String(text), Value::from),
-        (Kind::Integer | Kind::Number, Value::Number(number)) => Value::Number(without_zero_fraction(number)),
-        (Kind::Number, Value::String(text)) => {
+        (ValueKind::Integer, Value::String(text)) => whole_number(&text).map_or(Value::String(text), Value::from),
+        (ValueKind::Integer | ValueKind::Number, Value::Number(number)) => Value::Number(without_zero_fraction(number)),
+        (ValueKind::Number, Value::String(text)) => {
             number(&text).map_or(Value::String(text), |number| Value::Number(without_zero_fraction(number)))
         }
-        (Kind::Boolean, Value::String(text)) => boolean(&text).map_or(Value::String(text), Value::Bool),
-        (Kind::Boolean, Value::Number(number)) => match number.as_f64() {
+        (ValueKind::Boolean, Value::String(text)) => boolean(&text).map_or(Value::String(text), Value::Bool),
+        (ValueKind::Boolean, Value::Number(number)) => match number.as_f64() {
             Some(0.0) => Value::Bool(false),
             Some(1.0) => Value::Bool(true),
             _ => Value::Number(number),
         },
-        (Kind::Text, Value::Number(number)) => Value::String(without_zero_fraction(number).to_string()),
-        (Kind::Text, Value::String(text)) => Value::String(choice(schema, &text).map_or(text, str::to_owned)),
-        (Kind::List, given) => list(schema, given),
-        (Kind::Object, Value::String(text)) if text.trim_start().starts_with('{') => {
+        (ValueKind::Text, Value::Number(number)) => Value::String(without_zero_fraction(number).to_string()),
+        (ValueKind::Text, Value::String(text)) => Value::String(choice(schema, &text).map_or(text, str::to_owned)),
+        (ValueKind::List, given) => list(schema, given),
+        (ValueKind::Object, Value::String(text)) if text.trim_start().starts_with('{') => {
             match serde_json::from_str(&text) {
                 Ok(Value::Object(fields)) => Value::Object(object(schema, fields)),
                 _ => Value::String(text),
             }
         }
-        (Kind::Object, Value::Object(fields)) => Value::Object(object(schema, fields)),
+        (ValueKind::Object, Value::Object(fields)) => Value::Object(object(schema, fields)),
         (_, given) => given,
     }
 }
@@ -117,11 +117,11 @@ pub fn object(schema: &Value, fields: Map<String, Value>) -> Map<String, Value> 
         .filter(|(name, normal)| {
             let Some(property) = properties.get(name) else { return true };
             let kind = kind(of_present(property));
-            let keeps_empty = is_required(schema, name) && matches!(kind, Kind::Text | Kind::List);
+            let keeps_empty = is_required(schema, name) && matches!(kind, ValueKind::Text | ValueKind::List);
             let is_misplaced = match normal {
-                Value::Object(_) => kind != Kind::Object,
-                Value::Array(items) => kind != Kind::List && !items.is_empty(),
-                _ => kind == Kind::Any,
+                Value::Object(_) => kind != ValueKind::Object,
+                Value::Array(items) => kind != ValueKind::List && !items.is_empty(),
+                _ => kind == ValueKind::Any,
             };
             !is_empty(normal) || is_misplaced || (keeps_empty && !normal.is_null())
         })
@@ -149,7 +149,7 @@ fn list(schema: &Value, given: Value) -> Value {
             _ => separated(item_schema, &text),
         },
         one @ (Value::Number(_) | Value::Bool(_)) => vec![one],
-        one @ Value::Object(_) if kind(item_schema) == Kind::Object => vec![one],
+        one @ Value::Object(_) if kind(item_schema) == ValueKind::Object => vec![one],
         other => return other,
     };
     Value::Array(items.into_iter().map(|item| value(item_schema, item)).collect())
@@ -157,8 +157,9 @@ fn list(schema: &Value, given: Value) -> Value {
 
 /// Items in one text, separated by commas or spaces where no item can hold any.
 fn separated(item_schema: &Value, text: &str) -> Vec<Value> {
-    let is_atom =
-        item_schema["pattern"].is_string() || !choices(item_schema).is_empty() || kind(item_schema) == Kind::Integer;
+    let is_atom = item_schema["pattern"].is_string()
+        || !choices(item_schema).is_empty()
+        || kind(item_schema) == ValueKind::Integer;
     if !is_atom {
         return vec![Value::from(text)];
     }

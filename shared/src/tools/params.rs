@@ -70,7 +70,7 @@ fn under_own_names(mut given: Map<String, Value>, aliases: Aliases) -> Result<Ma
         let is_left_out = |value: &Value| value.is_null() || value == "";
         match given.get(*name) {
             Some(other) if !is_left_out(other) && !is_left_out(&value) && *other != value => {
-                return Err(ToolError::of_field(alias, format!("is another name of {name}: give one of them")));
+                return Err(ToolError::invalid_field(alias, format!("is another name of {name}: give one of them")));
             }
             Some(other) if !is_left_out(other) => {}
             _ => {

@@ -1,12 +1,12 @@
-//! `ping`: whether the server answers.
+//! `ping`: whether the server responds.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::ToolError;
-use super::tool::{Described, FastTool, Hints, Toolbox};
-use crate::words::Caller;
+use super::tool::{Annotations, FastTool, ToolSpec, Toolbox};
+use crate::core::Caller;
 
 /// The tool.
 pub struct Ping;
@@ -34,11 +34,11 @@ fn pong() -> String {
     "pong".to_owned()
 }
 
-impl Described for Ping {
+impl ToolSpec for Ping {
     const NAME: &'static str = "ping";
     const TITLE: &'static str = "Ping";
     const DESCRIPTION: &'static str = "Returns the given message and the server's version.";
-    const HINTS: Hints = Hints::READS;
+    const ANNOTATIONS: Annotations = Annotations::READS;
     const NEEDS_DATABASE: bool = false;
     type Params = PingParams;
     type Output = PingOutput;

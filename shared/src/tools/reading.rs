@@ -11,27 +11,27 @@ use super::record::{Include, RecordView, Source};
 use super::tool::Toolbox;
 use crate::archive::{Payload, StoredPayload};
 use crate::checkpoints::{self, Checkpoint, Document};
-use crate::pipelines::pubmed_sync::controls;
+use crate::core::{ErrorCode, Pmid, Sha256};
 use crate::pubmed::Article;
 use crate::pubmed::eutils::{RecordSet, Returned};
 use crate::records;
-use crate::words::{ErrorCode, Pmid, Sha256};
+use crate::sources::pubmed_sync::controls;
 
 /// Objects that are read at a time.
 pub const READS_AT_ONCE: usize = 8;
 
 /// As of when.
 #[derive(Debug)]
-pub enum When {
+pub enum AsOf {
     /// Now; what is not archived is read from NCBI.
     Now,
     /// As the archive had it at a time.
     At(DateTime<Utc>),
     /// As a checkpoint has it.
-    Kept(Box<Checkpoint>),
+    Checkpoint(Box<Checkpoint>),
 }
 
-impl When {
+impl AsOf {
     /// As the parameters `as_of` and `checkpoint_id` say.
     pub async fn of(
         toolbox: &Toolbox,
@@ -40,12 +40,12 @@ impl When {
     ) -> Result<Self, ToolError> {
         Ok(match (checkpoint_id, as_of) {
             (Some(_), Some(_)) => {
-                return Err(ToolError::of_field(
+                return Err(ToolError::invalid_field(
                     "as_of",
                     "a checkpoint has its own time: give either as_of or checkpoint_id",
                 ));
             }
-            (Some(id), None) => Self::Kept(Box::new(checkpoint::named(toolbox, "checkpoint_id", id).await?)),
+            (Some(id), None) => Self::Checkpoint(Box::new(checkpoint::named(toolbox, "checkpoint_id", id).await?)),
             (None, Some(at)) => Self::At(at),
             (None, None) => Self::Now,
         })
@@ -63,7 +63,7 @@ impl When {
                 records::lookup(db, pmids).await?.into_iter().map(|(pmid, one)| (pmid, one.address())).collect()
             }
             Self::At(at) => records::addresses_as_of(db, pmids, *at).await?,
-            Self::Kept(checkpoint) => {
+            Self::Checkpoint(checkpoint) => {
                 let documents = checkpoints::documents_of(db, checkpoint, pmids).await?;
                 let address = |one: &Document| StoredPayload::of_row(&one.s3_uri, Some(&one.content_hash));
                 documents.iter().filter_map(|one| Some((Pmid::parse(&one.pmid).ok()?, address(one)))).collect()
@@ -74,7 +74,7 @@ impl When {
 
 /// What is shown of each record.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct ViewLimits {
     /// The parts.
     pub include: Vec<Include>,
     /// How long JSON and Markdown of one may be, in characters.
@@ -84,15 +84,15 @@ pub struct Shape {
 /// An archived record, or when it was deleted.
 pub async fn archived(
     toolbox: &Toolbox,
-    when: &When,
+    when: &AsOf,
     pmid: Pmid,
     payload: &StoredPayload,
-    shape: &Shape,
+    view_limits: &ViewLimits,
 ) -> Result<RecordView, ToolError> {
     let envelope = toolbox.engine.archive.envelope(pmid, payload).await?;
     let Payload::Xml(xml) = &envelope.payload else {
         let mut events = records::events(&toolbox.engine.db, pmid).await?;
-        if let When::At(at) = when {
+        if let AsOf::At(at) = when {
             events.retain(|event| event.accepted_at <= *at);
         }
         return Ok(RecordView {
@@ -108,7 +108,7 @@ pub async fn archived(
         content_hash: envelope.content_hash(),
         ..RecordView::nothing(pmid)
     };
-    shown(toolbox, found, xml, shape)
+    shown(toolbox, found, xml, view_limits)
 }
 
 /// The typed record of an archived payload; nothing of a deleted one.
@@ -124,12 +124,12 @@ pub async fn typed(
 }
 
 /// Records that NCBI returned for one request.
-pub struct Live {
+pub struct FetchedRecords {
     set: RecordSet,
     at: HashMap<Pmid, std::ops::Range<usize>>,
 }
 
-impl Live {
+impl FetchedRecords {
     /// Fetches records in one request.
     pub async fn fetch(toolbox: &Toolbox, pmids: &[Pmid]) -> Result<Self, ToolError> {
         // An empty set may be an outage: only beside a record that is there it says that there is none.
@@ -148,7 +148,7 @@ impl Live {
     }
 
     /// A record.
-    pub fn view(&self, toolbox: &Toolbox, pmid: Pmid, shape: &Shape) -> Result<RecordView, ToolError> {
+    pub fn view(&self, toolbox: &Toolbox, pmid: Pmid, view_limits: &ViewLimits) -> Result<RecordView, ToolError> {
         if self.is_absent(pmid) {
             return Ok(RecordView::nothing(pmid));
         }
@@ -160,7 +160,7 @@ impl Live {
             content_hash: Some(Sha256::of(xml.as_bytes())),
             ..RecordView::nothing(pmid)
         };
-        shown(toolbox, found, xml, shape)
+        shown(toolbox, found, xml, view_limits)
     }
 
     /// The typed record.
@@ -176,10 +176,10 @@ impl Live {
     }
 }
 
-fn shown(toolbox: &Toolbox, found: RecordView, xml: &str, shape: &Shape) -> Result<RecordView, ToolError> {
+fn shown(toolbox: &Toolbox, found: RecordView, xml: &str, view_limits: &ViewLimits) -> Result<RecordView, ToolError> {
     let withheld = !toolbox.serve_abstracts;
     let record = fields(found.pmid, xml, withheld)?;
-    Ok(RecordView { abstracts_withheld: withheld, ..found }.with(record, &shape.include, shape.max_chars))
+    Ok(RecordView { abstracts_withheld: withheld, ..found }.with(record, &view_limits.include, view_limits.max_chars))
 }
 
 /// The typed record of XML, as JSON.

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::error::ToolError;
 use super::filters::Filters;
 use super::params::Aliases;
-use super::reading::{Live, READS_AT_ONCE, When, typed};
+use super::reading::{AsOf, FetchedRecords, READS_AT_ONCE, typed};
 use super::record::{Summary, summary};
-use super::tool::{Described, FastTool, Hints, Limit, Toolbox};
+use super::tool::{Annotations, FastTool, Limit, ToolSpec, Toolbox};
+use crate::core::{Caller, Pmid, counted};
 use crate::pubmed::eutils::{Query, SearchPage, SearchRequest};
-use crate::words::{Caller, Pmid, counted};
 
 /// The tool.
 pub struct Search;
@@ -112,15 +112,15 @@ fn yes() -> bool {
 const MAX_WARNINGS: usize = 20;
 const MAX_TEXT: usize = 4_000;
 
-impl Described for Search {
+impl ToolSpec for Search {
     const NAME: &'static str = "pubmed.search";
     const TITLE: &'static str = "Search PubMed";
     const DESCRIPTION: &'static str = "Searches PubMed live: PMIDs with title, authors, journal, date and integrity, \
                                        the total count and how PubMed interpreted the query. Read records with \
                                        pubmed.get or pubmed.get_many.";
-    const HINTS: Hints = Hints::READS_NCBI;
+    const ANNOTATIONS: Annotations = Annotations::READS_NCBI;
     const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", default: 50 });
-    const IS_SCARCE: bool = true;
+    const RATE_LIMITED_UPSTREAM: bool = true;
     const ALIASES: Aliases = &[("q", "term"), ("query", "term")];
     type Params = SearchParams;
     type Output = SearchOutput;
@@ -138,9 +138,9 @@ impl FastTool for Search {
         let request = SearchRequest { query: &query, slice: None, start: params.offset, limit, sort };
         let page = toolbox.client.search(&request).await?;
         let mut warnings: Vec<String> = page.warnings.iter().take(MAX_WARNINGS).map(|text| clipped(text)).collect();
-        let mut told = Vec::new();
+        let mut found = Vec::new();
         if params.summaries && !page.pmids.is_empty() {
-            told = summaries(toolbox, &page.pmids, &mut warnings).await?;
+            found = summaries(toolbox, &page.pmids, &mut warnings).await?;
         }
         let seen = u64::from(params.offset) + page.pmids.len() as u64;
         Ok(SearchOutput {
@@ -152,7 +152,7 @@ impl FastTool for Search {
             has_more: !page.pmids.is_empty() && seen < page.count.min(cap.into()),
             notice: notice(&page, params.offset, seen, cap),
             pmids: page.pmids,
-            summaries: told,
+            summaries: found,
             warnings,
             execution_time_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
@@ -165,10 +165,10 @@ fn clipped(text: &str) -> String {
 
 /// The term, narrowed by the filters. What is wrong with the term is told before it is narrowed.
 fn query(params: &SearchParams) -> Result<Query, ToolError> {
-    let of_term = |error: crate::pubmed::eutils::InvalidQuery| ToolError::of_field("term", error.to_string());
+    let of_term = |error: crate::pubmed::eutils::InvalidQuery| ToolError::invalid_field("term", error.to_string());
     let term = params.term.as_deref().map(Query::parse).transpose().map_err(of_term)?;
     if term.is_none() && params.filters.is_empty() {
-        return Err(ToolError::of_field("term", "is required unless filters are given"));
+        return Err(ToolError::invalid_field("term", "is required unless filters are given"));
     }
     Query::parse(&params.filters.narrow(term.as_ref().map(Query::as_str))?).map_err(of_term)
 }
@@ -192,7 +192,7 @@ fn notice(page: &SearchPage, offset: u32, seen: u64, cap: u32) -> Option<String>
 
 /// Summaries from the archive, and those of all others in one request to NCBI.
 async fn summaries(toolbox: &Toolbox, pmids: &[Pmid], warnings: &mut Vec<String>) -> Result<Vec<Summary>, ToolError> {
-    let addresses = When::Now.addresses(toolbox, pmids).await?;
+    let addresses = AsOf::Now.addresses(toolbox, pmids).await?;
     let reads = stream::iter(addresses).map(|(pmid, address)| async move {
         let record = typed(toolbox, pmid, &address).await;
         (pmid, record.map(|record| record.map(|record| summary(pmid, &record, true))))
@@ -207,7 +207,7 @@ async fn summaries(toolbox: &Toolbox, pmids: &[Pmid], warnings: &mut Vec<String>
     }
     let rest: Vec<Pmid> = pmids.iter().copied().filter(|pmid| !found.contains_key(pmid)).collect();
     if !rest.is_empty() {
-        match Live::fetch(toolbox, &rest).await {
+        match FetchedRecords::fetch(toolbox, &rest).await {
             Ok(live) => {
                 let summaries =
                     rest.iter().filter_map(|pmid| Some((*pmid, summary(*pmid, &live.typed(*pmid).ok()?, false))));

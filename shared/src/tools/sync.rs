@@ -7,14 +7,14 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::error::{FieldError, ToolError};
-use super::tool::{Described, Hints, JobTool, Limit, Toolbox};
+use super::tool::{Annotations, JobTool, Limit, ToolSpec, Toolbox};
+use crate::core::Pmid;
 use crate::ingest::Engine;
-use crate::jobs::{Submission, Submitted};
-use crate::pipelines::pubmed_sync::{
+use crate::jobs::{Submission, SubmitOutcome};
+use crate::sources::pubmed_sync::{
     INCREMENTAL, IncrementalParams, SYNC, SubmitSyncError, SyncParams, bind, incremental_submission, submit_bound,
     sync_submission,
 };
-use crate::words::Pmid;
 
 /// The tool `pubmed.sync`.
 pub struct Sync;
@@ -66,7 +66,7 @@ pub struct SyncIncrementalInput {
 }
 
 fn five() -> u32 {
-    crate::pipelines::pubmed_sync::OVERLAP_DAYS
+    crate::sources::pubmed_sync::OVERLAP_DAYS
 }
 
 /// What came of a sync: the five outcomes sum to `requested`.
@@ -99,12 +99,12 @@ pub struct SyncOutput {
     more: serde_json::Map<String, Value>,
 }
 
-impl Described for Sync {
+impl ToolSpec for Sync {
     const NAME: &'static str = SYNC;
     const TITLE: &'static str = "Sync from PubMed";
     const DESCRIPTION: &'static str = "Archives the results of a PubMed query, or the given PMIDs: exactly one of \
                                        query and pmids is required. A job: unchanged records are skipped.";
-    const HINTS: Hints = Hints::ADDS_FROM_NCBI;
+    const ANNOTATIONS: Annotations = Annotations::ADDS_FROM_NCBI;
     const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC", default: 8 });
     type Params = SyncInput;
     type Output = SyncOutput;
@@ -117,11 +117,11 @@ impl JobTool for Sync {
         let checked = match (params.query, params.pmids) {
             (Some(query), None) => SyncParams::of_query(&query, key, params.limit)?,
             (None, Some(_)) if params.limit.is_some() => {
-                return Err(ToolError::of_field("limit", "cannot be combined with pmids"));
+                return Err(ToolError::invalid_field("limit", "cannot be combined with pmids"));
             }
             (None, Some(pmids)) => SyncParams::of_pmids(pmids, key)?,
             (None, None) => {
-                return Err(ToolError::of_field("query", "is required unless pmids is given"));
+                return Err(ToolError::invalid_field("query", "is required unless pmids is given"));
             }
             (Some(_), Some(_)) => {
                 let either = |name: &str| FieldError {
@@ -138,17 +138,17 @@ impl JobTool for Sync {
         Ok(bind(db, submission).await.map(drop).map_err(SubmitSyncError::from)?)
     }
 
-    async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<Submitted, ToolError> {
+    async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<SubmitOutcome, ToolError> {
         Ok(submit_bound(&toolbox.engine.db, submission, toolbox.limits).await?)
     }
 }
 
-impl Described for SyncIncremental {
+impl ToolSpec for SyncIncremental {
     const NAME: &'static str = INCREMENTAL;
     const TITLE: &'static str = "Keep a PubMed query up to date";
     const DESCRIPTION: &'static str = "Archives what was added to or changed in the results of a PubMed query since \
                                        its last run, without gaps. A job; only one per query runs at a time.";
-    const HINTS: Hints = Hints::ADDS_FROM_NCBI;
+    const ANNOTATIONS: Annotations = Annotations::ADDS_FROM_NCBI;
     const LIMIT: Option<Limit> = Some(Limit { variable: "BIO_MCP_TOOL_LIMIT_PUBMED_SYNC_INCREMENTAL", default: 8 });
     type Params = SyncIncrementalInput;
     type Output = SyncOutput;
@@ -166,7 +166,7 @@ impl JobTool for SyncIncremental {
         Ok(bind(db, submission).await.map(drop).map_err(SubmitSyncError::from)?)
     }
 
-    async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<Submitted, ToolError> {
+    async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<SubmitOutcome, ToolError> {
         Ok(submit_bound(&toolbox.engine.db, submission, toolbox.limits).await?)
     }
 }

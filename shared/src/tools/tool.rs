@@ -18,12 +18,12 @@ use super::error::ToolError;
 use super::listed::{self, ListingFault};
 use super::params::{Aliases, parse, read, understood};
 use super::readable;
+use crate::config::{LimitedUnit, ToolLimit, Toolset};
+use crate::core::access::MAX_SUBMIT_PRIORITY;
+use crate::core::{Caller, ErrorCode, Principal, Role};
 use crate::ingest::Engine;
-use crate::jobs::{self, Limits, Step, Submission, Submitted};
+use crate::jobs::{self, Limits, Step, Submission, SubmitOutcome};
 use crate::pubmed::eutils::Client;
-use crate::words::access::MAX_SUBMIT_PRIORITY;
-use crate::words::config::{Counted, ToolLimit, Toolset};
-use crate::words::{Caller, ErrorCode, Principal, Role};
 
 /// What tools work with.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ pub enum Kind {
 /// What a caller may expect of a tool, as MCP's annotations say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "these are the four of the protocol")]
-pub struct Hints {
+pub struct Annotations {
     /// It changes nothing.
     pub read_only: bool,
     /// It may take something away.
@@ -71,7 +71,7 @@ pub struct Hints {
     pub open_world: bool,
 }
 
-impl Hints {
+impl Annotations {
     /// Of a tool that reads what is here.
     pub const READS: Self = Self { read_only: true, destructive: false, idempotent: true, open_world: false };
     /// Of a tool that also reads from NCBI.
@@ -82,10 +82,9 @@ impl Hints {
 
 /// Who submits a job, and how.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct SubmitContext {
     /// Identifies the request, so that repeating it does not submit a second job.
     pub idempotency_key: Option<String>,
-    /// Who asks.
     pub caller: Caller,
     /// 0 to 10, 10 first.
     pub priority: i16,
@@ -95,8 +94,8 @@ pub struct Asked {
     pub then: Vec<Step>,
 }
 
-impl Asked {
-    /// Fills in who asks.
+impl SubmitContext {
+    /// Fills in the caller.
     pub fn of(self, submission: Submission) -> Submission {
         Submission {
             idempotency_key: self.idempotency_key,
@@ -122,21 +121,21 @@ pub struct Limit {
 impl Limit {
     /// Of a fast tool, if it has one.
     pub(super) fn fast<T: FastTool>() -> Option<ToolLimit> {
-        T::LIMIT.map(|limit| limit.of(T::NAME, Counted::Calls))
+        T::LIMIT.map(|limit| limit.of(T::NAME, LimitedUnit::Calls))
     }
 
     /// Of a job tool, if it has one.
     pub(super) fn job<T: JobTool>() -> Option<ToolLimit> {
-        T::LIMIT.map(|limit| limit.of(T::NAME, Counted::Jobs))
+        T::LIMIT.map(|limit| limit.of(T::NAME, LimitedUnit::Jobs))
     }
 
-    fn of(self, tool: &'static str, counted: Counted) -> ToolLimit {
+    fn of(self, tool: &'static str, counted: LimitedUnit) -> ToolLimit {
         ToolLimit { tool, counted, variable: self.variable, default: self.default }
     }
 }
 
-/// What every tool says of itself.
-pub trait Described {
+/// The definition of a tool.
+pub trait ToolSpec {
     /// Its dotted name.
     const NAME: &'static str;
     /// Its name for people.
@@ -144,20 +143,20 @@ pub trait Described {
     /// What it does, for people and models.
     const DESCRIPTION: &'static str;
     /// What may be expected of it.
-    const HINTS: Hints;
+    const ANNOTATIONS: Annotations;
     /// The lowest role that may call it.
-    const ROLE: Role = if Self::HINTS.read_only { Role::Read } else { Role::Submit };
-    /// Whether it is of no use while the database is away.
+    const ROLE: Role = if Self::ANNOTATIONS.read_only { Role::Read } else { Role::Submit };
+    /// Whether it is of no use while the database is unavailable.
     const NEEDS_DATABASE: bool = true;
-    /// Whether every call asks a foreign server that gives little.
-    const IS_SCARCE: bool = false;
+    /// Whether every call sends requests to a server with a rate limit.
+    const RATE_LIMITED_UPSTREAM: bool = false;
     /// How much of it runs at a time; without one, what all requests or all jobs may.
     const LIMIT: Option<Limit> = None;
     /// Other names of its parameters: the other name, then the parameter's own.
     const ALIASES: Aliases = &[];
     /// What it takes.
     type Params: DeserializeOwned + JsonSchema + Send;
-    /// What it answers, or what is in the result of its job.
+    /// What it returns, or what is in the result of its job.
     type Output: JsonSchema;
 
     /// A result as Markdown that says all that is in it, for clients that show a model only text.
@@ -166,16 +165,16 @@ pub trait Described {
     }
 }
 
-/// A tool that answers at once.
+/// A tool that returns its result directly.
 #[async_trait]
-pub trait FastTool: Described<Output: Serialize> {
+pub trait FastTool: ToolSpec<Output: Serialize> {
     /// Runs it for a caller who has its role.
     async fn run(toolbox: &Toolbox, caller: &Caller, params: Self::Params) -> Result<Self::Output, ToolError>;
 }
 
 /// A tool that becomes a job.
 #[async_trait]
-pub trait JobTool: Described {
+pub trait JobTool: ToolSpec {
     /// Checks the parameters and fills in defaults; returns the submission without the fields of the request. No I/O.
     fn submission(engine: &Engine, params: Self::Params) -> Result<Submission, ToolError>;
 
@@ -185,18 +184,19 @@ pub trait JobTool: Described {
     }
 
     /// Submits the job, with the rows that it needs.
-    async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<Submitted, ToolError> {
+    async fn submit(toolbox: &Toolbox, submission: &Submission) -> Result<SubmitOutcome, ToolError> {
         Ok(jobs::submit(&toolbox.engine.db, submission, toolbox.limits).await?)
     }
 }
 
 type Run = Arc<dyn Fn(Toolbox, Caller, Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync>;
-type Submit = Arc<dyn Fn(Toolbox, Value, Asked) -> BoxFuture<'static, Result<Submitted, ToolError>> + Send + Sync>;
+type Submit =
+    Arc<dyn Fn(Toolbox, Value, SubmitContext) -> BoxFuture<'static, Result<SubmitOutcome, ToolError>> + Send + Sync>;
 
 /// What calling a tool does.
 #[derive(Clone)]
 pub enum Action {
-    /// Answers.
+    /// Returns the result.
     Run(Run),
     /// Submits a job.
     Submit(Submit),
@@ -212,13 +212,13 @@ pub struct Tool {
     /// What it does.
     pub description: &'static str,
     /// What may be expected of it.
-    pub hints: Hints,
+    pub annotations: Annotations,
     /// The lowest role that may call it; calling it checks that.
     pub role: Role,
-    /// Whether it is of no use while the database is away.
+    /// Whether it is of no use while the database is unavailable.
     pub needs_database: bool,
-    /// Whether every call asks a foreign server that gives little.
-    pub is_scarce: bool,
+    /// Whether every call sends requests to a server with a rate limit.
+    pub rate_limited_upstream: bool,
     /// JSON Schema of its parameters.
     pub input_schema: Value,
     /// The same as MCP lists it: a plain object that every provider of models takes.
@@ -260,17 +260,17 @@ impl Tool {
     pub(super) fn job<T: JobTool + 'static>() -> Self {
         let schema = Arc::new(input_schema::<T::Params>());
         let own = Arc::clone(&schema);
-        let submit = move |toolbox: Toolbox, params: Value, asked: Asked| -> BoxFuture<'static, _> {
+        let submit = move |toolbox: Toolbox, params: Value, context: SubmitContext| -> BoxFuture<'static, _> {
             let schema = Arc::clone(&schema);
             Box::pin(async move {
-                allow(&asked.caller.principal, T::NAME, T::ROLE)?;
-                allow_priority(&asked)?;
+                allow(&context.caller.principal, T::NAME, T::ROLE)?;
+                allow_priority(&context)?;
                 let params = read(&schema, T::ALIASES, params)?;
-                let caller = asked.caller.clone();
-                let submission = asked.of(T::submission(&toolbox.engine, params)?);
+                let caller = context.caller.clone();
+                let submission = context.of(T::submission(&toolbox.engine, params)?);
                 let submitted = T::submit(&toolbox, &submission).await?;
-                if let Submitted::Created(standing) = &submitted {
-                    caller.audit("job.submit", &format!("{} {}", T::NAME, standing.job.id));
+                if let SubmitOutcome::Created(details) = &submitted {
+                    caller.audit("job.submit", &format!("{} {}", T::NAME, details.job.id));
                     toolbox.engine.wake_after_commit().await;
                 }
                 Ok(submitted)
@@ -280,17 +280,17 @@ impl Tool {
     }
 
     /// A definition that MCP clients could not pass to their model ends here, and so in the first test.
-    fn new<T: Described>(input_schema: &Value, action: Action) -> Self {
+    fn new<T: ToolSpec>(input_schema: &Value, action: Action) -> Self {
         let (listed_schema, toolset) =
             listed::<T>(input_schema).unwrap_or_else(|fault| panic!("the tool {} cannot be listed: {fault}", T::NAME));
         Self {
             name: T::NAME,
             title: T::TITLE,
             description: T::DESCRIPTION,
-            hints: T::HINTS,
+            annotations: T::ANNOTATIONS,
             role: T::ROLE,
             needs_database: T::NEEDS_DATABASE,
-            is_scarce: T::IS_SCARCE,
+            rate_limited_upstream: T::RATE_LIMITED_UPSTREAM,
             input_schema: input_schema.clone(),
             listed_schema,
             toolset,
@@ -303,7 +303,7 @@ impl Tool {
         }
     }
 
-    /// Whether it answers at once.
+    /// Whether it returns its result directly or becomes a job.
     pub fn kind(&self) -> Kind {
         match self.action {
             Action::Run(_) => Kind::Fast,
@@ -333,8 +333,8 @@ pub fn allow(principal: &Principal, tool: &str, role: Role) -> Result<(), ToolEr
 }
 
 /// High priorities are for what an operator needs first.
-fn allow_priority(asked: &Asked) -> Result<(), ToolError> {
-    if asked.priority <= MAX_SUBMIT_PRIORITY || asked.caller.principal.role >= Role::Admin {
+fn allow_priority(context: &SubmitContext) -> Result<(), ToolError> {
+    if context.priority <= MAX_SUBMIT_PRIORITY || context.caller.principal.role >= Role::Admin {
         return Ok(());
     }
     let message = format!("priority: above {MAX_SUBMIT_PRIORITY} it needs the role {}", Role::Admin);
@@ -346,7 +346,7 @@ fn flat(name: &str) -> String {
 }
 
 /// How MCP lists a tool: its input schema and its group.
-fn listed<T: Described>(input_schema: &Value) -> Result<(Value, Toolset), ListingFault> {
+fn listed<T: ToolSpec>(input_schema: &Value) -> Result<(Value, Toolset), ListingFault> {
     listed::check_name(&flat(T::NAME))?;
     listed::check_description("description", T::DESCRIPTION)?;
     let no_group = || ListingFault { at: T::NAME.to_owned(), reason: "is in no group: see Toolset".to_owned() };
@@ -358,7 +358,7 @@ fn input_schema<T: JsonSchema>() -> Value {
     schema::<T>(Contract::Deserialize)
 }
 
-/// The schema of what is answered.
+/// The schema of what is returned.
 pub fn output_schema<T: JsonSchema>() -> Value {
     schema::<T>(Contract::Serialize)
 }

@@ -6,18 +6,18 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use sqlx::PgPool;
 
-use super::judge::latest;
+use super::assess::latest;
 use super::objects::check_objects;
 use super::report::{MAX_PROBLEMS_KEPT, Problem, Report};
-use super::{PAGE, Progress, Run, VerifyError, side_by_side};
+use super::{PAGE, VerifyError, VerifyProgress, VerifyRun, side_by_side};
 use crate::archive::{Address, Archive, EnvelopeError, ReadError, StoreError, StoredPayload};
 use crate::checkpoints;
+use crate::core::{Pmid, PmidSet};
+use crate::observability::chain;
 use crate::records::{self, HistoryRow, Pointer};
-use crate::words::telemetry::chain;
-use crate::words::{Pmid, PmidSet};
 
 /// Checks every pointer, object, hash and history row, and looks for orphans.
-pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Report, VerifyError> {
+pub async fn check(db: &PgPool, archive: &Archive, run: &VerifyRun<'_>) -> Result<Report, VerifyError> {
     let mut report = Report::default();
     let shared = Arc::new(archive.clone());
     let sound = check_pointers(db, &shared, run, &mut report).await?;
@@ -45,7 +45,7 @@ pub async fn check(db: &PgPool, archive: &Archive, run: &Run<'_>) -> Result<Repo
 async fn check_pointers(
     db: &PgPool,
     archive: &Arc<Archive>,
-    run: &Run<'_>,
+    run: &VerifyRun<'_>,
     report: &mut Report,
 ) -> Result<PmidSet, VerifyError> {
     let mut sound = run.verified.clone();
@@ -69,7 +69,7 @@ async fn check_pointers(
                 Err(problem) => report.add(problem),
             }
         }
-        (run.on_progress)(Progress { phase: "pointers", done });
+        (run.on_progress)(VerifyProgress { phase: "pointers", done });
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn is_alone(archive: &Archive) -> bool {
 async fn check_history(
     db: &PgPool,
     archive: &Arc<Archive>,
-    run: &Run<'_>,
+    run: &VerifyRun<'_>,
     sound: &PmidSet,
     report: &mut Report,
 ) -> Result<(), VerifyError> {
@@ -149,7 +149,7 @@ async fn check_history(
                 report.add(problem);
             }
         }
-        (run.on_progress)(Progress { phase: "history rows", done });
+        (run.on_progress)(VerifyProgress { phase: "history rows", done });
     }
 }
 

@@ -4,8 +4,8 @@
 //! Objects are read many at a time, each once, and checked on all processors: what [`repair`] has read, [`check`] does
 //! not read again.
 
+mod assess;
 mod check;
-mod judge;
 mod objects;
 mod record;
 mod repair;
@@ -18,8 +18,8 @@ pub use repair::{Repaired, repair};
 pub use report::{Problem, Report};
 
 use crate::archive::StoreError;
+use crate::core::PmidSet;
 use crate::db::DbError;
-use crate::words::PmidSet;
 
 /// Rows or keys looked at together.
 const PAGE: i64 = 1000;
@@ -40,7 +40,7 @@ pub enum VerifyError {
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct VerifyProgress {
     /// What is gone through.
     pub phase: &'static str,
     /// How many of them were.
@@ -48,16 +48,16 @@ pub struct Progress {
 }
 
 /// What a run knows and tells.
-pub struct Run<'a> {
+pub struct VerifyRun<'a> {
     /// Records whose objects were all read and whose rows were made to agree with them.
     pub verified: PmidSet,
     /// Whether a repair believes objects that no row names: after the database was set back to an earlier state.
     pub from_objects: bool,
     /// Is told after each page.
-    pub on_progress: &'a (dyn Fn(Progress) + Send + Sync),
+    pub on_progress: &'a (dyn Fn(VerifyProgress) + Send + Sync),
 }
 
-impl Default for Run<'_> {
+impl Default for VerifyRun<'_> {
     fn default() -> Self {
         Self { verified: PmidSet::default(), from_objects: false, on_progress: &|_| {} }
     }

@@ -5,19 +5,19 @@ use std::collections::{HashMap, HashSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sqlx::PgPool;
 
+use super::assess::{Assessor, Verdict};
 use super::check::is_alone;
-use super::judge::{Judge, Verdict};
 use super::report::{Problem, Report};
-use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
+use super::{CONCURRENT_READS, PAGE, VerifyError, VerifyProgress, VerifyRun};
 use crate::archive::{Address, Archive, Key, StoreError, VersionId};
+use crate::core::{JobId, Pmid, Sha256, counted};
 use crate::records::{self, Pointer};
-use crate::words::{JobId, Pmid, Sha256, counted};
 
 /// Objects without a pointer, whose payload no reader finds, and versions that this archive did not write.
 pub(super) async fn check_objects(
     db: &PgPool,
     archive: &Archive,
-    run: &Run<'_>,
+    run: &VerifyRun<'_>,
     report: &mut Report,
 ) -> Result<(), VerifyError> {
     let mut after = None;
@@ -47,7 +47,7 @@ pub(super) async fn check_objects(
             check_versions(db, archive, &known, listed, report).await?;
         }
         done += page.len() as u64;
-        (run.on_progress)(Progress { phase: "objects", done });
+        (run.on_progress)(VerifyProgress { phase: "objects", done });
     }
 }
 
@@ -64,15 +64,15 @@ async fn check_versions(
     report: &mut Report,
 ) -> Result<(), VerifyError> {
     let pmids: Vec<Pmid> = listed.iter().map(|(pmid, ..)| *pmid).collect();
-    let judge = Judge::of(db, &pmids, false).await?;
+    let assessor = Assessor::of(db, &pmids, false).await?;
     let mut reads = Vec::new();
     let mut orphans = Vec::new();
     for (pmid, key, versions) in listed {
         if known.contains_key(&pmid) {
-            let unknown = versions.iter().filter(|version| !judge.knows(pmid, version));
-            reads.extend(unknown.map(|version| judged(archive, &judge, key, pmid, version)));
+            let unknown = versions.iter().filter(|version| !assessor.knows(pmid, version));
+            reads.extend(unknown.map(|version| assessed(archive, &assessor, key, pmid, version)));
         } else {
-            let versions: Vec<_> = versions.iter().filter(|version| !judge.is_aside(pmid, version)).collect();
+            let versions: Vec<_> = versions.iter().filter(|version| !assessor.is_aside(pmid, version)).collect();
             if !versions.is_empty() {
                 orphans.push((pmid, key, versions));
             }
@@ -160,9 +160,9 @@ async fn orphan(
 }
 
 /// What is wrong with a version that no row names; one that an intent names is on its way to its row.
-async fn judged(
+async fn assessed(
     archive: &Archive,
-    judge: &Judge,
+    assessor: &Assessor,
     key: &Key,
     pmid: Pmid,
     version: &VersionId,
@@ -177,7 +177,7 @@ async fn judged(
         Err(error) => return Err(error.into()),
     };
     let address = archive.uri(key, version);
-    Ok(match judge.judge(pmid, version, bytes, read) {
+    Ok(match assessor.assess(pmid, version, bytes, read) {
         Verdict::Own(_) | Verdict::Damaged | Verdict::Aside => None,
         Verdict::Foreign(_, reason) => Some(Problem::of("unknown_object", pmid, format!("{address}: {reason}"))),
         Verdict::Newer(reason) => Some(Problem::of("newer_object", pmid, format!("{address}: {reason}"))),

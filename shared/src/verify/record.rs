@@ -1,23 +1,23 @@
 //! A record as its objects are: each version read once and judged.
 
 use super::VerifyError;
+use super::assess::{Assessor, Verdict};
 use super::check::is_alone;
-use super::judge::{Judge, Verdict};
 use crate::archive::{Archive, Condition, ETag, Envelope, Key, Put, StoreError, VersionId};
+use crate::core::{Pmid, Sha256};
 use crate::pubmed::is_retracted;
-use crate::records::{Found, Pointer, SetAside, VersionState, Versions};
-use crate::words::{Pmid, Sha256};
+use crate::records::{FoundVersions, Pointer, SetAside, VersionState, Versions};
 
 /// A record as its objects are.
 pub(super) struct Record {
-    pub(super) found: Found,
+    pub(super) found: FoundVersions,
     /// Versions that cannot be believed.
     pub(super) aside: Vec<SetAside>,
     /// Whether every version was read and believed or set aside, and the newest is that of the pointer.
     pub(super) is_whole: bool,
     pub(super) is_rewritten: bool,
-    /// Whether a version is there and could not be read, or was written by a newer program: what the record is cannot be
-    /// told.
+    /// Whether a version is there and could not be read, or was written by a newer program: what the record is cannot
+    /// be told.
     pub(super) is_unreadable: bool,
 }
 
@@ -47,7 +47,7 @@ struct Sorted {
 /// Reads each version of a record once.
 pub(super) async fn read_record(
     archive: &Archive,
-    judge: &Judge,
+    assessor: &Assessor,
     key: &Key,
     versions: &[VersionId],
     pmid: Pmid,
@@ -80,8 +80,8 @@ pub(super) async fn read_record(
             Err(error) => return Err(error.into()),
         };
         let is_envelope = envelope.is_ok();
-        let is_accepted = judge.vouches(pmid, &version, bytes);
-        let verdict = judge.judge(pmid, &version, bytes, envelope);
+        let is_accepted = assessor.vouches(pmid, &version, bytes);
+        let verdict = assessor.assess(pmid, &version, bytes, envelope);
         // Nothing replaces what a newer program wrote.
         is_unreadable |= matches!(verdict, Verdict::Newer(_)) && (is_newest || is_accepted);
         if is_newest {
@@ -89,10 +89,10 @@ pub(super) async fn read_record(
             newest.is_envelope = is_envelope;
             newest.version = Some(version.clone());
         }
-        sorted.take(pmid, archive.uri(key, &version), verdict, judge);
+        sorted.take(pmid, archive.uri(key, &version), verdict, assessor);
     }
     if is_unreadable {
-        let found = Found {
+        let found = FoundVersions {
             pmid,
             states: sorted.states,
             versions: Versions::default(),
@@ -113,15 +113,16 @@ pub(super) async fn read_record(
     };
     let mut falls_back = pointer.is_some_and(|pointer| !sorted.states.iter().any(|state| is_held(state, pointer)));
     if let (true, Some(pointer)) = (falls_back, pointer) {
-        falls_back = !sorted.believe_copy(pointer, judge);
+        falls_back = !sorted.believe_copy(pointer, assessor);
     }
     let is_all = sorted.states.len() + sorted.aside.len() + sorted.known == versions.len();
     let Sorted { mut states, aside, .. } = sorted;
     states.sort_by_key(|state| state.fetched_at);
     let folded = Versions::fold(states.clone());
-    let mut found = Found { pmid, states, versions: folded, object_etag: newest.etag.clone(), from_objects: false };
+    let mut found =
+        FoundVersions { pmid, states, versions: folded, object_etag: newest.etag.clone(), from_objects: false };
     let pointed = found.pointer().and_then(VersionState::stored_version);
-    found.from_objects = judge.is_from_objects() && pointed.is_some_and(|version| !judge.accepts(pmid, &version));
+    found.from_objects = assessor.is_from_objects() && pointed.is_some_and(|version| !assessor.accepts(pmid, &version));
     // A newest object that is damaged stays what it is until its payload arrives again: it is the only sign of it.
     let may_replace =
         newest.is_own || newest.is_absent || if pointer.is_some() { !falls_back } else { newest.is_envelope };
@@ -132,9 +133,9 @@ pub(super) async fn read_record(
 }
 
 impl Sorted {
-    fn take(&mut self, pmid: Pmid, s3_uri: String, verdict: Verdict, judge: &Judge) {
+    fn take(&mut self, pmid: Pmid, s3_uri: String, verdict: Verdict, assessor: &Assessor) {
         let reason = match verdict {
-            Verdict::Own(envelope) => return self.states.push(state_of(s3_uri, envelope, judge)),
+            Verdict::Own(envelope) => return self.states.push(state_of(s3_uri, envelope, assessor)),
             Verdict::Damaged => return,
             Verdict::Aside => {
                 self.known += 1;
@@ -149,37 +150,42 @@ impl Sorted {
         self.aside.push(SetAside { pmid: pmid.to_string(), s3_uri, reason });
     }
 
-    /// Where the pointer's own version is gone, as after its bucket was copied to another: an object with its payload, its
-    /// times and an order that says nothing more than the pointer's is a copy of it. Whether there is one.
-    fn believe_copy(&mut self, pointer: &Pointer, judge: &Judge) -> bool {
+    /// Where the pointer's own version is gone, as after its bucket was copied to another: an object with its payload,
+    /// its times and an order that says nothing more than the pointer's is a copy of it. Whether there is one.
+    fn believe_copy(&mut self, pointer: &Pointer, assessor: &Assessor) -> bool {
         let is_copy = |(_, envelope): &(String, Envelope)| {
             envelope.content_hash() == pointer.content_hash
                 && envelope.fetched_at == pointer.fetched_at
-                && envelope.order.as_of <= judge.latest()
+                && envelope.order.as_of <= assessor.latest()
                 && !pointer.is_behind(&envelope.order)
         };
         let Some(at) = self.foreign.iter().position(is_copy) else { return false };
         let (s3_uri, envelope) = self.foreign.swap_remove(at);
         self.aside.retain(|aside| aside.s3_uri != s3_uri);
-        self.states.push(state_of(s3_uri, envelope, judge));
+        self.states.push(state_of(s3_uri, envelope, assessor));
         true
     }
 }
 
-fn state_of(s3_uri: String, envelope: Envelope, judge: &Judge) -> VersionState {
+fn state_of(s3_uri: String, envelope: Envelope, assessor: &Assessor) -> VersionState {
     VersionState {
         s3_uri,
         content_hash: envelope.content_hash(),
         fetched_at: envelope.fetched_at,
         retracted: envelope.payload.xml().is_some_and(is_retracted),
         seen: envelope.order.rank(),
-        order: envelope.order.not_after(judge.latest(), envelope.fetched_at),
+        order: envelope.order.not_after(assessor.latest(), envelope.fetched_at),
         api_etag: envelope.source.http_etag,
     }
 }
 
 /// Stores the envelope of the pointer again where another object is the newest under the key, or none is.
-async fn make_newest(archive: &Archive, key: &Key, newest: &Newest, found: &mut Found) -> Result<bool, VerifyError> {
+async fn make_newest(
+    archive: &Archive,
+    key: &Key,
+    newest: &Newest,
+    found: &mut FoundVersions,
+) -> Result<bool, VerifyError> {
     let Some(pointer) = found.pointer().cloned() else { return Ok(false) };
     let version = pointer.stored_version();
     if version.is_some() && version == newest.version {
@@ -189,7 +195,7 @@ async fn make_newest(archive: &Archive, key: &Key, newest: &Newest, found: &mut 
     // Nothing lies there, or no longer.
     let condition = newest.etag.clone().map_or(Condition::Absent, Condition::Matches);
     let put = Put { key: key.clone(), bytes: &bytes, condition, payload_hash: pointer.content_hash };
-    let stored = archive.store().put_batch(&[put]).await.pop().expect("one put, one answer")?;
+    let stored = archive.store().put_batch(&[put]).await.pop().expect("one put, one result")?;
     found.moved(&pointer, &archive.uri(key, &stored.version), &stored.etag);
     Ok(true)
 }

@@ -4,15 +4,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use sqlx::PgPool;
 
+use super::assess::Assessor;
 use super::check::is_alone;
-use super::judge::Judge;
 use super::record::{Record, read_record};
-use super::{CONCURRENT_READS, PAGE, Progress, Run, VerifyError};
+use super::{CONCURRENT_READS, PAGE, VerifyError, VerifyProgress, VerifyRun};
 use crate::archive::{Archive, Key, ReadError, StoreError};
 use crate::checkpoints;
+use crate::core::{Pmid, PmidSet};
 use crate::db::{self, DbError};
 use crate::records::{self, Restored};
-use crate::words::{Pmid, PmidSet};
 
 /// What repairing wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -53,12 +53,13 @@ impl Repaired {
 /// Rebuilds pointers, versions, history and missing events from the archive's objects, by the rule that decides what
 /// is newer. What is consistent is not written again; rows without any readable object stay, for `check` to report.
 ///
-/// Only objects are believed that a row or a committed intent names; others are set aside: they stay where they are, and
-/// where one is the newest under its key the genuine one is stored again above it. Where no record was ever accepted,
-/// because the rows were lost altogether, or where the run says so, the objects are believed on their own word.
+/// Only objects are believed that a row or a committed intent names; others are set aside: they stay where they are,
+/// and where one is the newest under its key the genuine one is stored again above it. Where no record was ever
+/// accepted, because the rows were lost altogether, or where the run says so, the objects are believed on their own
+/// word.
 ///
 /// A repair that was stopped resumes where it was.
-pub async fn repair(db: &PgPool, archive: &Archive, run: &mut Run<'_>) -> Result<Repaired, VerifyError> {
+pub async fn repair(db: &PgPool, archive: &Archive, run: &mut VerifyRun<'_>) -> Result<Repaired, VerifyError> {
     let mut repaired = Repaired::default();
     let mut after = records::repair_cursor(db).await?.and_then(|key| Key::parse(&key));
     let is_resumed = after.is_some() && records::repairs_from_objects(db).await?;
@@ -73,10 +74,10 @@ pub async fn repair(db: &PgPool, archive: &Archive, run: &mut Run<'_>) -> Result
             page.iter().filter_map(|(key, versions)| Some((archive.layout().pmid_of(key)?, key, versions))).collect();
         let pmids: Vec<Pmid> = listed.iter().map(|(pmid, ..)| *pmid).collect();
         let pointers = records::lookup(db, &pmids).await?;
-        let judge = Judge::of(db, &pmids, from_objects).await?;
+        let assessor = Assessor::of(db, &pmids, from_objects).await?;
         let mut reads = Vec::new();
         for (pmid, key, versions) in listed {
-            reads.push(read_record(archive, &judge, key, versions, pmid, pointers.get(&pmid)));
+            reads.push(read_record(archive, &assessor, key, versions, pmid, pointers.get(&pmid)));
         }
         let records: Vec<Record> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
         // One transaction a page, no reading of objects inside.
@@ -100,7 +101,7 @@ pub async fn repair(db: &PgPool, archive: &Archive, run: &mut Run<'_>) -> Result
         for record in records.iter().filter(|record| record.is_whole && record.found.pointer().is_some()) {
             run.verified.insert(record.found.pmid);
         }
-        (run.on_progress)(Progress { phase: "objects repaired", done: repaired.objects });
+        (run.on_progress)(VerifyProgress { phase: "objects repaired", done: repaired.objects });
     }
     // Every object has been read: one that is damaged from now on is for the next repair, which begins at the start.
     let mut tx = db::begin(db).await?;
@@ -138,8 +139,8 @@ async fn mark_lost(
                     // Its objects may have been read by a repair that was stopped, before this one was damaged.
                     let key = archive.layout().record_again(pointer.pmid, pointer.address().address.as_ref().ok());
                     let versions = archive.store().versions(&key).await?;
-                    let judge = Judge::of(db, &[pointer.pmid], from_objects).await?;
-                    let record = read_record(archive, &judge, &key, &versions, pointer.pmid, Some(pointer)).await?;
+                    let assessor = Assessor::of(db, &[pointer.pmid], from_objects).await?;
+                    let record = read_record(archive, &assessor, &key, &versions, pointer.pmid, Some(pointer)).await?;
                     if record.is_unreadable {
                         continue;
                     }

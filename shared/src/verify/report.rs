@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::core::{JobId, Pmid};
 use crate::records::SetAside;
-use crate::words::{JobId, Pmid};
 
 /// How many problems are kept; all are counted.
 pub(super) const MAX_PROBLEMS_KEPT: usize = 1000;
@@ -40,9 +40,7 @@ pub struct Report {
 pub struct Problem {
     /// A stable word for what it is.
     pub kind: &'static str,
-    /// The record.
     pub pmid: Option<String>,
-    /// What exactly.
     pub detail: String,
 }
 

@@ -1,12 +1,12 @@
-//! What each of the E-utilities answers to the parameters of a request.
+//! What each of the E-utilities returns for the parameters of a request.
 
 use chrono::NaiveDate;
 
-use super::{Answer, JSON, Params, Shared, XML, answer, lock};
-use crate::answers::{self, Found};
+use super::{HttpResponse, JSON, Params, Shared, XML, lock, respond};
 use crate::corpus::{Entry, Listed};
 use crate::faults::Fault;
 use crate::query::{Field, Query, day};
+use crate::responses::{self, Found};
 
 fn number(params: &Params, name: &str, default: usize) -> usize {
     params.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
@@ -24,13 +24,13 @@ fn shorten(fault: Option<Fault>, pmids: &mut Vec<u32>) {
     }
 }
 
-pub(super) fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) -> Answer {
+pub(super) fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) -> HttpResponse {
     let json = params.get("retmode").is_some_and(|mode| mode == "json");
     let failed = |text: &str| {
         if json {
-            answer(200, JSON, answers::esearch_error(text))
+            respond(200, JSON, responses::esearch_error(text))
         } else {
-            answer(200, XML, format!("<?xml version=\"1.0\"?><eSearchResult><ERROR>{text}</ERROR></eSearchResult>"))
+            respond(200, XML, format!("<?xml version=\"1.0\"?><eSearchResult><ERROR>{text}</ERROR></eSearchResult>"))
         }
     };
     if !is_pubmed(params) {
@@ -92,7 +92,7 @@ pub(super) fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) ->
     let session = keeps.then(|| lock(&shared.history).keep(web_env, found));
     let only_count = params.get("rettype").is_some_and(|kind| kind == "count");
     let found = Found { count, start, page: &page, translation: term, unknown: &unknown, session };
-    if json { answer(200, JSON, found.json(only_count)) } else { answer(200, XML, found.xml(only_count)) }
+    if json { respond(200, JSON, found.json(only_count)) } else { respond(200, XML, found.xml(only_count)) }
 }
 
 /// A query within `datetype` and `mindate`, `maxdate` or `reldate`.
@@ -109,17 +109,17 @@ fn narrowed(query: Query, params: &Params, today: NaiveDate) -> Result<Query, ()
 }
 
 /// The PMIDs that a request names: by `id`, or by session, cut at the cap.
-fn named(shared: &Shared, params: &Params) -> Result<Vec<u32>, Box<Answer>> {
+fn named(shared: &Shared, params: &Params) -> Result<Vec<u32>, Box<HttpResponse>> {
     if let (Some(web_env), Some(key)) = (params.get("WebEnv"), params.get("query_key")) {
         let start = number(params, "retstart", 0);
         let cap = shared.options.cap;
         if start >= cap {
             let text = format!("Search Backend failed: 'retstart' cannot be larger than {}", cap - 1);
-            return Err(answer(400, XML, answers::efetch_error(&text)).into());
+            return Err(respond(400, XML, responses::efetch_error(&text)).into());
         }
         let history = lock(&shared.history);
         let Some(pmids) = history.read(web_env, key) else {
-            return Err(answer(200, XML, answers::efetch_error(&format!("Unable to obtain query #{key}"))).into());
+            return Err(respond(200, XML, responses::efetch_error(&format!("Unable to obtain query #{key}"))).into());
         };
         // A page across the cap is cut, and nothing says so.
         let end = pmids.len().min(cap).min(start.saturating_add(number(params, "retmax", cap).min(cap)));
@@ -128,14 +128,16 @@ fn named(shared: &Shared, params: &Params) -> Result<Vec<u32>, Box<Answer>> {
     let ids = params.get("id").map(String::as_str).unwrap_or_default();
     let pmids: Vec<u32> = ids.split(',').filter_map(|id| id.trim().parse().ok()).filter(|id| *id > 0).collect();
     if pmids.is_empty() {
-        return Err(answer(400, XML, answers::efetch_error("ID list is empty! Possibly it has no correct IDs.")).into());
+        return Err(
+            respond(400, XML, responses::efetch_error("ID list is empty! Possibly it has no correct IDs.")).into()
+        );
     }
     Ok(pmids)
 }
 
-pub(super) fn efetch(shared: &Shared, params: &Params, fault: Option<Fault>) -> Answer {
+pub(super) fn efetch(shared: &Shared, params: &Params, fault: Option<Fault>) -> HttpResponse {
     if !is_pubmed(params) {
-        return answer(200, XML, answers::efetch_error("Invalid db name specified: "));
+        return respond(200, XML, responses::efetch_error("Invalid db name specified: "));
     }
     match named(shared, params) {
         Err(failed) => *failed,
@@ -144,41 +146,43 @@ pub(super) fn efetch(shared: &Shared, params: &Params, fault: Option<Fault>) -> 
             if fault == Some(Fault::NoRecords) {
                 pmids.clear();
             }
-            let body = answers::record_set(&lock(&shared.corpus), &pmids);
-            answer(200, XML, body)
+            let body = responses::record_set(&lock(&shared.corpus), &pmids);
+            respond(200, XML, body)
         }
     }
 }
 
-pub(super) fn esummary(shared: &Shared, params: &Params) -> Answer {
+pub(super) fn esummary(shared: &Shared, params: &Params) -> HttpResponse {
     let pmids = match named(shared, params) {
         Ok(pmids) => pmids,
         Err(_) if params.contains_key("WebEnv") => {
-            return answer(200, JSON, "{\"esummaryresult\":[\"Unable to obtain query #1\"]}");
+            return respond(200, JSON, "{\"esummaryresult\":[\"Unable to obtain query #1\"]}");
         }
         Err(failed) => return *failed,
     };
     if pmids.len() > 500 {
         let body = "{\"header\":{\"type\":\"esummary\",\"version\":\"0.3\"},\"error\":\"Too many UIDs in request. Maximum number of UIDs is 500 for JSON format output.\"}";
-        return answer(200, JSON, body);
+        return respond(200, JSON, body);
     }
-    answer(200, JSON, answers::summaries(&lock(&shared.corpus), &pmids).to_string())
+    respond(200, JSON, responses::summaries(&lock(&shared.corpus), &pmids).to_string())
 }
 
-pub(super) fn epost(shared: &Shared, params: &Params) -> Answer {
+pub(super) fn epost(shared: &Shared, params: &Params) -> HttpResponse {
     let ids = params.get("id").map(String::as_str).unwrap_or_default();
     if ids.trim().is_empty() {
-        return answer(200, XML, answers::epost_error("Empty ID list; Nothing to store"));
+        return respond(200, XML, responses::epost_error("Empty ID list; Nothing to store"));
     }
     let good: Vec<u32> = ids.split(',').filter_map(|id| id.trim().parse().ok()).collect();
     if good.is_empty() {
-        return answer(
+        return respond(
             200,
             XML,
-            answers::epost_error("Some IDs have invalid value and were omitted. Maximum ID value 18446744073709551615"),
+            responses::epost_error(
+                "Some IDs have invalid value and were omitted. Maximum ID value 18446744073709551615",
+            ),
         );
     }
     let web_env = params.get("WebEnv").map(String::as_str);
     let (web_env, key) = lock(&shared.history).keep(web_env, good);
-    answer(200, XML, answers::posted(&web_env, key))
+    respond(200, XML, responses::posted(&web_env, key))
 }

@@ -1,4 +1,4 @@
-//! The runner's tools: their names, their schemas, and what those answer that ask nothing.
+//! The runner's tools: their names, their schemas, and what those return that ask nothing.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(super) const TOOLS: [&str; 35] = [
     "test_tool_with_task",
 ];
 
-/// Tools without questions: their names and what they answer.
+/// Tools without questions: their names and what they return.
 pub(super) fn plain(name: &str) -> Option<Value> {
     let text = |text: &str| json!({ "type": "text", "text": text });
     let image = json!({ "type": "image", "data": PNG, "mimeType": "image/png" });

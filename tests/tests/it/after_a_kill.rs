@@ -122,7 +122,7 @@ async fn an_idle_worker_of_another_machine_is_one_until_it_ends() {
         let idle = elsewhere(&archive, &other.path().join("data"), arguments);
         until_one_works(&archive, arguments[0]);
         let run = archive.run(&["verify", "--repair"]).expect(2);
-        let place = format!("on {}", shared::words::host::name());
+        let place = format!("on {}", shared::core::host::name());
         assert!(run.err.contains("running (") && run.err.contains(&place), "{arguments:?}: {run:?}");
         assert_eq!(idle.end("-TERM"), Some(0), "{arguments:?}");
         assert_eq!(workers(&archive), 0, "{arguments:?}: it has said that it ended");

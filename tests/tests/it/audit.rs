@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use shared::words::Sha256;
+use shared::core::Sha256;
 use simulator::{Corpus, Options, Spread};
 use tests::program::{Archive, Run};
 use tests::serving::{Running, client};
@@ -22,13 +22,13 @@ async fn every_change_over_http_has_an_audit_line_at_every_level_of_the_log() {
     let (address, http) = (serve.address(), client());
     let ask = async |token: &str, method: &str, path: &str, body: Value| -> Value {
         let method = method.parse().expect("a method");
-        let answer = http
+        let response = http
             .request(method, format!("{address}{path}"))
             .header("authorization", format!("Bearer {token}"))
             .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"))
             .header("content-type", "application/json")
             .body(if body.is_null() { String::new() } else { body.to_string() });
-        serde_json::from_slice(&answer.send().await.expect("answered").bytes().await.expect("a body")).expect("JSON")
+        serde_json::from_slice(&response.send().await.expect("responded").bytes().await.expect("a body")).expect("JSON")
     };
     let invoke = async |token: &str, tool: &str, params: Value| {
         ask(token, "POST", "/v1/mcp/invoke", json!({ "tool": tool, "params": params })).await

@@ -24,10 +24,10 @@ async fn beyond_the_limits_requests_are_refused_and_jobs_are_queued() {
     let limits = [("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH", "2")];
     let World { simulator, server } = World::new(5, slow, &limits).await;
     let search = json!({ "tool": "pubmed.search", "params": { "term": "all", "summaries": false } });
-    let answers = futures_util::future::join_all((0..20).map(|_| server.post("/v1/mcp/invoke", &search))).await;
-    let served = answers.iter().filter(|answer| answer.status == 200).count();
+    let responses = futures_util::future::join_all((0..20).map(|_| server.post("/v1/mcp/invoke", &search))).await;
+    let served = responses.iter().filter(|response| response.status == 200).count();
     assert!((2..20).contains(&served), "{served}");
-    for refused in answers.iter().filter(|answer| answer.status != 200) {
+    for refused in responses.iter().filter(|response| response.status != 200) {
         assert_eq!(refused.error(), (429, "RATE_LIMIT_EXCEEDED"));
         assert_eq!((refused.header("retry-after"), &refused.body["retryable"]), (Some("1"), &json!(true)));
     }
@@ -47,9 +47,9 @@ async fn everything_together_has_a_limit_and_waiting_for_a_job_has_its_own() {
     let searching = futures_util::future::join_all((0..12).map(|_| server.post("/v1/mcp/invoke", &search)));
     let alive = futures_util::future::join_all((0..12).map(|n| server.get(["/healthz", "/readyz"][n % 2])));
     let (waited, searched, alive) = tokio::join!(waiting, searching, alive);
-    assert!(waited.iter().all(|answer| answer.status == 200), "they keep no other out and are not kept out");
-    assert!(alive.iter().all(|answer| answer.status == 200), "a busy process lives");
-    let served = searched.iter().filter(|answer| answer.status == 200).count();
+    assert!(waited.iter().all(|response| response.status == 200), "they keep no other out and are not kept out");
+    assert!(alive.iter().all(|response| response.status == 200), "a busy process lives");
+    let served = searched.iter().filter(|response| response.status == 200).count();
     assert!((3..12).contains(&served), "{served}");
     assert!(searched.iter().filter(|a| a.status != 200).all(|a| a.error() == (429, "RATE_LIMIT_EXCEEDED")));
 }
@@ -106,7 +106,7 @@ async fn watch(server: &Server, most: &AtomicI64) {
     }
 }
 
-/// Everything at once, far beyond every limit: answers are good or 429 with a time to come again, nothing breaks,
+/// Everything at once, far beyond every limit: responses are good or 429 with a time to come again, nothing breaks,
 /// and neither the database nor NCBI sees more than its share.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_flood_beyond_every_limit_breaks_nothing() {
@@ -156,26 +156,27 @@ async fn a_flood_beyond_every_limit_breaks_nothing() {
                 }
             }
         });
-        let mut answers = futures_util::future::join_all(requests).await;
+        let mut responses = futures_util::future::join_all(requests).await;
         // As many jobs as get past the first limit.
         let jobs = (1000..1040).map(|n| {
             let (server, body) = (&server, sync_of(n..n + 1));
             async move { server.post("/v1/jobs", &body).await }
         });
-        answers.extend(futures_util::future::join_all(jobs).await);
-        answers
+        responses.extend(futures_util::future::join_all(jobs).await);
+        responses
     };
     let most = AtomicI64::new(0);
-    let answers = tokio::select! {
-        answers = flood => answers,
+    let responses = tokio::select! {
+        responses = flood => responses,
         () = watch(&server, &most) => unreachable!("it never ends"),
     };
     let mut refused = BTreeMap::new();
-    for answer in &answers {
-        match answer.status.as_u16() {
+    for response in &responses {
+        match response.status.as_u16() {
             200 | 202 => {
-                // A tool of MCP that is refused says so in its answer.
-                if let Some(body) = answer.body["result"].get("structuredContent").filter(|body| body["ok"] == false) {
+                // A tool of MCP that is refused says so in its response.
+                if let Some(body) = response.body["result"].get("structuredContent").filter(|body| body["ok"] == false)
+                {
                     assert_eq!(
                         (&body["error_code"], &body["retryable"]),
                         (&json!("RATE_LIMIT_EXCEEDED"), &json!(true))
@@ -184,12 +185,12 @@ async fn a_flood_beyond_every_limit_breaks_nothing() {
                 }
             }
             429 => {
-                assert_eq!(answer.error(), (429, "RATE_LIMIT_EXCEEDED"));
-                let pause: u64 = answer.header("retry-after").expect("when to come again").parse().expect("seconds");
+                assert_eq!(response.error(), (429, "RATE_LIMIT_EXCEEDED"));
+                let pause: u64 = response.header("retry-after").expect("when to come again").parse().expect("seconds");
                 assert!(pause >= 1);
-                *refused.entry(answer.body["message"].as_str().unwrap_or_default().to_owned()).or_insert(0) += 1;
+                *refused.entry(response.body["message"].as_str().unwrap_or_default().to_owned()).or_insert(0) += 1;
             }
-            other => panic!("{other}: {}", answer.body),
+            other => panic!("{other}: {}", response.body),
         }
     }
     for limit in ["too many requests", "pubmed.search", "pubmed.get", "queued or running jobs"] {
@@ -229,7 +230,7 @@ async fn a_hundred_small_jobs_do_not_wait_for_a_large_one() {
     assert!(last.as_str() < large["completed_at"].as_str().expect("a time"), "{last}: {large}");
 }
 
-/// The database behind a door that can be shut.
+/// The database behind a proxy that can be shut.
 struct Shutter {
     port: u16,
     is_shut: Arc<AtomicBool>,
@@ -287,11 +288,11 @@ async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
     shutter.is_shut.store(true, Ordering::Relaxed);
     let opened = async {
         loop {
-            let answer = server.get("/v1/jobs").await;
-            if answer.status == 200 {
-                continue; // The door is not quite shut yet.
+            let response = server.get("/v1/jobs").await;
+            if response.status == 200 {
+                continue; // The proxy is not quite shut yet.
             }
-            assert_eq!(answer.error(), (503, "DATABASE_ERROR"));
+            assert_eq!(response.error(), (503, "DATABASE_ERROR"));
             if metric(&metrics().await).as_deref() == Some("bio_mcp_breaker_open{dependency=\"database\"} 1") {
                 break;
             }
@@ -299,7 +300,7 @@ async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
     };
     tokio::time::timeout(Duration::from_secs(60), opened).await.expect("the breaker opens");
     let refused = mcp::send(&server, "tools/call", json!({ "name": "corpus_checkpoint_list" }), false).await;
-    let (error, is_error) = mcp::answered(&refused.body);
+    let (error, is_error) = mcp::tool_result(&refused.body);
     assert!(is_error && error["error_code"] == "DATABASE_ERROR" && error["retryable"] == true, "{error}");
     let pong = server.post("/v1/mcp/invoke", &json!({ "tool": "ping" })).await;
     assert_eq!(pong.status, 200, "what needs no database goes on");

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use serde_json::json;
+use shared::core::{ErrorCode, JobId, Outcome, Reason, RecordKey, RecordType, SkipReason, WorkerId};
 use shared::db::DbError;
 use shared::ingest::{Batch, BatchRows, Claim, CommitError, Engine, Lease, RecordOutcome, UnitError};
-use shared::words::{ErrorCode, JobId, Outcome, Reason, RecordKey, RecordType, SkipReason, WorkerId};
 use sqlx::PgConnection;
 use tests::counting;
 

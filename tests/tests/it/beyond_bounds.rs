@@ -2,10 +2,10 @@
 //! reads them as records says why it does not.
 
 use serde_json::{Value, json};
-use shared::pipelines::archiving::Origin;
+use shared::core::Outcome;
 use shared::pubmed::markup::{MAX_ATTRIBUTES, MAX_NAME_BYTES};
-use shared::verify::{self, Run};
-use shared::words::Outcome;
+use shared::sources::store_records::Origin;
+use shared::verify::{self, VerifyRun};
 use simulator::{Corpus, Options, Spread};
 use tests::forged::{arrive, arrive_record, as_of, check, empty, held, source};
 use tests::http::{Server, settings};
@@ -103,7 +103,7 @@ async fn what_is_beyond_the_bounds_is_served_as_it_is_and_refused_as_a_record() 
     let payloads = async || held(&engine).await.into_values().map(|(_, xml)| xml).collect::<Vec<_>>();
     let kept = payloads().await;
     empty(&engine).await;
-    verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
     assert_eq!(payloads().await, kept);
     // Bytes that are not those of the row are not served.
     let one = beyond[4].pmid;

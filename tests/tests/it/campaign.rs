@@ -138,7 +138,7 @@ impl Programs {
 #[derive(Default)]
 struct Seen {
     requests: AtomicUsize,
-    /// Answers that ask to try again: with a code, as they must be.
+    /// Responses that ask to try again: with a code, as they must be.
     unavailable: AtomicUsize,
     /// Connections that a killed server broke.
     broken: AtomicUsize,
@@ -146,20 +146,20 @@ struct Seen {
     is_over: AtomicBool,
 }
 
-/// Asks once; nothing where the server was away or asks to try again. An answer from 500 on has a code.
+/// Asks once; nothing where the server was away or asks to try again. A response from 500 on has a code.
 async fn ask(http: &reqwest::Client, seen: &Seen, request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
     let request = request.bearer_auth("admin").timeout(RECOVERY).build().expect("a request");
     seen.requests.fetch_add(1, Ordering::Relaxed);
     let broken = || {
         seen.broken.fetch_add(1, Ordering::Relaxed);
     };
-    let Ok(answer) = http.execute(request).await else {
+    let Ok(response) = http.execute(request).await else {
         broken();
         tokio::time::sleep(Duration::from_millis(20)).await;
         return None;
     };
-    let status = answer.status().as_u16();
-    let Ok(body) = answer.bytes().await else {
+    let status = response.status().as_u16();
+    let Ok(body) = response.bytes().await else {
         broken();
         return None;
     };
@@ -191,9 +191,9 @@ async fn load(address: String, seen: Arc<Seen>, mut random: Random) {
                 .header("Idempotency-Key", &key)
                 .header("content-type", "application/json")
                 .body(body.to_string());
-            if let Some((status, answer)) = ask(&http, &seen, post).await {
-                assert!(status == 200 || status == 202, "{status}: {answer}");
-                break answer["job_id"].as_str().expect("an id").to_owned();
+            if let Some((status, response)) = ask(&http, &seen, post).await {
+                assert!(status == 200 || status == 202, "{status}: {response}");
+                break response["job_id"].as_str().expect("an id").to_owned();
             }
         };
         seen.jobs.lock().expect("no panic").push(job.clone());
@@ -203,8 +203,8 @@ async fn load(address: String, seen: Arc<Seen>, mut random: Random) {
                 1 => "/v1/jobs?limit=5".to_owned(),
                 _ => format!("/v1/pubmed/{}", 1000 + random.below(2_000)),
             };
-            if let Some((status, answer)) = ask(&http, &seen, http.get(format!("{address}{path}"))).await {
-                assert_eq!(status, 200, "{path}: {answer}");
+            if let Some((status, response)) = ask(&http, &seen, http.get(format!("{address}{path}"))).await {
+                assert_eq!(status, 200, "{path}: {response}");
             }
         }
     }
@@ -225,11 +225,11 @@ impl Load {
         Self { seen, clients }
     }
 
-    /// Ends the load; every client must have been answered as promised.
+    /// Ends the load; every client must have got the promised responses.
     async fn end(self) -> Arc<Seen> {
         self.seen.is_over.store(true, Ordering::Relaxed);
         for client in self.clients {
-            client.await.expect("every answer was as promised");
+            client.await.expect("every response was as promised");
         }
         self.seen
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use shared::db::DbError;
 use shared::ingest::{Engine, Settings, UnitError, Worker, sweep};
 use shared::jobs::{self, Filter, Job, JobState};
-use shared::projections::{self, CatchUp, EventBatch, Projection, Reading, Rows, TOOL, catch_up, lag};
+use shared::projections::{self, CatchUp, EventBatch, PrepareContext, Projection, ProjectionRows, TOOL, catch_up, lag};
 use sqlx::PgConnection;
 use tests::feed::{self, catch_up_jobs, others_arrive, with_readers};
 use tests::{counting, sync};
@@ -108,7 +108,7 @@ impl Projection for Overtaken {
         1
     }
 
-    async fn prepare(&self, reading: Reading<'_>, _: &EventBatch) -> Result<Arc<dyn Rows>, UnitError> {
+    async fn prepare(&self, reading: PrepareContext<'_>, _: &EventBatch) -> Result<Arc<dyn ProjectionRows>, UnitError> {
         if !self.0.swap(true, Ordering::Relaxed) {
             let another: Arc<dyn Projection> = Arc::new(Self(AtomicBool::new(true)));
             assert!(catch_up(reading.engine, &[another], |_| true).await?.is_current);
@@ -118,7 +118,7 @@ impl Projection for Overtaken {
 }
 
 #[async_trait]
-impl Rows for Nothing {
+impl ProjectionRows for Nothing {
     async fn write(&self, _: &mut PgConnection) -> Result<(), DbError> {
         Ok(())
     }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use shared::ingest::{self, Claim, Engine, Lease, Settled, StepError, Steps, UnitError, Worker, finalise};
-use shared::jobs::{self, Cancelled, Filter, Job, JobState, Limits, Refusal, Step, Submission, Submitted};
-use shared::words::{Caller, ErrorCode, JobId, Principal, WorkerId};
+use shared::core::{Caller, ErrorCode, JobId, Principal, WorkerId};
+use shared::ingest::{self, Claim, Engine, JobProgressed, Lease, StepError, Steps, UnitError, Worker, finalise};
+use shared::jobs::{self, Cancelled, Filter, Job, JobState, Limits, Step, StepRefusal, Submission, SubmitOutcome};
 use simulator::{Corpus, Options, Spread};
 use sqlx::PgConnection;
 use tests::counting;
@@ -34,8 +34,8 @@ impl Steps for Counted {
     ) -> Result<Submission, StepError> {
         let message = "a fault of the test";
         match step.params["fault"].as_str() {
-            Some("refused") => return Err(Refusal::new(ErrorCode::ValidationError, "refused").into()),
-            Some("unknown") => return Err(StepError::NotNow(Refusal::new(ErrorCode::ToolNotFound, message))),
+            Some("refused") => return Err(StepRefusal::new(ErrorCode::ValidationError, "refused").into()),
+            Some("unknown") => return Err(StepError::NotNow(StepRefusal::new(ErrorCode::ToolNotFound, message))),
             Some("transient") => {
                 let code = ErrorCode::DatabaseTimeout;
                 return Err(UnitError::Failed { code, message: message.to_owned(), retry: true }.into());
@@ -88,7 +88,7 @@ async fn until_its_end(engine: &Engine, job: JobId) {
     plan.complete_plan(engine, &counting::plan(&plan.params)).await.expect("planned");
     let mut lease = claim(engine, job).await;
     lease.commit(engine, counting::next_batch(&lease).expect("a batch")).await.expect("commits");
-    assert_eq!(lease.complete(engine).await.expect("completes"), Settled::JobOver);
+    assert_eq!(lease.complete(engine).await.expect("completes"), JobProgressed::JobOver);
 }
 
 /// Runs a job until it has ended with success.
@@ -114,7 +114,7 @@ async fn fail(engine: &Engine, job: JobId) {
     let lease = claim(engine, job).await;
     assert_eq!(
         lease.fail(engine, ErrorCode::ArchiveError, "a test fault", false).await.expect("fails"),
-        Settled::JobOver
+        JobProgressed::JobOver
     );
     assert!(finalise(engine, job).await.expect("finalises"));
 }
@@ -127,7 +127,7 @@ async fn get(engine: &Engine, job: JobId) -> Job {
 async fn chain(engine: &Engine, id: JobId) -> Vec<Job> {
     let filter = Filter { chain: Some(id), limit: 100, ..Filter::default() };
     let (page, _) = jobs::list(&engine.db, &filter).await.expect("listed");
-    let mut jobs: Vec<Job> = page.rows.into_iter().map(|standing| standing.job).collect();
+    let mut jobs: Vec<Job> = page.rows.into_iter().map(|details| details.job).collect();
     jobs.sort_by_key(|job| (job.chain_step, job.created_at));
     jobs
 }
@@ -155,7 +155,7 @@ async fn work(engine: &Engine) {
     assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new());
 }
 
-async fn retry(engine: &Engine, job: JobId) -> Submitted {
+async fn retry(engine: &Engine, job: JobId) -> SubmitOutcome {
     let job = jobs::to_retry(&engine.db, get(engine, job).await).await.expect("found");
     let again = ingest::retry(engine, &job, LIMITS, &Caller::command_line(), |submission| submission).await;
     again.expect("retried").expect("something failed")
@@ -247,18 +247,18 @@ async fn a_step_that_fails_ends_the_chain_until_it_is_retried() {
 
     // Whichever job is named, the chain goes on where it stopped, and once.
     let child = retry(&engine, first).await;
-    assert!(matches!(child, Submitted::Created(_)));
+    assert!(matches!(child, SubmitOutcome::Created(_)));
     assert_eq!((child.job().parent_job_id, child.job().chain_step), (Some(second.0), Some(2)));
     let asked = get(&engine, second).await;
     let twice = ingest::retry(&engine, &asked, LIMITS, &Caller::command_line(), |submission| submission).await;
     let twice = twice.expect("retried").expect("something failed");
-    assert!(matches!(&twice, Submitted::Replayed(job) if job.job.id == child.job().id), "the step has a job");
+    assert!(matches!(&twice, SubmitOutcome::Replayed(job) if job.job.id == child.job().id), "the step has a job");
     work(&engine).await;
     let expected = [JobState::Succeeded, JobState::Failed, JobState::Succeeded, JobState::Succeeded];
     let all = chain(&engine, first).await;
     assert_eq!(states(&all), [1, 2, 2, 3].into_iter().zip(expected).collect::<Vec<_>>());
     let late = ingest::retry(&engine, &asked, LIMITS, &Caller::command_line(), |submission| submission).await;
-    assert!(matches!(late, Ok(Some(Submitted::Replayed(_)))), "it is done: {late:?}");
+    assert!(matches!(late, Ok(Some(SubmitOutcome::Replayed(_)))), "it is done: {late:?}");
     let overdue = submit(&engine, count(2001), &[count(2501)]).await;
     sqlx::query("update jobs set deadline_at = now() - interval '1 second' where id = $1")
         .bind(overdue.0)

@@ -1,4 +1,5 @@
-//! The change feed: of which kinds changes are, over constructed histories, real files, and objects that cannot be read.
+//! The change feed: of which kinds changes are, over constructed histories, real files, and objects that cannot be
+//! read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,10 +7,10 @@ use std::sync::Arc;
 use samples::files::write_sample;
 use serde_json::Value;
 use shared::ingest::{Engine, UnitError, Worker};
-use shared::pipelines::operator;
 use shared::projections::{self, CatchUp, catch_up, changes, rebuild};
 use shared::pubmed::source::FileSource;
 use shared::pubmed::{Article, Item, Splitter};
+use shared::sources::operator;
 use shared::{jobs, verify};
 use sqlx::AssertSqlSafe;
 use tests::failing_store::{FailingStore, Fault, Faults};
@@ -104,9 +105,14 @@ async fn events_of_other_types_of_records_are_told_and_disturb_no_reader_of_pubm
             .expect("read");
     let row = |kind: &str| (kind.to_owned(), "PMC1".to_owned(), None);
     assert_eq!(of_full_text, [row("new"), row("revised"), row("deleted")]);
-    let since =
-        shared::checkpoints::states_since(&engine.db, None, (0, 99), &shared::checkpoints::Position::default(), 10)
-            .await;
+    let since = shared::checkpoints::states_since(
+        &engine.db,
+        None,
+        (0, 99),
+        &shared::checkpoints::StatesPosition::default(),
+        10,
+    )
+    .await;
     assert_eq!(since.expect("read").len(), 1, "exports of PubMed see PubMed");
     for (name, sql) in [
         ("a PMID of a full text", "update archive_events set pmid = '1' where record_type = 'fulltext'"),
@@ -332,7 +338,7 @@ async fn a_log_that_was_lost_and_rebuilt_is_told_anew() {
     feed::catch_up(&engine).await;
     let old: i64 = sqlx::query_scalar("select max(seq) from changes").fetch_one(&engine.db).await.expect("read");
     empty(&engine).await;
-    let mut run = verify::Run { from_objects: true, ..verify::Run::default() };
+    let mut run = verify::VerifyRun { from_objects: true, ..verify::VerifyRun::default() };
     verify::repair(&engine.db, &engine.archive, &mut run).await.expect("repaired");
     feed::catch_up(&engine).await;
     let anew: Vec<String> = sqlx::query_scalar("select kind from changes where seq > $1 order by record_id, kind")

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use shared::archive::ETag;
-use shared::checkpoints::{self, Checkpoint, New};
+use shared::checkpoints::{self, Checkpoint, NewCheckpoint};
+use shared::core::{FileRank, Pmid, RecordOrder, Sha256};
 use shared::db;
-use shared::records::{self, Accepted};
+use shared::records::{self, PointerUpdate};
 use shared::syncs;
-use shared::words::{FileRank, Pmid, RecordOrder, Sha256};
 use sqlx::PgPool;
 use tests::invariants;
 use tests::random::Random;
 
 /// A version of a record; its text tells which, and whether it was retracted.
-fn version(n: u64, revision: u64, place: u64) -> Accepted {
+fn version(n: u64, revision: u64, place: u64) -> PointerUpdate {
     let pmid = Pmid::new(u32::try_from(n).expect("small")).expect("a PMID");
     let deleted = revision % 7 == 6;
     let hash = Sha256::of(format!("{n} {revision}").as_bytes());
-    Accepted {
+    PointerUpdate {
         pmid,
         s3_uri: format!("memory:///{n}?versionId={place}"),
         object_etag: ETag::parse("1"),
@@ -41,8 +41,8 @@ fn version(n: u64, revision: u64, place: u64) -> Accepted {
     }
 }
 
-fn new(id: &str, queries: &[&str]) -> New {
-    New {
+fn new(id: &str, queries: &[&str]) -> NewCheckpoint {
+    NewCheckpoint {
         checkpoint_id: id.to_owned(),
         name: id.to_owned(),
         description: None,

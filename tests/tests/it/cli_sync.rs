@@ -10,7 +10,7 @@ use tests::program::{Archive, Run};
 use tests::sync::{day, simulator};
 
 async fn upstream(count: u32, options: Options) -> Simulator {
-    let today = shared::syncs::ncbi_day(shared::words::clock::now());
+    let today = shared::syncs::ncbi_day(shared::core::clock::now());
     simulator(Corpus::generated(today, 1000, count, 1, Spread::Even(30)), options).await
 }
 
@@ -206,7 +206,7 @@ async fn killed_at_every_step_a_sync_ends_as_if_it_had_not_been() {
         let simulator = upstream(650, Options::default()).await;
         let cli = Cli::new(&simulator).await;
         // Windows of days before the first record: many slices.
-        let from = (shared::syncs::ncbi_day(shared::words::clock::now()) - chrono::Days::new(33)).to_string();
+        let from = (shared::syncs::ncbi_day(shared::core::clock::now()) - chrono::Days::new(33)).to_string();
         let arguments = ["--output", "json", "sync", "all", "--incremental"];
         let killed = {
             let mut command = cli.archive.command(&[&arguments[..], &["--from", &from]].concat());
@@ -269,7 +269,7 @@ async fn an_update_file_is_fetched_by_name_and_deletes() {
     let simulator = upstream(10, Options::default()).await;
     let cli = Cli::new(&simulator).await;
     cli.json(&["sync", "all"]);
-    let later = shared::words::clock::now().timestamp() + 2;
+    let later = shared::core::clock::now().timestamp() + 2;
     simulator.publish_update("pubmed26n1400.xml.gz", &[1001], &[1002], later);
     let ingested = cli.json(&["ingest", "pubmed26n1400.xml.gz"]);
     assert_eq!((&ingested["skipped"], &ingested["deleted"]), (&1.into(), &1.into()));

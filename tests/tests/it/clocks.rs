@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Days, Utc};
+use shared::core::WorkerId;
 use shared::db::clock::{corrections, pull_back_jobs};
 use shared::ingest::{Claim, Engine, Lease, Worker, sweep};
 use shared::jobs::{self, JobState};
-use shared::limits::PostgresPace;
-use shared::pipelines::pubmed_sync::SyncParams;
-use shared::pipelines::topics::submit_due;
-use shared::pubmed::eutils::Pace;
+use shared::limits::PostgresRateLimiter;
+use shared::pubmed::eutils::RateLimiter;
+use shared::sources::pubmed_sync::SyncParams;
+use shared::sources::topics::submit_due;
 use shared::syncs;
-use shared::words::WorkerId;
 use sqlx::PgPool;
 use tests::counting;
 use tests::program::Archive;
@@ -98,7 +98,7 @@ async fn what_is_less_than_a_minute_ahead_is_left_alone() {
 async fn a_run_planned_by_a_clock_that_was_ahead_moves_no_watermark() {
     let (_simulator, engine) = corpus(20).await;
     incremental(&engine, &of_all(None), at(NOW)).await;
-    let ahead = shared::words::clock::now() + Days::new(365);
+    let ahead = shared::core::clock::now() + Days::new(365);
     let job = start_incremental(&engine, &of_all(None), ahead).await;
     // It is planned before a sweep comes by, and ends after the clock was put right.
     Worker::new(engine.clone(), None).expect("a worker").run_one(Some(job)).await.expect("planned");
@@ -116,7 +116,7 @@ async fn a_slot_in_the_future_does_not_stop_its_topic() {
     execute(&engine.db, "update sync_topics set last_slot_at = now() + interval '1 year'").await;
     assert_eq!(submit_due(&engine, LIMITS, 24).await.expect("ticks").len(), 1);
     let topic = syncs::topics(&engine.db).await.expect("listed").remove(0);
-    assert!(topic.last_slot_at.expect("a slot") < shared::words::clock::now());
+    assert!(topic.last_slot_at.expect("a slot") < shared::core::clock::now());
     assert!(told(&engine.db).await.contains("sync_topics.last_slot_at"));
 }
 
@@ -138,32 +138,32 @@ async fn a_failure_in_the_future_does_not_put_off_the_next_try_for_ever() {
     .await;
     assert_eq!(sweep(&engine, None).await.expect("sweeps").corrected, 2);
     let topic = syncs::topics(&engine.db).await.expect("listed").remove(0);
-    let wait = topic.next_try_at.expect("a time") - shared::words::clock::now();
+    let wait = topic.next_try_at.expect("a time") - shared::core::clock::now();
     assert!(wait <= chrono::TimeDelta::minutes(5), "{wait}");
     let retry = syncs::retry_list(&engine.db, 1).await.expect("listed").0.remove(0);
-    assert!(retry.first_failed_at <= shared::words::clock::now());
+    assert!(retry.first_failed_at <= shared::core::clock::now());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn turns_in_the_future_stop_no_request_and_no_hold_is_longer_than_a_minute() {
     let db = tests::engine::pool(4).await;
-    let pace = PostgresPace::new(db.clone(), "ncbi", 10);
+    let rate_limiter = PostgresRateLimiter::new(db.clone(), "ncbi", 10);
     let soon = || Instant::now() + Duration::from_secs(5);
-    pace.turn(soon()).await.expect("the first");
+    rate_limiter.acquire(soon()).await.expect("the first");
     execute(&db, "update upstream_pace set next_at = now() + interval '1 day'").await;
     let asked = Instant::now();
-    pace.turn(soon()).await.expect("at once, for nothing but a clock put it off");
+    rate_limiter.acquire(soon()).await.expect("at once, for nothing but a clock put it off");
     assert!(asked.elapsed() < Duration::from_secs(5));
     let found = corrections(&db, 10).await.expect("listed");
     assert_eq!((found.len(), found[0].what.as_str(), found[0].name.as_str()), (1, "upstream_pace.next_at", "ncbi"));
-    pace.hold(Duration::from_secs(3600)).await.expect("held");
+    rate_limiter.pause_for(Duration::from_secs(3600)).await.expect("held");
     let held: f64 =
         sqlx::query_scalar("select extract(epoch from next_at - now())::double precision from upstream_pace")
             .fetch_one(&db)
             .await
             .expect("read");
     assert!(held > 50.0 && held <= 60.0, "{held} s");
-    pace.turn(soon()).await.expect_err("a hold is believed");
+    rate_limiter.acquire(soon()).await.expect_err("a hold is believed");
     assert_eq!(corrections(&db, 10).await.expect("listed").len(), 1, "and is no wrong clock");
 }
 
@@ -280,7 +280,7 @@ async fn fetched_records_are_as_of_the_clock_of_the_database() {
     let db = shared::db::connect(url.parse().expect("a URL"), 4).await.expect("connects");
     shared::db::migrate(&db).await.expect("migrates");
     let engine = Engine { db: db.clone(), ..engine };
-    let before = shared::words::clock::now();
+    let before = shared::core::clock::now();
     let asked = SyncParams::of_pmids((1000..1003).map(pmid).collect(), None).expect("fine");
     let job = sync(&engine, &asked).await;
     assert_eq!(number(&job, "archived"), 3, "{:?}", job.error);

@@ -174,7 +174,7 @@ async fn killed_five_times_without_a_commit_the_same_command_still_finishes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_four_times_inside_one_fetch_the_same_sync_still_finishes() {
-    let mut corpus = simulator::Corpus::new(shared::syncs::ncbi_day(shared::words::clock::now()));
+    let mut corpus = simulator::Corpus::new(shared::syncs::ncbi_day(shared::core::clock::now()));
     for pmid in 1000..1020 {
         corpus.add(pmid, "asthma");
     }

@@ -3,8 +3,8 @@
 
 use samples::files::write_sample;
 use serde_json::json;
-use shared::db::{self, DbError, Role};
-use shared::words::config::Secret;
+use shared::config::Secret;
+use shared::db::{self, DatabaseRole, DbError};
 use simulator::{Corpus, Options};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -56,7 +56,7 @@ async fn all_programs_work(archive: &Archive, variables: &[(&str, &str)], owner:
     let ended = async {
         loop {
             let job = http.get(&url).send().await.expect("sent").text().await.expect("read");
-            // An answer comes with every change of the job.
+            // A response comes with every change of the job.
             if ["\"queued\"", "\"running\""].iter().all(|state| !job.contains(&format!("\"state\":{state}"))) {
                 break job;
             }
@@ -156,7 +156,7 @@ async fn a_role_that_could_do_more_is_refused() {
     let pool = tests::engine::pool(2).await;
     let run = async |sql: String| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.expect("prepared");
     let role_of = |name: &str| {
-        Role::parse(&Secret::new(json!({ "username": name, "password": "x" }).to_string())).expect("a role")
+        DatabaseRole::parse(&Secret::new(json!({ "username": name, "password": "x" }).to_string())).expect("a role")
     };
     for more in [
         "grant pg_execute_server_program to",
@@ -183,7 +183,7 @@ async fn a_role_that_could_do_more_is_refused() {
     db::grant(&pool, &role_of(&name)).await.expect("granted");
     assert_confined(pool.connect_options().as_ref().clone().username(&name)).await;
     let error = db::grant(&pool, &role_of("postgres")).await.expect_err("that is the owner");
-    assert!(shared::words::telemetry::chain(&error).contains("owner"), "{error}");
+    assert!(shared::observability::chain(&error).contains("owner"), "{error}");
 }
 
 /// Statements and functions of the schema need nothing that the role has not: two that are made ready at once do not

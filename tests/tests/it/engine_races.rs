@@ -2,9 +2,9 @@
 //! workers that claim, die, come back as zombies, cancel and reclaim; afterwards the invariants hold
 //! and every record was counted exactly once.
 
-use shared::ingest::{Claim, Engine, Lease, Settled, UnitError, Worker, finalise};
+use shared::core::{ErrorCode, JobId, WorkerId};
+use shared::ingest::{Claim, Engine, JobProgressed, Lease, UnitError, Worker, finalise};
 use shared::jobs::{self, JobState};
-use shared::words::{ErrorCode, JobId, WorkerId};
 use sqlx::Row;
 use tests::counting::{self, PER_BATCH};
 use tests::invariants;
@@ -16,7 +16,7 @@ struct Actor {
     held: Vec<(Lease, bool)>,
 }
 
-/// Fails the test on anything but the protocol's own answers.
+/// Fails the test on anything but the protocol's own responses.
 #[track_caller]
 fn allowed<T>(result: Result<T, UnitError>) -> Option<T> {
     match result {
@@ -41,13 +41,13 @@ impl Actor {
             10 => {
                 if let Some((lease, _)) = self.held.pop() {
                     let failed = lease.fail(engine, ErrorCode::ArchiveError, "a test fault", true).await;
-                    settle(engine, job, allowed(failed)).await;
+                    finalise_if_over(engine, job, allowed(failed)).await;
                 }
             }
             11 => {
                 if let Some((lease, _)) = self.held.pop() {
-                    let back = lease.hand_back(engine).await;
-                    settle(engine, job, allowed(back)).await;
+                    let back = lease.release(engine).await;
+                    finalise_if_over(engine, job, allowed(back)).await;
                 }
             }
             12 => {
@@ -74,15 +74,15 @@ impl Actor {
             let plan = counting::plan(&lease.params);
             let done = lease.complete_plan(engine, &plan).await;
             self.held.pop();
-            return settle(engine, job, allowed(done)).await;
+            return finalise_if_over(engine, job, allowed(done)).await;
         }
         if let Some(batch) = counting::next_batch(lease) {
             match lease.commit(engine, batch).await {
                 Ok(()) => {}
                 Err(UnitError::Cancelled) => {
-                    let stopped = lease.stop(engine).await;
+                    let stopped = lease.cancel(engine).await;
                     self.held.pop();
-                    settle(engine, job, allowed(stopped)).await;
+                    finalise_if_over(engine, job, allowed(stopped)).await;
                 }
                 Err(UnitError::LeaseLost) => _ = self.held.pop(),
                 Err(error) => panic!("unexpected: {error:?}"),
@@ -91,12 +91,12 @@ impl Actor {
         }
         let done = lease.complete(engine).await;
         self.held.pop();
-        settle(engine, job, allowed(done)).await;
+        finalise_if_over(engine, job, allowed(done)).await;
     }
 }
 
-async fn settle(engine: &Engine, job: JobId, settled: Option<Settled>) {
-    if settled == Some(Settled::JobOver) {
+async fn finalise_if_over(engine: &Engine, job: JobId, progressed: Option<JobProgressed>) {
+    if progressed == Some(JobProgressed::JobOver) {
         finalise(engine, job).await.expect("finalises");
     }
 }
@@ -219,7 +219,7 @@ async fn the_last_units_of_a_job_end_it_exactly_once() {
             .collect();
         let mut over = 0;
         for one in ending {
-            over += usize::from(one.await.expect("no panic") == Settled::JobOver);
+            over += usize::from(one.await.expect("no panic") == JobProgressed::JobOver);
         }
         assert_eq!(over, 1, "round {round}: {over} units ended the job");
         assert!(finalise(&engine, job).await.expect("finalises"));
@@ -275,12 +275,12 @@ async fn a_cancelled_job_accepts_nothing_more() {
     assert!(!lease.heartbeat(&engine.db, 120.0).await.expect("beats"), "the heartbeat tells");
     let refused = lease.commit(&engine, counting::next_batch(&lease).expect("a batch")).await;
     assert!(matches!(refused, Err(UnitError::Cancelled)), "{refused:?}");
-    assert_eq!(lease.stop(&engine).await.expect("stops"), Settled::JobOver);
+    assert_eq!(lease.cancel(&engine).await.expect("stops"), JobProgressed::JobOver);
     finalise(&engine, job).await.expect("finalises");
     let ended = jobs::get(&engine.db, job).await.expect("read").expect("there");
     assert_eq!(ended.state, JobState::Cancelled);
     assert_eq!(ended.progress.counts.requested, i64::from(PER_BATCH), "what was committed before stays");
-    let again = jobs::cancel(&engine.db, job).await.expect("answers").expect("there");
+    let again = jobs::cancel(&engine.db, job).await.expect("responds").expect("there");
     assert_eq!((again.state, again.stopping), (JobState::Cancelled, false));
     assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new());
 }
@@ -395,14 +395,14 @@ async fn a_worker_that_lost_its_lease_can_write_nothing() {
     let owner = claim(&alive).await;
 
     assert!(!zombie.heartbeat(&engine.db, 120.0).await.expect("beats"));
-    let lost = |result: Result<Settled, UnitError>| matches!(result, Err(UnitError::LeaseLost));
+    let lost = |result: Result<JobProgressed, UnitError>| matches!(result, Err(UnitError::LeaseLost));
     assert!(lost(zombie.complete(&engine).await), "complete");
     assert!(lost(zombie.fail(&engine, ErrorCode::ArchiveError, "x", false).await), "fail");
-    assert!(lost(zombie.hand_back(&engine).await), "hand back");
-    assert!(lost(zombie.stop(&engine).await), "stop");
+    assert!(lost(zombie.release(&engine).await), "hand back");
+    assert!(lost(zombie.cancel(&engine).await), "stop");
     let again = zombie.commit(&engine, shared::ingest::Batch::default()).await;
     assert!(matches!(again, Err(UnitError::LeaseLost)), "commit");
-    assert_eq!(owner.complete(&engine).await.expect("completes"), Settled::JobOver);
+    assert_eq!(owner.complete(&engine).await.expect("completes"), JobProgressed::JobOver);
 }
 
 #[tokio::test(flavor = "multi_thread")]

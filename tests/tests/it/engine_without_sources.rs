@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use shared::core::JobId;
 use shared::db;
 use shared::ingest;
-use shared::words::JobId;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ const FOREIGN: [&str; 16] = [
     "crate::records",
     "crate::syncs",
     "crate::checkpoints",
-    "crate::pipelines",
+    "crate::sources",
     "crate::tools",
     "crate::verify",
 ];
@@ -144,7 +144,7 @@ async fn check(db: &PgPool, job: Uuid) {
     let ids: Vec<_> = failures.iter().map(|one| (one.record_type.as_str(), one.record_id.as_deref())).collect();
     assert_eq!(ids, [("pubmed", Some("1004")), ("pubmed", None)]);
     let entries = ingest::quarantined(db, Some(job), 10).await.expect("listed");
-    let shown = shared::pipelines::operator::QuarantinedRecord::of(&entries[0]);
+    let shown = shared::sources::operator::QuarantinedRecord::of(&entries[0]);
     let shown = serde_json::to_value(shown).expect("JSON");
     for (field, value) in [
         ("pmid", json!("1004")),

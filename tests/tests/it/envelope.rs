@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 use shared::archive::{Compression, Envelope, EnvelopeError, Payload, Source, codec};
-use shared::words::{Pmid, RecordOrder};
+use shared::core::{Pmid, RecordOrder};
 
 fn envelope(payload: Payload) -> Envelope {
     Envelope {

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use shared::config::Secret;
+use shared::core::Pmid;
 use shared::pubmed::eutils::{
-    Client, DateField, EutilsError, Expected, Fault as Seen, Listing, Query, Returned, SearchRequest, Settings, Slice,
-    Step, Walk, classify,
+    Client, DateField, EutilsError, EutilsSettings, Expected, Listing, Query, ResponseFault as Seen, Returned,
+    SearchRequest, Slice, Walk, WalkStep, classify,
 };
-use shared::words::Pmid;
-use shared::words::config::Secret;
 use simulator::{Corpus, Fault, Faults, Listed, Options, Simulator, Spread};
 use tests::sync::{client, day, pmid, settings, simulator};
 
@@ -27,11 +27,11 @@ fn request(query: &Query, limit: u32) -> SearchRequest<'_> {
     SearchRequest { query, slice: None, start: 0, limit, sort: None }
 }
 
-fn few_attempts(simulator: &Simulator) -> Settings {
-    Settings { attempts: 3, ..settings(simulator) }
+fn few_attempts(simulator: &Simulator) -> EutilsSettings {
+    EutilsSettings { attempts: 3, ..settings(simulator) }
 }
 
-/// Faults that spoil an answer whatever it is.
+/// Faults that spoil a response whatever it is.
 fn spoiling() -> impl Iterator<Item = Fault> {
     Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::Short | Fault::Drift | Fault::Duplicate))
 }
@@ -51,12 +51,12 @@ async fn every_failure_is_ridden_out_when_it_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_that_stays_is_an_error_and_never_an_empty_answer() {
+async fn a_failure_that_stays_is_an_error_and_never_an_empty_response() {
     for fault in spoiling() {
         let simulator = small(Faults { per_thousand: 1000, kinds: vec![fault], ..Faults::default() }).await;
         let client = client(few_attempts(&simulator));
-        let search = client.search(&request(&all(), 20)).await.expect_err("no answer");
-        let fetch = client.fetch(&[pmid(1000)], None, MAX).await.expect_err("no answer");
+        let search = client.search(&request(&all(), 20)).await.expect_err("no response");
+        let fetch = client.fetch(&[pmid(1000)], None, MAX).await.expect_err("no response");
         for error in [&search, &fetch] {
             match fault {
                 Fault::Throttled | Fault::ThrottledSilent | Fault::ThrottledOk => {
@@ -73,11 +73,11 @@ async fn a_failure_that_stays_is_an_error_and_never_an_empty_answer() {
 async fn a_page_or_set_that_is_short_is_asked_for_again() {
     let simulator = small(Faults::scripted([Some(Fault::Short), Some(Fault::Drift), None])).await;
     let client = client(settings(&simulator));
-    let page = client.search(&request(&all(), 100)).await.expect("an answer");
+    let page = client.search(&request(&all(), 100)).await.expect("a response");
     assert_eq!((page.pmids.len(), simulator.arrivals().len()), (60, 3));
     simulator.faults().script.extend([Some(Fault::Short)]);
     let pmids: Vec<Pmid> = (1000..1010).map(pmid).collect();
-    let set = client.fetch(&pmids, None, MAX).await.expect("an answer");
+    let set = client.fetch(&pmids, None, MAX).await.expect("a response");
     assert_eq!((set.returned.len(), set.absent.len()), (9, 1), "what is not returned is told");
 }
 
@@ -88,7 +88,7 @@ async fn a_list_that_never_adds_up_is_an_error_of_its_own() {
         let client = client(few_attempts(&simulator));
         let search = client.search(&request(&all(), 100)).await;
         assert!(matches!(search, Err(EutilsError::Incomplete)), "{fault:?}: {search:?}");
-        let listed = client.list(&all(), &Slice::all()).await.expect("it answers");
+        let listed = client.list(&all(), &Slice::all()).await.expect("it responds");
         let Listing::Short { pmids, counted } = listed else { panic!("{fault:?}: {listed:?}") };
         assert!((pmids.len() as u64) < counted && pmids.len() >= 59, "{fault:?}: {} of {counted}", pmids.len());
     }
@@ -98,12 +98,12 @@ async fn a_list_that_never_adds_up_is_an_error_of_its_own() {
 async fn a_key_is_refused_in_words_that_do_not_repeat_it() {
     let simulator = small(Faults::default()).await;
     let key = "a-key-that-nobody-should-see";
-    let with_key = Settings { api_key: Some(Secret::new(key)), ..settings(&simulator) };
+    let with_key = EutilsSettings { api_key: Some(Secret::new(key)), ..settings(&simulator) };
     let client = client(with_key);
     let error = client.search(&request(&all(), 1)).await.expect_err("refused");
     assert!(matches!(error, EutilsError::BadKey), "{error:?}");
     assert_eq!(simulator.arrivals().len(), 1, "it is not asked again");
-    // A limit that is reached shows the key in NCBI's answer.
+    // A limit that is reached shows the key in NCBI's response.
     simulator.faults().per_thousand = 1000;
     simulator.faults().kinds = vec![Fault::Throttled];
     let throttled = client.search(&request(&all(), 1)).await.expect_err("refused");
@@ -121,7 +121,7 @@ async fn a_query_that_fails_every_time_is_rejected() {
     // Three times, and once more between two searches that work.
     assert_eq!(simulator.arrivals().len(), 6);
     let nothing = Query::parse("nothinglikeit").expect("a query");
-    let page = client.search(&request(&nothing, 1)).await.expect("no results are an answer");
+    let page = client.search(&request(&nothing, 1)).await.expect("no results are a response");
     assert_eq!(page.count, 0);
     assert_eq!(page.warnings, ["phrase not found: nothinglikeit", "No items found."]);
 }
@@ -139,7 +139,7 @@ async fn an_outage_of_the_search_backend_never_blames_the_query() {
         Fault::Backend,
     ] {
         let simulator = small(Faults { per_thousand: 1000, kinds: vec![fault], ..Faults::default() }).await;
-        let client = client(Settings { attempts: 7, ..settings(&simulator) });
+        let client = client(EutilsSettings { attempts: 7, ..settings(&simulator) });
         let error = client.search(&request(&query, 1)).await.expect_err("it is down");
         assert!(matches!(error, EutilsError::Unavailable { attempts: 7, .. }), "{fault:?}: {error:?}");
         assert!(error.retry_after().is_some(), "{fault:?}: waited out");
@@ -152,12 +152,12 @@ async fn a_set_of_nothing_is_no_outcome_unless_a_record_known_to_be_there_came_w
     let client = client(few_attempts(&simulator));
     let (live, control) = ([pmid(1000)], [pmid(1001)]);
     simulator.faults().lie = Some((0, Fault::NoRecords));
-    let alone = client.fetch(&live, None, MAX).await.expect("a whole answer");
+    let alone = client.fetch(&live, None, MAX).await.expect("a whole response");
     assert_eq!((alone.absent.as_slice(), alone.is_proof), (&live[..], false), "it proves nothing");
     simulator.faults().lie = Some((0, Fault::NoRecords));
     let set = client.fetch(&live, Some(&control), MAX).await.expect("asked again");
     assert_eq!((set.returned.len(), set.absent.len(), set.is_proof), (1, 0, true), "and the control is left out");
-    let absent = client.fetch(&[pmid(999)], Some(&control), MAX).await.expect("a whole answer");
+    let absent = client.fetch(&[pmid(999)], Some(&control), MAX).await.expect("a whole response");
     assert_eq!((absent.returned.len(), absent.absent.len(), absent.is_proof), (0, 1, true));
     *simulator.faults() = Faults { per_thousand: 1000, kinds: vec![Fault::NoRecords], ..Faults::default() };
     let down = client.fetch(&live, Some(&control), MAX).await.expect_err("an outage");
@@ -192,13 +192,13 @@ async fn whether_creation_dates_can_be_searched_by_is_what_the_server_lists() {
         let faults = Faults::scripted([fault, None]);
         let corpus = Corpus::new(day("2026-03-10"));
         let simulator = simulator(corpus, Options { faults, lists_creation, ..Options::default() }).await;
-        let listed = client(settings(&simulator)).lists_field(DateField::Creation).await.expect("it answers");
+        let listed = client(settings(&simulator)).lists_field(DateField::Creation).await.expect("it responds");
         assert_eq!(listed, lists_creation, "{fault:?}");
     }
     // A server that has no such program lists nothing.
     let simulator = small(Faults::default()).await;
-    let elsewhere = Settings { base_url: format!("{}none/", simulator.eutils_url()), ..settings(&simulator) };
-    assert!(!client(elsewhere).lists_field(DateField::Creation).await.expect("it answers"));
+    let elsewhere = EutilsSettings { base_url: format!("{}none/", simulator.eutils_url()), ..settings(&simulator) };
+    assert!(!client(elsewhere).lists_field(DateField::Creation).await.expect("it responds"));
     let Some(data) = tests::real_data() else { return };
     let info = std::fs::read(data.join("eutils/einfo/einfo2.xml")).expect("readable");
     assert_eq!(classify(Expected::Info, 200, &info), Ok(()));
@@ -224,7 +224,7 @@ async fn a_server_that_is_down_is_left_alone_after_a_while() {
 async fn a_call_ends_at_its_deadline_and_says_why() {
     let options = Options { delay: Duration::from_millis(400), ..Options::default() };
     let simulator = simulator(Corpus::new(day("2026-03-10")), options).await;
-    let hurried = Settings { deadline: Duration::from_millis(100), ..settings(&simulator) };
+    let hurried = EutilsSettings { deadline: Duration::from_millis(100), ..settings(&simulator) };
     let error = client(hurried).search(&request(&all(), 1)).await.expect_err("too late");
     assert!(matches!(error, EutilsError::Deadline { fault: Seen::Timeout, .. }), "{error:?}");
 }
@@ -234,15 +234,15 @@ async fn an_answer_that_stops_in_the_middle_ends_at_the_limit_of_its_request_or_
     let limit = Duration::from_millis(400);
     let simulator = small(Faults::scripted([Some(Fault::Stalled), None, Some(Fault::Stalled)])).await;
     let began = Instant::now();
-    let patient = client(Settings { request_timeout: limit, ..settings(&simulator) });
+    let patient = client(EutilsSettings { request_timeout: limit, ..settings(&simulator) });
     let page = patient.search(&request(&all(), 20)).await.expect("asked again");
     assert_eq!((page.pmids.len(), simulator.arrivals().len()), (20, 2));
-    let hurried = client(Settings { deadline: limit, ..settings(&simulator) });
+    let hurried = client(EutilsSettings { deadline: limit, ..settings(&simulator) });
     let error = hurried.fetch(&[pmid(1000)], None, MAX).await.expect_err("no time is left");
     assert!(matches!(error, EutilsError::Deadline { fault: Seen::Timeout, .. }), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     // As jobs wait; what a person or a tool waits for has less.
-    let usual = Settings::new("http://127.0.0.1:1/");
+    let usual = EutilsSettings::new("http://127.0.0.1:1/");
     assert_eq!((usual.request_timeout.as_secs(), usual.deadline.as_secs()), (60, 180));
 }
 
@@ -262,8 +262,8 @@ async fn walk_once(client: &Client, query: &Query, cap: u32) -> (Vec<Pmid>, bool
     let mut found = Vec::new();
     while let Some(step) = walk.next(cap) {
         match step {
-            Step::Count(slice) => walk.counted(client.count(query, &slice).await.expect("counted")),
-            Step::List(slice) => match client.list(query, &slice).await.expect("listed") {
+            WalkStep::Count(slice) => walk.counted(client.count(query, &slice).await.expect("counted")),
+            WalkStep::List(slice) => match client.list(query, &slice).await.expect("listed") {
                 Listing::TooMany(count) => walk.too_many(count),
                 Listing::Complete { pmids, counted } => {
                     walk.listed(counted);
@@ -290,7 +290,7 @@ async fn searches_past_the_cap_are_exact_for_adversarial_dates() {
             corpus.entry(1002).expect("there").entered = day("2999-12-31");
             let options = Options { cap: cap as usize, ..Options::default() };
             let simulator = simulator(corpus, options).await;
-            let client = client(Settings { cap, page, ..settings(&simulator) });
+            let client = client(EutilsSettings { cap, page, ..settings(&simulator) });
             let found = list(&client, &all(), cap).await;
             let distinct: BTreeSet<Pmid> = found.iter().copied().collect();
             assert_eq!(
@@ -306,7 +306,7 @@ async fn searches_past_the_cap_are_exact_for_adversarial_dates() {
 async fn a_million_records_meet_the_real_cap() {
     let corpus = Corpus::generated(day("2026-03-10"), 1_000_000, 1_000_000, 3, Spread::Spike(3650));
     let simulator = simulator(corpus, Options::default()).await;
-    let client = client(Settings { page: 9_999, ..settings(&simulator) });
+    let client = client(EutilsSettings { page: 9_999, ..settings(&simulator) });
     let found = list(&client, &all(), 9_999).await;
     assert_eq!(found.len(), 1_000_000);
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>().len(), 1_000_000);
@@ -322,7 +322,7 @@ async fn a_search_that_says_less_than_there_is_is_found_out_wherever_it_comes() 
             let corpus = Corpus::generated(day("2026-03-10"), 1000, 120, 1, Spread::Even(30));
             let faults = Faults { lie: Some((call, fault)), ..Faults::default() };
             let simulator = simulator(corpus, Options { cap: 40, faults, ..Options::default() }).await;
-            let client = client(Settings { cap: 40, page: 17, ..settings(&simulator) });
+            let client = client(EutilsSettings { cap: 40, page: 17, ..settings(&simulator) });
             let (found, is_complete) = walk_once(&client, &query, 40).await;
             let found: BTreeSet<Pmid> = found.into_iter().collect();
             assert_eq!((found.len(), is_complete), (120, true), "{fault:?} at search {call}");
@@ -334,7 +334,7 @@ async fn a_search_that_says_less_than_there_is_is_found_out_wherever_it_comes() 
 async fn a_corpus_that_changes_between_pages_does_not_change_the_list() {
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
     let simulator = simulator(corpus, Options::default()).await;
-    let client = client(Settings { page: 7, ..settings(&simulator) });
+    let client = client(EutilsSettings { page: 7, ..settings(&simulator) });
     let adding = async {
         for n in 0..200 {
             simulator.corpus().add(5000 + n, "new");
@@ -348,7 +348,7 @@ async fn a_corpus_that_changes_between_pages_does_not_change_the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_of_any_kind_with_failures_at_random_are_never_wrong() {
+async fn responses_of_any_kind_with_failures_at_random_are_never_wrong() {
     let query = all();
     for seed in 0..20 {
         let corpus = Corpus::generated(day("2026-03-10"), 1000, 120, seed, Spread::Spike(20));
@@ -357,7 +357,7 @@ async fn answers_of_any_kind_with_failures_at_random_are_never_wrong() {
         let faults = Faults { kinds, ..Faults::seeded(seed, 300) };
         let options = Options { cap: 40, faults, ..Options::default() };
         let simulator = simulator(corpus, options).await;
-        let patient = Settings { cap: 40, page: 11, attempts: 40, ..settings(&simulator) };
+        let patient = EutilsSettings { cap: 40, page: 11, attempts: 40, ..settings(&simulator) };
         let client = client(patient);
         let found: BTreeSet<Pmid> = list(&client, &query, 40).await.into_iter().collect();
         assert_eq!(found.len(), 120, "seed {seed}");
@@ -372,7 +372,7 @@ async fn answers_of_any_kind_with_failures_at_random_are_never_wrong() {
     }
 }
 
-/// The real answers that were recorded are what the client takes them for.
+/// The real responses that were recorded are what the client takes them for.
 #[test]
 fn recorded_exchanges_are_understood() {
     let Some(data) = tests::real_data() else { return };
@@ -423,22 +423,22 @@ fn elements(xml: &str) -> Vec<String> {
     names
 }
 
-/// The simulator answers in the shapes of the recorded exchanges.
+/// The simulator responds in the shapes of the recorded exchanges.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_simulator_answers_in_recorded_shapes() {
+async fn the_simulator_responds_in_recorded_shapes() {
     let Some(data) = tests::real_data() else { return };
     let read = |path: &str| std::fs::read_to_string(data.join("eutils").join(path)).expect("readable");
     let simulator = small(Faults::default()).await;
     let http = tests::sync::http(&simulator);
     let ask = async |program: &str, body: &'static str| {
-        let answer = http
+        let response = http
             .post(format!("{}{program}", simulator.eutils_url()))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body)
             .send()
             .await
-            .expect("answers");
-        (answer.status().as_u16(), answer.text().await.expect("text"))
+            .expect("responds");
+        (response.status().as_u16(), response.text().await.expect("text"))
     };
     let keys = |text: &str| -> Vec<String> {
         let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
@@ -478,9 +478,9 @@ async fn the_simulator_clamps_silently() {
     let simulator = simulator(corpus, Options { cap: 100, ..Options::default() }).await;
     let http = tests::sync::http(&simulator);
     let ask = async |program: &str, query: &str| {
-        let answer =
-            http.get(format!("{}{program}?db=pubmed&{query}", simulator.eutils_url())).send().await.expect("answers");
-        (answer.status().as_u16(), answer.text().await.expect("text"))
+        let response =
+            http.get(format!("{}{program}?db=pubmed&{query}", simulator.eutils_url())).send().await.expect("responds");
+        (response.status().as_u16(), response.text().await.expect("text"))
     };
     let (_, json) = ask("esearch.fcgi", "retmode=json&term=all&retmax=5000&usehistory=y").await;
     let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");

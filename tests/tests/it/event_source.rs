@@ -2,8 +2,8 @@
 //! arrive through it.
 
 use serde_json::{Value, json};
+use shared::core::{JobId, UnitId};
 use shared::queue::{Queue, SqsQueue, WakeUp};
-use shared::words::{JobId, UnitId};
 use std::time::Duration;
 use tests::aws::{self, Queues};
 use tests::event_source::{EventSource, acknowledged, event};
@@ -59,12 +59,12 @@ async fn a_queue_that_is_away_says_so_per_entry() {
     let sent = queue.wake(&[wake_up(), wake_up()]).await;
     assert!(sent.len() == 2 && sent.iter().all(Result::is_err), "{sent:?}");
     queue.check().await.expect_err("it is not there");
-    queue.put_off("no receipt", Duration::from_secs(1)).await.expect_err("nor is a message");
+    queue.delay("no receipt", Duration::from_secs(1)).await.expect_err("nor is a message");
 }
 
-/// What a function may answer, and which of two messages are done with then.
+/// What a function may return, and which of two messages are done with then.
 #[tokio::test]
-async fn answers_are_read_as_documented() {
+async fn responses_are_read_as_documented() {
     let Some(endpoint) = aws::endpoint() else { return };
     let queues = Queues::new(&s3::config(&endpoint), 60, 5).await;
     send(&queues, &endpoint, 2).await;
@@ -80,7 +80,7 @@ async fn answers_are_read_as_documented() {
     };
     let both = vec![id(0), id(1)];
     let none: Vec<String> = Vec::new();
-    for (answer, done) in [
+    for (response, done) in [
         (Value::Null, both.clone()),
         (json!({}), both.clone()),
         (failures(&[]), both.clone()),
@@ -95,9 +95,9 @@ async fn answers_are_read_as_documented() {
         (json!({ "batchItemFailures": "none" }), none.clone()),
         (json!("text"), none.clone()),
     ] {
-        let acknowledged = acknowledged(&messages, Some(&answer));
+        let acknowledged = acknowledged(&messages, Some(&response));
         let acknowledged: Vec<String> = acknowledged.iter().filter_map(|message| message.message_id.clone()).collect();
-        assert_eq!(acknowledged, done, "{answer}");
+        assert_eq!(acknowledged, done, "{response}");
     }
     assert!(acknowledged(&messages, None).is_empty(), "an error acknowledges nothing");
 }
@@ -145,7 +145,7 @@ async fn a_throttled_invocation_uses_up_a_receive_and_the_rest_of_a_batch_is_del
                     .collect();
                 for record in &failed {
                     // It is to come back at once.
-                    queue.put_off(record["receiptHandle"].as_str().expect("text"), Duration::ZERO).await.expect("done");
+                    queue.delay(record["receiptHandle"].as_str().expect("text"), Duration::ZERO).await.expect("done");
                 }
                 let failed: Vec<Value> =
                     failed.iter().map(|record| json!({ "itemIdentifier": record["messageId"] })).collect();

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use samples::files::write_sample;
 use serde_json::{Value, json};
+use shared::core::Pmid;
 use shared::ingest::Engine;
 use shared::syncs::add_members;
-use shared::words::Pmid;
 use tests::feed::{self, arrive, record};
 use tests::http::{Server, World, plain};
 use tests::program::Archive;
@@ -117,13 +117,13 @@ async fn what_is_asked_wrongly_is_named() {
         ("query_key=unknown", "/query_key"),
         ("since=1", "/since"),
     ] {
-        let answer = server.get(&format!("/v1/events?{query}")).await;
+        let response = server.get(&format!("/v1/events?{query}")).await;
         if pointer.is_empty() {
-            assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+            assert_eq!(response.status, 200, "{query}: {}", response.body);
             continue;
         }
-        assert_eq!(answer.error(), (400, "VALIDATION_ERROR"), "{query}");
-        assert_eq!(answer.body["details"][0]["pointer"], pointer, "{query}");
+        assert_eq!(response.error(), (400, "VALIDATION_ERROR"), "{query}");
+        assert_eq!(response.body["details"][0]["pointer"], pointer, "{query}");
     }
     assert_eq!(server.post("/v1/events", &json!({})).await.status, 405);
 }

@@ -147,7 +147,7 @@ async fn the_name_of_the_file_says_how_it_is_compressed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_takes_queries_lists_checkpoints_and_what_changed_since() {
-    let mut corpus = Corpus::new(shared::syncs::ncbi_day(shared::words::clock::now()));
+    let mut corpus = Corpus::new(shared::syncs::ncbi_day(shared::core::clock::now()));
     for pmid in 11..=14 {
         corpus.add(pmid, "asthma");
     }
@@ -173,7 +173,7 @@ async fn a_mirror_takes_queries_lists_checkpoints_and_what_changed_since() {
     assert_eq!(export(&["--since", &since]), Vec::<String>::new());
 
     // Published after the records were fetched, and withdrawn upstream too.
-    let published = u32::try_from(shared::words::clock::now().timestamp() + 60).expect("a time of gzip");
+    let published = u32::try_from(shared::core::clock::now().timestamp() + 60).expect("a time of gzip");
     ncbi.corpus().remove(13);
     archive.ingest(&bulk(dir, "pubmed26n0002.xml.gz", published, &[(1, 1), (1, 2), (4, 0), (12, 1)], &[2, 13]));
     assert_eq!(export(&[]), ["1", "11", "12", "14", "3", "4"]);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shared::core::{JobId, WorkerId};
 use shared::ingest::{Claim, Engine, Lease, Settings, Worker, sweep};
 use shared::jobs::{self, Limits, Submission};
-use shared::words::{JobId, WorkerId};
 use tests::counting::{self, Counting};
 use tests::invariants;
 
@@ -38,7 +38,7 @@ async fn planned(engine: &Engine, first: u32, units: u32, priority: i16) -> JobI
         .await
         .expect("one");
     let only =
-        Claim { worker: &worker, hostname: "h", tools: &tools, unit: Some(shared::words::UnitId(unit)), job: None };
+        Claim { worker: &worker, hostname: "h", tools: &tools, unit: Some(shared::core::UnitId(unit)), job: None };
     let lease = Lease::claim(&engine.db, &engine.settings, only).await.expect("claims").expect("the planning unit");
     lease.start(&engine.db).await.expect("starts");
     lease.complete_plan(engine, &counting::plan(&lease.params)).await.expect("planned");
@@ -105,7 +105,7 @@ async fn limits_hold_exactly_however_many_claim_at_once() {
     assert_eq!(per_job.values().copied().collect::<Vec<_>>(), [3, 3], "three units of each, no more");
 }
 
-/// Claims wait for their turn; a job that is submitted meanwhile must not be claimed and lost.
+/// Claims wait for each other; a job that is submitted meanwhile must not be claimed and lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_submitted_while_others_claim_are_all_done_at_once() {
     let engine = engine(Settings::default()).await;
@@ -153,10 +153,10 @@ async fn a_job_past_its_deadline_fails_and_one_that_ran_tells_how_long_the_next_
         ..Submission::new(counting::TOOL, serde_json::json!({"first": 500, "units": 1, "batches": 1}), "count")
     };
     let limits = Limits::without_quotas(10, 0.0);
-    let late = jobs::submit(&engine.db, &submission, limits).await.expect("submitted").standing().clone();
+    let late = jobs::submit(&engine.db, &submission, limits).await.expect("submitted").details().clone();
     assert_eq!(late.estimated_duration_secs, Some(90.0));
     assert_eq!(sweep(&engine, None).await.expect("sweeps").overdue, 1);
-    let failed = jobs::standing(&engine.db, late.job.job_id()).await.expect("read").expect("there");
+    let failed = jobs::details(&engine.db, late.job.job_id()).await.expect("read").expect("there");
     assert_eq!(failed.estimated_duration_secs, Some(0.0));
     let failed = failed.job;
     assert_eq!(failed.error.as_ref().expect("an error")["error_code"], "DEADLINE_EXCEEDED");

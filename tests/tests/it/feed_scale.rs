@@ -1,9 +1,9 @@
 //! The change feed of a long log: what a page reads, and how large it becomes.
 
 use serde_json::{Value, json};
+use shared::core::Pmid;
 use shared::projections::changes::{ChangeKind, FeedFilter, feed};
 use shared::syncs::add_members;
-use shared::words::Pmid;
 use sqlx::PgPool;
 use tests::databases::new_database;
 use tests::http::{World, plain};

@@ -1,11 +1,11 @@
-//! Limits of a fleet in a DynamoDB table: turns for NCBI, slots; leases are in `fleet_leases`.
+//! Limits of a fleet in a DynamoDB table: the rate limiter for NCBI, slots; leases are in `fleet_leases`.
 
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use shared::limits::dynamodb::{DynamoPace, LimitsTable};
-use shared::limits::{Leases, Slots, Turns};
-use shared::pubmed::eutils::{Pace, PaceError, gap};
+use shared::limits::dynamodb::{DynamoRateLimiter, LimitsTable};
+use shared::limits::{Leases, Reservations, Slots};
+use shared::pubmed::eutils::{RateLimiter, RateLimiterError, gap};
 use tests::{aws, s3};
 
 async fn table(endpoint: &str) -> LimitsTable {
@@ -17,16 +17,16 @@ async fn table(endpoint: &str) -> LimitsTable {
 async fn turns_of_many_workers_are_spaced_evenly() {
     let Some(endpoint) = aws::endpoint() else { return };
     let table = table(&endpoint).await;
-    // Each worker has a pace of its own, as each function has; they share the item.
+    // Each worker has a rate limiter of its own, as each function has; they share the item.
     let workers = (0..16).map(|_| {
-        let pace = DynamoPace::new(table.clone(), "ncbi", 10);
+        let rate_limiter = DynamoRateLimiter::new(table.clone(), "ncbi", 10);
         tokio::spawn(async move {
-            let mut turns = Vec::new();
+            let mut starts = Vec::new();
             for _ in 0..2 {
-                let turn = pace.0.take(Duration::from_secs(60)).await.expect("the table answers");
-                turns.push(turn.expect("within a minute").at);
+                let reservation = rate_limiter.0.reserve(Duration::from_secs(60)).await.expect("the table responds");
+                starts.push(reservation.expect("within a minute").start_at);
             }
-            turns
+            starts
         })
     });
     let mut starts = Vec::new();
@@ -47,16 +47,16 @@ async fn turns_of_many_workers_are_spaced_evenly() {
 async fn a_turn_too_far_ahead_is_not_taken_and_a_hold_holds_everybody() {
     let Some(endpoint) = aws::endpoint() else { return };
     let table = table(&endpoint).await;
-    let (one, other) = (DynamoPace::new(table.clone(), "ncbi", 1), DynamoPace::new(table.clone(), "ncbi", 1));
-    let soon = || Instant::now() + Duration::from_millis(400);
-    one.turn(soon()).await.expect("the first");
-    assert!(matches!(other.turn(soon()).await, Err(PaceError::TooLong)), "a second later than that");
-    one.hold(Duration::from_secs(60)).await.expect("held");
-    one.hold(Duration::from_millis(1)).await.expect("a shorter hold changes nothing");
-    let late = Instant::now() + Duration::from_secs(10);
-    assert!(matches!(other.turn(late).await, Err(PaceError::TooLong)));
-    let another = DynamoPace::new(table, "other", 1);
-    another.turn(late).await.expect("another server's turns are its own");
+    let (one, other) =
+        (DynamoRateLimiter::new(table.clone(), "ncbi", 1), DynamoRateLimiter::new(table.clone(), "ncbi", 1));
+    // Longer than a request takes on a busy machine, shorter than the pause.
+    let late = || Instant::now() + Duration::from_secs(20);
+    one.acquire(late()).await.expect("the first");
+    one.pause_for(Duration::from_secs(60)).await.expect("held");
+    one.pause_for(Duration::from_millis(1)).await.expect("a shorter hold changes nothing");
+    assert!(matches!(other.acquire(late()).await, Err(RateLimiterError::TooLong)));
+    let another = DynamoRateLimiter::new(table, "other", 1);
+    another.acquire(late()).await.expect("another server's turns are its own");
 }
 
 #[tokio::test]
@@ -64,9 +64,9 @@ async fn without_the_table_nobody_asks_ncbi_and_everybody_reads() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let nowhere = LimitsTable::new("no-such-table", &config);
-    let pace = DynamoPace::new(nowhere.clone(), "ncbi", 10);
-    let turn = pace.turn(Instant::now() + Duration::from_secs(5)).await;
-    assert!(matches!(turn, Err(PaceError::Unavailable(_))), "{turn:?}");
+    let rate_limiter = DynamoRateLimiter::new(nowhere.clone(), "ncbi", 10);
+    let reservation = rate_limiter.acquire(Instant::now() + Duration::from_secs(5)).await;
+    assert!(matches!(reservation, Err(RateLimiterError::Unavailable(_))), "{reservation:?}");
     nowhere.take_slot("pubmed.search", 1, Duration::from_secs(5)).await.expect_err("the caller decides: it goes on");
 }
 
@@ -77,7 +77,7 @@ async fn slots_are_never_more_than_there_are() {
     let takers = (0..12).map(|_| {
         let table = table.clone();
         tokio::spawn(
-            async move { table.take_slot("pubmed.search", 5, Duration::from_secs(60)).await.expect("answers") },
+            async move { table.take_slot("pubmed.search", 5, Duration::from_secs(60)).await.expect("responds") },
         )
     });
     let mut slots = Vec::new();
@@ -86,14 +86,14 @@ async fn slots_are_never_more_than_there_are() {
     }
     assert_eq!(slots.len(), 5);
     let take = |longest| table.take_slot("pubmed.search", 5, longest);
-    assert_eq!(take(Duration::from_secs(60)).await.expect("answers"), None);
+    assert_eq!(take(Duration::from_secs(60)).await.expect("responds"), None);
     table.release_slot(&slots[0]).await.expect("released");
     table.release_slot(&slots[0]).await.expect("releasing it twice changes nothing");
     // Its holder dies at once.
-    take(Duration::ZERO).await.expect("answers").expect("the one that was released");
-    take(Duration::from_secs(60)).await.expect("answers").expect("that of the dead one");
-    assert_eq!(take(Duration::from_secs(60)).await.expect("answers"), None);
-    assert!(table.take_slot("another", 1, Duration::from_secs(1)).await.expect("answers").is_some());
+    take(Duration::ZERO).await.expect("responds").expect("the one that was released");
+    take(Duration::from_secs(60)).await.expect("responds").expect("that of the dead one");
+    assert_eq!(take(Duration::from_secs(60)).await.expect("responds"), None);
+    assert!(table.take_slot("another", 1, Duration::from_secs(1)).await.expect("responds").is_some());
 }
 
 /// An item of the table as a clock wrote it that was ahead.
@@ -107,7 +107,7 @@ async fn write(endpoint: &str, table: &str, key: &str, attributes: &[(&str, Attr
 }
 
 fn in_a_day() -> AttributeValue {
-    AttributeValue::N((shared::words::clock::now().timestamp_millis() + 86_400_000).to_string())
+    AttributeValue::N((shared::core::clock::now().timestamp_millis() + 86_400_000).to_string())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,17 +120,17 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
 
     write(&endpoint, &name, "pace#ncbi", &[("next_ms", in_a_day())]).await;
     // Its own clock could be behind, so it waits whether others take turns; then it does not wait for a day.
-    let patient = DynamoPace::new(table.clone(), "ncbi", 10);
-    assert!(matches!(patient.turn(soon()).await, Err(PaceError::TooLong)));
-    let pace = DynamoPace::new(table.clone(), "ncbi", 10).patient_for(Duration::ZERO);
-    pace.turn(soon()).await.expect("pulled back");
-    patient.turn(soon()).await.expect("for all");
-    pace.hold(Duration::from_secs(3600)).await.expect("held");
-    assert!(pace.turn(soon()).await.is_err(), "a hold is believed, for a minute");
+    let patient = DynamoRateLimiter::new(table.clone(), "ncbi", 10);
+    assert!(matches!(patient.acquire(soon()).await, Err(RateLimiterError::TooLong)));
+    let rate_limiter = DynamoRateLimiter::new(table.clone(), "ncbi", 10).patient_for(Duration::ZERO);
+    rate_limiter.acquire(soon()).await.expect("pulled back");
+    patient.acquire(soon()).await.expect("for all");
+    rate_limiter.pause_for(Duration::from_secs(3600)).await.expect("held");
+    assert!(rate_limiter.acquire(soon()).await.is_err(), "a hold is believed, for a minute");
 
     let holders = AttributeValue::M([("dead".to_owned(), in_a_day())].into());
     write(&endpoint, &name, "slots#pubmed.search", &[("holders", holders)]).await;
-    let slot = table.take_slot("pubmed.search", 1, Duration::from_secs(30)).await.expect("answers");
+    let slot = table.take_slot("pubmed.search", 1, Duration::from_secs(30)).await.expect("responds");
     assert!(slot.is_some(), "no slot is held for a day");
 
     write(
@@ -140,13 +140,13 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
         &[("expires_ms", in_a_day()), ("version", AttributeValue::N("7".to_owned()))],
     )
     .await;
-    let lease = table.acquire("topics", Duration::from_secs(55)).await.expect("answers").expect("over");
+    let lease = table.acquire("topics", Duration::from_secs(55)).await.expect("responds").expect("over");
     assert_eq!(lease.token(), 8);
     let since = [("since_ms", in_a_day()), ("expires_ms", in_a_day()), ("version", AttributeValue::N("7".to_owned()))];
     write(&endpoint, &name, "lease#graph", &since).await;
-    let lease = table.acquire("graph", 7 * Duration::from_secs(86_400)).await.expect("answers").expect("over");
+    let lease = table.acquire("graph", 7 * Duration::from_secs(86_400)).await.expect("responds").expect("over");
     assert_eq!(lease.token(), 8, "no lease is acquired a day from now, however long it may be held");
-    assert_eq!(table.acquire("topics", Duration::from_secs(55)).await.expect("answers"), None, "a fresh one holds");
+    assert_eq!(table.acquire("topics", Duration::from_secs(55)).await.expect("responds"), None, "a fresh one holds");
 }
 
 /// A process whose clock is behind sees the turns of the others in the future: as long as they change, they are
@@ -156,13 +156,14 @@ async fn turns_that_others_take_are_not_pulled_back() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let name = aws::new_table(&config).await;
-    let pace = DynamoPace::new(LimitsTable::new(&name, &config), "ncbi", 10).patient_for(Duration::from_millis(1));
+    let rate_limiter =
+        DynamoRateLimiter::new(LimitsTable::new(&name, &config), "ncbi", 10).patient_for(Duration::from_millis(1));
     let soon = || Instant::now() + Duration::from_millis(500);
     for n in 0..5 {
         let AttributeValue::N(at) = in_a_day() else { panic!("a number") };
         let at = at.parse::<i64>().expect("a number") + n;
         write(&endpoint, &name, "pace#ncbi", &[("next_ms", AttributeValue::N(at.to_string()))]).await;
-        assert!(matches!(pace.turn(soon()).await, Err(PaceError::TooLong)), "{n}: it changed");
+        assert!(matches!(rate_limiter.acquire(soon()).await, Err(RateLimiterError::TooLong)), "{n}: it changed");
     }
-    pace.turn(soon()).await.expect("it stood still");
+    rate_limiter.acquire(soon()).await.expect("it stood still");
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use shared::archive::codec::{self, Encoder};
 use shared::archive::{Compression, DiskStore, Key, MemoryStore, S3Settings, S3Store, Source};
+use shared::core::{Outcome, Pmid, clock};
 use shared::ingest::{Engine, Settings};
-use shared::pipelines::archiving::{self, Ahead, Origin, Prepared, Raw, RawItem, What};
 use shared::pubmed::identity;
 use shared::records::{self, Pointer};
-use shared::verify::{self, Run};
-use shared::words::{Outcome, Pmid, clock};
+use shared::sources::store_records::{self, Ahead, Origin, PreparedRecords, RawBatch, RawRecord, SliceKind};
+use shared::verify::{self, VerifyRun};
 use simulator::{Corpus, Options, Spread};
 use tests::forged::{
     ATTACKS, PLANTED, RECORDS, arrive, arrive_from, as_of, attack, check, empty, essence, genuine, held, key, over,
@@ -32,7 +32,7 @@ async fn survives(engine: &Engine, interfaces: &Interfaces, seed: u64, name: &st
     let report = check(engine).await;
     assert!(report.is_clean(), "{name} {seed}: {:?}", report.problems);
     let before = held(engine).await;
-    let served = interfaces.answers().await;
+    let served = interfaces.responses().await;
 
     let mut attacked: BTreeMap<u32, Vec<(&str, String)>> = BTreeMap::new();
     for _ in 0..=random.below(5) {
@@ -47,7 +47,7 @@ async fn survives(engine: &Engine, interfaces: &Interfaces, seed: u64, name: &st
 
     // Never served.
     assert_eq!(held(engine).await, before, "{told}");
-    assert_eq!(interfaces.answers().await, served, "{told}");
+    assert_eq!(interfaces.responses().await, served, "{told}");
     // Always named: the record, and each version that is not a genuine one.
     let report = check(engine).await;
     for (n, versions) in &attacked {
@@ -76,7 +76,7 @@ async fn survives(engine: &Engine, interfaces: &Interfaces, seed: u64, name: &st
         assert_eq!(now.iter().map(|(pmid, (_, xml))| (*pmid, xml.clone())).collect::<Vec<_>>(), expected, "{told}");
     }
     let before = held(engine).await;
-    verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
     assert_eq!(essence(&held(engine).await), essence(&before), "{told}");
     let report = check(engine).await;
     assert!(report.is_clean(), "{told}: {:?}", report.problems);
@@ -107,8 +107,8 @@ impl Interfaces {
         Self { server: Server::start(engine.clone(), client.clone(), &settings(&[])).await, program }
     }
 
-    /// What they answer about all records.
-    async fn answers(&self) -> Value {
+    /// What they return about all records.
+    async fn responses(&self) -> Value {
         let pmids: Vec<String> = (1..=RECORDS).map(|n| n.to_string()).collect();
         let params = json!({ "pmids": pmids, "include": ["all"] });
         let many = json!({ "tool": "pubmed.get_many", "params": params });
@@ -197,13 +197,13 @@ async fn an_object_that_no_intent_names_is_not_adopted_and_lies_below_what_is_st
 }
 
 /// A batch of one record, ready to be stored.
-async fn prepared(engine: &Engine, n: u32, title: &str) -> Prepared {
+async fn prepared(engine: &Engine, n: u32, title: &str) -> PreparedRecords {
     let xml = record(n, 1, "2026-01-01", title);
     let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
-    let item = RawItem { range: 0..xml.len(), n: 1, what: What::Record(identity), newest_revision: None };
+    let item = RawRecord { range: 0..xml.len(), n: 1, kind: SliceKind::Record(identity), newest_revision: None };
     let origin = Origin { source: source(1), as_of: as_of(1), file_number: 260_001, file_id: None };
-    let raw = Raw { bytes: xml.into_bytes(), items: vec![item] };
-    archiving::prepare(engine, origin, &raw).await.expect("prepared")
+    let raw = RawBatch { bytes: xml.into_bytes(), items: vec![item] };
+    store_records::prepare(engine, origin, &raw).await.expect("prepared")
 }
 
 /// What a killed attempt stored is adopted by the next one: its bytes are named by a committed intent.
@@ -212,7 +212,7 @@ async fn an_object_that_an_intent_names_is_adopted_and_stored_once() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     for _ in 0..2 {
         let prepared = prepared(&engine, 1, "once").await;
-        archiving::store_records(&engine, vec![prepared]).await.expect("stored");
+        store_records::store_without_unit(&engine, vec![prepared]).await.expect("stored");
     }
     assert_eq!(engine.archive.store().versions(&key(&engine, 1)).await.expect("listed").len(), 1);
     assert_eq!(arrive(&engine, 1, 1, 1, Some("once")).await, Outcome::Archived);
@@ -235,7 +235,7 @@ async fn a_batch_is_named_ahead_once_and_no_longer_when_it_is_not_going_to_be_st
     }
     assert_eq!(named().await.len(), 2);
     ahead.will_store(&first);
-    let stored = archiving::store_records(&engine, vec![first]).await.expect("stored").pop().expect("a batch");
+    let stored = store_records::store_without_unit(&engine, vec![first]).await.expect("stored").pop().expect("a batch");
     assert_eq!(named().await.len(), 2, "what is named is not named again");
     ahead.take_back(&engine).await.expect("taken back");
     // What was stored is adopted after a kill: its intent goes with the commit.
@@ -243,7 +243,7 @@ async fn a_batch_is_named_ahead_once_and_no_longer_when_it_is_not_going_to_be_st
 
     // Batches that are committed together and were not named are named by one.
     let batches = vec![prepared(&engine, 3, "together").await, prepared(&engine, 4, "together").await];
-    let stored = archiving::store_records(&engine, batches).await.expect("stored");
+    let stored = store_records::store_without_unit(&engine, batches).await.expect("stored");
     let intents: Vec<usize> = stored.iter().map(|batch| batch.rows.intents.len()).collect();
     assert_eq!((intents, named().await.len()), (vec![0, 1], 2));
 }
@@ -270,7 +270,7 @@ async fn an_envelope_of_a_newer_program_is_never_replaced() {
             let plain = engine.archive.object(&key(&engine, n), None).await.expect("there");
             assert!(plain.bytes == newer, "{n}: nothing was written over it");
         }
-        verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+        verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
     }
     // The pointer names its own version, which is still served.
     assert_eq!(held(&engine).await[&pmid(1)].1.as_deref(), Some(record(1, 1, "2026-01-01", "old").as_str()));
@@ -291,7 +291,7 @@ async fn an_as_of_time_in_the_future_is_named_and_pulled_back() {
         let report = check(&engine).await;
         assert!(report.problems.iter().any(|problem| problem.kind == "future_as_of"), "{:?}", report.problems);
         if by_repair {
-            verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+            verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
             let report = check(&engine).await;
             assert!(report.is_clean(), "{:?}", report.problems);
         }
@@ -317,7 +317,7 @@ async fn from_objects_alone_what_can_be_checked_is_checked_and_every_record_says
         attack(&engine, what, n).await.expect("done");
     }
     empty(&engine).await;
-    let repaired = verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    let repaired = verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
     assert_eq!(repaired.from_objects, u64::from(RECORDS), "{repaired:?}");
     let xml = |held: &BTreeMap<Pmid, (Pointer, Option<String>)>| -> Vec<Option<String>> {
         held.values().map(|(_, xml)| xml.clone()).collect()
@@ -347,9 +347,9 @@ async fn what_no_row_names_is_believed_only_when_the_operator_says_so() {
     .await
     .expect("set back");
     let titled = |title: &str, day: u32| Some(record(1, 1, &format!("2026-01-{day:02}"), title));
-    verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
     assert_eq!(held(&engine).await[&pmid(1)].1, titled("first", 1));
-    let mut run = Run { from_objects: true, ..Run::default() };
+    let mut run = VerifyRun { from_objects: true, ..VerifyRun::default() };
     let repaired = verify::repair(&engine.db, &engine.archive, &mut run).await.expect("repaired");
     assert_eq!((held(&engine).await[&pmid(1)].1.clone(), repaired.from_objects), (titled("second", 2), 1));
 }

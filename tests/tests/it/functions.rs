@@ -1,7 +1,7 @@
 //! Each function as Lambda runs it: its own sample event, bad events, bad environments.
 
 use serde_json::{Value, json};
-use shared::words::Sha256;
+use shared::core::Sha256;
 use tests::aws;
 use tests::cloud::{Cloud, ask};
 use tests::lambda::{self, Function};
@@ -12,25 +12,25 @@ fn sample(name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_function_answers_its_sample_event() {
+async fn every_function_handles_its_sample_event() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     let api = cloud.function("api", &[]);
-    let healthy = api.invoke(&sample("api-healthz.json")).await.expect("answers");
-    assert_eq!(healthy["statusCode"], 200, "without a schema it answers what needs none");
+    let healthy = api.invoke(&sample("api-healthz.json")).await.expect("responds");
+    assert_eq!(healthy["statusCode"], 200, "without a schema it serves what needs none");
     let mut stranger = sample("api-submit.json");
     stranger["headers"]["authorization"] = json!("Bearer another");
-    assert_eq!(api.invoke(&stranger).await.expect("answers")["statusCode"], 401);
-    let early = api.invoke(&sample("api-submit.json")).await.expect("answers");
+    assert_eq!(api.invoke(&stranger).await.expect("responds")["statusCode"], 401);
+    let early = api.invoke(&sample("api-submit.json")).await.expect("responds");
     assert_eq!(early["statusCode"], 503, "{early}");
     assert!(early["body"].as_str().expect("text").contains("run its migrations"), "{early}");
 
     let migrate = cloud.function("migrate", &[]);
-    let first = migrate.invoke(&sample("migrate.json")).await.expect("answers");
+    let first = migrate.invoke(&sample("migrate.json")).await.expect("responds");
     assert!(first["from"] == 0 && first["to"].as_i64() >= Some(12), "{first}");
-    let again = migrate.invoke(&sample("migrate.json")).await.expect("answers");
+    let again = migrate.invoke(&sample("migrate.json")).await.expect("responds");
     assert_eq!(again["from"], first["to"], "done again, nothing changes");
 
-    let submitted = api.invoke(&sample("api-submit.json")).await.expect("answers");
+    let submitted = api.invoke(&sample("api-submit.json")).await.expect("responds");
     assert_eq!(submitted["statusCode"], 202, "the function that ran before the migration goes on: {submitted}");
     assert_eq!(submitted["headers"]["x-trace-id"], "0af7651916cd43dd8448eb211c80319c");
 
@@ -41,13 +41,13 @@ async fn every_function_answers_its_sample_event() {
     assert!(!api.log().contains("bio_mcp_"), "CloudWatch's names have no prefix");
 
     let worker = cloud.function("worker", &[]);
-    let unknown = worker.invoke(&sample("worker.json")).await.expect("answers");
+    let unknown = worker.invoke(&sample("worker.json")).await.expect("responds");
     assert_eq!(unknown, json!({ "batchItemFailures": [] }), "a unit that is no more is done with");
 
     let scheduler = cloud.function("scheduler", &[]);
-    let swept = scheduler.invoke(&sample("scheduler-sweep.json")).await.expect("answers");
+    let swept = scheduler.invoke(&sample("scheduler-sweep.json")).await.expect("responds");
     assert_eq!(swept["left_to_another"], false);
-    let ticked = scheduler.invoke(&sample("scheduler-topics.json")).await.expect("answers");
+    let ticked = scheduler.invoke(&sample("scheduler-topics.json")).await.expect("responds");
     assert_eq!(ticked["jobs"], 0);
     let lines = scheduler.log_lines();
     let metric = |name: &str| lines.iter().find(|line| line.get(name).is_some_and(Value::is_number));
@@ -76,8 +76,8 @@ async fn messages_that_are_none_hurt_only_themselves() {
         of("long", json!("x".repeat(200_000))),
         of("sql", json!("{\"job_id\": \"' or 1=1\", \"unit_id\": \"\", \"trace_id\": \"\"}")),
     ]);
-    let answer = worker.invoke(&json!({ "Records": records })).await.expect("answers");
-    let failed: Vec<&str> = answer["batchItemFailures"]
+    let response = worker.invoke(&json!({ "Records": records })).await.expect("responds");
+    let failed: Vec<&str> = response["batchItemFailures"]
         .as_array()
         .expect("a list")
         .iter()
@@ -85,7 +85,7 @@ async fn messages_that_are_none_hurt_only_themselves() {
         .collect();
     assert_eq!(failed, ["empty", "null", "list", "half", "long", "sql"]);
     assert!(!worker.log().contains("xxxx"), "what a foreign message holds is not logged");
-    let none = worker.invoke(&json!({ "Records": [] })).await.expect("answers");
+    let none = worker.invoke(&json!({ "Records": [] })).await.expect("responds");
     assert_eq!(none, json!({ "batchItemFailures": [] }));
 }
 
@@ -94,14 +94,14 @@ async fn with_the_database_away_messages_come_back_and_reads_say_so() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     let away = [("BIO_MCP_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none")];
     let worker = cloud.function("worker", &away);
-    let answer = worker.invoke(&sample("worker.json")).await.expect("answers");
+    let response = worker.invoke(&sample("worker.json")).await.expect("responds");
     let id = &sample("worker.json")["Records"][0]["messageId"];
-    assert_eq!(answer["batchItemFailures"], json!([{ "itemIdentifier": id }]), "{answer}");
+    assert_eq!(response["batchItemFailures"], json!([{ "itemIdentifier": id }]), "{response}");
     let api = cloud.function("api", &away);
-    assert_eq!(ask(&api, "GET", "/livez", None).await.expect("answers").0, 200);
-    let (status, body) = ask(&api, "GET", "/v1/jobs", None).await.expect("answers");
+    assert_eq!(ask(&api, "GET", "/livez", None).await.expect("responds").0, 200);
+    let (status, body) = ask(&api, "GET", "/v1/jobs", None).await.expect("responds");
     assert_eq!((status, body["error_code"].as_str()), (503, Some("DATABASE_ERROR")), "{body}");
-    let (status, body) = ask(&api, "GET", "/readyz", None).await.expect("answers");
+    let (status, body) = ask(&api, "GET", "/readyz", None).await.expect("responds");
     assert_eq!((status, body["status"].as_str()), (503, Some("not_ready")), "{body}");
     let scheduler = cloud.function("scheduler", &away);
     let failed = scheduler.invoke(&sample("scheduler-sweep.json")).await.expect_err("it cannot sweep");
@@ -126,8 +126,8 @@ async fn a_bad_environment_is_said_in_the_log_and_nothing_starts() {
         let environment: Vec<(&'static str, String)> =
             environment.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
         let function = Function::start(&emulator, &lambda::bootstrap(name), 10, &environment);
-        let answer = function.invoke(&json!({})).await;
-        assert!(answer.is_err(), "{answer:?}");
+        let response = function.invoke(&json!({})).await;
+        assert!(response.is_err(), "{response:?}");
         let log = function.log();
         assert!(log.contains("cannot start") && log.contains(said), "{said} is missing:\n{log}");
         assert!(!log.contains("hunter2"), "{log}");
@@ -147,18 +147,19 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     let as_role = |role: &str| json!({ "username": role, "password": "hunter2" }).to_string();
     let arn = aws::new_secret(&config, &as_role("nobody_yet")).await;
     let worker = cloud.function("worker", &[("BIO_MCP_DATABASE_URL_SECRET_ARN", arn.as_str())]);
-    let refused = worker.invoke(&sample("worker.json")).await.expect("answers");
+    let refused = worker.invoke(&sample("worker.json")).await.expect("responds");
     assert_eq!(refused["batchItemFailures"].as_array().map(Vec::len), Some(1), "{refused}");
     aws::change_secret(&config, &arn, &as_role(&role)).await;
-    let answered = worker.invoke(&sample("worker.json")).await.expect("answers");
-    assert_eq!(answered, json!({ "batchItemFailures": [] }), "{}", worker.log());
+    let responded = worker.invoke(&sample("worker.json")).await.expect("responds");
+    assert_eq!(responded, json!({ "batchItemFailures": [] }), "{}", worker.log());
     assert!(worker.log().contains("reading the secret again"));
     assert!(!worker.log().contains("hunter2"));
 
     // The api keeps a connection while the password changes: what needs another one has it after a failure or two.
     let api = cloud.function("api", &[("BIO_MCP_DATABASE_URL_SECRET_ARN", arn.as_str())]);
-    let (status, answer) = ask(&api, "GET", "/v1/jobs/019ae000-0000-7000-8000-000000000001", None).await.expect("asks");
-    assert_eq!(status, 404, "{answer}");
+    let (status, response) =
+        ask(&api, "GET", "/v1/jobs/019ae000-0000-7000-8000-000000000001", None).await.expect("asks");
+    assert_eq!(status, 404, "{response}");
     let next = format!("{role}_next");
     // Sessions of the old name go on; new ones are refused.
     for sql in [format!("create role {next} login superuser"), format!("alter role {role} rename to {role}_before")] {
@@ -170,7 +171,7 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     sqlx::query(end).bind(format!("{role}_before")).execute(&admin).await.expect("ended");
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        statuses.push(ask(&api, "GET", "/v1/jobs", None).await.expect("answers").0);
+        statuses.push(ask(&api, "GET", "/v1/jobs", None).await.expect("responds").0);
     }
     assert_eq!(statuses.last(), Some(&200), "{statuses:?}\n{}", api.log());
 
@@ -181,13 +182,13 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     let api = cloud.function("api", &environment);
     let mut asked = tests::cloud::request("GET", "/v1/jobs", None);
     asked["headers"]["authorization"] = json!("Bearer bio-mcp_old");
-    assert_eq!(api.invoke(&asked).await.expect("answers")["statusCode"], 200, "{}", api.log());
+    assert_eq!(api.invoke(&asked).await.expect("responds")["statusCode"], 200, "{}", api.log());
     aws::change_secret(&config, &tokens, &format!("new={}", hash("bio-mcp_new"))).await;
     asked["headers"]["authorization"] = json!("Bearer bio-mcp_new");
-    assert_eq!(api.invoke(&asked).await.expect("answers")["statusCode"], 200, "{}", api.log());
+    assert_eq!(api.invoke(&asked).await.expect("responds")["statusCode"], 200, "{}", api.log());
     for refused in ["bio-mcp_old", "bio-mcp_another"] {
         asked["headers"]["authorization"] = json!(format!("Bearer {refused}"));
-        assert_eq!(api.invoke(&asked).await.expect("answers")["statusCode"], 401, "{refused}");
+        assert_eq!(api.invoke(&asked).await.expect("responds")["statusCode"], 401, "{refused}");
     }
     assert_eq!(
         api.log().matches("reading the secret again").count(),
@@ -200,11 +201,11 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     let key = aws::new_secret(&config, "revoked-key").await;
     let api = cloud.function("api", &[("BIO_MCP_PUBMED_API_KEY_SECRET_ARN", key.as_str())]);
     let search = json!({ "tool": "pubmed.search", "params": { "term": "all[sb]" } });
-    let (status, answer) = ask(&api, "POST", "/v1/mcp/invoke", Some(&search)).await.expect("answers");
-    assert_eq!((status, &answer["error_code"]), (502, &json!("PUBMED_ERROR")), "{answer}");
+    let (status, response) = ask(&api, "POST", "/v1/mcp/invoke", Some(&search)).await.expect("responds");
+    assert_eq!((status, &response["error_code"]), (502, &json!("PUBMED_ERROR")), "{response}");
     aws::change_secret(&config, &key, "valid-key").await;
-    let (status, answer) = ask(&api, "POST", "/v1/mcp/invoke", Some(&search)).await.expect("answers");
-    assert_eq!(status, 200, "{answer}\n{}", api.log());
+    let (status, response) = ask(&api, "POST", "/v1/mcp/invoke", Some(&search)).await.expect("responds");
+    assert_eq!(status, 200, "{response}\n{}", api.log());
     assert!(!api.log().contains("valid-key") && !api.log().contains("revoked-key"), "{}", api.log());
 
     let missing =
@@ -213,7 +214,7 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     assert!(missing.log().contains("the secret of BIO_MCP_AUTH_TOKENS cannot be read"), "{}", missing.log());
 }
 
-/// CloudFormation waits for an answer at an address; a stack that goes takes nothing with it.
+/// CloudFormation waits for a response at an address; a stack that goes takes nothing with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cloudformation_is_told_how_a_migration_ended() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
@@ -230,14 +231,14 @@ async fn cloudformation_is_told_how_a_migration_ended() {
     let mut event = sample("migrate-cloudformation.json");
     event["ResponseURL"] = json!(url);
     let migrate = cloud.function("migrate", &[]);
-    migrate.invoke(&event).await.expect("answers");
-    let answer = heard.recv().await.expect("told");
-    assert_eq!(answer["Status"], "SUCCESS");
+    migrate.invoke(&event).await.expect("responds");
+    let response = heard.recv().await.expect("told");
+    assert_eq!(response["Status"], "SUCCESS");
     for field in ["StackId", "RequestId", "LogicalResourceId"] {
-        assert_eq!(answer[field], event[field]);
+        assert_eq!(response[field], event[field]);
     }
     event["RequestType"] = json!("Delete");
-    migrate.invoke(&event).await.expect("answers");
+    migrate.invoke(&event).await.expect("responds");
     assert_eq!(heard.recv().await.expect("told")["Status"], "SUCCESS");
     let version = shared::db::version(&cloud.database().await).await.expect("read");
     assert!(version >= 12, "the schema stays");
@@ -245,19 +246,22 @@ async fn cloudformation_is_told_how_a_migration_ended() {
     event["RequestType"] = json!("Update");
     let told = away.invoke(&event).await.expect("CloudFormation was told: it is not to try again");
     assert_eq!(told, Value::Null);
-    let answer = heard.recv().await.expect("told");
-    assert_eq!(answer["Status"], "FAILED");
-    assert!(answer["Reason"].as_str().expect("a reason").contains("cannot be reached"), "{answer}");
+    let response = heard.recv().await.expect("told");
+    assert_eq!(response["Status"], "FAILED");
+    assert!(response["Reason"].as_str().expect("a reason").contains("cannot be reached"), "{response}");
     assert!(!migrate.log().contains("hunter2") && !away.log().contains("hunter2"), "an address is a permission");
     away.invoke(&json!({})).await.expect_err("Terraform hears of it by the failure");
     // What keeps the function from starting: a secret that cannot be read. A stack that goes needs none.
     let arn = "arn:aws:secretsmanager:us-east-1:0:secret:no";
     let lost = cloud.function("migrate", &[("BIO_MCP_DATABASE_URL_SECRET_ARN", arn), ("BIO_MCP_LOG_LEVEL", "trace")]);
     lost.invoke(&event).await.expect("who asked was told");
-    let answer = heard.recv().await.expect("told");
-    assert!(answer["Status"] == "FAILED" && answer["Reason"].to_string().contains("BIO_MCP_DATABASE_URL"), "{answer}");
+    let response = heard.recv().await.expect("told");
+    assert!(
+        response["Status"] == "FAILED" && response["Reason"].to_string().contains("BIO_MCP_DATABASE_URL"),
+        "{response}"
+    );
     event["RequestType"] = json!("Delete");
-    lost.invoke(&event).await.expect("answers");
+    lost.invoke(&event).await.expect("responds");
     assert_eq!(heard.recv().await.expect("told")["Status"], "SUCCESS");
     assert!(!lost.log().contains("hunter2"), "at any level: {}", lost.log());
     server.abort();
@@ -286,9 +290,9 @@ async fn a_trace_reaches_ncbi_and_its_spans_a_collector() {
     let to_collector = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str())];
 
     let api = cloud.function("api", &to_collector);
-    let submitted = api.invoke(&sample("api-submit.json")).await.expect("answers");
+    let submitted = api.invoke(&sample("api-submit.json")).await.expect("responds");
     assert_eq!(submitted["statusCode"], 202, "{submitted}");
-    let spans = heard.recv().await.expect("told before the answer");
+    let spans = heard.recv().await.expect("told before the response");
     for text in [&id[..], b"request", b"/v1/jobs", b"service.name", b"api"] {
         assert!(holds(&spans, text), "{}", String::from_utf8_lossy(text));
     }
@@ -300,12 +304,12 @@ async fn a_trace_reaches_ncbi_and_its_spans_a_collector() {
     for arrival in cloud.ncbi.arrivals() {
         assert_eq!(arrival.traceparent.as_deref(), Some("00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-01"));
     }
-    let spans = heard.recv().await.expect("told before the answer");
+    let spans = heard.recv().await.expect("told before the response");
     assert!(holds(&spans, &id) && holds(&spans, b"unit") && holds(&spans, b"pubmed.sync"));
 
     server.abort();
     let _ = server.await;
-    let again = api.invoke(&sample("api-healthz.json")).await.expect("answers");
+    let again = api.invoke(&sample("api-healthz.json")).await.expect("responds");
     assert_eq!(again["statusCode"], 200, "the work is done all the same");
     assert!(api.log().contains("the collector did not accept the spans"), "{}", api.log());
 }
@@ -326,14 +330,14 @@ async fn functions_work_as_a_role_that_owns_nothing() {
     let as_role = [("BIO_MCP_DATABASE_URL_SECRET_ARN", arn.as_str())];
     let api = cloud.function("api", &as_role);
     let job = json!({ "tool": "pubmed.sync.incremental", "params": { "query": "all", "query_key": "all" } });
-    let (status, job) = ask(&api, "POST", "/v1/jobs", Some(&job)).await.expect("answers");
+    let (status, job) = ask(&api, "POST", "/v1/jobs", Some(&job)).await.expect("responds");
     assert_eq!(status, 202, "{job}\n{}", api.log());
     let worker = cloud.function("worker", &as_role);
     let source = cloud.event_source(1);
     let path = format!("/v1/jobs/{}", job["job_id"].as_str().expect("an id"));
     let ended = loop {
         source.poll(async |event| worker.invoke(&event).await).await;
-        let (_, job) = ask(&api, "GET", &path, None).await.expect("answers");
+        let (_, job) = ask(&api, "GET", &path, None).await.expect("responds");
         if ["succeeded", "failed"].iter().any(|state| job["state"] == *state) {
             break job;
         }

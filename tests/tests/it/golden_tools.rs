@@ -1,4 +1,4 @@
-//! What every tool takes and answers, pinned: the same over HTTP, MCP over HTTP, and MCP over stdio.
+//! What every tool takes and returns, pinned: the same over HTTP, MCP over HTTP, and MCP over stdio.
 //!
 //! `BIO_MCP_UPDATE_GOLDEN=1` writes `tests/golden/tools.json` anew.
 
@@ -24,13 +24,13 @@ struct Program {
     _archive: Archive,
 }
 
-enum Door {
+enum Interface {
     Http(Server),
     Mcp(Server),
     Stdio(Box<Program>),
 }
 
-impl Door {
+impl Interface {
     async fn stdio(ncbi: &Simulator) -> Self {
         let archive = Archive::new().await;
         let mut command = archive.command(&["mcp"]);
@@ -41,15 +41,15 @@ impl Door {
         Self::Stdio(Box::new(Program { child, input, output: BufReader::new(output), _archive: archive }))
     }
 
-    /// What a tool answers: `{"result"}` or `{"error"}`.
+    /// What a tool returns: `{"result"}` or `{"error"}`.
     async fn call(&mut self, tool: &str, params: &Value) -> Value {
         match self {
             Self::Http(server) => {
-                let answer = server.post("/v1/mcp/invoke", &json!({ "tool": tool, "params": params })).await.body;
-                match (&answer["ok"], answer.get("result")) {
-                    (Value::Bool(false), _) => json!({ "error": answer }),
-                    (_, Some(result)) if answer["ok"] == true => json!({ "result": result }),
-                    _ => json!({ "result": answer }),
+                let response = server.post("/v1/mcp/invoke", &json!({ "tool": tool, "params": params })).await.body;
+                match (&response["ok"], response.get("result")) {
+                    (Value::Bool(false), _) => json!({ "error": response }),
+                    (_, Some(result)) if response["ok"] == true => json!({ "result": result }),
+                    _ => json!({ "result": response }),
                 }
             }
             Self::Mcp(server) => {
@@ -75,8 +75,8 @@ impl Drop for Program {
 }
 
 fn split(message: &Value) -> Value {
-    let (answer, is_error) = mcp::answered(message);
-    if is_error { json!({ "error": answer }) } else { json!({ "result": answer }) }
+    let (response, is_error) = mcp::tool_result(message);
+    if is_error { json!({ "error": response }) } else { json!({ "result": response }) }
 }
 
 /// Replaces what differs from run to run, and where parameters stood in the request.
@@ -180,8 +180,8 @@ fn steps() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The story that is told at every door.
-async fn story(mut door: Door, ncbi: &Simulator) -> Vec<Value> {
+/// The story that is told at every interface.
+async fn story(mut interface: Interface, ncbi: &Simulator) -> Vec<Value> {
     let mut told = Vec::new();
     let mut jobs: Vec<Value> = Vec::new();
     for (tool, mut params) in steps() {
@@ -195,7 +195,7 @@ async fn story(mut door: Door, ncbi: &Simulator) -> Vec<Value> {
             "wait" => {
                 for job in jobs.drain(..) {
                     let ended = loop {
-                        let seen = door.call("job.get", &json!({ "job_id": job })).await;
+                        let seen = interface.call("job.get", &json!({ "job_id": job })).await;
                         if !["queued", "running"].contains(&seen["result"]["state"].as_str().unwrap_or("?")) {
                             break seen;
                         }
@@ -211,12 +211,12 @@ async fn story(mut door: Door, ncbi: &Simulator) -> Vec<Value> {
         if params["job_id"] == "<last>" {
             params["job_id"] = last_job(&told);
         }
-        let answer = door.call(tool, &params).await;
+        let response = interface.call(tool, &params).await;
         let kind = shared::tools::find(tool).expect("a tool").kind();
-        if let Some(id) = answer["result"].get("job_id").filter(|_| kind == shared::tools::Kind::Job) {
+        if let Some(id) = response["result"].get("job_id").filter(|_| kind == shared::tools::Kind::Job) {
             jobs.push(id.clone());
         }
-        told.push(json!({ "tool": tool, "params": steady(&params), "answer": steady(&answer) }));
+        told.push(json!({ "tool": tool, "params": steady(&params), "answer": steady(&response) }));
     }
     for one in &mut told {
         one.as_object_mut().expect("an object").remove("id");
@@ -224,7 +224,7 @@ async fn story(mut door: Door, ncbi: &Simulator) -> Vec<Value> {
     told
 }
 
-/// Remembers the id behind the last answer.
+/// Remembers the id behind the last response.
 fn jobs_last(told: &mut [Value], job: &Value) {
     told.last_mut().expect("told")["id"] = job.clone();
 }
@@ -248,27 +248,27 @@ async fn server(ncbi: &Simulator) -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_tool_answers_the_same_at_every_door() {
+async fn every_tool_returns_the_same_at_every_interface() {
     let path: PathBuf = tests::root().join("tests/golden/tools.json");
     let mut stories = Vec::new();
-    for door in ["http", "mcp", "stdio"] {
+    for interface in ["http", "mcp", "stdio"] {
         let ncbi = ncbi().await;
-        let opened = match door {
-            "http" => Door::Http(server(&ncbi).await),
-            "mcp" => Door::Mcp(server(&ncbi).await),
-            _ => Door::stdio(&ncbi).await,
+        let opened = match interface {
+            "http" => Interface::Http(server(&ncbi).await),
+            "mcp" => Interface::Mcp(server(&ncbi).await),
+            _ => Interface::stdio(&ncbi).await,
         };
-        stories.push((door, story(opened, &ncbi).await));
+        stories.push((interface, story(opened, &ncbi).await));
     }
     if tests::variable("BIO_MCP_UPDATE_GOLDEN").is_some() {
         let text = serde_json::to_string_pretty(&stories[0].1).expect("JSON") + "\n";
         std::fs::write(&path, text).expect("written");
     }
     let golden: Vec<Value> = serde_json::from_slice(&std::fs::read(&path).expect("the file is there")).expect("JSON");
-    for (door, story) in &stories {
-        assert_eq!(story.len(), golden.len(), "{door}");
+    for (interface, story) in &stories {
+        assert_eq!(story.len(), golden.len(), "{interface}");
         for (told, golden) in story.iter().zip(&golden) {
-            assert_eq!(told, golden, "{door}: {} of {}", told["tool"], told["params"]);
+            assert_eq!(told, golden, "{interface}: {} of {}", told["tool"], told["params"]);
         }
     }
     let told: BTreeSet<&str> = golden.iter().filter_map(|one| one["tool"].as_str()).collect();

@@ -11,8 +11,8 @@ use tests::program::{Archive, text};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// A server that answers every request of one connection after the other with this.
-async fn answering(answer: impl Fn(&str) -> String + Send + 'static) -> String {
+/// A server that responds to every request of one connection after the other with this.
+async fn responding(response: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("bound");
     tokio::spawn(async move {
@@ -25,8 +25,8 @@ async fn answering(answer: impl Fn(&str) -> String + Send + 'static) -> String {
                     _ => break,
                 }
             }
-            let answer = answer(String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default());
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let response = response(String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default());
+            let _ = stream.write_all(response.as_bytes()).await;
             let _ = stream.shutdown().await;
         }
     });
@@ -36,7 +36,7 @@ async fn answering(answer: impl Fn(&str) -> String + Send + 'static) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_files_leads_to_no_other_address() {
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let elsewhere = answering(move |path| {
+    let elsewhere = responding(move |path| {
         let _ = told.send(path.to_owned());
         String::new()
     });
@@ -55,7 +55,7 @@ async fn a_server_of_files_leads_to_no_other_address() {
         "file:///etc/passwd".to_owned(),
     ] {
         let location = to.clone();
-        let server = answering(move |_| {
+        let server = responding(move |_| {
             format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         });
         let server = FilesServer::new(&server.await);
@@ -66,13 +66,13 @@ async fn a_server_of_files_leads_to_no_other_address() {
         assert!(heard.try_recv().is_err(), "{to} was asked");
     }
     // In circles.
-    let circle = answering(|path| {
+    let circle = responding(|path| {
         format!("HTTP/1.1 302 Found\r\nlocation: {path}x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
     });
     let refused = FilesServer::new(&circle.await).download("pubmed26n0001.xml.gz", dir.path()).await;
     assert!(matches!(&refused, Err(DownloadError::Server { .. })), "{refused:?}");
     // A sum that does not end.
-    let long = answering(|_| format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "0".repeat(1 << 20)));
+    let long = responding(|_| format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "0".repeat(1 << 20)));
     let refused = FilesServer::new(&long.await).download("pubmed26n0001.xml.gz", dir.path()).await;
     assert!(matches!(&refused, Err(DownloadError::Server { what, .. }) if what.contains("longer")), "{refused:?}");
 }
@@ -147,7 +147,7 @@ async fn a_key_is_never_sent_in_plain_text() {
     }
     // Not to a proxy on the way to this machine either.
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let proxy = answering(move |path| {
+    let proxy = responding(move |path| {
         let _ = told.send(path.to_owned());
         "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned()
     });

@@ -12,7 +12,7 @@ use tests::program::Archive;
 use tests::sync::{day, simulator};
 use tests::terminal::{obeyed, sent};
 
-/// Changes the title, asks the terminal to answer, clears the screen: in seven bits and in eight; and turns a line.
+/// Changes the title, asks the terminal to respond, clears the screen: in seven bits and in eight; and turns a line.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{1b}[6n\u{1b}[2J\u{9b}31m\u{9d}0;x\u{9c}\u{7f}\u{202e}";
 
 fn file(archive: &Archive, name: &[u8], inside: &[u8]) -> PathBuf {

@@ -93,12 +93,12 @@ async fn a_retry_is_as_careful_as_a_submission() {
     for (body, pointer) in
         [(json!({ "idempotency": "x" }), "/idempotency"), (json!({ "idempotency_key": "" }), "/idempotency_key")]
     {
-        let answer = server.post(&path, &body).await;
+        let response = server.post(&path, &body).await;
         assert_eq!(
-            (answer.error().0, &answer.body["details"][0]["pointer"]),
+            (response.error().0, &response.body["details"][0]["pointer"]),
             (400, &json!(pointer)),
             "{}",
-            answer.body
+            response.body
         );
     }
     let keyed = async || server.send(server.request("POST", &path).header("idempotency-key", "again")).await;
@@ -149,9 +149,9 @@ async fn no_route_ignores_a_query_parameter_that_it_does_not_know() {
         ("GET", format!("/v1/jobs/{job}/logs")),
         ("GET", "/v1/pubmed/1000".to_owned()),
     ] {
-        let answer = server.send(server.request(method, &format!("{path}?dryrun=true"))).await;
-        assert_eq!(answer.error(), (400, "VALIDATION_ERROR"), "{method} {path}: {}", answer.body);
-        assert_eq!(answer.body["details"][0]["pointer"], "/dryrun", "{method} {path}");
+        let response = server.send(server.request(method, &format!("{path}?dryrun=true"))).await;
+        assert_eq!(response.error(), (400, "VALIDATION_ERROR"), "{method} {path}: {}", response.body);
+        assert_eq!(response.body["details"][0]["pointer"], "/dryrun", "{method} {path}");
     }
 }
 
@@ -186,10 +186,10 @@ async fn a_request_sent_again_is_not_a_second_one() {
 
     // Fifty at the same moment: one job.
     let incremental = json!({ "tool": "pubmed.sync.incremental", "params": { "query": "all" }, "priority": 5 });
-    let answers = (0..50).map(|_| server.post("/v1/jobs", &incremental));
-    let answers = futures_util::future::join_all(answers).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1, "one made it");
-    assert!(answers.iter().all(|answer| answer.body["job_id"] == answers[0].body["job_id"]));
+    let responses = (0..50).map(|_| server.post("/v1/jobs", &incremental));
+    let responses = futures_util::future::join_all(responses).await;
+    assert_eq!(responses.iter().filter(|response| response.status == 202).count(), 1, "one made it");
+    assert!(responses.iter().all(|response| response.body["job_id"] == responses[0].body["job_id"]));
     let all = server.get("/v1/jobs?limit=100").await.body;
     assert_eq!(all["total"], 3, "{all}");
 }
@@ -234,7 +234,7 @@ async fn jobs_are_listed_page_by_page_with_a_true_total() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_is_answered_when_the_server_stops() {
+async fn who_waits_gets_a_response_when_the_server_stops() {
     let World { simulator: _ncbi, mut server } = plain().await;
     let job = server.submit(&sync_of(1000..1001)).await;
     let tag = server.get(&format!("/v1/jobs/{job}")).await.header("etag").expect("a version").to_owned();
@@ -247,8 +247,8 @@ async fn who_waits_is_answered_when_the_server_stops() {
         tokio::task::yield_now().await;
     }
     server.stop();
-    let answer = waiting.await.expect("joined").expect("an answer, not a broken connection");
-    assert_eq!(answer.status(), 304);
+    let response = waiting.await.expect("joined").expect("a response, not a broken connection");
+    assert_eq!(response.status(), 304);
     assert!(began.elapsed() < Duration::from_secs(20), "long before the wait is over");
 }
 
@@ -261,7 +261,7 @@ async fn files_are_ingested_by_their_names() {
     server.ended(&archived).await;
     simulator.corpus().revise(1001);
     // Published later than anything was fetched.
-    let later = shared::words::clock::now().timestamp() + 60;
+    let later = shared::core::clock::now().timestamp() + 60;
     simulator.publish_update("pubmed26n1400.xml.gz", &[1000, 1001, 1004], &[1002], later);
     let of = |files: Value| json!({ "tool": "pubmed.ingest_files", "params": { "files": files } });
     let job = server.submit(&of(json!(["pubmed26n1400.xml.gz", "pubmed26n1400.xml.gz"]))).await;
@@ -341,8 +341,8 @@ async fn keys_and_plain_meanings_hold_at_every_route() {
         json!({ "tool": "pubmed.sync", "params": { "pmids": ["1013"] }, "priority": null, "ttl_hours": "" }),
         json!({ "tool": "pubmed.sync", "params": "{\"pmids\": [1014]}", "idempotency_key": 7 }),
     ] {
-        let answer = server.post("/v1/jobs", &body).await;
-        assert_eq!(answer.status, 202, "{body}: {}", answer.body);
+        let response = server.post("/v1/jobs", &body).await;
+        assert_eq!(response.status, 202, "{body}: {}", response.body);
     }
     let ping = server.post("/v1/mcp/invoke", &json!({ "tool": "ping", "params": [] })).await;
     assert_eq!(ping.status, 200, "{}", ping.body);

@@ -1,7 +1,7 @@
 //! What HTTP refuses, and how it says so.
 
 use serde_json::{Value, json};
-use shared::words::Sha256;
+use shared::core::Sha256;
 use simulator::Options;
 use tests::http::{Server, World, plain, settings as http_settings, sync_of};
 use tests::sync::{client, settings};
@@ -74,12 +74,12 @@ async fn what_is_not_acceptable_is_refused_where_it_stands() {
         if method == "POST" {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let answer = server.send(request).await;
-        assert_eq!(answer.error(), (400, "VALIDATION_ERROR"), "{method} {path} {body}: {}", answer.body);
-        assert_eq!(answer.body["details"][0]["pointer"], pointer, "{method} {path} {body}: {}", answer.body);
-        assert!(!answer.body.to_string().contains("drop table"), "what was sent is not repeated");
+        let response = server.send(request).await;
+        assert_eq!(response.error(), (400, "VALIDATION_ERROR"), "{method} {path} {body}: {}", response.body);
+        assert_eq!(response.body["details"][0]["pointer"], pointer, "{method} {path} {body}: {}", response.body);
+        assert!(!response.body.to_string().contains("drop table"), "what was sent is not repeated");
     }
-    for (answer, expected) in [
+    for (response, expected) in [
         (server.get("/v1/jobs/%FF").await, (400, "VALIDATION_ERROR")),
         (server.get("/v1/pubmed/%FF").await, (400, "VALIDATION_ERROR")),
         (server.post("/v1/jobs", &json!({ "tool": "pubmed.nothing" })).await, (404, "TOOL_NOT_FOUND")),
@@ -90,7 +90,7 @@ async fn what_is_not_acceptable_is_refused_where_it_stands() {
         (server.get(&format!("/v1/jobs/{job}/manifest")).await, (404, "NOT_FOUND")),
         (server.send(server.request("POST", &format!("/v1/jobs/{job}/retry"))).await, (409, "JOB_NOT_FINISHED")),
     ] {
-        assert_eq!(answer.error(), expected, "{}", answer.body);
+        assert_eq!(response.error(), expected, "{}", response.body);
     }
 }
 
@@ -112,8 +112,8 @@ async fn bodies_and_methods_are_checked_before_anything_is_read() {
         (post(json, deep), (400, "VALIDATION_ERROR")),
         (post(json, b"{\"tool\":\"ping\"} more".to_vec()), (400, "VALIDATION_ERROR")),
     ] {
-        let answer = server.send(request).await;
-        assert_eq!(answer.error(), expected, "{}", answer.body);
+        let response = server.send(request).await;
+        assert_eq!(response.error(), expected, "{}", response.body);
     }
     for (method, path, allowed) in [
         ("PUT", "/v1/jobs", "GET,HEAD,POST"),
@@ -121,9 +121,9 @@ async fn bodies_and_methods_are_checked_before_anything_is_read() {
         ("PATCH", "/v1/jobs/x", "GET,HEAD,DELETE"),
         ("GET", "/v1/mcp/invoke", "POST"),
     ] {
-        let answer = server.send(server.request(method, path)).await;
-        assert_eq!(answer.error(), (405, "METHOD_NOT_ALLOWED"), "{method} {path}");
-        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+        let response = server.send(server.request(method, path)).await;
+        assert_eq!(response.error(), (405, "METHOD_NOT_ALLOWED"), "{method} {path}");
+        assert_eq!(response.header("allow"), Some(allowed), "{method} {path}");
     }
 }
 
@@ -211,7 +211,7 @@ async fn a_lost_database_is_said_at_every_door_and_nothing_leaks() {
     let ready = lost.get("/readyz").await;
     assert_eq!((ready.status.as_u16(), &ready.body["status"]), (503, &json!("not_ready")), "{}", ready.body);
     assert_eq!(lost.get("/healthz").await.status, 200, "the process itself lives");
-    for answer in [
+    for response in [
         lost.get("/v1/jobs").await,
         lost.post("/v1/jobs", &sync_of(1000..1001)).await,
         lost.get("/v1/pubmed/1000").await,
@@ -219,11 +219,11 @@ async fn a_lost_database_is_said_at_every_door_and_nothing_leaks() {
         lost.send(lost.request("POST", &format!("/v1/jobs/{job}/retry"))).await,
         lost.get(&format!("/v1/jobs/{}?wait=5", uuid::Uuid::now_v7())).await,
     ] {
-        assert_eq!(answer.error(), (503, "DATABASE_ERROR"), "{}", answer.body);
-        assert_eq!(answer.body["retryable"], true);
-        assert!(answer.header("retry-after").is_some());
+        assert_eq!(response.error(), (503, "DATABASE_ERROR"), "{}", response.body);
+        assert_eq!(response.body["retryable"], true);
+        assert!(response.header("retry-after").is_some());
     }
-    // What needs no database goes on; a search does, for its turn among all workers.
+    // What needs no database goes on; a search does, for the shared rate limiter.
     assert_eq!(lost.post("/v1/mcp/invoke", &json!({ "tool": "ping" })).await.status, 200);
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use shared::words::Sha256;
+use shared::core::Sha256;
 use simulator::Options;
 use tests::http::{World, plain, sync_of};
 use tests::mcp;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tools_answer_the_same_in_both_spellings() {
+async fn tools_return_the_same_in_both_spellings() {
     let World { simulator, mut server } = plain().await;
     let listed = server.get("/v1/mcp/tools").await.body;
     let names: Vec<&str> =
@@ -21,10 +21,10 @@ async fn tools_answer_the_same_in_both_spellings() {
         assert!(tool["description"].as_str().is_some_and(|text| text.len() > 20), "{tool}");
     }
     let invoke = async |tool: &str, params: Value| {
-        let answer = server.post("/v1/mcp/invoke", &json!({ "tool": tool, "params": params })).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        assert_eq!(answer.body["trace_id"].as_str(), answer.header("x-trace-id"));
-        answer.body["result"].clone()
+        let response = server.post("/v1/mcp/invoke", &json!({ "tool": tool, "params": params })).await;
+        assert_eq!(response.status, 200, "{}", response.body);
+        assert_eq!(response.body["trace_id"].as_str(), response.header("x-trace-id"));
+        response.body["result"].clone()
     };
     assert_eq!(invoke("ping", json!({})).await, json!({ "message": "pong", "version": env!("CARGO_PKG_VERSION") }));
     let found = invoke("pubmed_search", json!({ "q": "all", "limit": 4, "offset": 1 })).await;
@@ -95,7 +95,7 @@ async fn a_running_server_is_smoked_and_called_by_make() {
     assert_eq!((llms.status.as_u16(), llms.header("content-type")), (200, Some("text/plain; charset=utf-8")));
 }
 
-/// What authors and publishers write is data, at every door, however it looks.
+/// What authors and publishers write is data, at every interface, however it looks.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_text_in_a_record_comes_back_as_it_is() {
     let World { simulator, mut server } = plain().await;
@@ -132,7 +132,7 @@ async fn hostile_text_in_a_record_comes_back_as_it_is() {
             false,
         )
         .await;
-        let (called, is_error) = mcp::answered(&called.body);
+        let (called, is_error) = mcp::tool_result(&called.body);
         assert!(!is_error);
         for record in [&read, &called] {
             assert_eq!((&record["found"], &record["title"]), (&json!(true), &json!(text)), "{record}");

@@ -120,7 +120,7 @@ async fn an_object_can_be_checked_with_zstd_and_sha256_alone() {
     let json = zstd::decode_all(&std::fs::read(path).expect("there")[..]).expect("zstd");
     let envelope: Value = serde_json::from_slice(&json).expect("JSON");
     assert_eq!(envelope["payload"]["xml"], record.as_str());
-    assert_eq!(envelope["hash"]["value"], shared::words::Sha256::of(record.as_bytes()).to_hex().as_str());
+    assert_eq!(envelope["hash"]["value"], shared::core::Sha256::of(record.as_bytes()).to_hex().as_str());
     assert_eq!(archive.run(&["get", "12345678", "--xml"]).expect(0).out, record);
 }
 

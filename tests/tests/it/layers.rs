@@ -3,24 +3,26 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of `shared` by layer; a module uses only modules of lower layers.
-const LAYERS: [(&str, u8); 13] = [
-    ("words", 0),
+const LAYERS: [(&str, u8); 15] = [
+    ("invocation", 0),
+    ("observability", 0),
     ("aws", 0),
-    ("secrets", 1),
-    ("records", 2),
-    ("syncs", 2),
-    ("checkpoints", 2),
-    ("projections", 3),
-    ("pipelines", 4),
-    ("verify", 4),
-    ("readiness", 4),
-    ("gauges", 4),
-    ("tools", 5),
-    ("deployment", 6),
+    ("config", 1),
+    ("secrets", 2),
+    ("records", 3),
+    ("syncs", 3),
+    ("checkpoints", 3),
+    ("projections", 4),
+    ("sources", 5),
+    ("verify", 5),
+    ("readiness", 5),
+    ("gauges", 5),
+    ("tools", 6),
+    ("deployment", 7),
 ];
 
 /// What `shared` re-exports of the crates below it, which Cargo keeps apart: below every layer.
-const CRATES: [&str; 8] = ["archive", "db", "file_lock", "ingest", "jobs", "limits", "pubmed", "queue"];
+const CRATES: [&str; 9] = ["archive", "core", "db", "file_lock", "ingest", "jobs", "limits", "pubmed", "queue"];
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -73,7 +75,7 @@ fn modules_use_only_lower_layers() {
                 continue;
             }
             let of = layer(&other).unwrap_or_else(|| panic!("{}: {other} has no layer", path.display()));
-            // `jobs` and `records`, `pipelines` and `verify` are siblings that do not know each other.
+            // `jobs` and `records`, `sources` and `verify` are siblings that do not know each other.
             assert!(of < own, "{} (layer {own}) uses {other} (layer {of})", path.display());
             looked_at += 1;
         }
@@ -106,26 +108,27 @@ const PLACES: [(&str, &[&str]); 18] = [
             "shared/src/syncs",
             "shared/src/checkpoints",
             "shared/src/projections",
-            "shared/src/pipelines/pubmed_files/local_files.rs",
+            "shared/src/sources/pubmed_files/local_files.rs",
             "tests/",
         ],
     ),
     // One place makes an engine; tests change what it runs.
-    ("pipelines::all(", &["shared/src/deployment.rs", "tests/"]),
-    // Every connection leads through the relay, which bounds its statements; what may take long says so by `db::patient`.
+    ("sources::all(", &["shared/src/deployment.rs", "tests/"]),
+    // Every connection leads through the relay, which bounds its statements; what may take long says so by
+    // `db::patient`.
     ("PgPoolOptions", &["shared/engine/src/db/mod.rs"]),
     ("PgListener", &["shared/engine/src/db/listen.rs"]),
     ("PgPool::connect", &["tests/"]),
     ("PgConnection::connect", &["tests/"]),
     ("connect_options()", &["shared/engine/src/db/", "shared/engine/src/jobs/wake.rs", "tests/"]),
     ("statement_timeout", &["shared/engine/src/db/session.rs", "shared/engine/src/db/patient.rs", "tests/"]),
-    ("std::env::var", &["shared/src/words/config/mod.rs", "shared/core/src/crash.rs", "tests/"]),
+    ("std::env::var", &["shared/src/config/mod.rs", "shared/core/src/crash.rs", "tests/"]),
     // A closed pipe must not end a command.
-    ("io::stdout()", &["cli/src/out.rs", "shared/src/words/telemetry/mod.rs", "tests/"]),
+    ("io::stdout()", &["cli/src/out.rs", "shared/src/observability/mod.rs", "tests/"]),
     ("Utc::now", &["shared/core/src/clock.rs"]),
-    ("tracing_subscriber", &["shared/src/words/telemetry/"]),
-    ("set_global_recorder", &["shared/src/words/telemetry/"]),
-    ("opentelemetry", &["shared/src/words/telemetry/"]),
+    ("tracing_subscriber", &["shared/src/observability/"]),
+    ("set_global_recorder", &["shared/src/observability/"]),
+    ("opentelemetry", &["shared/src/observability/"]),
     ("unsafe ", &[]),
     ("aws_", &AWS),
     (
@@ -133,10 +136,10 @@ const PLACES: [(&str, &[&str]); 18] = [
         &[
             "shared/pubmed/src/eutils",
             "shared/pubmed/src/download.rs",
-            "shared/pubmed/src/names.rs",
+            "shared/pubmed/src/resolver.rs",
             // Addresses are read as the client reads them.
-            "shared/src/words/config/address.rs",
-            "shared/src/words/telemetry/export.rs",
+            "shared/src/config/address.rs",
+            "shared/src/observability/export.rs",
             "functions/api/src/oidc",
             "functions/migrate/src",
             "tests/",

@@ -1,10 +1,10 @@
-//! Leases of units: a heartbeat keeps one, silence loses it, and a claim whose answer was lost keeps no unit waiting.
+//! Leases of units: a heartbeat keeps one, silence loses it, and a claim whose response was lost keeps no unit waiting.
 
 use std::sync::Arc;
 
+use shared::core::WorkerId;
 use shared::ingest::{Claim, Engine, Lease, Worker, sweep};
 use shared::jobs::{self, JobState};
-use shared::words::WorkerId;
 use tests::databases::until_one_waits;
 use tests::faulty_line::FaultyLine;
 use tests::{counting, invariants};
@@ -67,7 +67,7 @@ async fn a_heartbeat_that_comes_while_a_sweep_waits_for_the_job_keeps_the_unit()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_whose_answer_was_lost_is_given_back_at_once() {
+async fn a_claim_whose_response_was_lost_is_released_at_once() {
     let url = tests::databases::new_database().await;
     let direct = shared::db::connect(url.parse().expect("a URL"), 4).await.expect("connects");
     let line = FaultyLine::new(&url).await;
@@ -78,7 +78,7 @@ async fn a_claim_whose_answer_was_lost_is_given_back_at_once() {
 
     // A parameter of the claim, in no other statement.
     line.lose(counting::TOOL);
-    worker.run_one(None).await.expect_err("the answer is lost");
+    worker.run_one(None).await.expect_err("the response is lost");
     assert_eq!(line.lost(), 1);
     let unit: (String, i64, i32, bool) =
         sqlx::query_as("select status, epoch, retry_count, not_before <= now() from ingestion_work_units")
@@ -90,7 +90,7 @@ async fn a_claim_whose_answer_was_lost_is_given_back_at_once() {
     // The same in the middle of a job.
     worker.run_one(None).await.expect("the plan");
     line.lose(counting::TOOL);
-    worker.run_one(None).await.expect_err("the answer is lost");
+    worker.run_one(None).await.expect_err("the response is lost");
     assert_eq!(line.lost(), 2);
     worker.run(true).await.expect("works");
     let ended = jobs::get(&direct, job).await.expect("read").expect("there");
@@ -99,7 +99,7 @@ async fn a_claim_whose_answer_was_lost_is_given_back_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_worker_runs_is_not_given_back_after_a_lost_answer() {
+async fn what_a_worker_runs_is_not_released_after_a_lost_response() {
     let url = tests::databases::new_database().await;
     let direct = shared::db::connect(url.parse().expect("a URL"), 4).await.expect("connects");
     let line = FaultyLine::new(&url).await;
@@ -108,7 +108,7 @@ async fn what_a_worker_runs_is_not_given_back_after_a_lost_answer() {
     let worker = Arc::new(Worker::new(Engine { db: through, ..engine.clone() }, None).expect("a worker"));
     let job = counting::submit(&engine, 1, 4, 2).await;
     line.lose(counting::TOOL);
-    worker.run_one(None).await.expect_err("the answer is lost");
+    worker.run_one(None).await.expect_err("the response is lost");
     // For a while it looks before each claim; two tasks of one worker claim and run beside each other.
     let both = (0..2).map(|_| {
         let worker = worker.clone();

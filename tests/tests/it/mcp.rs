@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use shared::core::Role;
+use shared::core::Sha256;
 use shared::ingest::Settings;
-use shared::words::Role;
-use shared::words::Sha256;
 use simulator::{Corpus, Options, Simulator, Spread};
 use tests::http::{Server, settings as http_settings};
-use tests::mcp::{answered, node, python, ran, send};
+use tests::mcp::{node, python, ran, send, tool_result};
 use tests::mcp_fixture::Fixture;
 use tests::program::Archive;
 use tests::sync::{client, day, engine, settings, simulator};
@@ -129,7 +129,7 @@ async fn the_inspector_lists_and_calls_over_http_and_stdio() {
     }
 }
 
-/// The Python client checks every answer against the schema its tool announces.
+/// The Python client checks every response against the schema its tool announces.
 const PYTHON: &str = r#"
 import asyncio, json, os, sys
 from mcp.client.client import Client
@@ -204,7 +204,7 @@ async fn a_job_is_a_task_that_outlives_its_client() {
     let mut server = server(&ncbi, &[]).await;
     let sync = json!({ "name": "pubmed_sync", "arguments": { "pmids": ["1001", "1002", "1003"] } });
     let plain = send(&server, "tools/call", sync.clone(), false).await;
-    let (job, is_error) = answered(&plain.body);
+    let (job, is_error) = tool_result(&plain.body);
     assert!(!is_error && job["state"] == "queued", "{job}");
 
     let made = send(&server, "tools/call", sync, true).await;
@@ -252,7 +252,7 @@ async fn a_cancelled_task_says_so_and_a_failed_one_has_the_error_body() {
     server.work();
     server.ended(&id).await;
     let seen = send(&server, "tasks/get", json!({ "taskId": id }), true).await.body;
-    let (error, is_error) = answered(&json!({ "result": seen["result"]["result"] }));
+    let (error, is_error) = tool_result(&json!({ "result": seen["result"]["result"] }));
     assert!(is_error && error["ok"] == false && error["error_code"] == "DEADLINE_EXCEEDED", "{error}");
     assert_eq!((&error["tool"], &error["retryable"]), (&json!("pubmed.sync"), &json!(true)));
     assert_eq!(seen["result"]["status"], "completed", "the tool ran, and failed");
@@ -312,9 +312,14 @@ async fn what_is_no_message_is_refused_as_json_rpc_says() {
     ] {
         let request = server.request("POST", "/mcp").header("content-type", "application/json");
         let request = request.header("accept", "application/json, text/event-stream").body(body.to_owned());
-        let answer = server.send(request).await;
+        let response = server.send(request).await;
         let head: String = body.chars().take(60).collect();
-        assert_eq!((answer.status.as_u16(), &answer.body["error"]["code"]), (status, &code), "{head}: {}", answer.body);
+        assert_eq!(
+            (response.status.as_u16(), &response.body["error"]["code"]),
+            (status, &code),
+            "{head}: {}",
+            response.body
+        );
     }
     let plain = server.request("POST", "/mcp").header("accept", "application/json").body("{}");
     assert_eq!(server.send(plain).await.error(), (415, "UNSUPPORTED_MEDIA_TYPE"));

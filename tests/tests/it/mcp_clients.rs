@@ -4,8 +4,8 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use shared::core::Role;
 use shared::ingest::Settings;
-use shared::words::Role;
 use simulator::{Corpus, Options, Simulator, Spread};
 use tests::http::{Server, settings as http_settings, sync_of};
 use tests::mcp_clients::{Plan, WRONG, node, output, python, right_calls, wrong_calls};

@@ -6,14 +6,14 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 use simulator::Options;
-use tests::http::{ADMIN, Answer, Server, World, plain, sync_of};
-use tests::mcp::{answered, request, send};
+use tests::http::{ADMIN, ApiResponse, Server, World, plain, sync_of};
+use tests::mcp::{request, send, tool_result};
 use tests::mcp_rules;
 use tests::program::Archive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A message without any header of MCP, as older clients send it.
-async fn legacy(server: &Server, message: &Value) -> Answer {
+async fn legacy(server: &Server, message: &Value) -> ApiResponse {
     server.post("/mcp", message).await
 }
 
@@ -83,7 +83,7 @@ async fn an_error_of_a_tool_is_text_alone() {
         let call = json!({ "name": tool.flat_name(), "arguments": { "no_such_parameter": 1 } });
         let body = send(&server, "tools/call", call, false).await.body;
         assert!(body["result"].get("structuredContent").is_none(), "{body}");
-        let (error, is_error) = answered(&body);
+        let (error, is_error) = tool_result(&body);
         assert!(is_error && error["error_code"] == "VALIDATION_ERROR", "{}: {error}", tool.name);
         assert_eq!(error["details"][0]["pointer"], "/no_such_parameter", "{}: {error}", tool.name);
         assert!(error["trace_id"].as_str().is_some_and(|id| id.len() == 32), "{error}");
@@ -143,7 +143,7 @@ async fn only_the_chosen_toolsets_are_listed_and_every_tool_can_be_called() {
     assert!(names.contains(&"ping") && names.contains(&"job_get") && names.contains(&"pubmed_sync"), "{names:?}");
     assert!(names.iter().all(|name| !name.starts_with("corpus_")), "{names:?}");
     let call = json!({ "name": "corpus_checkpoint_list", "arguments": {} });
-    assert!(!answered(&send(&world.server, "tools/call", call, false).await.body).1);
+    assert!(!tool_result(&send(&world.server, "tools/call", call, false).await.body).1);
     assert_eq!(world.server.get("/v1/mcp/tools").await.body["tools"].as_array().map(Vec::len), Some(all().len()));
 }
 
@@ -155,7 +155,7 @@ fn all() -> Vec<shared::tools::Tool> {
 fn an_unknown_toolset_is_an_error_of_the_configuration() {
     let read = |value: &str| {
         let lookup = |name: &str| (name == "BIO_MCP_TOOLSETS").then(|| value.to_owned());
-        shared::words::config::Config::read(&shared::tools::limits(), lookup)
+        shared::config::Config::read(&shared::tools::limits(), lookup)
     };
     let said = read("core,everything").expect_err("an unknown one").to_string();
     assert!(said.contains("BIO_MCP_TOOLSETS") && said.contains("literature"), "{said}");
@@ -184,13 +184,13 @@ async fn json_alone_and_a_slash_at_the_end_are_fine() {
             &["text/html, application/json;q=0.9"],
             &["text/event-stream", "application/json"],
         ] {
-            let answer = post(path, accept).await;
-            assert_eq!(answer.status, 200, "{path} {accept:?}: {}", answer.body);
-            assert!(answer.body["result"]["tools"].is_array());
+            let response = post(path, accept).await;
+            assert_eq!(response.status, 200, "{path} {accept:?}: {}", response.body);
+            assert!(response.body["result"]["tools"].is_array());
         }
         for accept in ["text/event-stream", "text/html", "application/json;q=0"] {
-            let answer = post(path, &[accept]).await;
-            assert_eq!((answer.status.as_u16(), &answer.body["error"]["code"]), (406, &json!(-32600)), "{accept}");
+            let response = post(path, &[accept]).await;
+            assert_eq!((response.status.as_u16(), &response.body["error"]["code"]), (406, &json!(-32600)), "{accept}");
         }
     }
 }
@@ -291,7 +291,7 @@ impl Program {
     fn call(&mut self, tool: &str, arguments: &Value) -> Value {
         let message = request("tools/call", json!({ "name": tool, "arguments": arguments }), false);
         self.say(&message.to_string());
-        answered(&self.hear()).0
+        tool_result(&self.hear()).0
     }
 }
 

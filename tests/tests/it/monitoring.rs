@@ -1,12 +1,12 @@
 //! The four monitoring queries run over the published names.
 
+use shared::core::WorkerId;
 use shared::ingest::{Claim, Lease, Worker};
-use shared::words::WorkerId;
 use sqlx::{AssertSqlSafe, Column, Row};
 use tests::counting;
 
 async fn rows(db: &sqlx::PgPool, view: &str) -> Vec<sqlx::postgres::PgRow> {
-    sqlx::query(AssertSqlSafe(format!("select * from {view}"))).fetch_all(db).await.expect("the view answers")
+    sqlx::query(AssertSqlSafe(format!("select * from {view}"))).fetch_all(db).await.expect("the view responds")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use tests::sync::{client, day, engine, settings, simulator};
 
 const AUDIENCE: &str = "https://archive.lab/mcp";
 
-/// An issuer whose answers can be changed.
+/// An issuer whose responses can be changed.
 struct Issuer {
     url: String,
     keys: Arc<Mutex<(StatusCode, Value)>>,
@@ -30,14 +30,14 @@ impl Issuer {
         let keys = Arc::new(Mutex::new((StatusCode::OK, json!({ "keys": [] }))));
         let fetches = Arc::new(AtomicU64::new(0));
         let configuration = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") }).to_string();
-        let (answer, count) = (keys.clone(), fetches.clone());
+        let (response, count) = (keys.clone(), fetches.clone());
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(move || async move { configuration.into_response() }))
             .route(
                 "/keys",
                 get(move || async move {
                     count.fetch_add(1, Ordering::SeqCst);
-                    let (status, keys) = answer.lock().expect("no panic").clone();
+                    let (status, keys) = response.lock().expect("no panic").clone();
                     (status, keys.to_string()).into_response()
                 }),
             );
@@ -81,13 +81,13 @@ async fn issuer_with_tokens() -> Option<(Issuer, Value)> {
 
 async fn status(server: &Server, token: &str) -> u16 {
     let request = server.request("GET", "/v1/mcp/tools").header("authorization", format!("Bearer {token}"));
-    let answer = server.send(request).await;
-    if answer.status != 200 {
-        assert_eq!(answer.error().1, "UNAUTHENTICATED", "{}", answer.body);
-        let challenge = answer.header("www-authenticate").expect("a challenge");
+    let response = server.send(request).await;
+    if response.status != 200 {
+        assert_eq!(response.error().1, "UNAUTHENTICATED", "{}", response.body);
+        let challenge = response.header("www-authenticate").expect("a challenge");
         assert!(challenge.starts_with("Bearer resource_metadata=\"http://127.0.0.1:"), "{challenge}");
     }
-    answer.status.as_u16()
+    response.status.as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread")]

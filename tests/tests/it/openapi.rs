@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
+use shared::core::Sha256;
 use shared::ingest::Settings;
-use shared::words::Sha256;
 use simulator::{Corpus, Options, Spread};
 use tests::http::{Server, settings as http_settings};
 use tests::sync::{client, day, engine, settings, simulator};
@@ -127,10 +127,10 @@ fn somebody_else_finds_the_document_valid() {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
 
-/// Requests made of the document, good and bad: no server error, no answer that the document does not
+/// Requests made of the document, good and bad: no server error, no response that the document does not
 /// know, nothing accepted that it forbids, no request let in without a token.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_as_the_document_says() {
+async fn every_response_is_as_the_document_says() {
     let Some(mut python) = python() else { return };
     let token = "bio-mcp_a-token-of-a-test";
     let tokens = format!("tests:admin={}", Sha256::of(token.as_bytes()).to_hex());
@@ -145,8 +145,8 @@ async fn every_answer_is_as_the_document_says() {
     // So a request that the schema allows may be refused with 400. DELETE cancels a job and keeps its row,
     // so that reading it afterwards is no use of what was deleted; and a new job has no manifest before it has
     // ended. A body that is too long is refused for that, whatever else is wrong with it: 413. Another may have taken
-    // the id of a checkpoint: 409. Parameters, envelopes and query strings are understood beyond their schemas where the meaning is plain;
-    // `tool_params` has what is.
+    // the id of a checkpoint: 409. Parameters, envelopes and query strings are understood beyond their schemas where
+    // the meaning is plain; `tool_params` has what is.
     std::fs::write(
         dir.path().join("schemathesis.toml"),
         "[checks.positive_data_acceptance]\nexpected-statuses = [\"2xx\", \"3xx\", \"400\", \"401\", \"404\", \"409\", \"422\", \"429\"]\n[checks.negative_data_rejection]\nexpected-statuses = [\"400\", \"401\", \"404\", \"405\", \"406\", \"413\", \"415\", \"422\", \"429\"]\n[checks.use_after_free]\nenabled = false\n[checks.ensure_resource_availability]\nenabled = false\n\

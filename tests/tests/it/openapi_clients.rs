@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use shared::core::Sha256;
 use shared::ingest::Settings;
-use shared::words::Sha256;
 use simulator::{Corpus, Options, Simulator, Spread};
 use tests::http::{Server, settings as http_settings};
 use tests::sync::{client, day, engine, settings, simulator};

@@ -106,7 +106,7 @@ async fn output_that_cannot_be_written_for_another_reason_is_a_failure() {
     assert!(!run.err.contains("ARCHIVE_ERROR"), "{run:?}");
 }
 
-/// A log that nothing reads fills its pipe (64 kB) after some hundred lines; requests are answered all the same.
+/// A log that nothing reads fills its pipe (64 kB) after some hundred lines; requests get their responses all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_not_read_does_not_stop_the_server() {
     const REQUESTS: usize = 2_000;
@@ -115,14 +115,14 @@ async fn a_log_that_is_not_read_does_not_stop_the_server() {
     let (address, http) = (serve.address(), client());
     let all = async {
         for _ in 0..REQUESTS {
-            let answer = http.get(format!("{address}/healthz")).send().await.expect("answered");
-            assert_eq!(answer.status(), 200);
+            let response = http.get(format!("{address}/healthz")).send().await.expect("responded");
+            assert_eq!(response.status(), 200);
         }
     };
-    let answered = tokio::time::timeout(Duration::from_secs(60), all).await;
+    let responded = tokio::time::timeout(Duration::from_secs(60), all).await;
     serve.0.kill().expect("it runs");
     let mut log = Vec::new();
     serve.0.stderr.take().expect("piped").read_to_end(&mut log).expect("read");
-    answered.expect("every request is answered while the log waits for a reader");
+    responded.expect("every request is responded while the log waits for a reader");
     assert!(log.len() >= 48 * 1024, "the pipe was full: {} bytes", log.len());
 }

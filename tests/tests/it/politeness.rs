@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use shared::limits::PostgresPace;
-use shared::pubmed::eutils::{Client, Pace, PaceError, Query, SearchRequest, Settings};
-use shared::words::config::Secret;
+use shared::config::Secret;
+use shared::limits::PostgresRateLimiter;
+use shared::pubmed::eutils::{Client, EutilsSettings, Query, RateLimiter, RateLimiterError, SearchRequest};
 use simulator::{Arrival, Corpus, Fault, Options, Spread};
 use tests::random::Random;
 use tests::sync::{day, settings, simulator};
@@ -34,7 +34,7 @@ async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
     let mut workers = Vec::new();
     for number in 0..24u64 {
         // One attempt: a single refusal fails the test.
-        let with_key = Settings { api_key: Some(Secret::new("valid-key")), attempts: 1, ..settings(&simulator) };
+        let with_key = EutilsSettings { api_key: Some(Secret::new("valid-key")), attempts: 1, ..settings(&simulator) };
         let (url, crashes) = (url.clone(), crashes.clone());
         workers.push(tokio::spawn(async move {
             let mut random = Random(number);
@@ -42,13 +42,13 @@ async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
             let options = url.parse().expect("a URL");
             let db = shared::db::connect(options, 1).await.expect("connects");
             shared::db::migrate(&db).await.expect("migrates");
-            let pace = Arc::new(PostgresPace::new(db, "ncbi", with_key.per_second()));
-            let client = Client::new(with_key, pace.clone());
+            let rate_limiter = Arc::new(PostgresRateLimiter::new(db, "ncbi", with_key.per_second()));
+            let client = Client::new(with_key, rate_limiter.clone());
             let query = Query::parse("all").expect("a query");
             while Instant::now() < until {
                 if random.percent(1) {
-                    // Dies with a turn in its hands.
-                    let _ = pace.turn(until).await;
+                    // Dies with a reservation.
+                    let _ = rate_limiter.acquire(until).await;
                     crashes.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
@@ -66,10 +66,10 @@ async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
     assert!(fullest <= LIMIT as usize, "{fullest} requests in one second");
     let first = arrivals.first().expect("some").at;
     let whole = arrivals.iter().filter(|arrival| arrival.at - first <= Duration::from_secs(SECONDS - 1)).count();
-    let turns = whole + crashes.load(Ordering::Relaxed);
+    let starts = whole + crashes.load(Ordering::Relaxed);
     let allowed = usize::try_from(u64::from(LIMIT) * (SECONDS - 1)).expect("small");
     eprintln!("{whole} of {allowed} requests, {} crashes, fullest second {fullest}", crashes.load(Ordering::Relaxed));
-    assert!(turns * 100 >= allowed * 90, "{turns} of {allowed}: at least 90 % of the allowance");
+    assert!(starts * 100 >= allowed * 90, "{starts} of {allowed}: at least 90 % of the allowance");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,9 +77,9 @@ async fn a_429_holds_everybody_back() {
     let db = tests::engine::pool(4).await;
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
     let simulator = simulator(corpus, Options::default()).await;
-    let fast = Settings { requests_per_second: Some(1000), ..settings(&simulator) };
-    let one = Client::new(fast.clone(), Arc::new(PostgresPace::new(db.clone(), "ncbi", 1000)));
-    let other = Client::new(fast, Arc::new(PostgresPace::new(db.clone(), "ncbi", 1000)));
+    let fast = EutilsSettings { requests_per_second: Some(1000), ..settings(&simulator) };
+    let one = Client::new(fast.clone(), Arc::new(PostgresRateLimiter::new(db.clone(), "ncbi", 1000)));
+    let other = Client::new(fast, Arc::new(PostgresRateLimiter::new(db.clone(), "ncbi", 1000)));
     let watched = db;
     let query = Query::parse("all").expect("a query");
     let request = SearchRequest { query: &query, slice: None, start: 0, limit: 5, sort: None };
@@ -116,13 +116,16 @@ async fn without_the_database_nothing_is_asked() {
     let db = tests::engine::pool(1).await;
     let corpus = Corpus::new(day("2026-03-10"));
     let simulator = simulator(corpus, Options::default()).await;
-    let pace = Arc::new(PostgresPace::new(db.clone(), "ncbi", 10));
-    let client = Client::new(settings(&simulator), pace.clone());
+    let rate_limiter = Arc::new(PostgresRateLimiter::new(db.clone(), "ncbi", 10));
+    let client = Client::new(settings(&simulator), rate_limiter.clone());
     db.close().await;
     let query = Query::parse("all").expect("a query");
     let request = SearchRequest { query: &query, slice: None, start: 0, limit: 5, sort: None };
     assert!(client.search(&request).await.is_err());
-    assert!(matches!(pace.turn(Instant::now() + Duration::from_secs(1)).await, Err(PaceError::Unavailable(_))));
+    assert!(matches!(
+        rate_limiter.acquire(Instant::now() + Duration::from_secs(1)).await,
+        Err(RateLimiterError::Unavailable(_))
+    ));
     assert!(simulator.arrivals().is_empty(), "closed towards NCBI");
 }
 
@@ -141,7 +144,7 @@ async fn far_away(socket: std::path::PathBuf, server: std::path::PathBuf, half: 
     }
     let listener = UnixListener::bind(socket).expect("binds");
     while let Ok((near, _)) = listener.accept().await {
-        let far = UnixStream::connect(&server).await.expect("the test server answers");
+        let far = UnixStream::connect(&server).await.expect("the test server responds");
         let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
         tokio::spawn(carry(near_read, far_write, half));
         tokio::spawn(carry(far_read, near_write, half));
@@ -163,12 +166,12 @@ async fn a_database_far_away_gives_turns_all_the_same() {
         tokio::task::yield_now().await;
     }
     let options = format!("{base}?host={}", dir.path().display()).parse().expect("a URL");
-    let pace = PostgresPace::new(shared::db::connect(options, 1).await.expect("connects"), "ncbi", 10);
+    let rate_limiter = PostgresRateLimiter::new(shared::db::connect(options, 1).await.expect("connects"), "ncbi", 10);
     let began = Instant::now();
     for _ in 0..4 {
-        pace.turn(began + Duration::from_secs(20)).await.expect("a turn, however far");
+        rate_limiter.acquire(began + Duration::from_secs(20)).await.expect("a turn, however far");
     }
-    // Every turn but the first few is the first that was asked for.
+    // Every reservation but the first few is the first that was asked for.
     let taken: f64 =
         sqlx::query_scalar("select extract(epoch from next_at - now())::double precision from upstream_pace")
             .fetch_one(&near)

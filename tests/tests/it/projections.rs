@@ -9,7 +9,9 @@ use samples::files::write_sample;
 use shared::db::DbError;
 use shared::ingest::{Engine, Settings, UnitError, Worker, sweep};
 use shared::jobs::{self, Filter, JobState};
-use shared::projections::{self, CatchUp, EventBatch, Projection, Reading, Rows, catch_up, lag, rebuild};
+use shared::projections::{
+    self, CatchUp, EventBatch, PrepareContext, Projection, ProjectionRows, catch_up, lag, rebuild,
+};
 use shared::readiness::{self, Status};
 use sqlx::{PgConnection, PgPool};
 use tests::databases::until_one_waits;
@@ -42,14 +44,14 @@ impl Projection for Numbers {
         self.rules
     }
 
-    async fn prepare(&self, _: Reading<'_>, batch: &EventBatch) -> Result<Arc<dyn Rows>, UnitError> {
+    async fn prepare(&self, _: PrepareContext<'_>, batch: &EventBatch) -> Result<Arc<dyn ProjectionRows>, UnitError> {
         let numbers = batch.events.iter().map(|event| event.seq).collect();
         Ok(Arc::new(NumberRows { after: batch.after, upto: batch.upto, numbers, rules: self.rules }))
     }
 }
 
 #[async_trait]
-impl Rows for NumberRows {
+impl ProjectionRows for NumberRows {
     async fn write(&self, tx: &mut PgConnection) -> Result<(), DbError> {
         let sql = "delete from numbers where seq > $1 and seq <= $2";
         sqlx::query(sql).bind(self.after).bind(self.upto).execute(&mut *tx).await?;
@@ -320,7 +322,7 @@ async fn after_a_catch_up_that_failed_the_next_sweep_starts_another_not_its_end(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_stands_still_is_told_and_one_that_reads_on_is_not() {
     let engine = feed::engine().await;
-    let check = async || readiness::look(&engine, &[]).await.checks.projections;
+    let check = async || readiness::check_readiness(&engine, &[]).await.checks.projections;
     assert_eq!(check().await.status, Status::Ready, "an empty log");
     feed::history(&engine, &mut Random(17), 0..20).await;
     let lagging = async || lag(&engine.db, &projections::all()).await.expect("read").remove(0);
@@ -343,7 +345,7 @@ async fn a_reader_that_stands_still_is_told_and_one_that_reads_on_is_not() {
     let stalled = check().await;
     assert_eq!(stalled.status, Status::Degraded);
     assert!(stalled.detail.contains("has not moved for 20 min"), "{}", stalled.detail);
-    assert!(readiness::look(&engine, &[]).await.is_ready(), "requests are served all the same");
+    assert!(readiness::check_readiness(&engine, &[]).await.is_ready(), "requests are served all the same");
     feed::catch_up(&engine).await;
     sqlx::query(age).execute(&engine.db).await.expect("aged");
     assert_eq!(check().await.status, Status::Ready, "nothing is left to read");

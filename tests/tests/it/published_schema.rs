@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use samples::files::write_sample;
-use shared::words::Sha256;
+use shared::core::Sha256;
 use tests::program::{Archive, text};
 
 /// Tables and their published columns; they may have more.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use shared::ingest::{Engine, UnitError};
-use shared::pipelines::operator;
-use shared::projections::{self, EventBatch, Projection, Reading, Rows, catch_up, changes, rebuild};
+use shared::projections::{self, EventBatch, PrepareContext, Projection, ProjectionRows, catch_up, changes, rebuild};
+use shared::sources::operator;
 use sqlx::AssertSqlSafe;
 use tests::feed::{self, arrive, record, rows};
 use tests::forged::pmid;
@@ -83,11 +83,15 @@ impl Projection for Purging {
     }
 
     fn rules(&self) -> i32 {
-        changes::Changes.rules()
+        changes::ChangesProjection.rules()
     }
 
-    async fn prepare(&self, reading: Reading<'_>, batch: &EventBatch) -> Result<Arc<dyn Rows>, UnitError> {
-        let rows = changes::Changes.prepare(reading, batch).await?;
+    async fn prepare(
+        &self,
+        reading: PrepareContext<'_>,
+        batch: &EventBatch,
+    ) -> Result<Arc<dyn ProjectionRows>, UnitError> {
+        let rows = changes::ChangesProjection.prepare(reading, batch).await?;
         if !self.0.swap(true, Ordering::Relaxed) {
             purge(reading.engine).await?;
         }

@@ -1,9 +1,9 @@
 //! What a principal may store in a day, while its jobs run.
 
+use shared::core::{Caller, Principal, Role};
 use shared::ingest::{self, Worker, finalise};
 use shared::jobs::{self, JobState, Limits, Submission};
-use shared::pipelines::pubmed_sync::{SyncParams, submit_sync};
-use shared::words::{Caller, Principal, Role};
+use shared::sources::pubmed_sync::{SyncParams, submit_sync};
 use tests::sync::{corpus, finish};
 
 /// More records than fit into a day: the units that have begun end, what is stored stays, and a retry on the next day

@@ -22,7 +22,7 @@ async fn every_command_of_the_readme_works() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let sample = write_sample(dir.path(), 200).expect("written");
     let database = tests::databases::empty_database().await;
-    let mut corpus = Corpus::new(shared::syncs::ncbi_day(shared::words::clock::now()));
+    let mut corpus = Corpus::new(shared::syncs::ncbi_day(shared::core::clock::now()));
     for pmid in 31_000_000..31_000_050 {
         corpus.add(pmid, "asthma");
     }
@@ -64,7 +64,7 @@ async fn every_command_of_the_readme_works() {
 
 #[test]
 fn every_variable_that_is_read_is_in_the_example_file() {
-    let dir = std::fs::read_dir(tests::root().join("shared/src/words/config")).expect("there");
+    let dir = std::fs::read_dir(tests::root().join("shared/src/config")).expect("there");
     // What tests of a file read is not read by a program.
     let program = |text: String| text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
     let config: String = dir

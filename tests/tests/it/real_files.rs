@@ -6,12 +6,12 @@ use std::process::Command;
 
 use samples::files::write_sample;
 use serde_json::{Value, json};
+use shared::core::Sha256;
 use shared::pubmed::source::FileSource;
 use shared::pubmed::{Article, Item, Splitter};
-use shared::words::Sha256;
 use tests::{real_pubmed_files, root};
 
-/// Runs a reference program on files and answers its lines.
+/// Runs a reference program on files and returns its lines.
 fn reference(program: &str, files: &[PathBuf]) -> Vec<Value> {
     let run = Command::new("python3").arg(root().join("bench/reference").join(program)).args(files).output();
     let run = run.expect("python3 is there");

@@ -1,18 +1,18 @@
-//! Who may do what: roles, quotas and what belongs to whom, at every door.
+//! Who may do what: roles, quotas and what belongs to whom, at every interface.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use shared::config::TopicSetting;
+use shared::core::{Role, Sha256};
 use shared::ingest::Settings;
 use shared::jobs::Limits;
-use shared::pipelines::topics;
+use shared::sources::topics;
 use shared::tools::{Kind, Tool, Toolbox, catalogue};
-use shared::words::config::TopicSetting;
-use shared::words::{Role, Sha256};
 use shared::{checkpoints, syncs};
 use simulator::Corpus;
 use simulator::Options;
-use tests::http::{Answer, Server, settings as http_settings};
+use tests::http::{ApiResponse, Server, settings as http_settings};
 use tests::sync::{client, day, engine, settings, simulator};
 
 /// The tokens of these tests: name, role.
@@ -36,7 +36,7 @@ async fn server(change: impl FnOnce(Limits) -> Limits) -> Server {
     .await
 }
 
-async fn ask(server: &Server, who: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+async fn ask(server: &Server, who: &str, method: &str, path: &str, body: Option<Value>) -> ApiResponse {
     let mut request = server.request(method, path).header("authorization", format!("Bearer {who}"));
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(body.to_string());
@@ -44,16 +44,16 @@ async fn ask(server: &Server, who: &str, method: &str, path: &str, body: Option<
     server.send(request).await
 }
 
-async fn invoke(server: &Server, who: &str, tool: &str, params: Value) -> Answer {
+async fn invoke(server: &Server, who: &str, tool: &str, params: Value) -> ApiResponse {
     ask(server, who, "POST", "/v1/mcp/invoke", Some(json!({ "tool": tool, "params": params }))).await
 }
 
-async fn submit(server: &Server, who: &str, pmid: u32) -> Answer {
+async fn submit(server: &Server, who: &str, pmid: u32) -> ApiResponse {
     let body = json!({ "tool": "pubmed.sync", "params": { "pmids": [pmid] } });
     ask(server, who, "POST", "/v1/jobs", Some(body)).await
 }
 
-/// The text of a tool's answer over MCP.
+/// The text of a tool's response over MCP.
 async fn over_mcp(server: &Server, who: &str, method: &str, params: Value) -> Value {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let request = server
@@ -99,8 +99,8 @@ async fn every_tool_refuses_a_lower_role_at_every_door_before_it_looks_at_anythi
             // Parameters that no tool takes: who may not call it learns nothing about them.
             let wrong = json!({ "no such parameter": 1 });
             let expected = if may { (400, "VALIDATION_ERROR") } else { (403, "FORBIDDEN") };
-            let answer = invoke(&server, who, tool.name, wrong.clone()).await;
-            assert_eq!(answer.error(), expected, "{case}");
+            let response = invoke(&server, who, tool.name, wrong.clone()).await;
+            assert_eq!(response.error(), expected, "{case}");
             if tool.kind() == Kind::Job {
                 let body = json!({ "tool": tool.name, "params": wrong });
                 assert_eq!(ask(&server, who, "POST", "/v1/jobs", Some(body)).await.error(), expected, "{case}");
@@ -186,8 +186,8 @@ async fn high_priorities_and_bulk_files_are_for_admins() {
     let server = server(|limits| limits).await;
     let with = |priority: i64| json!({ "tool": "pubmed.sync", "params": { "pmids": [1] }, "priority": priority });
     for (who, priority, status) in [("ann", 5, 202), ("bob", 6, 403), ("bob", 10, 403), ("root", 10, 202)] {
-        let answer = ask(&server, who, "POST", "/v1/jobs", Some(with(priority))).await;
-        assert_eq!(answer.status, status, "{who} {priority}: {}", answer.body);
+        let response = ask(&server, who, "POST", "/v1/jobs", Some(with(priority))).await;
+        assert_eq!(response.status, status, "{who} {priority}: {}", response.body);
     }
     let files = json!({ "files": ["pubmed26n0001.xml.gz"] });
     assert_eq!(invoke(&server, "ann", "pubmed.ingest_files", files.clone()).await.error(), (403, "FORBIDDEN"));
@@ -206,11 +206,11 @@ async fn a_flood_by_one_principal_leaves_the_others_admins_and_topics_their_plac
     let server = server(|limits| Limits { max_queued_jobs: 20, principal_queued_jobs: 10, ..limits }).await;
     let mut refused = 0;
     for pmid in 1..=40 {
-        let answer = submit(&server, "ann", pmid).await;
-        if answer.status != 202 {
-            assert_eq!(answer.error(), (429, "RATE_LIMIT_EXCEEDED"));
-            assert!(answer.header("retry-after").is_some(), "it says when to come again");
-            assert!(answer.body["message"].as_str().is_some_and(|text| text.contains("PRINCIPAL_QUEUED_JOBS")));
+        let response = submit(&server, "ann", pmid).await;
+        if response.status != 202 {
+            assert_eq!(response.error(), (429, "RATE_LIMIT_EXCEEDED"));
+            assert!(response.header("retry-after").is_some(), "it says when to come again");
+            assert!(response.body["message"].as_str().is_some_and(|text| text.contains("PRINCIPAL_QUEUED_JOBS")));
             refused += 1;
         }
     }
@@ -303,9 +303,9 @@ async fn members_of_a_key_come_from_its_own_query_or_its_own_principal() {
         ("root", json!({ "pmids": [1, 2], "query_key": "asthma" })),
         ("bob", json!({ "query": "gout", "query_key": "asthma" })),
     ] {
-        let answer = post(who, params.clone()).await;
-        assert_eq!(answer.error(), (400, "VALIDATION_ERROR"), "{who} {params}");
-        assert_eq!(answer.body["details"][0]["pointer"], "/params/query_key", "{}", answer.body);
+        let response = post(who, params.clone()).await;
+        assert_eq!(response.error(), (400, "VALIDATION_ERROR"), "{who} {params}");
+        assert_eq!(response.body["details"][0]["pointer"], "/params/query_key", "{}", response.body);
     }
     // A list of PMIDs has its principal.
     assert_eq!(post("ann", json!({ "pmids": [1], "query_key": "mine" })).await.status, 202);

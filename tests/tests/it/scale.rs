@@ -7,11 +7,11 @@ use serde_json::json;
 use shared::archive::{Archive, Source};
 use shared::ingest::{Engine, Settings, Worker};
 use shared::jobs::{self, Submission};
-use shared::pipelines::archiving::{self, Origin, Raw, RawItem, What};
-use shared::pipelines::pubmed_files::{self, NamedParams};
 use shared::pubmed::identity;
 use shared::records;
-use shared::verify::{self, Progress, Run};
+use shared::sources::pubmed_files::{self, NamedParams};
+use shared::sources::store_records::{self, Origin, RawBatch, RawRecord, SliceKind};
+use shared::verify::{self, VerifyProgress, VerifyRun};
 use simulator::{Corpus, Options};
 use tests::http::plain;
 use tests::slow_store::SlowStore;
@@ -49,7 +49,7 @@ async fn many_files_are_planned_with_a_few_requests() {
 /// Records `first` to `first + n`, archived through a store; in batches as a file has them.
 async fn archive_records(engine: &Engine, n: u32) {
     for first in (1..=n).step_by(1000) {
-        let mut raw = Raw::default();
+        let mut raw = RawBatch::default();
         for n in first..(first + 1000).min(n + 1) {
             let xml = format!(
                 "<PubmedArticle><MedlineCitation><PMID Version=\"1\">{n}</PMID><Article><ArticleTitle>Title \
@@ -58,14 +58,15 @@ async fn archive_records(engine: &Engine, n: u32) {
             let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
             let start = raw.bytes.len();
             raw.bytes.extend_from_slice(xml.as_bytes());
-            let what = What::Record(identity);
-            raw.items.push(RawItem { range: start..raw.bytes.len(), n: n.into(), what, newest_revision: None });
+            let kind = SliceKind::Record(identity);
+            raw.items.push(RawRecord { range: start..raw.bytes.len(), n: n.into(), kind, newest_revision: None });
         }
         let source =
             Source { api: "bulk_file".into(), endpoint: "pubmed26n0001.xml".into(), http_status: 0, http_etag: None };
         let origin = Origin { source, as_of: chrono::DateTime::default(), file_number: 260_001, file_id: None };
-        let prepared = archiving::prepare(engine, origin, &raw).await.expect("prepared");
-        let batch = archiving::store_records(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
+        let prepared = store_records::prepare(engine, origin, &raw).await.expect("prepared");
+        let batch =
+            store_records::store_without_unit(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
         let mut tx = shared::db::begin(&engine.db).await.expect("begun");
         records::accept(&mut tx, &batch.rows.accepts).await.expect("accepted");
         tx.commit().await.expect("committed");
@@ -88,7 +89,7 @@ async fn each_object_is_read_once_and_many_at_a_time() {
         assert!(requests <= most, "{read}: {requests} requests for {n} records");
     };
     let began = Instant::now();
-    let report = verify::check(&engine.db, &engine.archive, &Run::default()).await.expect("checked");
+    let report = verify::check(&engine.db, &engine.archive, &VerifyRun::default()).await.expect("checked");
     assert!(report.is_clean(), "{:?}", report.problems);
     println!("{n} records verified in {:?}", began.elapsed());
     bound("verify", requests.take());
@@ -99,7 +100,7 @@ async fn each_object_is_read_once_and_many_at_a_time() {
         .await
         .expect("lost");
     let began = Instant::now();
-    let mut run = Run::default();
+    let mut run = VerifyRun::default();
     let repaired = verify::repair(&engine.db, &engine.archive, &mut run).await.expect("repaired");
     assert_eq!(repaired.pointers, u64::from(n));
     let report = verify::check(&engine.db, &engine.archive, &run).await.expect("checked");
@@ -119,16 +120,16 @@ async fn a_repair_that_was_stopped_resumes() {
         .expect("lost");
     // Stopped after its first page: dropped in the middle, as a kill would.
     let (told, mut page) = tokio::sync::mpsc::unbounded_channel();
-    let on_progress = move |progress: Progress| told.send(progress.done).unwrap_or_default();
-    let mut run = Run { on_progress: &on_progress, ..Run::default() };
+    let on_progress = move |progress: VerifyProgress| told.send(progress.done).unwrap_or_default();
+    let mut run = VerifyRun { on_progress: &on_progress, ..VerifyRun::default() };
     tokio::select! {
         biased;
         _ = page.recv() => {}
         done = verify::repair(&engine.db, &engine.archive, &mut run) => panic!("it was not stopped: {done:?}"),
     }
-    let again = verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+    let again = verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
     assert!(again.objects < 2500, "{again:?}");
-    let report = verify::check(&engine.db, &engine.archive, &Run::default()).await.expect("checked");
+    let report = verify::check(&engine.db, &engine.archive, &VerifyRun::default()).await.expect("checked");
     assert!(report.is_clean(), "{:?}", report.problems);
 }
 

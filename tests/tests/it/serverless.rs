@@ -1,6 +1,6 @@
-//! End to end as deployed: a job POSTed through the function `api`, worked on by worker functions that SQS wakes, looked
-//! after by the scheduler. The same with messages doubled, shuffled and lost, with workers killed, and with S3, SQS
-//! and DynamoDB away now and then: the end is always the same.
+//! End to end as deployed: a job POSTed through the function `api`, worked on by worker functions that SQS wakes,
+//! looked after by the scheduler. The same with messages doubled, shuffled and lost, with workers killed, and with S3,
+//! SQS and DynamoDB away now and then: the end is always the same.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ fn sync_of_all() -> Value {
 }
 
 async fn submit(api: &Function) -> String {
-    let (status, job) = ask(api, "POST", "/v1/jobs", Some(&sync_of_all())).await.expect("answers");
+    let (status, job) = ask(api, "POST", "/v1/jobs", Some(&sync_of_all())).await.expect("responds");
     assert_eq!(status, 202, "{job}");
     job["job_id"].as_str().expect("an id").to_owned()
 }
@@ -33,7 +33,7 @@ async fn submit(api: &Function) -> String {
 /// The job when it has ended; `is_over` is set then.
 async fn ended(api: &Function, job: &str, is_over: &AtomicBool) -> Value {
     loop {
-        // While the archive or the database is away the answer says so: asked again.
+        // While the archive or the database is away the response says so: asked again.
         if let Ok((200, job)) = ask(api, "GET", &format!("/v1/jobs/{job}?wait=2"), None).await
             && ["succeeded", "failed", "cancelled"].contains(&job["state"].as_str().expect("a state"))
         {
@@ -136,9 +136,9 @@ async fn a_job_goes_through_every_function_and_comes_out_whole() {
     let (status, manifest) =
         ask(&api, "GET", &format!("/v1/jobs/{}/manifest", job["job_id"].as_str().expect("an id")), None)
             .await
-            .expect("answers");
+            .expect("responds");
     assert_eq!((status, &manifest["counts"]["archived"]), (200, &json!(RECORDS)), "{manifest}");
-    let (status, record) = ask(&api, "GET", "/v1/pubmed/1000", None).await.expect("answers");
+    let (status, record) = ask(&api, "GET", "/v1/pubmed/1000", None).await.expect("responds");
     assert_eq!((status, &record["found"], &record["source"]), (200, &json!(true), &json!("archive")), "{record}");
 }
 
@@ -168,8 +168,8 @@ async fn messages_doubled_shuffled_and_lost_change_nothing() {
                 copies.push(event(&messages));
             }
             let deliveries = copies.iter().enumerate().map(|(n, event)| workers[n % workers.len()].invoke(event));
-            for answer in join_all(deliveries).await {
-                assert_eq!(answer.expect("answers"), json!({ "batchItemFailures": [] }));
+            for response in join_all(deliveries).await {
+                assert_eq!(response.expect("responds"), json!({ "batchItemFailures": [] }));
             }
         }
         received
@@ -183,7 +183,7 @@ async fn messages_doubled_shuffled_and_lost_change_nothing() {
     all_is_well(&cloud, &job).await;
 }
 
-/// AWS behind a door that is shut now and then.
+/// AWS behind a proxy that is shut now and then.
 async fn shutter(endpoint: &str, is_shut: Arc<AtomicBool>) -> String {
     let to = endpoint.trim_start_matches("http://").to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
@@ -212,8 +212,8 @@ async fn shutter(endpoint: &str, is_shut: Arc<AtomicBool>) -> String {
 async fn killed_workers_and_an_aws_that_is_away_in_bursts_change_nothing() {
     let Some(endpoint) = aws::endpoint() else { return };
     let is_shut = Arc::new(AtomicBool::new(false));
-    let door = shutter(&endpoint, is_shut.clone()).await;
-    let Some(cloud) = Cloud::new(RECORDS, Some(&door)).await else { return };
+    let proxy = shutter(&endpoint, is_shut.clone()).await;
+    let Some(cloud) = Cloud::new(RECORDS, Some(&proxy)).await else { return };
     cloud.migrate().await;
     let api = cloud.function("api", &[]);
     let scheduler = cloud.function("scheduler", &[]);

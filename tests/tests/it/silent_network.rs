@@ -70,7 +70,7 @@ impl Network {
 async fn served(http: &reqwest::Client, address: &str, longest: Duration) {
     let get = || async {
         let sent = http.get(format!("{address}/v1/jobs")).timeout(RECOVERY).send().await;
-        sent.is_ok_and(|answer| answer.status() == 200)
+        sent.is_ok_and(|response| response.status() == 200)
     };
     let good =
         async { while !futures_util::future::join_all((0..30).map(|_| get())).await.into_iter().all(|is| is) {} };
@@ -138,13 +138,13 @@ async fn functions_go_on_when_their_connections_fall_silent() {
     let api = cloud.function("api", &[("BIO_MCP_DATABASE_URL", &proxy.url())]);
     let scheduler = cloud.function("scheduler", &[("BIO_MCP_DATABASE_URL", &proxy.url())]);
     let sweep = json!({ "action": "sweep" });
-    ask(&api, "GET", "/v1/jobs", None).await.expect("answers");
+    ask(&api, "GET", "/v1/jobs", None).await.expect("responds");
     scheduler.invoke(&sweep).await.expect("sweeps");
     proxy.hush();
     let served = async { while !matches!(ask(&api, "GET", "/v1/jobs", None).await, Ok((200, _))) {} };
     let swept = async { while scheduler.invoke(&sweep).await.is_err() {} };
     let both = async { tokio::join!(served, swept) };
-    tokio::time::timeout(RECOVERY, both).await.expect("they answer in time");
+    tokio::time::timeout(RECOVERY, both).await.expect("they response in time");
 }
 
 /// Sessions of a database but the asking one.

@@ -46,10 +46,10 @@ impl Server {
 async fn status(address: &str, method: &str, path: &str, body: &str) -> u16 {
     let asked = async {
         let stream = TcpStream::connect(address).await.expect("connects");
-        let answer = exchange(stream, address, method, path, body).await;
-        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+        let response = exchange(stream, address, method, path, body).await;
+        response.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
     };
-    tokio::time::timeout(Duration::from_secs(10), asked).await.expect("an answer in time")
+    tokio::time::timeout(Duration::from_secs(10), asked).await.expect("a response in time")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,13 +86,13 @@ async fn connections_that_send_nothing_more_are_closed() {
         async move {
             let mut stream = TcpStream::connect(&address).await.expect("connects");
             stream.write_all(bytes.as_bytes()).await.expect("sent");
-            let mut answer = String::new();
+            let mut response = String::new();
             let began = Instant::now();
-            tokio::time::timeout(Duration::from_secs(45), stream.read_to_string(&mut answer))
+            tokio::time::timeout(Duration::from_secs(45), stream.read_to_string(&mut response))
                 .await
                 .expect("closed in time")
                 .expect("closed");
-            (answer, began.elapsed())
+            (response, began.elapsed())
         }
     };
     let head = |line: &str| format!("{line} HTTP/1.1\r\nhost: {address}\r\n");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use shared::db::{self, Listener};
+use shared::db::{self, NotificationListener};
 use sqlx::postgres::PgConnectOptions;
 use tests::databases::new_database;
 use tests::engine::pool;
@@ -24,12 +24,12 @@ async fn every_session_has_limits_and_what_may_take_long_has_larger_ones() {
 async fn a_connection_whose_statement_was_left_is_closed_and_its_place_is_free() {
     let pool = pool(1).await;
     let backend = || sqlx::query_scalar::<_, i32>("select pg_backend_pid()");
-    let first = backend().fetch_one(&pool).await.expect("answers");
-    assert_eq!(backend().fetch_one(&pool).await.expect("answers"), first, "one that ended well is used again");
+    let first = backend().fetch_one(&pool).await.expect("responds");
+    assert_eq!(backend().fetch_one(&pool).await.expect("responds"), first, "one that ended well is used again");
     let left = tokio::time::timeout(Duration::from_millis(50), sqlx::query("select pg_sleep(15)").execute(&pool));
     left.await.expect_err("it takes longer");
     let began = Instant::now();
-    assert_ne!(backend().fetch_one(&pool).await.expect("answers"), first);
+    assert_ne!(backend().fetch_one(&pool).await.expect("responds"), first);
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
@@ -40,7 +40,7 @@ async fn no_way_of_running_sql_waits_for_a_silent_server() {
     let pool = db::connect(options, 6).await.expect("connects");
     let mut tx = db::begin(&pool).await.expect("begins");
     let committed = db::begin(&pool).await.expect("begins");
-    let mut listener = Listener::connect(&pool, "bio_mcp_test").await.expect("listens");
+    let mut listener = NotificationListener::connect(&pool, "bio_mcp_test").await.expect("listens");
     let mut held = pool.acquire().await.expect("connects");
     proxy.hush();
     let all = async {
@@ -59,7 +59,7 @@ async fn no_way_of_running_sql_waits_for_a_silent_server() {
     };
     let ended = tokio::time::timeout(Duration::from_secs(30), all).await;
     let (statement, commit, heard, held) = ended.expect("everything ends in time");
-    assert!(statement.is_err() && commit.is_err() && held.is_err(), "none of them can have been answered");
+    assert!(statement.is_err() && commit.is_err() && held.is_err(), "none of them can have ended well");
     assert!(matches!(heard, db::DbError::Unreachable(_)), "{heard:?}");
     drop(tx);
     sqlx::query("select 1").execute(&pool).await.expect("the pool has new connections");
@@ -72,7 +72,7 @@ async fn why_there_is_no_connection_is_said() {
     for url in ["postgres://me@127.0.0.1:1/db", "postgres://me@127.0.0.1:1/db?sslmode=disable"] {
         let options: PgConnectOptions = url.parse().expect("a URL");
         let error = db::connect(options, 1).await.expect_err("nothing listens there");
-        let chain = shared::words::telemetry::chain(&error);
+        let chain = shared::observability::chain(&error);
         assert!(matches!(error, db::DbError::Unreachable(_)) && chain.contains("refused"), "{chain}");
     }
 }

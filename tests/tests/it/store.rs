@@ -83,9 +83,9 @@ async fn an_object_carries_checksum_hash_and_key() {
     let key_id = "11111111-2222-3333-4444-555555555555";
     let store = open(&name, Some(key_id)).await.expect("opens");
     let bytes = b"some bytes";
-    let hash = shared::words::Sha256::of(b"a payload");
+    let hash = shared::core::Sha256::of(b"a payload");
     let one = Put { bytes, payload_hash: Some(hash), ..put("a/1.json.zst") };
-    store.put_batch(std::slice::from_ref(&one)).await.pop().expect("an answer").expect("stored");
+    store.put_batch(std::slice::from_ref(&one)).await.pop().expect("a response").expect("stored");
     assert_eq!(store.head(&one.key).await.expect("there").payload_hash, Some(hash));
     let head = client
         .head_object()
@@ -106,7 +106,7 @@ async fn a_large_object_goes_in_parts_and_a_refused_one_leaves_none() {
     let store = open(&name, None).await.expect("opens");
     let bytes: Vec<u8> = (0..20_000_000u32).map(|n| n.to_le_bytes()[1]).collect();
     let large = Put { bytes: &bytes, ..put("large/1.json.zst") };
-    let stored = store.put_batch(std::slice::from_ref(&large)).await.pop().expect("an answer").expect("stored");
+    let stored = store.put_batch(std::slice::from_ref(&large)).await.pop().expect("a response").expect("stored");
     let back = store.get(&large.key, Some(&stored.version), bytes.len()).await.expect("there");
     assert!(back.bytes == bytes && back.etag == stored.etag);
     // Whatever fails, nothing is left under way.
@@ -126,9 +126,9 @@ async fn a_deleted_version_is_gone_and_the_others_stay() {
         stores.push(Arc::new(open(&name, None).await.expect("opens")));
     }
     for store in stores {
-        let old = store.put_batch(&[put("a/1.json.zst")]).await.pop().expect("an answer").expect("stored");
+        let old = store.put_batch(&[put("a/1.json.zst")]).await.pop().expect("a response").expect("stored");
         let newer = Put { bytes: b"newer", condition: Condition::Matches(old.etag.clone()), ..put("a/1.json.zst") };
-        let new = store.put_batch(&[newer]).await.pop().expect("an answer").expect("stored");
+        let new = store.put_batch(&[newer]).await.pop().expect("a response").expect("stored");
         let key = Key::parse("a/1.json.zst").expect("a key");
         for _ in 0..2 {
             store.delete_version(&key, &old.version).await.expect("deleted");
@@ -148,9 +148,9 @@ async fn a_directory_that_cannot_be_written_is_a_typed_error() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     // A file where a folder is needed: no user may write below it, root included.
     std::fs::write(dir.path().join("a"), "in the way").expect("written");
-    let answers = DiskStore::new(dir.path()).put_batch(&[put("a/b/1.json.zst"), put("c/2.json.zst")]).await;
-    assert!(matches!(&answers[0], Err(StoreError::Unavailable { .. })), "{:?}", answers[0]);
-    assert!(answers[1].is_ok(), "the others of the batch are stored");
+    let results = DiskStore::new(dir.path()).put_batch(&[put("a/b/1.json.zst"), put("c/2.json.zst")]).await;
+    assert!(matches!(&results[0], Err(StoreError::Unavailable { .. })), "{:?}", results[0]);
+    assert!(results[1].is_ok(), "the others of the batch are stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +158,7 @@ async fn a_flipped_byte_is_never_taken_for_the_version() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = DiskStore::new(dir.path());
     let one = put("a/1.json.zst");
-    let stored = store.put_batch(std::slice::from_ref(&one)).await.pop().expect("an answer").expect("stored");
+    let stored = store.put_batch(std::slice::from_ref(&one)).await.pop().expect("a response").expect("stored");
     let path = dir.path().join("a/1.json.zst");
     let mut bytes = std::fs::read(&path).expect("there");
     bytes[100] ^= 1;
@@ -172,9 +172,9 @@ async fn a_part_of_a_file_that_was_written_since_is_none_of_its_version() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = DiskStore::new(dir.path());
     let one = put("a/1.json.zst");
-    let old = store.put_batch(std::slice::from_ref(&one)).await.pop().expect("an answer").expect("stored");
+    let old = store.put_batch(std::slice::from_ref(&one)).await.pop().expect("a response").expect("stored");
     let newer = Put { bytes: &[8; 4096], condition: Condition::Matches(old.etag), ..one.clone() };
-    let new = store.put_batch(&[newer]).await.pop().expect("an answer").expect("stored");
+    let new = store.put_batch(&[newer]).await.pop().expect("a response").expect("stored");
     let range = ByteRange::new(1000, 5).expect("a range");
     for (version, bytes) in [(&old.version, [7; 5]), (&new.version, [8; 5])] {
         assert_eq!(store.get_range(&one.key, version, range).await.expect("there"), bytes);
@@ -195,7 +195,7 @@ async fn a_file_without_end_is_refused_by_its_size_and_moved_aside() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = DiskStore::new(dir.path());
     let one = put("a/1.json.zst");
-    let genuine = store.put_batch(std::slice::from_ref(&one)).await.pop().expect("an answer").expect("stored");
+    let genuine = store.put_batch(std::slice::from_ref(&one)).await.pop().expect("a response").expect("stored");
     let path = dir.path().join("a/1.json.zst");
     std::fs::remove_file(&path).expect("removed");
     // It takes no room, and reading it would take hours.
@@ -208,7 +208,7 @@ async fn a_file_without_end_is_refused_by_its_size_and_moved_aside() {
     }
     assert_eq!(store.versions(&one.key).await.expect("listed"), std::slice::from_ref(&planted.version));
     let again = Put { condition: Condition::Matches(planted.etag), ..one.clone() };
-    store.put_batch(&[again]).await.pop().expect("an answer").expect("stored");
+    store.put_batch(&[again]).await.pop().expect("a response").expect("stored");
     assert_eq!(store.get(&one.key, None, 4096).await.expect("there").bytes, one.bytes);
     let versions = [genuine.version, planted.version.clone()];
     assert_eq!(store.versions(&one.key).await.expect("listed"), versions);

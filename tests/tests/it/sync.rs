@@ -5,16 +5,16 @@ use std::sync::Arc;
 use chrono::Days;
 use samples::files::FileWriter;
 use shared::archive::DiskStore;
+use shared::core::{Caller, host};
 use shared::ingest::{Engine, Settings};
-use shared::jobs::{self, FirstUnit, JobState, Submission, Submitted};
-use shared::pipelines::operator::{self, Retried};
-use shared::pipelines::pubmed_files;
-use shared::pipelines::pubmed_sync::{
+use shared::jobs::{self, FirstUnit, JobState, Submission, SubmitOutcome};
+use shared::pubmed::eutils::EutilsSettings;
+use shared::sources::operator::{self, Retried};
+use shared::sources::pubmed_files;
+use shared::sources::pubmed_sync::{
     IncrementalParams, Sources, SubmitSyncError, SyncParams, submit_incremental, submit_sync,
 };
-use shared::pubmed::eutils::Settings as EutilsSettings;
-use shared::words::{Caller, host};
-use shared::{ingest, pipelines, records, syncs, verify};
+use shared::{ingest, records, syncs, verify};
 use simulator::{Corpus, Entry, Options, Simulator, Spread};
 use tests::invariants;
 use tests::sync::{
@@ -56,7 +56,9 @@ async fn each_pmid_has_one_outcome_and_they_sum_to_what_was_asked() {
     let failures = ingest::failures(&engine.db, first.job_id(), 0, 100).await.expect("listed").rows;
     assert_eq!(failures.len(), 5);
     assert_eq!(invariants::broken(&engine.db).await, Vec::<String>::new());
-    assert!(verify::check(&engine.db, &engine.archive, &verify::Run::default()).await.expect("checked").is_clean());
+    assert!(
+        verify::check(&engine.db, &engine.archive, &verify::VerifyRun::default()).await.expect("checked").is_clean()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,11 +96,8 @@ async fn a_quarantined_record_is_let_in_when_it_can_be_read() {
     assert!(matches!(operator::retry_quarantined(&engine, entry).await.expect("tried"), Retried::StillBad { .. }));
     // As if a later program could read it.
     let xml = simulator.corpus().xml(1004).expect("served").into_owned();
-    let key = engine.archive.layout().quarantine(
-        shared::words::JobId(entry.job_id),
-        shared::words::UnitId(entry.unit_id),
-        99,
-    );
+    let key =
+        engine.archive.layout().quarantine(shared::core::JobId(entry.job_id), shared::core::UnitId(entry.unit_id), 99);
     engine.archive.put_once(key, shared::archive::codec::encode_zstd(xml.as_bytes())).await.expect("stored");
     let readable = ingest::Quarantined { n: 99, ..entry.clone() };
     let retried = operator::retry_quarantined(&engine, &readable).await.expect("tried");
@@ -278,7 +277,7 @@ async fn too_many_records_are_refused_with_their_number() {
     let simulator =
         simulator(Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30)), Options::default()).await;
     let client = client(settings(&simulator));
-    let strict = Engine { pipelines: pipelines::all(files(&client), &sources(client.clone())), ..engine };
+    let strict = Engine { pipelines: shared::sources::all(files(&client), &sources(client.clone())), ..engine };
     let failed = sync(&strict, &SyncParams::of_query("all", None, None).expect("fine")).await;
     let error = failed.error.expect("refused");
     assert_eq!(error["error_code"], "VALIDATION_ERROR");
@@ -320,7 +319,7 @@ async fn ingest_file(engine: &Engine, dir: &std::path::Path, records: &[String],
         first_unit: FirstUnit { required_hostname: Some(hostname), ..submission.first_unit },
         ..submission
     };
-    let Submitted::Created(job) = jobs::submit(&engine.db, &submission, LIMITS).await.expect("submitted") else {
+    let SubmitOutcome::Created(job) = jobs::submit(&engine.db, &submission, LIMITS).await.expect("submitted") else {
         panic!("new")
     };
     finish(engine, job.job.job_id()).await
@@ -378,10 +377,15 @@ async fn the_same_records_by_file_and_by_efetch_are_stored_once_in_either_order(
         let pointer = records::one(&engine.db, pmid(1004)).await.expect("read").expect("there");
         assert_eq!(
             pointer.content_hash,
-            Some(shared::words::Sha256::of(current.as_bytes())),
+            Some(shared::core::Sha256::of(current.as_bytes())),
             "the newer is the pointer"
         );
-        assert!(verify::check(&engine.db, &engine.archive, &verify::Run::default()).await.expect("checked").is_clean());
+        assert!(
+            verify::check(&engine.db, &engine.archive, &verify::VerifyRun::default())
+                .await
+                .expect("checked")
+                .is_clean()
+        );
     }
 }
 
@@ -420,7 +424,7 @@ async fn a_purge_leaves_a_tombstone_and_takes_versions_only_when_told() {
     }
     let noted: i64 = sqlx::query_scalar("select count(*) from purges").fetch_one(&engine.db).await.expect("counted");
     assert_eq!(noted, 2);
-    let report = verify::check(&engine.db, &engine.archive, &verify::Run::default()).await.expect("checked");
+    let report = verify::check(&engine.db, &engine.archive, &verify::VerifyRun::default()).await.expect("checked");
     assert!(report.is_clean(), "{report:?}");
 }
 
@@ -432,20 +436,23 @@ async fn topics_make_one_job_for_each_slot() {
     assert!(syncs::add_topic(&engine.db, "all", 3600, 5).await.expect("added"));
     assert!(!syncs::add_topic(&engine.db, "all", 3600, 5).await.expect("added"), "the same again changes nothing");
     let (one, other) = tokio::join!(
-        pipelines::topics::submit_due(&engine, LIMITS, 24),
-        pipelines::topics::submit_due(&engine, LIMITS, 24)
+        shared::sources::topics::submit_due(&engine, LIMITS, 24),
+        shared::sources::topics::submit_due(&engine, LIMITS, 24)
     );
     let made: Vec<_> = one.expect("ticks").into_iter().chain(other.expect("ticks")).collect();
     assert_eq!(made.len(), 1, "however many look");
-    assert!(pipelines::topics::submit_due(&engine, LIMITS, 24).await.expect("ticks").is_empty(), "until the next slot");
-    let job = jobs::get(&engine.db, shared::words::JobId(made[0])).await.expect("read").expect("there");
+    assert!(
+        shared::sources::topics::submit_due(&engine, LIMITS, 24).await.expect("ticks").is_empty(),
+        "until the next slot"
+    );
+    let job = jobs::get(&engine.db, shared::core::JobId(made[0])).await.expect("read").expect("there");
     assert_eq!((job.priority, job.principal.as_str()), (5, "topics"));
     sqlx::query("update sync_topics set last_slot_at = last_slot_at - interval '1 hour'")
         .execute(&engine.db)
         .await
         .expect("aged");
     assert!(
-        pipelines::topics::submit_due(&engine, LIMITS, 24).await.expect("ticks").is_empty(),
+        shared::sources::topics::submit_due(&engine, LIMITS, 24).await.expect("ticks").is_empty(),
         "the slot has its job"
     );
     finish(&engine, job.job_id()).await;

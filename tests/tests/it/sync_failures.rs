@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chrono::Days;
+use shared::core::{ErrorCode, WorkerId};
 use shared::ingest::{self, Claim, Lease, Settings, Worker, finalise};
 use shared::jobs::{self, JobState};
-use shared::pipelines::pubmed_sync::{IncrementalParams, SyncParams};
+use shared::sources::pubmed_sync::{IncrementalParams, SyncParams};
 use shared::syncs;
-use shared::words::{ErrorCode, WorkerId};
 use simulator::{Corpus, Fault, Faults, Options, Spread};
 use sqlx::PgPool;
 use tests::sync::{
@@ -121,7 +121,7 @@ async fn a_listed_record_that_does_not_come_is_looked_for_for_a_day_at_least() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_left_out_of_one_answer_is_asked_for_again_at_once() {
+async fn a_record_left_out_of_one_response_is_requested_again_at_once() {
     let (simulator, engine) = corpus(9).await;
     let asked = SyncParams::of_pmids((1000..1003).map(pmid).collect(), None).expect("fine");
     *simulator.faults() = Faults::scripted([Some(Fault::Short)]);
@@ -207,6 +207,6 @@ async fn of_two_records_with_one_pmid_the_newer_version_wins_in_either_order() {
         let job = sync(&engine, &SyncParams::of_pmids(vec![pmid(1004)], None).expect("fine")).await;
         assert_eq!((number(&job, "archived"), number(&job, "failed")), (1, 0), "{:?}", job.result);
         let pointer = shared::records::one(&engine.db, pmid(1004)).await.expect("read").expect("there");
-        assert_eq!(pointer.content_hash, Some(shared::words::Sha256::of(new.as_bytes())), "{newer_first}");
+        assert_eq!(pointer.content_hash, Some(shared::core::Sha256::of(new.as_bytes())), "{newer_first}");
     }
 }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use shared::core::{JobId, Sha256};
 use shared::ingest::{Engine, Settings, Worker, sweep};
 use shared::jobs::{self, Job, JobState};
-use shared::pipelines::pubmed_sync::IncrementalParams;
-use shared::pubmed::eutils::Settings as EutilsSettings;
+use shared::pubmed::eutils::EutilsSettings;
 use shared::records;
+use shared::sources::pubmed_sync::IncrementalParams;
 use shared::syncs::{self, start_of};
-use shared::words::{JobId, Sha256};
 use simulator::{Corpus, Fault, Faults, Listed, Options, Simulator};
 use sqlx::PgPool;
 use tests::random::Random;
@@ -330,7 +330,7 @@ impl History {
     /// Each event has its version. A version without an event is what a killed worker stored before its
     /// rows were committed, and what upstream had replaced before any attempt adopted it: it is a
     /// payload of its own.
-    async fn check_versions(&self, number: u32, events: &[records::Event]) {
+    async fn check_versions(&self, number: u32, events: &[records::ArchiveEvent]) {
         let seed = self.seed;
         let key = self.engine.archive.layout().record(pmid(number));
         let mut payloads = Vec::new();

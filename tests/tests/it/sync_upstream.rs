@@ -2,11 +2,11 @@
 
 use chrono::Days;
 use futures_util::StreamExt;
+use shared::config::Secret;
 use shared::ingest::{self, Engine, Settings};
 use shared::jobs::{self, JobState};
-use shared::pipelines::pubmed_sync::{SyncParams, submit_sync};
-use shared::pubmed::eutils::Settings as EutilsSettings;
-use shared::words::config::Secret;
+use shared::pubmed::eutils::EutilsSettings;
+use shared::sources::pubmed_sync::{SyncParams, submit_sync};
 use shared::{records, syncs};
 use simulator::{Fault, Faults, Listed, Simulator};
 use tests::sync::{
@@ -50,7 +50,7 @@ async fn ncbi_down_for_a_while_costs_no_attempt_and_a_refusal_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_too_large_is_taken_in_portions() {
+async fn a_response_that_is_too_large_is_taken_in_portions() {
     let (simulator, engine) = corpus(9).await;
     simulator.corpus().entry(1004).expect("there").bytes = 60_000;
     let small = EutilsSettings { max_body_bytes: 30_000, ..settings(&simulator) };
@@ -148,7 +148,7 @@ async fn while_efetch_returns_sets_of_nothing_no_record_becomes_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_is_missing_after_two_answers_that_prove_it_and_not_before() {
+async fn a_record_is_missing_after_two_responses_that_prove_it_and_not_before() {
     // In an archive that knows of no record, too.
     let (simulator, engine) = corpus(3).await;
     let params = SyncParams::of_pmids(vec![pmid(77)], None).expect("fine");

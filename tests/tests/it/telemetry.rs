@@ -92,9 +92,9 @@ async fn a_server_has_its_metrics_for_prometheus() {
         assert_eq!(invoke(r#"{"tool": "ping"}"#).await, 200);
     }
     assert_eq!(invoke(r#"{"tool": "ping", "params": {"unknown": 1}}"#).await, 400);
-    let answer = http.get(format!("{address}/metrics")).send().await.expect("sent");
-    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
-    let text = answer.text().await.expect("text");
+    let response = http.get(format!("{address}/metrics")).send().await.expect("sent");
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let text = response.text().await.expect("text");
     let named = |kind: &str| -> BTreeSet<&str> {
         text.lines().filter_map(|line| line.strip_prefix(kind)?.split(' ').next()).collect()
     };

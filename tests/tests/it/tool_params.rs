@@ -219,8 +219,8 @@ async fn numbers_as_text_are_the_same_job_and_the_same_call_at_every_door() {
     let submit = async |limit: Value, overlap: Value| {
         let params = json!({ "query": "all", "limit": limit, "overlap_days": overlap, "query_key": "" });
         let body = json!({ "tool": "pubmed.sync.incremental", "params": params, "idempotency_key": "same" });
-        let answer = server.post("/v1/jobs", &body).await;
-        (answer.status.as_u16(), answer.body["job_id"].clone())
+        let response = server.post("/v1/jobs", &body).await;
+        (response.status.as_u16(), response.body["job_id"].clone())
     };
     let (status, job) = submit(json!(5), json!(3)).await;
     assert_eq!(status, 202);
@@ -229,7 +229,7 @@ async fn numbers_as_text_are_the_same_job_and_the_same_call_at_every_door() {
     }
     assert_eq!(submit(json!(6), json!(3)).await.0, 422, "another job");
     let get = json!({ "name": "pubmed_get", "arguments": { "pmid": 1003, "include": "abstract", "as_of": "", "max_chars": "5000" } });
-    let (called, is_error) = mcp::answered(&mcp::send(&server, "tools/call", get, false).await.body);
+    let (called, is_error) = mcp::tool_result(&mcp::send(&server, "tools/call", get, false).await.body);
     let read = server.get("/v1/pubmed/1003?include=abstract&max_chars=5000&as_of=").await.body;
     assert!(!is_error && called["found"] == true && called.get("authors").is_none(), "{called}");
     assert_eq!((&called["title"], &called["abstract"]), (&read["title"], &read["abstract"]));

@@ -159,9 +159,9 @@ fn real_records_keep_every_bound_and_count_what_they_cut() {
 }
 
 async fn invoke(server: &Server, tool: &str, params: Value) -> Value {
-    let answer = server.post("/v1/mcp/invoke", &json!({ "tool": tool, "params": params })).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body["result"].clone()
+    let response = server.post("/v1/mcp/invoke", &json!({ "tool": tool, "params": params })).await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    response.body["result"].clone()
 }
 
 async fn archived() -> World {
@@ -220,8 +220,10 @@ async fn many_records_come_in_one_call_and_what_does_not_fit_is_asked_for_again(
 
     // What is archived is there without NCBI; the rest is told of, and is not "missing".
     simulator.faults().is_down = true;
-    let client =
-        tests::sync::client(shared::pubmed::eutils::Settings { attempts: 1, ..tests::sync::settings(&simulator) });
+    let client = tests::sync::client(shared::pubmed::eutils::EutilsSettings {
+        attempts: 1,
+        ..tests::sync::settings(&simulator)
+    });
     let http = tests::http::settings(&[]);
     let alone = Server::start(server.engine.clone(), client, &http).await;
     let many = invoke(&alone, "pubmed.get_many", json!({ "pmids": "1001,1015" })).await;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use shared::core::{ErrorCode, JobId, WorkerId};
 use shared::ingest::{Claim, Engine, Lease, Settings, finalise};
 use shared::jobs;
-use shared::pipelines::pubmed_sync::IncrementalParams;
-use shared::pipelines::topics::submit_due;
+use shared::sources::pubmed_sync::IncrementalParams;
+use shared::sources::topics::submit_due;
 use shared::syncs::{self, Topic};
-use shared::words::{ErrorCode, JobId, WorkerId};
 use simulator::{Corpus, Options, Simulator, Spread};
 use tests::program::Archive;
 use tests::sync::{LIMITS, client, day, engine, finish, settings, simulator};
@@ -127,7 +127,7 @@ async fn a_cancelled_run_is_no_failure_and_a_failed_one_is_no_success() {
 async fn the_run_of_a_user_does_not_use_up_the_slot_of_a_topic() {
     let (_simulator, engine) = with_topic(EVERY).await;
     let params = IncrementalParams::new("all", Some("all"), None, None).expect("fine");
-    let own = shared::pipelines::pubmed_sync::submit_incremental(&engine.db, &params, LIMITS, |s| s).await;
+    let own = shared::sources::pubmed_sync::submit_incremental(&engine.db, &params, LIMITS, |s| s).await;
     let own = own.expect("submitted").job().job_id();
     assert!(due(&engine).await.is_empty(), "one run of a query at a time");
     assert!(topic(&engine).await.last_slot_at.is_none(), "the slot waits");

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use shared::archive::codec::decode;
+use shared::core::{ErrorCode, JobId, Outcome, Reason, RecordKey, RecordType, Sha256, SkipReason, UnitId, WorkerId};
 use shared::ingest::{self, Batch, BatchRows, Claim, CommitError, Engine, Lease, NewUnit, Pipeline, Plan};
 use shared::ingest::{RecordOutcome, Rejected, Settings, UnitContext, UnitError, Worker};
-use shared::jobs::{self, Job, JobState, Submission, Submitted};
-use shared::words::{ErrorCode, JobId, Outcome, Reason, RecordKey, RecordType, Sha256, SkipReason, UnitId, WorkerId};
+use shared::jobs::{self, Job, JobState, Submission, SubmitOutcome};
 use sqlx::PgConnection;
 
 const WORD: RecordType = RecordType::new("toy.word");
@@ -95,7 +95,7 @@ async fn engine() -> Engine {
     engine
 }
 
-async fn submit(engine: &Engine, text: &str) -> Submitted {
+async fn submit(engine: &Engine, text: &str) -> SubmitOutcome {
     let submission = Submission::new("toy.words", json!({ "text": text }), "read");
     let submission = Submission { exclusive_key: Some("the text".to_owned()), ..submission };
     jobs::submit(&engine.db, &submission, tests::sync::LIMITS).await.expect("submitted")
@@ -121,7 +121,7 @@ async fn a_source_gets_all_that_it_does_not_write() {
     let engine = engine().await;
     let job = submit(&engine, "one two ?\nbad two").await.job().job_id();
     let other = submit(&engine, "another text").await;
-    assert!(matches!(&other, Submitted::Replayed(job) if job.job.id == other.job().id), "one text at a time");
+    assert!(matches!(&other, SubmitOutcome::Replayed(job) if job.job.id == other.job().id), "one text at a time");
     let ended = finish(&engine, job).await;
     assert_eq!((ended.state, ended.completed_with_failures()), (JobState::Succeeded, true), "{:?}", ended.error);
     let counts = ended.result.expect("a result").counts;

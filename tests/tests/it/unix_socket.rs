@@ -36,7 +36,7 @@ async fn request(socket: &Path, host: &str, method: &str, path: &str, body: &str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_over_a_socket_are_answered_without_tokens_until_it_is_stopped() {
+async fn requests_over_a_socket_need_no_tokens() {
     let archive = Archive::new().await;
     let socket = archive.dir.path().join("run/http.sock");
     fs::create_dir(archive.dir.path().join("run")).expect("made");

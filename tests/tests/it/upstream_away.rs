@@ -1,10 +1,10 @@
-//! NCBI does not answer: programs stop when they are told to, and tools that answer at once do so.
+//! NCBI does not respond: programs stop when they are told to, and fast tools return in time.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use shared::ingest::Settings;
-use shared::pubmed::eutils::Settings as EutilsSettings;
+use shared::pubmed::eutils::EutilsSettings;
 use tests::engine::pool;
 use tests::http::{Server, settings};
 use tests::program::{Archive, Run};
@@ -13,7 +13,7 @@ use tests::sync::{client, engine};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// A server that takes requests and never answers: its address, and a message for each connection.
+/// A server that takes requests and never responds: its address, and a message for each connection.
 async fn silent() -> (String, mpsc::UnboundedReceiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let url = format!("http://{}/", listener.local_addr().expect("bound"));
@@ -106,19 +106,19 @@ async fn a_second_signal_ends_a_program_at_once() {
     });
     let status = status.await.expect("ends");
     assert_eq!((status.code(), status.signal()), (Some(130), None));
-    assert!(asked.await.expect("ended").is_err(), "what was under way got no answer");
+    assert!(asked.await.expect("ended").is_err(), "what was under way got no response");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fast_tools_answer_in_time_when_ncbi_does_not() {
+async fn fast_tools_return_in_time_when_ncbi_does_not() {
     for url in [silent().await.0, refusing().await] {
         let client = client(EutilsSettings::new(url));
         let engine = engine(pool(4).await, client.clone(), Settings::default());
         let server = Server::start(engine, client, &settings(&[])).await;
         for path in ["/v1/pubmed/31452104", "/v1/pubmed/1"] {
             let asked = Instant::now();
-            let answer = server.get(path).await;
-            assert!([502, 503, 504].contains(&answer.status.as_u16()), "{}", answer.body);
+            let response = server.get(path).await;
+            assert!([502, 503, 504].contains(&response.status.as_u16()), "{}", response.body);
             assert!(asked.elapsed() < Duration::from_secs(11), "{path}: {:?}", asked.elapsed());
         }
     }

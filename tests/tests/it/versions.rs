@@ -6,12 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::Value;
 use shared::archive::{ETag, Source};
+use shared::core::{FileRank, Pmid, RecordOrder, Sha256};
 use shared::ingest::{Engine, Settings};
-use shared::pipelines::archiving::{self, Origin, Raw, RawItem, What};
 use shared::pubmed::identity;
-use shared::records::{self, Accepted};
-use shared::verify::{self, Run};
-use shared::words::{FileRank, Pmid, RecordOrder, Sha256};
+use shared::records::{self, PointerUpdate};
+use shared::sources::store_records::{self, Origin, RawBatch, RawRecord, SliceKind};
+use shared::verify::{self, VerifyRun};
 use tests::program::Archive;
 use tests::random::Random;
 use tests::record_files::{file, ingest, record, title};
@@ -266,15 +266,15 @@ async fn arrive(engine: &Engine, shipment: &Shipment) {
     // A record comes once a batch.
     for (n, (pmid, version, state)) in (1..).zip(&shipment.states) {
         let pmid = Pmid::new(*pmid).expect("a PMID");
-        let (bytes, what) = match &state.title {
+        let (bytes, kind) = match &state.title {
             Some(title) => {
                 let xml = record(pmid.get(), *version, &state.revised.to_string(), title);
                 let (identity, _) = identity::of_record(xml.as_bytes()).expect("a record");
-                (xml.clone().into_bytes(), What::Record(identity))
+                (xml.clone().into_bytes(), SliceKind::Record(identity))
             }
-            None => (Vec::new(), What::Deletion(pmid, *version)),
+            None => (Vec::new(), SliceKind::Deletion(pmid, *version)),
         };
-        let item = RawItem { range: 0..bytes.len(), n, what, newest_revision: None };
+        let item = RawRecord { range: 0..bytes.len(), n, kind, newest_revision: None };
         let source = Source {
             api: if is_file { "bulk_file" } else { "efetch" }.to_owned(),
             endpoint: format!("pubmed{}n{:04}.xml.gz", 26, shipment.file_number % 10_000),
@@ -283,8 +283,10 @@ async fn arrive(engine: &Engine, shipment: &Shipment) {
         };
         let as_of = DateTime::<Utc>::from_timestamp(1_700_000_000 + shipment.at, 0).expect("a time");
         let origin = Origin { source, as_of, file_number: shipment.file_number, file_id: None };
-        let prepared = archiving::prepare(engine, origin, &Raw { bytes, items: vec![item] }).await.expect("prepared");
-        let batch = archiving::store_records(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
+        let prepared =
+            store_records::prepare(engine, origin, &RawBatch { bytes, items: vec![item] }).await.expect("prepared");
+        let batch =
+            store_records::store_without_unit(engine, vec![prepared]).await.expect("stored").pop().expect("a batch");
         let mut tx = shared::db::begin(&engine.db).await.expect("begun");
         records::advance(&mut tx, &batch.rows.advances).await.expect("advanced");
         let accepts = records::accept(&mut tx, &batch.rows.accepts).await.expect("accepted");
@@ -330,9 +332,9 @@ async fn held(engine: &Engine) -> BTreeMap<u32, Option<String>> {
     held
 }
 
-fn pointer(pmid: Pmid, as_of: i64, title: &str) -> Accepted {
+fn pointer(pmid: Pmid, as_of: i64, title: &str) -> PointerUpdate {
     let deleted = title.is_empty();
-    Accepted {
+    PointerUpdate {
         pmid,
         s3_uri: format!("memory:///{pmid}?versionId={as_of}"),
         object_etag: ETag::parse("1"),
@@ -358,7 +360,7 @@ fn pointer(pmid: Pmid, as_of: i64, title: &str) -> Accepted {
 #[tokio::test]
 async fn a_pointer_that_moved_since_it_was_compared_is_compared_again() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 2).await;
-    let accept = async |row: Accepted| {
+    let accept = async |row: PointerUpdate| {
         let mut tx = shared::db::begin(&engine.db).await.expect("begun");
         let accepts = records::accept(&mut tx, &[row]).await.expect("accepted");
         tx.commit().await.expect("committed");
@@ -370,9 +372,9 @@ async fn a_pointer_that_moved_since_it_was_compared_is_compared_again() {
         assert!(accept(pointer(pmid, 1, "first")).await.accepted.contains(&pmid));
         let stamp = records::one(&engine.db, pmid).await.expect("read").expect("there").stamp();
         // Both were compared with the first one; the newer one is committed first.
-        let newer = Accepted { expected: Some(stamp.clone()), ..pointer(pmid, 9, newer) };
+        let newer = PointerUpdate { expected: Some(stamp.clone()), ..pointer(pmid, 9, newer) };
         assert!(accept(newer.clone()).await.accepted.contains(&pmid));
-        let late = accept(Accepted { expected: Some(stamp), ..pointer(pmid, 5, older) }).await;
+        let late = accept(PointerUpdate { expected: Some(stamp), ..pointer(pmid, 5, older) }).await;
         assert!(late.older.contains(&pmid), "{late:?}");
         // One that thought there was none.
         assert!(accept(pointer(pmid, 4, older)).await.older.contains(&pmid));
@@ -416,14 +418,14 @@ async fn the_final_state_does_not_depend_on_the_order_of_arrival() {
             }
             let sequence: Vec<(i32, i64)> = arriving.iter().map(|one| (one.file_number, one.at)).collect();
             assert_eq!(held(&engine).await, expected, "seed {seed}, order {order}: {sequence:?}");
-            let report = verify::check(&engine.db, &engine.archive, &Run::default()).await.expect("checked");
+            let report = verify::check(&engine.db, &engine.archive, &VerifyRun::default()).await.expect("checked");
             assert!(report.is_clean(), "seed {seed}, order {order}: {:?}", report.problems);
             // The objects alone lead to the same state.
             sqlx::raw_sql("truncate pubmed_archive, pubmed_archive_history, pubmed_archive_versions, archive_events")
                 .execute(&engine.db)
                 .await
                 .expect("empty");
-            verify::repair(&engine.db, &engine.archive, &mut Run::default()).await.expect("repaired");
+            verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
             assert_eq!(held(&engine).await, expected, "repaired: seed {seed}, order {order}: {sequence:?}");
         }
     }

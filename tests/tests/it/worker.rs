@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use samples::files::write_sample;
+use shared::core::{JobId, Principal, Role};
 use shared::ingest::{Engine, Pipeline, Plan, Settings, UnitContext, UnitError, Worker, sweep};
-use shared::jobs::{self, JobState, Limits, SubmitError, Submitted};
-use shared::words::{JobId, Principal, Role};
+use shared::jobs::{self, JobState, Limits, SubmitError, SubmitOutcome};
 use tests::counting;
 use tests::faulty_line::FaultyLine;
 use tests::invariants;
@@ -126,7 +126,7 @@ async fn units_that_are_too_slow_or_panic_fail_after_their_attempts() {
 async fn a_silent_workers_unit_is_taken_back_by_the_sweep_and_expired_jobs_go() {
     let engine = counting::engine(4).await;
     let job = counting::submit(&engine, 1, 1, 1).await;
-    let worker = shared::words::WorkerId::new();
+    let worker = shared::core::WorkerId::new();
     let tools = engine.tools();
     let claim = shared::ingest::Claim { worker: &worker, hostname: "h", tools: &tools, unit: None, job: None };
     shared::ingest::Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims").expect("the plan");
@@ -161,7 +161,7 @@ async fn a_key_names_a_job_and_the_queue_has_an_end() {
         exclusive_key: None,
         records_at_most: None,
         then: Vec::new(),
-        place: None,
+        chain_position: None,
         first_unit: jobs::FirstUnit { phase: "count".into(), required_hostname: None },
     };
     let limits = Limits::without_quotas(2, 60.0);
@@ -169,7 +169,7 @@ async fn a_key_names_a_job_and_the_queue_has_an_end() {
         async |params: serde_json::Value, key| jobs::submit(&engine.db, &submission(params, key), limits).await;
     let first = submit(serde_json::json!({ "a": 1 }), Some("k")).await.expect("submitted");
     let again = submit(serde_json::json!({ "a": 1 }), Some("k")).await.expect("replayed");
-    assert!(matches!(&again, Submitted::Replayed(job) if job.job.id == first.job().id));
+    assert!(matches!(&again, SubmitOutcome::Replayed(job) if job.job.id == first.job().id));
     let other = submit(serde_json::json!({ "a": 2 }), Some("k")).await;
     assert!(matches!(other, Err(SubmitError::IdempotencyConflict)), "{other:?}");
     submit(serde_json::json!({ "a": 3 }), None).await.expect("submitted");

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use samples::files::{Sample, write_sample};
-use shared::words::config::{ArchivePlace, Config};
-use shared::words::{Pmid, Tally, clock};
+use shared::config::{ArchiveLocation, Config};
+use shared::core::{Pmid, Tally, clock};
 use simulator::Simulator;
 
 use super::{diff, history, ingest};
 use crate::data_dir::{self, DataDir};
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::ownership::{self, Use};
-use crate::session::{Session, archive_place};
+use crate::session::{Session, archive_location};
 use crate::{out, users};
 use steps::{Tried, note, say, verified};
 
@@ -32,7 +32,7 @@ pub async fn run(
     file: Option<&Path>,
     live: bool,
     mut config: Config,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     if let Some(file) = file {
         ingest::files(&[file.to_owned()])?;
     }
@@ -42,11 +42,11 @@ pub async fn run(
     let began = Instant::now();
     let made = if is_named { DataDir::find_or_create(Some(&dir), &config) } else { DataDir::create(&dir, &config) }?;
     std::fs::write(made.path().join(MARK), "")?;
-    if matches!(config.archive, Some(ArchivePlace::Bucket(_))) {
+    if matches!(config.archive, Some(ArchiveLocation::Bucket(_))) {
         // What an earlier demo left in the bucket is not taken for this one's.
         config.archive_prefix = format!("{}/demo-{}", config.archive_prefix, clock::now().format("%Y%m%dT%H%M%S"));
     }
-    // The simulator is on this machine: it is asked as fast as it answers.
+    // The simulator is on this machine: requests are not spaced.
     let upstream = if file.is_none() && !live { Some(ncbi::simulator().await?) } else { None };
     if let Some(upstream) = &upstream {
         config.pubmed.base_url = upstream.eutils_url();
@@ -78,12 +78,12 @@ fn default_dir() -> std::io::Result<PathBuf> {
 }
 
 /// An earlier demo is removed; anything else is left alone.
-fn prepare(dir: &Path, is_named: bool, config: &Config) -> Result<(), Failure> {
+fn prepare(dir: &Path, is_named: bool, config: &Config) -> Result<(), CliError> {
     if !dir.exists() {
         return Ok(());
     }
     if !dir.join(MARK).exists() {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "{} exists and was not created by the demo: choose another --data-dir",
             dir.display()
         )));
@@ -94,13 +94,13 @@ fn prepare(dir: &Path, is_named: bool, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn step(session: &Session, name: &str, file: &Path, steps: &mut Vec<(String, Tally)>) -> Result<(), Failure> {
+async fn step(session: &Session, name: &str, file: &Path, steps: &mut Vec<(String, Tally)>) -> Result<(), CliError> {
     say(name)?;
     let job = ingest::one_file(session, file).await?;
     note(name, &job, steps)
 }
 
-async fn with_sample(session: &Session, upstream: &Simulator) -> Result<Tried, Failure> {
+async fn with_sample(session: &Session, upstream: &Simulator) -> Result<Tried, CliError> {
     say("Writing sample files")?;
     let sample = write_sample(&session.data_dir.path().join("samples"), ORDINARY)?;
     out::line(&format!(
@@ -127,7 +127,7 @@ async fn with_sample(session: &Session, upstream: &Simulator) -> Result<Tried, F
     Ok(Tried { steps, look_at: Some(sample.changes.retracted) })
 }
 
-async fn with_file(session: &Session, file: &Path) -> Result<Tried, Failure> {
+async fn with_file(session: &Session, file: &Path) -> Result<Tried, CliError> {
     let mut steps = Vec::new();
     step(session, &format!("1. Ingest {}", file.display()), file, &mut steps).await?;
     step(session, "2. Ingest it again: nothing is written", file, &mut steps).await?;
@@ -137,12 +137,12 @@ async fn with_file(session: &Session, file: &Path) -> Result<Tried, Failure> {
     Ok(Tried { steps, look_at: some.first().map(|pointer| pointer.pmid.get()) })
 }
 
-fn pmid(number: u32) -> Result<Pmid, Failure> {
-    Pmid::new(number).map_err(|error| Failure::internal(error.to_string()))
+fn pmid(number: u32) -> Result<Pmid, CliError> {
+    Pmid::new(number).map_err(|error| CliError::internal(error.to_string()))
 }
 
 /// The demo proves what it claims.
-fn check(sample: &Sample, steps: &[(String, Tally)]) -> Result<(), Failure> {
+fn check(sample: &Sample, steps: &[(String, Tally)]) -> Result<(), CliError> {
     let n = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let changes = &sample.changes;
     let baseline = n(sample.baseline_records);
@@ -161,13 +161,13 @@ fn check(sample: &Sample, steps: &[(String, Tally)]) -> Result<(), Failure> {
     ];
     for ((name, found), expected) in steps.iter().zip(expected) {
         if *found != expected {
-            return Err(Failure::internal(format!("{name}: expected {expected:?}, found {found:?}")));
+            return Err(CliError::internal(format!("{name}: expected {expected:?}, found {found:?}")));
         }
     }
     Ok(())
 }
 
-fn finish(session: &Session, dir: &Path, tried: &Tried, began: Instant) -> Result<Exit, Failure> {
+fn finish(session: &Session, dir: &Path, tried: &Tried, began: Instant) -> Result<Exit, CliError> {
     say(&format!("Summary, after {:.1} s", began.elapsed().as_secs_f64()))?;
     let rows: Vec<Vec<String>> = tried
         .steps
@@ -178,7 +178,7 @@ fn finish(session: &Session, dir: &Path, tried: &Tried, began: Instant) -> Resul
         })
         .collect();
     out::table(&["step", "records", "archived", "skipped", "deleted", "failed"], &rows)?;
-    let archive = archive_place(&session.config, &session.data_dir);
+    let archive = archive_location(&session.config, &session.data_dir);
     let prefix = &session.config.archive_prefix;
     out::line(&format!("\nobjects    {archive}/{prefix}/raw"))?;
     out::line(&format!("manifests  {archive}/{prefix}/manifests"))?;

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use chrono::{Days, TimeDelta};
 use samples::files::{FIRST, size_of};
-use shared::pipelines::pubmed_sync::{IncrementalParams, SyncParams, submit_incremental, submit_sync};
+use shared::core::{Tally, clock};
 use shared::pubmed::eutils::{Query, SearchRequest};
+use shared::sources::pubmed_sync::{IncrementalParams, SyncParams, submit_incremental, submit_sync};
 use shared::syncs::ncbi_day;
-use shared::words::{Tally, clock};
 use simulator::{Corpus, Entry, Options, Simulator};
 
 use super::steps::{Tried, note, say, verified};
 use crate::commands::ingest;
 use crate::commands::work::{report, work};
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::out;
 use crate::session::Session;
 
@@ -42,7 +42,7 @@ const LIVE_QUERY: &str = "\"retraction of publication\"[pt] AND 2025[dp]";
 const LIVE_LIMIT: i64 = 20;
 
 /// An NCBI with the records of the query, all added some time ago.
-pub async fn simulator() -> Result<Simulator, Failure> {
+pub async fn simulator() -> Result<Simulator, CliError> {
     let today = ncbi_day(clock::now());
     let mut corpus = Corpus::new(today);
     let topics = corpus.topic(TOPIC);
@@ -54,7 +54,7 @@ pub async fn simulator() -> Result<Simulator, Failure> {
 }
 
 /// Syncs, lets upstream change, syncs again, applies an update file; checks what it claims.
-pub async fn syncs(session: &Session, upstream: &Simulator, steps: &mut Vec<(String, Tally)>) -> Result<(), Failure> {
+pub async fn syncs(session: &Session, upstream: &Simulator, steps: &mut Vec<(String, Tally)>) -> Result<(), CliError> {
     let params = IncrementalParams::new(TOPIC, Some(TOPIC), None, None)?;
     let sync = async |name: &str, steps: &mut Vec<(String, Tally)>| {
         say(name)?;
@@ -85,7 +85,7 @@ pub async fn syncs(session: &Session, upstream: &Simulator, steps: &mut Vec<(Str
 }
 
 /// The demo proves what it claims.
-fn check(steps: &[(String, Tally)]) -> Result<(), Failure> {
+fn check(steps: &[(String, Tally)]) -> Result<(), CliError> {
     let n = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let (known, unknown) = (n(KNOWN.count()), n(UNKNOWN.count()));
     let changed = n(REVISED.count() + ADDED.count()) + 1;
@@ -96,16 +96,16 @@ fn check(steps: &[(String, Tally)]) -> Result<(), Failure> {
     ];
     for ((name, found), expected) in steps.iter().rev().take(3).rev().zip(expected) {
         if *found != expected {
-            return Err(Failure::internal(format!("{name}: expected {expected:?}, found {found:?}")));
+            return Err(CliError::internal(format!("{name}: expected {expected:?}, found {found:?}")));
         }
     }
     Ok(())
 }
 
 /// Search, sync and rerun against the configured NCBI.
-pub async fn live(session: &Session) -> Result<Tried, Failure> {
+pub async fn live(session: &Session) -> Result<Tried, CliError> {
     say(&format!("1. Search PubMed for {LIVE_QUERY}"))?;
-    let query = Query::parse(LIVE_QUERY).map_err(|error| Failure::internal(error.to_string()))?;
+    let query = Query::parse(LIVE_QUERY).map_err(|error| CliError::internal(error.to_string()))?;
     let request = SearchRequest { query: &query, slice: None, start: 0, limit: 5, sort: None };
     let page = session.client.search(&request).await?;
     out::line(&format!("{} at {}", out::counted(page.count, "record"), session.config.pubmed.base_url))?;
@@ -117,7 +117,7 @@ pub async fn live(session: &Session) -> Result<Tried, Failure> {
         let job = work(session, submitted.job(), session.config.workers).await?;
         if job.result.is_none() {
             report(&job, false)?;
-            return Err(Failure::internal("the sync failed"));
+            return Err(CliError::internal("the sync failed"));
         }
         note(name, &job, &mut steps)?;
     }

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
+use shared::core::Tally;
 use shared::jobs::Job;
 use shared::verify;
-use shared::words::Tally;
 
 use crate::commands::{verify as verify_command, work};
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::out;
 use crate::session::Session;
 
@@ -17,22 +17,22 @@ pub struct Tried {
     pub look_at: Option<u32>,
 }
 
-pub fn say(text: &str) -> Result<(), Failure> {
+pub fn say(text: &str) -> Result<(), CliError> {
     out::line(&format!("\n{}", out::bold(text)))?;
     out::stdout().flush()?;
     Ok(())
 }
 
 /// Tells how a step ended and keeps its counts.
-pub fn note(name: &str, job: &Job, steps: &mut Vec<(String, Tally)>) -> Result<(), Failure> {
+pub fn note(name: &str, job: &Job, steps: &mut Vec<(String, Tally)>) -> Result<(), CliError> {
     work::report(job, false)?;
     steps.push((name.to_owned(), job.result.clone().unwrap_or_default().counts));
     Ok(())
 }
 
 /// Checks the whole archive.
-pub async fn verified(session: &Session) -> Result<(), Failure> {
-    let report = verify::check(session.db(), &session.engine.archive, &verify::Run::default()).await?;
+pub async fn verified(session: &Session) -> Result<(), CliError> {
+    let report = verify::check(session.db(), &session.engine.archive, &verify::VerifyRun::default()).await?;
     verify_command::show(&report)?;
-    if report.is_clean() { Ok(()) } else { Err(Failure::internal("verification found problems")) }
+    if report.is_clean() { Ok(()) } else { Err(CliError::internal("verification found problems")) }
 }

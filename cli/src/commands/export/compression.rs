@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 
 /// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
+pub enum FrameCompression {
     /// None.
     Plain,
     /// Members of gzip.
@@ -16,7 +16,7 @@ pub enum Compression {
     Zstd,
 }
 
-impl Compression {
+impl FrameCompression {
     /// The compression of a file of this name.
     pub fn of(path: &Path) -> Self {
         match path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase().as_str() {
@@ -39,11 +39,11 @@ pub enum Frame<W: Write> {
 
 impl<W: Write> Frame<W> {
     /// Starts one.
-    pub fn new(compression: Compression, out: W) -> io::Result<Self> {
+    pub fn new(compression: FrameCompression, out: W) -> io::Result<Self> {
         Ok(match compression {
-            Compression::Plain => Self::Plain(out),
-            Compression::Gzip => Self::Gzip(GzEncoder::new(out, flate2::Compression::default())),
-            Compression::Zstd => {
+            FrameCompression::Plain => Self::Plain(out),
+            FrameCompression::Gzip => Self::Gzip(GzEncoder::new(out, flate2::Compression::default())),
+            FrameCompression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(out, 3)?;
                 encoder.include_checksum(true)?;
                 Self::Zstd(encoder)

@@ -10,23 +10,23 @@ mod sink;
 
 use serde_json::json;
 use shared::checkpoints;
+use shared::core::crash;
 use shared::records::first_event;
-use shared::words::crash;
 
 use crate::args::Export;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 use selection::Selection;
-use sink::{Plan, Progress, Sink};
+use sink::{ExportPlan, ExportProgress, Sink};
 
 /// Runs the command.
-pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, Failure> {
+pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, CliError> {
     let now = checkpoints::now(session.db()).await?.last_seq;
     let selection = Selection::of(session, args, now).await?;
     let archive = &session.engine.archive;
-    let log = (archive.place(), first_event(session.db()).await?);
-    let plan = Plan { format: args.format, selection: selection.description(), seq: selection.seq(now), log };
+    let log = (archive.location(), first_event(session.db()).await?);
+    let plan = ExportPlan { format: args.format, selection: selection.description(), seq: selection.seq(now), log };
     let failed = |error: &std::io::Error| sink::failed(args.out.as_deref(), error);
     let (mut sink, plan, mut progress) = Sink::open(args.out.as_deref(), plan, args.restart)?;
     while let Some(page) = selection.page(session.db(), plan.seq, &progress.cursor).await? {
@@ -48,8 +48,8 @@ pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, F
     Ok(if progress.left_out > 0 { Exit::Partial } else { Exit::Done })
 }
 
-fn report(args: &Export, plan: &Plan, progress: &Progress, json: bool) -> Result<(), Failure> {
-    let Progress { records, deletions, left_out, absent, .. } = progress;
+fn report(args: &Export, plan: &ExportPlan, progress: &ExportProgress, json: bool) -> Result<(), CliError> {
+    let ExportProgress { records, deletions, left_out, absent, .. } = progress;
     if let Some(path) = args.out.as_deref().filter(|_| json) {
         return out::json(&json!({
             "file": path.display().to_string(), "records": records, "deletions": deletions, "left_out": left_out,

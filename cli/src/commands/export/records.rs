@@ -6,13 +6,14 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::json;
 use shared::archive::{Envelope, Payload, ReadError, StoredPayload};
-use shared::words::{EVERY_VERSION, Pmid, Sha256, telemetry};
+use shared::core::{EVERY_VERSION, Pmid, Sha256};
+use shared::observability;
 
 use super::selection::Selected;
-use super::sink::Progress;
+use super::sink::ExportProgress;
 use crate::args::ExportFormat;
 use crate::commands::get;
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::out;
 use crate::session::Session;
 
@@ -31,9 +32,9 @@ pub async fn write(
     format: ExportFormat,
     records: &[Selected],
     out: &mut impl Write,
-    progress: &mut Progress,
-    failed: impl Fn(&std::io::Error) -> Failure,
-) -> Result<(), Failure> {
+    progress: &mut ExportProgress,
+    failed: impl Fn(&std::io::Error) -> CliError,
+) -> Result<(), CliError> {
     let mut lines =
         stream::iter(records).map(async |record| (record, line(session, format, record).await)).buffered(READS);
     while let Some((record, line)) = lines.next().await {
@@ -61,12 +62,12 @@ enum Line {
     LeftOut(String),
 }
 
-async fn line(session: &Session, format: ExportFormat, record: &Selected) -> Result<Line, Failure> {
+async fn line(session: &Session, format: ExportFormat, record: &Selected) -> Result<Line, CliError> {
     let payload = StoredPayload::of_row(&record.s3_uri, record.content_hash.as_deref());
     let read = session.engine.archive.envelope(record.pmid, &payload).await;
     let envelope = match read {
         Ok(envelope) => Ok(envelope),
-        Err(error) if error.is_one_object() || is_alone(session, &error).await => Err(telemetry::chain(&error)),
+        Err(error) if error.is_one_object() || is_alone(session, &error).await => Err(observability::chain(&error)),
         Err(error) => return Err(error.into()),
     };
     let Some(hash) = &record.content_hash else {

@@ -9,12 +9,12 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shared::words::ErrorCode;
+use shared::core::ErrorCode;
 
-use super::compression::{Compression, Frame};
-use super::selection::Cursor;
+use super::compression::{Frame, FrameCompression};
+use super::selection::SelectionCursor;
 use crate::args::ExportFormat;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CliError, Exit};
 use crate::out;
 
 /// A pipe that lies there is not waited for.
@@ -22,10 +22,9 @@ const NOT_BY_LINKS: i32 = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags:
 
 /// What an export holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct ExportPlan {
     /// What each line holds.
     pub format: ExportFormat,
-    /// Which records.
     pub selection: String,
     /// The event whose state is written.
     pub seq: i64,
@@ -36,9 +35,9 @@ pub struct Plan {
 
 /// How far an export is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct ExportProgress {
     /// Where the next page starts.
-    pub cursor: Cursor,
+    pub cursor: SelectionCursor,
     /// Bytes of the file.
     pub bytes: u64,
     /// Records written.
@@ -55,14 +54,14 @@ pub struct Progress {
 /// What is stored beside an unfinished file.
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    plan: Plan,
-    progress: Progress,
+    plan: ExportPlan,
+    progress: ExportProgress,
 }
 
 /// An open output.
 pub enum Sink {
     /// Standard output, a pipe or a device.
-    Stream(Box<dyn Write>, Compression),
+    Stream(Box<dyn Write>, FrameCompression),
     /// A file.
     File(Unfinished),
 }
@@ -70,7 +69,7 @@ pub enum Sink {
 /// A file that is being written.
 pub struct Unfinished {
     file: File,
-    compression: Compression,
+    compression: FrameCompression,
     path: PathBuf,
     data: PathBuf,
     state: PathBuf,
@@ -78,19 +77,27 @@ pub struct Unfinished {
 
 impl Sink {
     /// Opens the output. An unfinished export of the same kind is resumed: as of its own event, behind what it has.
-    pub fn open(path: Option<&Path>, plan: Plan, restart: bool) -> Result<(Self, Plan, Progress), Failure> {
+    pub fn open(
+        path: Option<&Path>,
+        plan: ExportPlan,
+        restart: bool,
+    ) -> Result<(Self, ExportPlan, ExportProgress), CliError> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
-            return Ok((Self::Stream(Box::new(out::stdout()), Compression::Plain), plan, Progress::default()));
+            return Ok((
+                Self::Stream(Box::new(out::stdout()), FrameCompression::Plain),
+                plan,
+                ExportProgress::default(),
+            ));
         };
-        let compression = Compression::of(path);
+        let compression = FrameCompression::of(path);
         let cannot_write =
-            |error: &dyn std::fmt::Display| Failure::usage(format!("cannot write {}: {error}", path.display()));
+            |error: &dyn std::fmt::Display| CliError::usage(format!("cannot write {}: {error}", path.display()));
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => return Err(cannot_write(&"it is a directory")),
             // A pipe or a device keeps its name, and is not replaced.
             Ok(metadata) if !metadata.is_file() => {
                 let stream = OpenOptions::new().write(true).open(path).map_err(|error| cannot_write(&error))?;
-                return Ok((Self::Stream(Box::new(stream), compression), plan, Progress::default()));
+                return Ok((Self::Stream(Box::new(stream), compression), plan, ExportProgress::default()));
             }
             _ => {}
         }
@@ -103,7 +110,7 @@ impl Sink {
         let saved: Option<Saved> = read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let length = file.metadata().map_err(|error| cannot_write(&error))?.len();
         let resumed = saved.filter(|saved| {
-            let is_same = Plan { seq: plan.seq, ..saved.plan.clone() } == plan;
+            let is_same = ExportPlan { seq: plan.seq, ..saved.plan.clone() } == plan;
             !restart && is_same && saved.progress.bytes <= length
         });
         let (plan, progress) = match resumed {
@@ -115,7 +122,7 @@ impl Sink {
                 ));
                 (plan, progress)
             }
-            None => (plan, Progress::default()),
+            None => (plan, ExportProgress::default()),
         };
         file.set_len(progress.bytes).map_err(|error| cannot_write(&error))?;
         file.seek(SeekFrom::Start(progress.bytes)).map_err(|error| cannot_write(&error))?;
@@ -124,7 +131,7 @@ impl Sink {
     }
 
     /// Starts a page.
-    pub fn frame(&mut self) -> Result<Frame<&mut dyn Write>, Failure> {
+    pub fn frame(&mut self) -> Result<Frame<&mut dyn Write>, CliError> {
         let (out, compression): (&mut dyn Write, _) = match self {
             Self::Stream(stream, compression) => (stream, *compression),
             Self::File(unfinished) => (&mut unfinished.file, unfinished.compression),
@@ -133,7 +140,7 @@ impl Sink {
     }
 
     /// Makes what has been written durable, then says so.
-    pub fn commit(&mut self, plan: &Plan, progress: &mut Progress) -> Result<(), Failure> {
+    pub fn commit(&mut self, plan: &ExportPlan, progress: &mut ExportProgress) -> Result<(), CliError> {
         match self {
             Self::Stream(stream, _) => Ok(stream.flush()?),
             Self::File(unfinished) => {
@@ -143,7 +150,7 @@ impl Sink {
     }
 
     /// Gives a complete file its name.
-    pub fn finish(mut self) -> Result<(), Failure> {
+    pub fn finish(mut self) -> Result<(), CliError> {
         // A compressed file without any record is one of its format, too.
         if let Self::File(unfinished) = &mut self {
             let length = unfinished.file.stream_position().map_err(|error| failed(Some(&unfinished.path), &error))?;
@@ -161,7 +168,7 @@ impl Sink {
 }
 
 impl Unfinished {
-    fn commit(&mut self, plan: &Plan, progress: &mut Progress) -> io::Result<()> {
+    fn commit(&mut self, plan: &ExportPlan, progress: &mut ExportProgress) -> io::Result<()> {
         self.file.sync_data()?;
         progress.bytes = self.file.stream_position()?;
         let saved = Saved { plan: plan.clone(), progress: progress.clone() };
@@ -174,17 +181,17 @@ impl Unfinished {
 }
 
 /// An output that cannot be written any more.
-pub fn failed(path: Option<&Path>, error: &io::Error) -> Failure {
+pub fn failed(path: Option<&Path>, error: &io::Error) -> CliError {
     let Some(path) = path.filter(|path| *path != Path::new("-")) else {
         // It names itself.
-        return Failure::new(Exit::Unavailable, ErrorCode::Internal, error.to_string());
+        return CliError::new(Exit::Unavailable, ErrorCode::Internal, error.to_string());
     };
     let message = format!("cannot write {}: {error}; rerun the same command to resume", path.display());
-    Failure::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
+    CliError::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
 }
 
-/// A file with a name that others can guess, made where it is not there: in a directory that others can write to it may be
-/// a link to a file of the user, or another's file, who could read and change what is written.
+/// A file with a name that others can guess, made where it is not there: in a directory that others can write to it may
+/// be a link to a file of the user, or another's file, who could read and change what is written.
 fn open_own(path: &Path) -> io::Result<File> {
     own(OpenOptions::new().create(true).truncate(false).write(true).custom_flags(NOT_BY_LINKS).open(path)?)
 }

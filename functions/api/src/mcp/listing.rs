@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rmcp::model::{JsonObject, Tool as McpTool, ToolAnnotations};
 use serde_json::{Map, Value, json};
+use shared::config::Toolset;
 use shared::tools::{Kind, Tool, output_schema};
-use shared::words::config::Toolset;
 
 use super::names::flat_names;
 use crate::routes::jobs;
@@ -36,16 +36,17 @@ pub fn listing(tools: &[Tool], toolsets: &BTreeSet<Toolset>) -> Vec<McpTool> {
 }
 
 fn described(tool: &Tool, all: &[Tool]) -> McpTool {
-    let hints = tool.hints;
-    let mut annotations = ToolAnnotations::new().read_only(hints.read_only).open_world(hints.open_world);
+    let annotations = tool.annotations;
+    let mut listed_annotations =
+        ToolAnnotations::new().read_only(annotations.read_only).open_world(annotations.open_world);
     // Of a tool that changes nothing these say nothing.
-    if !hints.read_only {
-        annotations = annotations.destructive(hints.destructive).idempotent(hints.idempotent);
+    if !annotations.read_only {
+        listed_annotations = listed_annotations.destructive(annotations.destructive).idempotent(annotations.idempotent);
     }
     let schema = with_flat_names(&tool.listed_schema, all);
     McpTool::new(tool.flat_name(), flat_names(all, tool.description), object(schema))
         .with_title(tool.title)
-        .with_annotations(annotations)
+        .with_annotations(listed_annotations)
 }
 
 /// The descriptions of a schema with tools' names as MCP spells them.

@@ -24,7 +24,6 @@ pub struct Refused {
     pub id: Value,
     /// JSON-RPC's code.
     pub code: i32,
-    /// What is wrong.
     pub message: String,
     /// Whether it is wrong in `_meta`, which belongs to the transport rather than to the method.
     pub in_metadata: bool,

@@ -3,15 +3,15 @@
 use rmcp::ErrorData;
 use rmcp::model::{CacheScope, ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 use serde_json::{Value, json};
+use shared::core::clock;
 use shared::jobs::{self, Filter};
 use shared::tools::view;
-use shared::words::clock;
 use shared::{checkpoints, syncs};
 
-use super::caller::Caller;
+use super::caller::McpCaller;
 use crate::Api;
 use crate::call;
-use crate::error::Failure;
+use crate::error::ApiError;
 
 const JSON: &str = "application/json";
 
@@ -55,9 +55,9 @@ pub fn templates() -> Vec<ResourceTemplate> {
 }
 
 /// `resources/read`
-pub async fn read(api: &Api, uri: &str, caller: &Caller) -> Result<ReadResourceResponse, ErrorData> {
+pub async fn read(api: &Api, uri: &str, caller: &McpCaller) -> Result<ReadResourceResponse, ErrorData> {
     let unknown = || ErrorData::resource_not_found("unknown resource", Some(json!({ "uri": uri })));
-    let _place = api.limits.mcp(&caller.principal).map_err(|failure| internal(failure, caller))?;
+    let _permit = api.limits.mcp(&caller.principal).map_err(|failure| internal(failure, caller))?;
     let value = match uri {
         "bio-mcp://corpus/status" => corpus_status(api).await,
         "bio-mcp://corpus/checkpoints" => {
@@ -77,15 +77,15 @@ pub async fn read(api: &Api, uri: &str, caller: &Caller) -> Result<ReadResourceR
             }
         }
     };
-    let value = caller.told(value.map_err(|failure| internal(failure, caller))?);
+    let value = caller.visible(value.map_err(|failure| internal(failure, caller))?);
     let contents = ResourceContents::text(value.to_string(), uri).with_mime_type(JSON);
     // They are of this moment, and of who may ask.
     let result = ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private);
     Ok(result.into())
 }
 
-async fn corpus_status(api: &Api) -> Result<Value, Failure> {
-    api.database.pass().await?;
+async fn corpus_status(api: &Api) -> Result<Value, ApiError> {
+    api.database.check().await?;
     let db = &api.toolbox.engine.db;
     let (corpus, queries) = tokio::try_join!(checkpoints::now(db), syncs::queries(db))?;
     let (_, to_retry) = syncs::retry_list(db, 0).await?;
@@ -100,20 +100,20 @@ async fn corpus_status(api: &Api) -> Result<Value, Failure> {
     Ok(status)
 }
 
-async fn recent_syncs(api: &Api) -> Result<Value, Failure> {
-    api.database.pass().await?;
+async fn recent_syncs(api: &Api) -> Result<Value, ApiError> {
+    api.database.check().await?;
     let db = &api.toolbox.engine.db;
     let mut all = Vec::new();
     for tool in ["pubmed.sync", "pubmed.sync.incremental"] {
         let filter = Filter { tool: Some(tool.to_owned()), limit: SHOWN, ..Filter::default() };
         all.extend(jobs::list(db, &filter).await?.0.rows);
     }
-    all.sort_by_key(|standing| std::cmp::Reverse(standing.job.created_at));
+    all.sort_by_key(|details| std::cmp::Reverse(details.job.created_at));
     all.truncate(SHOWN.try_into().unwrap_or(0));
     Ok(json!({ "syncs": all.into_iter().map(view).collect::<Vec<_>>() }))
 }
 
-fn internal(failure: Failure, caller: &Caller) -> ErrorData {
+fn internal(failure: ApiError, caller: &McpCaller) -> ErrorData {
     let message = failure.error.message.clone();
     ErrorData::internal_error(message, Some(json!(failure.body(caller.trace_id.clone()))))
 }

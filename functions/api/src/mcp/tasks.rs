@@ -4,16 +4,16 @@ use chrono::SecondsFormat;
 use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, DetailedTask, GetTaskResult, JsonObject, Task, TaskPayload, TaskStatus};
 use serde_json::{Value, json};
+use shared::core::{ErrorCode, JobId};
 use shared::jobs::{self, Job, JobState};
 use shared::tools::readable::markdown;
-use shared::tools::{ToolError, told};
-use shared::words::{ErrorCode, JobId};
+use shared::tools::{ToolError, without_internals};
 
-use super::caller::Caller;
+use super::caller::McpCaller;
 use super::tools::refused;
 use crate::Api;
 use crate::call;
-use crate::error::Failure;
+use crate::error::ApiError;
 
 /// How often it is worth asking, in milliseconds.
 const POLL_INTERVAL_MS: u64 = 1000;
@@ -41,14 +41,14 @@ pub fn task(job: &Job) -> Task {
 }
 
 /// `tasks/get`
-pub async fn get(api: &Api, task_id: &str, caller: &Caller) -> Result<GetTaskResult, ErrorData> {
+pub async fn get(api: &Api, task_id: &str, caller: &McpCaller) -> Result<GetTaskResult, ErrorData> {
     let job = find(api, task_id, caller).await?;
     let payload = match job.state {
         JobState::Queued | JobState::Running => TaskPayload::Working,
         JobState::Cancelled => TaskPayload::Cancelled,
         JobState::Succeeded => {
             let result = job.result.as_ref().map_or_else(|| json!({}), |result| json!(result));
-            let result = caller.told(result);
+            let result = caller.visible(result);
             let text =
                 api.tool(&job.tool).map_or_else(|| markdown(&job.tool, &result), |tool| (tool.to_markdown)(&result));
             TaskPayload::Completed { result: object(&super::tools::readable(&text, result)) }
@@ -61,26 +61,26 @@ pub async fn get(api: &Api, task_id: &str, caller: &Caller) -> Result<GetTaskRes
     Ok(GetTaskResult::new(DetailedTask::new(task(&job), payload)))
 }
 
-/// `tasks/update`: no job here ever asks for anything, so whatever is sent has nothing to answer.
-pub async fn update(api: &Api, task_id: &str, caller: &Caller) -> Result<(), ErrorData> {
+/// `tasks/update`: no job here ever asks for anything, so an update has nothing to respond to.
+pub async fn update(api: &Api, task_id: &str, caller: &McpCaller) -> Result<(), ErrorData> {
     find(api, task_id, caller).await.map(|_| ())
 }
 
 /// `tasks/cancel`
-pub async fn cancel(api: &Api, task_id: &str, caller: &Caller) -> Result<(), ErrorData> {
+pub async fn cancel(api: &Api, task_id: &str, caller: &McpCaller) -> Result<(), ErrorData> {
     let job = find(api, task_id, caller).await?;
     let tool = call::known(api, "job.cancel").map_err(|failure| internal(&failure.error, caller))?;
     let cancelled = call::run(api, tool, caller.caller.clone(), json!({ "job_id": job.id }), "").await;
     cancelled.map(|_| ()).map_err(|failure| internal(&failure.error, caller))
 }
 
-async fn find(api: &Api, task_id: &str, caller: &Caller) -> Result<Job, ErrorData> {
+async fn find(api: &Api, task_id: &str, caller: &McpCaller) -> Result<Job, ErrorData> {
     let unknown = || ErrorData::invalid_params("task not found; tasks are deleted when they expire", None);
     let id: JobId = task_id.parse().map_err(|_| unknown())?;
     let read = async {
-        api.database.pass().await?;
-        let job = jobs::get(&api.toolbox.engine.db, id).await.map_err(Failure::from);
-        api.database.learn(job.as_ref().err());
+        api.database.check().await?;
+        let job = jobs::get(&api.toolbox.engine.db, id).await.map_err(ApiError::from);
+        api.database.record(job.as_ref().err());
         job
     };
     let job = read.await.map_err(|failure| internal(&failure.error, caller))?;
@@ -88,16 +88,16 @@ async fn find(api: &Api, task_id: &str, caller: &Caller) -> Result<Job, ErrorDat
 }
 
 /// Why a job failed.
-fn failure(job: &Job) -> Failure {
+fn failure(job: &Job) -> ApiError {
     let error = job.error.clone().unwrap_or(Value::Null);
-    let error = told(error.clone(), &error["error_code"]);
+    let error = without_internals(error.clone(), &error["error_code"]);
     let said = |name: &str| error[name].clone();
     let code = serde_json::from_value(said("error_code")).unwrap_or(ErrorCode::Internal);
     let message = said("message").as_str().unwrap_or("the job failed").to_owned();
-    Failure::new(code, message).of_tool(&job.tool)
+    ApiError::new(code, message).of_tool(&job.tool)
 }
 
-fn internal(error: &ToolError, caller: &Caller) -> ErrorData {
+fn internal(error: &ToolError, caller: &McpCaller) -> ErrorData {
     let data = json!({ "error_code": error.code.as_str(), "trace_id": caller.trace_id });
     ErrorData::internal_error(error.message.clone(), Some(data))
 }

@@ -3,22 +3,22 @@
 use rmcp::ErrorData;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult};
 use serde_json::{Value, json};
+use shared::core::trace;
+use shared::observability::terminal::plain;
 use shared::tools::readable::markdown;
-use shared::tools::{Action, Asked, Tool};
-use shared::words::terminal::plain;
-use shared::words::trace;
+use shared::tools::{Action, SubmitContext, Tool};
 
-use super::caller::Caller;
+use super::caller::McpCaller;
 use super::names::flat_names;
 use super::tasks;
 use crate::Api;
 use crate::call;
-use crate::error::Failure;
+use crate::error::ApiError;
 use crate::routes::jobs;
 
 /// What a tool refuses or fails at: the error of HTTP as text alone. With structured content beside it, clients would
 /// hold that against the schema of the tool's results, and lose the reason.
-pub fn refused(api: &Api, failure: Failure, trace_id: String) -> CallToolResult {
+pub fn refused(api: &Api, failure: ApiError, trace_id: String) -> CallToolResult {
     let mut body = failure.body(trace_id);
     body.message = flat_names(&api.tools, &body.message);
     for detail in &mut body.details {
@@ -27,12 +27,12 @@ pub fn refused(api: &Api, failure: Failure, trace_id: String) -> CallToolResult 
     CallToolResult::error(vec![ContentBlock::text(plain(&json!(body).to_string()))])
 }
 
-/// Calls a tool. What the tool refuses, or fails at, is an answer that a model can read; only an unknown tool is
+/// Calls a tool. What the tool refuses, or fails at, is a result that a model can read; only an unknown tool is
 /// an error of the protocol.
 pub async fn call(
     api: &Api,
     request: CallToolRequestParams,
-    caller: Caller,
+    caller: McpCaller,
     knows_tasks: bool,
 ) -> Result<CallToolResponse, ErrorData> {
     let Some(tool) = api.tool(&request.name) else {
@@ -40,19 +40,19 @@ pub async fn call(
     };
     let params = Value::Object(request.arguments.unwrap_or_default());
     let trace_id = caller.trace_id.clone();
-    let answered = match (api.limits.mcp(&caller.principal), &tool.action) {
+    let called = match (api.limits.mcp(&caller.principal), &tool.action) {
         (Err(failure), _) => Err(failure),
-        (Ok(_place), Action::Run(_)) => {
+        (Ok(_permit), Action::Run(_)) => {
             let running = Box::pin(call::run(api, tool, caller.caller.clone(), params, ""));
             let ran = trace::within(trace_id.clone(), running).await;
             ran.map(|result| {
-                let result = caller.told(result);
+                let result = caller.visible(result);
                 readable(&(tool.to_markdown)(&result), result).into()
             })
         }
-        (Ok(_place), Action::Submit(_)) => submit(api, tool, params, caller, knows_tasks).await,
+        (Ok(_permit), Action::Submit(_)) => submit(api, tool, params, caller, knows_tasks).await,
     };
-    Ok(answered.unwrap_or_else(|failure| refused(api, failure.of_tool(tool.name), trace_id).into()))
+    Ok(called.unwrap_or_else(|failure| refused(api, failure.of_tool(tool.name), trace_id).into()))
 }
 
 /// A result beside a text that says all of it: several clients show a model only the text.
@@ -67,12 +67,13 @@ async fn submit(
     api: &Api,
     tool: &Tool,
     params: Value,
-    caller: Caller,
+    caller: McpCaller,
     knows_tasks: bool,
-) -> Result<CallToolResponse, Failure> {
+) -> Result<CallToolResponse, ApiError> {
     let ttl_hours = api.toolbox.ttl_hours;
-    let asked = Asked { idempotency_key: None, caller: caller.caller, priority: 0, ttl_hours, then: Vec::new() };
-    let submitted = call::submit(api, tool, params, asked, "").await?;
+    let context =
+        SubmitContext { idempotency_key: None, caller: caller.caller, priority: 0, ttl_hours, then: Vec::new() };
+    let submitted = call::submit(api, tool, params, context, "").await?;
     Ok(if knows_tasks {
         CallToolResponse::Task(CreateTaskResult::new(tasks::task(submitted.job())))
     } else {

@@ -19,7 +19,7 @@ use crate::body;
 /// What the library wants a client to accept, though it only ever sends the first of the two.
 const ACCEPTED: &str = "application/json, text/event-stream";
 
-/// The route `/mcp`: JSON answers, no sessions, both eras. `Host` and `Origin` are checked for every route alike.
+/// The route `/mcp`: JSON responses, no sessions, both eras. `Host` and `Origin` are checked for every route alike.
 pub fn http<S, H>(handler: H) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -28,7 +28,7 @@ where
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        .with_max_request_body_bytes(body::MAX_BYTES)
+        .with_max_request_body_bytes(body::MAX_BODY_BYTES)
         .disable_allowed_hosts()
         .disable_allowed_origins();
     let service =
@@ -38,7 +38,7 @@ where
 }
 
 /// What is no JSON-RPC message is refused as JSON-RPC says, and a refusal in plain text is put into its words.
-async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate::error::Failure> {
+async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate::error::ApiError> {
     if request.method() != Method::POST {
         return Ok(next.run(request).await);
     }
@@ -64,7 +64,7 @@ async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate:
     if !(status.is_client_error() || status.is_server_error()) || !is_plain {
         return Ok(response);
     }
-    let text = to_bytes(response.into_body(), body::MAX_BYTES).await.unwrap_or_default();
+    let text = to_bytes(response.into_body(), body::MAX_BODY_BYTES).await.unwrap_or_default();
     let status = if status == StatusCode::UNSUPPORTED_MEDIA_TYPE { StatusCode::BAD_REQUEST } else { status };
     // An internal error's text is for the log.
     let text = if status.is_server_error() {

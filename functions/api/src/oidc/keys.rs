@@ -14,31 +14,31 @@ use serde_json::Value;
 use tokio::sync::{Mutex, RwLock};
 
 /// Not more often than this are keys fetched, whatever tokens name.
-const PAUSE: Duration = Duration::from_secs(60);
+const JWKS_MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The same while none was ever read: no token can be let in.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const JWKS_FIRST_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// After so long they are fetched again, so that a key that was withdrawn is forgotten.
-const FRESH: Duration = Duration::from_secs(3600);
+const JWKS_MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// How long a fetch may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const JWKS_FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest answer.
-const MAX_BYTES: usize = 256 * 1024;
+/// The longest response.
+const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 /// Keys by their id.
 #[derive(Debug)]
 pub struct Keys {
     issuer: String,
     http: reqwest::Client,
-    known: RwLock<Known>,
+    known: RwLock<CachedKeys>,
     fetching: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct CachedKeys {
     keys: HashMap<String, (Algorithm, Arc<DecodingKey>)>,
     fetched: Option<Instant>,
     tried: Option<Instant>,
@@ -51,7 +51,7 @@ enum FetchError {
     Http(#[source] reqwest::Error),
     #[error("the issuer responded with {0}")]
     Status(u16),
-    #[error("the issuer's response is larger than {MAX_BYTES} bytes")]
+    #[error("the issuer's response is larger than {MAX_JWKS_BYTES} bytes")]
     TooLong,
     #[error("the issuer's response does not conform to OpenID Connect")]
     Json(#[source] serde_json::Error),
@@ -75,7 +75,7 @@ struct KeySet {
 impl Keys {
     /// Of an issuer.
     pub fn new(issuer: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        let http = reqwest::Client::builder().timeout(JWKS_FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none());
         Self {
             issuer: issuer.to_owned(),
             http: http.build().unwrap_or_else(|error| {
@@ -87,7 +87,7 @@ impl Keys {
         }
     }
 
-    /// The key of an id, if it is one for this algorithm. One that is known is answered at once, however old.
+    /// The key of an id, if it is one for this algorithm. A known one is returned at once, however old.
     pub async fn find(self: &Arc<Self>, id: &str, algorithm: Algorithm) -> Option<Arc<DecodingKey>> {
         let (found, wants_fetch) = {
             let known = self.known.read().await;
@@ -96,7 +96,7 @@ impl Keys {
         if !wants_fetch {
             return found;
         }
-        // In a task of its own: who asked may hang up, all others wait for the same answer.
+        // In a task of its own: who asked may hang up, all others wait for the same response.
         let (keys, wanted) = (self.clone(), id.to_owned());
         let refreshed = tokio::spawn(async move { keys.refresh(&wanted).await });
         if found.is_some() {
@@ -125,7 +125,7 @@ impl Keys {
             Ok(keys) => (known.keys, known.fetched) = (keys, Some(now)),
             // Keys that are known stay good while the issuer is away.
             Err(error) => {
-                let error = shared::words::telemetry::chain(&error);
+                let error = shared::observability::chain(&error);
                 tracing::warn!(error, "the keys of the issuer cannot be read");
             }
         }
@@ -137,7 +137,7 @@ impl Keys {
         if configuration.issuer != self.issuer {
             return Err(FetchError::OtherIssuer);
         }
-        if !shared::words::config::is_safe_url(&configuration.jwks_uri) {
+        if !shared::config::is_safe_url(&configuration.jwks_uri) {
             return Err(FetchError::Insecure);
         }
         let set: KeySet = self.get(&configuration.jwks_uri).await?;
@@ -153,7 +153,7 @@ impl Keys {
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(http)? {
-            if bytes.len() + chunk.len() > MAX_BYTES {
+            if bytes.len() + chunk.len() > MAX_JWKS_BYTES {
                 return Err(FetchError::TooLong);
             }
             bytes.extend_from_slice(&chunk);
@@ -162,7 +162,7 @@ impl Keys {
     }
 }
 
-impl Known {
+impl CachedKeys {
     fn get(&self, id: &str, algorithm: Algorithm) -> Option<Arc<DecodingKey>> {
         self.keys.get(id).filter(|(of, _)| *of == algorithm).map(|(_, key)| key.clone())
     }
@@ -173,8 +173,8 @@ impl Known {
 
     fn wants_fetch(&self, is_known: bool, now: Instant) -> bool {
         let is_past = |at: Option<Instant>, age: Duration| at.is_none_or(|at| now.duration_since(at) > age);
-        let pause = if self.fetched.is_some() { PAUSE } else { FIRST_PAUSE };
-        (!is_known || is_past(self.fetched, FRESH)) && is_past(self.tried, pause)
+        let pause = if self.fetched.is_some() { JWKS_MIN_REFRESH_INTERVAL } else { JWKS_FIRST_RETRY_INTERVAL };
+        (!is_known || is_past(self.fetched, JWKS_MAX_AGE)) && is_past(self.tried, pause)
     }
 }
 
@@ -201,16 +201,16 @@ mod tests {
     fn keys_are_fetched_for_new_ids_and_when_they_are_old_but_never_often() {
         let start = Instant::now();
         let after = |secs: u64| start + Duration::from_secs(secs);
-        let nothing = Known::default();
+        let nothing = CachedKeys::default();
         assert!(nothing.wants_fetch(false, start), "the first token");
-        let fetched = Known { fetched: Some(start), tried: Some(start), ..Known::default() };
+        let fetched = CachedKeys { fetched: Some(start), tried: Some(start), ..CachedKeys::default() };
         assert!(!fetched.wants_fetch(false, after(59)), "a flood of unknown ids");
         assert!(fetched.wants_fetch(false, after(61)), "a key that is new since");
         assert!(!fetched.wants_fetch(true, after(3599)));
         assert!(fetched.wants_fetch(true, after(3601)), "a key may have been withdrawn");
-        let never = Known { tried: Some(start), ..Known::default() };
+        let never = CachedKeys { tried: Some(start), ..CachedKeys::default() };
         assert!(!never.wants_fetch(false, after(4)) && never.wants_fetch(false, after(6)), "no token can be let in");
-        let away = Known { fetched: Some(start), tried: Some(after(3601)), ..Known::default() };
-        assert!(!away.wants_fetch(true, after(3650)), "the issuer did not answer: later");
+        let unreachable = CachedKeys { fetched: Some(start), tried: Some(after(3601)), ..CachedKeys::default() };
+        assert!(!unreachable.wants_fetch(true, after(3650)), "the issuer did not respond: later");
     }
 }

@@ -1,5 +1,6 @@
 //! Tokens of an OpenID Connect issuer: signed with RS256 or ES256 by a key that the issuer publishes, for this
-//! audience or given to one of these clients, valid now. Nothing that a token says about how it is to be checked is believed.
+//! audience or given to one of these clients, valid now. Nothing that a token says about how it is to be checked is
+//! believed.
 
 mod keys;
 mod signature;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
-use shared::words::Principal;
-use shared::words::config::{OidcSettings, RESERVED};
+use shared::config::{OidcSettings, RESERVED};
+use shared::core::Principal;
 
 use keys::Keys;
 
@@ -114,7 +115,7 @@ impl Oidc {
     fn accept(&self, claims: Claims) -> Option<String> {
         let Claims { iss, sub, exp, nbf, iat, aud, token_use, client_id, .. } = claims;
         let is_time = |time: f64| time.is_finite() && (0.0..1e12).contains(&time);
-        let now = shared::words::clock::now().timestamp();
+        let now = shared::core::clock::now().timestamp();
         #[expect(clippy::cast_precision_loss, reason = "seconds of this age")]
         let latest = (now + i64::try_from(LEEWAY_SECS).unwrap_or(0)) as f64;
         let times_fit = is_time(exp) && nbf.is_none_or(is_time) && iat.is_none_or(|iat| is_time(iat) && iat <= latest);

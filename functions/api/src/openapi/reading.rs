@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::tools::{DEFAULT_EVENTS, EventPage, Include, KINDS, MAX_CHARS, MAX_EVENTS, MIN_CHARS, RecordView};
 
-use super::{Schemas, answers, query};
+use super::{Schemas, query, responses};
 
 /// The change feed.
 pub(super) fn events(schemas: &mut Schemas) -> Value {
@@ -24,7 +24,7 @@ pub(super) fn events(schemas: &mut Schemas) -> Value {
             query("wait", "Seconds to wait for a change before an empty response.", &integer(0, 25, 0)),
             query("limit", "Maximum number of changes to return.", &integer(1, MAX_EVENTS, DEFAULT_EVENTS)),
         ],
-        "responses": answers(&[(200, "A page of changes.", schemas.of::<EventPage>())], &[]) } })
+        "responses": responses(&[(200, "A page of changes.", schemas.of::<EventPage>())], &[]) } })
 }
 
 /// The record of a PMID.
@@ -44,5 +44,5 @@ pub(super) fn record(schemas: &mut Schemas) -> Value {
             query("max_chars", "Maximum size of the result, in characters.",
                 &json!({ "type": "integer", "minimum": MIN_CHARS, "maximum": MAX_CHARS, "default": 24_000 })),
         ],
-        "responses": answers(&[(200, "The record, or found: false.", schemas.of::<RecordView>())], &[404, 502]) } })
+        "responses": responses(&[(200, "The record, or found: false.", schemas.of::<RecordView>())], &[404, 502]) } })
 }

@@ -8,28 +8,28 @@ use shared::projections::changes::{FeedFilter, known_query};
 use shared::tools::{DEFAULT_EVENTS, EventPage, KINDS, MAX_EVENTS, ToolError, events, kinds};
 
 use crate::Api;
-use crate::error::Failure;
+use crate::error::ApiError;
 use crate::fleet::Wait;
-use crate::query::Query;
+use crate::query::QueryParams;
 
 /// Maximum time that a client may wait in one request, in seconds.
-const LONGEST_WAIT_SECS: u64 = 25;
+const MAX_WAIT_SECS: u64 = 25;
 
 /// `GET /v1/events`: changes after a number of the event log, in order; with `wait`, as soon as there are any.
-pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<EventPage>, Failure> {
-    let mut query = Query::read(query.as_deref());
+pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<EventPage>, ApiError> {
+    let mut query = QueryParams::read(query.as_deref());
     let after: i64 = query.number("after", 0, 0, i64::MAX);
     let reason = format!("must be a list of kinds, separated by commas: {}", KINDS.join(", "));
     let kinds = query.parsed("kinds", &reason, kinds).unwrap_or_default();
     let query_key = query.text("query_key");
-    let wait = Duration::from_secs(query.number("wait", 0, 0, LONGEST_WAIT_SECS)).min(api.longest_wait);
+    let wait = Duration::from_secs(query.number("wait", 0, 0, MAX_WAIT_SECS)).min(api.max_wait);
     let limit: i64 = query.number("limit", DEFAULT_EVENTS, 1, MAX_EVENTS);
     query.end()?;
     let db = &api.toolbox.engine.db;
     if let Some(key) = &query_key
         && !known_query(db, key).await?
     {
-        return Err(ToolError::of_field("query_key", "unknown query key").into());
+        return Err(ToolError::invalid_field("query_key", "unknown query key").into());
     }
     let filter = FeedFilter { kinds, query_key };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -37,8 +37,8 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     if wait.is_zero() || !page.events.is_empty() {
         return Ok(Json(page));
     }
-    let Wait::Allowed(slot) = Box::pin(api.fleet.take_wait()).await else { return Ok(Json(page)) };
+    let Wait::Allowed(slot) = Box::pin(api.fleet.acquire_wait()).await else { return Ok(Json(page)) };
     let waited = events(db, &api.events, &filter, page.next_seq, limit, wait).await;
-    Box::pin(api.fleet.give_back(slot)).await;
+    Box::pin(api.fleet.release(slot)).await;
     Ok(Json(waited?))
 }

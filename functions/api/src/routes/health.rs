@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use shared::gauges::gauges;
-use shared::words::telemetry;
+use shared::observability;
 
 use crate::Api;
 
@@ -37,10 +37,10 @@ pub async fn metrics(State(api): State<Api>) -> impl IntoResponse {
         ("breaker_open", of("dependency", "database"), is_open(api.database.closed_for())),
         ("breaker_open", of("dependency", "ncbi"), is_open(api.toolbox.client.breaker().open_for(Instant::now()))),
     ];
-    if api.database.pass().await.is_ok()
+    if api.database.check().await.is_ok()
         && let Ok(seen) = gauges(&api.toolbox.engine.db).await
     {
         gauges_now.extend(seen);
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::prometheus(&gauges_now))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], observability::prometheus(&gauges_now))
 }

@@ -10,23 +10,23 @@ use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use shared::core::{Caller, ErrorCode, JobId, Role};
 use shared::ingest;
 use shared::jobs::{self, Job, LogLine};
-use shared::tools::{FailureView, ToolError, allow, allow_change, told, view};
-use shared::words::{Caller, ErrorCode, JobId, Role};
+use shared::tools::{FailureView, ToolError, allow, allow_change, view, without_internals};
 
 use super::jobs::{check_key, key_of, submitted};
 use crate::Api;
 use crate::body::OptionalBody;
 use crate::call::{known, run};
-use crate::error::Failure;
+use crate::error::ApiError;
 use crate::fleet::Wait;
-use crate::query::Query;
+use crate::query::QueryParams;
 
 /// The longest a client may wait in one request, in seconds.
-const LONGEST_WAIT_SECS: u64 = 25;
+const MAX_WAIT_SECS: u64 = 25;
 
-fn id(text: &str) -> Result<JobId, Failure> {
+fn id(text: &str) -> Result<JobId, ApiError> {
     // Only as ids are written, so that one job has one address.
     let parsed = text.parse::<JobId>().ok().filter(|job| job.to_string() == text);
     parsed.ok_or_else(|| not_found().into())
@@ -36,7 +36,7 @@ fn not_found() -> ToolError {
     ToolError::new(ErrorCode::JobNotFound, "job not found; jobs are deleted when they expire")
 }
 
-async fn one(api: &Api, text: &str) -> Result<Job, Failure> {
+async fn one(api: &Api, text: &str) -> Result<Job, ApiError> {
     Ok(jobs::get(&api.toolbox.engine.db, id(text)?).await?.ok_or_else(not_found)?)
 }
 
@@ -50,13 +50,13 @@ pub async fn get(
     Path(job): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let mut query = Query::read(query.as_deref());
-    let wait = Duration::from_secs(query.number("wait", 0, 0, LONGEST_WAIT_SECS)).min(api.longest_wait);
+) -> Result<Response, ApiError> {
+    let mut query = QueryParams::read(query.as_deref());
+    let wait = Duration::from_secs(query.number("wait", 0, 0, MAX_WAIT_SECS)).min(api.max_wait);
     query.end()?;
     let job = id(&job)?;
-    let found = api.kept.run(async move |connection| jobs::standing(connection, job).await).await?;
-    let mut standing = found.ok_or_else(not_found)?;
+    let found = api.sticky.run(async move |connection| jobs::details(connection, job).await).await?;
+    let mut details = found.ok_or_else(not_found)?;
     let known_tags: Vec<String> = headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -66,21 +66,21 @@ pub async fn get(
         .collect();
     let is_known = |job: &Job| known_tags.iter().any(|tag| *tag == etag(job) || tag == "*");
     // Who names another version has news already.
-    let job = &standing.job;
+    let job = &details.job;
     let has_no_news = !job.state.is_terminal() && (known_tags.is_empty() || is_known(job));
     if !wait.is_zero()
         && has_no_news
-        && let Wait::Allowed(slot) = Box::pin(api.fleet.take_wait()).await
+        && let Wait::Allowed(slot) = Box::pin(api.fleet.acquire_wait()).await
     {
         let changed = api.changes.wait(job.job_id(), job.version, wait).await;
-        Box::pin(api.fleet.give_back(slot)).await;
-        standing = changed?.ok_or_else(not_found)?;
+        Box::pin(api.fleet.release(slot)).await;
+        details = changed?.ok_or_else(not_found)?;
     }
-    let tag = HeaderValue::from_str(&etag(&standing.job)).map_err(|_| not_found())?;
-    let mut response = if is_known(&standing.job) {
+    let tag = HeaderValue::from_str(&etag(&details.job)).map_err(|_| not_found())?;
+    let mut response = if is_known(&details.job) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        Json(view(standing)).into_response()
+        Json(view(details)).into_response()
     };
     response.headers_mut().insert(header::ETAG, tag);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -92,7 +92,7 @@ pub async fn cancel(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(job): Path<String>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Value>, ApiError> {
     let params = json!({ "job_id": id(&job)?.0 });
     Ok(Json(run(&api, known(&api, "job.cancel")?, caller, params, "").await?))
 }
@@ -117,7 +117,7 @@ pub async fn retry(
     Path(job): Path<String>,
     headers: HeaderMap,
     OptionalBody(body): OptionalBody,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let retry: Retry = match body {
         Some(body) => body.read(&RETRY)?,
         None => Retry::default(),
@@ -129,7 +129,7 @@ pub async fn retry(
     allow(&caller.principal, &job.tool, role).and_then(|()| allow_change(&caller.principal, &job, "retried"))?;
     if !job.state.is_terminal() {
         let message = format!("only finished jobs can be retried; this one is {}", job.state);
-        return Err(Failure::new(ErrorCode::JobNotFinished, message).of_tool(&job.tool));
+        return Err(ApiError::new(ErrorCode::JobNotFinished, message).of_tool(&job.tool));
     }
     let child = ingest::retry(&api.toolbox.engine, &job, api.toolbox.limits, &caller, |submission| jobs::Submission {
         idempotency_key,
@@ -137,7 +137,7 @@ pub async fn retry(
     });
     match child.await? {
         Some(child) => Ok(submitted(&api, &child)),
-        None => Err(Failure::new(
+        None => Err(ApiError::new(
             ErrorCode::ValidationError,
             "nothing to retry: in this job no record failed and none is missing",
         )
@@ -146,9 +146,9 @@ pub async fn retry(
 }
 
 /// `GET /v1/jobs/{id}/manifest`
-pub async fn manifest(State(api): State<Api>, Path(job): Path<String>) -> Result<Response, Failure> {
+pub async fn manifest(State(api): State<Api>, Path(job): Path<String>) -> Result<Response, ApiError> {
     let job = one(&api, &job).await?;
-    let none = || Failure::new(ErrorCode::NotFound, "the job has no manifest: it has not finished");
+    let none = || ApiError::new(ErrorCode::NotFound, "the job has no manifest: it has not finished");
     let address = job.result_ref.ok_or_else(none)?;
     let bytes = api.toolbox.engine.archive.manifest(JobId(job.id), &address).await.map_err(ToolError::from)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
@@ -181,7 +181,7 @@ pub async fn failures(
     State(api): State<Api>,
     Path(job): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<FailurePage>, Failure> {
+) -> Result<Json<FailurePage>, ApiError> {
     let (limit, after) = paging(query.as_deref())?;
     let job = one(&api, &job).await?.job_id();
     let db = &api.toolbox.engine.db;
@@ -195,7 +195,7 @@ pub async fn logs(
     State(api): State<Api>,
     Path(job): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<LogPage>, Failure> {
+) -> Result<Json<LogPage>, ApiError> {
     let (limit, after) = paging(query.as_deref())?;
     let job = one(&api, &job).await?.job_id();
     let db = &api.toolbox.engine.db;
@@ -203,14 +203,14 @@ pub async fn logs(
     let next_cursor = page.next(|last| last.id.to_string());
     let mut logs = page.rows;
     for line in &mut logs {
-        let message = told(json!({ "message": line.message }), &line.fields["error_code"]);
+        let message = without_internals(json!({ "message": line.message }), &line.fields["error_code"]);
         message["message"].as_str().unwrap_or_default().clone_into(&mut line.message);
     }
     Ok(Json(LogPage { logs, next_cursor, total }))
 }
 
-fn paging(query: Option<&str>) -> Result<(i64, i64), Failure> {
-    let mut query = Query::read(query);
+fn paging(query: Option<&str>) -> Result<(i64, i64), ApiError> {
+    let mut query = QueryParams::read(query);
     let limit = query.number("limit", 100, 1, 1000);
     let cursor = |text: &str| text.parse().ok().filter(|after| *after >= 0);
     let after = query.parsed("cursor", "is not a cursor that a listing returned", cursor).unwrap_or(0);

@@ -10,19 +10,19 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use shared::core::{Caller, JobId};
 use shared::jobs::{self, Filter, JobState, MAX_STEPS, Step};
-use shared::tools::{Asked, EstimatedCost, JobView, Kind, ToolError, checked_steps, view};
-use shared::words::{Caller, JobId};
+use shared::tools::{EstimatedCost, JobView, Kind, SubmitContext, ToolError, checked_steps, view};
 
 use crate::Api;
 use crate::body::Body;
 use crate::call;
 use crate::cursor;
-use crate::error::Failure;
-use crate::query::Query;
+use crate::error::ApiError;
+use crate::query::QueryParams;
 
 /// When it is worth looking at a new job, in seconds.
-const LOOK_AFTER_SECS: u64 = 1;
+const POLL_AFTER_SECS: u64 = 1;
 
 /// The longest idempotency key.
 const MAX_KEY_CHARS: usize = 255;
@@ -123,26 +123,26 @@ pub async fn submit(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let new: NewJob = body.read(&NEW_JOB)?;
     let tool = call::known(&api, &new.tool)?;
     if tool.kind() == Kind::Fast {
         let reason = "is a fast tool, not a job: POST it to /v1/mcp/invoke";
-        return Err(Failure::from(ToolError::of_field("tool", reason)).of_tool(tool.name));
+        return Err(ApiError::from(ToolError::invalid_field("tool", reason)).of_tool(tool.name));
     }
     let ttl_hours = new.ttl_hours.unwrap_or(api.toolbox.ttl_hours);
     let idempotency_key = check_key(key_of(&headers, new.idempotency_key)?)?;
     let then = new.then.into_iter().map(|step| Step { tool: step.tool, params: step.params }).collect();
     let then = checked_steps(&api.tools, &api.toolbox.engine, &caller.principal, then)
-        .map_err(|error| Failure::from(error).of_tool(tool.name))?;
-    let asked = Asked { idempotency_key, caller, priority: new.priority, ttl_hours, then };
-    Ok(submitted(&api, &call::submit(&api, tool, new.params, asked, "/params").await?))
+        .map_err(|error| ApiError::from(error).of_tool(tool.name))?;
+    let context = SubmitContext { idempotency_key, caller, priority: new.priority, ttl_hours, then };
+    Ok(submitted(&api, &call::submit(&api, tool, new.params, context, "/params").await?))
 }
 
 /// The key of the header or the body; both must be the same.
-pub fn key_of(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<String>, Failure> {
+pub fn key_of(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<String>, ApiError> {
     let mut in_headers = headers.get_all("idempotency-key").iter();
-    let invalid = |reason: &str| Failure::from(ToolError::of_field("idempotency_key", reason));
+    let invalid = |reason: &str| ApiError::from(ToolError::invalid_field("idempotency_key", reason));
     let in_header = match (in_headers.next(), in_headers.next()) {
         (None, _) => return Ok(in_body),
         (Some(_), Some(_)) => return Err(invalid("the header Idempotency-Key is given twice")),
@@ -155,40 +155,40 @@ pub fn key_of(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<Str
 }
 
 /// A key as it may be kept.
-pub fn check_key(key: Option<String>) -> Result<Option<String>, Failure> {
+pub fn check_key(key: Option<String>) -> Result<Option<String>, ApiError> {
     let Some(key) = key else { return Ok(None) };
     let fine = (1..=MAX_KEY_CHARS).contains(&key.chars().count()) && !key.chars().any(char::is_control);
     if fine {
         return Ok(Some(key));
     }
     let reason = format!("must be 1 to {MAX_KEY_CHARS} characters without control characters");
-    Err(ToolError::of_field("idempotency_key", reason).into())
+    Err(ToolError::invalid_field("idempotency_key", reason).into())
 }
 
 /// A job that was submitted, as it is shown.
-pub fn shown(api: &Api, submitted: &jobs::Submitted) -> Submitted {
-    let standing = submitted.standing();
+pub fn shown(api: &Api, submitted: &jobs::SubmitOutcome) -> Submitted {
+    let details = submitted.details();
     Submitted {
-        job_id: standing.job.id,
-        tool: standing.job.tool.clone(),
-        state: standing.job.state,
-        created_at: standing.job.created_at,
-        position_in_queue: standing.position_in_queue,
-        estimated_duration_secs: standing.estimated_duration_secs,
-        estimated_cost: EstimatedCost::of(&api.toolbox.engine, &standing.job),
+        job_id: details.job.id,
+        tool: details.job.tool.clone(),
+        state: details.job.state,
+        created_at: details.job.created_at,
+        position_in_queue: details.position_in_queue,
+        estimated_duration_secs: details.estimated_duration_secs,
+        estimated_cost: EstimatedCost::of(&api.toolbox.engine, &details.job),
     }
 }
 
 /// 202 for a new job, 200 for one that was there.
-pub fn submitted(api: &Api, submitted: &jobs::Submitted) -> Response {
-    let is_replay = matches!(submitted, jobs::Submitted::Replayed(_));
+pub fn submitted(api: &Api, submitted: &jobs::SubmitOutcome) -> Response {
+    let is_replay = matches!(submitted, jobs::SubmitOutcome::Replayed(_));
     let body = Json(shown(api, submitted));
     let mut response = (if is_replay { StatusCode::OK } else { StatusCode::ACCEPTED }, body).into_response();
     let headers = response.headers_mut();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", submitted.job().id)) {
         headers.insert(header::LOCATION, location);
     }
-    headers.insert(header::RETRY_AFTER, LOOK_AFTER_SECS.into());
+    headers.insert(header::RETRY_AFTER, POLL_AFTER_SECS.into());
     if is_replay {
         headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
@@ -196,8 +196,8 @@ pub fn submitted(api: &Api, submitted: &jobs::Submitted) -> Response {
 }
 
 /// `GET /v1/jobs`: newest first.
-pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<JobPage>, Failure> {
-    let mut query = Query::read(query.as_deref());
+pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<JobPage>, ApiError> {
+    let mut query = QueryParams::read(query.as_deref());
     let state = query.parsed("state", "must be queued, running, succeeded, failed or cancelled", JobState::parse);
     let status =
         query.parsed("status", "must be pending, running, completed, failed or cancelled", |text| match text {

@@ -8,11 +8,11 @@ pub mod jobs;
 pub mod pubmed;
 pub mod tools;
 
-use shared::words::ErrorCode;
+use shared::core::ErrorCode;
 
-use crate::error::Failure;
+use crate::error::ApiError;
 
 /// What no route is for.
-pub async fn nothing() -> Failure {
-    Failure::new(ErrorCode::NotFound, "unknown route")
+pub async fn nothing() -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "unknown route")
 }

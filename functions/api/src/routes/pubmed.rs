@@ -3,12 +3,12 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
-use shared::words::Caller;
+use shared::core::Caller;
 
 use crate::Api;
 use crate::call::{known, run};
-use crate::error::Failure;
-use crate::query::Query;
+use crate::error::ApiError;
+use crate::query::QueryParams;
 
 /// `GET /v1/pubmed/{pmid}`: as `pubmed.get`.
 pub async fn get(
@@ -16,8 +16,8 @@ pub async fn get(
     Extension(caller): Extension<Caller>,
     Path(pmid): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Failure> {
-    let mut query = Query::read(query.as_deref());
+) -> Result<Json<Value>, ApiError> {
+    let mut query = QueryParams::read(query.as_deref());
     let mut params = json!({ "pmid": pmid });
     for name in ["as_of", "checkpoint_id", "include", "max_chars"] {
         params[name] = json!(query.text(name));

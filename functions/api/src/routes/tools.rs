@@ -9,14 +9,14 @@ use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::tools::{Action, Asked, Kind};
+use shared::tools::{Action, Kind, SubmitContext};
 
 use super::jobs::{check_key, envelope, key_of, none, submitted};
 use crate::Api;
 use crate::body::Body;
 use crate::call::{known, run, submit};
-use crate::error::Failure;
-use shared::words::{Caller, Role};
+use crate::error::ApiError;
+use shared::core::{Caller, Role};
 
 /// The list of tools.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -85,19 +85,19 @@ struct Call {
     idempotency_key: Option<String>,
 }
 
-/// `POST /v1/mcp/invoke`: the answer of a fast tool, or the job of a job tool.
+/// `POST /v1/mcp/invoke`: the result of a fast tool, or the job of a job tool.
 pub async fn invoke(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let call: Call = body.read(&CALL)?;
     let tool = known(&api, &call.tool)?;
     let params = call.params;
     let idempotency_key = key_of(&headers, call.idempotency_key)?;
     match &tool.action {
-        Action::Run(_) if idempotency_key.is_some() => Err(Failure::from(shared::tools::ToolError::of_field(
+        Action::Run(_) if idempotency_key.is_some() => Err(ApiError::from(shared::tools::ToolError::invalid_field(
             "idempotency_key",
             "is only for job tools; this is a fast tool",
         ))
@@ -108,14 +108,14 @@ pub async fn invoke(
             Ok(Json(Invoked { ok: true, tool: tool.name, result, trace_id }).into_response())
         }
         Action::Submit(_) => {
-            let asked = Asked {
+            let context = SubmitContext {
                 idempotency_key: check_key(idempotency_key)?,
                 caller,
                 priority: 0,
                 ttl_hours: api.toolbox.ttl_hours,
                 then: Vec::new(),
             };
-            Ok(submitted(&api, &submit(&api, tool, params, asked, "/params").await?))
+            Ok(submitted(&api, &submit(&api, tool, params, context, "/params").await?))
         }
     }
 }

@@ -36,7 +36,7 @@ fn open_in<F>(folder: &Path, path: &Path, open: impl Fn() -> io::Result<F>) -> R
     opened.map_err(|e| failed("creating", path, e))
 }
 
-/// Writes a file that has no name until it is whole: a killed process leaves nothing of it. Answers
+/// Writes a file that has no name until it is whole: a killed process leaves nothing of it. Returns
 /// whether the file system can do that.
 #[cfg(target_os = "linux")]
 pub(super) fn place_unnamed(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {

@@ -217,8 +217,8 @@ impl S3Store {
             Condition::Absent => request.if_none_match("*"),
             Condition::Matches(etag) => request.if_match(etag.as_str()),
         };
-        let answer = request.send().await.map_err(|error| put_failed(key, condition, &error))?;
-        self.stored(answer.version_id, answer.e_tag)
+        let response = request.send().await.map_err(|error| put_failed(key, condition, &error))?;
+        self.stored(response.version_id, response.e_tag)
     }
 
     async fn upload_part(

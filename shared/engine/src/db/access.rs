@@ -1,5 +1,4 @@
-//! The way of a function to its database: nothing is asked before it is needed, and a password that was changed is
-//! read anew.
+//! Lazy database access for Lambda: does no I/O until first use, and reads a rotated password again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,22 +11,22 @@ use tokio::time::timeout;
 use super::relay::Relay;
 use super::{DbError, check, connect_lazily};
 
-/// Reads anew how the database is reached; nothing when it cannot be read.
+/// Reads again how the database is reached; nothing when it cannot be read.
 pub type Renew = Box<dyn Fn() -> BoxFuture<'static, Option<PgConnectOptions>> + Send + Sync>;
 
-/// A pool and the way to it.
+/// A pool, and how it connects.
 pub struct Access {
     pool: PgPool,
     relay: Relay,
     renew: Option<Renew>,
-    is_fitting: AtomicBool,
+    schema_ok: AtomicBool,
 }
 
 impl Access {
-    /// A pool that connects when it is first used; `renew` is asked when the database refuses the password.
+    /// A pool that connects when it is first used; `renew` is called when the database refuses the password.
     pub fn new(options: PgConnectOptions, max_connections: u32, renew: Option<Renew>) -> Self {
         let (pool, relay) = connect_lazily(options, max_connections);
-        Self { pool, relay, renew, is_fitting: AtomicBool::new(false) }
+        Self { pool, relay, renew, schema_ok: AtomicBool::new(false) }
     }
 
     /// The pool.
@@ -36,33 +35,33 @@ impl Access {
     }
 
     /// To be awaited before the database is used: there is a connection then, and the schema is at least this
-    /// program's. Asks nothing while that is known.
-    pub async fn ready(&self) -> Result<(), DbError> {
-        if self.pool.size() > 0 && self.is_fitting.load(Ordering::Relaxed) {
+    /// program's. Does no I/O while that is known.
+    pub async fn ensure_ready(&self) -> Result<(), DbError> {
+        if self.pool.size() > 0 && self.schema_ok.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.connected().await?;
+        self.ensure_connected().await?;
         if !check(&self.pool).await? {
             return Err(DbError::Behind);
         }
-        self.is_fitting.store(true, Ordering::Relaxed);
+        self.schema_ok.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    /// What was known of the database may be wrong: the next [`Self::ready`] looks, and reads the password again where
-    /// it is refused.
-    pub fn doubt(&self) {
-        self.is_fitting.store(false, Ordering::Relaxed);
+    /// What was known of the database may be wrong: the next [`Self::ensure_ready`] checks it, and reads the password
+    /// again where it is refused.
+    pub fn invalidate(&self) {
+        self.schema_ok.store(false, Ordering::Relaxed);
     }
 
     /// The same whatever the schema is.
-    pub async fn connected(&self) -> Result<(), DbError> {
-        if let Err(error) = self.touch().await {
+    pub async fn ensure_connected(&self) -> Result<(), DbError> {
+        if let Err(error) = self.probe().await {
             let (DbError::Denied(_), Some(renew)) = (&error, &self.renew) else { return Err(error) };
             tracing::warn!("the database refused the password: reading the secret again");
             let Some(options) = renew().await else { return Err(error) };
             self.pool.set_connect_options(self.relay.lead(options.application_name("bio-mcp")));
-            self.touch().await?;
+            self.probe().await?;
         }
         Ok(())
     }
@@ -73,7 +72,7 @@ impl Access {
         let _ = timeout(Duration::from_millis(400), self.pool.close()).await;
     }
 
-    async fn touch(&self) -> Result<(), DbError> {
+    async fn probe(&self) -> Result<(), DbError> {
         Ok(self.pool.acquire().await.map(drop).map_err(|error| self.relay.explain(error))?)
     }
 }

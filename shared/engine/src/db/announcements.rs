@@ -8,13 +8,13 @@ use sqlx::PgPool;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 
-use super::{DbError, Listener};
+use super::{DbError, NotificationListener};
 
 /// Poll interval when no notification arrives.
-const POLL: Duration = Duration::from_secs(2);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Poll interval where notifications cannot be received.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const POLL_INTERVAL_WITHOUT_NOTIFICATIONS: Duration = Duration::from_millis(500);
 
 /// Delay before reconnecting after a lost connection.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
@@ -44,12 +44,16 @@ impl Announcements {
     /// Notifications of a channel.
     pub fn new(db: PgPool, channel: &'static str) -> Self {
         let (heard, _) = broadcast::channel(MAX_BEHIND);
-        Self { db, channel, heard, is_listening: Arc::default(), is_over: Arc::default(), poll: POLL }
+        Self { db, channel, heard, is_listening: Arc::default(), is_over: Arc::default(), poll: MAX_POLL_INTERVAL }
     }
 
     /// The same by polling: a function that is frozen between requests receives no notifications.
-    pub fn by_looking(db: PgPool, channel: &'static str) -> Self {
-        Self { is_listening: Arc::new(AtomicBool::new(true)), poll: LOOK_INTERVAL, ..Self::new(db, channel) }
+    pub fn polling(db: PgPool, channel: &'static str) -> Self {
+        Self {
+            is_listening: Arc::new(AtomicBool::new(true)),
+            poll: POLL_INTERVAL_WITHOUT_NOTIFICATIONS,
+            ..Self::new(db, channel)
+        }
     }
 
     /// Subscribes to the notifications from now on.
@@ -77,8 +81,8 @@ impl Subscription {
     /// Returns when it is time to poll: a wanted notification arrived or may have been missed, the time is up, or the
     /// poll interval has passed.
     pub async fn wait(&mut self, until: Instant, is_wanted: impl Fn(&str) -> bool) {
-        let look = until.min(Instant::now() + self.poll);
-        while let Ok(Ok(Some(other))) = timeout_at(look, self.heard.recv()).await
+        let poll_at = until.min(Instant::now() + self.poll);
+        while let Ok(Ok(Some(other))) = timeout_at(poll_at, self.heard.recv()).await
             && !is_wanted(&other)
         {}
     }
@@ -87,11 +91,11 @@ impl Subscription {
 async fn listen(db: PgPool, channel: &'static str, heard: broadcast::Sender<Option<Arc<str>>>) {
     while !db.is_closed() {
         let listening = async {
-            let mut listener = Listener::connect(&db, channel).await?;
+            let mut listener = NotificationListener::connect(&db, channel).await?;
             // What happened before is not known.
             let _ = heard.send(None);
             loop {
-                if let Some(payload) = listener.hear(POLL).await? {
+                if let Some(payload) = listener.hear(MAX_POLL_INTERVAL).await? {
                     let _ = heard.send(Some(payload.into()));
                 }
             }

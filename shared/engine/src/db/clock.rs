@@ -19,7 +19,6 @@ pub struct Correction {
     pub what: String,
     /// The row, or how many rows.
     pub name: String,
-    /// What it was.
     pub was: DateTime<Utc>,
     /// What it is now; nothing where nothing earlier is known.
     pub set_to: Option<DateTime<Utc>>,
@@ -57,13 +56,13 @@ pub async fn corrections(db: &PgPool, limit: i64) -> Result<Vec<Correction>, DbE
 
 /// A reading of the database's clock beside those of this process.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub struct ClockReading {
     database: DateTime<Utc>,
     local: DateTime<Utc>,
     at: Instant,
 }
 
-impl Reading {
+impl ClockReading {
     /// Reads it.
     pub async fn take(db: &PgPool) -> Result<Self, DbError> {
         Ok(Self { database: now(db).await?, local: clock::now(), at: Instant::now() })
@@ -94,8 +93,11 @@ mod tests {
 
     #[test]
     fn a_time_of_a_wrong_clock_becomes_one_of_the_database() {
-        let ahead =
-            Reading { database: at("2026-03-10T12:00:00Z"), local: at("2027-03-10T12:00:00Z"), at: Instant::now() };
+        let ahead = ClockReading {
+            database: at("2026-03-10T12:00:00Z"),
+            local: at("2027-03-10T12:00:00Z"),
+            at: Instant::now(),
+        };
         let minute = Duration::from_secs(60);
         assert_eq!(ahead.within(at("2027-03-10T12:00:20Z"), minute), at("2026-03-10T12:00:20Z"));
         // The clock was put right, or jumped, in between.

@@ -3,7 +3,6 @@
 mod access;
 mod announcements;
 pub mod clock;
-mod kept;
 mod listen;
 mod options;
 mod patient;
@@ -12,6 +11,7 @@ mod refusal;
 mod relay;
 mod role;
 mod session;
+mod sticky_connections;
 mod transfer;
 
 use std::borrow::Cow;
@@ -24,14 +24,14 @@ use tokio::time::timeout;
 
 pub use access::{Access, Renew};
 pub use announcements::{Announcements, Subscription};
-pub use kept::Kept;
-pub use listen::Listener;
+pub use listen::NotificationListener;
 pub use options::{DatabaseSettings, OptionsError, options};
 pub use patient::{Patient, patient};
 pub use pooler::refuse_transaction_pooler;
 use relay::Relay;
-pub use role::{Prepared, Role, connect_as, grant, prepare};
+pub use role::{DatabaseRole, PreparedDatabase, connect_as, grant, prepare};
 pub use session::set_role;
+pub use sticky_connections::StickyConnections;
 
 /// The schema this program was built for.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
@@ -61,7 +61,6 @@ pub enum DbError {
     /// The role that programs are to log in as may do more than read and write rows.
     #[error("programs must not log in as the role {role}: {powers}")]
     PowerfulRole {
-        /// Its name.
         role: String,
         /// What it may do.
         powers: String,
@@ -113,10 +112,10 @@ impl From<sqlx::Error> for DbError {
 }
 
 /// A connection idle for less is taken as alive.
-const FRESH: Duration = Duration::from_secs(1);
+const ALIVE_WITHOUT_PROBE: Duration = Duration::from_secs(1);
 
-/// How long a connection that was idle may take to show that it lives, and one that is given back to end its statement.
-const LOOK: Duration = Duration::from_secs(2);
+/// How long an idle connection may take to show that it lives, and a released one to end its statement.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A small pool, connected; the server may be behind a pooler of sessions, but not of transactions.
 pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<PgPool, DbError> {
@@ -151,14 +150,15 @@ fn pool(max_connections: u32) -> PgPoolOptions {
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
-                Ok(meta.idle_for < FRESH || matches!(timeout(LOOK, connection.ping()).await, Ok(Ok(()))))
+                Ok(meta.idle_for < ALIVE_WITHOUT_PROBE
+                    || matches!(timeout(PROBE_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
             })
         })
         // Asks the server nothing where every statement has ended. A caller that went away in the middle of one leaves
         // it unread: it has a moment to end, else the connection is closed, and its place is free. The pool's own ping
         // afterwards has no limit (launchbadge/sqlx#4349, open with 0.9.0): this goes when that has one.
         .after_release(|connection, _| {
-            Box::pin(async move { Ok(matches!(timeout(LOOK, connection.flush()).await, Ok(Ok(())))) })
+            Box::pin(async move { Ok(matches!(timeout(PROBE_TIMEOUT, connection.flush()).await, Ok(Ok(())))) })
         })
 }
 
@@ -246,7 +246,7 @@ pub async fn version(pool: &PgPool) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar(version).fetch_one(pool).await?)
 }
 
-/// Whether the database answers, and the schema is at least the one this program was built for.
+/// Whether the database responds, and the schema is at least the one this program was built for.
 pub async fn check(pool: &PgPool) -> Result<bool, DbError> {
     let built_for = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     Ok(version(pool).await? >= built_for)

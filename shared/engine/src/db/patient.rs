@@ -11,11 +11,11 @@ use super::DbError;
 use super::relay::{Relay, unhurried};
 use super::session::{SESSION, set};
 
-/// What the server allows here, after [`SESSION`]; the client's limit (`relay::QUIET_LONG`) is a little more.
-const LONG: [(&str, &str); 2] = [("statement_timeout", "30min"), ("lock_timeout", "30min")];
+/// What the server allows here, after [`SESSION`]; the client's limit (`relay::MAX_SILENCE_LONG`) is a little more.
+const LONG_SESSION: [(&str, &str); 2] = [("statement_timeout", "30min"), ("lock_timeout", "30min")];
 
 /// How long it may take to connect.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection of its own beside a pool, closed when it is dropped. A statement may take half an hour.
 pub struct Patient {
@@ -39,10 +39,10 @@ pub async fn patient(pool: &PgPool) -> Result<Patient, DbError> {
     };
     let connecting = async {
         let mut connection = options.connect().await?;
-        set(&mut connection, SESSION.into_iter().chain(LONG)).await?;
+        set(&mut connection, SESSION.into_iter().chain(LONG_SESSION)).await?;
         Ok::<_, sqlx::Error>(connection)
     };
-    let connection = timeout(CONNECT, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let connection = timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     Ok(Patient { connection, _relay: relay })
 }
 

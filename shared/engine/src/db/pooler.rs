@@ -1,7 +1,7 @@
 //! Noticing a pooler that gives each transaction another session, as pgbouncer does with `pool_mode = transaction`.
 //!
-//! Settings of a session, prepared statements and `LISTEN` are lost behind one, in ways that show late and confusingly. It
-//! cannot be asked what it is, but what it does shows: two connections that are open at the same time have the same
+//! Settings of a session, prepared statements and `LISTEN` are lost behind one, in ways that show late and confusingly.
+//! It cannot be asked what it is, but what it does shows: two connections that are open at the same time have the same
 //! backend, or one of them changes its backend between statements. A server, and a pooler of sessions, never do that.
 
 use std::time::Duration;
@@ -11,16 +11,16 @@ use tokio::time::timeout;
 
 use super::DbError;
 
-/// Other clients of the pooler may take a backend in between: so often it is looked.
-const LOOKS: usize = 3;
+/// Other clients of the pooler may take a backend in between: it is probed this many times.
+const PROBES: usize = 3;
 
-/// How long all looks may take. A pooler of sessions with a single place lets the second connection wait.
-const LONGEST: Duration = Duration::from_secs(3);
+/// How long all probes may take. A pooler of sessions with a single connection lets the second one wait.
+const PROBES_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Fails where the way to the database is proved to lead through a pooler of transactions. Whatever else is wrong shows
 /// when the pool is used.
 pub async fn refuse_transaction_pooler(pool: &PgPool) -> Result<(), DbError> {
-    match timeout(LONGEST, changes_backends(pool)).await {
+    match timeout(PROBES_TIMEOUT, changes_backends(pool)).await {
         Ok(Ok(true)) => Err(DbError::TransactionPooler),
         _ => Ok(()),
     }
@@ -31,7 +31,7 @@ async fn changes_backends(pool: &PgPool) -> Result<bool, sqlx::Error> {
     let (mut one, mut other) = (options.connect().await?, options.connect().await?);
     let (first, second) = (backend(&mut one).await?, backend(&mut other).await?);
     let mut changes = first == second;
-    for _ in 0..LOOKS {
+    for _ in 0..PROBES {
         // Twice each: a pooler that takes its servers in turn could give both clients always the same.
         for (connection, known) in [(&mut one, first), (&mut other, second)] {
             changes |= backend(connection).await? != known || backend(connection).await? != known;

@@ -9,16 +9,16 @@ use tokio::net::UnixStream;
 const SSL_REQUEST: u32 = 80_877_103;
 
 /// The longest first message: names and settings.
-const LONGEST: u32 = 10_000;
+const MAX_FIRST_MESSAGE_BYTES: u32 = 10_000;
 
 /// SQLSTATE `cannot_connect_now`: a pool tries again until its time to connect is over.
-pub(super) const STARTING: &str = "57P03";
+pub(super) const CANNOT_CONNECT_NOW: &str = "57P03";
 
 /// SQLSTATE `sqlclient_unable_to_establish_sqlconnection`.
-pub(super) const AWAY: &str = "08001";
+pub(super) const CANNOT_CONNECT: &str = "08001";
 
-/// Reads the client's first message and answers with an error. A client that insists on TLS is only closed: any answer to
-/// it would be about TLS.
+/// Reads the client's first message and responds with an error. A client that insists on TLS is only closed: any
+/// response to it would be about TLS.
 pub(super) async fn send(mut client: UnixStream, code: &str, reason: &str, plain: bool) -> io::Result<()> {
     if first_message(&mut client).await? == SSL_REQUEST {
         if !plain {
@@ -44,7 +44,8 @@ pub(super) async fn send(mut client: UnixStream, code: &str, reason: &str, plain
 /// Reads a message without a type; returns its code.
 async fn first_message(client: &mut UnixStream) -> io::Result<u32> {
     let (length, code) = (client.read_u32().await?, client.read_u32().await?);
-    let rest = length.checked_sub(8).filter(|rest| *rest <= LONGEST).ok_or(io::ErrorKind::InvalidData)?;
+    let rest =
+        length.checked_sub(8).filter(|rest| *rest <= MAX_FIRST_MESSAGE_BYTES).ok_or(io::ErrorKind::InvalidData)?;
     let mut rest = vec![0; usize::try_from(rest).map_err(io::Error::other)?];
     client.read_exact(&mut rest).await?;
     Ok(code)

@@ -1,10 +1,10 @@
 //! The way of every byte between this process and its database server, so that no statement can wait for ever.
 //!
-//! A connection may fall silent without an end: a NAT forgets it, a host vanishes. sqlx has no time limit on its sockets
-//! and no hook for one, but it connects to a Unix socket where one is named. So each pool is given the name of a socket of
-//! this process, and each connection to it is forwarded to the server. One that moves no byte for the limit of its socket
-//! is closed at both ends, and what waits for it gets an I/O error: statements, `BEGIN`, `COMMIT`, pings and
-//! connections that listen alike. TLS passes unread, so it is still checked from end to end.
+//! A connection may fall silent without an end: a NAT forgets it, a host vanishes. sqlx has no time limit on its
+//! sockets and no hook for one, but it connects to a Unix socket where one is named. So each pool is given the name of
+//! a socket of this process, and each connection to it is forwarded to the server. One that moves no byte for the limit
+//! of its socket is closed at both ends, and what waits for it gets an I/O error: statements, `BEGIN`, `COMMIT`, pings
+//! and connections that listen alike. TLS passes unread, so it is still checked from end to end.
 //!
 //! Work-around, until sqlx has limits on its sockets: launchbadge/sqlx#3540, open; #4355 would bring keepalive, which
 //! is not enough for a server that acknowledges and never responds.
@@ -25,16 +25,16 @@ use super::refusal;
 use super::transfer::transfer;
 
 /// A connection that moves no byte for so long is closed: a little more than the server's own limit on a statement.
-pub(super) const QUIET: Duration = Duration::from_secs(18);
+pub(super) const MAX_SILENCE: Duration = Duration::from_secs(18);
 
 /// The same for statements that read whole tables.
-pub(super) const QUIET_LONG: Duration = Duration::from_secs(31 * 60);
+pub(super) const MAX_SILENCE_LONG: Duration = Duration::from_secs(31 * 60);
 
 /// How long the server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long after a failed accept the next is tried: file descriptors may have run out.
-const AGAIN: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Keepalive: a host that vanished is noticed after 10 + 3 × 5 seconds, even where a statement may take long.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(5), 3);
@@ -69,12 +69,12 @@ pub(super) struct Relay {
 /// Where the server is, and whether a client may do without TLS.
 #[derive(Clone)]
 struct Target {
-    place: Place,
+    address: ServerAddress,
     plain: bool,
 }
 
 #[derive(Clone)]
-enum Place {
+enum ServerAddress {
     Tcp(String, u16),
     Unix(PathBuf),
 }
@@ -83,12 +83,12 @@ impl Target {
     fn of(options: &PgConnectOptions) -> Self {
         let (host, port) = (options.get_host(), options.get_port());
         let dir = options.get_socket().map(PathBuf::as_path);
-        let place = match dir.or_else(|| host.starts_with('/').then(|| Path::new(host))) {
-            Some(dir) => Place::Unix(dir.join(format!(".s.PGSQL.{port}"))),
-            None => Place::Tcp(host.trim_matches(['[', ']']).to_owned(), port),
+        let address = match dir.or_else(|| host.starts_with('/').then(|| Path::new(host))) {
+            Some(dir) => ServerAddress::Unix(dir.join(format!(".s.PGSQL.{port}"))),
+            None => ServerAddress::Tcp(host.trim_matches(['[', ']']).to_owned(), port),
         };
         let plain = matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer);
-        Self { place, plain }
+        Self { address, plain }
     }
 }
 
@@ -112,8 +112,8 @@ impl Relay {
     /// Accepts connections until `end`; those that are open then go on until either side closes them.
     pub(super) fn serve(&self, port: u16, end: impl Future<Output = ()> + Send + 'static) {
         // Before anything connects; where it fails, it is tried again.
-        let ordinary = accept(self.clone(), Door::open(&self.name, port), QUIET);
-        let long_lived = accept(self.clone(), Door::open(&long(&self.name), port), QUIET_LONG);
+        let ordinary = accept(self.clone(), ListeningSocket::open(&self.name, port), MAX_SILENCE);
+        let long_lived = accept(self.clone(), ListeningSocket::open(&long(&self.name), port), MAX_SILENCE_LONG);
         let files = [self.name.clone(), long(&self.name)].map(Files);
         tokio::spawn(async move {
             let _files = files;
@@ -130,7 +130,9 @@ impl Relay {
         use sqlx::Error as E;
         let is_ours = match &error {
             E::Io(_) | E::Protocol(_) | E::PoolTimedOut => true,
-            E::Database(db) => db.code().is_some_and(|code| code == refusal::AWAY || code == refusal::STARTING),
+            E::Database(db) => {
+                db.code().is_some_and(|code| code == refusal::CANNOT_CONNECT || code == refusal::CANNOT_CONNECT_NOW)
+            }
             _ => false,
         };
         if !is_ours {
@@ -140,9 +142,9 @@ impl Relay {
         known.map_or(error, E::Io)
     }
 
-    async fn pass(self, client: UnixStream, limit: Duration) {
+    async fn forward(self, client: UnixStream, limit: Duration) {
         let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let failed = match timeout(CONNECT, connect(&target.place)).await {
+        let failed = match timeout(CONNECT_TIMEOUT, connect(&target.address)).await {
             Ok(Ok(Server::Tcp(server))) => return transfer(client, server, limit).await,
             Ok(Ok(Server::Unix(server))) => return transfer(client, server, limit).await,
             Ok(Err(error)) => error,
@@ -151,11 +153,11 @@ impl Relay {
         tracing::debug!(error = %failed, "no connection to the database server");
         // A server that is being started again refuses for a moment: a pool tries again until its time is over.
         let is_starting = failed.kind() == io::ErrorKind::ConnectionRefused;
-        let code = if is_starting { refusal::STARTING } else { refusal::AWAY };
+        let code = if is_starting { refusal::CANNOT_CONNECT_NOW } else { refusal::CANNOT_CONNECT };
         let text = failed.to_string();
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
         // The client may be gone, too.
-        let _ = timeout(CONNECT, refusal::send(client, code, &text, target.plain)).await;
+        let _ = timeout(CONNECT_TIMEOUT, refusal::send(client, code, &text, target.plain)).await;
     }
 }
 
@@ -174,10 +176,10 @@ enum Server {
     Unix(UnixStream),
 }
 
-async fn connect(place: &Place) -> io::Result<Server> {
-    match place {
-        Place::Unix(path) => UnixStream::connect(path).await.map(Server::Unix),
-        Place::Tcp(host, port) => {
+async fn connect(address: &ServerAddress) -> io::Result<Server> {
+    match address {
+        ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Server::Unix),
+        ServerAddress::Tcp(host, port) => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
             let (idle, interval, count) = KEEPALIVE;
@@ -206,13 +208,13 @@ impl Drop for Files {
 }
 
 /// A socket that accepts.
-struct Door {
+struct ListeningSocket {
     path: String,
     /// Nothing where it could not be opened yet.
     listener: Option<UnixListener>,
 }
 
-impl Door {
+impl ListeningSocket {
     fn open(name: &str, port: u16) -> Self {
         if has_files(name) {
             // For its own user alone. Where it cannot be made, the socket cannot either, which is tried again.
@@ -232,15 +234,15 @@ impl Door {
     }
 }
 
-async fn accept(relay: Relay, mut door: Door, limit: Duration) {
+async fn accept(relay: Relay, mut socket: ListeningSocket, limit: Duration) {
     loop {
-        match door.accept().await {
+        match socket.accept().await {
             // Another process of this machine has no business here.
-            Ok(client) if is_own(&client) => drop(tokio::spawn(relay.clone().pass(client, limit))),
+            Ok(client) if is_own(&client) => drop(tokio::spawn(relay.clone().forward(client, limit))),
             Ok(_) => {}
             Err(error) => {
                 tracing::debug!(%error, "cannot connect to the database; retrying");
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }

@@ -10,9 +10,7 @@ use bio_mcp_core::JobId;
 /// An attempt at a unit.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
 pub struct Attempt {
-    /// The unit.
     pub unit_id: Uuid,
-    /// Its phase.
     pub phase: String,
     /// Its number in the phase.
     pub seq: i32,
@@ -28,12 +26,10 @@ pub struct Attempt {
     pub claimed_at: DateTime<Utc>,
     /// When the worker began.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
     /// `completed`, `failed`, `cancelled`, `released` (the worker stopped), `snoozed` (what it needed was not there) or
     /// `reclaimed` (the worker was silent for too long).
     pub ended_as: Option<String>,
-    /// Why it failed.
     pub error_code: Option<String>,
     /// The same as a sentence; of a snoozed one what was missing.
     pub error_message: Option<String>,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Engine;
 use super::unit_error::UnitError;
 use crate::db::{self, DbError};
-use crate::jobs::{self, Cancelled, Job, Level, Limits, Place, Refusal, Step, UnreadableSteps};
+use crate::jobs::{self, Cancelled, ChainPosition, Job, Level, Limits, Step, StepRefusal, UnreadableSteps};
 use crate::jobs::{Submission, SubmitError};
 use bio_mcp_core::{Caller, ErrorCode, JobId, Principal, metrics};
 
@@ -38,11 +38,11 @@ pub trait Steps: Send + Sync {
 pub enum StepError {
     /// It is invalid, or not allowed.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] StepRefusal),
     /// It cannot be submitted now: a limit, or a job that excludes it, or a tool that only another version of this
     /// program knows. It is tried again.
     #[error("{0}")]
-    NotNow(Refusal),
+    NotNow(StepRefusal),
     /// Whether it is valid is unknown: it is tried again.
     #[error(transparent)]
     Unit(#[from] UnitError),
@@ -58,20 +58,20 @@ impl StepError {
     }
 
     /// The same as the error of a job.
-    fn into_refusal(self) -> Refusal {
+    fn into_refusal(self) -> StepRefusal {
         match self {
             Self::Refused(refusal) | Self::NotNow(refusal) => refusal,
             Self::Unit(UnitError::Failed { code, message, .. } | UnitError::Blocked { code, message }) => {
-                Refusal::new(code, message)
+                StepRefusal::new(code, message)
             }
-            Self::Unit(other) => Refusal::new(ErrorCode::Internal, other.to_string()),
+            Self::Unit(other) => StepRefusal::new(ErrorCode::Internal, other.to_string()),
         }
     }
 }
 
 impl From<UnreadableSteps> for StepError {
     fn from(error: UnreadableSteps) -> Self {
-        Self::NotNow(Refusal::new(ErrorCode::Internal, error.to_string()))
+        Self::NotNow(StepRefusal::new(ErrorCode::Internal, error.to_string()))
     }
 }
 
@@ -90,8 +90,8 @@ impl From<sqlx::Error> for StepError {
 impl From<SubmitError> for StepError {
     fn from(error: SubmitError) -> Self {
         let message = error.to_string();
-        let now = |code| Self::NotNow(Refusal::new(code, message.clone()));
-        let ever = |code| Self::Refused(Refusal::new(code, message.clone()));
+        let now = |code| Self::NotNow(StepRefusal::new(code, message.clone()));
+        let ever = |code| Self::Refused(StepRefusal::new(code, message.clone()));
         match error {
             SubmitError::Db(error) => error.into(),
             SubmitError::Busy(_) => now(ErrorCode::AlreadyExists),
@@ -110,9 +110,9 @@ impl From<SubmitError> for StepError {
 pub(super) struct Next {
     pub job: JobId,
     tool: String,
-    place: Place,
+    chain_position: ChainPosition,
     caller: Caller,
-    refused: Option<Refusal>,
+    refused: Option<StepRefusal>,
 }
 
 /// Which attempt to submit a step it is.
@@ -132,7 +132,7 @@ impl Next {
         match &self.refused {
             None => {
                 // The token may have another role by now, or be revoked.
-                let Place { chain, step } = self.place;
+                let ChainPosition { chain, step } = self.chain_position;
                 let how = format!("step {step} of {chain}, with the role of its submission");
                 self.caller.audit("job.submit", &format!("{} {}, {how}", self.tool, self.job));
                 engine.wake_after_commit().await;
@@ -157,7 +157,7 @@ async fn checked(
     let params = jobs::resolved(&step.params, result).map_err(|fault| {
         let name = fault.at.trim_start_matches('/').replace('/', ".");
         let details = json!([{ "pointer": fault.at, "reason": fault.reason }]);
-        Refusal { details, ..Refusal::new(ErrorCode::ValidationError, format!("{name}: {}", fault.reason)) }
+        StepRefusal { details, ..StepRefusal::new(ErrorCode::ValidationError, format!("{name}: {}", fault.reason)) }
     })?;
     engine.steps.submission(engine, tx, Step { tool: step.tool.clone(), params }, principal).await
 }
@@ -182,7 +182,9 @@ pub(super) async fn submit_next(
             return Ok(None);
         }
     };
-    let (Some(following), Some(place)) = (following, job.place().map(Place::next)) else { return Ok(None) };
+    let (Some(following), Some(chain_position)) = (following, job.chain_position().map(ChainPosition::next)) else {
+        return Ok(None);
+    };
     let Some((step, then)) = following.then.split_first() else { return Ok(None) };
     let principal = Principal { name: job.principal.clone(), role: following.role };
     let of_chain = |submission: Submission| Submission {
@@ -191,7 +193,7 @@ pub(super) async fn submit_next(
         ttl_hours: job.ttl_hours,
         trace_id: job.trace_id.clone(),
         then: then.to_vec(),
-        place: Some(place),
+        chain_position: Some(chain_position),
         ..submission
     };
     // What a step that is not submitted has written goes, and the job before ends all the same.
@@ -200,7 +202,7 @@ pub(super) async fn submit_next(
         let submission = of_chain(checked(engine, &mut savepoint, step, result, &principal).await?);
         let limits = engine.steps.limits();
         match jobs::insert_within(&mut savepoint, &submission, limits).await? {
-            Some(standing) => Ok(standing.job.job_id()),
+            Some(details) => Ok(details.job.job_id()),
             None => Err(StepError::from(jobs::why_not_within(&mut savepoint, &submission, limits).await?)),
         }
     };
@@ -238,7 +240,7 @@ pub(super) async fn submit_next(
         }
     }
     let caller = Caller { principal, trace_id: job.trace_id.clone(), source_address: None };
-    Ok(Some(Next { job: id, tool: step.tool.clone(), place, caller, refused }))
+    Ok(Some(Next { job: id, tool: step.tool.clone(), chain_position, caller, refused }))
 }
 
 /// A job that has succeeded, and whose next step is still to be submitted.
@@ -285,10 +287,10 @@ pub(super) async fn submission_of_step(
     engine: &Engine,
     tx: &mut PgConnection,
     step: &Step,
-    place: Place,
+    chain_position: ChainPosition,
     principal: &Principal,
 ) -> Result<Submission, StepError> {
-    let result = jobs::result_before(tx, place).await?.unwrap_or(Value::Null);
+    let result = jobs::result_before(tx, chain_position).await?.unwrap_or(Value::Null);
     checked(engine, tx, step, &result, principal).await
 }
 

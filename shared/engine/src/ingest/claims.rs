@@ -1,7 +1,7 @@
-//! Claims of one worker, also those whose answer was lost.
+//! Claims of one worker, also those whose response was lost.
 //!
 //! A connection may die after the database committed a claim and before this process heard of it. No worker would run
-//! such a unit until its lease has run out. So a worker knows which claims it holds, and after a lost answer gives back
+//! such a unit until its lease has run out. So a worker knows which claims it holds, and after a lost response releases
 //! whatever else is claimed in its name.
 
 use std::collections::HashSet;
@@ -10,34 +10,34 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::lease::{Claim, Lease, Settled};
+use super::lease::{Claim, JobProgressed, Lease};
 use super::unit_error::UnitError;
 use super::{Engine, finalise};
 use crate::db::DbError;
 use bio_mcp_core::{UnitId, WorkerId};
 
 /// A statement of a lost connection may still commit until the database ends it.
-const LONGEST_STATEMENT: Duration = Duration::from_secs(65);
+const MAX_STATEMENT_TIME: Duration = Duration::from_secs(65);
 
-/// Pauses before the tries of giving back what a lost answer claimed.
-const TRIES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1)];
+/// Pauses before the attempts to release what a lost response claimed.
+const RELEASE_RETRY_DELAYS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1)];
 
 /// The claims of a worker.
 #[derive(Default)]
 pub(super) struct Claims {
-    /// When an answer was lost; claims are made one after another.
+    /// When a response was lost; claims are made one after another.
     lost: tokio::sync::Mutex<Option<Instant>>,
     /// Units and epochs that this process works on.
     held: Mutex<HashSet<(UnitId, i64)>>,
 }
 
 impl Claims {
-    /// Claims a unit. For a while after a lost answer, first gives back what that may have claimed.
+    /// Claims a unit. For a while after a lost response, first releases what that may have claimed.
     pub(super) async fn claim(&self, engine: &Engine, claim: Claim<'_>) -> Result<Option<Lease>, UnitError> {
         let mut lost = self.lost.lock().await;
         if let Some(at) = *lost {
-            self.give_back(engine, claim.worker).await?;
-            if at.elapsed() > LONGEST_STATEMENT {
+            self.release_unheld(engine, claim.worker).await?;
+            if at.elapsed() > MAX_STATEMENT_TIME {
                 *lost = None;
             }
         }
@@ -51,9 +51,9 @@ impl Claims {
             }
             Err(error) => {
                 *lost = Some(Instant::now());
-                for pause in TRIES {
+                for pause in RELEASE_RETRY_DELAYS {
                     tokio::time::sleep(pause).await;
-                    if self.give_back(engine, worker).await.is_ok() {
+                    if self.release_unheld(engine, worker).await.is_ok() {
                         break;
                     }
                 }
@@ -71,7 +71,7 @@ impl Claims {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn give_back(&self, engine: &Engine, worker: &WorkerId) -> Result<(), UnitError> {
+    async fn release_unheld(&self, engine: &Engine, worker: &WorkerId) -> Result<(), UnitError> {
         let claimed: Vec<(Uuid, i64)> = sqlx::query_as(
             "select id, epoch from ingestion_work_units where worker_id = $1 and status = 'claimed' order by id",
         )
@@ -79,23 +79,23 @@ impl Claims {
         .fetch_all(&engine.db)
         .await
         .map_err(DbError::from)?;
-        let mut given_back = false;
+        let mut released = false;
         for (unit, epoch) in claimed {
             if self.held().contains(&(UnitId(unit), epoch)) {
                 continue;
             }
             let Some(lease) = Lease::of_claimed(&engine.db, unit, worker).await? else { continue };
             tracing::warn!(unit_id = %lease.unit, epoch, "the response to a claim was lost: its unit is released");
-            match lease.hand_back(engine).await {
-                Ok(Settled::JobOver) => {
+            match lease.release(engine).await {
+                Ok(JobProgressed::JobOver) => {
                     finalise(engine, lease.job).await?;
                 }
-                Ok(Settled::UnitsLeft) | Err(UnitError::LeaseLost) => {}
+                Ok(JobProgressed::UnitsLeft) | Err(UnitError::LeaseLost) => {}
                 Err(error) => return Err(error),
             }
-            given_back = true;
+            released = true;
         }
-        if given_back {
+        if released {
             engine.wake_after_commit().await;
         }
         Ok(())

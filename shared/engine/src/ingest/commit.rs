@@ -73,8 +73,8 @@ impl From<CommitError> for UnitError {
 }
 
 impl Lease {
-    /// Commits a batch. When the database is lost in the middle, waits for it, looks whether the
-    /// commit had happened, and otherwise does it again.
+    /// Commits a batch. When the database is lost in the middle, waits for it, checks whether the commit had happened,
+    /// and otherwise does it again.
     pub async fn commit(&mut self, engine: &Engine, batch: Batch) -> Result<(), UnitError> {
         let give_up = Instant::now() + engine.settings.database_patience;
         let mut pause = Duration::from_millis(100);

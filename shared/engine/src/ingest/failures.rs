@@ -9,23 +9,21 @@ use bio_mcp_core::{JobId, Page};
 
 /// One record that failed or was not returned.
 #[derive(Clone, Debug, FromRow)]
-pub struct Failure {
-    /// Its place in the listing.
+pub struct RecordFailure {
+    /// Its position in the listing.
     pub id: i64,
-    /// Its type.
     pub record_type: String,
     /// Its identifier, if that could be read.
     pub record_id: Option<String>,
     /// `failed` or `missing`.
     pub outcome: String,
-    /// Why.
     pub reason: Option<String>,
     /// Where its bytes are, if they are in quarantine.
     pub uri: Option<String>,
 }
 
 /// Failures of a job in the order they were met, after one of them.
-pub async fn failures(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Page<Failure>, DbError> {
+pub async fn failures(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Page<RecordFailure>, DbError> {
     let rows = sqlx::query_as(
         "select id, record_type, record_id, outcome, reason, uri from ingestion_failures \
          where job_id = $1 and id > $2 order by id limit $3",

@@ -18,9 +18,7 @@ use bio_mcp_core::{JobId, Tally, UnitId, clock, counted, metrics};
 /// A unit of a job that ends.
 #[derive(Clone, Debug, FromRow)]
 pub struct EndedUnit {
-    /// Its id.
     pub id: Uuid,
-    /// Its phase.
     pub phase: String,
     /// Its number in the phase; 0 planned it.
     pub seq: i32,
@@ -118,7 +116,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     if let Some(pipeline) = &pipeline {
         result.more = pipeline.ended(&mut tx, &Ended { job: &job, state, units: &units }).await?;
     }
-    let told = json!(result);
+    let shown = json!(result);
     let fields = json!({ "counts": counts, "error": error });
     jobs::write_log(&mut tx, job_id, Level::of(state), state.as_str(), fields).await?;
     warn_of_older(&mut tx, job_id, &counts).await?;
@@ -137,7 +135,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     if ended {
         end_rows(&mut tx, job.id, state, &parts).await?;
         if state == JobState::Succeeded {
-            next = chain::submit_next(engine, &mut tx, &job, &told, Attempt::First).await?;
+            next = chain::submit_next(engine, &mut tx, &job, &shown, Attempt::First).await?;
         } else {
             jobs::log_dropped(&mut tx, &job).await?;
         }

@@ -1,6 +1,6 @@
 //! A claimed unit and everything that may be written for it.
 //!
-//! Each write is one transaction: lock the job row, look whether the job goes on, write, and
+//! Each write is one transaction: lock the job row, check whether the job continues, write, and
 //! change the unit only if its epoch is still the claimed one. No rows changed means that another
 //! worker has it: roll back and stop.
 
@@ -34,9 +34,7 @@ pub struct Claim<'a> {
 /// A claimed unit.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// The unit.
     pub unit: UnitId,
-    /// Its job.
     pub job: JobId,
     /// The job's tool.
     pub tool: String,
@@ -65,9 +63,9 @@ pub struct Lease {
     pub(super) claimed: Instant,
 }
 
-/// What the end of a unit means for its job.
+/// How the end of a unit advanced its job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub enum JobProgressed {
     /// Other units are left.
     UnitsLeft,
     /// It was the last one: finalise the job.
@@ -191,8 +189,8 @@ impl Lease {
         Ok(alive.rows_affected() == 1)
     }
 
-    /// Why the heartbeat found no row.
-    pub(super) async fn why_stopped(&self, engine: &Engine) -> Result<UnitError, DbError> {
+    /// Why a unit was interrupted: the heartbeat found no row.
+    pub(super) async fn interruption_cause(&self, engine: &Engine) -> Result<UnitError, DbError> {
         let cancelled: Option<bool> = sqlx::query_scalar(
             "select j.cancel_requested_at is not null from ingestion_work_units u join jobs j on j.id = u.job_id \
              where u.id = $1 and u.epoch = $2 and u.status = 'processing'",
@@ -204,7 +202,7 @@ impl Lease {
         Ok(if cancelled == Some(true) { UnitError::Cancelled } else { UnitError::LeaseLost })
     }
 
-    /// Locks the job row and looks whether the job goes on.
+    /// Locks the job row and checks whether the job continues.
     pub(super) async fn lock_job(&self, tx: &mut PgConnection) -> Result<JobRow, UnitError> {
         let job = self.lock_row(tx).await?;
         if job.cancelled {

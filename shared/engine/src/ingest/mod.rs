@@ -9,7 +9,7 @@
 //!
 //! The transaction that ends a job with success also submits the next step of its chain (`chain`).
 //!
-//! The protocol is in `lease`, `commit` and `endings`: every write names the epoch that was claimed, and locks are
+//! The protocol is in `lease`, `commit` and `completion`: every write names the epoch that was claimed, and locks are
 //! taken in the order job, unit, rows of the source.
 //!
 //! The engine knows no source. A [`Pipeline`] plans, runs and has rows of its own ([`BatchRows`]); records are
@@ -19,7 +19,7 @@ mod attempts;
 mod chain;
 mod claims;
 mod commit;
-mod endings;
+mod completion;
 mod failures;
 mod finalise;
 mod heartbeat;
@@ -46,9 +46,9 @@ use sqlx::PgPool;
 pub use attempts::{Attempt, troubled_attempts};
 pub use chain::{StepError, Steps, cancel};
 pub use commit::{Batch, BatchRows, CommitError};
-pub use failures::{Failure, failed_ids, failures, failures_count, unfinished_inputs};
+pub use failures::{RecordFailure, failed_ids, failures, failures_count, unfinished_inputs};
 pub use finalise::{EndedUnit, finalise};
-pub use lease::{Claim, Lease, Settled};
+pub use lease::{Claim, JobProgressed, Lease};
 pub use living::{LivingWorkers, living_workers};
 pub use outcomes::RecordOutcome;
 pub use pipeline::{Ended, Pipeline, UnitContext, Upkeep};
@@ -61,7 +61,7 @@ pub use settings::Settings;
 pub use sweep::{Swept, stuck_units, sweep};
 pub use unit_error::UnitError;
 pub use unit_status::UnitStatus;
-pub use worker::{Idle, Ran, Woken, Worker};
+pub use worker::{IdleReason, StepOutcome, WakeOutcome, Worker};
 
 use bio_mcp_archive::Archive;
 

@@ -13,7 +13,6 @@ use bio_mcp_core::{JobId, Outcome, Reason, RecordKey, Sha256, UnitId};
 /// What became of one record: a line of a manifest part.
 #[derive(Clone, Debug)]
 pub struct RecordOutcome {
-    /// The record.
     pub key: RecordKey,
     /// What became of it.
     pub outcome: Outcome,

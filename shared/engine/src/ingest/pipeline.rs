@@ -18,10 +18,10 @@ use crate::db::DbError;
 use crate::jobs::{Job, JobState};
 use bio_mcp_core::ErrorCode;
 
-/// How long after it was told to stop a unit notices that, at most, while it waits.
-pub(super) const STOP_IS_NOTICED: Duration = Duration::from_millis(100);
+/// How often a unit that waits checks whether it is to stop.
+pub(super) const STOP_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A kind of job. One implementation per tool, listed in `pipelines`.
+/// A kind of job. One implementation per tool, listed in `sources`.
 #[async_trait]
 pub trait Pipeline: Send + Sync {
     /// The tool.
@@ -112,22 +112,22 @@ pub struct UnitContext {
 }
 
 impl UnitContext {
-    /// To be asked between batches: stops the unit when the worker is to stop, the lease is gone,
+    /// To be called between batches: stops the unit when the worker is to stop, the lease is gone,
     /// the job is cancelled, or the unit's time is up.
     pub async fn check(&self) -> Result<(), UnitError> {
         if self.shutdown.load(Ordering::Relaxed) {
-            return Err(UnitError::HandBack);
+            return Err(UnitError::Released);
         }
         if self.started.elapsed() > self.engine.settings.unit_timeout {
             return Err(if self.committed {
-                UnitError::HandBack
+                UnitError::Released
             } else {
                 let message = "the unit's time limit passed without any progress".to_owned();
                 UnitError::Failed { code: ErrorCode::DeadlineExceeded, message, retry: true }
             });
         }
         if self.stop.load(Ordering::Relaxed) {
-            return Err(self.lease.why_stopped(&self.engine).await?);
+            return Err(self.lease.interruption_cause(&self.engine).await?);
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl UnitContext {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(STOP_IS_NOTICED) => {
+                () = tokio::time::sleep(STOP_POLL_INTERVAL) => {
                     if self.shutdown.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed) {
                         self.check().await?;
                     }

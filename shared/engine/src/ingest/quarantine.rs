@@ -23,13 +23,11 @@ pub struct Quarantined {
     pub unit_id: Uuid,
     /// Names it within its unit: the position in its file.
     pub n: i64,
-    /// Its type.
     pub record_type: String,
     /// Its identifier, if that could be read.
     pub record_id: Option<String>,
     /// Where it came from: a file, an endpoint.
     pub source: String,
-    /// What is wrong.
     pub reason: String,
     /// Where its bytes are.
     pub uri: String,
@@ -45,13 +43,10 @@ pub struct Quarantined {
 pub struct Rejected<'a> {
     /// Names it within its unit.
     pub n: i64,
-    /// The record.
     pub key: &'a RecordKey,
     /// Where it came from: a file, an endpoint.
     pub source: &'a str,
-    /// What is wrong.
     pub reason: &'a str,
-    /// Its bytes.
     pub bytes: &'a [u8],
     /// What its source wants to know of it later.
     pub source_metadata: Value,

@@ -4,7 +4,9 @@ use super::Engine;
 use super::chain::{StepError, submission_of_step};
 use super::unit_error::UnitError;
 use crate::db;
-use crate::jobs::{self, FirstUnit, Job, JobState, Limits, Place, Step, Submission, SubmitError, Submitted};
+use crate::jobs::{
+    self, ChainPosition, FirstUnit, Job, JobState, Limits, Step, Submission, SubmitError, SubmitOutcome,
+};
 use bio_mcp_core::{Caller, ErrorCode};
 
 /// Submits a child of a finished job that retries what failed in it; returns none if nothing failed. A child of a job
@@ -17,7 +19,7 @@ pub async fn retry(
     limits: Limits,
     caller: &Caller,
     with: impl FnOnce(Submission) -> Submission,
-) -> Result<Option<Submitted>, RetryError> {
+) -> Result<Option<SubmitOutcome>, RetryError> {
     let of_caller = |submission: Submission| {
         with(Submission {
             principal: caller.principal.clone(),
@@ -31,14 +33,14 @@ pub async fn retry(
         _ => job.following().map_err(StepError::from)?,
     };
     let then = then.map_or_else(Vec::new, |following| following.then);
-    let submitted = match job.place() {
-        Some(place) if job.state == JobState::Succeeded && job.then_cancelled && job.next_job_id.is_none() => {
+    let submitted = match job.chain_position() {
+        Some(chain_position) if job.state == JobState::Succeeded && job.then_cancelled && job.next_job_id.is_none() => {
             let Some((step, then)) = then.split_first() else { return Ok(None) };
             let of_step = |submission| Submission { then: then.to_vec(), ..of_caller(submission) };
-            submit_step(engine, job, step, place.next(), limits, caller, of_step).await?
+            submit_step(engine, job, step, chain_position.next(), limits, caller, of_step).await?
         }
         // What follows one that succeeded was submitted then.
-        Some(place) if job.state != JobState::Succeeded => {
+        Some(chain_position) if job.state != JobState::Succeeded => {
             let of_child = |submission| Submission {
                 parent_job_id: Some(job.job_id()),
                 then: then.clone(),
@@ -46,10 +48,10 @@ pub async fn retry(
             };
             if job.units_total == 0 {
                 let step = Step { tool: job.tool.clone(), params: job.params.clone() };
-                submit_step(engine, job, &step, place, limits, caller, of_child).await?
+                submit_step(engine, job, &step, chain_position, limits, caller, of_child).await?
             } else {
                 let Some(submission) = what_failed(engine, job, &then).await? else { return Ok(None) };
-                let submission = Submission { place: Some(place), ..of_child(submission) };
+                let submission = Submission { chain_position: Some(chain_position), ..of_child(submission) };
                 jobs::submit(&engine.db, &submission, limits).await?
             }
         }
@@ -59,8 +61,8 @@ pub async fn retry(
             jobs::submit(&engine.db, &submission, limits).await?
         }
     };
-    if let Submitted::Created(standing) = &submitted {
-        caller.audit("job.retry", &format!("{} of {}", standing.job.id, job.id));
+    if let SubmitOutcome::Created(details) = &submitted {
+        caller.audit("job.retry", &format!("{} of {}", details.job.id, job.id));
     }
     engine.wake_after_commit().await;
     Ok(Some(submitted))
@@ -109,20 +111,20 @@ async fn submit_step(
     engine: &Engine,
     job: &Job,
     step: &Step,
-    place: Place,
+    chain_position: ChainPosition,
     limits: Limits,
     caller: &Caller,
     with: impl FnOnce(Submission) -> Submission,
-) -> Result<Submitted, RetryError> {
+) -> Result<SubmitOutcome, RetryError> {
     let mut tx = db::begin(&engine.db).await.map_err(UnitError::from)?;
-    let submission = with(submission_of_step(engine, &mut tx, step, place, &caller.principal).await?);
-    let submission = Submission { place: Some(place), ..submission };
-    if let Some(standing) = jobs::insert_within(&mut tx, &submission, limits).await? {
-        if job.place() != Some(place) {
-            jobs::link_next(&mut tx, job.job_id(), standing.job.job_id()).await.map_err(UnitError::from)?;
+    let submission = with(submission_of_step(engine, &mut tx, step, chain_position, &caller.principal).await?);
+    let submission = Submission { chain_position: Some(chain_position), ..submission };
+    if let Some(details) = jobs::insert_within(&mut tx, &submission, limits).await? {
+        if job.chain_position() != Some(chain_position) {
+            jobs::link_next(&mut tx, job.job_id(), details.job.job_id()).await.map_err(UnitError::from)?;
         }
         tx.commit().await.map_err(UnitError::from)?;
-        return Ok(Submitted::Created(Box::new(standing)));
+        return Ok(SubmitOutcome::Created(Box::new(details)));
     }
     let why_not = jobs::why_not_within(&mut tx, &submission, limits).await?;
     tx.rollback().await.map_err(UnitError::from)?;

@@ -17,7 +17,7 @@ pub struct Settings {
     /// How often stranded work is looked for.
     pub sweep: Duration,
     /// No worker is woken for the same unit again within this time.
-    pub wake_again: Duration,
+    pub rewake_after: Duration,
     /// A unit without progress for so long is given up; one with progress hands back.
     pub unit_timeout: Duration,
     /// Records per batch.
@@ -38,7 +38,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(30),
             stale: Duration::from_secs(120),
             sweep: Duration::from_secs(60),
-            wake_again: Duration::from_secs(30),
+            rewake_after: Duration::from_secs(30),
             unit_timeout: Duration::from_secs(840),
             batch_records: 1000,
             batch_bytes: 6 << 20,

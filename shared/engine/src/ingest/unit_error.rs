@@ -15,11 +15,11 @@ pub enum UnitError {
     /// The job was cancelled.
     #[error("the job was cancelled")]
     Cancelled,
-    /// This worker stops, or the unit's time is up with progress made: the rest is for later,
-    /// without blame.
+    /// This worker stops, or the unit's time is up with progress made: the rest is for later, without counting an
+    /// attempt.
     #[error("released")]
-    HandBack,
-    /// What the unit needs from outside is not there now: later, without blame.
+    Released,
+    /// What the unit needs from outside is not there now: later, without counting an attempt.
     #[error("{why}")]
     Snooze {
         /// How long to wait.
@@ -27,8 +27,8 @@ pub enum UnitError {
         /// One sentence for a person.
         why: String,
     },
-    /// Something that an operator must mend stands in the way: no space, no permission. The unit is
-    /// handed back without blame, and the worker says so.
+    /// Something that an operator must fix blocks the unit: no space, no permission. The unit is released without
+    /// counting an attempt, and the worker logs it.
     #[error("{message}")]
     Blocked {
         /// Stable code.
@@ -49,7 +49,7 @@ pub enum UnitError {
 }
 
 impl UnitError {
-    /// A failure that another attempt cannot mend.
+    /// A failure that another attempt cannot fix.
     pub fn permanent(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::Failed { code, message: message.into(), retry: false }
     }

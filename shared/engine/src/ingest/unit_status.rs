@@ -75,16 +75,16 @@ impl serde::Serialize for UnitStatus {
     }
 }
 
-/// How a worker gave a unit back without blame.
+/// How a worker released a unit without counting an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Returned<'a> {
+pub(super) enum ReleaseKind<'a> {
     /// It stops, or the unit's time is up with progress made.
     Released,
     /// What the unit needs is not there now; why.
     Snoozed(&'a str),
 }
 
-impl<'a> Returned<'a> {
+impl<'a> ReleaseKind<'a> {
     /// The end of the attempt, as in the database.
     pub(super) fn as_str(self) -> &'static str {
         match self {

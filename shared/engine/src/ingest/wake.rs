@@ -12,10 +12,10 @@ use crate::queue::WakeUp;
 use bio_mcp_core::{JobId, UnitId, metrics};
 
 /// Units marked by one statement.
-const AT_ONCE: i64 = 200;
+const WAKE_BATCH: i64 = 200;
 
 impl Engine {
-    /// Wakes workers for what can be claimed now; answers how many messages the queue took. What it did not take is
+    /// Wakes workers for what can be claimed now; returns how many messages the queue took. What it did not take is
     /// sent by the next call.
     pub async fn wake_workers(&self) -> Result<usize, DbError> {
         if !self.queue.carries_messages() {
@@ -42,7 +42,7 @@ impl Engine {
                 self.unmark(&lost).await?;
                 return Ok(taken);
             }
-            if i64::try_from(wake_ups.len()).is_ok_and(|marked| marked < AT_ONCE) {
+            if i64::try_from(wake_ups.len()).is_ok_and(|marked| marked < WAKE_BATCH) {
                 return Ok(taken);
             }
         }
@@ -55,8 +55,8 @@ impl Engine {
         }
     }
 
-    /// Wakes a worker for these units though that was done before: the one that was woken hands them on.
-    pub async fn wake_again(&self, units: &[UnitId]) -> Result<(), DbError> {
+    /// Wakes a worker for these units again: the one that was woken had no time for them.
+    pub async fn rewake(&self, units: &[UnitId]) -> Result<(), DbError> {
         self.unmark(&units.iter().map(|unit| unit.0).collect::<Vec<_>>()).await?;
         self.wake_workers().await.map(|_| ())
     }
@@ -64,10 +64,10 @@ impl Engine {
     async fn due(&self) -> Result<Vec<WakeUp>, DbError> {
         let due: Vec<(Uuid, Uuid, String)> = sqlx::query_as(include_str!("sql/dispatch.sql"))
             .bind(i64::from(self.settings.job_units))
-            .bind(self.settings.wake_again.as_secs_f64())
+            .bind(self.settings.rewake_after.as_secs_f64())
             .bind(serde_json::to_value(&self.settings.tool_limits).expect("numbers by name are JSON"))
             .bind(self.tools())
-            .bind(AT_ONCE)
+            .bind(WAKE_BATCH)
             .fetch_all(&self.db)
             .await?;
         let wake_up = |(job, unit, trace_id)| WakeUp { job_id: JobId(job), unit_id: UnitId(unit), trace_id };

@@ -9,19 +9,19 @@ use tracing::Instrument;
 
 use super::claims::Claims;
 use super::heartbeat::Heartbeat;
-use super::lease::{Claim, Lease, Settled};
+use super::lease::{Claim, JobProgressed, Lease};
 use super::living::WorkerRow;
-use super::pipeline::{STOP_IS_NOTICED, UnitContext};
+use super::pipeline::{STOP_POLL_INTERVAL, UnitContext};
 use super::unit_error::UnitError;
 use super::{Engine, Presence, finalise, sweep};
-use crate::db::{DbError, Listener};
+use crate::db::{DbError, NotificationListener};
 use bio_mcp_core::{ErrorCode, JobId, UnitId, WorkerId, host, metrics, trace};
 
-/// How long a worker waits for a notification before it looks by itself.
-const POLL: Duration = Duration::from_secs(2);
+/// Poll interval when no notification arrives.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long a worker waits when disk or permissions stand in its way.
-const BLOCKED: Duration = Duration::from_secs(10);
+/// How long a worker waits when disk or permissions block it.
+const BLOCKED_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// A worker of this process.
 pub struct Worker {
@@ -39,28 +39,28 @@ pub struct Worker {
 
 /// What became of a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Woken {
+pub enum WakeOutcome {
     /// There was nothing to do for it, for this reason.
-    Nothing(Idle),
-    /// A unit ran: to its end, or until it was handed back without blame.
+    Idle(IdleReason),
+    /// A unit ran: to its end, or until it was released without counting an attempt.
     Ran,
     /// A unit failed, and is to be tried again after this time.
-    Again(Duration),
+    RetryAfter(Duration),
 }
 
 /// Why a wake-up led to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
+pub enum IdleReason {
     /// Its unit has ended, is worked on, or is not there.
-    Settled,
+    NotPending,
     /// Neither its unit nor another of the same tool can be claimed now.
     NotNow,
 }
 
-impl std::fmt::Display for Idle {
+impl std::fmt::Display for IdleReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Settled => "the unit has ended, is processed by another worker, or does not exist",
+            Self::NotPending => "the unit has ended, is processed by another worker, or does not exist",
             Self::NotNow => {
                 "no unit of the tool can be claimed now: none is due, or the limit of running units is reached"
             }
@@ -70,7 +70,7 @@ impl std::fmt::Display for Idle {
 
 /// What a call of [`Worker::run_one`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ran {
+pub enum StepOutcome {
     /// Ran a unit to its end, or to an end for now.
     Unit,
     /// Nothing was claimable.
@@ -95,7 +95,7 @@ impl Worker {
         })
     }
 
-    /// Setting this stops the worker at its next batch; the unit is handed back.
+    /// Setting this stops the worker at its next batch; the unit is released.
     pub fn shutdown_flag(&self) -> Arc<AtomicBool> {
         self.shutdown.clone()
     }
@@ -115,7 +115,7 @@ impl Worker {
         loop {
             tokio::select! {
                 done = &mut work => return Some(done),
-                () = tokio::time::sleep(STOP_IS_NOTICED) => if self.stopping() {
+                () = tokio::time::sleep(STOP_POLL_INTERVAL) => if self.stopping() {
                     return None;
                 },
             }
@@ -133,9 +133,9 @@ impl Worker {
         let mut listener = None;
         while !self.stopping() {
             match self.step(None).await {
-                Ok(Ran::Unit) => {}
-                Ok(Ran::Nothing) if once => return Ok(()),
-                Ok(Ran::Nothing) => self.wait(&mut listener, "bio_mcp_work").await,
+                Ok(StepOutcome::Unit) => {}
+                Ok(StepOutcome::Nothing) if once => return Ok(()),
+                Ok(StepOutcome::Nothing) => self.wait(&mut listener, "bio_mcp_work").await,
                 Err(UnitError::Failed { message, retry: true, .. }) => {
                     tracing::warn!(message, "dependency unavailable; waiting");
                     listener = None;
@@ -143,7 +143,7 @@ impl Worker {
                 }
                 Err(UnitError::Blocked { message, .. }) if !once => {
                     tracing::error!(message, "blocked; retrying");
-                    self.pause(BLOCKED).await;
+                    self.pause(BLOCKED_RETRY_DELAY).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -161,17 +161,17 @@ impl Worker {
     async fn run_units_of(&self, job: JobId) -> Result<(), UnitError> {
         let give_up_after = self.engine.settings.database_patience;
         let mut listener = None;
-        let mut away_since: Option<Instant> = None;
+        let mut unreachable_since: Option<Instant> = None;
         while !self.stopping() {
             match self.step_job(job).await {
                 Ok(None) => return Ok(()),
-                Ok(Some(Ran::Unit)) => away_since = None,
-                Ok(Some(Ran::Nothing)) => {
-                    away_since = None;
+                Ok(Some(StepOutcome::Unit)) => unreachable_since = None,
+                Ok(Some(StepOutcome::Nothing)) => {
+                    unreachable_since = None;
                     self.wait(&mut listener, "bio_mcp_jobs").await;
                 }
                 Err(UnitError::Failed { code: ErrorCode::DatabaseError, retry: true, .. })
-                    if away_since.get_or_insert_with(Instant::now).elapsed() < give_up_after =>
+                    if unreachable_since.get_or_insert_with(Instant::now).elapsed() < give_up_after =>
                 {
                     listener = None;
                     self.pause(Duration::from_millis(300)).await;
@@ -182,7 +182,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn step_job(&self, job: JobId) -> Result<Option<Ran>, UnitError> {
+    async fn step_job(&self, job: JobId) -> Result<Option<StepOutcome>, UnitError> {
         let ended: Option<bool> =
             sqlx::query_scalar("select state in ('succeeded', 'failed', 'cancelled') from jobs where id = $1")
                 .bind(job.0)
@@ -194,7 +194,7 @@ impl Worker {
         self.step(Some(job)).await.map(Some)
     }
 
-    async fn step(&self, job: Option<JobId>) -> Result<Ran, UnitError> {
+    async fn step(&self, job: Option<JobId>) -> Result<StepOutcome, UnitError> {
         self.row.renew(&self.engine.db, &self.id, &self.hostname, self.engine.settings.heartbeat).await?;
         self.sweep_if_due().await?;
         self.run_one(job).await
@@ -219,19 +219,19 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for a notification, at most [`POLL`]. What was notified before it listened is not missed:
-    /// the caller looks again first.
-    async fn wait(&self, listener: &mut Option<Listener>, channel: &'static str) {
+    /// Waits for a notification, at most [`MAX_POLL_INTERVAL`]. What was notified before it listened is not missed:
+    /// the caller checks again first.
+    async fn wait(&self, listener: &mut Option<NotificationListener>, channel: &'static str) {
         let Some(heard) = listener else {
-            *listener = Listener::connect(&self.engine.db, channel).await.ok();
+            *listener = NotificationListener::connect(&self.engine.db, channel).await.ok();
             if listener.is_none() {
-                self.pause(POLL).await;
+                self.pause(MAX_POLL_INTERVAL).await;
             }
             return;
         };
         let wait = async {
-            if heard.hear(POLL).await?.is_some() {
-                // What came while it worked is one reason to look, not many.
+            if heard.hear(MAX_POLL_INTERVAL).await?.is_some() {
+                // What came while it worked is one reason to check, not many.
                 while heard.hear(Duration::ZERO).await?.is_some() {}
             }
             Ok::<_, DbError>(())
@@ -242,39 +242,41 @@ impl Worker {
     }
 
     /// Claims one unit, of one job or of any, and runs it.
-    pub async fn run_one(&self, job: Option<JobId>) -> Result<Ran, UnitError> {
+    pub async fn run_one(&self, job: Option<JobId>) -> Result<StepOutcome, UnitError> {
         let tools = self.engine.tools();
         let claim = Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit: None, job };
-        let Some(lease) = self.claims.claim(&self.engine, claim).await? else { return Ok(Ran::Nothing) };
+        let Some(lease) = self.claims.claim(&self.engine, claim).await? else { return Ok(StepOutcome::Nothing) };
         self.run_lease(lease).await?;
-        Ok(Ran::Unit)
+        Ok(StepOutcome::Unit)
     }
 
-    /// Answers a wake-up: claims its unit, or another one of the same tool when that one is not to be had, and runs
+    /// Handles a wake-up: claims its unit, or another one of the same tool when that one cannot be claimed, and runs
     /// it; then wakes others for what became claimable.
-    pub async fn woken_for(&self, unit: UnitId) -> Result<Woken, UnitError> {
+    pub async fn handle_wake_up(&self, unit: UnitId) -> Result<WakeOutcome, UnitError> {
         let lease = match self.claim_for(unit).await? {
             Ok(lease) => lease,
-            Err(idle) => return Ok(Woken::Nothing(idle)),
+            Err(idle) => return Ok(WakeOutcome::Idle(idle)),
         };
         let claimed = lease.unit;
         let failed = self.run_lease(lease).await?;
         self.engine.wake_after_commit().await;
         if !failed {
-            return Ok(Woken::Ran);
+            return Ok(WakeOutcome::Ran);
         }
-        let again: Option<f64> =
-            sqlx::query_scalar(include_str!("sql/again.sql")).bind(claimed.0).fetch_optional(&self.engine.db).await?;
-        Ok(again.map_or(Woken::Ran, |secs| Woken::Again(Duration::from_secs_f64(secs.max(0.0)))))
+        let retry_after: Option<f64> = sqlx::query_scalar(include_str!("sql/retry_delay.sql"))
+            .bind(claimed.0)
+            .fetch_optional(&self.engine.db)
+            .await?;
+        Ok(retry_after.map_or(WakeOutcome::Ran, |secs| WakeOutcome::RetryAfter(Duration::from_secs_f64(secs.max(0.0)))))
     }
 
-    async fn claim_for(&self, unit: UnitId) -> Result<Result<Lease, Idle>, UnitError> {
+    async fn claim_for(&self, unit: UnitId) -> Result<Result<Lease, IdleReason>, UnitError> {
         let tool: Option<String> = sqlx::query_scalar(include_str!("sql/tool_of_unit.sql"))
             .bind(unit.0)
             .fetch_optional(&self.engine.db)
             .await?;
         // Its unit has ended, or is being worked on: the worker that has it wakes others.
-        let Some(tool) = tool else { return Ok(Err(Idle::Settled)) };
+        let Some(tool) = tool else { return Ok(Err(IdleReason::NotPending)) };
         let tools = [tool];
         let mut claim =
             Claim { worker: &self.id, hostname: &self.hostname, tools: &tools, unit: Some(unit), job: None };
@@ -282,10 +284,10 @@ impl Worker {
             return Ok(Ok(lease));
         }
         claim.unit = None;
-        Ok(self.claims.claim(&self.engine, claim).await?.ok_or(Idle::NotNow))
+        Ok(self.claims.claim(&self.engine, claim).await?.ok_or(IdleReason::NotNow))
     }
 
-    /// Runs a claimed unit; answers whether it failed in a way that another attempt may mend.
+    /// Runs a claimed unit; returns whether it failed in a way that another attempt may fix.
     async fn run_lease(&self, lease: Lease) -> Result<bool, UnitError> {
         bio_mcp_core::crash::point("after_claim");
         let span = tracing::info_span!(
@@ -334,10 +336,10 @@ impl Worker {
         heartbeat.end().await;
         bio_mcp_core::crash::point("after_run");
         let failed = matches!(outcome, Err(UnitError::Failed { retry: true, .. }));
-        let settled = self.end(&lease, outcome).await;
-        match settled {
-            Ok(Settled::JobOver) => finalise(&self.engine, job).await.map(|_| failed),
-            Ok(Settled::UnitsLeft) => Ok(failed),
+        let job_progressed = self.end(&lease, outcome).await;
+        match job_progressed {
+            Ok(JobProgressed::JobOver) => finalise(&self.engine, job).await.map(|_| failed),
+            Ok(JobProgressed::UnitsLeft) => Ok(failed),
             Err(UnitError::LeaseLost) => Ok(false),
             Err(error) => Err(error),
         }
@@ -345,9 +347,9 @@ impl Worker {
 
     /// Writes how a unit ended; waits for a lost database, because a unit left behind under a living
     /// worker would wait for its lease to run out.
-    async fn end(&self, lease: &Lease, outcome: Result<Settled, UnitError>) -> Result<Settled, UnitError> {
+    async fn end(&self, lease: &Lease, outcome: Result<JobProgressed, UnitError>) -> Result<JobProgressed, UnitError> {
         let ended = match outcome {
-            Ok(settled) => return Ok(settled),
+            Ok(job_progressed) => return Ok(job_progressed),
             Err(ended) => ended,
         };
         let give_up = Instant::now() + self.engine.settings.database_patience;
@@ -359,10 +361,10 @@ impl Worker {
                     tracing::warn!(message, "the database is unavailable; waiting");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
-                Ok(settled) => {
+                Ok(job_progressed) => {
                     return match ended {
                         UnitError::Blocked { code, message } => Err(UnitError::Blocked { code, message }),
-                        _ => Ok(settled),
+                        _ => Ok(job_progressed),
                     };
                 }
                 Err(error) => return Err(error),
@@ -370,14 +372,14 @@ impl Worker {
         }
     }
 
-    async fn try_end(&self, lease: &Lease, ended: &UnitError) -> Result<Settled, UnitError> {
+    async fn try_end(&self, lease: &Lease, ended: &UnitError) -> Result<JobProgressed, UnitError> {
         match ended {
             UnitError::LeaseLost => {
                 tracing::warn!("lease_lost: another worker has this unit; nothing more is written");
-                Ok(Settled::UnitsLeft)
+                Ok(JobProgressed::UnitsLeft)
             }
-            UnitError::Cancelled => lease.stop(&self.engine).await,
-            UnitError::HandBack | UnitError::Blocked { .. } => lease.hand_back(&self.engine).await,
+            UnitError::Cancelled => lease.cancel(&self.engine).await,
+            UnitError::Released | UnitError::Blocked { .. } => lease.release(&self.engine).await,
             UnitError::Snooze { pause, why } => {
                 tracing::warn!(why, pause_secs = pause.as_secs(), "unit delayed");
                 lease.snooze(&self.engine, *pause, why).await
@@ -391,12 +393,12 @@ impl Worker {
     }
 }
 
-async fn run_unit(mut context: UnitContext) -> (Lease, Result<Settled, UnitError>) {
+async fn run_unit(mut context: UnitContext) -> (Lease, Result<JobProgressed, UnitError>) {
     let outcome = run_in(&mut context).await;
     (context.lease, outcome)
 }
 
-async fn run_in(context: &mut UnitContext) -> Result<Settled, UnitError> {
+async fn run_in(context: &mut UnitContext) -> Result<JobProgressed, UnitError> {
     let Some(pipeline) = context.engine.pipeline(&context.lease.tool) else {
         return Err(UnitError::permanent(ErrorCode::Internal, "the job's tool is unknown to this worker"));
     };

@@ -27,8 +27,8 @@ pub const MAX_STEPS: usize = 8;
 pub struct Step {
     /// Tool of the step.
     pub tool: String,
-    /// Parameters of the step; `{"$result": "/…"}` is replaced by the value that the JSON pointer finds in the result of
-    /// the previous job.
+    /// Parameters of the step; `{"$result": "/…"}` is replaced by the value that the JSON pointer finds in the result
+    /// of the previous job.
     pub params: Value,
 }
 
@@ -49,14 +49,14 @@ pub struct UnreadableSteps(#[source] serde_json::Error);
 
 /// A position in an existing chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ChainPosition {
     /// Id of the first job.
     pub chain: JobId,
     /// The number of the step, from 1.
     pub step: i16,
 }
 
-impl Place {
+impl ChainPosition {
     /// The position of the next step.
     #[must_use]
     pub fn next(self) -> Self {
@@ -66,9 +66,9 @@ impl Place {
 
 impl Job {
     /// Its position in its chain, if it is part of one.
-    pub fn place(&self) -> Option<Place> {
+    pub fn chain_position(&self) -> Option<ChainPosition> {
         let (chain, step) = self.chain_id.zip(self.chain_step)?;
-        Some(Place { chain: JobId(chain), step })
+        Some(ChainPosition { chain: JobId(chain), step })
     }
 
     /// The steps that follow it, including those already submitted, and the role that they have; none if no step
@@ -100,8 +100,8 @@ pub(super) struct Identity {
 impl Submission {
     pub(super) fn identity(&self) -> Result<Identity, serde_json::Error> {
         let mut identity = Identity { params: params_hash(&self.params)?.to_hex(), ..Identity::default() };
-        if !self.then.is_empty() || self.place.is_some() {
-            let chain = self.place.map(|place| place.chain);
+        if !self.then.is_empty() || self.chain_position.is_some() {
+            let chain = self.chain_position.map(|chain_position| chain_position.chain);
             identity.chain = params_hash(&json!({ "then": self.then, "chain": chain }))?.to_hex();
         }
         Ok(identity)
@@ -111,7 +111,7 @@ impl Submission {
 /// Why a step cannot be submitted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
-pub struct Refusal {
+pub struct StepRefusal {
     /// Stable code.
     pub code: ErrorCode,
     /// Message for people.
@@ -120,7 +120,7 @@ pub struct Refusal {
     pub details: Value,
 }
 
-impl Refusal {
+impl StepRefusal {
     /// A refusal without details.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), details: Value::Null }
@@ -141,7 +141,7 @@ impl Refusal {
 pub(crate) async fn insert_refused(
     db: &mut PgConnection,
     submission: &Submission,
-    refusal: &Refusal,
+    refusal: &StepRefusal,
 ) -> Result<JobId, DbError> {
     let id = JobId::new();
     let identity = submission.identity().unwrap_or_default();
@@ -155,8 +155,8 @@ pub(crate) async fn insert_refused(
         .bind(submission.ttl_hours)
         .bind(&submission.trace_id)
         .bind(submission.following().map(Json))
-        .bind(submission.place.map(|place| place.chain.0))
-        .bind(submission.place.map(|place| place.step))
+        .bind(submission.chain_position.map(|chain_position| chain_position.chain.0))
+        .bind(submission.chain_position.map(|chain_position| chain_position.step))
         .bind(identity.chain)
         .bind(refusal.error())
         .execute(db)
@@ -187,12 +187,15 @@ pub(crate) async fn log_dropped(db: &mut PgConnection, job: &Job) -> Result<(), 
 }
 
 /// The result that a step of a chain may refer to: that of the previous step.
-pub(crate) async fn result_before(db: &mut PgConnection, place: Place) -> Result<Option<Value>, DbError> {
+pub(crate) async fn result_before(
+    db: &mut PgConnection,
+    chain_position: ChainPosition,
+) -> Result<Option<Value>, DbError> {
     let result: Option<Json<JobResult>> = sqlx::query_scalar(
         "select result from jobs where chain_id = $1 and chain_step = $2 and state = 'succeeded' and result is not null",
     )
-    .bind(place.chain.0)
-    .bind(place.step - 1)
+    .bind(chain_position.chain.0)
+    .bind(chain_position.step - 1)
     .fetch_optional(db)
     .await?;
     Ok(result.map(|result| json!(result.0)))
@@ -201,13 +204,13 @@ pub(crate) async fn result_before(db: &mut PgConnection, place: Place) -> Result
 /// The other job of the same chain that can be cancelled: the unfinished one, or the one whose next step is still to be
 /// submitted.
 pub(super) async fn active_in_chain(db: &mut PgConnection, job: &Job) -> Result<Option<JobId>, DbError> {
-    let Some(place) = job.place() else { return Ok(None) };
+    let Some(chain_position) = job.chain_position() else { return Ok(None) };
     let active: Option<Uuid> = sqlx::query_scalar(
         "select id from jobs where chain_id = $1 and id <> $2 \
          and (state in ('queued', 'running') \
               or state = 'succeeded' and chain is not null and next_job_id is null and not then_cancelled) limit 1",
     )
-    .bind(place.chain.0)
+    .bind(chain_position.chain.0)
     .bind(job.id)
     .fetch_optional(db)
     .await?;
@@ -217,7 +220,7 @@ pub(super) async fn active_in_chain(db: &mut PgConnection, job: &Job) -> Result<
 /// The job that a retry of `job` repeats: of a chain the one that stopped it, unless `job` has succeeded and left
 /// records to retry.
 pub async fn to_retry(db: &PgPool, job: Job) -> Result<Job, DbError> {
-    let Some(place) = job.place() else { return Ok(job) };
+    let Some(chain_position) = job.chain_position() else { return Ok(job) };
     let left = job.result.as_ref().map_or(0, |result| result.counts.failed + result.counts.missing);
     if job.state == JobState::Succeeded && left > 0 {
         return Ok(job);
@@ -225,7 +228,7 @@ pub async fn to_retry(db: &PgPool, job: Job) -> Result<Job, DbError> {
     let last: Option<Job> = sqlx::query_as(
         "select * from jobs where chain_id = $1 order by chain_step desc, created_at desc, id desc limit 1",
     )
-    .bind(place.chain.0)
+    .bind(chain_position.chain.0)
     .fetch_optional(db)
     .await?;
     let has_stopped = |last: &Job| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use super::standing::{Standing, standing};
+use super::details::{JobDetails, details};
 use super::state::Job;
 use crate::db::{Announcements, DbError};
 use bio_mcp_core::JobId;
@@ -27,18 +27,18 @@ impl Changes {
     }
 
     /// The same by polling: a function that is frozen between requests receives no notifications.
-    pub fn by_looking(db: PgPool) -> Self {
-        Self { announced: Announcements::by_looking(db.clone(), CHANNEL), db }
+    pub fn polling(db: PgPool) -> Self {
+        Self { announced: Announcements::polling(db.clone(), CHANNEL), db }
     }
 
     /// Returns the job as soon as its version differs from `version`, it has ended, the time is up, or waiting has been
     /// ended; none if it does not exist.
-    pub async fn wait(&self, job: JobId, version: i64, longest: Duration) -> Result<Option<Standing>, DbError> {
+    pub async fn wait(&self, job: JobId, version: i64, longest: Duration) -> Result<Option<JobDetails>, DbError> {
         let until = Instant::now() + longest;
         let mut heard = self.announced.subscribe();
         let id = job.to_string();
         loop {
-            let found = standing(&self.db, job).await?;
+            let found = details(&self.db, job).await?;
             let is_news = |job: &Job| job.version != version || job.state.is_terminal();
             let is_news = found.as_ref().is_none_or(|found| is_news(&found.job));
             if is_news || Instant::now() >= until || self.announced.is_over() {

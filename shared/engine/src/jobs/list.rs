@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::standing::Standing;
+use super::details::JobDetails;
 use super::state::{Job, JobState};
 use crate::db::DbError;
 use bio_mcp_core::page::rows_to_read;
@@ -33,12 +33,12 @@ pub async fn get(db: &PgPool, job: JobId) -> Result<Option<Job>, DbError> {
 }
 
 /// Jobs with where they stand, newest first, and how many match in all.
-pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Page<Standing>, i64), DbError> {
+pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Page<JobDetails>, i64), DbError> {
     let state = filter.state.map(JobState::as_str);
     let (after_at, after_id): (Option<DateTime<Utc>>, Option<Uuid>) = filter.after.map(|(at, id)| (at, id.0)).unzip();
     let jobs = sqlx::query_as(concat!(
-        "select j.*, standing.* from jobs as j ",
-        include_str!("standing.sql"),
+        "select j.*, details.* from jobs as j ",
+        include_str!("details.sql"),
         " where ($1::text is null or state = $1) and ($2::text is null or tool = $2) \
               and ($7::uuid is null or chain_id = $7) and ($3::timestamptz is null or (created_at, id) < ($3, $4)) \
               order by created_at desc, id desc limit $5 offset $6"

@@ -8,7 +8,7 @@ pub const RESULT: &str = "$result";
 
 /// A reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference {
+pub struct ResultReference {
     /// Position in the parameters, as a JSON pointer.
     pub at: String,
     /// JSON pointer into the result.
@@ -25,17 +25,17 @@ pub struct ReferenceFault {
 }
 
 /// Returns the references in parameters, or the invalid ones.
-pub fn references(params: &Value) -> Result<Vec<Reference>, Vec<ReferenceFault>> {
+pub fn references(params: &Value) -> Result<Vec<ResultReference>, Vec<ReferenceFault>> {
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     find(params, "", &mut found, &mut faults);
     if faults.is_empty() { Ok(found) } else { Err(faults) }
 }
 
-fn find(value: &Value, at: &str, found: &mut Vec<Reference>, faults: &mut Vec<ReferenceFault>) {
+fn find(value: &Value, at: &str, found: &mut Vec<ResultReference>, faults: &mut Vec<ReferenceFault>) {
     match value {
         Value::Object(fields) if fields.contains_key(RESULT) => match (fields.len(), &fields[RESULT]) {
             (1, Value::String(pointer)) if is_pointer(pointer) => {
-                found.push(Reference { at: at.to_owned(), pointer: pointer.clone() });
+                found.push(ResultReference { at: at.to_owned(), pointer: pointer.clone() });
             }
             _ => faults.push(ReferenceFault {
                 at: at.to_owned(),
@@ -43,18 +43,18 @@ fn find(value: &Value, at: &str, found: &mut Vec<Reference>, faults: &mut Vec<Re
             }),
         },
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, inner)| find(inner, &below(at, name), found, faults));
+            fields.iter().for_each(|(name, inner)| find(inner, &pointer_to(at, name), found, faults));
         }
         Value::Array(items) => {
             for (n, inner) in items.iter().enumerate() {
-                find(inner, &below(at, &n.to_string()), found, faults);
+                find(inner, &pointer_to(at, &n.to_string()), found, faults);
             }
         }
         _ => {}
     }
 }
 
-fn below(at: &str, name: &str) -> String {
+fn pointer_to(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
@@ -69,13 +69,13 @@ fn is_pointer(text: &str) -> bool {
 pub fn resolved(params: &Value, result: &Value) -> Result<Value, ReferenceFault> {
     let mut resolved = params.clone();
     let first = |mut faults: Vec<ReferenceFault>| faults.swap_remove(0);
-    for Reference { at, pointer } in references(params).map_err(first)? {
+    for ResultReference { at, pointer } in references(params).map_err(first)? {
         let Some(value) = result.pointer(&pointer).filter(|value| !value.is_null()) else {
             let reason = format!("the result of the previous job has nothing at {pointer}");
             return Err(ReferenceFault { at, reason });
         };
-        if let Some(place) = resolved.pointer_mut(&at) {
-            *place = value.clone();
+        if let Some(target) = resolved.pointer_mut(&at) {
+            *target = value.clone();
         }
     }
     Ok(resolved)
@@ -103,8 +103,8 @@ mod tests {
     fn references_are_found_wherever_they_stand() {
         let params = json!({ "a": { "$result": "/x" }, "b": { "c/d": [1, { "$result": "" }] }, "e": "$result" });
         let found = references(&params).expect("well formed");
-        let places: Vec<_> = found.iter().map(|one| (one.at.as_str(), one.pointer.as_str())).collect();
-        assert_eq!(places, [("/a", "/x"), ("/b/c~1d/1", "")]);
+        let found_at: Vec<_> = found.iter().map(|one| (one.at.as_str(), one.pointer.as_str())).collect();
+        assert_eq!(found_at, [("/a", "/x"), ("/b/c~1d/1", "")]);
         let rest = without_references(params.as_object().expect("an object"));
         assert_eq!(Value::Object(rest), json!({ "b": {}, "e": "$result" }));
     }

@@ -69,14 +69,11 @@ impl TryFrom<String> for JobState {
 /// A job as stored.
 #[derive(Clone, Debug, FromRow, Serialize)]
 pub struct Job {
-    /// Its id.
     #[serde(rename = "job_id")]
     pub id: Uuid,
     /// What it does.
     pub tool: String,
-    /// With what.
     pub params: Value,
-    /// Where it is.
     #[sqlx(try_from = "String")]
     pub state: JobState,
     /// 0 to 10, 10 first.
@@ -91,7 +88,6 @@ pub struct Job {
     pub result_ref: Option<String>,
     /// Why it failed: `{error_code, message}`.
     pub error: Option<Value>,
-    /// Its trace.
     pub trace_id: String,
     /// The job it retries.
     pub parent_job_id: Option<Uuid>,

@@ -7,8 +7,8 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::chain::{Following, Identity, Place, Step};
-use super::standing::{Standing, standing};
+use super::chain::{ChainPosition, Following, Identity, Step};
+use super::details::{JobDetails, details};
 use super::state::Job;
 use crate::db::DbError;
 use bio_mcp_core::{JobId, Principal, Role, UnitId};
@@ -16,7 +16,6 @@ use bio_mcp_core::{JobId, Principal, Role, UnitId};
 /// What a caller asks for.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// The tool.
     pub tool: String,
     /// Its parameters, defaults filled in.
     pub params: Value,
@@ -41,7 +40,7 @@ pub struct Submission {
     /// Steps that follow it, each submitted when the previous job has succeeded.
     pub then: Vec<Step>,
     /// Its position in an existing chain; without one, steps that follow form a new chain.
-    pub place: Option<Place>,
+    pub chain_position: Option<ChainPosition>,
     /// The unit that plans it.
     pub first_unit: FirstUnit,
 }
@@ -63,7 +62,7 @@ impl Submission {
             exclusive_key: None,
             records_at_most: None,
             then: Vec::new(),
-            place: None,
+            chain_position: None,
             first_unit: FirstUnit { phase: first_phase.to_owned(), required_hostname: None },
         }
     }
@@ -123,23 +122,23 @@ impl Limits {
 
 /// What became of a submission.
 #[derive(Clone, Debug)]
-pub enum Submitted {
+pub enum SubmitOutcome {
     /// A new job.
-    Created(Box<Standing>),
+    Created(Box<JobDetails>),
     /// The job of an earlier identical request.
-    Replayed(Box<Standing>),
+    Replayed(Box<JobDetails>),
 }
 
-impl Submitted {
+impl SubmitOutcome {
     /// The job.
     pub fn job(&self) -> &Job {
-        &self.standing().job
+        &self.details().job
     }
 
-    /// The job and where it stands.
-    pub fn standing(&self) -> &Standing {
+    /// The details of the job.
+    pub fn details(&self) -> &JobDetails {
         match self {
-            Self::Created(standing) | Self::Replayed(standing) => standing,
+            Self::Created(details) | Self::Replayed(details) => details,
         }
     }
 }
@@ -168,7 +167,6 @@ pub enum SubmitError {
          {stored} are stored and the job may store up to {wanted}; the limit resets at 00:00 UTC"
     )]
     DailyRecords {
-        /// The limit.
         limit: i64,
         /// Stored since 00:00 UTC.
         stored: i64,
@@ -192,15 +190,14 @@ impl From<sqlx::Error> for SubmitError {
 }
 
 /// Submits a job with its planning unit. With an idempotency key, (principal, tool, key) is the
-/// identity while the row lives; without one, a queued or running job of the same parameters is
-/// answered instead of a second one; so is a queued or running job of the same exclusive key. The caller wakes workers
-/// afterwards.
-pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<Submitted, SubmitError> {
+/// identity while the row lives; without one, a queued or running job of the same parameters is returned instead of a
+/// second one; so is a queued or running job of the same exclusive key. The caller wakes workers afterwards.
+pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<SubmitOutcome, SubmitError> {
     let identity = submission.identity()?;
     let of_principal = limits.of(&submission.principal);
     for _ in 0..2 {
-        if let Some(standing) = insert(db, submission, &identity, of_principal).await? {
-            return Ok(Submitted::Created(Box::new(standing)));
+        if let Some(details) = insert(db, submission, &identity, of_principal).await? {
+            return Ok(SubmitOutcome::Created(Box::new(details)));
         }
         if let Some(earlier) = replayed(db, submission).await? {
             return Ok(earlier);
@@ -215,7 +212,7 @@ pub(crate) async fn insert_within(
     tx: &mut PgConnection,
     submission: &Submission,
     limits: Limits,
-) -> Result<Option<Standing>, SubmitError> {
+) -> Result<Option<JobDetails>, SubmitError> {
     Ok(insert(tx, submission, &submission.identity()?, limits.of(&submission.principal)).await?)
 }
 
@@ -225,7 +222,7 @@ pub(crate) async fn why_not_within(
     submission: &Submission,
     limits: Limits,
 ) -> Result<SubmitError, SubmitError> {
-    if let Some(found) = earlier(&mut *tx, submission).await? {
+    if let Some(found) = find_existing(&mut *tx, submission).await? {
         return Ok(SubmitError::Busy(JobId(found.id)));
     }
     Ok(why_refused(tx, submission, limits.of(&submission.principal)).await?)
@@ -252,11 +249,13 @@ async fn insert(
     submission: &Submission,
     identity: &Identity,
     limits: Limits,
-) -> Result<Option<Standing>, DbError> {
+) -> Result<Option<JobDetails>, DbError> {
     let id = JobId::new();
     // A chain has the id of its first job.
-    let place = submission.place.or_else(|| (!submission.then.is_empty()).then_some(Place { chain: id, step: 1 }));
-    Ok(sqlx::query_as(concat!(include_str!("submit.sql"), include_str!("standing.sql")))
+    let chain_position = submission
+        .chain_position
+        .or_else(|| (!submission.then.is_empty()).then_some(ChainPosition { chain: id, step: 1 }));
+    Ok(sqlx::query_as(concat!(include_str!("submit.sql"), include_str!("details.sql")))
         .bind(id.0)
         .bind(&submission.tool)
         .bind(&submission.params)
@@ -278,47 +277,47 @@ async fn insert(
         .bind(submission.records_at_most.unwrap_or(1).max(1))
         .bind(&submission.exclusive_key)
         .bind(submission.following().map(Json))
-        .bind(place.map(|place| place.chain.0))
-        .bind(place.map(|place| place.step))
+        .bind(chain_position.map(|chain_position| chain_position.chain.0))
+        .bind(chain_position.map(|chain_position| chain_position.step))
         .bind(&identity.chain)
         .fetch_optional(db)
         .await?)
 }
 
-/// An earlier job that stands in for a submission.
+/// An existing job that is returned in place of a new one.
 #[derive(FromRow)]
-struct Earlier {
+struct ExistingJob {
     found_by: String,
     is_same: bool,
     id: Uuid,
 }
 
-async fn earlier(db: impl PgExecutor<'_>, submission: &Submission) -> Result<Option<Earlier>, SubmitError> {
+async fn find_existing(db: impl PgExecutor<'_>, submission: &Submission) -> Result<Option<ExistingJob>, SubmitError> {
     let identity = submission.identity()?;
-    Ok(sqlx::query_as(include_str!("earlier.sql"))
+    Ok(sqlx::query_as(include_str!("find_existing.sql"))
         .bind(&submission.principal.name)
         .bind(&submission.tool)
         .bind(&submission.idempotency_key)
         .bind(identity.params)
         .bind(&submission.exclusive_key)
-        .bind(submission.place.map(|place| place.chain.0))
-        .bind(submission.place.map(|place| place.step))
+        .bind(submission.chain_position.map(|chain_position| chain_position.chain.0))
+        .bind(submission.chain_position.map(|chain_position| chain_position.step))
         .bind(identity.chain)
         .fetch_optional(db)
         .await?)
 }
 
 /// The job of an earlier request, which is returned for this one too.
-pub(crate) async fn replayed(db: &PgPool, submission: &Submission) -> Result<Option<Submitted>, SubmitError> {
-    let Some(found) = earlier(db, submission).await? else { return Ok(None) };
+pub(crate) async fn replayed(db: &PgPool, submission: &Submission) -> Result<Option<SubmitOutcome>, SubmitError> {
+    let Some(found) = find_existing(db, submission).await? else { return Ok(None) };
     match found.found_by.as_str() {
         "key" if !found.is_same => return Err(SubmitError::IdempotencyConflict),
         // What is to follow would be lost, and the step of a chain would be a job that is none of it.
-        "exclusive" if !found.is_same && (submission.place.is_some() || !submission.then.is_empty()) => {
+        "exclusive" if !found.is_same && (submission.chain_position.is_some() || !submission.then.is_empty()) => {
             return Err(SubmitError::Busy(JobId(found.id)));
         }
         _ => {}
     }
-    let job = standing(db, JobId(found.id)).await?;
-    Ok(job.map(|job| Submitted::Replayed(Box::new(job))))
+    let job = details(db, JobId(found.id)).await?;
+    Ok(job.map(|job| SubmitOutcome::Replayed(Box::new(job))))
 }

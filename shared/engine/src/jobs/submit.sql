@@ -22,5 +22,5 @@ unit as (
     insert into ingestion_work_units (id, job_id, phase, seq, input, priority, required_hostname)
     select $14, id, $15, 0, '{}', $7, $16 from job
 )
-select j.*, unfinished.before as position_in_queue, standing.estimated_duration_secs, standing.previous_job_id
+select j.*, unfinished.before as position_in_queue, details.estimated_duration_secs, details.previous_job_id
 from job as j cross join unfinished

@@ -19,7 +19,7 @@ pub(super) const MAX_CLOCK_ERROR: Duration = Duration::from_secs(60);
 
 /// A held lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
+pub struct NamedLease {
     /// Name of the lease.
     pub(super) name: String,
     /// Name under which tokens are compared: tokens of different stores of leases are unrelated.
@@ -28,7 +28,7 @@ pub struct Lease {
     pub(super) token: i64,
 }
 
-impl Lease {
+impl NamedLease {
     /// Name of the lease.
     pub fn name(&self) -> &str {
         &self.name
@@ -49,19 +49,19 @@ pub struct LeaseError(#[source] pub(super) Box<dyn std::error::Error + Send + Sy
 #[async_trait]
 pub trait Leases: Send + Sync {
     /// Acquires the lease of a name for `ttl`; returns none while another process holds it.
-    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<Lease>, LeaseError>;
+    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<NamedLease>, LeaseError>;
 
     /// Extends a lease to `ttl` from now; returns false if another process has it.
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, LeaseError>;
+    async fn renew(&self, lease: &NamedLease, ttl: Duration) -> Result<bool, LeaseError>;
 
     /// Releases a lease; does nothing if another process has it.
-    async fn release(&self, lease: &Lease) -> Result<(), LeaseError>;
+    async fn release(&self, lease: &NamedLease) -> Result<(), LeaseError>;
 }
 
 /// Whether the holder of a lease may write in this transaction: no later holder has passed its token here in a
 /// committed one. Until this transaction ends, none can, and a lease in Postgres is not taken over. If it returns
 /// false, roll back.
-pub async fn fence(tx: &mut PgConnection, lease: &Lease) -> Result<bool, DbError> {
+pub async fn fence(tx: &mut PgConnection, lease: &NamedLease) -> Result<bool, DbError> {
     let fenced = sqlx::query(include_str!("fence_lease.sql")).bind(&lease.fence).bind(lease.token).execute(tx).await?;
     Ok(fenced.rows_affected() == 1)
 }

@@ -4,15 +4,15 @@
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 mod leases;
-mod pace;
 mod postgres_leases;
-mod postgres_pace;
+mod postgres_rate_limiter;
+mod rate_limiter;
 mod shared_limits;
 mod slots;
 
-pub use leases::{Lease, LeaseError, Leases, fence};
-pub use pace::{SharedPace, Turn, Turns};
+pub use leases::{LeaseError, Leases, NamedLease, fence};
 pub use postgres_leases::PostgresLeases;
-pub use postgres_pace::PostgresPace;
+pub use postgres_rate_limiter::PostgresRateLimiter;
+pub use rate_limiter::{Reservation, Reservations, SharedRateLimiter};
 pub use shared_limits::{PostgresLimits, SharedLimits};
 pub use slots::{Slot, SlotError, Slots};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::PgPool;
 
-use super::leases::{Lease, LeaseError, Leases, MAX_CLOCK_ERROR};
+use super::leases::{LeaseError, Leases, MAX_CLOCK_ERROR, NamedLease};
 use crate::db::DbError;
 use bio_mcp_core::host;
 
@@ -19,7 +19,7 @@ fn unavailable(error: sqlx::Error) -> LeaseError {
 
 #[async_trait]
 impl Leases for PostgresLeases {
-    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<Lease>, LeaseError> {
+    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<NamedLease>, LeaseError> {
         let token: Option<i64> = sqlx::query_scalar(include_str!("acquire_lease.sql"))
             .bind(name)
             .bind(host::name())
@@ -28,10 +28,10 @@ impl Leases for PostgresLeases {
             .fetch_optional(&self.0)
             .await
             .map_err(unavailable)?;
-        Ok(token.map(|token| Lease { name: name.to_owned(), fence: name.to_owned(), token }))
+        Ok(token.map(|token| NamedLease { name: name.to_owned(), fence: name.to_owned(), token }))
     }
 
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, LeaseError> {
+    async fn renew(&self, lease: &NamedLease, ttl: Duration) -> Result<bool, LeaseError> {
         let sql = "update leases set expires_at = clock_timestamp() + make_interval(secs => $3), ttl = $3 \
                    where name = $1 and token = $2 and holder is not null";
         let renewed = sqlx::query(sql)
@@ -44,7 +44,7 @@ impl Leases for PostgresLeases {
         Ok(renewed.rows_affected() == 1)
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), LeaseError> {
+    async fn release(&self, lease: &NamedLease) -> Result<(), LeaseError> {
         let sql = "update leases set expires_at = null, holder = null where name = $1 and token = $2";
         sqlx::query(sql).bind(&lease.name).bind(lease.token).execute(&self.0).await.map_err(unavailable)?;
         Ok(())

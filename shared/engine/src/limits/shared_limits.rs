@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use bio_mcp_core::pace::Pace;
+use bio_mcp_core::rate_limiter::RateLimiter;
 use sqlx::PgPool;
 
 use super::leases::Leases;
 use super::postgres_leases::PostgresLeases;
-use super::postgres_pace::PostgresPace;
+use super::postgres_rate_limiter::PostgresRateLimiter;
 use super::slots::Slots;
 
 /// Where a deployment keeps its limits.
 pub trait SharedLimits: Send + Sync {
     /// The pace of requests to a server (a short name), with `per_second` of them.
-    fn pace(&self, upstream: &str, per_second: u32) -> Arc<dyn Pace>;
+    fn rate_limiter(&self, upstream: &str, per_second: u32) -> Arc<dyn RateLimiter>;
 
     /// What only one program may do at a time.
     fn leases(&self) -> Arc<dyn Leases>;
@@ -27,8 +27,8 @@ pub trait SharedLimits: Send + Sync {
 pub struct PostgresLimits(pub PgPool);
 
 impl SharedLimits for PostgresLimits {
-    fn pace(&self, upstream: &str, per_second: u32) -> Arc<dyn Pace> {
-        Arc::new(PostgresPace::new(self.0.clone(), upstream, per_second))
+    fn rate_limiter(&self, upstream: &str, per_second: u32) -> Arc<dyn RateLimiter> {
+        Arc::new(PostgresRateLimiter::new(self.0.clone(), upstream, per_second))
     }
 
     fn leases(&self) -> Arc<dyn Leases> {

@@ -19,7 +19,6 @@ pub use sqs::SqsQueue;
 /// "Look again": a wake-up for one work unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WakeUp {
-    /// The job.
     pub job_id: JobId,
     /// A unit that became claimable; a worker may claim another of the same tool.
     pub unit_id: UnitId,
@@ -38,11 +37,11 @@ pub trait Queue: Send + Sync {
     /// Whether workers wait for its messages, instead of listening to the database.
     fn carries_messages(&self) -> bool;
 
-    /// Sends wake-ups after their units were committed; answers per entry, in the same order.
+    /// Sends wake-ups after their units were committed; returns one result per entry, in the same order.
     async fn wake(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>>;
 
-    /// Hides a received message for so long.
-    async fn put_off(&self, receipt: &str, pause: Duration) -> Result<(), QueueError>;
+    /// Hides a received message for `pause`.
+    async fn delay(&self, receipt: &str, pause: Duration) -> Result<(), QueueError>;
 
     /// Whether it can be reached; sends nothing.
     async fn check(&self) -> Result<(), QueueError>;
@@ -62,7 +61,7 @@ impl Queue for ListenOnly {
         wake_ups.iter().map(|_| Ok(())).collect()
     }
 
-    async fn put_off(&self, _receipt: &str, _pause: Duration) -> Result<(), QueueError> {
+    async fn delay(&self, _receipt: &str, _pause: Duration) -> Result<(), QueueError> {
         Ok(())
     }
 

@@ -18,10 +18,10 @@ use crate::aws::{self, AwsConfig, AwsError};
 use bio_mcp_core::trace;
 
 /// The most entries of one batch.
-const BATCH: usize = 10;
+const MAX_BATCH_ENTRIES: usize = 10;
 
 /// The longest time a message can be hidden.
-const LONGEST: Duration = Duration::from_secs(12 * 3600);
+const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(12 * 3600);
 
 /// A queue; its client is made when it is first used.
 #[derive(Debug)]
@@ -43,16 +43,16 @@ impl SqsQueue {
 
     async fn send(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>> {
         let entries = wake_ups.iter().enumerate().map(|(at, wake_up)| entry(at, wake_up)).collect();
-        let answer = self.client().await.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        match answer.send().await {
+        let response = self.client().await.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        match response.send().await {
             Err(error) => wake_ups.iter().map(|_| Err(failed(AwsError::from(&error)))).collect(),
-            Ok(answer) => (0..wake_ups.len())
+            Ok(response) => (0..wake_ups.len())
                 .map(|at| {
                     let id = at.to_string();
-                    if answer.successful().iter().any(|sent| sent.id() == id) {
+                    if response.successful().iter().any(|sent| sent.id() == id) {
                         return Ok(());
                     }
-                    let refused = answer.failed().iter().find(|entry| entry.id() == id);
+                    let refused = response.failed().iter().find(|entry| entry.id() == id);
                     Err(failed(AwsError::of(refused.map_or("the result of an entry is missing", |e| e.code()))))
                 })
                 .collect(),
@@ -100,24 +100,24 @@ impl Queue for SqsQueue {
 
     async fn wake(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>> {
         let mut sent = Vec::with_capacity(wake_ups.len());
-        for batch in wake_ups.chunks(BATCH) {
+        for batch in wake_ups.chunks(MAX_BATCH_ENTRIES) {
             sent.extend(self.send(batch).await);
         }
         sent
     }
 
-    async fn put_off(&self, receipt: &str, pause: Duration) -> Result<(), QueueError> {
+    async fn delay(&self, receipt: &str, pause: Duration) -> Result<(), QueueError> {
         // Whole seconds, never too few.
-        let seconds = i32::try_from(pause.min(LONGEST).as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
+        let seconds = i32::try_from(pause.min(MAX_VISIBILITY_TIMEOUT).as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let change = self.client().await.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
         change.visibility_timeout(seconds).send().await.map_err(|error| failed(AwsError::from(&error)))?;
         Ok(())
     }
 
     async fn check(&self) -> Result<(), QueueError> {
-        let asked = self.client().await.get_queue_attributes().queue_url(&self.url);
-        let asked = asked.attribute_names(QueueAttributeName::QueueArn).send().await;
-        asked.map(|_| ()).map_err(|error| failed(AwsError::from(&error)))
+        let response = self.client().await.get_queue_attributes().queue_url(&self.url);
+        let response = response.attribute_names(QueueAttributeName::QueueArn).send().await;
+        response.map(|_| ()).map_err(|error| failed(AwsError::from(&error)))
     }
 }
 

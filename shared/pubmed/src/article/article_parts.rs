@@ -14,7 +14,6 @@ pub struct AbstractSection<'a> {
     pub label: Option<Text<'a>>,
     /// NLM's category.
     pub category: Option<Text<'a>>,
-    /// The text.
     pub text: Text<'a>,
 }
 
@@ -25,15 +24,12 @@ pub struct OtherAbstract<'a> {
     pub r#type: Option<Text<'a>>,
     /// Language code; `eng` where none is given.
     pub language: Text<'a>,
-    /// Its sections.
     pub sections: Vec<AbstractSection<'a>>,
-    /// Its copyright.
     pub copyright: Option<Text<'a>>,
 }
 
 /// The journal issue of an article.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the names are those of PubMed's elements")]
 pub struct Journal<'a> {
     pub title: Option<Text<'a>>,
     pub iso_abbreviation: Option<Text<'a>>,
@@ -61,7 +57,6 @@ pub struct Elocation<'a> {
 
 /// A grant. Records repeat grants; so does this list.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the names are those of PubMed's elements")]
 pub struct Grant<'a> {
     pub id: Option<Text<'a>>,
     pub acronym: Option<Text<'a>>,
@@ -89,7 +84,6 @@ pub struct Comment<'a> {
     pub version: Option<i32>,
     /// Its citation.
     pub source: Option<Text<'a>>,
-    /// A note.
     pub note: Option<Text<'a>>,
 }
 
@@ -133,7 +127,6 @@ pub struct Pages<'a> {
 
 /// Whether lists are complete (`CompleteYN`); of several lists of one kind, whether all are.
 #[derive(Clone, Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "the names are those of the lists")]
 pub struct Complete {
     pub authors: Option<bool>,
     pub grants: Option<bool>,

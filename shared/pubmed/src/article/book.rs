@@ -12,7 +12,6 @@ use crate::xml_tree::Element;
 
 /// What a book record says of its book.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the names are those of PubMed's elements")]
 pub struct Book<'a> {
     pub title: Option<Text<'a>>,
     /// Where the title links to.
@@ -48,9 +47,7 @@ pub struct Book<'a> {
 /// A place in a book (attributes `book`, `part` and `sec`).
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Anchor<'a> {
-    /// The book.
     pub book: Option<Text<'a>>,
-    /// Its part.
     pub part: Option<Text<'a>>,
     /// The section in it.
     pub sec: Option<Text<'a>>,
@@ -77,13 +74,10 @@ pub struct LocationLabel<'a> {
 pub struct Section<'a> {
     /// Its depth, from 1.
     pub level: usize,
-    /// Its label.
     pub label: Option<Text<'a>>,
     /// What the label counts: `part`, `chapter`, `section`, …
     pub label_type: Option<Text<'a>>,
-    /// Its title.
     pub title: Option<Text<'a>>,
-    /// Where it is.
     #[serde(flatten)]
     pub anchor: Anchor<'a>,
 }
@@ -93,7 +87,6 @@ pub struct Section<'a> {
 pub struct ItemList<'a> {
     /// What kind of items.
     pub r#type: Option<Text<'a>>,
-    /// The items.
     pub items: Vec<Text<'a>>,
 }
 
@@ -193,7 +186,7 @@ pub fn read<'a>(root: Element<'_, 'a>) -> Result<Article<'a>, ArticleError> {
         pagination: pages.pagination(),
         pages,
         languages: texts(document, "Language"),
-        integrity: integrity::judge(root),
+        integrity: integrity::assess(root),
         pub_types: subjects::pub_types(std::iter::once(document)),
         pub_model: None,
         pub_date: book.pub_date.clone(),

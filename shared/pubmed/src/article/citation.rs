@@ -62,7 +62,7 @@ pub fn read<'a>(root: Element<'_, 'a>) -> Result<Article<'a>, ArticleError> {
         grants: article.map_or_else(Vec::new, grants),
         data_banks: data_banks(article),
         citation_subsets: texts(citation, "CitationSubset"),
-        integrity: integrity::judge(root),
+        integrity: integrity::assess(root),
         comments_corrections: comments(citation),
         references: data.map_or_else(Vec::new, references::references),
         coi_statement: citation.first_text("CoiStatement"),

@@ -64,7 +64,7 @@ static OF_RETRACTION: LazyLock<Signs> = LazyLock::new(|| Signs::with(&[]));
 /// Whether a record says that its article was retracted, as its `integrity` does. One that cannot
 /// be read does not say so.
 pub fn is_retracted(xml: &str) -> bool {
-    OF_RETRACTION.may_be_in(xml) && Tree::parse(xml).is_ok_and(|tree| judge(tree.root()).status == RETRACTED)
+    OF_RETRACTION.may_be_in(xml) && Tree::parse(xml).is_ok_and(|tree| assess(tree.root()).status == RETRACTED)
 }
 
 /// Texts of which one is in every record that contains a statement about its integrity. The searchers are built once:
@@ -102,7 +102,7 @@ impl Signs {
 }
 
 /// Judges a `PubmedArticle` or `PubmedBookArticle`.
-pub fn judge<'a>(root: Element<'_, 'a>) -> Integrity<'a> {
+pub fn assess<'a>(root: Element<'_, 'a>) -> Integrity<'a> {
     let mut found = Integrity { status: "ok", notices: Vec::new(), evidence: Vec::new() };
     let body = root.first("MedlineCitation").or_else(|| root.first("BookDocument"));
     let article = body.and_then(|body| body.first("Article"));
@@ -201,7 +201,7 @@ mod tests {
 
     fn check(xml: &str, status: &str, from: &[(&str, &str)]) {
         let tree = Tree::parse(xml).expect("well-formed");
-        let found = judge(tree.root());
+        let found = assess(tree.root());
         let evidence: Vec<(&str, &str)> = found.evidence.iter().map(|one| (one.source, &*one.value)).collect();
         assert_eq!((found.status, evidence.as_slice()), (status, from), "{xml}");
         assert_eq!(is_retracted(xml), status == "retracted", "{xml}");

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use super::article_parts::Comment;
-use super::integrity::{Evidence, Integrity, Signs, judge};
+use super::integrity::{Evidence, Integrity, Signs, assess};
 use crate::xml_tree::Tree;
 
 /// Version of the rules that read notes: notes of older rules are not compared with those of this version.
@@ -119,7 +119,7 @@ impl IntegrityNote {
         if !SIGNS.may_be_in(xml) {
             return Self::default();
         }
-        Tree::parse(xml).map_or(Self::UNKNOWN, |tree| Self::from(&judge(tree.root())))
+        Tree::parse(xml).map_or(Self::UNKNOWN, |tree| Self::from(&assess(tree.root())))
     }
 
     /// Whether the record could be read.
@@ -192,7 +192,7 @@ mod tests {
     /// The note of a record that is always parsed.
     fn parsed(xml: &str) -> IntegrityNote {
         let tree = Tree::parse(xml).expect("well-formed");
-        IntegrityNote::from(&judge(tree.root()))
+        IntegrityNote::from(&assess(tree.root()))
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::dates::Ymd;
 
 /// What a free text says of a date.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found<'t> {
+pub struct ParsedMedlineDate<'t> {
     /// The start: the first year, with the first month and day that belong to it.
     pub ymd: Ymd,
     /// The first season named.
@@ -86,11 +86,11 @@ pub fn first_month(text: &str) -> Option<u32> {
 }
 
 /// Reads the start of what a text names. A month after a second year belongs to that one.
-pub fn read(text: &str) -> Found<'_> {
+pub fn read(text: &str) -> ParsedMedlineDate<'_> {
     let pieces = pieces(text);
     let season = season_of(text);
     let Some(first) = pieces.iter().position(|piece| piece.year().is_some()) else {
-        return Found { season, ..Found::default() };
+        return ParsedMedlineDate { season, ..ParsedMedlineDate::default() };
     };
     let is_later_year =
         |piece: &Piece<'_>| piece.year().is_some() || (piece.follows_a_range_sign() && piece.number(2..=2).is_some());
@@ -107,7 +107,7 @@ pub fn read(text: &str) -> Found<'_> {
     let day = month_at
         .and_then(|at| pieces.get(at + 1))
         .filter(|piece| !piece.follows_a_range_sign() && !piece.after.is_some_and(char::is_alphabetic));
-    Found { ymd: Ymd::of(pieces[first].year(), month, day.and_then(|day| day.number(1..=2))), season }
+    ParsedMedlineDate { ymd: Ymd::of(pieces[first].year(), month, day.and_then(|day| day.number(1..=2))), season }
 }
 
 #[cfg(test)]

@@ -43,7 +43,6 @@ pub type Text<'a> = Cow<'a, str>;
 
 /// A typed record. Field by field as in the contract of `bio-mcp parse`.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the names are those of PubMed's elements and of the published contract")]
 pub struct Article<'a> {
     pub pmid: String,
     pub version: i32,
@@ -111,7 +110,6 @@ pub struct Article<'a> {
 pub struct Unmapped<'a> {
     /// Where: `/PubmedArticle/MedlineCitation/DateCreated/Year`.
     pub path: String,
-    /// The value.
     pub value: Text<'a>,
 }
 
@@ -204,12 +202,12 @@ fn own_title<'t, 'a>(body: Element<'t, 'a>) -> Option<Element<'t, 'a>> {
         .or_else(|| of(body.first("Book"), "BookTitle"))
 }
 
-/// What a list says of each of its items, for one item after the other: of a long text the first item alone has it, else
-/// a record could say it so often that its typed form is out of all proportion.
+/// What a list says of each of its items, for one item after the other: of a long text the first item alone has it,
+/// else a record could say it so often that its typed form is out of all proportion.
 fn of_each<'a>(text: Option<Text<'a>>) -> impl FnMut() -> Option<Text<'a>> {
-    const LONGEST: usize = 512;
+    const MAX_TITLE_BYTES: usize = 512;
     let mut text = text;
-    move || if text.as_ref().is_some_and(|text| text.len() > LONGEST) { text.take() } else { text.clone() }
+    move || if text.as_ref().is_some_and(|text| text.len() > MAX_TITLE_BYTES) { text.take() } else { text.clone() }
 }
 
 /// Texts of all children of a name.

@@ -16,7 +16,6 @@ pub struct SourcedId<'a> {
 
 /// An author or investigator: a person or a group.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the names are those of PubMed's elements")]
 pub struct Person<'a> {
     pub last_name: Option<Text<'a>>,
     pub fore_name: Option<Text<'a>>,
@@ -39,7 +38,6 @@ pub struct Person<'a> {
 
 /// A name alone.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the names are those of PubMed's elements")]
 pub struct PersonName<'a> {
     pub last_name: Option<Text<'a>>,
     pub fore_name: Option<Text<'a>>,

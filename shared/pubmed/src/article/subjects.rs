@@ -27,7 +27,6 @@ pub struct MeshHeading<'a> {
     pub r#type: Option<Text<'a>>,
     /// Whether a machine assigned it (`AutoHM`).
     pub auto: bool,
-    /// Qualifiers.
     pub qualifiers: Vec<Qualifier<'a>>,
 }
 
@@ -60,7 +59,6 @@ pub struct SupplMesh<'a> {
 pub struct Chemical<'a> {
     /// MeSH unique id.
     pub ui: Option<Text<'a>>,
-    /// Its name.
     pub name: Option<Text<'a>>,
     /// CAS, EC or UNII number; `0` where it has none.
     pub registry_number: Option<Text<'a>>,

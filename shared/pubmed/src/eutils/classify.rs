@@ -1,5 +1,5 @@
-//! What an answer of E-utilities is. They fail with HTTP 200, 400, 429 and 5xx, as JSON, XML, HTML
-//! and plain text, so an answer counts as one only when it proves to be whole.
+//! What a response of E-utilities is. They fail with HTTP 200, 400, 429 and 5xx, as JSON, XML, HTML
+//! and plain text, so a response counts as one only when it proves to be whole.
 
 use std::fmt;
 
@@ -16,12 +16,12 @@ pub enum Expected {
     Info,
 }
 
-/// Why an answer is none.
+/// Why a response is not usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ResponseFault {
     /// The connection failed or broke.
     Network,
-    /// No answer in time.
+    /// No response in time.
     Timeout,
     /// Nothing in it.
     Empty,
@@ -65,7 +65,7 @@ pub enum Fault {
     ShortPage,
 }
 
-impl Fault {
+impl ResponseFault {
     /// Whether asking again may help.
     pub fn is_transient(self) -> bool {
         !matches!(self, Self::OverCap | Self::BadKey | Self::UriTooLong | Self::NoProgram)
@@ -77,7 +77,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ResponseFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Network => "the connection failed",
@@ -106,41 +106,41 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Looks at an answer; `Ok` means that it is whole and of the kind asked for.
-pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), Fault> {
+/// Checks a response; `Ok` means that it is whole and of the kind asked for.
+pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), ResponseFault> {
     let body = body.trim_ascii();
     let head = &body[..body.len().min(1024)];
     // Only a bare error object: a record or a query may hold the same words.
     if status == 429 || (is_error_object(head) && holds(head, "API rate limit exceeded")) {
-        return Err(Fault::Throttled);
+        return Err(ResponseFault::Throttled);
     }
     if status >= 500 {
-        return Err(Fault::Server(status));
+        return Err(ResponseFault::Server(status));
     }
     if (300..400).contains(&status) {
-        return Err(Fault::Redirect);
+        return Err(ResponseFault::Redirect);
     }
     if status == 414 {
-        return Err(Fault::UriTooLong);
+        return Err(ResponseFault::UriTooLong);
     }
     // Servers beside NCBI's may do without EInfo; a search that is not found is an outage.
     if status == 404 && expected == Expected::Info {
-        return Err(Fault::NoProgram);
+        return Err(ResponseFault::NoProgram);
     }
     if body.is_empty() {
-        return Err(Fault::Empty);
+        return Err(ResponseFault::Empty);
     }
     if is_error_object(head) {
         // The gateway names the caller in its other errors too.
         let is_key = holds(head, "API key invalid") || (holds(head, "invalid") && holds(head, "\"type\":\"api\""));
-        return Err(if is_key { Fault::BadKey } else { Fault::Backend });
+        return Err(if is_key { ResponseFault::BadKey } else { ResponseFault::Backend });
     }
     if starts(head, "<!doctype html") || starts(head, "<html") {
-        return Err(Fault::Html);
+        return Err(ResponseFault::Html);
     }
     if !head.starts_with(b"<") && !head.starts_with(b"{") {
         let is_outage = holds(head, "Unable to route request") || holds(head, "unavailable");
-        return Err(if is_outage { Fault::Outage } else { Fault::Unexpected });
+        return Err(if is_outage { ResponseFault::Outage } else { ResponseFault::Unexpected });
     }
     match expected {
         Expected::Search => search(status, body),
@@ -151,7 +151,7 @@ pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), Faul
     }
 }
 
-fn search(status: u16, body: &[u8]) -> Result<(), Fault> {
+fn search(status: u16, body: &[u8]) -> Result<(), ResponseFault> {
     if body.starts_with(b"<") {
         return Err(xml_failure(status, body));
     }
@@ -160,37 +160,37 @@ fn search(status: u16, body: &[u8]) -> Result<(), Fault> {
         return Err(said(&text));
     }
     if status != 200 {
-        return Err(Fault::Status(status));
+        return Err(ResponseFault::Status(status));
     }
     if !body.ends_with(b"}") {
-        return Err(Fault::Truncated);
+        return Err(ResponseFault::Truncated);
     }
     Ok(())
 }
 
 /// A whole XML document with this root.
-fn document(status: u16, body: &[u8], name: &str) -> Result<(), Fault> {
+fn document(status: u16, body: &[u8], name: &str) -> Result<(), ResponseFault> {
     if body.starts_with(b"{") {
-        return Err(error_text(body).map_or(Fault::Unexpected, |text| said(&text)));
+        return Err(error_text(body).map_or(ResponseFault::Unexpected, |text| said(&text)));
     }
     if status != 200 || root(body).is_none_or(|root| root != name.as_bytes()) {
         return Err(xml_failure(status, body));
     }
     let ends = [format!("</{name}>"), format!("<{name}/>"), format!("<{name} />")];
     if !ends.iter().any(|end| body.ends_with(end.as_bytes())) {
-        return Err(Fault::Truncated);
+        return Err(ResponseFault::Truncated);
     }
     Ok(())
 }
 
 /// The fault of an XML document that is not the one asked for.
-fn xml_failure(status: u16, body: &[u8]) -> Fault {
-    let Some(_) = root(body) else { return Fault::PrologOnly };
+fn xml_failure(status: u16, body: &[u8]) -> ResponseFault {
+    let Some(_) = root(body) else { return ResponseFault::PrologOnly };
     let text = between(body, b"<ERROR>", b"</ERROR>");
     match text {
         Some(text) => said(&String::from_utf8_lossy(text)),
-        None if status != 200 => Fault::Status(status),
-        None => Fault::Unexpected,
+        None if status != 200 => ResponseFault::Status(status),
+        None => ResponseFault::Unexpected,
     }
 }
 
@@ -213,27 +213,27 @@ const COMPLAINTS: [&str; 9] = [
 const TROUBLES: [&str; 4] = ["exception", "status:", "connection", "txclient"];
 
 /// What the text of an `ERROR` means.
-fn said(text: &str) -> Fault {
+fn said(text: &str) -> ResponseFault {
     let text = text.trim().to_ascii_lowercase();
     let has = |word: &str| text.contains(word);
     if has("api rate limit") {
-        Fault::Throttled
+        ResponseFault::Throttled
     } else if has("api key invalid") {
-        Fault::BadKey
+        ResponseFault::BadKey
     } else if has("retstart") {
-        Fault::OverCap
+        ResponseFault::OverCap
     } else if has("id list is empty") || has("empty id list") || has("id parameter is empty") {
-        Fault::NoIds
+        ResponseFault::NoIds
     } else if TROUBLES.iter().any(|word| has(word)) {
-        Fault::Backend
+        ResponseFault::Backend
     } else if COMPLAINTS.iter().any(|word| has(word)) {
-        Fault::Query
+        ResponseFault::Query
     } else if text.trim_end_matches(['.', ':']) == "search backend failed" {
         // Alone, it is what a malformed query gets; and any other, when the backend is down.
-        Fault::Search
+        ResponseFault::Search
     } else {
         // C++ exception texts, relayed pages, services that cannot be reached: never proof of an empty result.
-        Fault::Backend
+        ResponseFault::Backend
     }
 }
 
@@ -304,46 +304,46 @@ mod tests {
         check(Records, 200, &format!("{PROLOG}<PubmedArticleSet/>\n"), Ok(()));
         let throttled = r#"{"error":"API rate limit exceeded","api-key":"192.0.2.1","count":"4","limit":"3"}"#;
         for expected in [Search, Records] {
-            check(expected, 429, throttled, Err(Fault::Throttled));
-            check(expected, 200, throttled, Err(Fault::Throttled));
-            check(expected, 429, "<html>slow down", Err(Fault::Throttled));
-            check(expected, 502, "<html><title>Bad Gateway!</title>", Err(Fault::Server(502)));
-            check(expected, 503, "", Err(Fault::Server(503)));
-            check(expected, 200, "  <!DOCTYPE html><html>", Err(Fault::Html));
-            check(expected, 400, "<HTML><title>WWW Error 500 Diagnostic", Err(Fault::Html));
-            check(expected, 200, "", Err(Fault::Empty));
-            check(expected, 200, "Unable to route request!", Err(Fault::Outage));
-            check(expected, 302, "", Err(Fault::Redirect));
-            check(expected, 414, "<html>", Err(Fault::UriTooLong));
+            check(expected, 429, throttled, Err(ResponseFault::Throttled));
+            check(expected, 200, throttled, Err(ResponseFault::Throttled));
+            check(expected, 429, "<html>slow down", Err(ResponseFault::Throttled));
+            check(expected, 502, "<html><title>Bad Gateway!</title>", Err(ResponseFault::Server(502)));
+            check(expected, 503, "", Err(ResponseFault::Server(503)));
+            check(expected, 200, "  <!DOCTYPE html><html>", Err(ResponseFault::Html));
+            check(expected, 400, "<HTML><title>WWW Error 500 Diagnostic", Err(ResponseFault::Html));
+            check(expected, 200, "", Err(ResponseFault::Empty));
+            check(expected, 200, "Unable to route request!", Err(ResponseFault::Outage));
+            check(expected, 302, "", Err(ResponseFault::Redirect));
+            check(expected, 414, "<html>", Err(ResponseFault::UriTooLong));
             check(
                 expected,
                 400,
                 r#"{"error":"API key invalid","api-key":"abc","type":"api","status":"unknown"}"#,
-                Err(Fault::BadKey),
+                Err(ResponseFault::BadKey),
             );
         }
         let gateway = r#"{"error":"error forwarding request","api-key":"192.0.2.1","type":"ip","status":"ok"}"#;
-        check(Search, 200, gateway, Err(Fault::Backend));
-        check(Records, 400, gateway, Err(Fault::Backend));
-        check(Records, 200, PROLOG, Err(Fault::PrologOnly));
-        check(Records, 200, &format!("{PROLOG}<PubmedArticleSet><PubmedArticle>"), Err(Fault::Truncated));
+        check(Search, 200, gateway, Err(ResponseFault::Backend));
+        check(Records, 400, gateway, Err(ResponseFault::Backend));
+        check(Records, 200, PROLOG, Err(ResponseFault::PrologOnly));
+        check(Records, 200, &format!("{PROLOG}<PubmedArticleSet><PubmedArticle>"), Err(ResponseFault::Truncated));
         let error = |text: &str| format!("<?xml version=\"1.0\"?><eFetchResult><ERROR>{text}</ERROR></eFetchResult>");
-        check(Records, 200, &error("Unable to obtain query #1"), Err(Fault::Backend));
-        check(Records, 400, &error("ID list is empty! Possibly it has no correct IDs."), Err(Fault::NoIds));
-        check(Records, 200, &error("NCBI C++ Exception: CTxRawClient"), Err(Fault::Backend));
+        check(Records, 200, &error("Unable to obtain query #1"), Err(ResponseFault::Backend));
+        check(Records, 400, &error("ID list is empty! Possibly it has no correct IDs."), Err(ResponseFault::NoIds));
+        check(Records, 200, &error("NCBI C++ Exception: CTxRawClient"), Err(ResponseFault::Backend));
         check(
             Records,
             400,
             &error("Error: CEFetchPApplication::proxy_stream(): Failed to connect"),
-            Err(Fault::Backend),
+            Err(ResponseFault::Backend),
         );
-        check(Records, 400, &error("Search Backend failed: retstart 9999 is too large"), Err(Fault::OverCap));
-        check(Records, 200, &error("Invalid db name specified: pub"), Err(Fault::Backend));
+        check(Records, 400, &error("Search Backend failed: retstart 9999 is too large"), Err(ResponseFault::OverCap));
+        check(Records, 200, &error("Invalid db name specified: pub"), Err(ResponseFault::Backend));
         let info = |text: &str| format!("<?xml version=\"1.0\"?><eInfoResult>{text}</eInfoResult>");
         check(Expected::Info, 200, &info("<DbInfo></DbInfo>"), Ok(()));
-        check(Expected::Info, 200, &info("<ERROR>Can not retrieve DbInfo</ERROR>"), Err(Fault::Backend));
-        check(Expected::Info, 404, "<!DOCTYPE html>", Err(Fault::NoProgram));
-        check(Records, 404, "<!DOCTYPE html>", Err(Fault::Html));
+        check(Expected::Info, 200, &info("<ERROR>Can not retrieve DbInfo</ERROR>"), Err(ResponseFault::Backend));
+        check(Expected::Info, 404, "<!DOCTYPE html>", Err(ResponseFault::NoProgram));
+        check(Records, 404, "<!DOCTYPE html>", Err(ResponseFault::Html));
         let json = |text: &str| format!("{{\"header\":{{}},\"esearchresult\":{{\"ERROR\":\"{text}\"}}}}");
         for outage in [
             "Unable to obtain query #1",
@@ -355,20 +355,25 @@ mod tests {
             "Search Backend failed: NCBI C++ Exception: query syntax",
             "anything that was never seen before",
         ] {
-            check(Search, 200, &json(outage), Err(Fault::Backend));
-            check(Search, 400, &json(outage), Err(Fault::Backend));
+            check(Search, 200, &json(outage), Err(ResponseFault::Backend));
+            check(Search, 400, &json(outage), Err(ResponseFault::Backend));
         }
         for complaint in ["Empty term and query_key - nothing todo", "PhraseNotFound: zzz", "Invalid date range"] {
-            check(Search, 200, &json(complaint), Err(Fault::Query));
+            check(Search, 200, &json(complaint), Err(ResponseFault::Query));
         }
         check(
             Search,
             200,
             &json("Search Backend failed: Exception:\n'retstart' cannot be larger than 9998"),
-            Err(Fault::OverCap),
+            Err(ResponseFault::OverCap),
         );
-        check(Search, 200, &json("Search Backend failed"), Err(Fault::Search));
-        check(Search, 200, r#"{"header":{"type":"esearch"},"esearchresult":{"count":"12","idl"#, Err(Fault::Truncated));
+        check(Search, 200, &json("Search Backend failed"), Err(ResponseFault::Search));
+        check(
+            Search,
+            200,
+            r#"{"header":{"type":"esearch"},"esearchresult":{"count":"12","idl"#,
+            Err(ResponseFault::Truncated),
+        );
     }
 
     #[test]
@@ -380,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_cut_anywhere_is_never_an_answer() {
+    fn a_response_cut_anywhere_is_never_a_response() {
         let whole = format!("{PROLOG}<PubmedArticleSet>\n<PubmedArticle><a/></PubmedArticle>\n</PubmedArticleSet>");
         for end in 0..whole.len() {
             assert!(classify(Expected::Records, 200, &whole.as_bytes()[..end]).is_err(), "{}", &whole[..end]);

@@ -1,6 +1,6 @@
-//! One request after the other until there is an answer: breaker, turn, POST, classify, retry.
+//! One request after the other until there is a response: breaker, rate limiter, POST, classify, retry.
 //!
-//! Own code, because each attempt needs a turn of the shared limiter, and whether it is the last depends on what NCBI
+//! Own code, because each attempt needs the shared rate limiter, and whether it is the last depends on what NCBI
 //! returned to those before it.
 
 use std::fmt;
@@ -11,19 +11,19 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::classify::{Expected, Fault, classify};
+use super::classify::{Expected, ResponseFault, classify};
 use super::error::EutilsError;
-use super::pace::{Pace, PaceError};
-use crate::names::Names;
+use super::rate_limiter::{RateLimiter, RateLimiterError};
+use crate::resolver::PublicResolver;
 use bio_mcp_core::Secret;
-use bio_mcp_core::breaker::{Breaker, BreakerState, Patience};
+use bio_mcp_core::breaker::{Breaker, BreakerPolicy, BreakerState};
 use bio_mcp_core::{clock, metrics, trace};
 
 /// How long no request starts after a 429 that does not say how long.
-const HOLD: Duration = Duration::from_secs(1);
+const DEFAULT_429_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause that a `Retry-After` is trusted with.
-const LONGEST_HOLD: Duration = Duration::from_secs(120);
+const MAX_429_PAUSE: Duration = Duration::from_secs(120);
 
 /// A query that NCBI complains about is rejected when it did so this often.
 const QUERY_COMPLAINTS: u32 = 2;
@@ -39,7 +39,7 @@ pub(super) const ESEARCH: &str = "esearch.fcgi";
 
 /// How E-utilities are asked.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct EutilsSettings {
     /// Where they are, with `/` at the end.
     pub base_url: String,
     /// Names this program to NCBI.
@@ -54,7 +54,7 @@ pub struct Settings {
     pub page: u32,
     /// The most results a search hands out.
     pub cap: u32,
-    /// The longest wait for one answer.
+    /// The longest wait for one response.
     pub request_timeout: Duration,
     /// The longest a call takes, waiting and all attempts included.
     pub deadline: Duration,
@@ -62,11 +62,11 @@ pub struct Settings {
     pub attempts: u32,
     /// The pause before the first retry is up to this, before later ones up to twice as much each.
     pub backoff: Duration,
-    /// The largest answer.
+    /// The largest response.
     pub max_body_bytes: usize,
 }
 
-impl Settings {
+impl EutilsSettings {
     /// The settings for a server.
     pub fn new(base_url: impl Into<String>) -> Self {
         let mut base_url = base_url.into();
@@ -96,17 +96,17 @@ impl Settings {
     }
 }
 
-/// The client. Cheap to clone; clones share connections, breaker and pace.
+/// The client. Cheap to clone; clones share connections, breaker and rate limiter.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
 ///
-/// use bio_mcp_pubmed::eutils::{Client, LocalPace, Query, SearchRequest, Settings};
+/// use bio_mcp_pubmed::eutils::{Client, LocalRateLimiter, Query, SearchRequest, EutilsSettings};
 ///
-/// let settings = Settings::new("https://eutils.ncbi.nlm.nih.gov/entrez/eutils/");
-/// let pace = Arc::new(LocalPace::new(settings.per_second()));
-/// let client = Client::new(settings, pace);
+/// let settings = EutilsSettings::new("https://eutils.ncbi.nlm.nih.gov/entrez/eutils/");
+/// let rate_limiter = Arc::new(LocalRateLimiter::new(settings.per_second()));
+/// let client = Client::new(settings, rate_limiter);
 /// let query = Query::parse("asthma[mh] AND 2026[dp]")?;
 /// let page = client.search(&SearchRequest { query: &query, slice: None, start: 0, limit: 20, sort: None }).await?;
 /// let records = client.fetch(&page.pmids, None, 64 << 20).await?;
@@ -118,11 +118,11 @@ impl Settings {
 pub struct Client {
     /// Made when it is first used: it reads every root certificate of the system.
     http: Arc<OnceLock<reqwest::Client>>,
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Arc<EutilsSettings>,
     /// The key in use: the settings' own until it was refused and another one read.
     key: Arc<RwLock<Option<Secret>>>,
     renew_key: Option<RenewKey>,
-    pace: Arc<dyn Pace>,
+    rate_limiter: Arc<dyn RateLimiter>,
     breaker: Arc<Breaker>,
     /// When all calls of this clone end.
     until: Option<Instant>,
@@ -137,22 +137,22 @@ impl fmt::Debug for Client {
 /// Reads the key anew; nothing when it cannot be read.
 pub type RenewKey = Arc<dyn Fn() -> BoxFuture<'static, Option<Secret>> + Send + Sync>;
 
-/// A whole answer of the kind asked for.
-pub(super) struct Answer {
+/// A whole response of the kind asked for.
+pub(super) struct WholeResponse {
     pub(super) body: Vec<u8>,
-    /// When the request that it answers was started.
-    pub(super) asked_at: DateTime<Utc>,
+    /// When its request was started.
+    pub(super) requested_at: DateTime<Utc>,
     pub(super) etag: Option<String>,
 }
 
 /// One attempt's failure, with what the server said about when to come back.
 struct Failed {
-    fault: Fault,
+    fault: ResponseFault,
     retry_after: Option<Duration>,
 }
 
-impl From<Fault> for Failed {
-    fn from(fault: Fault) -> Self {
+impl From<ResponseFault> for Failed {
+    fn from(fault: ResponseFault) -> Self {
         Self { fault, retry_after: None }
     }
 }
@@ -173,12 +173,20 @@ impl Drop for Admitted<'_> {
 
 impl Client {
     /// A client.
-    pub fn new(settings: Settings, pace: Arc<dyn Pace>) -> Self {
+    pub fn new(settings: EutilsSettings, rate_limiter: Arc<dyn RateLimiter>) -> Self {
         // Fails when it is installed already, which is as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let breaker = Arc::new(Breaker::new(Patience::NCBI));
+        let breaker = Arc::new(Breaker::new(BreakerPolicy::NCBI));
         let key = Arc::new(RwLock::new(settings.api_key.clone()));
-        Self { http: Arc::default(), settings: Arc::new(settings), key, renew_key: None, pace, breaker, until: None }
+        Self {
+            http: Arc::default(),
+            settings: Arc::new(settings),
+            key,
+            renew_key: None,
+            rate_limiter,
+            breaker,
+            until: None,
+        }
     }
 
     /// The client that asks for another key when NCBI refuses the one it has.
@@ -192,8 +200,11 @@ impl Client {
     #[must_use]
     pub fn within(&self, time: Duration, attempts: u32) -> Self {
         let attempts = self.settings.attempts.min(attempts);
-        let settings =
-            Arc::new(Settings { attempts, deadline: self.settings.deadline.min(time), ..(*self.settings).clone() });
+        let settings = Arc::new(EutilsSettings {
+            attempts,
+            deadline: self.settings.deadline.min(time),
+            ..(*self.settings).clone()
+        });
         Self { settings, until: Some(Instant::now() + time), ..self.clone() }
     }
 
@@ -222,7 +233,7 @@ impl Client {
                 .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
                 // A redirect would carry the key to wherever it leads.
                 .redirect(reqwest::redirect::Policy::none())
-                .dns_resolver(Names)
+                .dns_resolver(PublicResolver)
                 .connect_timeout(Duration::from_secs(10))
                 .timeout(self.settings.request_timeout)
                 .build()
@@ -231,7 +242,7 @@ impl Client {
     }
 
     /// How it asks.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &EutilsSettings {
         &self.settings
     }
 
@@ -240,20 +251,20 @@ impl Client {
         &self.breaker
     }
 
-    /// Asks until there is an answer that `accept` takes, at most for the deadline. A fault that
+    /// Sends requests until there is a response that `accept` takes, at most for the deadline. A fault that
     /// `accept` finds is retried like any other.
     pub(super) async fn call<T>(
         &self,
         endpoint: &'static str,
         params: &[(&str, &str)],
         expected: Expected,
-        accept: impl Fn(Answer) -> Result<T, Fault>,
+        accept: impl Fn(WholeResponse) -> Result<T, ResponseFault>,
     ) -> Result<T, EutilsError> {
         let mut key = self.key();
         let mut body = self.form(params, key.as_ref());
         let deadline = Instant::now() + self.settings.deadline;
         let deadline = self.until.map_or(deadline, |until| until.min(deadline));
-        let mut last = Fault::Timeout;
+        let mut last = ResponseFault::Timeout;
         let (mut attempts, mut search_failures, mut complaints, mut controls) = (0, 0, 0, 0);
         loop {
             if let BreakerState::Open(retry_after) = self.breaker.admit(Instant::now()) {
@@ -261,14 +272,14 @@ impl Client {
             }
             // Also when this future is dropped: the caller may have gone.
             let admitted = Admitted(&self.breaker);
-            match self.pace.turn(deadline).await {
+            match self.rate_limiter.acquire(deadline).await {
                 Ok(()) => {}
-                Err(PaceError::TooLong) => return Err(self.out_of_time(last)),
-                Err(error) => return Err(EutilsError::Pace(error)),
+                Err(RateLimiterError::TooLong) => return Err(self.out_of_time(last)),
+                Err(error) => return Err(EutilsError::RateLimiter(error)),
             }
             attempts += 1;
-            let answer = self.attempt(endpoint, &body, expected, deadline).await;
-            let failed = match answer.map(&accept) {
+            let attempted = self.attempt(endpoint, &body, expected, deadline).await;
+            let failed = match attempted.map(&accept) {
                 Ok(Ok(accepted)) => {
                     self.breaker.succeeded();
                     return Ok(accepted);
@@ -288,15 +299,18 @@ impl Client {
                 self.breaker.succeeded();
             }
             tracing::debug!(endpoint, attempt = attempts, fault = %last, "no usable response from NCBI");
-            search_failures += u32::from(last == Fault::Search);
-            complaints += u32::from(last == Fault::Query);
-            if last == Fault::Search && search_failures >= SEARCH_TRIES && self.can_search(deadline).await? {
+            search_failures += u32::from(last == ResponseFault::Search);
+            complaints += u32::from(last == ResponseFault::Query);
+            if last == ResponseFault::Search && search_failures >= SEARCH_TRIES && self.can_search(deadline).await? {
                 controls += 1;
             }
             if complaints >= QUERY_COMPLAINTS || controls >= SEARCH_CONTROLS {
                 return Err(EutilsError::QueryRejected);
             }
-            if last == Fault::BadKey && attempts < self.settings.attempts && self.has_another_key(key.as_ref()).await {
+            if last == ResponseFault::BadKey
+                && attempts < self.settings.attempts
+                && self.has_another_key(key.as_ref()).await
+            {
                 key = self.key();
                 body = self.form(params, key.as_ref());
                 continue;
@@ -304,16 +318,16 @@ impl Client {
             if let Some(error) = permanent(last) {
                 return Err(error);
             }
-            let retry_after = failed.retry_after.map(|after| after.min(LONGEST_HOLD));
-            if last == Fault::Throttled {
-                let hold = retry_after.unwrap_or(HOLD);
-                self.pace.hold(hold).await.map_err(EutilsError::Pace)?;
+            let retry_after = failed.retry_after.map(|after| after.min(MAX_429_PAUSE));
+            if last == ResponseFault::Throttled {
+                let pause = retry_after.unwrap_or(DEFAULT_429_PAUSE);
+                self.rate_limiter.pause_for(pause).await.map_err(EutilsError::RateLimiter)?;
                 if attempts >= self.settings.attempts {
-                    return Err(EutilsError::RateLimited { retry_after: hold.max(Duration::from_secs(5)) });
+                    return Err(EutilsError::RateLimited { retry_after: pause.max(Duration::from_secs(5)) });
                 }
             } else if attempts >= self.settings.attempts {
                 return Err(match last {
-                    Fault::ShortPage => EutilsError::Incomplete,
+                    ResponseFault::ShortPage => EutilsError::Incomplete,
                     fault => EutilsError::Unavailable { attempts, fault },
                 });
             }
@@ -328,10 +342,10 @@ impl Client {
     /// Whether NCBI finds anything at the moment: a search for one record by its number, which needs nothing but a
     /// search backend.
     async fn can_search(&self, deadline: Instant) -> Result<bool, EutilsError> {
-        match self.pace.turn(deadline).await {
+        match self.rate_limiter.acquire(deadline).await {
             Ok(()) => {}
-            Err(PaceError::TooLong) => return Ok(false),
-            Err(error) => return Err(EutilsError::Pace(error)),
+            Err(RateLimiterError::TooLong) => return Ok(false),
+            Err(error) => return Err(EutilsError::RateLimiter(error)),
         }
         let params = [("retmode", "json"), ("term", "1[UID]"), ("retmax", "0")];
         let form = self.form(&params, self.key().as_ref());
@@ -342,7 +356,7 @@ impl Client {
         Ok(can)
     }
 
-    fn out_of_time(&self, fault: Fault) -> EutilsError {
+    fn out_of_time(&self, fault: ResponseFault) -> EutilsError {
         EutilsError::Deadline { after: self.settings.deadline, fault }
     }
 
@@ -385,8 +399,8 @@ impl Client {
         form: &str,
         expected: Expected,
         deadline: Instant,
-    ) -> Result<Answer, AttemptError> {
-        let asked_at = clock::now();
+    ) -> Result<WholeResponse, AttemptError> {
+        let requested_at = clock::now();
         let left = deadline.saturating_duration_since(Instant::now()).min(self.settings.request_timeout);
         let mut request = self
             .http()
@@ -409,7 +423,7 @@ impl Client {
         let body = self.body(response).await?;
         classify(expected, status, &body)
             .map_err(|fault| AttemptError::Failed(Failed { fault, retry_after }))
-            .map(|()| Answer { body, asked_at, etag })
+            .map(|()| WholeResponse { body, requested_at, etag })
     }
 
     async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, AttemptError> {
@@ -428,8 +442,8 @@ impl Client {
     }
 }
 
-fn fault_of(error: &reqwest::Error) -> Fault {
-    if error.is_timeout() { Fault::Timeout } else { Fault::Network }
+fn fault_of(error: &reqwest::Error) -> ResponseFault {
+    if error.is_timeout() { ResponseFault::Timeout } else { ResponseFault::Network }
 }
 
 fn status_class(status: u16) -> &'static str {
@@ -444,11 +458,11 @@ fn status_class(status: u16) -> &'static str {
 }
 
 /// The error of a fault that asking again cannot mend.
-fn permanent(fault: Fault) -> Option<EutilsError> {
+fn permanent(fault: ResponseFault) -> Option<EutilsError> {
     match fault {
-        Fault::OverCap => Some(EutilsError::OverCap),
-        Fault::BadKey => Some(EutilsError::BadKey),
-        Fault::UriTooLong | Fault::NoProgram => Some(EutilsError::Refused { fault }),
+        ResponseFault::OverCap => Some(EutilsError::OverCap),
+        ResponseFault::BadKey => Some(EutilsError::BadKey),
+        ResponseFault::UriTooLong | ResponseFault::NoProgram => Some(EutilsError::Refused { fault }),
         _ => None,
     }
 }
@@ -459,7 +473,7 @@ mod tests {
 
     #[test]
     fn whoever_goes_away_while_trying_lets_another_try() {
-        let breaker = Breaker::new(Patience::NCBI);
+        let breaker = Breaker::new(BreakerPolicy::NCBI);
         let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).expect("the machine is up for longer");
         for _ in 0..20 {
             breaker.failed(long_ago);

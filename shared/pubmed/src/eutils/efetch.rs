@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 
-use super::classify::{Expected, Fault};
+use super::classify::{Expected, ResponseFault};
 use super::client::Client;
 use super::error::EutilsError;
 use crate::identity::{self, Identity};
@@ -15,46 +15,39 @@ use bio_mcp_core::Pmid;
 /// Records that have been in PubMed since it began, for an archive that knows of none: PMID 1 is of 1975.
 pub const WELL_KNOWN: [u32; 3] = [1, 2, 3];
 
-/// One answer: the bytes as they came, and what stands in them.
+/// One response: the bytes as they came, and what stands in them.
 #[derive(Clone, Debug)]
 pub struct RecordSet {
     /// The whole document.
     pub bytes: Vec<u8>,
     /// What was returned, at most one for each PMID asked for.
     pub returned: Vec<Returned>,
-    /// Asked for, and not in the answer, in ascending order.
+    /// Asked for, and not in the response, in ascending order.
     pub absent: Vec<Pmid>,
     /// Whether any record that was asked for came, controls included: only then does an absence say anything.
     pub is_proof: bool,
     /// When the request was started: what the records are as of.
     pub as_of: DateTime<Utc>,
-    /// The answer's `ETag`, if it had one.
+    /// The response's `ETag`, if it had one.
     pub etag: Option<String>,
 }
 
-/// A record of an answer.
+/// A record of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Returned {
     /// A whole record of a PMID that was asked for.
-    Record {
-        /// Its bytes.
-        range: Range<usize>,
-        /// Who it is.
-        identity: Identity,
-    },
+    Record { range: Range<usize>, identity: Identity },
     /// Something that cannot be archived.
     Bad {
-        /// Its bytes.
         range: Range<usize>,
         /// Its PMID, where that can be read.
         pmid: Option<Pmid>,
-        /// What is wrong.
         reason: String,
     },
 }
 
 impl Client {
-    /// Fetches records (distinct PMIDs, a few hundred). An answer that is not a whole document is
+    /// Fetches records (distinct PMIDs, a few hundred). A response that is not a whole document is
     /// asked for again; what is missing in a whole one is `absent`.
     ///
     /// While its backend is down EFetch returns sets of nothing, as for PMIDs that there are not. `controls` are PMIDs
@@ -69,18 +62,25 @@ impl Client {
         let needs_proof = controls.is_some();
         let controls = controls.unwrap_or_default();
         let controls: Vec<Pmid> = controls.iter().filter(|control| !pmids.contains(control)).copied().collect();
-        let asked: Vec<Pmid> = pmids.iter().chain(&controls).copied().collect();
-        let ids = asked.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let requested: Vec<Pmid> = pmids.iter().chain(&controls).copied().collect();
+        let ids = requested.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let params = [("retmode", "xml"), ("id", ids.as_str())];
-        self.call("efetch.fcgi", &params, Expected::Records, |answer| {
-            let (mut returned, mut absent) = reconcile(&asked, &answer.body, max_record_bytes)?;
+        self.call("efetch.fcgi", &params, Expected::Records, |response| {
+            let (mut returned, mut absent) = reconcile(&requested, &response.body, max_record_bytes)?;
             let is_proof = returned.iter().any(|one| one.pmid().is_some());
             if needs_proof && !is_proof {
-                return Err(Fault::NoRecords);
+                return Err(ResponseFault::NoRecords);
             }
             returned.retain(|one| one.pmid().is_none_or(|pmid| !controls.contains(&pmid)));
             absent.retain(|pmid| !controls.contains(pmid));
-            Ok(RecordSet { bytes: answer.body, returned, absent, is_proof, as_of: answer.asked_at, etag: answer.etag })
+            Ok(RecordSet {
+                bytes: response.body,
+                returned,
+                absent,
+                is_proof,
+                as_of: response.requested_at,
+                etag: response.etag,
+            })
         })
         .await
     }
@@ -98,8 +98,12 @@ impl Returned {
 
 /// Splits a document and compares it with what was asked for. Of two records with one PMID the newer
 /// version counts; a record that was not asked for is left out.
-fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Vec<Returned>, Vec<Pmid>), Fault> {
-    let mut open: BTreeSet<Pmid> = asked.iter().copied().collect();
+fn reconcile(
+    requested: &[Pmid],
+    body: &[u8],
+    max_record_bytes: usize,
+) -> Result<(Vec<Returned>, Vec<Pmid>), ResponseFault> {
+    let mut open: BTreeSet<Pmid> = requested.iter().copied().collect();
     let wanted = open.clone();
     let mut records: BTreeMap<Pmid, (Range<usize>, Identity)> = BTreeMap::new();
     let mut returned = Vec::new();
@@ -108,13 +112,13 @@ fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Ve
         let item = match splitter.next() {
             Ok(Some(item)) => item,
             Ok(None) => break,
-            Err(SplitError::Truncated { .. }) => return Err(Fault::Truncated),
-            Err(_) => return Err(Fault::Unexpected),
+            Err(SplitError::Truncated { .. }) => return Err(ResponseFault::Truncated),
+            Err(_) => return Err(ResponseFault::Unexpected),
         };
         let (shown, defect, identity) = match item {
             Item::Record { bytes, defect } => (bytes.len(), defect, identity::of_record(bytes).map(|(one, _)| one)),
             // EFetch reports no deletions.
-            Item::Deletion { .. } => return Err(Fault::Unexpected),
+            Item::Deletion { .. } => return Err(ResponseFault::Unexpected),
         };
         // Of an oversized record only the first bytes are handed out.
         let whole = match &defect {
@@ -123,7 +127,7 @@ fn reconcile(asked: &[Pmid], body: &[u8], max_record_bytes: usize) -> Result<(Ve
         };
         let start = splitter.position().checked_sub(whole).and_then(|start| usize::try_from(start).ok());
         let range = start.map(|start| start..start + shown).filter(|range| range.end <= body.len());
-        let range = range.ok_or(Fault::Unexpected)?;
+        let range = range.ok_or(ResponseFault::Unexpected)?;
         let (pmid, reason) = match (defect, identity) {
             (None, Ok(identity)) => {
                 if !wanted.contains(&identity.pmid) {
@@ -172,9 +176,9 @@ mod tests {
             record(2, 2, "newer"),
             record(9, 1, "not requested")
         );
-        let asked: Vec<Pmid> = [1, 2, 3].iter().map(|n| Pmid::new(*n).expect("a PMID")).collect();
-        let (returned, absent) = reconcile(&asked, body.as_bytes(), 1 << 20).expect("a whole document");
-        assert_eq!(absent, [asked[0]]);
+        let requested: Vec<Pmid> = [1, 2, 3].iter().map(|n| Pmid::new(*n).expect("a PMID")).collect();
+        let (returned, absent) = reconcile(&requested, body.as_bytes(), 1 << 20).expect("a whole document");
+        assert_eq!(absent, [requested[0]]);
         let titles: Vec<&str> = returned
             .iter()
             .filter_map(|one| match one {
@@ -190,8 +194,8 @@ mod tests {
     fn a_record_over_the_limit_is_bad_with_its_pmid() {
         let body = format!("<PubmedArticleSet>{}</PubmedArticleSet>", record(1, 1, &"x".repeat(5000)));
         let body = body.replace("</PubmedArticleSet>", &(record(2, 1, "second") + "</PubmedArticleSet>"));
-        let asked = [1, 2].map(|n| Pmid::new(n).expect("a PMID"));
-        let (returned, absent) = reconcile(&asked, body.as_bytes(), 1000).expect("a whole document");
+        let requested = [1, 2].map(|n| Pmid::new(n).expect("a PMID"));
+        let (returned, absent) = reconcile(&requested, body.as_bytes(), 1000).expect("a whole document");
         assert!(absent.is_empty(), "{returned:?}");
         let [Returned::Bad { range: bad, pmid: Some(_), .. }, Returned::Record { range, .. }] = &returned[..] else {
             panic!("{returned:?}");

@@ -1,6 +1,6 @@
 //! EInfo: which dates a server can search by.
 
-use super::classify::{Expected, Fault};
+use super::classify::{Expected, ResponseFault};
 use super::client::Client;
 use super::error::EutilsError;
 use super::slice::DateField;
@@ -8,15 +8,15 @@ use super::slice::DateField;
 impl Client {
     /// Whether the server lists a date among the fields of its index. A server that has no EInfo lists none.
     pub async fn lists_field(&self, field: DateField) -> Result<bool, EutilsError> {
-        let listed = self.call("einfo.fcgi", &[("retmode", "xml")], Expected::Info, |answer| {
+        let listed = self.call("einfo.fcgi", &[("retmode", "xml")], Expected::Info, |response| {
             // Not of another database, and not only the list of databases.
-            if names(&answer.body, "<FieldList", "</FieldList>").is_none() {
-                return Err(Fault::Unexpected);
+            if names(&response.body, "<FieldList", "</FieldList>").is_none() {
+                return Err(ResponseFault::Unexpected);
             }
-            Ok(lists(&answer.body, field.as_str()))
+            Ok(lists(&response.body, field.as_str()))
         });
         match listed.await {
-            Err(EutilsError::Refused { fault: Fault::NoProgram }) => Ok(false),
+            Err(EutilsError::Refused { fault: ResponseFault::NoProgram }) => Ok(false),
             listed => listed,
         }
     }

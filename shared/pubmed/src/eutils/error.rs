@@ -1,21 +1,21 @@
-//! What a call of E-utilities can end with instead of an answer, by what the caller can do about it.
+//! What a call of E-utilities can end with instead of a response, by what the caller can do about it.
 
 use std::time::Duration;
 
-use super::classify::Fault;
-use super::pace::PaceError;
+use super::classify::ResponseFault;
+use super::rate_limiter::RateLimiterError;
 use bio_mcp_core::{ErrorCode, counted};
 
 /// A call failed. Its text never repeats what NCBI sent.
 #[derive(Debug, thiserror::Error)]
 pub enum EutilsError {
-    /// NCBI did not give a usable answer, however often it was asked: later.
+    /// NCBI did not return a usable response, however often it was requested: later.
     #[error("no usable response from NCBI in {}; the last failure: {fault}", counted(*.attempts, "attempt"))]
     Unavailable {
         /// Requests made.
         attempts: u32,
         /// The last fault.
-        fault: Fault,
+        fault: ResponseFault,
     },
     /// The time for this call is up, waiting included.
     #[error("no response from NCBI within {} s; the last failure: {fault}", .after.as_secs())]
@@ -23,7 +23,7 @@ pub enum EutilsError {
         /// The time that was given.
         after: Duration,
         /// The last fault.
-        fault: Fault,
+        fault: ResponseFault,
     },
     /// NCBI keeps saying that there are too many requests.
     #[error("NCBI says that this address or key sends too many requests; something else may be using it")]
@@ -52,22 +52,16 @@ pub enum EutilsError {
     OverCap,
     /// NCBI refuses the request: a bug here.
     #[error("NCBI refuses the request as malformed ({fault})")]
-    Refused {
-        /// How.
-        fault: Fault,
-    },
-    /// An answer holds more bytes than allowed.
+    Refused { fault: ResponseFault },
+    /// A response holds more bytes than allowed.
     #[error("NCBI's response is larger than {limit_bytes} bytes")]
-    TooLarge {
-        /// The limit.
-        limit_bytes: usize,
-    },
+    TooLarge { limit_bytes: usize },
     /// A search kept listing fewer results than it counted.
     #[error("NCBI's search keeps listing fewer results than it counts")]
     Incomplete,
-    /// The turns for requests are kept where nothing answers.
+    /// The state of the rate limiter is unavailable.
     #[error("the database, which limits the rate of requests to NCBI, is unavailable")]
-    Pace(#[source] PaceError),
+    RateLimiter(#[source] RateLimiterError),
 }
 
 impl EutilsError {
@@ -84,7 +78,7 @@ impl EutilsError {
             Self::RateLimited { .. } => ErrorCode::PubmedRateLimit,
             Self::Deadline { .. } => ErrorCode::PubmedTimeout,
             Self::QueryRejected => ErrorCode::QueryRejected,
-            Self::Pace(_) => ErrorCode::DatabaseError,
+            Self::RateLimiter(_) => ErrorCode::DatabaseError,
         }
     }
 
@@ -93,7 +87,7 @@ impl EutilsError {
         match self {
             Self::RateLimited { retry_after } | Self::BreakerOpen { retry_after } => Some(*retry_after),
             Self::Unavailable { .. } | Self::Deadline { .. } | Self::Incomplete => Some(Duration::from_secs(15)),
-            Self::Pace(_) => Some(Duration::from_secs(1)),
+            Self::RateLimiter(_) => Some(Duration::from_secs(1)),
             Self::BadKey | Self::QueryRejected | Self::OverCap | Self::Refused { .. } | Self::TooLarge { .. } => None,
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::classify::{Expected, Fault};
+use super::classify::{Expected, ResponseFault};
 use super::client::{Client, ESEARCH};
 use super::error::EutilsError;
 use super::query::Query;
@@ -22,7 +22,6 @@ const MAX_PROBES: usize = 10;
 /// One page of results to ask for.
 #[derive(Clone, Debug)]
 pub struct SearchRequest<'a> {
-    /// The query.
     pub query: &'a Query,
     /// Narrows it.
     pub slice: Option<&'a Slice>,
@@ -103,8 +102,8 @@ impl Client {
     pub async fn search(&self, request: &SearchRequest<'_>) -> Result<SearchPage, EutilsError> {
         self.search_page(request, |page, due| match (distinct(page) as u64).cmp(&due) {
             Ordering::Equal => Ok(()),
-            Ordering::Less => Err(Fault::ShortPage),
-            Ordering::Greater => Err(Fault::Unexpected),
+            Ordering::Less => Err(ResponseFault::ShortPage),
+            Ordering::Greater => Err(ResponseFault::Unexpected),
         })
         .await
     }
@@ -149,12 +148,9 @@ impl Client {
         let mut pages = Pages { pmids: BTreeSet::new(), repeated: BTreeSet::new(), counted: 0 };
         loop {
             let page = self
-                .search_page(
-                    &request,
-                    |page, due| {
-                        if distinct(page) as u64 > due { Err(Fault::Unexpected) } else { Ok(()) }
-                    },
-                )
+                .search_page(&request, |page, due| {
+                    if distinct(page) as u64 > due { Err(ResponseFault::Unexpected) } else { Ok(()) }
+                })
                 .await?;
             if page.count > u64::from(settings.cap) {
                 return Ok(Err(page.count));
@@ -189,13 +185,9 @@ impl Client {
             let slice = slice.only(*pmid);
             let request = SearchRequest { query, slice: Some(&slice), start: 0, limit: self.settings.page, sort: None };
             // Counted and listed alike: a count alone proves nothing here either.
-            let page =
-                self.search_page(
-                    &request,
-                    |page, due| {
-                        if page.pmids.len() as u64 == due { Ok(()) } else { Err(Fault::ShortPage) }
-                    },
-                );
+            let page = self.search_page(&request, |page, due| {
+                if page.pmids.len() as u64 == due { Ok(()) } else { Err(ResponseFault::ShortPage) }
+            });
             more += page.await?.count.saturating_sub(1);
         }
         tracing::warn!(pmids = pmids.len(), entries = more, "NCBI lists PMIDs twice");
@@ -205,7 +197,7 @@ impl Client {
     async fn search_page(
         &self,
         request: &SearchRequest<'_>,
-        accept: impl Fn(&SearchPage, u64) -> Result<(), Fault>,
+        accept: impl Fn(&SearchPage, u64) -> Result<(), ResponseFault>,
     ) -> Result<SearchPage, EutilsError> {
         let (start, limit) = (request.start.to_string(), request.limit.to_string());
         let term = request.slice.map_or_else(|| request.query.as_str().to_owned(), |slice| slice.term(request.query));
@@ -218,8 +210,8 @@ impl Client {
             params.extend([("datetype", *field), ("mindate", from), ("maxdate", to)]);
         }
         let cap = self.settings.cap;
-        self.call(ESEARCH, &params, Expected::Search, |answer| {
-            let page = parse(&answer.body, request.start)?;
+        self.call(ESEARCH, &params, Expected::Search, |response| {
+            let page = parse(&response.body, request.start)?;
             let reachable = page.count.min(u64::from(cap)).saturating_sub(u64::from(request.start));
             accept(&page, reachable.min(u64::from(request.limit)))?;
             Ok(page)
@@ -236,26 +228,26 @@ fn distinct(page: &SearchPage) -> usize {
 /// What NCBI says beside a result of none. With any other message it did not search.
 const MESSAGES_OF_NOTHING: [&str; 3] = ["no items found", "restrictions achieved", "wildcard"];
 
-fn parse(body: &[u8], start: u32) -> Result<SearchPage, Fault> {
-    let wire: Wire = serde_json::from_slice(&without_raw_controls(body)).map_err(|_| Fault::Unexpected)?;
+fn parse(body: &[u8], start: u32) -> Result<SearchPage, ResponseFault> {
+    let wire: Wire = serde_json::from_slice(&without_raw_controls(body)).map_err(|_| ResponseFault::Unexpected)?;
     let result = wire.esearchresult;
     if result.error.is_some() {
-        return Err(Fault::Backend);
+        return Err(ResponseFault::Backend);
     }
-    let count = result.count.parse().map_err(|_| Fault::Unexpected)?;
-    if result.retstart.is_some_and(|answered| answered != start.to_string()) {
+    let count = result.count.parse().map_err(|_| ResponseFault::Unexpected)?;
+    if result.retstart.is_some_and(|returned| returned != start.to_string()) {
         // Clamped to the last result that is handed out.
-        return Err(Fault::ShortPage);
+        return Err(ResponseFault::ShortPage);
     }
     let messages = result.warninglist["outputmessages"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let is_of_nothing = |text: &str| MESSAGES_OF_NOTHING.iter().any(|known| text.to_lowercase().contains(known));
     if count == 0 && !messages.into_iter().all(is_of_nothing) {
-        return Err(Fault::Backend);
+        return Err(ResponseFault::Backend);
     }
     let pmids = result.idlist.iter().map(|id| Pmid::parse(id)).collect::<Result<_, _>>();
     Ok(SearchPage {
         count,
-        pmids: pmids.map_err(|_| Fault::Unexpected)?,
+        pmids: pmids.map_err(|_| ResponseFault::Unexpected)?,
         query_translation: result.querytranslation,
         warnings: warnings(&result.errorlist).chain(warnings(&result.warninglist)).collect(),
     })
@@ -286,8 +278,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_results_are_an_answer_and_nonsense_is_none() {
-        let check = |json: &str, expected: Result<u64, Fault>| {
+    fn no_results_are_a_response_and_nonsense_is_none() {
+        let check = |json: &str, expected: Result<u64, ResponseFault>| {
             assert_eq!(parse(json.as_bytes(), 0).map(|page| page.count), expected, "{json}");
         };
         check(r#"{"esearchresult":{"count":"0","retmax":"0","retstart":"0","idlist":[]}}"#, Ok(0));
@@ -296,16 +288,16 @@ mod tests {
 b"}}"#,
             Ok(1),
         );
-        check(r#"{"esearchresult":{"idlist":[]}}"#, Err(Fault::Unexpected));
-        check(r#"{"esearchresult":{"count":"many","idlist":[]}}"#, Err(Fault::Unexpected));
-        check(r#"{"esearchresult":{"count":"1","idlist":["../1"]}}"#, Err(Fault::Unexpected));
-        check(r#"{"header":{}}"#, Err(Fault::Unexpected));
-        check(r#"{"esearchresult":{"count":"0","idlist":[],"ERROR":"it failed"}}"#, Err(Fault::Backend));
+        check(r#"{"esearchresult":{"idlist":[]}}"#, Err(ResponseFault::Unexpected));
+        check(r#"{"esearchresult":{"count":"many","idlist":[]}}"#, Err(ResponseFault::Unexpected));
+        check(r#"{"esearchresult":{"count":"1","idlist":["../1"]}}"#, Err(ResponseFault::Unexpected));
+        check(r#"{"header":{}}"#, Err(ResponseFault::Unexpected));
+        check(r#"{"esearchresult":{"count":"0","idlist":[],"ERROR":"it failed"}}"#, Err(ResponseFault::Backend));
         check(
             r#"{"esearchresult":{"count":"0","idlist":[],"warninglist":{"outputmessages":["Unable to open connection to #1Srv"]}}}"#,
-            Err(Fault::Backend),
+            Err(ResponseFault::Backend),
         );
-        check(r#"{"esearchresult":{"count":"20000","retstart":"9998","idlist":["1"]}}"#, Err(Fault::ShortPage));
+        check(r#"{"esearchresult":{"count":"20000","retstart":"9998","idlist":["1"]}}"#, Err(ResponseFault::ShortPage));
     }
 
     #[test]

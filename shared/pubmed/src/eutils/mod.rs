@@ -4,11 +4,11 @@
 //! Client::list(query, slice) ─▶ every PMID of the slice, or how many are counted and not listed
 //! Walk: slice over the cap? ─▶ halves of its dates, then of its PMIDs; counts must add up
 //! Client::fetch(pmids, controls) ─▶ exact bytes, split and reconciled: each PMID returned, bad or not returned
-//!   each request: breaker → turn (pace of all workers) → POST → classify → retry with jitter
+//!   each request: breaker → rate limiter of all workers → POST → classify → retry with jitter
 //! ```
 //!
 //! "Empty" and "failed" are different types: a search without hits is a page with count 0, and
-//! whatever cannot be proved to be an answer is an [`EutilsError`]. No text that NCBI sent stands in
+//! whatever cannot be proved to be a response is an [`EutilsError`]. No text that NCBI sent stands in
 //! an error: it may hold the caller's key or address.
 
 mod classify;
@@ -17,20 +17,20 @@ mod efetch;
 mod einfo;
 mod error;
 mod esearch;
-mod pace;
 mod query;
+mod rate_limiter;
 mod slice;
 mod walk;
 
-pub use classify::{Expected, Fault, classify};
-pub use client::{Client, Settings};
+pub use classify::{Expected, ResponseFault, classify};
+pub use client::{Client, EutilsSettings};
 pub use efetch::{RecordSet, Returned, WELL_KNOWN};
 pub use error::EutilsError;
 pub use esearch::{Listing, SearchPage, SearchRequest};
-pub use pace::{LocalPace, Pace, PaceError, gap};
 pub use query::{InvalidQuery, Query};
+pub use rate_limiter::{LocalRateLimiter, RateLimiter, RateLimiterError, gap};
 pub use slice::{DateField, Slice};
-pub use walk::{Shortfall, Step, Walk};
+pub use walk::{Shortfall, Walk, WalkStep};
 
 /// The most results that a search hands out, whatever its pages: `retmax` is silently cut to it, and
 /// `retstart` beyond it is an error.

@@ -20,7 +20,7 @@ const MAX_NARROWED: u32 = 64;
 
 /// What is to be asked next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum WalkStep {
     /// List this slice, then call [`Walk::listed`], [`Walk::too_many`] or [`Walk::short`].
     List(Slice),
     /// Count this slice, then call [`Walk::counted`].
@@ -30,7 +30,6 @@ pub enum Step {
 /// A slice whose list has fewer results than were counted, however often it was listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortfall {
-    /// The slice.
     pub slice: Slice,
     /// Results counted.
     pub counted: u64,
@@ -89,17 +88,17 @@ impl Walk {
     }
 
     /// What to ask next, if anything is left. A slice that should be over the cap is halved unseen.
-    pub fn next(&mut self, cap: u32) -> Option<Step> {
+    pub fn next(&mut self, cap: u32) -> Option<WalkStep> {
         loop {
             let part = *self.pending.last()?;
             match part {
                 Part::List { slice, expected: Some(count), pass, .. } if count > u64::from(cap) => {
-                    let Some(halves) = slice.halves() else { return Some(Step::List(slice)) };
+                    let Some(halves) = slice.halves() else { return Some(WalkStep::List(slice)) };
                     self.pending.pop();
                     self.push(slice, halves, count, pass);
                 }
-                Part::List { slice, .. } => return Some(Step::List(slice)),
-                Part::Recount { slice, .. } => return Some(Step::Count(slice)),
+                Part::List { slice, .. } => return Some(WalkStep::List(slice)),
+                Part::Recount { slice, .. } => return Some(WalkStep::Count(slice)),
                 Part::Sum { slice, counted, mark, pass } => {
                     self.pending.pop();
                     if !self.adds_up(slice, counted, mark, pass) {
@@ -281,16 +280,16 @@ mod tests {
         while let Some(step) = walk.next(cap) {
             // As after a restart.
             walk = serde_json::from_str(&serde_json::to_string(&walk).expect("JSON")).expect("back");
-            let (Step::List(slice) | Step::Count(slice)) = step;
+            let (WalkStep::List(slice) | WalkStep::Count(slice)) = step;
             let hits: Vec<u32> =
                 records.iter().filter(|(on, pmid)| slice.holds(*on, *pmid)).map(|(_, pmid)| *pmid).collect();
             let told = lie(requests, &hits);
             requests += 1;
             assert!(requests < 50_000, "it ends");
             match step {
-                Step::Count(_) => walk.counted(told.len() as u64),
-                Step::List(_) if told.len() > cap as usize => walk.too_many(told.len() as u64),
-                Step::List(_) => {
+                WalkStep::Count(_) => walk.counted(told.len() as u64),
+                WalkStep::List(_) if told.len() > cap as usize => walk.too_many(told.len() as u64),
+                WalkStep::List(_) => {
                     walk.listed(told.len() as u64);
                     found.extend(told);
                 }
@@ -349,17 +348,17 @@ mod tests {
         let mut walk = Walk::over([Slice::days(super::super::DateField::Entry, day(0), day(9))]);
         let mut listed = 0;
         while let Some(step) = walk.next(100) {
-            let (Step::List(slice) | Step::Count(slice)) = step;
+            let (WalkStep::List(slice) | WalkStep::Count(slice)) = step;
             let hits = records.iter().filter(|(on, pmid)| slice.holds(*on, *pmid)).count() as u64;
             // One record of the fourth day is counted and never listed.
             let short = hits - u64::from(slice.holds(day(3), 4));
             match step {
-                Step::Count(_) => walk.counted(hits),
-                Step::List(_) if short == hits => {
+                WalkStep::Count(_) => walk.counted(hits),
+                WalkStep::List(_) if short == hits => {
                     walk.listed(hits);
                     listed += hits;
                 }
-                Step::List(_) => listed += if walk.short(hits, short) { 0 } else { short },
+                WalkStep::List(_) => listed += if walk.short(hits, short) { 0 } else { short },
             }
         }
         assert_eq!(listed, 29);
@@ -370,13 +369,13 @@ mod tests {
     #[test]
     fn a_walk_that_is_cut_counts_what_it_has() {
         let mut walk = Walk::over([Slice::days(super::super::DateField::Entry, day(0), day(7))]);
-        assert!(matches!(walk.next(5), Some(Step::List(_))));
+        assert!(matches!(walk.next(5), Some(WalkStep::List(_))));
         walk.too_many(8);
-        assert!(matches!(walk.next(5), Some(Step::List(_))));
+        assert!(matches!(walk.next(5), Some(WalkStep::List(_))));
         walk.listed(4);
         assert_eq!(walk.rest_from(), Some(day(4)));
         walk.cut(day(3));
-        let Some(Step::Count(slice)) = walk.next(5) else { panic!("{walk:?}") };
+        let Some(WalkStep::Count(slice)) = walk.next(5) else { panic!("{walk:?}") };
         assert_eq!(slice.span(), Some((day(0), day(3))));
         walk.counted(4);
         assert!(walk.is_done() && walk.shortfalls().is_empty());

@@ -16,7 +16,6 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Size and hashes of a file as it lies there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Size in bytes.
     pub size_bytes: u64,
     /// SHA-256 of the file's bytes, hex.
     pub sha256: String,

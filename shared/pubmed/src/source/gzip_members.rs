@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use flate2::bufread::GzDecoder;
 
-use super::Progress;
+use super::ReadProgress;
 
 /// How every member starts.
 pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -21,7 +21,7 @@ pub struct Counted {
     pub reader: Box<dyn Read + Send>,
     /// Read before, and counted.
     pub pending: Vec<u8>,
-    pub progress: Progress,
+    pub progress: ReadProgress,
 }
 
 impl Read for Counted {

@@ -15,7 +15,7 @@ impl<R: Read> Splitter<R> {
     }
 
     /// Reads more input, keeping bytes from `keep` on; moves them to the front, so positions
-    /// shrink by as much as `self.at` does. Answers whether anything was read.
+    /// shrink by as much as `self.at` does. Returns whether anything was read.
     pub(super) fn fill_from(&mut self, keep: usize) -> Result<bool, SplitError> {
         if let Some(error) = self.failed.take() {
             return Err(SplitError::Read(error));

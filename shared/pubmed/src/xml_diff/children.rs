@@ -34,15 +34,15 @@ impl<'t, 'a> Children<'t, 'a> {
             children.numbers.push(*count);
             children.hashes.push(match &child {
                 Child::Text(text) => hash(&text),
-                Child::Element(element) => of_elements[element.place()],
+                Child::Element(element) => of_elements[element.index()],
             });
             children.all.push(child);
         }
         children
     }
 
-    /// The path of a child in an element with a path; `other` are the children in the other payload, among which its name
-    /// may stand more than once.
+    /// The path of a child in an element with a path; `other` are the children in the other payload, among which its
+    /// name may stand more than once.
     pub(super) fn path(&self, at: usize, other: &Self, parent: &str) -> String {
         match self.all[at] {
             Child::Text(_) => parent.to_owned(),
@@ -168,8 +168,8 @@ fn hash_element(element: Element<'_, '_>, all: &mut [u64]) -> u64 {
             }
         }
     }
-    all[element.place()] = hasher.finish();
-    all[element.place()]
+    all[element.index()] = hasher.finish();
+    all[element.index()]
 }
 
 /// The name of an element; nothing for a text.

@@ -37,7 +37,7 @@ impl<'t, 'a> Element<'t, 'a> {
     }
 
     /// Its place among all elements and texts of the tree.
-    pub fn place(self) -> usize {
+    pub fn index(self) -> usize {
         self.index as usize
     }
 

@@ -48,7 +48,6 @@ pub enum TreeError {
     Malformed {
         /// Byte offset in the record.
         at: usize,
-        /// What is wrong.
         what: &'static str,
     },
     /// Deeper than any real record.

@@ -10,7 +10,6 @@ use super::{Node, Tree, is_blank};
 pub struct Unread<'a> {
     /// Where: `/PubmedArticle/…/Author[2]/@ValidYN`; a text has the path of its element.
     pub path: String,
-    /// The value.
     pub value: Cow<'a, str>,
 }
 

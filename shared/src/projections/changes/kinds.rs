@@ -70,12 +70,12 @@ pub enum RecordState {
     /// The record was deleted.
     Deleted,
     /// The record exists.
-    Live(Live),
+    Live(LiveState),
 }
 
 /// An existing record.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Live {
+pub struct LiveState {
     /// Hash of its payload.
     pub content_hash: Option<String>,
     /// Integrity that the payload states; none if records of its type state nothing.
@@ -84,7 +84,7 @@ pub struct Live {
     pub last_known: Option<IntegrityNote>,
 }
 
-impl Live {
+impl LiveState {
     /// Whether an event repeats the payload, and its integrity is known.
     pub fn is_known(&self, event: &Event) -> bool {
         self.is_same(event) && self.integrity.as_ref().is_none_or(IntegrityNote::is_known)
@@ -130,7 +130,7 @@ pub fn change(
         return (kinds, None);
     }
     let last_known = integrity.clone().filter(IntegrityNote::is_known).or_else(|| known.cloned());
-    let after = Live { content_hash: event.content_hash.clone(), integrity, last_known };
+    let after = LiveState { content_hash: event.content_hash.clone(), integrity, last_known };
     (kinds, Some(RecordState::Live(after)))
 }
 

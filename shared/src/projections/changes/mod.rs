@@ -18,9 +18,9 @@ pub use feed::{FeedEntry, FeedError, FeedFilter, FeedPage, feed, known_query};
 pub use kinds::ChangeKind;
 pub use wait::next_changes;
 
-use self::kinds::{Live, RecordState, change};
+use self::kinds::{LiveState, RecordState, change};
 use self::rows::{ChangeRow, ChangeRows, Details};
-use super::{Event, EventBatch, Projection, Reading, Rows};
+use super::{Event, EventBatch, PrepareContext, Projection, ProjectionRows};
 use crate::db::DbError;
 use crate::ingest::UnitError;
 use crate::pubmed::{IntegrityNote, IntegrityStatus};
@@ -32,13 +32,13 @@ pub const CHANGES: &str = "changes";
 const PUBMED: &str = "pubmed";
 
 /// The change feed.
-pub struct Changes;
+pub struct ChangesProjection;
 
 /// Type and identifier of a record.
 type Key = (String, String);
 
 #[async_trait]
-impl Projection for Changes {
+impl Projection for ChangesProjection {
     fn name(&self) -> &'static str {
         CHANGES
     }
@@ -47,12 +47,16 @@ impl Projection for Changes {
         1
     }
 
-    async fn prepare(&self, reading: Reading<'_>, batch: &EventBatch) -> Result<Arc<dyn Rows>, UnitError> {
-        let db = &reading.engine.db;
+    async fn prepare(
+        &self,
+        prepare_context: PrepareContext<'_>,
+        batch: &EventBatch,
+    ) -> Result<Arc<dyn ProjectionRows>, UnitError> {
+        let db = &prepare_context.engine.db;
         let events: Vec<&Event> = batch.events.iter().filter(|event| !event.is_passed_over).collect();
         let mut states = states(db, &events, batch.after).await?;
         let unnoted = events.iter().copied().filter(|event| must_be_read(event, &states)).collect();
-        let mut notes = objects::read(reading, unnoted).await?;
+        let mut notes = objects::read(prepare_context, unnoted).await?;
         let mut rows = Vec::with_capacity(events.len());
         for event in events {
             let state = states.entry(key(event)).or_default();
@@ -118,7 +122,7 @@ impl From<StateRow> for RecordState {
         let integrity = rows::note(row.integrity.as_deref(), row.details);
         let known = integrity.clone().filter(IntegrityNote::is_known);
         let last_known = known.or_else(|| rows::note(row.known.as_deref(), row.known_details));
-        Self::Live(Live { content_hash: row.content_hash, integrity, last_known })
+        Self::Live(LiveState { content_hash: row.content_hash, integrity, last_known })
     }
 }
 

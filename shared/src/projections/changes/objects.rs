@@ -6,11 +6,12 @@ use futures_util::{StreamExt, stream};
 
 use super::Event;
 use crate::archive::{Archive, Payload, ReadError, StoredPayload};
+use crate::core::{ErrorCode, Pmid};
 use crate::ingest::UnitError;
-use crate::projections::Reading;
+use crate::observability;
+use crate::projections::PrepareContext;
 use crate::pubmed::IntegrityNote;
 use crate::records;
-use crate::words::{ErrorCode, Pmid, telemetry};
 
 /// Objects read at the same time.
 const CONCURRENT_READS: usize = 64;
@@ -31,8 +32,11 @@ enum Read {
 /// The notes of the payloads of events, by event. The integrity of an unreadable payload is unknown: one object does
 /// not stop the projection. A failing store does, until the attempt is repeated and other objects can be read, and so
 /// does an archive of which no object can be read: it is the wrong one, or this program does not suit it.
-pub(super) async fn read(reading: Reading<'_>, events: Vec<&Event>) -> Result<HashMap<i64, IntegrityNote>, UnitError> {
-    let archive = &reading.engine.archive;
+pub(super) async fn read(
+    prepare_context: PrepareContext<'_>,
+    events: Vec<&Event>,
+) -> Result<HashMap<i64, IntegrityNote>, UnitError> {
+    let archive = &prepare_context.engine.archive;
     let pmids: HashSet<Pmid> = events.iter().filter_map(|event| Pmid::parse(&event.record_id).ok()).collect();
     let mut reads = Vec::with_capacity(events.len());
     for event in events {
@@ -46,16 +50,18 @@ pub(super) async fn read(reading: Reading<'_>, events: Vec<&Event>) -> Result<Ha
             Read::Note(note) => {
                 notes.insert(event.seq, note);
             }
-            Read::Failed(error) if !reading.is_last_attempt => return Err(failed(telemetry::chain(&error))),
+            Read::Failed(error) if !prepare_context.is_last_attempt => {
+                return Err(failed(observability::chain(&error)));
+            }
             Read::Unreadable(error) | Read::Failed(error) => in_doubt.push((event, error)),
         }
     }
     // Where no object can be read the fault is not that of these.
     if notes.values().all(|note| !note.is_known())
         && let Some((_, error)) = in_doubt.first()
-        && !others_can_be_read(reading, &pmids).await?.unwrap_or(pmids.len() == 1)
+        && !others_can_be_read(prepare_context, &pmids).await?.unwrap_or(pmids.len() == 1)
     {
-        return Err(failed(format!("no object of the archive can be read, e.g.: {}", telemetry::chain(error))));
+        return Err(failed(format!("no object of the archive can be read, e.g.: {}", observability::chain(error))));
     }
     for (event, error) in in_doubt {
         give_up(&mut notes, event, &error);
@@ -69,7 +75,7 @@ fn failed(message: String) -> UnitError {
 }
 
 fn give_up(notes: &mut HashMap<i64, IntegrityNote>, event: &Event, error: &ReadError) {
-    let (pmid, seq, error) = (&event.record_id, event.seq, telemetry::chain(error));
+    let (pmid, seq, error) = (&event.record_id, event.seq, observability::chain(error));
     tracing::warn!(pmid, seq, s3_uri = event.s3_uri, error, "a payload cannot be read: its integrity is unknown");
     notes.insert(event.seq, IntegrityNote::UNKNOWN);
 }
@@ -99,9 +105,12 @@ async fn note(archive: &Archive, pmid: Pmid, stored: &StoredPayload) -> Result<I
 }
 
 /// Whether objects of other records can be read; none if there are no other records.
-async fn others_can_be_read(reading: Reading<'_>, tried: &HashSet<Pmid>) -> Result<Option<bool>, UnitError> {
-    let db = &reading.engine.db;
-    if reading.engine.archive.store().check().await.is_err() {
+async fn others_can_be_read(
+    prepare_context: PrepareContext<'_>,
+    tried: &HashSet<Pmid>,
+) -> Result<Option<bool>, UnitError> {
+    let db = &prepare_context.engine.db;
+    if prepare_context.engine.archive.store().check().await.is_err() {
         return Ok(Some(false));
     }
     let some = OTHERS + i64::try_from(tried.len()).unwrap_or(0);
@@ -112,7 +121,7 @@ async fn others_can_be_read(reading: Reading<'_>, tried: &HashSet<Pmid>) -> Resu
     }
     let mut reads = Vec::with_capacity(others.len());
     for (pmid, pointer) in records::lookup(db, &others).await? {
-        reads.push(async move { note(&reading.engine.archive, pmid, &pointer.address()).await.is_ok() });
+        reads.push(async move { note(&prepare_context.engine.archive, pmid, &pointer.address()).await.is_ok() });
     }
     let reads = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
     Ok(Some(reads.any(|is_read| async move { is_read }).await))

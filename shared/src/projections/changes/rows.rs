@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use super::kinds::{ChangeKind, RecordState};
 use super::{Event, status};
 use crate::db::DbError;
-use crate::projections::Rows;
+use crate::projections::ProjectionRows;
 use crate::pubmed::article::NotedEvidence;
 use crate::pubmed::{IntegrityNote, IntegrityStatus, Notice};
 
@@ -64,7 +64,7 @@ pub(super) struct ChangeRows {
 }
 
 #[async_trait]
-impl Rows for ChangeRows {
+impl ProjectionRows for ChangeRows {
     async fn write(&self, tx: &mut PgConnection) -> Result<(), DbError> {
         let sql = "delete from changes where seq > $1 and seq <= $2";
         sqlx::query(sql).bind(self.after).bind(self.upto).execute(&mut *tx).await?;

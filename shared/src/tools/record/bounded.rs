@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::fields::Wanted;
+use super::fields::SelectedFields;
 
 /// Texts shorter than this are shown whole or not at all: half an identifier is another one.
 const SHORT_TEXT: usize = 60;
@@ -61,7 +61,7 @@ pub fn chars(value: &Value) -> usize {
 }
 
 /// The fields that fit beside what takes `used` characters already.
-pub fn fit(wanted: &Wanted, used: usize, max_chars: usize) -> (Map<String, Value>, Vec<Omitted>) {
+pub fn fit(wanted: &SelectedFields, used: usize, max_chars: usize) -> (Map<String, Value>, Vec<Omitted>) {
     let mut fields = Map::new();
     let all = wanted.core.iter().chain(&wanted.more);
     let whole: usize = all.clone().map(|(name, value)| cost_of(name, value)).sum();
@@ -95,7 +95,7 @@ pub fn fit(wanted: &Wanted, used: usize, max_chars: usize) -> (Map<String, Value
     if returned < total {
         cuts.push(Omitted { field: "affiliations".to_owned(), total, returned });
     }
-    (fields, told(cuts, notes))
+    (fields, summarised(cuts, notes))
 }
 
 /// What every result has shares the room: what is short is whole, what is long gets an equal part of the rest.
@@ -259,24 +259,24 @@ fn affiliation_cost(affiliations: &Value) -> usize {
 }
 
 /// What was cut, as far as there is room to say it; of the rest, how many.
-fn told(cuts: Vec<Omitted>, room: usize) -> Vec<Omitted> {
+fn summarised(cuts: Vec<Omitted>, room: usize) -> Vec<Omitted> {
     let cost = |one: &Omitted| chars(&json!(one)) + 1;
     if cuts.iter().map(cost).sum::<usize>() <= room {
         return cuts;
     }
     let mut rest = Omitted { field: "other".to_owned(), total: cuts.len(), returned: 0 };
     let mut used = cost(&rest);
-    let mut told = Vec::new();
+    let mut summarised = Vec::new();
     for one in cuts {
         used += cost(&one);
         if used > room {
             break;
         }
-        told.push(one);
+        summarised.push(one);
     }
-    rest.total -= told.len();
-    told.push(rest);
-    told
+    rest.total -= summarised.len();
+    summarised.push(rest);
+    summarised
 }
 
 /// How many characters a character of a text has in JSON.

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::words::Pmid;
+use crate::core::Pmid;
 
 /// Authors named before `et al`.
 const AUTHORS: usize = 3;

@@ -107,7 +107,7 @@ const PEOPLE: [&str; 2] = ["authors", "investigators"];
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct SelectedFields {
     /// What every result has.
     pub core: Vec<(String, Value)>,
     /// What was included, the most important first. People are without affiliations.
@@ -117,10 +117,10 @@ pub struct Wanted {
 }
 
 /// The fields asked for of a record; its PMID is not among them.
-pub fn wanted(mut record: Map<String, Value>, include: &[Include]) -> Wanted {
+pub fn wanted(mut record: Map<String, Value>, include: &[Include]) -> SelectedFields {
     let all = include.contains(&Include::All);
     let is_included = |part: Include| all || include.contains(&part);
-    let mut wanted = Wanted::default();
+    let mut wanted = SelectedFields::default();
     record.remove("pmid");
     for field in PEOPLE {
         let apart = affiliations_apart(record.get_mut(field));

@@ -25,7 +25,7 @@ pub use fields::{Include, MAX_CHARS, MIN_CHARS};
 pub use summary::{Summary, summary};
 pub use text::markdown;
 
-use crate::words::{Pmid, Sha256};
+use crate::core::{Pmid, Sha256};
 
 /// Where a record came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -121,7 +121,7 @@ impl RecordView {
         }
     }
 
-    fn cut(mut self, wanted: &fields::Wanted, max_chars: usize) -> Self {
+    fn cut(mut self, wanted: &fields::SelectedFields, max_chars: usize) -> Self {
         // What follows from other fields gives way to them where there is little room.
         self.citation = self.citation.filter(|_| max_chars >= 900).map(|line| clipped(&line, max_chars / 8));
         if let Some(links) = self.links.as_mut().filter(|links| chars(&json!(links)) > max_chars / 4) {

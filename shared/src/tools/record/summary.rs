@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::citation::{clipped, doi, journal, names, pmc};
-use crate::words::Pmid;
+use crate::core::Pmid;
 
 /// Authors that are named.
 const AUTHORS: usize = 3;

@@ -18,25 +18,25 @@ async fn a_job_that_has_ended_does_not_change_and_names_the_one_to_cancel() {
     ended(&engine, first).await;
     let second = chain(&engine, first).await[1].job_id();
     let before = get(&engine, first).await.version;
-    let answer = cancel(&engine, first).await;
-    assert_eq!((answer.state, answer.cancelled, answer.next_job), (JobState::Succeeded, false, Some(second)));
+    let response = cancel(&engine, first).await;
+    assert_eq!((response.state, response.cancelled, response.next_job), (JobState::Succeeded, false, Some(second)));
     assert_eq!(states(&chain(&engine, first).await), [(1, JobState::Succeeded), (2, JobState::Queued)]);
     assert_eq!(get(&engine, first).await.version, before);
 
-    let answer = cancel(&engine, second).await;
-    assert_eq!((answer.state, answer.cancelled, answer.next_job), (JobState::Cancelled, true, None));
+    let response = cancel(&engine, second).await;
+    assert_eq!((response.state, response.cancelled, response.next_job), (JobState::Cancelled, true, None));
     assert!(is_logged(&engine, second, "the step after this one is not submitted").await);
     for ended in [first, second] {
-        let answer = cancel(&engine, ended).await;
-        assert_eq!((answer.cancelled, answer.next_job), (false, None), "nothing is left");
+        let response = cancel(&engine, ended).await;
+        assert_eq!((response.cancelled, response.next_job), (false, None), "nothing is left");
     }
     work(&engine).await;
     assert_eq!(states(&chain(&engine, first).await), [(1, JobState::Succeeded), (2, JobState::Cancelled)]);
 
     let failed = submit(&engine, count(1001), &[count(1501)]).await;
     fail(&engine, failed).await;
-    let answer = cancel(&engine, failed).await;
-    assert_eq!((answer.state, answer.cancelled, answer.next_job), (JobState::Failed, false, None));
+    let response = cancel(&engine, failed).await;
+    assert_eq!((response.state, response.cancelled, response.next_job), (JobState::Failed, false, None));
 }
 
 /// Between the end of its units and its own, a job cannot be cancelled any more; what follows can.
@@ -45,8 +45,8 @@ async fn a_job_that_is_about_to_end_takes_its_chain_with_it() {
     let engine = counting_engine().await;
     let job = submit(&engine, count(1), &[count(501), count(601)]).await;
     until_its_end(&engine, job).await;
-    let answer = cancel(&engine, job).await;
-    assert_eq!((answer.state, answer.cancelled, answer.stopping), (JobState::Succeeded, true, false));
+    let response = cancel(&engine, job).await;
+    assert_eq!((response.state, response.cancelled, response.stopping), (JobState::Succeeded, true, false));
     assert!(is_logged(&engine, job, "the 2 steps after this one are not submitted").await);
     assert!(!cancel(&engine, job).await.cancelled, "only once");
     work(&engine).await;
@@ -54,8 +54,8 @@ async fn a_job_that_is_about_to_end_takes_its_chain_with_it() {
     // Without steps nothing is left to cancel.
     let alone = submit(&engine, count(1001), &[]).await;
     until_its_end(&engine, alone).await;
-    let answer = cancel(&engine, alone).await;
-    assert_eq!((answer.state, answer.cancelled), (JobState::Running, false));
+    let response = cancel(&engine, alone).await;
+    assert_eq!((response.state, response.cancelled), (JobState::Running, false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -68,12 +68,12 @@ async fn a_cancel_that_races_the_end_of_a_job_stops_the_chain_or_names_its_next_
             let engine = engine.clone();
             tokio::spawn(async move { finalise(&engine, job).await.expect("finalises") })
         };
-        let answer = cancel(&engine, job).await;
+        let response = cancel(&engine, job).await;
         ending.await.expect("no panic");
         let all = chain(&engine, job).await;
         let next = all.get(1).map(Job::job_id);
-        assert_eq!((all[0].state, answer.cancelled), (JobState::Succeeded, next.is_none()), "round {round}");
-        assert_eq!(answer.next_job, next, "round {round}");
+        assert_eq!((all[0].state, response.cancelled), (JobState::Succeeded, next.is_none()), "round {round}");
+        assert_eq!(response.next_job, next, "round {round}");
     }
 }
 
@@ -86,8 +86,8 @@ async fn a_chain_is_cancelled_while_no_manifest_can_be_written() {
     until_its_end(&engine, job).await;
     *faults.lock().expect("no panic") = Some(("manifests", Fault::Unwritable));
     finalise(&engine, job).await.expect_err("its manifest cannot be written");
-    let answer = cancel(&engine, job).await;
-    assert_eq!((answer.state, answer.cancelled), (JobState::Running, true));
+    let response = cancel(&engine, job).await;
+    assert_eq!((response.state, response.cancelled), (JobState::Running, true));
     *faults.lock().expect("no panic") = None;
     assert_eq!(continued(&engine).await, 0);
     assert_eq!(continued(&engine).await, 0);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use shared::core::{JobId, Principal, Role, Sha256};
 use shared::ingest::{Engine, Settings, Worker};
 use shared::jobs::{self, Filter, JobState, Limits, Step, Submission};
 use shared::tools::ToolSteps;
-use shared::words::{JobId, Principal, Role, Sha256};
 use simulator::{Corpus, Options, Simulator, Spread};
-use tests::http::{Answer, Server, World, plain, settings as http_settings, sync_of};
+use tests::http::{ApiResponse, Server, World, plain, settings as http_settings, sync_of};
 use tests::invariants;
 use tests::sync::{LIMITS, client, day, engine, settings, simulator};
 
@@ -211,7 +211,7 @@ async fn with_roles(limits: Limits) -> (Simulator, Server) {
     (ncbi, Server::start(engine, client, &settings).await)
 }
 
-async fn ask(server: &Server, who: &str, method: &str, path: &str, body: &Value) -> Answer {
+async fn ask(server: &Server, who: &str, method: &str, path: &str, body: &Value) -> ApiResponse {
     let request = server.request(method, path).header("authorization", format!("Bearer {who}"));
     server.send(request.header("content-type", "application/json").body(body.to_string())).await
 }

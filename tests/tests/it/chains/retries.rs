@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use shared::ingest::{Engine, Pipeline, Plan, UnitContext, UnitError};
-use shared::jobs::{Job, JobState, Submitted};
+use shared::jobs::{Job, JobState, SubmitOutcome};
 use sqlx::PgPool;
 use tests::counting::{Counting, PER_BATCH};
 
@@ -86,7 +86,7 @@ async fn a_chain_that_was_cancelled_after_its_job_continues_with_the_next_step()
     until_its_end(&engine, first).await;
     assert!(cancel(&engine, first).await.cancelled);
     let retried = retry(&engine, first).await;
-    assert!(matches!(retried, Submitted::Created(_)));
+    assert!(matches!(retried, SubmitOutcome::Created(_)));
     let second = retried.job();
     assert_eq!(
         (second.chain_step, second.parent_job_id, second.attempt),

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use shared::core::{Caller, JobId};
 use shared::db::DbError;
 use shared::ingest::{self, Engine, RetryError, Upkeep, finalise};
 use shared::jobs::{self, JobState, Submission, SubmitError};
-use shared::words::{Caller, JobId};
 use tests::counting;
 use tests::sync::LIMITS;
 
@@ -120,10 +120,10 @@ async fn a_chain_that_waits_is_cancelled_by_its_last_job_and_kept_until_then() {
     ingest::sweep(&engine, None).await.expect("sweeps");
     assert_eq!(chain(&engine, first).await.len(), 2, "the steps that wait are not lost with it");
 
-    let answer = cancel(&engine, first).await;
-    assert_eq!((answer.cancelled, answer.next_job), (false, Some(second)));
-    let answer = cancel(&engine, second).await;
-    assert_eq!((answer.state, answer.cancelled, answer.next_job), (JobState::Succeeded, true, None));
+    let response = cancel(&engine, first).await;
+    assert_eq!((response.cancelled, response.next_job), (false, Some(second)));
+    let response = cancel(&engine, second).await;
+    assert_eq!((response.state, response.cancelled, response.next_job), (JobState::Succeeded, true, None));
     assert_eq!(cancel(&engine, first).await.next_job, None);
     ended(&engine, running).await;
     assert_eq!(continued(&engine).await, 0);

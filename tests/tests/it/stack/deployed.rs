@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::words::Sha256;
+use shared::core::Sha256;
 use simulator::{Corpus, Options, Spread};
 use tests::lambda::free_port;
 use tests::{aws, s3};
@@ -49,7 +49,7 @@ impl Emulator {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("the emulator does not answer");
+        panic!("the emulator does not respond");
     }
 }
 
@@ -120,12 +120,12 @@ async fn a_deployed_stack_runs_a_job() {
     let http = reqwest::Client::new();
     let ask = async |request: reqwest::RequestBuilder| -> (u16, Value) {
         let request = request.header("host", &host).bearer_auth(TOKEN).timeout(Duration::from_secs(60));
-        let answer = request.send().await.expect("answers");
-        let status = answer.status().as_u16();
-        (status, serde_json::from_slice(&answer.bytes().await.expect("whole")).expect("JSON"))
+        let response = request.send().await.expect("responds");
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.bytes().await.expect("whole")).expect("JSON"))
     };
     let jobs = format!("{}/v1/jobs", emulator.endpoint);
-    let stranger = http.get(&jobs).header("host", &host).send().await.expect("answers");
+    let stranger = http.get(&jobs).header("host", &host).send().await.expect("responds");
     assert_eq!(stranger.status(), 401, "{}", log());
     let pmids: Vec<String> = (1000..1000 + RECORDS).map(|pmid| pmid.to_string()).collect();
     let body = json!({ "tool": "pubmed.sync", "params": { "pmids": pmids } });

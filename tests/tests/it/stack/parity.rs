@@ -150,14 +150,14 @@ fn the_environment_of_a_local_run_is_declared_and_valid() {
         }
     }
     let lookup = |name: &str| local.get(name).and_then(Value::as_str).map(str::to_owned);
-    let config = shared::words::config::Config::read(&shared::tools::limits(), lookup).expect("valid settings");
+    let config = shared::config::Config::read(&shared::tools::limits(), lookup).expect("valid settings");
     assert!(shared::db::options(&config.database).is_ok() && config.archive.is_some() && config.has_s3_endpoint);
     // So does the event that submits a job: its token is the one whose hash is there.
     let event = std::fs::read_to_string(tests::root().join("events/api-submit.json")).expect("read");
     let event: Value = serde_json::from_str(&event).expect("JSON");
     let token =
         event["headers"]["authorization"].as_str().and_then(|text| text.strip_prefix("Bearer ")).expect("a token");
-    let hash = shared::words::Sha256::of(token.as_bytes()).to_hex();
+    let hash = shared::core::Sha256::of(token.as_bytes()).to_hex();
     assert!(local["BIO_MCP_AUTH_TOKENS"].as_str().is_some_and(|text| text.ends_with(&hash)), "{hash}");
 }
 

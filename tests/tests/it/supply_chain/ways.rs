@@ -67,7 +67,7 @@ fn fetches(line: &str) -> Option<String> {
             return Some(program.to_owned());
         }
     }
-    // What an answer says is run: `curl … | sh`, `sh -c "$(curl …)"`, `bash <(curl …)`.
+    // What a response says is run: `curl … | sh`, `sh -c "$(curl …)"`, `bash <(curl …)`.
     let asks = |text: &str| super::words(text).iter().any(|word| ["curl", "fetch", "http"].contains(word));
     let mut parts = line.split('|');
     if asks(parts.next().unwrap_or_default()) {

@@ -10,20 +10,20 @@ use super::session::SESSION;
 use super::{DbError, OptionsError, patient, version};
 use bio_mcp_core::Secret;
 
-pub use open::{Prepared, connect_as, prepare};
+pub use open::{PreparedDatabase, connect_as, prepare};
 
-/// Counts the versions of `grant.sql` and of the settings that are given with it: a role that was granted less is granted
-/// anew, one that a newer program granted is left as it is.
+/// Counts the versions of `grant.sql` and of the settings that are given with it: a role that was granted less is
+/// granted anew, one that a newer program granted is left as it is.
 const RULES: i32 = 1;
 
 /// A role; without a password where the way to the server is its protection.
 #[derive(Clone)]
-pub struct Role {
+pub struct DatabaseRole {
     username: String,
     password: Option<Secret>,
 }
 
-impl Role {
+impl DatabaseRole {
     /// The role of a server that only its own user can reach, through a socket in a directory of mode 0700: a password
     /// would lie beside the server's files, readable for exactly those who can reach the socket.
     pub fn of_private_server() -> Self {
@@ -65,9 +65,10 @@ impl Role {
     }
 }
 
-/// Makes the role where it is not there, with this password and the settings of a session, and lets it read and write the
-/// rows of every table that there is now; who asks must own them. Fails, and changes nothing, where the role could do more.
-pub async fn grant(pool: &PgPool, role: &Role) -> Result<(), DbError> {
+/// Makes the role where it is not there, with this password and the settings of a session, and lets it read and write
+/// the rows of every table that there is now; who asks must own them. Fails, and changes nothing, where the role could
+/// do more.
+pub async fn grant(pool: &PgPool, role: &DatabaseRole) -> Result<(), DbError> {
     // Before it is granted: what comes after this version is granted the next time.
     let version = version(pool).await?;
     // Another program may be migrating, which takes long.
@@ -124,7 +125,7 @@ mod tests {
     fn only_plain_names_are_roles() {
         let of = |name: &str, password: &str| {
             let json = serde_json::json!({ "username": name, "password": password });
-            Role::parse(&Secret::new(json.to_string())).is_ok()
+            DatabaseRole::parse(&Secret::new(json.to_string())).is_ok()
         };
         assert!(of("bio_mcp_functions", "p/@'"));
         for (name, password) in [
@@ -138,6 +139,6 @@ mod tests {
         ] {
             assert!(!of(name, password), "{name}");
         }
-        assert!(Role::parse(&Secret::new("hunter2")).is_err());
+        assert!(DatabaseRole::parse(&Secret::new("hunter2")).is_err());
     }
 }

@@ -3,31 +3,32 @@
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-use super::{RULES, Role, grant};
+use super::{DatabaseRole, RULES, grant};
 use crate::db::{DbError, connect, is_current, migrate, version};
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prepared {
+pub struct PreparedDatabase {
     /// The version of the schema before; 0 when there was none.
     pub from: i64,
     /// The version of the schema now.
     pub to: i64,
 }
 
-/// Brings the schema up to date, then the privileges of the role of programs, where there is one. The pool is the owner's.
-pub async fn prepare(owner: &PgPool, role: Option<&Role>) -> Result<Prepared, DbError> {
+/// Brings the schema up to date, then the privileges of the role of programs, where there is one. The pool is the
+/// owner's.
+pub async fn prepare(owner: &PgPool, role: Option<&DatabaseRole>) -> Result<PreparedDatabase, DbError> {
     let from = version(owner).await?;
     migrate(owner).await?;
     if let Some(role) = role {
         grant(owner, role).await?;
     }
-    Ok(Prepared { from, to: version(owner).await? })
+    Ok(PreparedDatabase { from, to: version(owner).await? })
 }
 
 /// A small pool of the role of programs. `owner` is the way of who owns the tables to the same database: it is taken
 /// only where the role, its privileges or the schema are not there yet or are older than this program, and left again.
-pub async fn connect_as(role: &Role, owner: PgConnectOptions, max_connections: u32) -> Result<PgPool, DbError> {
+pub async fn connect_as(role: &DatabaseRole, owner: PgConnectOptions, max_connections: u32) -> Result<PgPool, DbError> {
     let options = role.log_in(owner.clone());
     match connect(options.clone(), max_connections).await {
         Ok(pool) => match is_prepared(&pool).await {

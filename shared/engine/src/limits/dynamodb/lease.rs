@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::{LimitsTable, TableError, Updated, now_ms, number, read_number, send, too_far};
-use crate::limits::leases::{Lease, LeaseError, Leases};
+use crate::limits::leases::{LeaseError, Leases, NamedLease};
 
 /// What is free, has expired, was acquired or renewed more than a minute from now, or is the caller's own. An item of
 /// an older program does not say when; then a lease that lasts longer than the caller's counts as expired.
@@ -20,8 +20,8 @@ fn until(longest: Duration) -> i64 {
 impl LimitsTable {
     /// A lease that was acquired or renewed more than a minute from now was written by a clock that was ahead, and
     /// counts as expired. The time for which its holder requested it does not matter.
-    async fn take_lease(&self, name: &str, longest: Duration) -> Result<Option<Lease>, TableError> {
-        // Its own: when the answer is lost, the SDK asks again, and must not find itself in the way.
+    async fn take_lease(&self, name: &str, longest: Duration) -> Result<Option<NamedLease>, TableError> {
+        // Its own: when the response is lost, the SDK asks again, and must not find itself in the way.
         let owner = uuid::Uuid::new_v4().simple().to_string();
         let update = self.update("lease", name).await;
         // Tokens of a table that was made anew are greater than those of the one before: milliseconds come more often
@@ -43,13 +43,13 @@ impl LimitsTable {
         Ok(match send(update).await? {
             Updated::Done(item) => {
                 let token = read_number(Some(&item), "version");
-                token.map(|token| Lease { name: name.to_owned(), fence: format!("dynamodb/{name}"), token })
+                token.map(|token| NamedLease { name: name.to_owned(), fence: format!("dynamodb/{name}"), token })
             }
             Updated::Refused(_) => None,
         })
     }
 
-    async fn change_lease(&self, lease: &Lease, expires: i64) -> Result<bool, TableError> {
+    async fn change_lease(&self, lease: &NamedLease, expires: i64) -> Result<bool, TableError> {
         let update = self.update("lease", &lease.name).await;
         let update = update
             .update_expression("SET expires_ms = :until, since_ms = :now")
@@ -68,15 +68,15 @@ fn unavailable(error: TableError) -> LeaseError {
 
 #[async_trait]
 impl Leases for LimitsTable {
-    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<Lease>, LeaseError> {
+    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<NamedLease>, LeaseError> {
         self.take_lease(name, ttl).await.map_err(unavailable)
     }
 
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, LeaseError> {
+    async fn renew(&self, lease: &NamedLease, ttl: Duration) -> Result<bool, LeaseError> {
         self.change_lease(lease, until(ttl)).await.map_err(unavailable)
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), LeaseError> {
+    async fn release(&self, lease: &NamedLease) -> Result<(), LeaseError> {
         self.change_lease(lease, 0).await.map(|_| ()).map_err(unavailable)
     }
 }

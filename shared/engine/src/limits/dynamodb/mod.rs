@@ -7,12 +7,12 @@
 //! | `lease#{name}` | `version`, `owner`, `since_ms`, `expires_ms` | who does what only one may do |
 //!
 //! Times are milliseconds since 1970 by the clock of the process that writes them; conditions compare stored values, so
-//! a clock that is wrong by a little wastes turns and lets no request pass early. What a clock wrote that was ahead by more
-//! than a minute is not believed: slots that run too long and leases taken in the future are over, turns are pulled
-//! back once they did not change for a minute.
+//! a clock that is wrong by a little wastes reservations and lets no request start early. What a clock wrote that was
+//! ahead by more than a minute is not believed: slots that run too long and leases taken in the future are over,
+//! reservations are pulled back once they did not change for a minute.
 
 mod lease;
-mod pace;
+mod rate_limiter;
 mod slots;
 
 use aws_sdk_dynamodb::Client;
@@ -27,9 +27,9 @@ use tokio::sync::OnceCell;
 use crate::aws::{self, AwsConfig, AwsError};
 use crate::limits::{Leases, SharedLimits, Slots};
 use bio_mcp_core::clock;
-use bio_mcp_core::pace::Pace;
+use bio_mcp_core::rate_limiter::RateLimiter;
 
-pub use pace::DynamoPace;
+pub use rate_limiter::DynamoRateLimiter;
 
 /// The attributes of an item.
 type Item = HashMap<String, AttributeValue>;
@@ -65,8 +65,8 @@ impl LimitsTable {
 }
 
 impl SharedLimits for LimitsTable {
-    fn pace(&self, upstream: &str, per_second: u32) -> Arc<dyn Pace> {
-        Arc::new(DynamoPace::new(self.clone(), upstream, per_second))
+    fn rate_limiter(&self, upstream: &str, per_second: u32) -> Arc<dyn RateLimiter> {
+        Arc::new(DynamoRateLimiter::new(self.clone(), upstream, per_second))
     }
 
     fn leases(&self) -> Arc<dyn Leases> {

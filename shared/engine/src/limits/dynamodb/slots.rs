@@ -12,12 +12,12 @@ use super::{Item, LimitsTable, TableError, Updated, now_ms, number, send, too_fa
 use crate::limits::slots::{Slot, SlotError, Slots};
 
 /// How often a slot is tried for while others change the item at the same moment.
-const TRIES: u32 = 20;
+const MAX_UPDATE_ATTEMPTS: u32 = 20;
 
 impl LimitsTable {
     async fn add_slot(&self, tool: &str, limit: usize, longest: Duration) -> Result<Option<Slot>, TableError> {
         let holder = uuid::Uuid::new_v4().simple().to_string();
-        for _ in 0..TRIES {
+        for _ in 0..MAX_UPDATE_ATTEMPTS {
             let now = now_ms();
             let expires = now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX));
             match self.add_holder(tool, &holder, limit, expires).await? {

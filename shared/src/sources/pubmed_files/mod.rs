@@ -1,0 +1,342 @@
+//! `pubmed.ingest_files`: files of PubMed records into the archive, one work unit a file.
+//!
+//! The way of a unit: `reader` (a thread: inflate, split, identify) → `stages` (threads: hash,
+//! decide, compress, name what is stored; see `store_records`) → store → commit. The stages overlap.
+
+mod local_files;
+mod named;
+mod reader;
+mod stages;
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{mpsc, watch};
+
+pub use local_files::{RegisterError, Registered, register};
+pub use named::{MAX_FILES, NamedParams, NamesError};
+
+use named::NamedFile;
+
+use super::store_records::{self, Ahead};
+use crate::core::{ErrorCode, Sha256};
+use crate::ingest::{Ended, EndedUnit, NewUnit, Pipeline, Plan, UnitContext, UnitError};
+use crate::jobs::{self, Job};
+use crate::pubmed::bulk_file;
+use crate::pubmed::download::FilesServer;
+use reader::End;
+use stages::PreparedBatch;
+
+/// The tool's name.
+pub const TOOL: &str = "pubmed.ingest_files";
+
+/// Parameters of a job over local files: which files, by content, and the machine that has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The files, in any order.
+    pub files: Vec<FileRef>,
+    /// The machine whose disk they are on.
+    pub hostname: String,
+    /// Stands for the files' own as-of time.
+    #[serde(default)]
+    pub as_of: Option<DateTime<Utc>>,
+}
+
+/// A registered file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRef {
+    /// Its name, without its folder.
+    pub name: String,
+    pub size_bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// What its records are as of, of a downloaded one: its Last-Modified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<DateTime<Utc>>,
+}
+
+/// Where a unit goes on after a stop.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Cursor {
+    /// Items of the file that have an outcome.
+    items: i64,
+    /// Bytes of the file read for them.
+    bytes: u64,
+    /// The MD5 of a fetched file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    md5: Option<String>,
+}
+
+/// How many times the time limit of a job is needed for so many files: a job over files of this machine has them all,
+/// because its order is that of their numbers.
+pub fn time_limits(files: usize) -> u32 {
+    u32::try_from(files.div_ceil(MAX_FILES)).unwrap_or(u32::MAX).max(1)
+}
+
+/// What a job is over: files of a machine's disk, or of NCBI's server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum FileSelection {
+    Local(Params),
+    Named(NamedParams),
+}
+
+/// What a unit reads.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Input {
+    Local(FileRef),
+    Named(NamedFile),
+}
+
+/// What the pipeline may do, and where.
+#[derive(Clone, Debug)]
+pub struct FileSettings {
+    /// The most bytes a file may unpack to.
+    pub max_file_bytes: u64,
+    /// Where the folders of bulk files are.
+    pub files_url: String,
+    /// Where fetched files are kept while they are read.
+    pub downloads: PathBuf,
+}
+
+/// The pipeline.
+#[derive(Clone, Debug)]
+pub struct PubmedFiles {
+    settings: FileSettings,
+    server: FilesServer,
+}
+
+impl PubmedFiles {
+    /// The pipeline with its settings.
+    pub fn new(settings: FileSettings) -> Self {
+        Self { server: FilesServer::new(&settings.files_url), settings }
+    }
+}
+
+/// Records in a bulk file of NCBI: 30,000, in the last ones of a year fewer.
+const MOST_RECORDS_IN_A_FILE: i64 = 30_000;
+
+#[async_trait]
+impl Pipeline for PubmedFiles {
+    fn tool(&self) -> &'static str {
+        TOOL
+    }
+
+    fn phases(&self) -> &'static [&'static str] {
+        &["files"]
+    }
+
+    fn records_at_most(&self, params: &Value) -> Option<i64> {
+        let files = params["files"].as_array()?.len();
+        i64::try_from(files).ok()?.checked_mul(MOST_RECORDS_IN_A_FILE)
+    }
+
+    async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
+        let mut params = match parse(&context.lease.params)? {
+            FileSelection::Local(params) => params,
+            FileSelection::Named(params) => return context.unless_stopped(named::plan(self, &params)).await,
+        };
+        // Ascending numbers, so that in the usual case nothing older meets anything newer.
+        params.files.sort_by(|a, b| {
+            (bulk_file::number(&a.name), &a.name, &a.sha256).cmp(&(bulk_file::number(&b.name), &b.name, &b.sha256))
+        });
+        let bytes_total: u64 = params.files.iter().map(|file| file.size_bytes).sum();
+        let names: Vec<&str> = params.files.iter().map(|file| file.name.as_str()).collect();
+        let external_version = names.join(",").chars().take(200).collect();
+        let source_digest = Some(digest_of(&params.files));
+        let units = params.files.iter().map(|file| NewUnit {
+            input: json!(file),
+            label: Some(file.name.clone()),
+            required_hostname: Some(params.hostname.clone()),
+        });
+        Ok(Plan {
+            units: units.collect(),
+            work_total: i64::try_from(bytes_total).unwrap_or(i64::MAX),
+            external_version,
+            source_digest,
+            is_whole: true,
+            ..Plan::default()
+        })
+    }
+
+    async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError> {
+        let mut cursor: Cursor = match &context.lease.cursor {
+            Some(cursor) => parse(cursor)?,
+            None => Cursor::default(),
+        };
+        let (name, path, as_of, sha256, _fetched) = match parse(&context.lease.input)? {
+            Input::Local(file) => {
+                let params: Params = parse(&context.lease.params)?;
+                let path = local_files::resolve(&context.engine.db, &params.hostname, &file).await?;
+                (file.name, path, params.as_of.or(file.as_of), Some(file.sha256), None)
+            }
+            Input::Named(file) => {
+                let fetch = named::fetch(self, context.lease.unit, &file, cursor.md5.as_deref());
+                let fetched = context.unless_stopped(fetch).await?;
+                cursor.md5 = Some(fetched.file.md5.clone());
+                (file.name, fetched.file.path.clone(), fetched.file.last_modified, None, Some(fetched))
+            }
+        };
+        let (raw_sender, raw) = mpsc::channel(1);
+        let (prepared_sender, mut prepared) = mpsc::channel(1);
+        let (committed_sender, committed) = watch::channel(0i64);
+        let (used_sender, used) = std::sync::mpsc::channel();
+        let ahead = Ahead::default();
+        let settings = &context.engine.settings;
+        let reading = reader::Reading {
+            path,
+            skip_items: cursor.items,
+            max_file_bytes: self.settings.max_file_bytes,
+            max_record_bytes: context.engine.archive.max_record_bytes(),
+            batch_records: settings.batch_records,
+            batch_bytes: settings.batch_bytes,
+            used,
+        };
+        let reader = tokio::task::spawn_blocking(move || reading.run(&raw_sender));
+        let preparing = stages::Preparing {
+            engine: context.engine.clone(),
+            unit: context.lease.unit,
+            ahead: ahead.clone(),
+            file_name: name.clone(),
+            file_number: bulk_file::number(&name).unwrap_or(0),
+            file_id: sha256.filter(|_| bulk_file::number(&name).is_none()).map(|sum| sum.chars().take(16).collect()),
+            as_of,
+            used: used_sender,
+        };
+        let preparer = tokio::spawn(preparing.run(raw, prepared_sender, committed));
+        let outcome = store_and_commit(context, &mut prepared, &committed_sender, &ahead, cursor, &name).await;
+        // Nothing goes on behind the unit's back: both end when their channel is closed.
+        drop(prepared);
+        drop(committed_sender);
+        let preparer = preparer.await;
+        let reader = reader.await;
+        // After a failure what was named stays until the unit is completed, as after a kill.
+        if let Err(UnitError::Released | UnitError::Cancelled | UnitError::LeaseLost) = &outcome
+            && let Err(error) = ahead.take_back(&context.engine).await
+        {
+            tracing::debug!(%error, "intents of batches that were not stored stay");
+        }
+        outcome?;
+        preparer.map_err(|e| panicked(&e))??;
+        reader.map_err(|e| panicked(&e))
+    }
+
+    async fn ended(&self, db: &mut PgConnection, ended: &Ended<'_>) -> Result<Map<String, Value>, UnitError> {
+        let mut result = store_records::result(db, ended.job.job_id()).await?;
+        let files: Vec<Value> = ended.units.iter().filter_map(file).collect();
+        if !files.is_empty() {
+            result.insert("files".to_owned(), Value::Array(files));
+        }
+        Ok(result)
+    }
+
+    /// The files whose unit failed, or that had records that failed: what is archived already is
+    /// skipped.
+    async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
+        let ended = job.result.as_ref().and_then(|result| result["files"].as_array());
+        let went_well = |name: &str| {
+            ended
+                .into_iter()
+                .flatten()
+                .any(|one| one["name"] == name && one["status"] == "completed" && one["failed"].as_i64() == Some(0))
+        };
+        Ok(match parse(&job.params)? {
+            FileSelection::Local(mut params) => {
+                params.files.retain(|file| !went_well(&file.name));
+                (!params.files.is_empty()).then(|| json!(params))
+            }
+            FileSelection::Named(mut params) => {
+                params.files.retain(|name| !went_well(name));
+                (!params.files.is_empty()).then(|| json!(params))
+            }
+        })
+    }
+}
+
+/// SHA-256 of what `sha256sum` prints of the files, in the order in which they are ingested.
+fn digest_of(files: &[FileRef]) -> String {
+    let lines: Vec<String> = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();
+    Sha256::of(lines.concat().as_bytes()).to_hex()
+}
+
+/// What became of a file, where a unit is one: its name, how its unit ended, its counts, what was wrong.
+fn file(unit: &EndedUnit) -> Option<Value> {
+    let name = unit.label.as_deref()?;
+    let mut file = json!(unit.counts);
+    file["name"] = json!(name);
+    file["status"] = json!(unit.status);
+    if let Some(message) = &unit.error_message {
+        file["error"] = json!(message);
+    }
+    Some(file)
+}
+
+/// Warns about a file: in the log of its job, and to the person at a command line.
+async fn warn(context: &UnitContext, message: &str) -> Result<(), UnitError> {
+    tracing::warn!(target: "bio_mcp::input", "{message}");
+    let mut connection = context.engine.db.acquire().await?;
+    jobs::write_log(&mut connection, context.lease.job, jobs::Level::Warn, message, json!({})).await?;
+    Ok(())
+}
+
+fn panicked(error: &tokio::task::JoinError) -> UnitError {
+    tracing::error!(%error, "a stage of the unit panicked");
+    UnitError::Failed {
+        code: ErrorCode::Internal,
+        message: "a stage of the unit panicked: see the log".into(),
+        retry: true,
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, UnitError> {
+    serde_json::from_value(value.clone()).map_err(|error| {
+        UnitError::permanent(ErrorCode::ValidationError, format!("the job's parameters are not valid: {error}"))
+    })
+}
+
+/// The last stage: objects first, then the transaction that points at them.
+async fn store_and_commit(
+    context: &mut UnitContext,
+    prepared: &mut mpsc::Receiver<PreparedBatch>,
+    committed: &watch::Sender<i64>,
+    ahead: &Ahead,
+    mut cursor: Cursor,
+    file_name: &str,
+) -> Result<(), UnitError> {
+    while let Some(batch) = prepared.recv().await {
+        context.check().await?;
+        if batch.items_done > cursor.items {
+            let reached = Cursor { items: batch.items_done, bytes: batch.bytes_done, md5: cursor.md5.clone() };
+            ahead.will_store(&batch.prepared);
+            let stored =
+                store_records::store(context, vec![batch.prepared]).await?.pop().expect("one batch, one result");
+            crate::core::crash::point("after_put");
+            let work = i64::try_from(reached.bytes.saturating_sub(cursor.bytes)).unwrap_or(0);
+            context.commit(stored.into_batch(json!(reached), work, None)).await?;
+            crate::core::crash::point("after_commit");
+            cursor = reached;
+        }
+        committed.send_replace(batch.number);
+        match batch.end {
+            End::More => {}
+            End::Finished(None) => return Ok(()),
+            End::Finished(Some(ignored)) => return warn(context, &format!("{file_name}: {ignored}")).await,
+            End::Failed(error) => {
+                return Err(UnitError::Failed {
+                    code: ErrorCode::ValidationError,
+                    message: format!("{file_name}: {}", crate::observability::chain(&error)),
+                    retry: error.is_transient(),
+                });
+            }
+        }
+    }
+    // The preparer ended early; its own error says why.
+    Ok(())
+}
