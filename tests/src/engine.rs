@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use shared::archive::{Archive, Compression, Layout, MemoryStore, Store};
 use shared::config::Config;
@@ -48,23 +47,4 @@ pub async fn engine(pipelines: Vec<Arc<dyn Pipeline>>, settings: Settings, conne
 /// An archive in a store, laid out as programs do.
 pub fn archive(store: Arc<dyn Store>, max_record_bytes: usize) -> Archive {
     Archive::new(store, Layout::new("pubmed", Compression::Zstd).expect("a valid prefix"), max_record_bytes)
-}
-
-/// Returns once a statement of the test's database waits for a lock.
-pub async fn until_one_waits(db: &PgPool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let waits: bool = sqlx::query_scalar(
-            "select exists (select from pg_stat_activity \
-             where datname = current_database() and wait_event_type = 'Lock')",
-        )
-        .fetch_one(db)
-        .await
-        .expect("asked");
-        if waits {
-            return;
-        }
-        assert!(Instant::now() < deadline, "nothing waits for a lock");
-        tokio::task::yield_now().await;
-    }
 }

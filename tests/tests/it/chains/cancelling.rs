@@ -107,7 +107,7 @@ async fn a_cancel_that_is_committed_before_the_lock_is_seen_by_the_end_of_the_jo
         let engine = engine.clone();
         tokio::spawn(async move { finalise(&engine, job).await.expect("finalises") })
     };
-    tests::engine::until_one_waits(&engine.db).await;
+    tests::databases::until_one_waits(&engine.db).await;
     let request = "update jobs set cancel_requested_at = now() where id = $1";
     sqlx::query(request).bind(job.0).execute(&mut *tx).await.expect("requested");
     tx.commit().await.expect("committed");
