@@ -9,7 +9,7 @@ help: ## this list
 setup: ## fetch what the machine lacks into .tools/
 	@scripts/setup.sh
 
-build: setup ## build the program into target/release (FEATURES=aws: for S3, SQS, DynamoDB, secrets by ARN)
+build: setup ## build the program into target/release (FEATURES=aws,otlp: for S3, SQS, DynamoDB, secrets by ARN; for spans)
 	@FEATURES='$(FEATURES)' scripts/build.sh
 
 demo: build ## see it work on sample files and a simulated NCBI, on FILE=…, or LIVE=1 on the real one

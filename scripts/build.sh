@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the release program and says beforehand how long that takes. The crates of AWS are a large part of the work, so
-# they are built only where FEATURES=aws asks for them, or where a bucket, queue, table or secret of AWS is configured.
+# Builds the release program and says beforehand how long that takes. The crates of AWS and of OpenTelemetry are a large
+# part of the work, so they are built only where FEATURES=aws,otlp asks for them, or where a bucket, queue, table or secret
+# of AWS, or a collector of spans, is configured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
@@ -10,7 +11,10 @@ is_for_aws() {
     env | grep '^BIO_MCP_[A-Z_]*_SECRET_ARN=.' >/dev/null
 }
 features=${FEATURES:-}
-if [ -z "$features" ] && is_for_aws; then features=aws; fi
+if [ -z "$features" ]; then
+    if is_for_aws; then features=aws; fi
+    if [ -n "${OTEL_EXPORTER_OTLP_ENDPOINT:-}" ]; then features=${features:+$features,}otlp; fi
+fi
 if [ ! -x target/release/bio-mcp ]; then
     echo "Building bio-mcp${features:+ with $features}: several minutes the first time, seconds afterwards."
 fi

@@ -81,7 +81,7 @@ for patch in "${patches[@]}"; do
         echo "$name: the patch does not apply" && survived=$((survived + 1)) && continue
     fi
     # Migrations are compiled in; cargo must notice a changed one.
-    if git diff --quiet -- migrations; then :; else touch shared/src/db/mod.rs; fi
+    if git diff --quiet -- migrations; then :; else touch shared/engine/src/db/mod.rs; fi
     mapfile -t targets < <(targets "$patch")
     filter=$(sed -n 's/^# caught by: //p' "$patch")
     start=$(date +%s)

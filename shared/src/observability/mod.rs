@@ -1,6 +1,7 @@
 //! What the program tells of itself: lines of the log, metrics of CloudWatch, spans for a collector.
 
 mod emf;
+#[cfg_attr(not(feature = "otlp"), path = "no_export.rs")]
 mod export;
 mod json_lines;
 mod prometheus;
@@ -9,11 +10,13 @@ pub mod terminal;
 use std::io::{IsTerminal as _, Write};
 
 use crate::core::access::AUDIT;
+use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry, fmt};
+use tracing_subscriber::{Registry, fmt};
 
 use terminal::Terminal;
 
@@ -65,7 +68,7 @@ pub enum Metrics {
 #[derive(Clone, Debug)]
 pub struct TelemetryOptions<'a> {
     pub service: &'static str,
-    /// What is worth a line: error, warn, info, debug or trace.
+    /// What is worth a line: error, warn, info, debug or trace; another for some crates after a comma, `warn,shared=error`.
     pub level: &'a str,
     /// One JSON object a line, for machines; else short text for people.
     pub json: bool,
@@ -88,11 +91,15 @@ pub fn init(options: &TelemetryOptions<'_>) -> Log {
     // Libraries below say nothing about requests: their lines could hold addresses, tokens and keys. The only warning
     // of `lambda_runtime::runtime` is that emulators set AWS_LAMBDA_MAX_CONCURRENCY, also to 1, which changes nothing.
     // The SDK of AWS warns of an empty AWS_ENDPOINT_URL, which is none; what fails in it is logged by its caller.
-    let filter = EnvFilter::try_new(format!(
-        "{level},sqlx=warn,hyper=warn,rustls=warn,reqwest=warn,aws=error,rmcp=warn,opentelemetry=warn,lambda_runtime=warn,\
-         lambda_runtime::runtime=error,lambda_http=warn,{AUDIT}=info"
-    ))
-    .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter = level
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO))
+        .with_targets(
+            ["sqlx", "hyper", "rustls", "reqwest", "rmcp", "opentelemetry"].map(|name| (name, LevelFilter::WARN)),
+        )
+        .with_targets(["lambda_runtime", "lambda_http"].map(|name| (name, LevelFilter::WARN)))
+        .with_targets(["aws", "lambda_runtime::runtime"].map(|name| (name, LevelFilter::ERROR)))
+        .with_target(AUDIT, LevelFilter::INFO);
     // A log whose reader is gone is not reported to the same reader: that would panic.
     let (writer, waiting) = match output {
         LogOutput::Stdout => (BoxMakeWriter::new(std::io::stdout), None),
@@ -118,6 +125,9 @@ pub fn init(options: &TelemetryOptions<'_>) -> Log {
     let subscriber = Registry::default().with(spans).with(lines).with(filter);
     // Fails only when a subscriber is there already, as in tests.
     let _ = subscriber.try_init();
+    if otlp_endpoint.is_some() && !cfg!(feature = "otlp") {
+        tracing::warn!("no spans are exported: OTEL_EXPORTER_OTLP_ENDPOINT needs a build with the feature `otlp`");
+    }
     Log { _writer: waiting }
 }
 

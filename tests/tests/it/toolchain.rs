@@ -81,15 +81,16 @@ fn packages(arguments: &[&str]) -> Vec<String> {
     tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Crates of AWS and of Lambda take long to build: only programs that use them have them.
+/// Crates of AWS, of Lambda and of OpenTelemetry take long to build: only programs that use them have them.
 #[test]
-fn a_program_without_the_feature_aws_has_none_of_its_crates() {
-    let is_of_aws = |name: &&String| ["aws-", "aws_", "lambda"].iter().any(|start| name.starts_with(start));
+fn a_program_without_features_has_none_of_their_crates() {
+    let starts = ["aws-", "aws_", "lambda", "opentelemetry", "tracing-opentelemetry", "prost", "regex"];
+    let is_of_a_feature = |name: &&String| starts.iter().any(|start| name.starts_with(start));
     let without = packages(&["--no-default-features"]);
     assert!(without.len() > 100 && without.iter().any(|name| name == "sqlx"), "the tree is read: {without:?}");
-    assert_eq!(without.iter().filter(is_of_aws).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(without.iter().filter(is_of_a_feature).collect::<Vec<_>>(), Vec::<&String>::new());
     let installed = packages(&[]);
-    for name in ["aws-sdk-s3", "aws-sdk-sqs", "aws-sdk-dynamodb", "aws-sdk-secretsmanager"] {
+    for name in ["aws-sdk-s3", "aws-sdk-sqs", "aws-sdk-dynamodb", "aws-sdk-secretsmanager", "opentelemetry-otlp"] {
         assert!(installed.iter().any(|one| one == name), "what users install has {name}");
     }
 }
@@ -109,7 +110,7 @@ fn build_script(variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn the_demo_is_built_with_aws_only_where_it_is_asked_for_or_configured() {
+fn the_demo_is_built_with_features_only_where_they_are_asked_for_or_configured() {
     let of_one_machine: [&[(&str, &str)]; 3] = [
         &[],
         &[("BIO_MCP_ARCHIVE_BUCKET", "file:///srv/archive"), ("BIO_MCP_JOBS_QUEUE_URL", "")],
@@ -131,8 +132,11 @@ fn the_demo_is_built_with_aws_only_where_it_is_asked_for_or_configured() {
         ("BIO_MCP_SETTINGS_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:settings"),
     ] {
         let call = build_script(&[variable]);
-        assert!(call.contains(" --features aws"), "{variable:?}: {call}");
+        assert!(call.contains(" --features aws --quiet"), "{variable:?}: {call}");
     }
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+    assert!(build_script(&[collector]).contains(" --features otlp --quiet"));
+    assert!(build_script(&[collector, ("BIO_MCP_LIMITS_TABLE", "limits")]).contains(" --features aws,otlp --quiet"));
 }
 
 /// The lines of a table of the root manifest.
@@ -146,12 +150,19 @@ fn table(name: &str) -> Vec<String> {
 #[test]
 fn what_ships_is_built_with_the_profile_dist() {
     let has = |name: &str, line: &str| table(name).iter().any(|one| one == line);
-    assert!(has("profile.release", "lto = false"), "a demo does not wait for the linker");
+    assert!(has("profile.release", "lto = \"off\""), "a demo does not wait for the linker");
     assert!(has("profile.dist", "lto = \"fat\"") && has("profile.dist", "codegen-units = 1"));
     assert!(has("profile.dist", "inherits = \"release\"") && has("profile.release", "strip = true"));
     assert!(has("profile.function", "inherits = \"dist\""));
-    assert!(has("profile.dist.package", "\"*\" = { opt-level = 3 }"), "not as lightly as for a demo");
-    assert!(has("profile.function.package", "\"*\" = { opt-level = \"s\" }"));
+    assert!(has("profile.dist", "opt-level = 3") && has("profile.function", "opt-level = \"s\""));
+    let unoptimised: Vec<_> = table("profile.release.package")
+        .into_iter()
+        .filter_map(|line| line.strip_suffix(" = { opt-level = 0 }").map(str::to_owned))
+        .collect();
+    assert!(!unoptimised.is_empty());
+    for name in unoptimised {
+        assert!(has("profile.dist.package", &format!("{name} = {{ opt-level = 3 }}")), "{name} ships as for a demo");
+    }
     let image = read("deploy/Dockerfile");
     assert!(image.contains("--profile dist ") && image.contains("/target/dist/bio-mcp"));
     assert!(read("scripts/package.sh").contains("cargo build --profile function "));
