@@ -1,4 +1,4 @@
-//! Who calls, and what a caller may do: the one place that HTTP, MCP, the command line and the OpenAPI document share.
+//! Callers and their permissions: the one definition for HTTP, MCP, the command line and the OpenAPI document.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::trace;
 /// The principal of the command line, and of HTTP requests where no token is needed.
 pub const LOCAL: &str = "local";
 
-/// The principal of jobs that topics make.
+/// The principal of jobs that topics submit.
 pub const TOPICS: &str = "topics";
 
 /// The principal of jobs that update projections of the event log.
@@ -36,7 +36,7 @@ impl Role {
     /// All, lowest first.
     pub const ALL: [Self; 3] = [Self::Read, Self::Submit, Self::Admin];
 
-    /// Its name in settings, responses and lines of the log.
+    /// Name in settings, responses and log lines.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -45,7 +45,7 @@ impl Role {
         }
     }
 
-    /// The role of a name.
+    /// Parses the name of a role.
     ///
     /// ```
     /// use bio_mcp_core::Role;
@@ -64,45 +64,44 @@ impl fmt::Display for Role {
     }
 }
 
-/// A name that stands for the holder of a credential, and its role.
+/// The holder of a credential, by name, and its role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The id of a token, the `sub` of an OIDC token, or [`LOCAL`].
     pub name: String,
-    /// What it may do.
     pub role: Role,
 }
 
 impl Principal {
-    /// The principal of a machine's own user.
+    /// The local user of this machine.
     pub fn local(role: Role) -> Self {
         Self { name: LOCAL.to_owned(), role }
     }
 
-    /// Whether what another principal made may be changed by this one.
+    /// Whether this principal may change objects of `owner`.
     pub fn may_change_what_is_of(&self, owner: &str) -> bool {
         self.role >= Role::Admin || self.name == owner
     }
 }
 
-/// One call: by whom, from where, as part of which trace.
+/// The caller of a request: its principal, source address and trace.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub principal: Principal,
     /// 32 hex digits.
     pub trace_id: String,
-    /// The address that the request came from, where it came over a network.
+    /// Source address of the request; none for a local call.
     pub source_address: Option<IpAddr>,
 }
 
 impl Caller {
-    /// The command line of this machine: an admin, in a trace of its own.
+    /// The command line of this machine: an admin, with a new trace.
     pub fn command_line() -> Self {
         Self { principal: Principal::local(Role::Admin), trace_id: trace::new_id(), source_address: None }
     }
 
-    /// Writes the audit line of a change that was made: `action` is a verb such as `job.cancel`, `object` what it was
-    /// done to. The line is written at every log level.
+    /// Writes the audit line of a completed change: `action` is a verb such as `job.cancel`, `object` the changed
+    /// object. The line is written at every log level.
     pub fn audit(&self, action: &str, object: &str) {
         let source_address = self.source_address.map(tracing::field::display);
         tracing::info!(
@@ -118,7 +117,7 @@ impl Caller {
     }
 }
 
-/// The target of audit lines.
+/// Log target of audit lines.
 pub const AUDIT: &str = "bio_mcp_audit";
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! A circuit breaker: after many failures in a row, fails at once for a while instead of calling the server.
+//! A circuit breaker: after many consecutive failures, calls fail immediately for a while, without a request.
 //!
-//! Own code, because crates wrap the call, and here what a failure is shows only when the response is classified.
+//! Own code: crates wrap the call, but here only the classified response shows whether it failed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerPolicy {
-    /// Failures in a row that open it.
+    /// Consecutive failures that open it.
     pub threshold: u32,
-    /// How long it is open first; twice as long each time after.
+    /// Duration of the first opening; each further one doubles it.
     pub min_open: Duration,
-    /// The longest it is open.
+    /// Maximum duration of an opening.
     pub max_open: Duration,
 }
 
 impl BreakerPolicy {
-    /// With NCBI, which recovers when it likes.
+    /// For NCBI, whose outages have no predictable length.
     pub const NCBI: Self = Self { threshold: 8, min_open: Duration::from_secs(15), max_open: Duration::from_secs(300) };
-    /// With a database of one's own, which is back in seconds: one probe costs little, and a longer pause would be
-    /// added to the time that a silent connection takes to be closed.
+    /// For the deployment's own database, which recovers in seconds: a probe costs little, and a longer pause would add
+    /// to the time until a silent connection is closed.
     pub const DATABASE: Self =
         Self { threshold: 3, min_open: Duration::from_secs(1), max_open: Duration::from_secs(1) };
 }
@@ -49,24 +49,23 @@ pub struct Breaker {
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
-    /// Times it opened without a success between.
+    /// Times it has opened since the last success.
     opened: u32,
     open_until: Option<Instant>,
-    /// A call is trying whether the server is back.
+    /// A caller is probing whether the server has recovered.
     probing: bool,
 }
 
-/// What a breaker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Requests go through.
+    /// Requests are made.
     Closed,
-    /// Requests fail at once; the time until the next is tried.
+    /// Requests fail immediately; the time until the next probe.
     Open(Duration),
 }
 
 impl Breaker {
-    /// A closed one.
+    /// A closed breaker.
     pub fn new(policy: BreakerPolicy) -> Self {
         Self { policy, state: Mutex::default() }
     }
@@ -75,7 +74,7 @@ impl Breaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// May a request be made at this time? When the pause is over, one caller is let through to try.
+    /// Whether a request may be made now. When the pause is over, one caller is admitted as a probe.
     pub fn admit(&self, now: Instant) -> BreakerState {
         let mut state = self.state();
         match state.open_until {
@@ -94,17 +93,17 @@ impl Breaker {
         self.state().open_until.is_some()
     }
 
-    /// For how long no request is made from now on, if it is open; changes nothing.
+    /// Remaining time without requests, if it is open; changes nothing.
     pub fn open_for(&self, now: Instant) -> Option<Duration> {
         self.state().open_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// The server responded, be it with a refusal.
+    /// Records a response of the server, even a refusal.
     pub fn succeeded(&self) {
         *self.state() = State::default();
     }
 
-    /// The server did not respond.
+    /// Records that the server did not respond.
     pub fn failed(&self, now: Instant) {
         let mut state = self.state();
         state.failures += 1;
@@ -116,7 +115,7 @@ impl Breaker {
         }
     }
 
-    /// An attempt ended without showing anything about the server: another may try.
+    /// Records an attempt that showed nothing about the server: another caller may probe.
     pub fn abandoned(&self) {
         self.state().probing = false;
     }

@@ -1,8 +1,8 @@
-//! The only place that asks what time it is.
+//! The only module that reads the system clock.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// The current time, UTC, to the microsecond: as exact as the database keeps it.
+/// The current time in UTC, truncated to microseconds, the precision of the database.
 #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
 pub fn now() -> DateTime<Utc> {
     let now = Utc::now();

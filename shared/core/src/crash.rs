@@ -1,7 +1,7 @@
-//! Named places where a test kills the process. Nothing in a release.
+//! Named points at which a test kills the process. Not compiled into releases.
 
-/// With the feature `crash-points`, kills this process (SIGKILL: no destructor runs) when
-/// `BIO_MCP_CRASH_AT` names this place; `name:3` means the third time. Else does nothing.
+/// With the feature `crash-points`, kills this process (SIGKILL: no destructor runs) when `BIO_MCP_CRASH_AT` names this
+/// point; `name:3` means the third time. Otherwise does nothing.
 #[cfg(feature = "crash-points")]
 #[expect(clippy::disallowed_methods, reason = "not a setting: only tests build this")]
 pub fn point(name: &str) {
@@ -15,7 +15,7 @@ pub fn point(name: &str) {
     }
 }
 
-/// Does nothing.
+/// Without the feature, does nothing.
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
 pub fn point(_: &str) {}

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// An error with its causes, in one line: `a: b: c`. A cause that the line already ends with is not said again: many
-/// errors say their cause themselves.
+/// An error with its causes, in one line: `a: b: c`. A cause that the line already ends with is not repeated: many
+/// errors contain the message of their cause.
 ///
 /// ```
 /// use std::io;

@@ -8,54 +8,50 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
-    /// The request, an argument or an input file is not acceptable; trying again changes nothing.
+    /// The request, an argument or an input file is invalid; a retry fails again.
     ValidationError,
-    /// There are no credentials, or none that are valid.
+    /// Credentials are missing or invalid.
     Unauthenticated,
-    /// Who asks may not.
+    /// The caller lacks the permission.
     Forbidden,
-    /// No such tool.
     ToolNotFound,
-    /// No such record, or route.
+    /// No such record or route.
     NotFound,
-    /// No such job.
     JobNotFound,
-    /// A route does not know the method.
+    /// The route does not support the HTTP method.
     MethodNotAllowed,
     /// A request is larger than allowed.
     PayloadTooLarge,
     /// A request is not JSON.
     UnsupportedMediaType,
-    /// Something of that name is there already.
+    /// An object of that name already exists.
     AlreadyExists,
     /// The job must have ended first.
     JobNotFinished,
-    /// A key was used again with other parameters.
+    /// An idempotency key was reused with other parameters.
     IdempotencyConflict,
-    /// Too many jobs are queued; try later.
+    /// Too many jobs are queued; retry later.
     RateLimitExceeded,
     /// NCBI refuses the query.
     QueryRejected,
-    /// NCBI does not respond, or refuses.
+    /// NCBI is unavailable, or refused the request.
     PubmedError,
-    /// NCBI says that there are too many requests.
+    /// NCBI reported too many requests.
     PubmedRateLimit,
     /// NCBI did not respond in time.
     PubmedTimeout,
     /// The archive cannot be read or written.
     ArchiveError,
-    /// The database cannot be reached or refused the work.
+    /// The database is unreachable, or refused a statement.
     DatabaseError,
     /// The database did not respond in time.
     DatabaseTimeout,
-    /// A deadline passed.
     DeadlineExceeded,
     /// A bug in this program.
     Internal,
 }
 
 impl ErrorCode {
-    /// The code as text.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ValidationError => "VALIDATION_ERROR",
@@ -83,7 +79,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the same request may succeed later without a change.
+    /// Whether the same request may succeed later.
     pub fn is_retryable(self) -> bool {
         matches!(
             self,

@@ -1,34 +1,30 @@
-//! What is needed to file a record: PMID, Version and `DateRevised`.
+//! The fields by which a record is stored: PMID, Version and `DateRevised`.
 
 use chrono::NaiveDate;
 
 use super::Pmid;
 use super::markup::{self, Markup, Scan};
 
-/// The identity of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The record's own PMID.
     pub pmid: Pmid,
-    /// Version attribute of that PMID, 1 if absent.
+    /// Version attribute of that PMID; 1 if absent.
     pub version: i32,
-    /// `DateRevised`, if there is a valid one.
+    /// `DateRevised`, if it is present and valid.
     pub date_revised: Option<NaiveDate>,
 }
 
 /// Why a record has no identity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// Some bytes are not UTF-8.
+    /// With the offset of the first invalid byte.
     #[error("not UTF-8 at byte {0} of the record")]
     NotUtf8(usize),
-    /// No PMID where one belongs.
     #[error("the record has no PMID")]
     NoPmid,
-    /// The PMID is not one.
     #[error("the record's PMID is not a number from 1 to 999999999")]
     BadPmid,
-    /// The version is not a number.
     #[error("the Version of the record's PMID is not a number from 1")]
     BadVersion,
     /// Not a `PubmedArticle` or `PubmedBookArticle`.
@@ -53,7 +49,7 @@ pub fn of_record(slice: &[u8]) -> Result<(Identity, &str), IdentityError> {
     of_text(text).map(|identity| (identity, text))
 }
 
-/// The same for a slice that is known to be text.
+/// Like [`of_record`], for a slice known to be UTF-8.
 pub fn of_text(text: &str) -> Result<Identity, IdentityError> {
     let slice = text.as_bytes();
     let (inner, last) = match root_name(slice) {
@@ -74,8 +70,8 @@ pub fn of_deletion(element: &[u8]) -> Result<(Pmid, Option<i32>), IdentityError>
     pmid(&text_until_close(element, end)).map(|pmid| (pmid, version))
 }
 
-/// The markup at a position. An earlier version stored records that are beyond the bounds of what is read now: they say
-/// whose they are all the same.
+/// The markup at a position. Records stored by an earlier version may exceed the present bounds: their identity can
+/// still be read.
 fn scan(slice: &[u8], at: usize) -> Scan {
     match markup::scan(slice, at) {
         Scan::Beyond(_) => markup::scan_unbounded(slice, at),
@@ -97,7 +93,7 @@ fn pmid(text: &str) -> Result<Pmid, IdentityError> {
     Pmid::parse(text.trim()).map_err(|_| IdentityError::BadPmid)
 }
 
-/// A record without a Version is the first.
+/// The Version attribute; 1 if absent.
 fn version(tag: &[u8], name_end: usize) -> Result<i32, IdentityError> {
     named_version(tag, name_end).map(|version| version.unwrap_or(1))
 }
@@ -162,7 +158,7 @@ fn text_until_close(slice: &[u8], mut at: usize) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Year, Month and Day after `at`, if they make a date: up to the end of the element that was opened before.
+/// The date in Year, Month and Day after `at`, up to the end of the enclosing element; none if it is not a valid date.
 fn date(slice: &[u8], mut at: usize) -> Option<NaiveDate> {
     let (mut year, mut month, mut day) = (None, None, None);
     let mut depth = 0_usize;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A text is no id.
+/// The text is not a valid id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id has 32 hexadecimal digits, such as 0199c0de-0000-7000-8000-000000000000")]
 pub struct NotAnId;
@@ -54,12 +54,12 @@ uuid_id!(
     UnitId
 );
 
-/// A worker process: unique for its life, never reused.
+/// Id of a worker process, never reused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WorkerId(String);
 
 impl WorkerId {
-    /// A new worker id that shows the process it belongs to.
+    /// A new id, which starts with the process id.
     pub fn new() -> Self {
         Self(format!("{}-{}", std::process::id(), Uuid::new_v4().simple()))
     }

@@ -1,5 +1,5 @@
-//! The vocabulary of bio-mcp: ids, hashes, which of two payloads is newer, outcomes, error codes, roles, the clock, the
-//! circuit breaker, traces. No I/O.
+//! The basic types of bio-mcp: ids, hashes, the order of payloads, outcomes, error codes, roles, the clock, the circuit
+//! breaker, traces. No I/O.
 
 pub mod access;
 pub mod breaker;

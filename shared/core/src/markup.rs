@@ -1,22 +1,21 @@
 //! Recognises one piece of XML markup at a time in a byte buffer that may still grow.
 //!
-//! Nothing is decoded or copied. Well-formedness is checked as far as one piece shows it: names,
-//! attributes (quoted, no `<`), references (the five of XML and numeric ones; PubMed declares no
-//! entities, and none are ever expanded), and two bounds that no real record comes near ([`Beyond`]), so that work
-//! on one element is bounded.
+//! Nothing is decoded or copied. Well-formedness is checked within each piece: names, attributes (quoted, no `<`),
+//! references (the five of XML and numeric ones; PubMed declares no entities, and none are ever expanded), and two
+//! bounds far above any real record ([`Beyond`]), so that work on one element is bounded.
 
 use std::fmt;
 use std::ops::Range;
 
 use super::work;
 
-/// How many attributes an element may have; PubMed's own have five, formulas about ten.
+/// Maximum number of attributes of an element; PubMed's own have five, formulas about ten.
 pub const MAX_ATTRIBUTES: usize = 64;
 
-/// How long a name may be, in bytes; PubMed's longest has 26.
+/// Maximum length of a name, in bytes; PubMed's longest has 26.
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// Well-formed so far, but beyond what is read.
+/// Well-formed so far, but over a bound of this parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beyond {
     /// More than [`MAX_ATTRIBUTES`].
@@ -26,7 +25,7 @@ pub enum Beyond {
 }
 
 impl Beyond {
-    /// What is beyond which bound.
+    /// A message that names the exceeded bound.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attributes => "an element with more than 64 attributes",
@@ -43,7 +42,7 @@ impl fmt::Display for Beyond {
 
 impl std::error::Error for Beyond {}
 
-/// Why markup is none that is read.
+/// Why markup is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
     Malformed(&'static str),
@@ -86,26 +85,26 @@ pub enum Markup {
     InternalSubset,
 }
 
-/// What stands at a position.
+/// Result of scanning a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// Markup that ends before this position.
+    /// Markup, and the position after it.
     Found(Markup, usize),
     /// The buffer ends inside the markup.
     NeedMore,
-    /// Not XML; says what is wrong.
+    /// Not XML, and why.
     Malformed(&'static str),
-    /// Beyond a bound.
+    /// Markup over a bound.
     Beyond(Beyond),
 }
 
-/// Where the ends of markup are known not to be: nothing ends before these positions of the buffer that starts behind
-/// the place at which that was found out. Else a buffer full of beginnings would be searched to its end for each.
+/// Positions of the buffer before which no end of markup was found by an earlier scan. Without them, a buffer of
+/// unclosed markup would be searched to its end for each opening.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Endless {
-    /// No `]]>` starts before.
+    /// No `]]>` starts before this position.
     pub cdata: usize,
-    /// No `?>` starts before.
+    /// No `?>` starts before this position.
     pub instruction: usize,
 }
 
@@ -114,7 +113,7 @@ pub fn scan(buffer: &[u8], at: usize) -> Scan {
     scan_knowing(buffer, at, Endless::default())
 }
 
-/// The same, searching no end where there is known to be none.
+/// Like [`scan`], without searching for an end where `endless` excludes one.
 pub fn scan_knowing(buffer: &[u8], at: usize, endless: Endless) -> Scan {
     match buffer.get(at + 1) {
         None => Scan::NeedMore,
@@ -125,8 +124,8 @@ pub fn scan_knowing(buffer: &[u8], at: usize, endless: Endless) -> Scan {
     }
 }
 
-/// The same without bounds, in one pass over the tag: for what passes over markup and reads nothing out of it. Whether
-/// an attribute is there twice is not checked.
+/// Like [`scan`] without bounds, in one pass over the tag: for callers that skip markup without reading it. Duplicate
+/// attributes are not detected.
 pub fn scan_unbounded(buffer: &[u8], at: usize) -> Scan {
     match buffer.get(at + 1) {
         None | Some(b'/' | b'!' | b'?') => scan(buffer, at),
@@ -134,7 +133,7 @@ pub fn scan_unbounded(buffer: &[u8], at: usize) -> Scan {
     }
 }
 
-/// What stands at an `&`: the position after the reference, or nothing if the buffer is too short.
+/// Scans the reference at an `&`: the position after it, or none if the buffer ends before.
 pub fn scan_reference(buffer: &[u8], at: usize) -> Result<Option<usize>, &'static str> {
     // The longest legal one, `&#x10FFFF;`, has ten bytes; leading zeros make it longer.
     const MAX_REFERENCE_BYTES: usize = 32;
@@ -170,7 +169,7 @@ fn is_name_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':') || byte >= 0x80
 }
 
-/// Which bytes may go on a name; a table, because every byte of every name is looked at.
+/// Bytes that may continue a name; a table, because every byte of every name is checked.
 const NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -206,9 +205,9 @@ fn close_tag(buffer: &[u8], at: usize) -> Scan {
     }
 }
 
-/// Names of attributes that were seen in a tag.
+/// Names of attributes read so far in a tag.
 struct Seen<'b> {
-    /// Nearly all tags have no more.
+    /// Nearly all tags have at most eight.
     first: [&'b [u8]; 8],
     count: usize,
     more: Vec<&'b [u8]>,
@@ -219,7 +218,7 @@ impl<'b> Seen<'b> {
         Self { first: [&[]; 8], count: 0, more: Vec::new() }
     }
 
-    /// Notes one; it must be another than those before.
+    /// Adds a name; a duplicate is an error.
     fn add(&mut self, name: &'b [u8]) -> Result<(), Wrong> {
         if self.count == MAX_ATTRIBUTES {
             return Err(Wrong::Beyond(Beyond::Attributes));
@@ -275,7 +274,7 @@ fn open_tag<const BOUNDED: bool>(buffer: &[u8], at: usize) -> Result<Scan, Wrong
     }
 }
 
-/// The end of a name of an element or attribute, within the bound if there is one.
+/// The end of the name of an element or attribute, within the bound if there is one.
 fn tag_name_end<const BOUNDED: bool>(buffer: &[u8], at: usize) -> Result<usize, Wrong> {
     if !BOUNDED {
         return Ok(name_end(buffer, at));
@@ -286,7 +285,7 @@ fn tag_name_end<const BOUNDED: bool>(buffer: &[u8], at: usize) -> Result<usize, 
 
 type Attribute = (Range<usize>, Range<usize>, usize);
 
-/// Reads `name="value"`: the ranges of both and the position after; nothing if the buffer ends.
+/// Reads `name="value"`: the ranges of both and the position after; none if the buffer ends.
 fn attribute<const BOUNDED: bool>(buffer: &[u8], at: usize) -> Result<Option<Attribute>, Wrong> {
     if !is_name_start(buffer[at]) {
         return Err(Wrong::Malformed("an attribute without a name"));
@@ -320,8 +319,8 @@ fn attribute<const BOUNDED: bool>(buffer: &[u8], at: usize) -> Result<Option<Att
     }
 }
 
-/// The raw name and value of the attribute at or after `at` in a tag that was scanned before, and
-/// the position after it; nothing when the tag has no more.
+/// The raw name and value of the attribute at or after `at` in a tag that was scanned before, and the position after
+/// it; none if the tag has no more.
 pub fn next_attribute(buffer: &[u8], at: usize) -> Option<(Range<usize>, Range<usize>, usize)> {
     let at = skip_space(buffer, at);
     if is_name_start(*buffer.get(at)?) { attribute::<false>(buffer, at).ok()? } else { None }
@@ -378,7 +377,7 @@ fn ends_with(
     }
 }
 
-/// Where `what` starts, from a position on.
+/// Position of `what`, from a position on.
 fn find(buffer: &[u8], from: usize, what: &[u8]) -> Option<usize> {
     let rest = buffer.get(from..)?;
     let found = memchr::memmem::find(rest, what);
@@ -409,7 +408,7 @@ mod tests {
 
     fn check(text: &str, expect: &Scan) {
         assert_eq!(&scan(text.as_bytes(), 0), expect, "{text}");
-        // Every shorter buffer asks for more instead of guessing.
+        // Every shorter buffer returns `NeedMore` instead of a guess.
         if let Scan::Found(_, end) = expect {
             for cut in 1..*end {
                 assert_eq!(scan(&text.as_bytes()[..cut], 0), Scan::NeedMore, "{text} cut at {cut}");

@@ -1,5 +1,5 @@
-//! What is counted and measured: names, labels and help of every metric. The facade `metrics` takes what is recorded;
-//! `observability` installs what keeps it, or nothing does.
+//! Names, labels and help of every metric. Values are recorded through the facade `metrics`; they are dropped unless
+//! `observability` has installed a recorder.
 //!
 //! Label values come from bounded sets only (tools, outcomes, error codes), never from data.
 
@@ -7,13 +7,13 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, his
 
 use super::outcome::{Outcome, Tally};
 
-/// A name and a value of a bounded set.
+/// A name, and a value from a bounded set.
 pub type Label = (&'static str, String);
 
-/// A value of this moment: its name, its labels and the value. It is read when it is exported, and kept nowhere.
+/// A current value: name, labels and value. It is read when it is exported, and not stored.
 pub type Gauge = (&'static str, Vec<Label>, f64);
 
-/// Gives the recorder the help of every metric.
+/// Registers the help of every metric with the recorder.
 pub fn describe() {
     describe_counter!("requests_total", "Calls of fast tools, and jobs that ended.");
     describe_counter!("errors_total", "Errors of tools and of work units.");
@@ -64,12 +64,12 @@ pub fn request(tool: &str, succeeded: bool, took: std::time::Duration) {
     histogram!("latency_ms", "tool" => tool.to_owned()).record(took.as_secs_f64() * 1000.0);
 }
 
-/// Counts a request to a foreign server.
+/// Counts a request to an upstream server.
 pub fn upstream(api: &'static str, status: &'static str) {
     counter!("upstream_requests_total", "api" => api, "status" => status).increment(1);
 }
 
-/// Counts wake-ups that the queue took, and those it did not.
+/// Counts wake-ups that the queue accepted, and those it did not.
 pub fn wake_ups(sent: usize, lost: usize) {
     for (succeeded, n) in [(true, sent), (false, lost)] {
         if n > 0 {

@@ -1,4 +1,4 @@
-//! What became of each requested record.
+//! Outcomes of requested records.
 
 use std::fmt;
 
@@ -16,12 +16,12 @@ pub enum Outcome {
     Failed,
     /// A tombstone was stored.
     Deleted,
-    /// Asked for, not returned.
+    /// Requested, but not returned by the source.
     Missing,
 }
 
 impl Outcome {
-    /// The word used in manifests, tables and metrics.
+    /// Name in manifests, tables and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Archived => "archived",
@@ -42,7 +42,7 @@ impl fmt::Display for Outcome {
 /// Why a record was skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason {
-    /// The same payload, or the same deletion, is already there.
+    /// The same payload, or the same deletion, is already stored.
     Unchanged,
     /// Another spelling of the same XML tree.
     FormatOnly,
@@ -64,9 +64,8 @@ impl SkipReason {
 /// Why a record has its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Why it was skipped.
     Skip(SkipReason),
-    /// What is wrong with it.
+    /// Description of the fault.
     Fault(String),
 }
 
@@ -100,7 +99,7 @@ impl Serialize for Reason {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tally {
-    /// Records that were asked for, or that a file holds.
+    /// Records that were requested, or that a file contains.
     pub requested: i64,
     /// New or changed.
     pub archived: i64,
@@ -110,13 +109,13 @@ pub struct Tally {
     pub failed: i64,
     /// Tombstones written.
     pub deleted: i64,
-    /// Asked for, not returned.
+    /// Requested, but not returned by the source.
     pub missing: i64,
-    /// Skipped: the same payload is there.
+    /// Skipped: the same payload is stored.
     pub unchanged: i64,
-    /// Skipped: the same XML in another spelling is there.
+    /// Skipped: the same XML in another spelling is stored.
     pub format_only: i64,
-    /// Skipped: a newer payload is there.
+    /// Skipped: a newer payload is stored.
     pub older: i64,
 }
 
@@ -140,7 +139,7 @@ impl Tally {
         }
     }
 
-    /// Adds another count.
+    /// Adds the counts of another tally.
     pub fn merge(&mut self, other: &Self) {
         self.requested += other.requested;
         self.archived += other.archived;

@@ -8,7 +8,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page of at most `limit` rows, of as many as [`rows_to_read`] says.
+    /// A page of at most `limit` rows; `rows` was queried with the limit of [`rows_to_read`].
     pub fn of(mut rows: Vec<T>, limit: i64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(0);
         let has_more = rows.len() > limit;
@@ -16,13 +16,13 @@ impl<T> Page<T> {
         Self { rows, has_more }
     }
 
-    /// Where the next page starts: what `cursor` makes of the last row, if more rows follow.
+    /// Cursor of the next page: `cursor` of the last row, if more rows follow.
     pub fn next<C>(&self, cursor: impl FnOnce(&T) -> C) -> Option<C> {
         self.rows.last().filter(|_| self.has_more).map(cursor)
     }
 }
 
-/// How many rows are read for a page of at most `limit`: one more tells whether more follow.
+/// Number of rows to query for a page of at most `limit`: an extra row shows whether more follow.
 pub fn rows_to_read(limit: i64) -> i64 {
     limit.saturating_add(1)
 }

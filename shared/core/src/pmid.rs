@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A PubMed identifier: 1 to 999999999 in canonical decimal (no sign, no leading zero).
 ///
-/// Nothing a user supplies reaches an archive key except through this type.
+/// User input reaches an archive key only through this type.
 ///
 /// ```
 /// use bio_mcp_core::Pmid;
@@ -29,12 +29,12 @@ impl Pmid {
     /// The largest PMID, 999999999.
     pub const MAX: u32 = 999_999_999;
 
-    /// A PMID from its number.
+    /// Checks the range of a number.
     pub fn new(number: u32) -> Result<Self, InvalidPmid> {
         if (1..=Self::MAX).contains(&number) { Ok(Self(number)) } else { Err(InvalidPmid) }
     }
 
-    /// Parses canonical decimal; everything else, also Unicode digits and white space, is refused.
+    /// Parses canonical decimal; rejects everything else, including Unicode digits and white space.
     pub fn parse(text: &str) -> Result<Self, InvalidPmid> {
         let bytes = text.as_bytes();
         if bytes.is_empty() || bytes.len() > 9 || bytes[0] == b'0' || !bytes.iter().all(u8::is_ascii_digit) {
@@ -43,7 +43,6 @@ impl Pmid {
         text.parse().map_err(|_| InvalidPmid).and_then(Self::new)
     }
 
-    /// The number.
     pub fn get(self) -> u32 {
         self.0
     }
@@ -62,7 +61,7 @@ impl FromStr for Pmid {
     }
 }
 
-/// Serialised as a string: contracts give PMIDs as text.
+/// Serialised as a string: PMIDs are text in contracts.
 impl Serialize for Pmid {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

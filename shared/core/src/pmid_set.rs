@@ -1,4 +1,4 @@
-//! A set of PMIDs that is small because they are dense: 8 KiB for every 65,536 neighbours that have a member.
+//! A set of PMIDs as bitmaps, small because PMIDs are dense: 8 KiB for each range of 65,536 that has a member.
 
 use std::collections::HashMap;
 
@@ -21,13 +21,11 @@ const WORDS: usize = 1024;
 pub struct PmidSet(HashMap<u32, Box<[u64; WORDS]>>);
 
 impl PmidSet {
-    /// Puts a PMID in.
     pub fn insert(&mut self, pmid: Pmid) {
         let (block, word, bit) = parts(pmid);
         self.0.entry(block).or_insert_with(|| Box::new([0; WORDS]))[word] |= bit;
     }
 
-    /// Whether a PMID is in it.
     pub fn contains(&self, pmid: Pmid) -> bool {
         let (block, word, bit) = parts(pmid);
         self.0.get(&block).is_some_and(|words| words[word] & bit != 0)

@@ -1,10 +1,10 @@
-//! What a record is called, whatever source it came from.
+//! Identifiers of records, independent of their source.
 
 use std::fmt;
 
 use serde::ser::SerializeMap;
 
-/// A kind of records. The source that has them declares it; everything below the sources only carries it.
+/// A type of records. Their source declares it; the layers below only pass it through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecordType {
     name: &'static str,
@@ -12,33 +12,31 @@ pub struct RecordType {
 }
 
 impl RecordType {
-    /// Records of a type of this name.
     pub const fn new(name: &'static str) -> Self {
         Self { name, id_field: None }
     }
 
-    /// The same, whose identifiers have a field of this name in JSON, in place of `record_type` and `record_id`.
+    /// Sets the field of its identifiers in JSON, which replaces `record_type` and `record_id`.
     #[must_use]
     pub const fn with_id_field(self, field: &'static str) -> Self {
         Self { id_field: Some(field), ..self }
     }
 
-    /// Its name in tables.
+    /// Name in tables.
     pub const fn name(self) -> &'static str {
         self.name
     }
 }
 
-/// A record of some source: its type and its identifier within that.
+/// Key of a record of any source: its type and its identifier within that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RecordKey {
     pub record_type: RecordType,
-    /// Its identifier; unknown where that could not be read.
+    /// The identifier; none if it could not be read.
     pub id: Option<String>,
 }
 
 impl RecordKey {
-    /// The record of an identifier.
     pub fn new(record_type: RecordType, id: impl Into<String>) -> Self {
         Self { record_type, id: Some(id.into()) }
     }
@@ -48,7 +46,7 @@ impl RecordKey {
         Self { record_type, id: None }
     }
 
-    /// Writes it into a JSON object, as its type has it.
+    /// Writes its fields into a JSON object, in the form of its type.
     pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         if let Some(field) = self.record_type.id_field {
             return map.serialize_entry(field, &self.id);

@@ -1,5 +1,5 @@
-//! Which of two payloads of one version of a record is newer. The only place that knows: SQL compares nothing, it
-//! only checks that a pointer is still the one that was compared here.
+//! Which of two payloads of one version of a record is newer. Only this module decides: SQL only checks that a pointer
+//! is still the one that was compared here.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,21 +16,20 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FileRank {
-    /// Number of the file.
     pub file_number: i32,
-    /// Position in the file.
+    /// Position in the file, from 1.
     pub position: i64,
 }
 
 impl FileRank {
-    /// Below every rank: what did not come from a file named by NLM.
+    /// Lower than every other rank: not from a file named by NLM.
     pub const NONE: Self = Self { file_number: 0, position: 0 };
 }
 
 /// The version number of a deletion that names no version: it deletes them all.
 pub const EVERY_VERSION: i32 = 0;
 
-/// Everything that orders the payloads of one version of a record; in `source.params` of each envelope, so that
+/// The values that order the payloads of one version of a record; stored in `source.params` of each envelope, so that
 /// pointers can be rebuilt from the archive alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordOrder {
@@ -38,14 +37,14 @@ pub struct RecordOrder {
     pub version: i32,
     /// `DateRevised` of the record, if it has one.
     pub date_revised: Option<NaiveDate>,
-    /// When the payload was true upstream: start of the `EFetch` request, Last-Modified of a
-    /// download, gzip modification time of a local file, else the Unix epoch.
+    /// When the payload was current upstream: start of the `EFetch` request, Last-Modified of a download, gzip
+    /// modification time of a local file, else the Unix epoch.
     pub as_of: DateTime<Utc>,
     /// Number of the bulk file with its year in front (`pubmed26n1335` is 261335), else 0.
     pub file_number: i32,
-    /// Position of the record in its file, from 1; 0 for what did not come from a file.
+    /// Position of the record in its file, from 1; 0 if it did not come from a file.
     pub position: i64,
-    /// Tells a file that NLM did not name from others: the start of the SHA-256 of its bytes.
+    /// Identifies a file not named by NLM: the start of the SHA-256 of its bytes.
     pub file_id: Option<String>,
     /// Whether this is a deletion (tombstone).
     pub deleted: bool,
@@ -72,8 +71,8 @@ impl RecordOrder {
         }
     }
 
-    /// The same order with an as-of time that is not after `latest`: by a wrong clock it was written in the future, and
-    /// all that is known is that the payload was true when it was fetched. `pull_back_pointers` does the same to rows.
+    /// The same order with an as-of time not after `latest`. A later one was written by a wrong clock: the payload is
+    /// only known to have been current when it was fetched. `pull_back_pointers` corrects rows likewise.
     #[must_use]
     pub fn not_after(mut self, latest: DateTime<Utc>, fetched_at: DateTime<Utc>) -> Self {
         if self.as_of > latest {
@@ -92,12 +91,12 @@ impl RecordOrder {
         same_file && self.position == other.position && self.deleted == other.deleted
     }
 
-    /// Compares an arriving payload with the held one of the same version, of which a payload of rank `seen` is the
-    /// highest that ever arrived.
+    /// Compares an arriving payload with the held one of the same version; `seen` is the highest rank that ever arrived
+    /// for that version.
     ///
-    /// Between two files named by NLM the number decides, whatever their dates say. Every other pair is compared by
-    /// `DateRevised`, then as-of time, then arrival: of two that nothing tells apart the later one wins. With a
-    /// deletion on either side `DateRevised` is not compared, because a `DeleteCitation` has none.
+    /// Two files named by NLM are ordered by number, regardless of dates. Every other pair is compared by
+    /// `DateRevised`, then as-of time, then arrival: of two equal ones the later arrival wins. If either is a deletion,
+    /// `DateRevised` is not compared, because a `DeleteCitation` has none.
     pub fn compare(&self, held: &Self, seen: FileRank) -> Precedence {
         if self.is_same_position(held) {
             return Precedence::Same;
@@ -115,7 +114,7 @@ impl RecordOrder {
         let in_one_file = self.file_id.is_some() && self.file_id == held.file_id;
         match dates(self).cmp(&dates(held)) {
             std::cmp::Ordering::Less => Precedence::Older,
-            // A file that is read again does not undo what its later records did.
+            // Reading a file again does not undo the effect of its later records.
             std::cmp::Ordering::Equal if in_one_file && self.position < held.position => Precedence::Older,
             _ => Precedence::Newer,
         }

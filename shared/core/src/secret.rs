@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A value that never shows in `Debug` output, logs or errors.
+/// A value that never appears in `Debug` output, logs or errors.
 ///
 /// ```
 /// use bio_mcp_core::Secret;
@@ -15,7 +15,6 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

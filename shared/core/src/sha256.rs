@@ -45,7 +45,6 @@ impl Sha256 {
         Ok(Self(bytes))
     }
 
-    /// Its bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

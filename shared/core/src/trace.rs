@@ -1,36 +1,36 @@
-//! The trace that the work of the moment belongs to: one id from the request through queue and worker to NCBI, in the
-//! spelling of [W3C Trace Context](https://www.w3.org/TR/trace-context/).
+//! The trace of the current task: one id from the request through queue and worker to NCBI, in the format of [W3C Trace
+//! Context](https://www.w3.org/TR/trace-context/).
 
 tokio::task_local! {
     static CURRENT: String;
 }
 
-/// Runs a future as part of a trace. A task that it spawns is not part of it by itself.
+/// Runs a future as part of a trace. Tasks that it spawns do not inherit the trace.
 pub async fn within<F: Future>(trace_id: String, future: F) -> F::Output {
     CURRENT.scope(trace_id, future).await
 }
 
-/// The trace that this is part of.
+/// The trace id of the current task.
 pub fn current() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
-/// A trace of its own: 32 hex digits.
+/// A new trace id: 32 hex digits.
 pub fn new_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// What is sent on: its reader continues the trace; the parent is [`first_span`]. Nothing for what is no trace.
+/// The `traceparent` to send on, with [`first_span`] as the parent; none if the id is not a valid trace id.
 pub fn traceparent(trace_id: &str) -> Option<String> {
     is_trace(trace_id).then(|| format!("00-{trace_id}-{}-01", first_span(trace_id)))
 }
 
-/// The span that everything of a trace descends from, as 16 hex digits: it is told with the trace by its id alone.
+/// The root span of a trace, as 16 hex digits: derived from the trace id, so that only the id has to be passed on.
 pub fn first_span(trace_id: &str) -> &str {
     trace_id.get(16..).unwrap_or_default()
 }
 
-/// Whether an id is 32 hex digits that stand for a trace and for its first span.
+/// Whether an id is 32 hex digits that are valid as a trace id and contain a valid first span.
 pub fn is_trace(trace_id: &str) -> bool {
     is_hex(trace_id, 32) && first_span(trace_id).bytes().any(|b| b != b'0')
 }
