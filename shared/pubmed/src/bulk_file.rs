@@ -1,11 +1,11 @@
-//! Names and side files of PubMed's bulk files.
+//! Names and MD5 files of PubMed's bulk files.
 
 use md5::Digest;
 
 use bio_mcp_core::sha256::hex;
 
-/// The number of a bulk file with its year in front: `pubmed26n1335.xml.gz` is 261335. Numbers run
-/// on from the baseline into the updates and start again each year. Nothing for other names.
+/// The number of a bulk file, prefixed with its year: `pubmed26n1335.xml.gz` is 261335. Numbers continue from the
+/// baseline to the updates and restart each year. None for other names.
 ///
 /// ```
 /// use bio_mcp_pubmed::bulk_file::number;
@@ -22,19 +22,19 @@ pub fn number(file_name: &str) -> Option<i32> {
     fine.then(|| format!("{year}{number}").parse().ok()).flatten()
 }
 
-/// Why a side file cannot be used.
+/// Why an MD5 file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SideFileError {
-    /// Not exactly one MD5 in it.
+    /// It does not contain exactly one MD5.
     #[error("the .md5 file does not contain exactly one MD5")]
     NoSum,
-    /// It is about another file.
+    /// It is the MD5 of another file.
     #[error("the .md5 file belongs to another file")]
     OtherFile,
 }
 
-/// The MD5 (lower-case hex) in a side file, in the OpenSSL form of NLM, `MD5(name)= sum`, or the
-/// coreutils form, `sum  name`. The sum is over the compressed bytes.
+/// The MD5 (lower-case hex) in an MD5 file, in the OpenSSL form of NLM, `MD5(name)= sum`, or the coreutils form,
+/// `sum  name`. It is the MD5 of the compressed bytes.
 ///
 /// ```
 /// use bio_mcp_pubmed::bulk_file::side_file_md5;
@@ -51,17 +51,16 @@ pub fn side_file_md5(text: &str, file_name: &str) -> Result<String, SideFileErro
     if names_other { Err(SideFileError::OtherFile) } else { Ok(sum.to_ascii_lowercase()) }
 }
 
-/// A running MD5, for comparison with a side file.
+/// An incremental MD5, for comparison with an MD5 file.
 #[derive(Default)]
 pub struct Md5(md5::Md5);
 
 impl Md5 {
-    /// Takes in more bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The sum, lower-case hex.
+    /// The digest in lower-case hex.
     pub fn finish(self) -> String {
         hex(&self.0.finalize())
     }

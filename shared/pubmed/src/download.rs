@@ -11,68 +11,67 @@ use tokio::io::AsyncWriteExt;
 use super::bulk_file::{self, Md5, SideFileError};
 use super::resolver::PublicResolver;
 
-/// Where files are looked for, the newer ones first.
+/// Folders that are searched for a file, in this order.
 const FOLDERS: [&str; 2] = ["updatefiles", "baseline"];
 
-/// The largest `.md5` file.
+/// Maximum size of an `.md5` file.
 const MAX_SIDE_BYTES: usize = 4096;
 
-/// How long a listing serves the next jobs: those over many files are planned one after the other.
+/// How long a listing is reused: jobs over many files are planned one after the other.
 const LISTING_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The largest listing of a folder: 3,000 files have about one megabyte.
+/// Maximum size of a folder listing: 3,000 files take about one megabyte.
 const MAX_LISTING_BYTES: usize = 16 << 20;
 
-/// The largest bulk file that is fetched; those of NLM have up to about 0.2 GB.
+/// Maximum size of a downloaded bulk file; those of NLM have up to about 0.2 GB.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 
-/// Redirects that are followed.
+/// Maximum number of redirects.
 const MAX_REDIRECTS: usize = 5;
 
-/// A file that came whole.
+/// A complete file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downloaded {
     pub path: PathBuf,
-    /// When the server says it was last changed: what its records are as of.
+    /// Last-Modified of the response: the as-of time of its records.
     pub last_modified: Option<DateTime<Utc>>,
-    /// Its sum, lower-case hex.
+    /// MD5 of its bytes, lower-case hex.
     pub md5: String,
 }
 
-/// A file cannot be had.
+/// A file cannot be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// The name is none of a bulk file.
+    /// The name is not that of a bulk file.
     #[error("{0} is not the name of a bulk file such as pubmed26n0001.xml.gz")]
     Name(String),
-    /// The server does not have it, or not its `.md5` file yet.
+    /// The server does not have the file, or not yet its `.md5` file.
     #[error("NCBI does not have {0}, or not yet its .md5 file")]
     NotThere(String),
-    /// The server failed.
     #[error("{name} could not be fetched: {what}")]
     Server {
         name: String,
-        /// What happened; nothing that the server sent.
+        /// A description, without content from the server.
         what: String,
     },
-    /// It came damaged.
+    /// The file is damaged.
     #[error("{name} has the MD5 {found}, but its .md5 file says {expected}: fetch it again")]
     WrongMd5 {
         name: String,
-        /// In the side file.
+        /// From the MD5 file.
         expected: String,
-        /// Of the bytes.
+        /// MD5 of the bytes.
         found: String,
     },
-    /// The `.md5` file is none.
+    /// The `.md5` file is invalid.
     #[error("{name}.md5 cannot be used")]
     SideFile { name: String, source: SideFileError },
-    /// It cannot be written here.
+    /// Writing the file failed.
     #[error("{path} cannot be written")]
     Disk { path: String, source: std::io::Error },
 }
 
-/// A server of bulk files. Its HTTP client is made once, when it is first used.
+/// A server of bulk files. Its HTTP client is created at its first use.
 #[derive(Clone, Debug)]
 pub struct FilesServer {
     base: String,
@@ -80,7 +79,7 @@ pub struct FilesServer {
     listed: Arc<tokio::sync::Mutex<Option<Listed>>>,
 }
 
-/// When a listing came, and what it has.
+/// A listing, and when it was received.
 type Listed = (Instant, Arc<FileListing>);
 
 impl FilesServer {
@@ -93,8 +92,8 @@ impl FilesServer {
         self.http.get_or_init(client)
     }
 
-    /// The files that the server has, with their `.md5` file: one request per folder, and none while a listing is young
-    /// and has all of `names`. Nothing for a server that lists no folder, such as a bucket.
+    /// The files on the server that have an `.md5` file: one request per folder, and none while a recent listing
+    /// contains all of `names`. Returns none for a server without folder listings, such as a bucket.
     pub async fn list(&self, names: &[String]) -> Result<Option<Arc<FileListing>>, DownloadError> {
         let mut listed = self.listed.lock().await;
         if let Some((at, listing)) = &*listed
@@ -119,8 +118,8 @@ impl FilesServer {
         Ok(Some(listing))
     }
 
-    /// Fetches a bulk file into a directory, with its `.md5` file beside it. It has its name only when it is
-    /// whole and its sum agrees.
+    /// Downloads a bulk file and its `.md5` file into a directory. The file gets its name only when it is complete and
+    /// its MD5 matches.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), bio_mcp_pubmed::download::DownloadError> {
@@ -155,18 +154,18 @@ impl FilesServer {
     }
 }
 
-/// Names of bulk files with their size in bytes, as far as the listing tells.
+/// Names of bulk files with their size in bytes, if the listing contains it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileListing(HashMap<String, u64>);
 
 impl FileListing {
-    /// The size of a file that is listed beside its `.md5` file.
+    /// The size of a file that is listed together with its `.md5` file.
     pub fn size_of(&self, name: &str) -> Option<u64> {
         self.0.get(&format!("{name}.md5"))?;
         self.0.get(name).copied()
     }
 
-    /// Reads the HTML of a folder: links, each with date and size behind it.
+    /// Reads the HTML of a folder: links, each followed by date and size.
     fn read(&mut self, html: &str) {
         for part in html.split("href=\"").skip(1) {
             let Some((name, rest)) = part.split_once('"') else { continue };
@@ -181,7 +180,7 @@ impl FileListing {
     }
 }
 
-/// A size as servers list it: `19M`, `1.2K` or `18923412`.
+/// Parses a size of a listing: `19M`, `1.2K` or `18923412`.
 fn size_in_bytes(text: &str) -> Option<u64> {
     let unit = match text.chars().last()? {
         'K' => 1 << 10,
@@ -195,7 +194,7 @@ fn size_in_bytes(text: &str) -> Option<u64> {
 }
 
 fn client() -> reqwest::Client {
-    // Fails when it is installed already, which is as well.
+    // Fails harmlessly if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
@@ -205,24 +204,24 @@ fn client() -> reqwest::Client {
         .redirect(reqwest::redirect::Policy::custom(|attempt| {
             let first = attempt.previous().first();
             let is_within = first.is_some_and(|first| stays(first, attempt.url()));
-            // The response that redirects is the one that is reported then.
+            // Otherwise the response with the redirect itself is reported.
             if is_within && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
         }))
         .build()
         .expect("the settings of the HTTP client are constants")
 }
 
-/// Whether a redirect stays with the server that was asked, and does not leave TLS: else a server's response could make
-/// this program ask addresses of its own network.
+/// Whether a redirect stays on the same server, and does not leave TLS: otherwise a response could make this program
+/// send requests to addresses of its own network.
 fn stays(from: &reqwest::Url, to: &reqwest::Url) -> bool {
     let is_same = to.scheme() == from.scheme() && to.port() == from.port();
-    // From the usual port to the usual port.
+    // From the default port to the default port.
     let is_safer = from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
     let has_no_user = to.username().is_empty() && to.password().is_none();
     (is_same || is_safer) && to.host_str() == from.host_str() && has_no_user
 }
 
-/// Where a bulk file can be.
+/// The URLs at which a bulk file may be.
 fn addresses(base: &str, name: &str) -> Result<[String; 2], DownloadError> {
     if bulk_file::number(name).is_none() {
         return Err(DownloadError::Name(name.to_owned()));
@@ -230,7 +229,7 @@ fn addresses(base: &str, name: &str) -> Result<[String; 2], DownloadError> {
     Ok(FOLDERS.map(|folder| format!("{base}/{folder}/{name}")))
 }
 
-/// The side file of an address, with the sum in it.
+/// Downloads an MD5 file and returns its text and the MD5 in it.
 async fn side_file(http: &reqwest::Client, url: &str, name: &str) -> Result<Option<(String, String)>, DownloadError> {
     let Some(side) = get(http, &format!("{url}.md5"), name).await? else { return Ok(None) };
     let side = text(side, name, MAX_SIDE_BYTES).await?;
@@ -301,7 +300,7 @@ async fn store(
     Ok(path)
 }
 
-/// Makes a file anew: a link or another's file that lies under its name is not written through.
+/// Replaces a file with a new one, so that nothing is written through a link or a file of another user with its name.
 fn create(path: &Path) -> std::io::Result<tokio::fs::File> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -310,8 +309,8 @@ fn create(path: &Path) -> std::io::Result<tokio::fs::File> {
     std::fs::File::options().write(true).create_new(true).open(path).map(tokio::fs::File::from_std)
 }
 
-/// Makes a folder for downloads where there is none. One that others could have made, in a folder for temporary files,
-/// must be this user's own and closed to others.
+/// Creates a folder for downloads if it does not exist. One in a folder for temporary files, which another user could
+/// have created, must belong to this user and be closed to others.
 pub fn make_folder(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;

@@ -1,4 +1,4 @@
-//! Parts of a `PubmedArticle`; some are parts of books too.
+//! Parts of a `PubmedArticle`; some also occur in books.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use crate::xml_tree::Element;
 /// A section of an abstract; an unstructured abstract is one section without label.
 #[derive(Clone, Debug, Serialize)]
 pub struct AbstractSection<'a> {
-    /// The publisher's label.
+    /// As given by the publisher.
     pub label: Option<Text<'a>>,
-    /// NLM's category.
+    /// As assigned by NLM.
     pub category: Option<Text<'a>>,
     pub text: Text<'a>,
 }
@@ -22,7 +22,7 @@ pub struct AbstractSection<'a> {
 pub struct OtherAbstract<'a> {
     /// E.g. `Publisher`, `plain-language-summary`.
     pub r#type: Option<Text<'a>>,
-    /// Language code; `eng` where none is given.
+    /// Language code; `eng` if none is given.
     pub language: Text<'a>,
     pub sections: Vec<AbstractSection<'a>>,
     pub copyright: Option<Text<'a>>,
@@ -49,9 +49,8 @@ pub struct Journal<'a> {
 pub struct Elocation<'a> {
     /// `doi` or `pii`.
     pub r#type: Option<Text<'a>>,
-    /// The location.
     pub value: Text<'a>,
-    /// False where it was found to be wrong.
+    /// False if the record marks it as wrong.
     pub valid: bool,
 }
 
@@ -69,7 +68,6 @@ pub struct Grant<'a> {
 pub struct DataBank<'a> {
     /// E.g. `ClinicalTrials.gov`.
     pub name: Option<Text<'a>>,
-    /// Accession numbers.
     pub accessions: Vec<Text<'a>>,
 }
 
@@ -78,11 +76,11 @@ pub struct DataBank<'a> {
 pub struct Comment<'a> {
     /// E.g. `ErratumIn`, `RetractionOf`.
     pub ref_type: Option<Text<'a>>,
-    /// The other record.
+    /// PMID of the linked record.
     pub pmid: Option<Text<'a>>,
-    /// The Version of the other record.
+    /// Version of the linked record.
     pub version: Option<i32>,
-    /// Its citation.
+    /// Citation of the linked record.
     pub source: Option<Text<'a>>,
     pub note: Option<Text<'a>>,
 }
@@ -90,27 +88,23 @@ pub struct Comment<'a> {
 /// A general note.
 #[derive(Clone, Debug, Serialize)]
 pub struct Note<'a> {
-    /// Who wrote it.
+    /// Author of the note.
     pub owner: Option<Text<'a>>,
-    /// The note.
     pub text: Text<'a>,
 }
 
 /// An identifier in another system.
 #[derive(Clone, Debug, Serialize)]
 pub struct OtherId<'a> {
-    /// The system.
     pub source: Option<Text<'a>>,
-    /// The identifier.
     pub value: Text<'a>,
 }
 
 /// An object of a publisher, e.g. a linked data set.
 #[derive(Clone, Debug, Serialize)]
 pub struct Object<'a> {
-    /// What it is.
     pub r#type: Option<Text<'a>>,
-    /// Its parameters: name and value.
+    /// Name and value of each parameter.
     pub params: Vec<(Option<Text<'a>>, Text<'a>)>,
 }
 
@@ -125,7 +119,7 @@ pub struct Pages<'a> {
     pub medline: Option<Text<'a>>,
 }
 
-/// Whether lists are complete (`CompleteYN`); of several lists of one kind, whether all are.
+/// Whether lists are complete (`CompleteYN`); for several lists of one kind, whether all are.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Complete {
     pub authors: Option<bool>,
@@ -141,7 +135,7 @@ impl Complete {
     }
 }
 
-/// Whether all lists of a name are complete, as far as they say so.
+/// Whether all lists of a name are complete, if any states it.
 pub fn is_complete(parent: Element<'_, '_>, name: &'static str) -> Option<bool> {
     parent.all(name).filter_map(|list| list.yes_no("CompleteYN")).reduce(|all, one| all && one)
 }
@@ -246,7 +240,7 @@ pub fn comments<'a>(citation: Element<'_, 'a>) -> Vec<Comment<'a>> {
     lists.flat_map(|list| list.all("CommentsCorrections")).filter_map(comment).collect()
 }
 
-/// A `CommentsCorrections`, unless it says nothing.
+/// A `CommentsCorrections`, unless it is empty.
 pub fn comment<'a>(one: Element<'_, 'a>) -> Option<Comment<'a>> {
     let pmid = one.first("PMID");
     let comment = Comment {

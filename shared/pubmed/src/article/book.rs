@@ -1,4 +1,4 @@
-//! A `PubmedBookArticle`: a book, or a chapter of one. Only E-utilities have them.
+//! A `PubmedBookArticle`: a book, or a chapter of one. Only E-utilities return them.
 
 use serde::Serialize;
 
@@ -10,13 +10,13 @@ use super::{
 };
 use crate::xml_tree::Element;
 
-/// What a book record says of its book.
+/// Data of the book in a book record.
 #[derive(Clone, Debug, Serialize)]
 pub struct Book<'a> {
     pub title: Option<Text<'a>>,
-    /// Where the title links to.
+    /// Link target of the title.
     pub anchor: Anchor<'a>,
-    /// Where the title of the chapter links to.
+    /// Link target of the chapter title.
     pub chapter_anchor: Anchor<'a>,
     pub publisher: Option<Text<'a>>,
     pub publisher_location: Option<Text<'a>>,
@@ -24,9 +24,9 @@ pub struct Book<'a> {
     pub beginning_date: Option<String>,
     pub ending_date: Option<String>,
     pub contribution_date: Option<String>,
-    /// What the record says of a date, where its field does not say all of it.
+    /// Texts of dates that their fields do not represent completely.
     pub date_text: DateTexts<'a>,
-    /// Authors and editors of the book; those of the chapter are the record's.
+    /// Authors and editors of the book; those of the chapter are in the record itself.
     pub authors: Vec<Person<'a>>,
     /// Whether the list of authors is complete.
     pub authors_complete: Option<bool>,
@@ -44,12 +44,12 @@ pub struct Book<'a> {
     pub item_lists: Vec<ItemList<'a>>,
 }
 
-/// A place in a book (attributes `book`, `part` and `sec`).
+/// A location in a book (attributes `book`, `part` and `sec`).
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Anchor<'a> {
     pub book: Option<Text<'a>>,
     pub part: Option<Text<'a>>,
-    /// The section in it.
+    /// Section of the part.
     pub sec: Option<Text<'a>>,
 }
 
@@ -60,22 +60,21 @@ impl<'a> Anchor<'a> {
     }
 }
 
-/// Which part of the book a chapter is.
+/// The part of the book that a chapter is.
 #[derive(Clone, Debug, Serialize)]
 pub struct LocationLabel<'a> {
     /// `part`, `chapter`, `section`, …
     pub r#type: Option<Text<'a>>,
-    /// Its label.
     pub text: Text<'a>,
 }
 
 /// An entry of the table of contents, flattened in document order.
 #[derive(Clone, Debug, Serialize)]
 pub struct Section<'a> {
-    /// Its depth, from 1.
+    /// Depth, from 1.
     pub level: usize,
     pub label: Option<Text<'a>>,
-    /// What the label counts: `part`, `chapter`, `section`, …
+    /// Unit of the label: `part`, `chapter`, `section`, …
     pub label_type: Option<Text<'a>>,
     pub title: Option<Text<'a>>,
     #[serde(flatten)]
@@ -85,7 +84,7 @@ pub struct Section<'a> {
 /// A list of items, e.g. synonyms of a disease.
 #[derive(Clone, Debug, Serialize)]
 pub struct ItemList<'a> {
-    /// What kind of items.
+    /// Type of the items.
     pub r#type: Option<Text<'a>>,
     pub items: Vec<Text<'a>>,
 }

@@ -1,5 +1,5 @@
-//! Dates as PubMed writes them. A date that does not exist, such as the 30th of February, is given
-//! at the coarser precision that does; what the record says is kept beside it.
+//! Dates as PubMed writes them. A date that does not exist, such as the 30th of February, is given at the most precise
+//! level that exists; the original text is kept beside it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::Text;
 use super::medline_date::{self, month_of, season_of};
 use crate::xml_tree::Element;
 
-/// When the work was published, as exactly as the record says.
+/// Date of publication, as precise as in the record.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PubDate<'a> {
     /// The best ISO date: `2024`, `2024-05` or `2024-05-11`; of a range, its start.
@@ -21,20 +21,19 @@ pub struct PubDate<'a> {
     pub precision: &'static str,
     /// The free text of a `MedlineDate`.
     pub medline_date: Option<Text<'a>>,
-    /// The season, wherever one is named.
+    /// The season, if any element names one.
     pub season: Option<Text<'a>>,
-    /// What the record says, where `date` does not say all of it.
+    /// The original text, if `date` does not represent all of it.
     pub date_text: Option<Text<'a>>,
 }
 
 /// A date of electronic publication.
 #[derive(Clone, Debug, Serialize)]
 pub struct ArticleDate<'a> {
-    /// The ISO date.
     pub date: Option<String>,
     /// `Electronic` (`DateType`).
     pub r#type: Option<Text<'a>>,
-    /// What the record says, where `date` does not say all of it.
+    /// The original text, if `date` does not represent all of it.
     pub date_text: Option<Text<'a>>,
 }
 
@@ -43,13 +42,13 @@ pub struct ArticleDate<'a> {
 pub struct Stamp<'a> {
     /// What happened (`PubStatus`).
     pub status: Option<Text<'a>>,
-    /// When: `2024-05-11`, or `2024-05-11T06:00` where a time is given.
+    /// `2024-05-11`, or `2024-05-11T06:00` if a time is given.
     pub at: Option<String>,
-    /// What the record says, where `at` does not say all of it.
+    /// The original text, if `at` does not represent all of it.
     pub date_text: Option<Text<'a>>,
 }
 
-/// Texts of dates that a field cannot show, by the name of the field.
+/// Texts of dates that a field cannot represent, by the name of the field.
 pub type DateTexts<'a> = BTreeMap<&'static str, Text<'a>>;
 
 /// Year, month and day as far as they exist.
@@ -61,7 +60,7 @@ pub struct Ymd {
 }
 
 impl Ymd {
-    /// Leaves out what does not exist.
+    /// Drops a month or day that does not exist, and what depends on it.
     pub fn of(year: Option<i32>, month: Option<u32>, day: Option<u32>) -> Self {
         let month = month.filter(|month| year.is_some() && (1..=12).contains(month));
         let exists = |day: &u32| match (year, month) {
@@ -71,7 +70,6 @@ impl Ymd {
         Self { year, month, day: day.filter(exists) }
     }
 
-    /// The ISO date.
     pub fn iso(&self) -> Option<String> {
         let mut date = format!("{:04}", self.year?);
         for part in [self.month, self.day].into_iter().map_while(|part| part) {
@@ -97,7 +95,7 @@ struct Written<'a> {
     ymd: Ymd,
     season: Option<String>,
     texts: Vec<Cow<'a, str>>,
-    /// Whether the date and the season say all that is written.
+    /// Whether the date and the season represent all of the text.
     is_all: bool,
 }
 
@@ -126,7 +124,7 @@ impl<'a> Written<'a> {
         written
     }
 
-    /// Reads a child: its value, and whether the value says all that is written.
+    /// Reads a child; `read` returns its value and whether the value represents all of the text.
     fn part(
         &mut self,
         element: Element<'_, 'a>,
@@ -140,7 +138,7 @@ impl<'a> Written<'a> {
         value
     }
 
-    /// What is written, where the date does not say all of it.
+    /// The original text, if the date does not represent all of it.
     fn rest(&self, element: Element<'_, 'a>) -> Option<Text<'a>> {
         if self.is_all {
             return None;
@@ -161,7 +159,7 @@ pub fn pub_date<'a>(element: Option<Element<'_, 'a>>) -> PubDate<'a> {
     let mut written = Written::read(element);
     let mut season = written.season.take().map(|season| element.form().escape(Cow::Owned(season)));
     if let Some(text) = element.first_raw_text("Season") {
-        // Months are found in the place of a season too.
+        // The season may contain a month.
         if written.ymd.month.is_none()
             && let Some(month) = medline_date::first_month(&text)
         {
@@ -188,7 +186,7 @@ pub fn pub_date<'a>(element: Option<Element<'_, 'a>>) -> PubDate<'a> {
     }
 }
 
-/// The ISO date of an element, as far as it exists; what it does not say goes to `texts`.
+/// The ISO date of an element, as far as it exists; a text that it does not represent completely is added to `texts`.
 pub fn iso<'a>(
     parent: Option<Element<'_, 'a>>,
     name: &'static str,

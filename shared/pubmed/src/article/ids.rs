@@ -12,7 +12,7 @@ use crate::xml_tree::{Element, is_blank};
 /// Identifiers by type: the first one of each.
 pub type Ids<'a> = BTreeMap<Text<'a>, Option<Text<'a>>>;
 
-/// A further identifier of a type.
+/// A further identifier of a type that the record has already.
 #[derive(Clone, Debug, Serialize)]
 pub struct ArticleId<'a> {
     /// `doi`, `pii`, `pmc`, …
@@ -21,13 +21,13 @@ pub struct ArticleId<'a> {
     pub value: Text<'a>,
 }
 
-/// Identifiers of `ArticleIdList` elements by type, and the rest. Empty ones do not count.
+/// Identifiers of `ArticleIdList` elements by type, and further ones of these types. Empty ones are ignored.
 pub fn ids<'t, 'a: 't>(lists: impl Iterator<Item = Element<'t, 'a>>) -> (Ids<'a>, Vec<ArticleId<'a>>) {
     let mut ids = Ids::new();
     let mut rest = Vec::new();
     for id in lists.flat_map(|list| list.all("ArticleId")) {
         let Some(value) = id.text() else { continue };
-        // The document type says that an identifier without a type is a PMID.
+        // According to the DTD, an identifier without a type is a PMID.
         let kind = id.attribute("IdType").unwrap_or(Cow::Borrowed("pubmed"));
         match ids.entry(kind) {
             Entry::Vacant(first) => _ = first.insert(Some(value)),
@@ -37,7 +37,7 @@ pub fn ids<'t, 'a: 't>(lists: impl Iterator<Item = Element<'t, 'a>>) -> (Ids<'a>
     (ids, rest)
 }
 
-/// The first identifier of each type; further ones remain unread.
+/// The first identifier of each type; further ones are left unread.
 pub fn first_ids<'t, 'a: 't>(lists: impl Iterator<Item = Element<'t, 'a>>) -> Ids<'a> {
     let mut ids = Ids::new();
     for id in lists.flat_map(|list| list.all("ArticleId")).filter(|id| !id.is_blank()) {
@@ -45,15 +45,14 @@ pub fn first_ids<'t, 'a: 't>(lists: impl Iterator<Item = Element<'t, 'a>>) -> Id
         let kind = id.form().escape(if is_blank(&kind) { Cow::Borrowed("pubmed") } else { kind });
         if let Entry::Vacant(first) = ids.entry(kind) {
             first.insert(id.text());
-            // Only the type of one that is shown has been read.
+            // The type is read only for an identifier that is shown.
             id.attribute("IdType");
         }
     }
     ids
 }
 
-/// Own identifiers: those of the lists, then valid electronic locations; never those of cited
-/// works.
+/// Identifiers of the work itself: those of the lists, then valid electronic locations; never those of cited works.
 pub fn own_ids<'t, 'a: 't>(
     lists: impl Iterator<Item = Element<'t, 'a>>,
     elocations: &[Elocation<'a>],

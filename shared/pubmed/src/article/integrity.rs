@@ -1,4 +1,4 @@
-//! Whether a record may be relied on: corrections, concerns, retractions.
+//! Integrity of records: corrections, concerns, retractions.
 
 use std::sync::LazyLock;
 
@@ -9,25 +9,25 @@ use super::article_parts::{Comment, comment};
 use super::{Text, own_title};
 use crate::xml_tree::{Element, Tree};
 
-/// The integrity of a record as it says itself.
+/// The integrity of a record, as the record itself states it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Integrity<'a> {
-    /// `ok`, `corrected`, `concern`, `retracted` or `retraction_notice`; the gravest counts.
+    /// `ok`, `corrected`, `concern`, `retracted` or `retraction_notice`: the most serious one found.
     pub status: &'static str,
-    /// The comments that say so.
+    /// Comments that support the status.
     pub notices: Vec<Comment<'a>>,
-    /// Everything that says so.
+    /// All evidence of the status.
     pub evidence: Vec<Evidence<'a>>,
 }
 
-/// What says that a record is not simply `ok`.
+/// Evidence that a record is not `ok`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Evidence<'a> {
-    /// The status it says.
+    /// Status that it supports.
     pub status: &'static str,
-    /// Where: `pub_type`, `comment`, `title`, `history` or `publication_status`.
+    /// Part of the record: `pub_type`, `comment`, `title`, `history` or `publication_status`.
     pub source: &'static str,
-    /// What it says there: the publication type, the type of the comment, the title, the status.
+    /// Its text: publication type, type of the comment, title or status.
     pub value: Text<'a>,
 }
 
@@ -56,18 +56,18 @@ const NOTICES: [(&str, &str); 7] = [
     ("CorrectedandRepublishedIn", CORRECTED),
 ];
 
-/// What every sign of a retraction has in it: comments, types, statuses and titles.
+/// Texts of which every statement of a retraction contains one: in comments, types, statuses and titles.
 const SIGNS_OF_RETRACTION: [&str; 5] = ["etract", "ETRACT", "ithdraw", "ITHDRAW", "D016441"];
 
 static OF_RETRACTION: LazyLock<Signs> = LazyLock::new(|| Signs::with(&[]));
 
-/// Whether a record says that its article was retracted, as its `integrity` does. One that cannot
-/// be read does not say so.
+/// Whether a record states that its article was retracted, as in its `integrity`; false for a record that cannot be
+/// parsed.
 pub fn is_retracted(xml: &str) -> bool {
     OF_RETRACTION.may_be_in(xml) && Tree::parse(xml).is_ok_and(|tree| assess(tree.root()).status == RETRACTED)
 }
 
-/// Texts of which one is in every record that contains a statement about its integrity. The searchers are built once:
+/// Texts of which every record with a statement about its integrity contains one. The searchers are built once:
 /// building them for each record takes as long as searching it.
 pub(super) struct Signs {
     texts: Vec<Finder<'static>>,
@@ -75,18 +75,18 @@ pub(super) struct Signs {
 }
 
 impl Signs {
-    /// The signs of a retraction, and others.
+    /// The signs of a retraction, and `others`.
     pub(super) fn with(others: &[&'static str]) -> Self {
-        // A sign may be hidden if a text is interrupted.
+        // Markup inside a text may split a sign.
         let texts = SIGNS_OF_RETRACTION.into_iter().chain(others.iter().copied()).chain(["<!", "<?"]);
         Self { texts: texts.map(Finder::new).collect(), references: Finder::new("&#") }
     }
 
-    /// Whether a record may contain a sign. Most contain none, and need no parsing. A sign may be hidden if letters are
-    /// written as references.
+    /// Whether a record may contain a sign; most contain none, and are not parsed. Letters written as references may
+    /// hide a sign.
     pub(super) fn may_be_in(&self, xml: &str) -> bool {
         let is_letter = |at: usize| {
-            // As long as the scanner takes a reference for one.
+            // The maximum length of a reference in the scanner.
             let rest = &xml.as_bytes()[at + 2..];
             let name = rest[..rest.len().min(32)].split(|byte| *byte == b';').next().unwrap_or_default();
             let name = std::str::from_utf8(name).unwrap_or_default();
@@ -101,7 +101,7 @@ impl Signs {
     }
 }
 
-/// Judges a `PubmedArticle` or `PubmedBookArticle`.
+/// Reads the integrity of a `PubmedArticle` or `PubmedBookArticle`.
 pub fn assess<'a>(root: Element<'_, 'a>) -> Integrity<'a> {
     let mut found = Integrity { status: "ok", notices: Vec::new(), evidence: Vec::new() };
     let body = root.first("MedlineCitation").or_else(|| root.first("BookDocument"));
@@ -115,7 +115,7 @@ pub fn assess<'a>(root: Element<'_, 'a>) -> Integrity<'a> {
             found.comment(one);
         }
     }
-    // A notice of retraction has the same words in its title, and is not retracted.
+    // The title of a retraction notice has the same words, but the notice is not retracted.
     let has_sign =
         |title: &Element<'_, '_>| title.texts().any(|text| SIGNS_OF_RETRACTION.iter().any(|sign| text.contains(sign)));
     let title = body.and_then(own_title).filter(|title| has_sign(title) && says_retracted(&title.raw_text()));
@@ -171,8 +171,8 @@ impl<'a> Integrity<'a> {
     }
 }
 
-/// Whether a title begins with a publisher's mark of a retraction: `RETRACTED:`, `WITHDRAWN:`,
-/// `RETRACTED ARTICLE:`, `[RETRACTED]`.
+/// Whether a title starts with a publisher's mark of a retraction: `RETRACTED:`, `WITHDRAWN:`, `RETRACTED ARTICLE:`,
+/// `[RETRACTED]`.
 fn says_retracted(title: &str) -> bool {
     const MARKS: [&str; 2] = ["RETRACTED", "WITHDRAWN"];
     const WORKS: [&str; 4] = ["", "ARTICLE", "PAPER", "CHAPTER"];

@@ -1,5 +1,5 @@
-//! What a record states about its own integrity, in a form that is stored with its event and compared with that of its
-//! next revision.
+//! What a record states about its own integrity, in the form that is stored with its event and compared with that of
+//! its next revision.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use super::article_parts::Comment;
 use super::integrity::{Evidence, Integrity, Signs, assess};
 use crate::xml_tree::Tree;
 
-/// Version of the rules that read notes: notes of older rules are not compared with those of this version.
+/// Version of the rules for notes: notes made by older rules are not compared with those of this version.
 pub const NOTE_RULES: i16 = 1;
 
 /// Maximum number of notices, and of evidence, in a note; real records have a few.
@@ -46,7 +46,6 @@ impl IntegrityStatus {
     pub const ALL: [Self; 6] =
         [Self::Ok, Self::Corrected, Self::Concern, Self::Retracted, Self::RetractionNotice, Self::Unknown];
 
-    /// Name of the status.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -165,7 +164,7 @@ impl From<&Evidence<'_>> for NotedEvidence {
     }
 }
 
-/// A text within bounds, as databases accept it.
+/// A text within the maximum length, with only characters that the database accepts.
 fn noted(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(MAX_TEXT).collect()
 }
@@ -189,7 +188,7 @@ mod tests {
         )
     }
 
-    /// The note of a record that is always parsed.
+    /// Parses the record in every case.
     fn parsed(xml: &str) -> IntegrityNote {
         let tree = Tree::parse(xml).expect("well-formed");
         IntegrityNote::from(&assess(tree.root()))

@@ -2,12 +2,12 @@
 
 use super::dates::Ymd;
 
-/// What a free text says of a date.
+/// The date in a free text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParsedMedlineDate<'t> {
-    /// The start: the first year, with the first month and day that belong to it.
+    /// The start: the first year, with the first month and day of that year.
     pub ymd: Ymd,
-    /// The first season named.
+    /// The first season in the text.
     pub season: Option<&'t str>,
 }
 
@@ -15,9 +15,7 @@ pub struct ParsedMedlineDate<'t> {
 #[derive(Clone, Copy)]
 struct Piece<'t> {
     text: &'t str,
-    /// The character before it.
     before: Option<char>,
-    /// The character after it.
     after: Option<char>,
 }
 
@@ -27,7 +25,7 @@ impl Piece<'_> {
         fits.then(|| self.text.parse().ok()).flatten()
     }
 
-    /// Works of the last five centuries.
+    /// The year, if it is within the last five centuries.
     fn year(self) -> Option<i32> {
         self.number(4..=4).filter(|year| (1500..2100).contains(year)).and_then(|year| i32::try_from(year).ok())
     }
@@ -74,18 +72,18 @@ pub fn month_of(text: &str) -> Option<u32> {
     u32::try_from(at + 1).ok()
 }
 
-/// The first season named in a text.
+/// The first season in a text.
 pub fn season_of(text: &str) -> Option<&str> {
     const NAMES: [&str; 5] = ["spring", "summer", "fall", "autumn", "winter"];
     pieces(text).into_iter().map(|piece| piece.text).find(|word| NAMES.iter().any(|n| word.eq_ignore_ascii_case(n)))
 }
 
-/// The first month named in a text.
+/// The first month in a text.
 pub fn first_month(text: &str) -> Option<u32> {
     pieces(text).into_iter().find_map(|piece| month_of(piece.text))
 }
 
-/// Reads the start of what a text names. A month after a second year belongs to that one.
+/// Reads the start of a range of dates. A month after a second year belongs to that year.
 pub fn read(text: &str) -> ParsedMedlineDate<'_> {
     let pieces = pieces(text);
     let season = season_of(text);
@@ -95,7 +93,7 @@ pub fn read(text: &str) -> ParsedMedlineDate<'_> {
     let is_later_year =
         |piece: &Piece<'_>| piece.year().is_some() || (piece.follows_a_range_sign() && piece.number(2..=2).is_some());
     let second = match pieces.get(first + 1) {
-        // `1994-95` has its second year right behind the first; elsewhere two digits are a day.
+        // In `1994-95` the second year directly follows the first; elsewhere two digits are a day.
         Some(next) if is_later_year(next) => Some(first + 1),
         _ => pieces.iter().skip(first + 1).position(|piece| piece.year().is_some()).map(|n| first + 1 + n),
     };

@@ -1,9 +1,9 @@
-//! The typed record: everything a PubMed record says, in one shape.
+//! The typed record: all data of a PubMed record, in one shape.
 //!
-//! Text is that of all descendants in document order, references resolved, white space unchanged,
-//! in a form ([`TextForm`]) that keeps what markup means. Empty elements and attributes are absent;
-//! absent is `null` or `[]`, never a missing key; only `book` is there for books alone. Nothing is
-//! dropped: the tree knows what was read, and what no field shows is in `unmapped`.
+//! Text is that of all descendants in document order, references resolved, white space unchanged, in a form
+//! ([`TextForm`]) that preserves the meaning of markup. Empty elements and attributes are absent; an absent value is
+//! `null` or `[]`, never a missing key; only `book` is omitted for articles. Nothing is dropped: the tree records what
+//! was read, and what no field shows is in `unmapped`.
 
 mod article_parts;
 mod book;
@@ -72,13 +72,13 @@ pub struct Article<'a> {
     pub article_dates: Vec<ArticleDate<'a>>,
     pub date_completed: Option<String>,
     pub date_revised: Option<String>,
-    /// What the record says of `date_completed` or `date_revised`, where they do not say all of it.
+    /// Original texts of `date_completed` and `date_revised`, if these do not represent all of them.
     pub date_text: DateTexts<'a>,
     pub history: Vec<Stamp<'a>>,
     pub publication_status: Option<Text<'a>>,
-    /// Own identifiers by type; `doi`, `pmc` and `pii` are always keys.
+    /// Identifiers of the work by type; `doi`, `pmc` and `pii` are always keys.
     pub ids: Ids<'a>,
-    /// Further identifiers of a type.
+    /// Further identifiers of types that `ids` has.
     pub other_article_ids: Vec<ArticleId<'a>>,
     pub elocation_ids: Vec<Elocation<'a>>,
     pub mesh_headings: Vec<MeshHeading<'a>>,
@@ -101,14 +101,14 @@ pub struct Article<'a> {
     pub objects: Vec<Object<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub book: Option<Book<'a>>,
-    /// What the record has and no field shows.
+    /// Content of the record that no field shows.
     pub unmapped: Vec<Unmapped<'a>>,
 }
 
 /// A text or an attribute that no field shows.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unmapped<'a> {
-    /// Where: `/PubmedArticle/MedlineCitation/DateCreated/Year`.
+    /// For example `/PubmedArticle/MedlineCitation/DateCreated/Year`.
     pub path: String,
     pub value: Text<'a>,
 }
@@ -116,19 +116,19 @@ pub struct Unmapped<'a> {
 /// The record cannot be read as an article or a book.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArticleError {
-    /// It is not well-formed.
+    /// The XML is not well-formed.
     #[error(transparent)]
     Xml(#[from] TreeError),
-    /// It is another element.
+    /// The root element is of another kind.
     #[error("neither a PubmedArticle nor a PubmedBookArticle")]
     UnknownElement,
-    /// It has no PMID, or one that is none.
+    /// The PMID is missing or invalid.
     #[error("the record has no valid PMID")]
     NoPmid,
 }
 
 impl ArticleError {
-    /// Whether it may be a record, of a shape that is not read: what reads no record like it is no bug.
+    /// Whether it may be a valid record of a shape that is not supported: failing to read such a record is not a bug.
     pub fn is_beyond_bounds(&self) -> bool {
         matches!(self, Self::Xml(error) if error.is_beyond_bounds())
     }
@@ -152,8 +152,8 @@ impl<'a> Article<'a> {
         Self::parse_as(xml, TextForm::Plain)
     }
 
-    /// Reads one record whose texts have a form. As HTML every string that comes from the record
-    /// is escaped: texts, attributes and identifiers.
+    /// Reads one record with its texts in a form. In HTML every string from the record is escaped: texts, attributes
+    /// and identifiers.
     ///
     /// ```
     /// use bio_mcp_pubmed::{Article, TextForm};
@@ -178,7 +178,7 @@ impl<'a> Article<'a> {
         Ok(article)
     }
 
-    /// Leaves out all abstracts, also where no field shows them.
+    /// Removes all abstracts, also from `unmapped`.
     pub fn withhold_abstracts(&mut self) {
         self.r#abstract.clear();
         self.other_abstracts.clear();
@@ -202,15 +202,15 @@ fn own_title<'t, 'a>(body: Element<'t, 'a>) -> Option<Element<'t, 'a>> {
         .or_else(|| of(body.first("Book"), "BookTitle"))
 }
 
-/// What a list says of each of its items, for one item after the other: of a long text the first item alone has it,
-/// else a record could say it so often that its typed form is out of all proportion.
+/// The text of a list for each of its items in turn. A long text is returned only for the first item: repeated for
+/// every item, it could make the typed form excessively large.
 fn of_each<'a>(text: Option<Text<'a>>) -> impl FnMut() -> Option<Text<'a>> {
     const MAX_TITLE_BYTES: usize = 512;
     let mut text = text;
     move || if text.as_ref().is_some_and(|text| text.len() > MAX_TITLE_BYTES) { text.take() } else { text.clone() }
 }
 
-/// Texts of all children of a name.
+/// Texts of all children with a name.
 fn texts<'a>(parent: Element<'_, 'a>, name: &'static str) -> Vec<Text<'a>> {
     parent.all(name).filter_map(Element::text).collect()
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Text, of_each, texts};
 use crate::xml_tree::Element;
 
-/// An identifier with who gave it.
+/// An identifier and its issuer.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourcedId<'a> {
     /// E.g. `ORCID`, `ROR`.
@@ -22,7 +22,7 @@ pub struct Person<'a> {
     pub initials: Option<Text<'a>>,
     pub suffix: Option<Text<'a>>,
     pub collective_name: Option<Text<'a>>,
-    /// `0000-0002-1825-0097`, whatever the spelling in the record.
+    /// As `0000-0002-1825-0097`, independent of the spelling in the record.
     pub orcid: Option<String>,
     pub identifiers: Vec<SourcedId<'a>>,
     pub affiliations: Vec<Text<'a>>,
@@ -32,11 +32,10 @@ pub struct Person<'a> {
     pub valid: bool,
     /// Links a collective author to its investigators (`Investigators`, `InvestigatorList@ID`).
     pub group: Option<Text<'a>>,
-    /// `authors` or `editors`, as the list says.
+    /// `authors` or `editors`, as given by the list.
     pub role: Option<Text<'a>>,
 }
 
-/// A name alone.
 #[derive(Clone, Debug, Serialize)]
 pub struct PersonName<'a> {
     pub last_name: Option<Text<'a>>,
@@ -69,7 +68,7 @@ pub fn investigators<'a>(parent: Element<'_, 'a>) -> Vec<Person<'a>> {
     all
 }
 
-/// The persons a record is about.
+/// Persons as the subject of a record.
 pub fn subjects<'a>(parent: Element<'_, 'a>) -> Vec<PersonName<'a>> {
     let lists = parent.all("PersonalNameSubjectList");
     lists.flat_map(|list| list.all("PersonalNameSubject")).filter(|one| !one.is_blank()).map(name).collect()
@@ -120,7 +119,7 @@ fn is_orcid(id: Element<'_, '_>) -> bool {
     id.raw_attribute("Source").is_some_and(|source| source.trim().eq_ignore_ascii_case("ORCID"))
 }
 
-/// An ORCID iD from its spellings: bare, in an address, with any hyphens or none.
+/// An ORCID iD from its spellings: plain, in a URL, with or without hyphens.
 fn orcid(text: &str) -> Option<String> {
     let is_separator = |c: &char| c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}');
     let mut after_digit = false;

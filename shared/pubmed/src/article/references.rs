@@ -9,9 +9,8 @@ use crate::xml_tree::Element;
 /// A cited work.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reference<'a> {
-    /// The citation as text.
     pub citation: Option<Text<'a>>,
-    /// Its identifiers by type.
+    /// Identifiers by type.
     pub ids: Ids<'a>,
     /// Title of the list it is in.
     pub section: Option<Text<'a>>,

@@ -1,4 +1,4 @@
-//! What a record is about: MeSH, chemicals, keywords, publication types.
+//! Subjects of a record: MeSH, chemicals, keywords, publication types.
 
 use serde::Serialize;
 
@@ -19,13 +19,13 @@ pub struct PubType<'a> {
 pub struct MeshHeading<'a> {
     /// MeSH unique id of the descriptor.
     pub ui: Option<Text<'a>>,
-    /// The descriptor.
+    /// Name of the descriptor.
     pub name: Text<'a>,
     /// Whether it is a major topic.
     pub major: bool,
-    /// `Geographic`, or nothing.
+    /// `Geographic`, or none.
     pub r#type: Option<Text<'a>>,
-    /// Whether a machine assigned it (`AutoHM`).
+    /// Whether it was assigned automatically (`AutoHM`).
     pub auto: bool,
     pub qualifiers: Vec<Qualifier<'a>>,
 }
@@ -35,11 +35,10 @@ pub struct MeshHeading<'a> {
 pub struct Qualifier<'a> {
     /// MeSH unique id.
     pub ui: Option<Text<'a>>,
-    /// The qualifier.
     pub name: Text<'a>,
     /// Whether it is a major topic.
     pub major: bool,
-    /// Whether a machine assigned it.
+    /// Whether it was assigned automatically.
     pub auto: bool,
 }
 
@@ -48,7 +47,6 @@ pub struct Qualifier<'a> {
 pub struct SupplMesh<'a> {
     /// MeSH unique id.
     pub ui: Option<Text<'a>>,
-    /// The concept.
     pub name: Text<'a>,
     /// `Disease`, `Protocol`, `Organism`, `Anatomy` or `Population`.
     pub r#type: Option<Text<'a>>,
@@ -60,16 +58,15 @@ pub struct Chemical<'a> {
     /// MeSH unique id.
     pub ui: Option<Text<'a>>,
     pub name: Option<Text<'a>>,
-    /// CAS, EC or UNII number; `0` where it has none.
+    /// CAS, EC or UNII number; `0` if it has none.
     pub registry_number: Option<Text<'a>>,
 }
 
 /// A keyword.
 #[derive(Clone, Debug, Serialize)]
 pub struct Keyword<'a> {
-    /// Who gave it; `NOTNLM` are the authors.
+    /// Source of the keyword; `NOTNLM` means the authors.
     pub owner: Option<Text<'a>>,
-    /// The keyword.
     pub text: Text<'a>,
     /// Whether it is a major topic.
     pub major: bool,
@@ -151,7 +148,7 @@ pub fn keywords<'a>(parent: Element<'_, 'a>) -> Vec<Keyword<'a>> {
     all
 }
 
-/// The number of references of a citation; what is no number remains unread.
+/// The number of references of a citation; a value that is not a number is left unread.
 pub fn number_of_references(citation: Element<'_, '_>) -> Option<i64> {
     let is_number = |text: &str| text.trim().parse::<i64>().ok();
     let element = citation.all("NumberOfReferences").find(|one| is_number(&one.raw_text()).is_some())?;
