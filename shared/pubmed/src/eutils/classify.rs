@@ -1,11 +1,11 @@
-//! What a response of E-utilities is. They fail with HTTP 200, 400, 429 and 5xx, as JSON, XML, HTML
-//! and plain text, so a response counts as one only when it proves to be whole.
+//! Classification of E-utilities responses. They fail with HTTP 200, 400, 429 and 5xx, as JSON, XML, HTML and plain
+//! text, so a response is accepted only if it proves to be complete.
 
 use std::fmt;
 
 use crate::markup::{self, Markup, Scan};
 
-/// What is asked for.
+/// The expected kind of response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// JSON of ESearch.
@@ -21,57 +21,54 @@ pub enum Expected {
 pub enum ResponseFault {
     /// The connection failed or broke.
     Network,
-    /// No response in time.
     Timeout,
-    /// Nothing in it.
     Empty,
     /// Too many requests.
     Throttled,
     /// An HTTP status from 500 on.
     Server(u16),
-    /// An HTTP status that says nothing we know.
+    /// An unknown HTTP status below 500.
     Status(u16),
     /// A redirect; never followed, because the body holds the key.
     Redirect,
-    /// An HTML page where data belongs.
+    /// An HTML page in place of data.
     Html,
-    /// The text of the routing layer when it is down.
+    /// The error text of the routing layer.
     Outage,
     /// A prolog without a document.
     PrologOnly,
-    /// It ends in the middle.
+    /// The document ends early.
     Truncated,
-    /// The backend says that it failed.
+    /// The backend reported a failure.
     Backend,
-    /// The search failed and NCBI does not say why: it may be the query.
+    /// The search failed without a reason: the query may be the cause.
     Search,
-    /// NCBI says that the query itself cannot be searched for.
+    /// NCBI rejected the query itself.
     Query,
     /// Beyond the 9,999th result.
     OverCap,
-    /// The key is not valid.
     BadKey,
-    /// None of the ids that were sent is said to be one.
+    /// NCBI recognised none of the requested ids.
     NoIds,
-    /// A set without any of the records that were asked for, those known to be there included.
+    /// A set with none of the requested records, not even those known to exist.
     NoRecords,
     /// The request line is too long.
     UriTooLong,
-    /// The server has no such program.
+    /// The server does not have the requested utility.
     NoProgram,
-    /// Something else than what was asked for.
+    /// Another kind of response than requested.
     Unexpected,
-    /// A page that is not the one asked for, or has fewer results than it should.
+    /// Not the requested page, or fewer results than it should have.
     ShortPage,
 }
 
 impl ResponseFault {
-    /// Whether asking again may help.
+    /// Whether a retry may help.
     pub fn is_transient(self) -> bool {
         !matches!(self, Self::OverCap | Self::BadKey | Self::UriTooLong | Self::NoProgram)
     }
 
-    /// Whether it says that NCBI is in trouble, rather than the request.
+    /// Whether it indicates an outage of NCBI, rather than a fault of the request.
     pub fn is_outage(self) -> bool {
         self.is_transient() && !matches!(self, Self::Throttled | Self::Query | Self::ShortPage)
     }
@@ -106,11 +103,11 @@ impl fmt::Display for ResponseFault {
     }
 }
 
-/// Checks a response; `Ok` means that it is whole and of the kind asked for.
+/// Checks a response; `Ok` means that it is complete and of the expected kind.
 pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), ResponseFault> {
     let body = body.trim_ascii();
     let head = &body[..body.len().min(1024)];
-    // Only a bare error object: a record or a query may hold the same words.
+    // Only a bare error object: a record or a query may contain the same words.
     if status == 429 || (is_error_object(head) && holds(head, "API rate limit exceeded")) {
         return Err(ResponseFault::Throttled);
     }
@@ -123,7 +120,7 @@ pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), Resp
     if status == 414 {
         return Err(ResponseFault::UriTooLong);
     }
-    // Servers beside NCBI's may do without EInfo; a search that is not found is an outage.
+    // Servers other than NCBI's may lack EInfo; for a search, 404 is an outage.
     if status == 404 && expected == Expected::Info {
         return Err(ResponseFault::NoProgram);
     }
@@ -131,7 +128,7 @@ pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), Resp
         return Err(ResponseFault::Empty);
     }
     if is_error_object(head) {
-        // The gateway names the caller in its other errors too.
+        // Other errors of the gateway contain the caller's address or key too.
         let is_key = holds(head, "API key invalid") || (holds(head, "invalid") && holds(head, "\"type\":\"api\""));
         return Err(if is_key { ResponseFault::BadKey } else { ResponseFault::Backend });
     }
@@ -145,7 +142,7 @@ pub fn classify(expected: Expected, status: u16, body: &[u8]) -> Result<(), Resp
     match expected {
         Expected::Search => search(status, body),
         Expected::Records => document(status, body, "PubmedArticleSet"),
-        // Records may hold the same word.
+        // Checked for EInfo only: records may contain the same text.
         Expected::Info if between(body, b"<ERROR>", b"</ERROR>").is_some() => Err(xml_failure(status, body)),
         Expected::Info => document(status, body, "eInfoResult"),
     }
@@ -155,7 +152,7 @@ fn search(status: u16, body: &[u8]) -> Result<(), ResponseFault> {
     if body.starts_with(b"<") {
         return Err(xml_failure(status, body));
     }
-    // Before anything is parsed: the JSON around an error is often not valid.
+    // Before parsing: the JSON around an error is often invalid.
     if let Some(text) = error_text(body) {
         return Err(said(&text));
     }
@@ -168,7 +165,7 @@ fn search(status: u16, body: &[u8]) -> Result<(), ResponseFault> {
     Ok(())
 }
 
-/// A whole XML document with this root.
+/// Checks for a complete XML document with this root.
 fn document(status: u16, body: &[u8], name: &str) -> Result<(), ResponseFault> {
     if body.starts_with(b"{") {
         return Err(error_text(body).map_or(ResponseFault::Unexpected, |text| said(&text)));
@@ -183,7 +180,7 @@ fn document(status: u16, body: &[u8], name: &str) -> Result<(), ResponseFault> {
     Ok(())
 }
 
-/// The fault of an XML document that is not the one asked for.
+/// The fault of an XML document other than the expected one.
 fn xml_failure(status: u16, body: &[u8]) -> ResponseFault {
     let Some(_) = root(body) else { return ResponseFault::PrologOnly };
     let text = between(body, b"<ERROR>", b"</ERROR>");
@@ -194,9 +191,9 @@ fn xml_failure(status: u16, body: &[u8]) -> ResponseFault {
     }
 }
 
-/// What NCBI says of a query that it cannot search for, in lower case. Only this is the caller's to mend: whatever else
-/// stands in an `ERROR` is an outage, and waited out like a 502. Nothing is left out of the list by oversight then that
-/// would blame a query for what is not its fault.
+/// NCBI's messages, in lower case, about a query that it cannot search for. Only these are errors of the caller: any
+/// other text of an `ERROR` is an outage, and retried like a 502. A message missing here therefore never blames a valid
+/// query.
 const COMPLAINTS: [&str; 9] = [
     "empty term",
     "phrasenotfound",
@@ -209,10 +206,10 @@ const COMPLAINTS: [&str; 9] = [
     "query syntax",
 ];
 
-/// Words of the server's own troubles: with one of them a text is no complaint, whatever else it holds.
+/// Words of server failures: a text with one of them is not a complaint about the query.
 const TROUBLES: [&str; 4] = ["exception", "status:", "connection", "txclient"];
 
-/// What the text of an `ERROR` means.
+/// The meaning of the text of an `ERROR`.
 fn said(text: &str) -> ResponseFault {
     let text = text.trim().to_ascii_lowercase();
     let has = |word: &str| text.contains(word);
@@ -229,7 +226,7 @@ fn said(text: &str) -> ResponseFault {
     } else if COMPLAINTS.iter().any(|word| has(word)) {
         ResponseFault::Query
     } else if text.trim_end_matches(['.', ':']) == "search backend failed" {
-        // Alone, it is what a malformed query gets; and any other, when the backend is down.
+        // The whole text is this only for a malformed query, or for any query while the backend is down.
         ResponseFault::Search
     } else {
         // C++ exception texts, relayed pages, services that cannot be reached: never proof of an empty result.
@@ -237,11 +234,11 @@ fn said(text: &str) -> ResponseFault {
     }
 }
 
-/// The text after `"ERROR":"` (ESearch) or `"error":"`, where either stands as a key near the start.
+/// The text after `"ERROR":"` (ESearch) or `"error":"`, if either is a key near the start.
 fn error_text(body: &[u8]) -> Option<String> {
     let head = &body[..body.len().min(4096)];
     let lower = head.to_ascii_lowercase();
-    // Results come before anything a query could have put there.
+    // Results precede any text that may be copied from the query.
     let limit = find(&lower, b"\"idlist\"").unwrap_or(lower.len());
     let at = find(&lower[..limit], b"\"error\"")?;
     let rest = &head[at + b"\"error\"".len()..];

@@ -1,7 +1,6 @@
-//! One request after the other until there is a response: breaker, rate limiter, POST, classify, retry.
+//! The loop around each request: breaker, rate limiter, POST, classification, retry.
 //!
-//! Own code, because each attempt needs the shared rate limiter, and whether it is the last depends on what NCBI
-//! returned to those before it.
+//! Own code: each attempt needs the shared rate limiter, and whether to retry depends on earlier responses of NCBI.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -19,55 +18,54 @@ use bio_mcp_core::Secret;
 use bio_mcp_core::breaker::{Breaker, BreakerPolicy, BreakerState};
 use bio_mcp_core::{clock, metrics, trace};
 
-/// How long no request starts after a 429 that does not say how long.
+/// Pause of all requests after a 429 without `Retry-After`.
 const DEFAULT_429_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause that a `Retry-After` is trusted with.
+/// Maximum pause accepted from a `Retry-After`.
 const MAX_429_PAUSE: Duration = Duration::from_secs(120);
 
-/// A query that NCBI complains about is rejected when it did so this often.
+/// A query is rejected after this many complaints of NCBI about it.
 const QUERY_COMPLAINTS: u32 = 2;
 
-/// After so many failures of a search for no given reason, another search is made beside it.
+/// After this many unexplained failures of a search, a control search is made.
 const SEARCH_TRIES: u32 = 3;
 
-/// A query is thought to be the reason when so many other searches, each made between two failures of its own, worked.
+/// A query is considered the cause after this many control searches, each made between two of its failures, succeeded.
 const SEARCH_CONTROLS: u32 = 2;
 
-/// The program that searches.
+/// The search utility.
 pub(super) const ESEARCH: &str = "esearch.fcgi";
 
-/// How E-utilities are asked.
+/// How E-utilities are called.
 #[derive(Clone, Debug)]
 pub struct EutilsSettings {
-    /// Where they are, with `/` at the end.
+    /// Base URL, with a trailing `/`.
     pub base_url: String,
-    /// Names this program to NCBI.
+    /// Identifies this program to NCBI.
     pub tool: String,
-    /// Whom NCBI may write to.
+    /// Contact address for NCBI.
     pub email: Option<String>,
-    /// With it, 10 requests a second instead of 3.
+    /// Raises the limit from 3 to 10 requests per second.
     pub api_key: Option<Secret>,
-    /// Requests a second by arrangement with NCBI, or of a server of one's own.
+    /// Requests per second, if agreed with NCBI or for your own server.
     pub requests_per_second: Option<u32>,
-    /// Results asked for in one page of a list.
+    /// Results per page of a list.
     pub page: u32,
-    /// The most results a search hands out.
+    /// Maximum number of results that a search returns.
     pub cap: u32,
-    /// The longest wait for one response.
+    /// Maximum time for one response.
     pub request_timeout: Duration,
-    /// The longest a call takes, waiting and all attempts included.
+    /// Maximum time of a call, including waiting and all attempts.
     pub deadline: Duration,
-    /// Requests made before a call is given up.
+    /// Maximum number of requests of a call.
     pub attempts: u32,
-    /// The pause before the first retry is up to this, before later ones up to twice as much each.
+    /// Upper bound of the pause before the first retry; it doubles with each further retry.
     pub backoff: Duration,
-    /// The largest response.
+    /// Maximum size of a response.
     pub max_body_bytes: usize,
 }
 
 impl EutilsSettings {
-    /// The settings for a server.
     pub fn new(base_url: impl Into<String>) -> Self {
         let mut base_url = base_url.into();
         if !base_url.ends_with('/') {
@@ -85,12 +83,12 @@ impl EutilsSettings {
             deadline: Duration::from_secs(180),
             attempts: 7,
             backoff: Duration::from_secs(1),
-            // A record of the largest size that is archived, and its neighbours.
+            // The largest record that is archived, plus others in the same response.
             max_body_bytes: 96 << 20,
         }
     }
 
-    /// Requests a second that are allowed: NCBI's are 10 with a key, 3 without.
+    /// Allowed requests per second: for NCBI 10 with a key, 3 without.
     pub fn per_second(&self) -> u32 {
         self.requests_per_second.unwrap_or(if self.api_key.is_some() { 10 } else { 3 })
     }
@@ -116,15 +114,15 @@ impl EutilsSettings {
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    /// Made when it is first used: it reads every root certificate of the system.
+    /// Created at first use: it reads every root certificate of the system.
     http: Arc<OnceLock<reqwest::Client>>,
     pub(super) settings: Arc<EutilsSettings>,
-    /// The key in use: the settings' own until it was refused and another one read.
+    /// The key in use: that of the settings until NCBI refused it and another one was read.
     key: Arc<RwLock<Option<Secret>>>,
     renew_key: Option<RenewKey>,
     rate_limiter: Arc<dyn RateLimiter>,
     breaker: Arc<Breaker>,
-    /// When all calls of this clone end.
+    /// Deadline of all calls of this clone.
     until: Option<Instant>,
 }
 
@@ -134,10 +132,10 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Reads the key anew; nothing when it cannot be read.
+/// Reads the key again; none if it cannot be read.
 pub type RenewKey = Arc<dyn Fn() -> BoxFuture<'static, Option<Secret>> + Send + Sync>;
 
-/// A whole response of the kind asked for.
+/// A complete response of the expected kind.
 pub(super) struct WholeResponse {
     pub(super) body: Vec<u8>,
     /// When its request was started.
@@ -145,7 +143,7 @@ pub(super) struct WholeResponse {
     pub(super) etag: Option<String>,
 }
 
-/// One attempt's failure, with what the server said about when to come back.
+/// A failed attempt, with the `Retry-After` of the server.
 struct Failed {
     fault: ResponseFault,
     retry_after: Option<Duration>,
@@ -162,7 +160,7 @@ enum AttemptError {
     TooLarge,
 }
 
-/// A request that the breaker let through and that has told nothing of the server yet.
+/// A request that the breaker admitted and that has not yet shown the state of the server.
 struct Admitted<'a>(&'a Breaker);
 
 impl Drop for Admitted<'_> {
@@ -172,9 +170,8 @@ impl Drop for Admitted<'_> {
 }
 
 impl Client {
-    /// A client.
     pub fn new(settings: EutilsSettings, rate_limiter: Arc<dyn RateLimiter>) -> Self {
-        // Fails when it is installed already, which is as well.
+        // Fails harmlessly if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let breaker = Arc::new(Breaker::new(BreakerPolicy::NCBI));
         let key = Arc::new(RwLock::new(settings.api_key.clone()));
@@ -189,14 +186,14 @@ impl Client {
         }
     }
 
-    /// The client that asks for another key when NCBI refuses the one it has.
+    /// The client that reads the key again when NCBI refuses the present one.
     #[must_use]
     pub fn renewing_key(self, renew: RenewKey) -> Self {
         Self { renew_key: Some(renew), ..self }
     }
 
-    /// The client for a caller who waits: all its calls together take at most `time`, and each makes at most
-    /// `attempts`. Failures count for the breaker that it shares with this one.
+    /// The client for a caller that waits: all its calls together take at most `time`, and each makes at most
+    /// `attempts`. It shares the breaker with this client.
     #[must_use]
     pub fn within(&self, time: Duration, attempts: u32) -> Self {
         let attempts = self.settings.attempts.min(attempts);
@@ -212,7 +209,7 @@ impl Client {
         self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether there is another key than this one, which was refused.
+    /// Whether a key other than the `refused` one is available.
     async fn has_another_key(&self, refused: Option<&Secret>) -> bool {
         if self.key().as_ref() != refused {
             return true;
@@ -226,12 +223,12 @@ impl Client {
     fn http(&self) -> &reqwest::Client {
         self.http.get_or_init(|| {
             let client = reqwest::Client::builder();
-            // What is said to this machine without TLS would be read by a proxy, the key too.
+            // A proxy could read what is sent without TLS, including the key.
             let is_plain = !self.settings.base_url.starts_with("https://");
             let client = if is_plain { client.no_proxy() } else { client };
             client
                 .user_agent(concat!("bio-mcp/", env!("CARGO_PKG_VERSION")))
-                // A redirect would carry the key to wherever it leads.
+                // A redirect would send the key to another server.
                 .redirect(reqwest::redirect::Policy::none())
                 .dns_resolver(PublicResolver)
                 .connect_timeout(Duration::from_secs(10))
@@ -241,18 +238,16 @@ impl Client {
         })
     }
 
-    /// How it asks.
     pub fn settings(&self) -> &EutilsSettings {
         &self.settings
     }
 
-    /// What its circuit breaker does.
     pub fn breaker(&self) -> &Breaker {
         &self.breaker
     }
 
-    /// Sends requests until there is a response that `accept` takes, at most for the deadline. A fault that
-    /// `accept` finds is retried like any other.
+    /// Sends requests until `accept` returns `Ok` for a response, at most until the deadline. A fault returned by
+    /// `accept` is retried like any other.
     pub(super) async fn call<T>(
         &self,
         endpoint: &'static str,
@@ -270,7 +265,7 @@ impl Client {
             if let BreakerState::Open(retry_after) = self.breaker.admit(Instant::now()) {
                 return Err(EutilsError::BreakerOpen { retry_after });
             }
-            // Also when this future is dropped: the caller may have gone.
+            // Also when this future is dropped, because its caller was cancelled.
             let admitted = Admitted(&self.breaker);
             match self.rate_limiter.acquire(deadline).await {
                 Ok(()) => {}
@@ -339,8 +334,7 @@ impl Client {
         }
     }
 
-    /// Whether NCBI finds anything at the moment: a search for one record by its number, which needs nothing but a
-    /// search backend.
+    /// Whether NCBI can search at the moment: a search for one record by its PMID, which only needs a search backend.
     async fn can_search(&self, deadline: Instant) -> Result<bool, EutilsError> {
         match self.rate_limiter.acquire(deadline).await {
             Ok(()) => {}
@@ -360,15 +354,15 @@ impl Client {
         EutilsError::Deadline { after: self.settings.deadline, fault }
     }
 
-    /// A pause between nothing and the back-off of this attempt: clients that failed together do not
-    /// come back together.
+    /// A random pause between zero and the back-off of this attempt, so that clients that failed together do not retry
+    /// together.
     pub(super) fn full_jitter(&self, attempt: u32) -> Duration {
         let longest = self.settings.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(5));
         longest.mul_f64(fastrand::f64())
     }
 
-    /// The parameters with who is asking, as a form. The key travels in the body only, never in an
-    /// address that a log could show.
+    /// The parameters and the identification of the caller, as a form. The key is sent in the body only, never in a URL
+    /// that could be logged.
     fn form(&self, params: &[(&str, &str)], key: Option<&Secret>) -> String {
         let mut form = String::new();
         let mut put = |name: &str, value: &str| {
@@ -457,7 +451,7 @@ fn status_class(status: u16) -> &'static str {
     }
 }
 
-/// The error of a fault that asking again cannot mend.
+/// The error of a fault that a retry cannot fix.
 fn permanent(fault: ResponseFault) -> Option<EutilsError> {
     match fault {
         ResponseFault::OverCap => Some(EutilsError::OverCap),

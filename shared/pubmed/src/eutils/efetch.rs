@@ -1,4 +1,4 @@
-//! EFetch: the exact records of PMIDs, reconciled with what was asked for.
+//! EFetch: the exact records of PMIDs, compared with the requested PMIDs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -12,21 +12,21 @@ use crate::identity::{self, Identity};
 use crate::{Defect, Item, SplitError, Splitter};
 use bio_mcp_core::Pmid;
 
-/// Records that have been in PubMed since it began, for an archive that knows of none: PMID 1 is of 1975.
+/// Records that PubMed has always had, for an archive without records: PMID 1 is from 1975.
 pub const WELL_KNOWN: [u32; 3] = [1, 2, 3];
 
-/// One response: the bytes as they came, and what stands in them.
+/// One response: its bytes as received, and the records in them.
 #[derive(Clone, Debug)]
 pub struct RecordSet {
     /// The whole document.
     pub bytes: Vec<u8>,
-    /// What was returned, at most one for each PMID asked for.
+    /// Returned records, at most one per requested PMID.
     pub returned: Vec<Returned>,
-    /// Asked for, and not in the response, in ascending order.
+    /// Requested PMIDs without a record in the response, in ascending order.
     pub absent: Vec<Pmid>,
-    /// Whether any record that was asked for came, controls included: only then does an absence say anything.
+    /// Whether any requested record, controls included, was returned: only then is an absence meaningful.
     pub is_proof: bool,
-    /// When the request was started: what the records are as of.
+    /// When the request was started: the as-of time of the records.
     pub as_of: DateTime<Utc>,
     /// The response's `ETag`, if it had one.
     pub etag: Option<String>,
@@ -35,24 +35,24 @@ pub struct RecordSet {
 /// A record of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Returned {
-    /// A whole record of a PMID that was asked for.
+    /// A complete record of a requested PMID.
     Record { range: Range<usize>, identity: Identity },
-    /// Something that cannot be archived.
+    /// A record that cannot be archived.
     Bad {
         range: Range<usize>,
-        /// Its PMID, where that can be read.
+        /// Its PMID, if it could be read.
         pmid: Option<Pmid>,
         reason: String,
     },
 }
 
 impl Client {
-    /// Fetches records (distinct PMIDs, a few hundred). A response that is not a whole document is
-    /// asked for again; what is missing in a whole one is `absent`.
+    /// Fetches records (distinct PMIDs, a few hundred). A response that is not a complete document is requested again;
+    /// PMIDs without a record in a complete one are `absent`.
     ///
-    /// While its backend is down EFetch returns sets of nothing, as for PMIDs that there are not. `controls` are PMIDs
-    /// that are known to be there: they are asked for too, and a set without any record asked for, these included, is
-    /// an outage. Without controls such a set is returned, and is no proof.
+    /// While its backend is down, EFetch returns empty sets, as for PMIDs that do not exist. `controls` are PMIDs that
+    /// are known to exist: they are requested too, and a set without any of the requested records is an outage. Without
+    /// controls, such a set is returned, but is no proof.
     pub async fn fetch(
         &self,
         pmids: &[Pmid],
@@ -87,7 +87,7 @@ impl Client {
 }
 
 impl Returned {
-    /// Its PMID, where that can be read.
+    /// Its PMID, if it could be read.
     pub fn pmid(&self) -> Option<Pmid> {
         match self {
             Self::Record { identity, .. } => Some(identity.pmid),
@@ -96,8 +96,8 @@ impl Returned {
     }
 }
 
-/// Splits a document and compares it with what was asked for. Of two records with one PMID the newer
-/// version counts; a record that was not asked for is left out.
+/// Splits a document and compares it with the requested PMIDs. Of two records with one PMID, the newer version is used;
+/// records that were not requested are ignored.
 fn reconcile(
     requested: &[Pmid],
     body: &[u8],
@@ -120,7 +120,7 @@ fn reconcile(
             // EFetch reports no deletions.
             Item::Deletion { .. } => return Err(ResponseFault::Unexpected),
         };
-        // Of an oversized record only the first bytes are handed out.
+        // Only the first bytes of an oversized record are returned.
         let whole = match &defect {
             Some(Defect::Oversized { bytes, .. }) => *bytes,
             _ => shown as u64,

@@ -6,10 +6,10 @@ use super::error::EutilsError;
 use super::slice::DateField;
 
 impl Client {
-    /// Whether the server lists a date among the fields of its index. A server that has no EInfo lists none.
+    /// Whether the server lists a date among the fields of its index. A server without EInfo lists none.
     pub async fn lists_field(&self, field: DateField) -> Result<bool, EutilsError> {
         let listed = self.call("einfo.fcgi", &[("retmode", "xml")], Expected::Info, |response| {
-            // Not of another database, and not only the list of databases.
+            // Not the response for another database, nor the list of databases alone.
             if names(&response.body, "<FieldList", "</FieldList>").is_none() {
                 return Err(ResponseFault::Unexpected);
             }
@@ -22,11 +22,11 @@ impl Client {
     }
 }
 
-/// Whether a list of fields has one of this name.
+/// Whether a list of fields contains this name.
 fn lists(body: &[u8], name: &str) -> bool {
     let fields = names(body, "<FieldList", "</FieldList>").unwrap_or_default();
     fields.split("<Name>").skip(1).filter_map(|rest| rest.split("</Name>").next()).any(|known| {
-        // Fields only: names are short and in capitals, whatever else has a name.
+        // Only `FieldList` is searched: other elements have names too.
         known.trim().eq_ignore_ascii_case(name)
     })
 }

@@ -1,4 +1,4 @@
-//! What a call of E-utilities can end with instead of a response, by what the caller can do about it.
+//! Errors of E-utilities calls, by what the caller can do about them.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use super::classify::ResponseFault;
 use super::rate_limiter::RateLimiterError;
 use bio_mcp_core::{ErrorCode, counted};
 
-/// A call failed. Its text never repeats what NCBI sent.
+/// An error of a call. Its text never repeats content of NCBI's responses.
 #[derive(Debug, thiserror::Error)]
 pub enum EutilsError {
-    /// NCBI did not return a usable response, however often it was requested: later.
+    /// No usable response in any attempt: retry later.
     #[error("no usable response from NCBI in {}; the last failure: {fault}", counted(*.attempts, "attempt"))]
     Unavailable {
         /// Requests made.
@@ -17,21 +17,21 @@ pub enum EutilsError {
         /// The last fault.
         fault: ResponseFault,
     },
-    /// The time for this call is up, waiting included.
+    /// The time of this call, waiting included, is over.
     #[error("no response from NCBI within {} s; the last failure: {fault}", .after.as_secs())]
     Deadline {
-        /// The time that was given.
+        /// The time limit.
         after: Duration,
         /// The last fault.
         fault: ResponseFault,
     },
-    /// NCBI keeps saying that there are too many requests.
+    /// NCBI keeps reporting too many requests.
     #[error("NCBI says that this address or key sends too many requests; something else may be using it")]
     RateLimited {
         /// When to try again.
         retry_after: Duration,
     },
-    /// NCBI failed so often that it is left alone for a while.
+    /// NCBI failed so often that no request is made for a while.
     #[error("NCBI is unavailable; next attempt in {} s", .retry_after.as_secs().max(1))]
     BreakerOpen {
         /// When to try again.
@@ -47,13 +47,13 @@ pub enum EutilsError {
         "NCBI cannot search for this query, while it searches for others: check its spelling, fields and parentheses"
     )]
     QueryRejected,
-    /// More results than one search hands out: the caller narrows the search.
+    /// More results than one search returns: the caller must narrow the search.
     #[error("a search returns at most 9,999 results")]
     OverCap,
-    /// NCBI refuses the request: a bug here.
+    /// NCBI refuses the request, because of a bug in this program.
     #[error("NCBI refuses the request as malformed ({fault})")]
     Refused { fault: ResponseFault },
-    /// A response holds more bytes than allowed.
+    /// A response is larger than allowed.
     #[error("NCBI's response is larger than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
     /// A search kept listing fewer results than it counted.
@@ -65,7 +65,6 @@ pub enum EutilsError {
 }
 
 impl EutilsError {
-    /// The stable code.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Unavailable { .. }
@@ -82,7 +81,7 @@ impl EutilsError {
         }
     }
 
-    /// When the same call may succeed without any change; nothing if it will not.
+    /// Delay after which the same call may succeed; none if it will not.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::BreakerOpen { retry_after } => Some(*retry_after),

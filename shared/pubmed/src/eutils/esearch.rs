@@ -1,4 +1,4 @@
-//! ESearch: how many results a query has, and which.
+//! ESearch: the number of results of a query, and their PMIDs.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -13,21 +13,22 @@ use super::query::Query;
 use super::slice::Slice;
 use bio_mcp_core::Pmid;
 
-/// How often a list is asked for before it is said not to add up.
+/// How often a list is requested before a mismatch with its count is reported.
 const LISTINGS: u32 = 3;
 
-/// PMIDs listed twice whose number of index entries is asked for. More than a few are no fault of single records.
+/// Maximum number of PMIDs listed twice whose index entries are counted. More of them are not a fault of single
+/// records.
 const MAX_PROBES: usize = 10;
 
-/// One page of results to ask for.
+/// A request for one page of results.
 #[derive(Clone, Debug)]
 pub struct SearchRequest<'a> {
     pub query: &'a Query,
-    /// Narrows it.
+    /// Restricts the query.
     pub slice: Option<&'a Slice>,
-    /// The first result wanted, from 0.
+    /// Offset of the first result, from 0.
     pub start: u32,
-    /// How many are wanted; 0 only counts.
+    /// Maximum number of results; 0 only counts.
     pub limit: u32,
     /// `relevance`, `pub_date`, `Author`, `JournalName`; NCBI's own order if not given.
     pub sort: Option<&'a str>,
@@ -36,9 +37,9 @@ pub struct SearchRequest<'a> {
 /// A page of results; with `count` 0 there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchPage {
-    /// Results in all.
+    /// Total number of results.
     pub count: u64,
-    /// Those of this page.
+    /// Results of this page.
     pub pmids: Vec<Pmid>,
     /// How PubMed understood the query.
     pub query_translation: Option<String>,
@@ -49,20 +50,19 @@ pub struct SearchPage {
 /// The results of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listing {
-    /// Every one.
+    /// All results.
     Complete {
-        /// Each once.
         pmids: BTreeSet<Pmid>,
-        /// As the server counts them: more than there are, where its index holds one twice.
+        /// As counted by the server: too high if its index contains a PMID twice.
         counted: u64,
     },
-    /// More than a search hands out: to be halved.
+    /// More than a search returns: the slice must be halved.
     TooMany(u64),
-    /// Fewer than counted, however often they were asked for.
+    /// Fewer than counted in every attempt.
     Short {
-        /// Those of the longest list.
+        /// Results of the longest list.
         pmids: BTreeSet<Pmid>,
-        /// As counted with it.
+        /// The count of that list.
         counted: u64,
     },
 }
@@ -70,7 +70,7 @@ pub enum Listing {
 /// The pages of one list.
 struct Pages {
     pmids: BTreeSet<Pmid>,
-    /// Those that were listed more than once.
+    /// PMIDs listed more than once.
     repeated: BTreeSet<Pmid>,
     counted: u64,
 }
@@ -98,7 +98,7 @@ struct WireResult {
 }
 
 impl Client {
-    /// One page of a search. A page that is shorter than its count says is asked for again.
+    /// One page of a search. A page shorter than expected from its count is requested again.
     pub async fn search(&self, request: &SearchRequest<'_>) -> Result<SearchPage, EutilsError> {
         self.search_page(request, |page, due| match (distinct(page) as u64).cmp(&due) {
             Ordering::Equal => Ok(()),
@@ -110,8 +110,9 @@ impl Client {
 
     /// Every result of a query within a slice, or how many there are when they are too many.
     ///
-    /// What was counted must be listed: a list that does not add up, or changes between its pages, is asked for again
-    /// a few times. A PMID that is listed twice counts once, unless the server counts it twice by itself.
+    /// All counted results must be listed: a list that does not match its count, or changes between its pages, is
+    /// requested again a few times. A PMID that is listed twice counts once, unless a search for it alone also counts
+    /// it twice.
     pub async fn list(&self, query: &Query, slice: &Slice) -> Result<Listing, EutilsError> {
         let mut longest: Option<Pages> = None;
         for listing in 1..=LISTINGS {
@@ -140,7 +141,7 @@ impl Client {
         Ok(Listing::Short { pmids, counted })
     }
 
-    /// The pages of a slice, or how many results it has when those are too many.
+    /// The pages of a slice, or its number of results if these are too many.
     async fn pages(&self, query: &Query, slice: &Slice) -> Result<Result<Pages, u64>, EutilsError> {
         let settings = self.settings.clone();
         let mut request =
@@ -165,9 +166,9 @@ impl Client {
             if u64::from(request.start) + u64::from(request.limit) >= pages.counted {
                 return Ok(Ok(pages));
             }
-            // By what was asked for, not by what came: withdrawn ids shorten pages.
+            // By the requested number, not by that of the results: withdrawn ids shorten pages.
             request.start += request.limit;
-            // A page across the cap would be cut silently.
+            // NCBI silently cuts a page that extends beyond the cap.
             request.limit = request.limit.min(settings.cap - request.start);
         }
     }
@@ -177,14 +178,14 @@ impl Client {
         Ok(self.search(&SearchRequest { query, slice: Some(slice), start: 0, limit: 0, sort: None }).await?.count)
     }
 
-    /// How many results of a slice are further entries of PMIDs that it lists twice. A PMID that is counted once
-    /// although it is listed twice stands where another one should.
+    /// Number of results of a slice that are further index entries of PMIDs listed twice. A PMID that is listed twice
+    /// but has one entry takes the position of another result.
     async fn repetitions(&self, query: &Query, slice: &Slice, pmids: &BTreeSet<Pmid>) -> Result<u64, EutilsError> {
         let mut more = 0;
         for pmid in pmids.iter().take(MAX_PROBES) {
             let slice = slice.only(*pmid);
             let request = SearchRequest { query, slice: Some(&slice), start: 0, limit: self.settings.page, sort: None };
-            // Counted and listed alike: a count alone proves nothing here either.
+            // The count must match the list here too.
             let page = self.search_page(&request, |page, due| {
                 if page.pmids.len() as u64 == due { Ok(()) } else { Err(ResponseFault::ShortPage) }
             });
@@ -220,12 +221,12 @@ impl Client {
     }
 }
 
-/// PMIDs of a page, each once.
+/// Number of distinct PMIDs of a page.
 fn distinct(page: &SearchPage) -> usize {
     page.pmids.iter().collect::<BTreeSet<_>>().len()
 }
 
-/// What NCBI says beside a result of none. With any other message it did not search.
+/// NCBI's messages for a search without results. With any other message it did not search.
 const MESSAGES_OF_NOTHING: [&str; 3] = ["no items found", "restrictions achieved", "wildcard"];
 
 fn parse(body: &[u8], start: u32) -> Result<SearchPage, ResponseFault> {
@@ -236,7 +237,7 @@ fn parse(body: &[u8], start: u32) -> Result<SearchPage, ResponseFault> {
     }
     let count = result.count.parse().map_err(|_| ResponseFault::Unexpected)?;
     if result.retstart.is_some_and(|returned| returned != start.to_string()) {
-        // Clamped to the last result that is handed out.
+        // The offset was reduced to that of the last available result.
         return Err(ResponseFault::ShortPage);
     }
     let messages = result.warninglist["outputmessages"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -253,7 +254,7 @@ fn parse(body: &[u8], start: u32) -> Result<SearchPage, ResponseFault> {
     })
 }
 
-/// Raw control characters inside strings make the JSON invalid; as white space they do no harm.
+/// Raw control characters inside strings make the JSON invalid; white space in their place is harmless.
 fn without_raw_controls(body: &[u8]) -> Vec<u8> {
     body.iter().map(|b| if *b < 0x20 { b' ' } else { *b }).collect()
 }

@@ -7,9 +7,9 @@
 //!   each request: breaker → rate limiter of all workers → POST → classify → retry with jitter
 //! ```
 //!
-//! "Empty" and "failed" are different types: a search without hits is a page with count 0, and
-//! whatever cannot be proved to be a response is an [`EutilsError`]. No text that NCBI sent stands in
-//! an error: it may hold the caller's key or address.
+//! "Empty" and "failed" are different types: a search without hits is a page with count 0, and a response that is not
+//! proved to be complete is an [`EutilsError`]. No error contains text from NCBI: it may include the caller's key or
+//! address.
 
 mod classify;
 mod client;
@@ -32,6 +32,6 @@ pub use rate_limiter::{LocalRateLimiter, RateLimiter, RateLimiterError, gap};
 pub use slice::{DateField, Slice};
 pub use walk::{Shortfall, Walk, WalkStep};
 
-/// The most results that a search hands out, whatever its pages: `retmax` is silently cut to it, and
-/// `retstart` beyond it is an error.
+/// Maximum number of results that a search returns, in all pages: `retmax` is silently cut to it, and `retstart` beyond
+/// it is an error.
 pub const CAP: u32 = 9_999;

@@ -1,36 +1,32 @@
-//! A query that can be narrowed safely.
+//! A query that can be restricted safely.
 
 use std::fmt;
 
 use bio_mcp_core::Sha256;
 
-/// The longest query, in characters. PubMed accepts longer ones, but none that long is written by hand.
+/// Maximum length of a query, in characters. PubMed accepts longer ones, but none that long is written by hand.
 const MAX_CHARS: usize = 20_000;
 
-/// A PubMed query, trimmed, with balanced parentheses and quotes: so that it can be put into
-/// parentheses and narrowed without changing its meaning.
+/// A PubMed query, trimmed, with balanced parentheses and quotes, so that it can be put into parentheses and restricted
+/// without a change of its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Query(String);
 
 /// Why a text is not a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidQuery {
-    /// Nothing in it.
     #[error("the query is empty")]
     Empty,
-    /// Far too long.
     #[error("the query is longer than {MAX_CHARS} characters")]
     TooLong,
-    /// Line ends, NUL and the like.
+    /// Line breaks, NUL and other control characters.
     #[error("the query contains control characters")]
     Control,
-    /// Parentheses do not match.
     #[error("the query's parentheses do not match")]
     Parentheses,
-    /// An odd number of quotes.
     #[error("the query has a quote (\") without its partner")]
     Quotes,
-    /// `&amp;` where `&` was meant: PubMed silently finds nothing.
+    /// `&amp;` in place of `&`: PubMed silently finds nothing.
     #[error("the query looks HTML-escaped (it contains &amp;, &lt;, &gt; or &quot;): PubMed would find nothing")]
     Escaped,
 }
@@ -70,12 +66,11 @@ impl Query {
         }
     }
 
-    /// The query.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The key a query has unless it is given another: the first 16 hex digits of its SHA-256.
+    /// The key of a query that was given none: the first 16 hex digits of its SHA-256.
     pub fn default_key(&self) -> String {
         let mut key = Sha256::of(self.0.as_bytes()).to_hex();
         key.truncate(16);

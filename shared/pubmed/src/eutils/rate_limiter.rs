@@ -1,4 +1,5 @@
-//! NCBI counts all requests of a key together, so all workers share one rate limiter; here that of one process.
+//! NCBI counts all requests of a key together, so all workers share one rate limiter; this one is shared within a
+//! process.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ impl LocalRateLimiter {
         Self { gap: gap(per_second), next: Mutex::new(Instant::now()) }
     }
 
-    /// No limit at all, against your own server.
+    /// No limit, for your own server.
     pub fn unlimited() -> Self {
         Self { gap: Duration::ZERO, next: Mutex::new(Instant::now()) }
     }

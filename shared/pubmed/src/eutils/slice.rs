@@ -1,4 +1,4 @@
-//! Parts of a query's results: spans of days by one of three dates, and ranges of PMIDs.
+//! Parts of a query's results: ranges of days by one of three dates, and ranges of PMIDs.
 
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::query::Query;
 use bio_mcp_core::Pmid;
 
-/// The date that slices are made by.
+/// The date that a slice is selected by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DateField {
     /// When the record was added to PubMed (EDAT).
     Entry,
-    /// When it was last changed there (MDAT).
+    /// When the record was last changed in PubMed (MDAT).
     Modification,
-    /// When its record was created (CRDT). What enters more than a year after its publication bears the date
-    /// of that as its entry date: only this one says that it is new.
+    /// When its record was created (CRDT). A record added more than a year after publication has the date of
+    /// publication as its entry date: only this date shows that it is new.
     Creation,
 }
 
@@ -30,7 +30,7 @@ impl DateField {
     }
 }
 
-/// Part of a query's results: by date, both days included, and by PMID.
+/// Part of a query's results: a range of days and a range of PMIDs, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Slice {
     field: DateField,
@@ -38,8 +38,8 @@ pub struct Slice {
     pmids: Option<(u32, u32)>,
 }
 
-/// Every record was added to PubMed between these. Wide, because late additions bear the date of their
-/// publication, which may be long before PubMed was; empty halves cost one request each.
+/// Bounds of the dates of all records. The first is early, because late additions have the date of their publication,
+/// which may be long before PubMed existed; empty halves cost one request each.
 const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(1000, 1, 1).expect("a date");
 const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(3000, 12, 31).expect("a date");
 
@@ -49,43 +49,42 @@ impl Slice {
         Self { field: DateField::Entry, days: None, pmids: None }
     }
 
-    /// Those of a span of days, both included.
+    /// Results of a range of days, both included.
     pub fn days(field: DateField, from: NaiveDate, to: NaiveDate) -> Self {
         Self { field, days: Some((from, to)), pmids: None }
     }
 
-    /// Those with a PMID from this on.
+    /// Results with this PMID or a higher one.
     pub fn from_pmid(first: u32) -> Self {
         Self { pmids: Some((first, Pmid::MAX)), ..Self::all() }
     }
 
-    /// This slice as far as it is about one PMID.
+    /// This slice restricted to one PMID.
     #[must_use]
     pub fn only(self, pmid: Pmid) -> Self {
         Self { pmids: Some((pmid.get(), pmid.get())), ..self }
     }
 
-    /// Its days, both included; none when it is not about days.
+    /// Its range of days, both included; none if it is not restricted by date.
     pub fn span(&self) -> Option<(NaiveDate, NaiveDate)> {
         self.days
     }
 
-    /// The date that it is made by.
     pub fn field(&self) -> DateField {
         self.field
     }
 
-    /// This slice up to a day.
+    /// This slice up to a day, included.
     pub(super) fn until(self, last: NaiveDate) -> Self {
         Self { days: self.days.map(|(from, _)| (from, last)), ..self }
     }
 
-    /// Whether it has more than one day, or all.
+    /// Whether it has more than one day, or is not restricted by date.
     pub(super) fn has_several_days(&self) -> bool {
         self.days.is_none_or(|(from, to)| from < to)
     }
 
-    /// The query within the slice, apart from its dates.
+    /// The query restricted to the PMIDs of the slice; its dates are separate parameters.
     pub(super) fn term(&self, query: &Query) -> String {
         match self.pmids {
             None => query.as_str().to_owned(),
@@ -99,7 +98,7 @@ impl Slice {
         self.days.map(|(from, to)| (self.field.as_str(), show(from), show(to)))
     }
 
-    /// Two halves that tile the slice; nothing when it is one PMID of one day.
+    /// Two halves that cover the slice; none if it is one PMID of one day.
     pub fn halves(&self) -> Option<(Self, Self)> {
         let Some((from, to)) = self.days else {
             return Some(Self { days: Some((FIRST_DAY, LAST_DAY)), ..*self }).and_then(|whole| whole.halves());
