@@ -1,11 +1,9 @@
 //! PubMed's formats: record files, the exact record slices in them, and the typed article.
 //!
-//! Knows no database, no archive and no jobs. What the archive needs of a record too, its [`identity`], is a word of
-//! layer 0.
+//! Independent of database, archive and jobs. What the archive also needs of a record, its [`identity`], is in layer 0.
 //!
-//! The way of a file: [`source`] (plain or gzip, with limits) → [`split`] (byte-exact slices in
-//! constant memory) → [`identity`] (PMID, Version, `DateRevised`), and for those who want the
-//! content → [`article`]. The way over the network: [`eutils`].
+//! A file is read by [`source`] (plain or gzip, with limits) → [`split`] (byte-exact slices in constant memory) →
+//! [`identity`] (PMID, Version, `DateRevised`), and for the content → [`article`]. Network access is in [`eutils`].
 
 pub mod article;
 pub mod bulk_file;

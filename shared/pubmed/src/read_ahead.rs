@@ -1,15 +1,15 @@
-//! Reads ahead on a thread of its own: inflating takes about as long as everything else that the
-//! reading thread does, so the two share the work of two cores.
+//! Reads ahead on a separate thread: inflating takes about as long as all other work of the reading thread, so that two
+//! cores share the work.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Buffers on their way; more would only take memory.
+/// Maximum number of buffers in transit; more would only take memory.
 const AHEAD: usize = 2;
 
-/// The reading end: what the thread has read so far, in order.
+/// The reading end: data read by the thread, in order.
 pub struct ReadAhead {
     buffers: Receiver<io::Result<Vec<u8>>>,
     used: SyncSender<Vec<u8>>,
@@ -35,7 +35,7 @@ pub fn read_ahead<R: Read>(reader: R) -> (ReadAhead, Filler<R>) {
 }
 
 impl<R: Read> Filler<R> {
-    /// Reads until the end.
+    /// Reads until the input ends.
     pub fn run(mut self) {
         loop {
             let mut buffer = self.used.try_recv().unwrap_or_default();
@@ -72,7 +72,7 @@ impl Read for ReadAhead {
             match self.buffers.recv() {
                 Ok(next) => {
                     let used = std::mem::replace(&mut self.current, next?);
-                    // The thread may have ended already, or have enough.
+                    // The thread may have ended, or may need no more buffers.
                     let _ = self.used.try_send(used);
                     self.at = 0;
                 }

@@ -1,21 +1,21 @@
-//! Resolves names of servers, never to where a cloud keeps its credentials.
+//! Resolves names of servers, except to addresses of cloud metadata services, which return credentials.
 //!
-//! A server's name may be made to lead anywhere by who owns it, also between two requests. Addresses of the link, where
-//! metadata services are, belong to no server of files or records; one that is wanted all the same is named by its
-//! number.
+//! The owner of a name can make it resolve to any address, also between two requests. Link-local addresses, which
+//! metadata services use, belong to no server of files or records; a server at such an address must be configured by
+//! its IP address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Metadata services beside the link.
+/// Metadata services at other than link-local addresses.
 const METADATA: [IpAddr; 3] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
 ];
 
-/// The system's resolver without those addresses.
+/// The resolver of the system without those addresses.
 #[derive(Clone, Copy, Debug)]
 pub struct PublicResolver;
 
@@ -33,7 +33,7 @@ fn allowed(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, &
     if allowed.is_empty() { Err("the name resolves to no permitted address") } else { Ok(allowed) }
 }
 
-/// Whether an address is one of the link, of nothing, or of a metadata service, in any of its spellings.
+/// Whether an address is link-local, unspecified, or that of a metadata service, in any notation.
 fn is_of_the_link(address: IpAddr) -> bool {
     if METADATA.contains(&address) {
         return true;
@@ -49,8 +49,7 @@ fn is_of_the_link(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address leads to: mapped, compatible, translated (64:ff9b::/96) or tunnelled
-/// (2002::/16).
+/// The IPv4 address in an IPv6 address: mapped, compatible, translated (64:ff9b::/96) or tunnelled (2002::/16).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {

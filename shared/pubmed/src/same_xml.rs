@@ -1,8 +1,8 @@
-//! Whether two payloads are the same record in another spelling.
+//! Whether two payloads are the same record in different spelling.
 
 use super::xml_tree::{Child, Element, Tree};
 
-/// Elements whose white space is text, because their content is mixed: PubMed's DTD of 2025.
+/// Elements with mixed content, in which white space is text: PubMed's DTD of 2025.
 const MIXED: [&str; 21] = [
     "Affiliation",
     "CoiStatement",
@@ -27,10 +27,9 @@ const MIXED: [&str; 21] = [
     "VolumeTitle",
 ];
 
-/// Whether two records have the same tree: elements, attributes and text. Only the order of
-/// attributes, the spelling of characters (entities, CDATA, line ends), the form of empty tags,
-/// comments and white space between elements may differ. White space inside mixed content, such
-/// as a title, is text. What is not well-formed equals nothing.
+/// Whether two records have the same tree: elements, attributes and text. Only the order of attributes, the spelling of
+/// characters (entities, CDATA, line ends), the form of empty tags, comments and white space between elements may
+/// differ. White space inside mixed content, such as a title, is text. XML that is not well-formed is equal to nothing.
 ///
 /// ```
 /// use bio_mcp_pubmed::same_xml::same;
@@ -71,7 +70,7 @@ pub(super) fn is_mixed(element: Element<'_, '_>) -> bool {
     MIXED.contains(&element.name()) || element.name().contains(':')
 }
 
-/// White space between elements does not count where only elements belong.
+/// Whether a child is content: white space is ignored where only elements are allowed.
 pub(super) fn counts(parent: Element<'_, '_>, child: &Child<'_, '_>) -> bool {
     match child {
         Child::Element(_) => true,

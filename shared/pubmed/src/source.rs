@@ -1,4 +1,4 @@
-//! A file of records, plain or gzip, read as a stream with limits on what is unpacked.
+//! A file of records, plain or gzip, read as a stream with limits on its unpacked size.
 
 mod fingerprint;
 mod gzip_members;
@@ -17,24 +17,24 @@ use bio_mcp_core::counted;
 pub use fingerprint::{Fingerprint, checked_fingerprint, fingerprint};
 use gzip_members::{Counted, Input, Members};
 
-/// The most a gzip stream may grow by, once it is over [`RATIO_FREE_BYTES`]; real record files
-/// grow about tenfold.
+/// Maximum ratio of unpacked to compressed size, once over [`RATIO_FREE_BYTES`]; that of real record files is about
+/// ten.
 const MAX_RATIO: u64 = 200;
 
-/// Small files may have any ratio.
+/// Up to this unpacked size any ratio is allowed.
 const RATIO_FREE_BYTES: u64 = 64 << 20;
 
-/// The fixed part of a gzip header.
+/// Size of the fixed part of a gzip header.
 const GZIP_HEAD_BYTES: usize = 10;
 
-/// A file of records that cannot be read to its end. What a gzip member held before its end is not known to be genuine
-/// until its sum at that end agrees: see [`checked_fingerprint`].
+/// A file of records that cannot be read to its end. Data of a gzip member is verified only by the checksum at its end:
+/// see [`checked_fingerprint`].
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be opened or read.
     #[error("cannot read the file")]
     Io(#[source] io::Error),
-    /// Named `.gz`, but it is not gzip.
+    /// The name ends in `.gz`, but the content is not gzip.
     #[error("named .gz but not a gzip file: it may be an error page or an unpacked file")]
     NotGzip,
     /// The gzip stream ends early.
@@ -43,7 +43,7 @@ pub enum FileError {
     /// The gzip stream is damaged.
     #[error("the gzip stream is damaged: fetch the file again")]
     DamagedGzip(#[source] io::Error),
-    /// More comes out than allowed.
+    /// The unpacked size is over a limit.
     #[error("the file unpacks to more than {limit_bytes} bytes or {MAX_RATIO} times its size: refused")]
     TooLarge {
         /// The limit on unpacked bytes.
@@ -55,7 +55,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// Whether trying again can help; bad content stays bad.
+    /// Whether a retry may help; invalid content stays invalid.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Io(e) if e.kind() != io::ErrorKind::NotFound)
     }
@@ -107,7 +107,7 @@ enum Inner {
     Gzip(Members),
 }
 
-/// How far a file has been read, readable while it is.
+/// Progress of reading a file, also visible while it is read.
 #[derive(Clone, Debug, Default)]
 pub struct ReadProgress(Arc<Counts>);
 
@@ -118,19 +118,19 @@ struct Counts {
 }
 
 impl ReadProgress {
-    /// Bytes read of the file as it is stored (compressed, if it is).
+    /// Bytes read of the stored (possibly compressed) file.
     pub fn bytes(&self) -> u64 {
         self.0.read_bytes.load(Ordering::Relaxed)
     }
 
-    /// What was found after the gzip data and ignored, as gzip does; known when the file has been read to its end.
+    /// Bytes after the gzip data, ignored as gzip does; known when the file has been read to its end.
     pub fn ignored(&self) -> Option<IgnoredBytes> {
         let bytes = self.0.ignored_bytes.load(Ordering::Relaxed);
         (bytes > 0).then_some(IgnoredBytes(bytes))
     }
 }
 
-/// Bytes after the gzip data that are no gzip: zeros of a tape or disk block, or the rest of something else.
+/// Number of bytes after the gzip data that are not gzip: padding with zeros, or other content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IgnoredBytes(pub u64);
 
@@ -166,7 +166,7 @@ impl FileSource {
         Ok(source)
     }
 
-    /// Reads from a file, a pipe or standard input; gzip is recognised by its first bytes. Nothing is read twice.
+    /// Reads from a file, a pipe or standard input; gzip is detected by its first bytes. Nothing is read twice.
     pub fn new(mut reader: impl Read + Send + 'static, limit_bytes: u64) -> Result<Self, FileError> {
         let progress = ReadProgress::default();
         let mut head = [0u8; GZIP_HEAD_BYTES];
@@ -190,12 +190,11 @@ impl FileSource {
         Ok(Self { inner, as_of, progress, unpacked: 0, limit_bytes })
     }
 
-    /// Whether it is gzip data.
     pub fn is_gzip(&self) -> bool {
         matches!(self.inner, Inner::Gzip(_))
     }
 
-    /// Follows how far the file has been read.
+    /// A handle to the progress of reading.
     pub fn progress(&self) -> ReadProgress {
         self.progress.clone()
     }
@@ -221,7 +220,7 @@ impl Read for FileSource {
     }
 }
 
-/// The kinds with which the decoder reports its own input; others come from the disk.
+/// Error kinds that the decoder uses for invalid input; other errors are those of the disk.
 fn is_gzip_error(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     matches!(error.kind(), InvalidInput | InvalidData | UnexpectedEof)

@@ -3,13 +3,12 @@
 //! The input is one set of records, several documents one after the other (concatenated files), bare records without
 //! a set around them, or any mixture of these.
 //!
-//! A slice runs from `<` of the record's opening tag to `>` of its closing tag, exactly as
-//! received. Comments, CDATA sections, odd white space and `>` in attribute values do not confuse
-//! it. A record that is not well-formed is handed out too, with its [`Defect`], and the splitter
-//! finds the next one; what breaks the document as a whole is a [`SplitError`].
+//! A slice extends from `<` of the record's opening tag to `>` of its closing tag, exactly as received. Comments, CDATA
+//! sections, unusual white space and `>` in attribute values are handled. A record that is not well-formed is returned
+//! too, with its [`Defect`], and the splitter continues with the next one; an error of the document as a whole is a
+//! [`SplitError`].
 //!
-//! Own code, because XML parsers give positions only of what they accept, and one broken record must not end its file
-//! (ADR 3).
+//! Own code: XML parsers give positions only of valid XML, and one broken record must not end its file (ADR 3).
 
 mod buffer;
 mod next;
@@ -19,29 +18,29 @@ use std::io::{self, Read};
 use super::markup::{self, Beyond, Endless, Markup, Scan};
 use next::Next;
 
-/// How much is read at once, and the least buffer.
+/// Bytes read at once, and the minimum size of the buffer.
 const CHUNK: usize = 256 * 1024;
 
-/// May be in front of a document.
+/// May precede a document.
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// How many first bytes of an oversized record are handed out.
+/// Number of bytes that are returned of an oversized record.
 const OVERSIZED_HEAD: usize = 1024 * 1024;
 
-/// Stands for an oversized record until its end is found and its size known.
+/// Placeholder for an oversized record until its end is found and its size known.
 const OVERSIZED: Defect = Defect::Oversized { bytes: 0, limit_bytes: 0 };
 
-/// How deep elements may nest inside a record; PubMed's own need about twenty.
+/// Maximum depth of elements inside a record; PubMed's own need about twenty.
 pub const MAX_DEPTH: usize = 256;
 
-/// One thing a document holds.
+/// An item of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'a> {
     /// A child of the set: `PubmedArticle`, `PubmedBookArticle`, or something unknown.
     Record {
         /// The exact bytes.
         bytes: &'a [u8],
-        /// What is wrong with it, if anything.
+        /// What is wrong with it, if it has a defect.
         defect: Option<Defect>,
     },
     /// A `PMID` element of a `DeleteCitation`.
@@ -51,20 +50,19 @@ pub enum Item<'a> {
     },
 }
 
-/// Why a record cannot be archived, although the document goes on.
+/// Why a record cannot be archived; the splitter continues after it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Defect {
     /// It is not well-formed XML.
     #[error("not well-formed: {0}")]
     Malformed(&'static str),
-    /// It is larger than allowed; its first bytes are kept.
+    /// It is larger than allowed; only its first bytes are returned.
     #[error("a record of {bytes} bytes, over the limit of {limit_bytes}")]
     Oversized {
-        /// Its size.
         bytes: u64,
         limit_bytes: usize,
     },
-    /// It nests deeper than any real record.
+    /// It is nested deeper than any real record.
     #[error("elements nest deeper than {MAX_DEPTH}")]
     TooDeep,
     /// It has an element that no real record has.
@@ -72,7 +70,7 @@ pub enum Defect {
     Beyond(#[from] Beyond),
 }
 
-/// The document as a whole cannot be read on. Items before it stand.
+/// The document cannot be read further. Items before the error are valid.
 #[derive(Debug, thiserror::Error)]
 pub enum SplitError {
     /// Reading failed.
@@ -81,19 +79,19 @@ pub enum SplitError {
     /// The input is empty.
     #[error("the document is empty")]
     Empty,
-    /// It ends in the middle.
+    /// It ends early.
     #[error("the document ends in the middle, after {at_bytes} bytes: it is truncated")]
     Truncated {
         /// Bytes read.
         at_bytes: u64,
     },
-    /// It is XML of another kind.
+    /// XML of another kind.
     #[error("the root element is <{0}>, not <PubmedArticleSet>")]
     NotPubmed(String),
     /// It is not XML.
     #[error("not XML at byte {at_bytes}: {what}")]
     Malformed { at_bytes: u64, what: &'static str },
-    /// It declares entities or a grammar of its own.
+    /// It has an internal subset, which could declare entities.
     #[error("the document type has an internal subset, which PubMed never has: refused")]
     InternalSubset,
     /// It is not UTF-8.
@@ -101,7 +99,6 @@ pub enum SplitError {
     Encoding(String),
 }
 
-/// Where in the document the splitter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Start,
@@ -132,18 +129,18 @@ pub struct Splitter<R> {
     buffer: Vec<u8>,
     /// Bytes of `buffer` that hold input.
     filled: usize,
-    /// Where the next item is looked for.
+    /// Position at which the next item is searched for.
     at: usize,
     /// Input bytes before `buffer[0]`.
     base: u64,
     ended: bool,
-    /// Why the reader failed, behind what is in `buffer`.
+    /// The error of the reader, reported after the content of `buffer`.
     failed: Option<io::Error>,
     state: State,
     /// Name of the set element; empty outside of a set.
     root: Vec<u8>,
     max_record_bytes: usize,
-    /// How much is read at once, and the least buffer.
+    /// Bytes read at once, and the minimum size of the buffer.
     chunk: usize,
     /// Open elements of the current record: names as ranges relative to its start.
     stack: Vec<(usize, usize)>,
@@ -154,12 +151,12 @@ fn is_record(name: &[u8]) -> bool {
 }
 
 impl<R: Read> Splitter<R> {
-    /// A splitter over a document; records over `max_record_bytes` are handed out as defects.
+    /// A splitter over a document; records over `max_record_bytes` are returned as defects.
     pub fn new(reader: R, max_record_bytes: usize) -> Self {
         Self::with_chunk(reader, max_record_bytes, CHUNK)
     }
 
-    /// The same, reading `chunk` bytes at once, so that tests cut a document at any byte.
+    /// Like [`Self::new`], reading `chunk` bytes at once, so that tests can split the input at any byte.
     pub fn with_chunk(reader: R, max_record_bytes: usize, chunk: usize) -> Self {
         Self {
             reader,
@@ -177,17 +174,16 @@ impl<R: Read> Splitter<R> {
         }
     }
 
-    /// Where in the input the last item ended.
+    /// Position in the input after the last item.
     pub fn position(&self) -> u64 {
         self.base + self.at as u64
     }
 
-    /// The reader below.
     pub fn reader(&self) -> &R {
         &self.reader
     }
 
-    /// The next item, or nothing at the end of a complete document.
+    /// The next item, or none at the end of a complete document.
     #[expect(clippy::should_implement_trait, reason = "items borrow from the splitter")]
     pub fn next(&mut self) -> Result<Option<Item<'_>>, SplitError> {
         if self.state == State::Start {
@@ -209,7 +205,7 @@ impl<R: Read> Splitter<R> {
         }
     }
 
-    /// Byte order mark and XML declaration.
+    /// Skips a byte order mark and an XML declaration.
     fn start(&mut self) -> Result<(), SplitError> {
         while self.filled < BYTE_ORDER_MARK.len() && self.fill_from(0)? {}
         let head = &self.buffer[..self.filled];
@@ -253,7 +249,7 @@ impl<R: Read> Splitter<R> {
             match self.step(&mut pos) {
                 Step::Done(end) => {
                     if end - self.at > self.max_record_bytes {
-                        // Looked at again from its start, to be handed out as oversized.
+                        // Scanned again from its start, to be returned as oversized.
                         return self.lost_record(self.at, OVERSIZED);
                     }
                     let start = std::mem::replace(&mut self.at, end);
@@ -264,7 +260,7 @@ impl<R: Read> Splitter<R> {
                         return self.lost_record(pos, OVERSIZED);
                     }
                     if !self.fill_at(&mut pos)? {
-                        // The file ends here, or markup without end has swallowed what follows.
+                        // The file ends here, or markup without an end contains what follows.
                         let what = Defect::Malformed("markup without end");
                         return self.lost_record((pos + 1).min(self.filled), what);
                     }
@@ -292,7 +288,7 @@ impl<R: Read> Splitter<R> {
                 }
                 continue;
             }
-            // Nearly every second tag closes the innermost element in the usual spelling.
+            // Nearly every second tag closes the innermost element in its usual spelling.
             if let Some((from, to)) = self.stack.last().copied()
                 && buffer.get(*pos + 1) == Some(&b'/')
                 && buffer.get(*pos + 2..*pos + 2 + (to - from)) == Some(&buffer[start + from..start + to])
@@ -341,8 +337,8 @@ impl<R: Read> Splitter<R> {
         }
     }
 
-    /// Skips a record that cannot be archived: to its closing tag, else to where the next record
-    /// starts or the set ends. Hands out its bytes, of an oversized one only the first.
+    /// Skips a record that cannot be archived: to its closing tag, else to the start of the next record or the end of
+    /// the set. Returns its bytes; for an oversized one, only the first.
     fn lost_record(&mut self, mut pos: usize, defect: Defect) -> Result<Item<'_>, SplitError> {
         let mut head: Option<Vec<u8>> = None;
         let mut endless = (0, 0);
@@ -380,13 +376,13 @@ impl<R: Read> Splitter<R> {
         let oversized = bytes > limit_bytes as u64;
         let defect = match defect {
             _ if oversized => Defect::Oversized { bytes, limit_bytes },
-            // It looked so only because its markup had no end.
+            // It only seemed oversized because its markup had no end.
             Defect::Oversized { .. } => Defect::Malformed("markup without end"),
             defect => defect,
         };
         let start = self.at;
         if let Some(head) = head {
-            // The head goes in front of the unread rest, so that it is borrowed like any slice.
+            // The head is put in front of the unread rest, so that it is borrowed like any slice.
             let unread = self.buffer[end..self.filled].to_vec();
             self.base = (self.base + end as u64).saturating_sub(head.len() as u64);
             self.at = head.len();
@@ -404,15 +400,15 @@ impl<R: Read> Splitter<R> {
         OVERSIZED_HEAD.min(self.max_record_bytes)
     }
 
-    /// Whether a lost record, begun at `began` in the input, ends at the `<` at `pos`. `endless` is what was found out
-    /// at earlier positions: up to where in the input no CDATA section and no instruction ends.
+    /// Whether a skipped record that starts at `began` in the input ends at the `<` at `pos`. `endless` are positions
+    /// of the input, found by earlier scans, before which no CDATA section and no instruction ends.
     fn resync(&self, pos: usize, began: u64, endless: &mut (u64, u64)) -> Resync {
         let buffer = &self.buffer[..self.filled];
         let first = self.base + pos as u64 == began;
         let here = |at: u64| usize::try_from(at.saturating_sub(self.base)).unwrap_or(usize::MAX);
         let scan = markup::scan_knowing(buffer, pos, Endless { cdata: here(endless.0), instruction: here(endless.1) });
         if scan == Scan::NeedMore {
-            // The end may have begun, but for its last byte.
+            // The buffer may end within the end of the markup.
             let (end, rest) = (self.base + self.filled as u64, &buffer[pos..]);
             if rest.starts_with(b"<![CDATA[") {
                 endless.0 = end.saturating_sub(2);

@@ -1,9 +1,8 @@
-//! The form in which texts of a record are given out: plain, or as HTML.
+//! The form in which texts of a record are returned: plain, or as HTML.
 //!
-//! PubMed's texts have markup: `sup`, `sub`, `i`, `b`, `u` and MathML. Plain text has no tags, but
-//! 10⁻⁵ must not become 10-5: what is raised or lowered is written with Unicode's superscripts and
-//! subscripts where all its characters have one, else as `^x`, `^(x y)`, `_x`, `_(x y)`. MathML is
-//! its text, with fractions, roots, fences and scripts written out.
+//! PubMed's texts have markup: `sup`, `sub`, `i`, `b`, `u` and MathML. Plain text has no tags, but 10⁻⁵ must not become
+//! 10-5: superscripts and subscripts are written with Unicode characters if all their characters have one, else as
+//! `^x`, `^(x y)`, `_x`, `_(x y)`. MathML is written as its text, with fractions, roots, fences and scripts.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,19 +11,18 @@ use std::sync::LazyLock;
 use super::work;
 use super::xml_tree::{Child, Element};
 
-/// How texts are given out.
+/// How texts are returned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TextForm {
-    /// Plain text.
     #[default]
     Plain,
-    /// HTML that can be shown as it is: the tags `sup`, `sub`, `i`, `b` and `u` without
-    /// attributes, everything else escaped.
+    /// HTML that can be displayed directly: the tags `sup`, `sub`, `i`, `b` and `u` without attributes, everything else
+    /// escaped.
     Html,
 }
 
 impl TextForm {
-    /// A text without tags in this form.
+    /// Converts a text without tags to this form.
     pub fn escape(self, text: Cow<'_, str>) -> Cow<'_, str> {
         if self == Self::Plain || !text.contains(['&', '<', '>', '"', '\'']) {
             return text;
@@ -48,7 +46,7 @@ fn escape_into(text: &str, out: &mut String) {
     }
 }
 
-/// Where a script stands.
+/// Position of a script.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Script {
     Super,
@@ -65,22 +63,22 @@ const SUPERSCRIPTS: (&str, &str) = (
 const SUBSCRIPTS: (&str, &str) =
     ("0123456789+-−–‐‑=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₋₋₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ");
 
-/// How deep scripts and formulas are written out within each other; what is deeper is given as its text. Each is copied
-/// into the one around it.
+/// Maximum depth of nested scripts and formulas that are written out; deeper ones are returned as their text. Each is
+/// copied into the enclosing one.
 const MAX_FORMS: usize = 16;
 
-/// Scripts by their plain characters, and by themselves.
+/// Scripts by their plain characters, and by the script characters themselves.
 type Scripts = LazyLock<HashMap<char, char>>;
 
 static SUPER: Scripts = LazyLock::new(|| scripts(SUPERSCRIPTS));
 static SUB: Scripts = LazyLock::new(|| scripts(SUBSCRIPTS));
 
 fn scripts((from, to): (&str, &str)) -> HashMap<char, char> {
-    // What is a script already remains one.
+    // A character that is a script already remains one.
     to.chars().map(|script| (script, script)).chain(from.chars().zip(to.chars())).collect()
 }
 
-/// Characters that are raised whether or not the markup says so.
+/// Characters that are raised even without markup.
 const RAISED: &str = "®™©°′″*†‡§¶";
 
 impl Script {
@@ -138,7 +136,7 @@ pub fn render(element: Element<'_, '_>, form: TextForm) -> String {
     rendered(element, form, 0)
 }
 
-/// The same within so many scripts and formulas.
+/// The same, inside this many scripts and formulas.
 fn rendered(element: Element<'_, '_>, form: TextForm, forms: usize) -> String {
     let mut out = String::new();
     children(element, form, forms, &mut out);
@@ -164,7 +162,7 @@ fn children(element: Element<'_, '_>, form: TextForm, forms: usize, out: &mut St
 }
 
 fn one(element: Element<'_, '_>, form: TextForm, forms: usize, out: &mut String) {
-    // MathML has a prefix, or its name space is declared; its names are no other's.
+    // MathML has a prefix or declares its name space; no other element has its names.
     let name = element.name();
     match name.rsplit_once(':').map_or(name, |(_, local)| local) {
         "sup" if forms < MAX_FORMS => Script::Super.write(&rendered(element, form, forms + 1), form, out),
@@ -179,9 +177,9 @@ fn one(element: Element<'_, '_>, form: TextForm, forms: usize, out: &mut String)
     }
 }
 
-/// An element of MathML: its text, with what its place means written out.
+/// Writes an element of MathML: its text, with its layout written out.
 fn math(name: &str, element: Element<'_, '_>, form: TextForm, forms: usize, out: &mut String) {
-    // Each child is read once, whatever is made of it.
+    // Each child is read exactly once, in every form.
     let has_a_form = match name {
         "msup" | "mover" | "msub" | "munder" | "mfrac" | "mroot" => count(element) == 2,
         "msubsup" | "munderover" => count(element) == 3,
@@ -237,12 +235,12 @@ fn math(name: &str, element: Element<'_, '_>, form: TextForm, forms: usize, out:
     }
 }
 
-/// How many elements are in an element; more than four are not counted.
+/// Number of child elements; counted up to four.
 fn count(element: Element<'_, '_>) -> usize {
     element.elements().take(4).count()
 }
 
-/// An accent over a letter is one sign and no superscript.
+/// An accent over a letter is part of the letter, not a superscript.
 fn over_base(name: &str, over: &str, form: TextForm, out: &mut String) {
     let mut signs = over.trim().chars();
     match (signs.next(), signs.next()) {
@@ -251,7 +249,7 @@ fn over_base(name: &str, over: &str, form: TextForm, out: &mut String) {
     }
 }
 
-/// Parentheses around what is more than one number or name.
+/// Adds parentheses, unless the text is a single number or name.
 fn grouped(text: &str, out: &mut String) {
     if text.chars().all(char::is_alphanumeric) {
         out.push_str(text);

@@ -1,24 +1,24 @@
-//! A walk over slices that proves itself: a slice over the cap is halved by dates until each part is small
-//! enough, a single day by PMIDs, and what was listed must add up to what was counted.
+//! A walk over slices that verifies its own completeness: a slice over the cap is halved by date until each part is
+//! small enough, a single day by PMIDs, and the listed results must add up to the counted ones.
 //!
-//! Three counts have to agree, each by a search of its own: a page with its list, the two halves of a slice
-//! with the slice, and each of the walk's slices with a count made at its end. What does not add up is
-//! listed again; what never does is a [`Shortfall`]. Results that come while the walk goes on are fine:
-//! more may be listed than was counted, never less. Resumable, because what is left is plain data.
+//! Three counts must match, each from a separate search: that of a page and its list, those of the two halves of a
+//! slice and of the slice, and that of each slice of the walk and a count at its end. A slice that does not match is
+//! listed again; one that never does is a [`Shortfall`]. Results added during the walk are allowed: more may be listed
+//! than were counted, never fewer. A walk can be resumed, because its remaining work is plain data.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::slice::Slice;
 
-/// How often a slice is listed before what is wanting is reported.
+/// How often a slice is listed before a shortfall is reported.
 const PASSES: u8 = 3;
 
-/// Lists with a shortfall of their own that a walk narrows down to a day. Beyond that the server is not
-/// worth the requests: the slice is reported as it is.
+/// Maximum number of lists with a shortfall that a walk narrows down to a day. Further ones are reported as they are,
+/// to limit the number of requests.
 const MAX_NARROWED: u32 = 64;
 
-/// What is to be asked next.
+/// The next request of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkStep {
     /// List this slice, then call [`Walk::listed`], [`Walk::too_many`] or [`Walk::short`].
@@ -27,7 +27,7 @@ pub enum WalkStep {
     Count(Slice),
 }
 
-/// A slice whose list has fewer results than were counted, however often it was listed.
+/// A slice whose list has fewer results than were counted, in every attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortfall {
     pub slice: Slice,
@@ -37,7 +37,7 @@ pub struct Shortfall {
     pub listed: u64,
 }
 
-/// What is left of a walk, oldest first, and how it adds up so far.
+/// The remaining work of a walk, oldest first, and its sums so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walk {
     pending: Vec<Part>,
@@ -50,22 +50,22 @@ pub struct Walk {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Part {
-    /// To be listed.
+    /// The slice must be listed.
     List {
         slice: Slice,
-        /// Results of the slice it is the newer half of, while the older half is not counted.
+        /// Results of the slice whose newer half it is, until the older half is counted.
         parent: Option<u64>,
-        /// Results it should have, once the older half is counted. Only a hint: they may have changed.
+        /// Expected number of results, once the older half is counted. Only a hint: it may have changed.
         expected: Option<u64>,
         pass: u8,
     },
-    /// Both halves are listed: together they must have what the slice was counted to have.
+    /// Both halves are listed: together they must have the counted number of results of the slice.
     Sum { slice: Slice, counted: u64, mark: Mark, pass: u8 },
-    /// A slice of the walk is listed: it is counted once more.
+    /// A slice of the walk is listed, and must be counted again.
     Recount { slice: Slice, mark: Mark, pass: u8 },
 }
 
-/// What was listed when a slice was begun.
+/// State of the walk when a slice was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     listed: u64,
@@ -79,15 +79,16 @@ impl Part {
 }
 
 impl Walk {
-    /// A walk over slices in this order, each counted again when it is listed.
+    /// A walk over slices in this order, each counted again after it is listed.
     pub fn over(slices: impl IntoIterator<Item = Slice>) -> Self {
         let mut pending: Vec<Part> = slices.into_iter().map(|slice| Part::list(slice, 0)).collect();
         pending.reverse();
-        // The count of a slice is put below its list when the list is begun: it has to know what was listed before.
+        // The recount of a slice is pushed below its list when the list starts: it needs the number of results listed
+        // before.
         Self { pending, ..Self::default() }.begun()
     }
 
-    /// What to ask next, if anything is left. A slice that should be over the cap is halved unseen.
+    /// The next request, if any is left. A slice expected to be over the cap is halved without a request.
     pub fn next(&mut self, cap: u32) -> Option<WalkStep> {
         loop {
             let part = *self.pending.last()?;
@@ -109,23 +110,23 @@ impl Walk {
         }
     }
 
-    /// The slice to list was listed, with this count.
+    /// Records the count of the slice that was listed.
     pub fn listed(&mut self, count: u64) {
         self.pending.pop();
         self.listed += count;
         self.tell_newer_half(count);
     }
 
-    /// The slice to list has more results than the cap.
+    /// Records that the slice to list has more results than the cap.
     pub fn too_many(&mut self, count: u64) {
         if !self.halve(count) {
-            // One PMID of one day is never more than one record.
+            // One PMID of one day has at most one record.
             self.give_up(count, 0);
         }
     }
 
-    /// The list of the slice is shorter than its count, however often it was asked for. Its days are listed one by
-    /// one, so that as few as possible are held up; false when it is to be taken as it is, and reported.
+    /// Records that the list of the slice was shorter than its count in every attempt. It is narrowed down to single
+    /// days, so that as few as possible are delayed; returns false if it is not narrowed, but reported.
     pub fn short(&mut self, counted: u64, listed: u64) -> bool {
         let slice = match self.pending.last() {
             Some(Part::List { slice, .. }) => *slice,
@@ -139,7 +140,7 @@ impl Walk {
         false
     }
 
-    /// The slice to count has this many results.
+    /// Records the number of results of the slice to count.
     pub fn counted(&mut self, count: u64) {
         let Some(Part::Recount { slice, mark, pass }) = self.pending.pop() else { return };
         if self.adds_up(slice, count, mark, pass) {
@@ -150,7 +151,7 @@ impl Walk {
         }
     }
 
-    /// The first day that is not listed yet of the slice under way; none when all of it is, or it is not about days.
+    /// The first day of the current slice that is not listed yet; none if all are, or if it is not restricted by date.
     pub fn rest_from(&self) -> Option<NaiveDate> {
         let of_list = |part: &Part| match part {
             Part::List { slice, .. } => Some(slice.span().map(|(from, _)| from)),
@@ -160,7 +161,7 @@ impl Walk {
         self.pending.iter().rev().find_map(of_list).flatten()
     }
 
-    /// Ends the walk at the end of a day up to which all is listed: that much is counted, the rest is left alone.
+    /// Ends the walk after a day up to which everything is listed: that part is counted, the rest is dropped.
     pub fn cut(&mut self, last: NaiveDate) {
         let of_recount = |part: &Part| match part {
             Part::Recount { slice, mark, pass } => Some((*slice, *mark, *pass)),
@@ -170,22 +171,21 @@ impl Walk {
         self.pending = vec![Part::Recount { slice: slice.until(last), mark, pass }];
     }
 
-    /// Whether nothing is left.
     pub fn is_done(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Results listed, by the counts of their slices.
+    /// Number of results listed, according to the counts of their slices.
     pub fn total(&self) -> u64 {
         self.listed
     }
 
-    /// What never added up.
+    /// Slices whose sums never matched.
     pub fn shortfalls(&self) -> &[Shortfall] {
         &self.shortfalls
     }
 
-    /// Whether some of it was listed more than once, so that its slices may overlap.
+    /// Whether a part was listed more than once, so that its slices may overlap.
     pub fn is_repeated(&self) -> bool {
         self.is_repeated
     }
@@ -194,7 +194,7 @@ impl Walk {
         Mark { listed: self.listed, shortfalls: self.shortfalls.len() }
     }
 
-    /// Puts the count of the next slice below it.
+    /// Pushes the recount of the next slice below it.
     fn begun(mut self) -> Self {
         if let Some(Part::List { slice, .. }) = self.pending.last().copied() {
             let at = self.pending.len() - 1;
@@ -203,8 +203,8 @@ impl Walk {
         self
     }
 
-    /// Whether what was listed since the mark is as much as counted. If not, it is forgotten to be listed again, or,
-    /// the last time, reported.
+    /// Whether at least as many results were listed since the mark as were counted. If not, they are discarded to be
+    /// listed again or, in the last pass, reported.
     fn adds_up(&mut self, slice: Slice, counted: u64, mark: Mark, pass: u8) -> bool {
         let listed = self.listed - mark.listed;
         let known: u64 = self.shortfalls[mark.shortfalls..].iter().map(|one| one.counted - one.listed).sum();
@@ -217,7 +217,7 @@ impl Walk {
             self.is_repeated = true;
             return false;
         }
-        // One fault for the whole slice: it covers those of its parts.
+        // One shortfall for the whole slice replaces those of its parts.
         self.shortfalls.truncate(mark.shortfalls);
         self.shortfalls.push(Shortfall { slice, counted, listed });
         true
@@ -245,7 +245,7 @@ impl Walk {
         self.pending.push(Part::list(older, 0));
     }
 
-    /// The newer half waits below: what both had without the older one is its own.
+    /// The newer half is next: its number of results is that of both minus that of the older half.
     fn tell_newer_half(&mut self, older: u64) {
         if let Some(Part::List { parent, expected, .. }) = self.pending.last_mut()
             && let Some(both) = parent.take()
@@ -266,14 +266,14 @@ mod tests {
         NaiveDate::from_ymd_opt(2026, 1, 1).expect("a date") + Days::new(u64::from(n))
     }
 
-    /// What a server says that finds only some of the records.
+    /// The response of a server that finds only some of the records.
     type Lie<'a> = &'a dyn Fn(usize, &[u32]) -> Vec<u32>;
 
     fn honest(_: usize, hits: &[u32]) -> Vec<u32> {
         hits.to_vec()
     }
 
-    /// Walks over records `(day, pmid)`; what was listed, in how many requests, and what did not add up.
+    /// Walks over records `(day, pmid)`: returns the listed ones, the number of requests, and the shortfalls.
     fn walk(records: &[(NaiveDate, u32)], cap: u32, lie: Lie) -> (Vec<u32>, usize, Vec<Shortfall>) {
         let mut walk = Walk::over([Slice::all()]);
         let (mut found, mut requests) = (std::collections::BTreeSet::new(), 0);
@@ -321,7 +321,7 @@ mod tests {
             every in 1..5usize,
         ) {
             let records: Vec<(NaiveDate, u32)> = (1..).zip(&days).map(|(pmid, n)| (day(*n), pmid)).collect();
-            // All of it left out, or every second, third, fourth.
+            // Leaves out all records, or every second, third or fourth.
             let lie = |n: usize, hits: &[u32]| {
                 let left_out = |(i, _): &(usize, &u32)| n != at || i % every != 0;
                 hits.iter().enumerate().filter(left_out).map(|(_, pmid)| *pmid).collect()

@@ -1,4 +1,4 @@
-//! What a file is known by, and whether it is what was written.
+//! Fingerprints of files, and whether their content is intact.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,16 +10,16 @@ use sha2::{Digest, Sha256};
 use super::{FileError, FileSource, from_io};
 use crate::bulk_file::Md5;
 
-/// How much is read or unpacked at a time.
+/// Bytes read or unpacked at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Size and hashes of a file as it lies there.
+/// Size and hashes of a stored file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     pub size_bytes: u64,
     /// SHA-256 of the file's bytes, hex.
     pub sha256: String,
-    /// MD5 of the file's bytes, hex; only computed when asked for.
+    /// MD5 of the file's bytes, hex; only computed on request.
     pub md5: Option<String>,
 }
 
@@ -43,9 +43,9 @@ pub fn fingerprint(path: &Path, with_md5: bool) -> io::Result<Fingerprint> {
     Ok(sum.finish(md5.map(Md5::finish)))
 }
 
-/// As [`fingerprint`], of a file that no other sum confirms: gzip data must inflate to their end, within the limits of
-/// a [`FileSource`], and agree with the CRC-32 and the length of every member. These stand at the end of a member: they
-/// tell that something before them is wrong, and not where, so that no part of such a file can be relied on.
+/// Like [`fingerprint`], for a file without an external checksum: gzip data must inflate to their end, within the
+/// limits of a [`FileSource`], and match the CRC-32 and the length of every member. These are at the end of a member: a
+/// mismatch does not show where the error is, so that no part of such a file can be trusted.
 pub fn checked_fingerprint(path: &Path, limit_bytes: u64) -> Result<Fingerprint, FileError> {
     let sum = Arc::new(Mutex::new(Sum::default()));
     let file = File::open(path).map_err(FileError::Io)?;
@@ -77,7 +77,7 @@ impl Sum {
     }
 }
 
-/// A file whose bytes are summed as they are read.
+/// A reader that hashes the bytes it reads.
 struct Summed {
     file: File,
     sum: Arc<Mutex<Sum>>,

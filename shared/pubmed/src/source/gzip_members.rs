@@ -1,7 +1,7 @@
-//! Gzip data of several members, read one after the other, and what may follow the last one.
+//! Gzip data of several members, read one after the other, and the bytes that may follow the last one.
 //!
-//! As gzip does, zeros and anything that does not start like a member are ignored after the first member; they are
-//! counted, so that the caller can warn. A member that is cut off or damaged stays an error.
+//! As in gzip, zeros and anything that does not start like a member are ignored after the first member; they are
+//! counted, so that the caller can warn. A member that is truncated or damaged remains an error.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::atomic::Ordering;
@@ -10,16 +10,16 @@ use flate2::bufread::GzDecoder;
 
 use super::ReadProgress;
 
-/// How every member starts.
+/// The first bytes of every member.
 pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// What a file is read through.
+/// The reader of a file.
 pub type Input = BufReader<Counted>;
 
-/// A reader that counts, with bytes in front that were read already.
+/// A reader that counts bytes, with bytes that were read already put in front.
 pub struct Counted {
     pub reader: Box<dyn Read + Send>,
-    /// Read before, and counted.
+    /// Bytes that were read and counted already.
     pub pending: Vec<u8>,
     pub progress: ReadProgress,
 }
@@ -80,7 +80,7 @@ impl Read for Members {
     }
 }
 
-/// Passes over zeros. Returns whether another member follows; if not, the rest has been counted as ignored.
+/// Skips zeros. Returns whether another member follows; if not, the rest has been counted as ignored.
 fn finds_member(input: &mut Input) -> io::Result<bool> {
     let mut passed = 0;
     loop {
@@ -95,7 +95,7 @@ fn finds_member(input: &mut Input) -> io::Result<bool> {
             return Ok(true);
         }
         if rest == 1 && buffer[zeros] == MAGIC[0] {
-            // The buffer is empty then, so the byte is in front of what is read next.
+            // This empties the buffer, so that the pending byte precedes the bytes read next.
             input.consume(zeros + 1);
             passed += zeros as u64;
             input.get_mut().pending.push(MAGIC[0]);

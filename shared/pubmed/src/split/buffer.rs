@@ -1,12 +1,12 @@
-//! The window of the input that a splitter holds.
+//! The buffered part of a splitter's input.
 
 use std::io::{self, Read};
 
 use super::{SplitError, Splitter};
 
 impl<R: Read> Splitter<R> {
-    /// Reads more input, keeping bytes from `self.at` on; `pos` stays at the same byte, also where nothing is left to
-    /// read: the buffer was moved to find that out.
+    /// Reads more input, keeping bytes from `self.at` on; adjusts `pos` to the same byte, also at the end of the input,
+    /// because the buffer was moved.
     pub(super) fn fill_at(&mut self, pos: &mut usize) -> Result<bool, SplitError> {
         let before = self.at;
         let has_more = self.fill_from(before)?;
@@ -14,8 +14,8 @@ impl<R: Read> Splitter<R> {
         Ok(has_more)
     }
 
-    /// Reads more input, keeping bytes from `keep` on; moves them to the front, so positions
-    /// shrink by as much as `self.at` does. Returns whether anything was read.
+    /// Reads more input, keeping bytes from `keep` on; moves them to the front, so that positions shrink by as much as
+    /// `self.at` does. Returns whether anything was read.
     pub(super) fn fill_from(&mut self, keep: usize) -> Result<bool, SplitError> {
         if let Some(error) = self.failed.take() {
             return Err(SplitError::Read(error));
@@ -41,7 +41,7 @@ impl<R: Read> Splitter<R> {
                 }
                 Ok(n) => self.filled += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // What came before it is handed out first.
+                // Bytes read before the error are returned first.
                 Err(e) if self.filled > before => {
                     self.failed = Some(e);
                     break;
@@ -52,7 +52,7 @@ impl<R: Read> Splitter<R> {
         Ok(self.filled > before)
     }
 
-    /// Gives back the memory of an earlier very large record.
+    /// Releases the memory of an earlier very large record.
     pub(super) fn shrink(&mut self) {
         let rest = self.filled - self.at;
         if self.buffer.len() > 4 * self.chunk && rest < self.chunk / 2 {

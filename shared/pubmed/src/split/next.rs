@@ -6,13 +6,13 @@ use std::io::Read;
 use super::{BYTE_ORDER_MARK, Defect, SplitError, Splitter, State, is_record};
 use crate::markup::{self, Markup, Scan};
 
-/// What the next bytes at the level of the set are.
+/// The next content at the level of the set.
 pub(super) enum Next {
     Record,
     Deletion,
-    /// Something among deletions that is none, up to there.
+    /// Content among deletions that is not one, up to this position.
     NoDeletion(usize),
-    /// Something between records that does not belong there.
+    /// Content between records that is not allowed there.
     Garbage(Defect),
     End,
 }
@@ -52,7 +52,7 @@ impl<R: Read> Splitter<R> {
             match (markup, self.state) {
                 (Markup::Instruction, State::Prolog | State::Epilog) => {
                     if self.is_declaration(end)? {
-                        self.state = State::Prolog; // of another document, where there was one before
+                        self.state = State::Prolog; // of another document, if one came before
                     }
                     self.at = end;
                 }
@@ -106,7 +106,7 @@ impl<R: Read> Splitter<R> {
                     self.state = State::Epilog;
                 }
                 (_, State::Set) => return Ok(Next::Garbage(Defect::Malformed("markup where a record belongs"))),
-                // One that is none must not keep the others from being read.
+                // An invalid entry must not prevent reading the others.
                 (Markup::Empty(_) | Markup::Cdata(_), State::Deletions) => return Ok(Next::NoDeletion(end)),
                 (Markup::Open(name) | Markup::Close(name), State::Deletions)
                     if self.buffer[name.clone()] != self.root[..] && !is_record(&self.buffer[name.clone()]) =>
@@ -119,7 +119,7 @@ impl<R: Read> Splitter<R> {
         }
     }
 
-    /// Text where markup belongs.
+    /// Handles text in place of markup.
     fn stray_text(&mut self) -> Result<Next, SplitError> {
         const WHAT: &str = "text outside of any record";
         match self.state {
@@ -130,7 +130,7 @@ impl<R: Read> Splitter<R> {
                 if let Some(markup) = memchr::memchr(b'<', rest) {
                     return Ok(Next::NoDeletion(self.at + markup));
                 }
-                // One text is one item, however it arrives; a longer one is several.
+                // One text is one item, however it is buffered; a very long one is several.
                 if length > self.max_record_bytes || !self.fill_from(self.at)? {
                     return Ok(Next::NoDeletion(self.filled));
                 }
@@ -139,7 +139,7 @@ impl<R: Read> Splitter<R> {
         }
     }
 
-    /// Whether an instruction outside of any set is an XML declaration, of an encoding that can be read.
+    /// Whether an instruction outside of any set is an XML declaration; an error if its encoding is unsupported.
     fn is_declaration(&self, end: usize) -> Result<bool, SplitError> {
         let Some(rest) = self.buffer[self.at..end].strip_prefix(b"<?xml") else { return Ok(false) };
         if !rest.first().is_some_and(u8::is_ascii_whitespace) {
@@ -153,12 +153,12 @@ impl<R: Read> Splitter<R> {
         }
     }
 
-    /// Deletions are in a set, or bare.
+    /// The state after deletions, which are in a set or bare.
     fn after_deletions(&self) -> State {
         if self.root.is_empty() { State::Epilog } else { State::Set }
     }
 
-    /// Passes over a byte order mark, which a concatenated document may start with.
+    /// Skips a byte order mark, with which a concatenated document may start.
     fn passes_byte_order_mark(&mut self) -> Result<bool, SplitError> {
         while BYTE_ORDER_MARK.starts_with(&self.buffer[self.at..self.filled]) && self.fill_from(self.at)? {}
         let found = self.buffer[self.at..self.filled].starts_with(&BYTE_ORDER_MARK);
@@ -168,7 +168,7 @@ impl<R: Read> Splitter<R> {
         Ok(found)
     }
 
-    /// The markup at `self.at`, reading on until it is complete.
+    /// The markup at `self.at`, reading input until it is complete.
     fn markup_at_next(&mut self) -> Result<(Markup, usize), SplitError> {
         loop {
             match markup::scan(&self.buffer[..self.filled], self.at) {

@@ -1,4 +1,4 @@
-//! The children of two elements: which became which, and their paths.
+//! The children of two elements: which correspond to which, and their paths.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,25 +7,25 @@ use crate::same_xml::counts;
 use crate::work;
 use crate::xml_tree::{Child, Element, Tree};
 
-/// Lists longer than this (the product of both lengths) are compared position by position, and all when as much as the
-/// caller allows has been compared.
+/// Lists longer than this (the product of both lengths) are compared position by position, and so are all lists once
+/// the limit of the caller is used up.
 const MAX_CELLS: usize = 4 << 20;
 
-/// The longest path, but for its last name; what is deeper has the path of an element around it.
+/// Maximum length of a path without its last name; deeper nodes have the path of an enclosing element.
 const MAX_PATH_BYTES: usize = 1024;
 
-/// The children of an element that count.
+/// The children of an element that are content.
 pub(super) struct Children<'t, 'a> {
     pub(super) all: Vec<Child<'t, 'a>>,
-    /// A hash of the XML of each.
+    /// Hash of the XML of each child.
     pub(super) hashes: Vec<u64>,
-    /// The number of each among those of its name, from 1.
+    /// Number of each child among those with its name, from 1.
     numbers: Vec<usize>,
     counts: HashMap<&'a str, usize>,
 }
 
 impl<'t, 'a> Children<'t, 'a> {
-    /// `of_elements` has the hashes of all elements of the tree.
+    /// `of_elements` are the hashes of all elements of the tree.
     pub(super) fn of(parent: Element<'t, 'a>, of_elements: &[u64]) -> Self {
         let mut children = Self { all: Vec::new(), hashes: Vec::new(), numbers: Vec::new(), counts: HashMap::new() };
         for child in parent.children().filter(|child| counts(parent, child)) {
@@ -41,8 +41,8 @@ impl<'t, 'a> Children<'t, 'a> {
         children
     }
 
-    /// The path of a child in an element with a path; `other` are the children in the other payload, among which its
-    /// name may stand more than once.
+    /// The path of a child of an element with a path; `other` are the children in the other payload, in which its name
+    /// may occur more than once.
     pub(super) fn path(&self, at: usize, other: &Self, parent: &str) -> String {
         match self.all[at] {
             Child::Text(_) => parent.to_owned(),
@@ -63,13 +63,13 @@ impl<'t, 'a> Children<'t, 'a> {
 
 pub(super) type Step = (Option<usize>, Option<usize>);
 
-/// Which child became which: equal ones first, then those of one name between them.
+/// Pairs the children of two elements: equal ones first, then those of one name between them.
 pub(super) fn align(old: &Children<'_, '_>, new: &Children<'_, '_>, cells: &mut usize) -> Vec<Step> {
     let mut steps = Vec::new();
     let (mut a, mut b) = (0, 0);
     let equal = equal_pairs(&old.hashes, &new.hashes, cells);
     for (next_a, next_b) in equal.into_iter().chain([(old.all.len(), new.all.len())]) {
-        // Where those of each name are between the two.
+        // Positions of the children of each name between the two pairs.
         let mut places: HashMap<&str, VecDeque<usize>> = HashMap::new();
         if a < next_a {
             work::add(next_b.saturating_sub(b));
@@ -107,7 +107,7 @@ fn equal_pairs(old: &[u64], new: &[u64], cells: &mut usize) -> Vec<(usize, usize
     let (rows, columns) = (middle_old.len(), middle_new.len());
     let of_this = rows.saturating_mul(columns);
     if of_this <= MAX_CELLS.min(*cells) {
-        // Not counted as work: there is a bound on all of them.
+        // Not counted as work: `cells` limits all of them.
         *cells -= of_this;
         let mut lengths = vec![0_u32; (rows + 1) * (columns + 1)];
         let at = |row: usize, column: usize| row * (columns + 1) + column;
@@ -142,7 +142,7 @@ fn hash(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// A hash of each element by its place: of what counts in it. Each is made of those of its children, so that nothing is
+/// A hash of each element by its index, of its content. Each is computed from those of its children, so that nothing is
 /// read twice.
 pub(super) fn hashes(tree: &Tree<'_>) -> Vec<u64> {
     let mut all = vec![0; tree.size()];
@@ -172,7 +172,7 @@ fn hash_element(element: Element<'_, '_>, all: &mut [u64]) -> u64 {
     all[element.index()]
 }
 
-/// The name of an element; nothing for a text.
+/// The name of an element; empty for a text.
 fn key<'a>(child: &Child<'_, 'a>) -> &'a str {
     match child {
         Child::Element(element) => element.name(),

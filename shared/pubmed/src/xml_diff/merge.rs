@@ -1,4 +1,4 @@
-//! Two trees side by side: every difference with its path, and the old payload with some of them made.
+//! Compares two trees: every difference with its path, and the old payload with some of the differences applied.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use crate::same_xml::is_mixed;
 use crate::work;
 use crate::xml_tree::{Child, Element, Tree};
 
-/// How many pairs of children of all lists of two records are compared.
+/// Maximum number of compared pairs of children, over all lists of two records.
 const MAX_CELLS_OF_ALL: usize = 8 << 20;
 
-/// When there are more changes than this, an element whose parts changed is one change.
+/// With more changes than this, an element with changed parts is one change.
 const MAX_CHANGES: usize = 20_000;
 
-/// The old payload with some of the changes made.
+/// The old payload with some of the changes applied.
 pub(super) struct Merge<'p> {
     picks: &'p dyn Fn(usize) -> bool,
     pub(super) changes: Vec<XmlChange>,
@@ -39,13 +39,13 @@ impl<'p> Merge<'p> {
         merge
     }
 
-    /// Notes a change and says whether it is made.
+    /// Records a change and returns whether it is applied.
     fn note(&mut self, path: String, old: Option<String>, new: Option<String>) -> bool {
         self.changes.push(XmlChange { path, old, new, is_markup: false });
         (self.picks)(self.changes.len() - 1)
     }
 
-    /// Notes a child that was added, removed or replaced, and writes what the merged XML has.
+    /// Records a child that was added, removed or replaced, and writes the merged XML.
     fn one(&mut self, path: String, old: Option<Child<'_, '_>>, new: Option<Child<'_, '_>>) {
         let picked = self.note(path, old.as_ref().map(value), new.as_ref().map(value));
         if let Some(child) = if picked { new } else { old } {
@@ -98,7 +98,7 @@ impl<'p> Merge<'p> {
     fn children(&mut self, old: &Children<'_, '_>, new: &Children<'_, '_>, steps: Vec<Step>, path: &str) {
         let old_path = |at: usize| old.path(at, new, path);
         let new_path = |at: usize| new.path(at, old, path);
-        // What is removed at one place and added at another was moved: one change, not two.
+        // A child removed at one position and added at another was moved: one change, not two.
         let mut moved: HashMap<u64, Vec<usize>> = HashMap::new();
         for step in &steps {
             if let (None, Some(b)) = step {
@@ -140,7 +140,7 @@ impl<'p> Merge<'p> {
     }
 }
 
-/// The markup within an element: what is opened and closed, without texts.
+/// The tags within an element, without texts.
 fn tags<'a>(element: Element<'_, 'a>) -> Vec<&'a str> {
     let mut tags = Vec::new();
     for child in element.elements() {

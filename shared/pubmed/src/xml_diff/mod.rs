@@ -1,5 +1,4 @@
-//! What differs between two payloads, by path in the XML; and what of it the typed record does not
-//! show.
+//! Differences between two payloads, by path in the XML; and which of them the typed record does not show.
 
 mod children;
 mod merge;
@@ -9,22 +8,22 @@ use self::merge::Merge;
 use super::article::Article;
 use super::xml_tree::{Tree, TreeError};
 
-/// A difference between two trees: an attribute, a text or an element that was added, removed, moved
-/// or changed. The order of attributes and white space between elements do not count.
+/// A difference between two trees: an attribute, a text or an element that was added, removed, moved or changed. The
+/// order of attributes and white space between elements are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XmlChange {
-    /// Where: `/PubmedArticle/…/Author[2]/@ValidYN`; a text has the path of its element. What was
-    /// added has its path in the new payload, what was moved has ` (order)` behind its old one.
+    /// For example `/PubmedArticle/…/Author[2]/@ValidYN`; a text has the path of its element. An added node has its
+    /// path in the new payload, a moved one its old path with ` (order)` appended.
     pub path: String,
-    /// The old value; of an element with markup, its XML.
+    /// The old value; for an element with markup, its XML.
     pub old: Option<String>,
     /// The new value.
     pub new: Option<String>,
-    /// Whether the markup within a text differs, of which plain text shows little.
+    /// Whether the markup within a text differs, which plain text hardly shows.
     pub is_markup: bool,
 }
 
-/// How many bytes of XML may be read to find out which changes the typed record shows.
+/// Maximum number of bytes of XML read to determine which changes the typed record shows.
 const MAX_READ_BYTES: usize = 64 << 20;
 
 /// All differences, in document order.
@@ -41,9 +40,8 @@ pub fn changes(old: &str, new: &str) -> Result<Vec<XmlChange>, TreeError> {
     Ok(Merge::of(&Tree::parse(old)?, &Tree::parse(new)?, &|_| false).changes)
 }
 
-/// The differences that the typed record does not show: those that, made to the old payload
-/// alone, leave its typed record as it is. Where finding out takes too long, a difference counts
-/// as not shown.
+/// The differences that the typed record does not show: those that, applied alone to the old payload, do not change its
+/// typed record. If this takes too long to determine, a difference counts as not shown.
 pub fn not_shown(old: &str, new: &str) -> Result<Vec<XmlChange>, TreeError> {
     let trees = (Tree::parse(old)?, Tree::parse(new)?);
     let all = Merge::of(&trees.0, &trees.1, &|_| false).changes;
@@ -149,7 +147,7 @@ mod tests {
         let check = |old: &str, new: &str, expect: &[&str]| {
             let expect: Vec<String> = expect.iter().map(|path| format!("{article}{path}")).collect();
             assert_eq!(paths(&record("x", old), &record("x", new)), expect, "{old} {new}");
-            // The same among changes that the typed record shows.
+            // The same, together with changes that the typed record shows.
             let shown = "<Language>eng</Language><Affiliation>y</Affiliation>";
             let (old, new) = (record("x", &format!("{old}{shown}")), record("y", new));
             assert_eq!(paths(&old, &new), expect, "{old} {new}");

@@ -1,11 +1,11 @@
-//! What differs as text: plain where it is no more, XML elsewhere.
+//! Differences as text: plain if there is no markup, else XML.
 
 use crate::same_xml::counts;
 use crate::text_form::TextForm;
 use crate::work;
 use crate::xml_tree::Child;
 
-/// A child as a value: its text, or its XML where it has attributes or elements.
+/// The value of a child: its text, or its XML if it has attributes or elements.
 pub(super) fn value(child: &Child<'_, '_>) -> String {
     match child {
         Child::Element(element) if element.attributes().is_empty() && element.elements().next().is_none() => {
@@ -20,7 +20,7 @@ pub(super) fn value(child: &Child<'_, '_>) -> String {
     }
 }
 
-/// Writes a child as XML: attributes in the order of their names, no white space between elements.
+/// Writes a child as XML: attributes sorted by name, no white space between elements.
 pub(super) fn write(child: &Child<'_, '_>, out: &mut String) {
     work::add(1);
     match child {
@@ -45,7 +45,7 @@ pub(super) fn write(child: &Child<'_, '_>, out: &mut String) {
 }
 
 pub(super) fn write_attribute(key: &str, value: &str, out: &mut String) {
-    // White space other than spaces would be read as spaces.
+    // A parser would replace tabs and line breaks by spaces.
     let value = TextForm::Html.escape(value.into()).replace('\n', "&#10;").replace('\t', "&#9;");
     for part in [" ", key, "=\"", &value, "\""] {
         out.push_str(part);

@@ -36,7 +36,7 @@ impl<'t, 'a> Element<'t, 'a> {
         self.parts().0
     }
 
-    /// Its place among all elements and texts of the tree.
+    /// Its index among all elements and texts of the tree.
     pub fn index(self) -> usize {
         self.index as usize
     }
@@ -47,7 +47,7 @@ impl<'t, 'a> Element<'t, 'a> {
         &self.tree.attributes[range.start as usize..range.end as usize]
     }
 
-    /// The value of an attribute as written, without noting that it was read.
+    /// The value of an attribute as written, without marking it as read.
     pub fn raw_attribute(self, name: &str) -> Option<&'t Cow<'a, str>> {
         self.attributes().iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
@@ -66,7 +66,7 @@ impl<'t, 'a> Element<'t, 'a> {
         Some(self.tree.form.escape(value.clone()))
     }
 
-    /// An attribute that is `Y` or `N`. Any other value remains unread.
+    /// The value of an attribute that is `Y` or `N`. Any other value is left unread.
     pub fn yes_no(self, name: &str) -> Option<bool> {
         let (read, value) = self.find_attribute(name)?;
         let is_yes = match value.trim() {
@@ -78,7 +78,7 @@ impl<'t, 'a> Element<'t, 'a> {
         Some(is_yes)
     }
 
-    /// An attribute that is a number. Any other value remains unread.
+    /// The value of a numeric attribute. Any other value is left unread.
     pub fn number(self, name: &str) -> Option<i32> {
         let (read, value) = self.find_attribute(name)?;
         let number = value.trim().parse().ok()?;
@@ -122,7 +122,7 @@ impl<'t, 'a> Element<'t, 'a> {
         self.elements().filter(move |element| element.name() == name)
     }
 
-    /// The first child element of a name that has text; without one, the first of the name.
+    /// The first child element of a name that has text, else the first of the name.
     pub fn first(self, name: &'static str) -> Option<Element<'t, 'a>> {
         let mut first = None;
         for element in self.all(name) {
@@ -139,7 +139,7 @@ impl<'t, 'a> Element<'t, 'a> {
         self.all(name).find_map(Element::text)
     }
 
-    /// The first text among the children of a name as written, whatever the form of the tree.
+    /// The first text among the children of a name as written, independent of the form of the tree.
     pub fn first_raw_text(self, name: &'static str) -> Option<Cow<'a, str>> {
         self.all(name).find(|element| !element.is_blank()).map(|element| {
             element.note_texts();
@@ -147,7 +147,7 @@ impl<'t, 'a> Element<'t, 'a> {
         })
     }
 
-    /// The texts of all descendants as written, without noting that they were read.
+    /// The texts of all descendants as written, without marking them as read.
     pub fn texts(self) -> impl Iterator<Item = &'t Cow<'a, str>> {
         let nodes = &self.tree.nodes[self.index as usize + 1..self.parts().2 as usize];
         nodes.iter().filter_map(|node| match node {
@@ -161,7 +161,7 @@ impl<'t, 'a> Element<'t, 'a> {
         self.texts().all(|text| is_blank(text))
     }
 
-    /// How the texts of its tree are given out.
+    /// The form of the texts of its tree.
     pub fn form(self) -> TextForm {
         self.tree.form
     }
@@ -190,7 +190,7 @@ impl<'t, 'a> Element<'t, 'a> {
         Some(Cow::Owned(text_form::render(self, self.tree.form)))
     }
 
-    /// The text of all descendants in document order as written, without noting that it was read.
+    /// The text of all descendants in document order as written, without marking it as read.
     pub fn raw_text(self) -> Cow<'a, str> {
         let mut texts = self.texts();
         let Some(first) = texts.next() else { return Cow::Borrowed("") };
@@ -202,7 +202,7 @@ impl<'t, 'a> Element<'t, 'a> {
     }
 }
 
-/// Whether a text is nothing but white space, with or without width.
+/// Whether a text is only white space, including zero-width characters.
 pub fn is_blank(text: &str) -> bool {
     // Most texts are either words or indentation.
     let Some(start) = text.bytes().position(|b| !b.is_ascii_whitespace()) else { return true };

@@ -1,11 +1,10 @@
 //! A small tree over one record, borrowing its text.
 //!
-//! Nodes are in document order in one vector; an element knows where its subtree ends. Text is
-//! what XML says: references resolved, CDATA plain, line ends as `\n`, comments and processing
-//! instructions gone. The tree notes which texts and attributes were read, so that a reader can
-//! say what it left out ([`Tree::unread`]).
+//! Nodes are in document order in one vector; an element contains the end index of its subtree. Text is as defined by
+//! XML: references resolved, CDATA plain, line ends as `\n`, comments and processing instructions removed. The tree
+//! records which texts and attributes were read, so that a reader can list what it left out ([`Tree::unread`]).
 //!
-//! Own code, because it shares the scanner's bounds and no parser notes what was read of its tree (ADR 3).
+//! Own code: it shares the scanner's bounds, and no parser records what was read of its tree (ADR 3).
 
 mod element;
 mod unread;
@@ -25,9 +24,9 @@ pub use unread::Unread;
 pub struct Tree<'a> {
     nodes: Vec<Node<'a>>,
     attributes: Vec<(&'a str, Cow<'a, str>)>,
-    /// While parsing: nothing but comments and CDATA sections since the last text.
+    /// While parsing: only comments and CDATA sections since the last text.
     in_text: bool,
-    /// How texts are given out.
+    /// The form of returned texts.
     form: TextForm,
     /// Which texts (by node) and attributes were read.
     read_texts: Vec<Cell<bool>>,
@@ -43,23 +42,23 @@ enum Node<'a> {
 /// The text is not one well-formed element.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TreeError {
-    /// What is wrong and where.
+    /// What is wrong, and the position.
     #[error("not well-formed at byte {at}: {what}")]
     Malformed {
         /// Byte offset in the record.
         at: usize,
         what: &'static str,
     },
-    /// Deeper than any real record.
+    /// Nested deeper than any real record.
     #[error("elements nest deeper than {MAX_DEPTH}")]
     TooDeep,
-    /// It has an element that no real record has.
+    /// It exceeds a bound that no real record does.
     #[error(transparent)]
     Beyond(#[from] Beyond),
 }
 
 impl TreeError {
-    /// Whether it may be XML, of a shape that is not read.
+    /// Whether it may be XML of a shape that is not supported.
     pub fn is_beyond_bounds(&self) -> bool {
         matches!(self, Self::TooDeep | Self::Beyond(_))
     }
@@ -71,7 +70,7 @@ impl<'a> Tree<'a> {
         Self::parse_as(xml, TextForm::Plain)
     }
 
-    /// Parses exactly one element whose texts are given out in a form.
+    /// Parses exactly one element whose texts are returned in a form.
     pub fn parse_as(xml: &'a str, form: TextForm) -> Result<Self, TreeError> {
         let bytes = xml.as_bytes();
         let mut tree = Self {
@@ -143,18 +142,18 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// How many elements and texts it has.
+    /// Number of its elements and texts.
     pub fn size(&self) -> usize {
         self.nodes.len()
     }
 
-    /// The element itself.
+    /// The root element.
     pub fn root(&self) -> Element<'_, 'a> {
         Element { tree: self, index: 0 }
     }
 
     fn push_text(&mut self, text: Cow<'a, str>) {
-        // An empty CDATA section is no text: `<Year><![CDATA[]]></Year>` is `<Year/>`.
+        // An empty CDATA section is not a text: `<Year><![CDATA[]]></Year>` is `<Year/>`.
         if text.is_empty() {
             return;
         }
@@ -169,7 +168,7 @@ impl<'a> Tree<'a> {
     fn push_element(&mut self, xml: &'a str, name: &Range<usize>, end: usize) -> Result<u32, &'static str> {
         let first = self.attributes.len();
         let mut at = name.end;
-        // The scanner has seen that there are few, and none twice.
+        // The scanner has checked that there are few, without duplicates.
         while let Some((key, value, next)) = markup::next_attribute(xml.as_bytes(), at) {
             self.attributes.push((&xml[key], attribute_text(&xml[value])?));
             at = next;
@@ -221,7 +220,7 @@ fn line_ends(raw: &str) -> Cow<'_, str> {
     if raw.contains('\r') { Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(raw) }
 }
 
-/// The character of a reference that was checked before.
+/// The character of a reference, which was checked before.
 fn resolve(name: &str) -> char {
     let code = |digits: &str, radix| {
         u32::from_str_radix(digits, radix).ok().and_then(char::from_u32).expect("checked by the scanner")

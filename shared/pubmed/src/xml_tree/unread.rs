@@ -1,4 +1,4 @@
-//! What a reader of a tree left out.
+//! The parts of a tree that its reader left out.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,14 +8,14 @@ use super::{Node, Tree, is_blank};
 /// A text or an attribute that was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread<'a> {
-    /// Where: `/PubmedArticle/…/Author[2]/@ValidYN`; a text has the path of its element.
+    /// For example `/PubmedArticle/…/Author[2]/@ValidYN`; a text has the path of its element.
     pub path: String,
     pub value: Cow<'a, str>,
 }
 
 impl<'a> Tree<'a> {
-    /// What was not read: texts that are not blank and attributes that are not empty, in document
-    /// order. Not what MathML adds to its text, nor declarations of name spaces.
+    /// What was not read: non-blank texts and non-empty attributes, in document order; without MathML attributes and
+    /// declarations of name spaces.
     pub fn unread(&self) -> Vec<Unread<'a>> {
         let mut unread: Vec<(u32, Option<&str>, Cow<'a, str>)> = Vec::new();
         for (index, node) in (0..).zip(&self.nodes) {
@@ -38,9 +38,9 @@ impl<'a> Tree<'a> {
         if unread.is_empty() { Vec::new() } else { self.with_paths(unread) }
     }
 
-    /// Names the places of nodes, which are in document order.
+    /// Adds the paths of nodes, which are in document order.
     fn with_paths(&self, places: Vec<(u32, Option<&str>, Cow<'a, str>)>) -> Vec<Unread<'a>> {
-        /// Beyond this paths are left out; no real record comes near.
+        /// Beyond this total length, paths are omitted; no real record comes near.
         const MAX_PATH_BYTES: usize = 1 << 20;
         let mut counts: HashMap<(u32, &str), u32> = HashMap::new();
         let mut parents = vec![0; self.nodes.len()];
