@@ -55,7 +55,7 @@ pub struct InvalidAddress {
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressFault {
-    /// The scheme is that of no store.
+    /// No store has this scheme.
     #[error("it begins with neither s3:// nor file:///")]
     Scheme,
     /// The bucket is missing or invalid.

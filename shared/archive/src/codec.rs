@@ -1,4 +1,4 @@
-//! Compression of stored objects, with a limit on what comes out again.
+//! Compression of stored objects, with a limit on the decompressed size.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -6,18 +6,18 @@ use std::io::{self, Read, Write};
 use flate2::read::MultiGzDecoder;
 use zstd::bulk::Decompressor;
 
-/// The zstd level of stored objects: 3 keeps an ingest disk-bound.
+/// The zstd level of stored objects: at 3 an ingest is limited by the disk.
 const ZSTD_LEVEL: i32 = 3;
 
-/// What says that it has at most so many bytes is decompressed at once, into memory of that size.
+/// Up to this declared size, data is decompressed in one call, into memory of that size.
 const MAX_AT_ONCE_BYTES: usize = 1 << 20;
 
 thread_local! {
-    /// Its tables are allocated once for each thread.
+    /// Its tables are allocated once per thread.
     static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::new(Decompressor::default());
 }
 
-/// How new objects are compressed; both are read whatever is configured.
+/// How new objects are compressed; both formats can be read with either setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// `.zst`
@@ -32,13 +32,13 @@ pub enum CodecError {
     /// Neither zstd nor gzip, or damaged.
     #[error("the object does not decompress")]
     Damaged(#[source] std::io::Error),
-    /// More comes out than any object of this archive can hold.
+    /// The decompressed size is over that of any object of this archive.
     #[error("the object decompresses to more than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
 }
 
 impl Compression {
-    /// The compression that a file name ends with.
+    /// The compression according to the extension of a file name.
     pub fn of_name(name: &str) -> Option<Self> {
         let (_, extension) = name.rsplit_once('.')?;
         [Self::Zstd, Self::Gzip].into_iter().find(|compression| compression.extension() == extension)
@@ -53,17 +53,16 @@ impl Compression {
     }
 }
 
-/// A reusable compressor: one per thread, its tables are allocated once.
+/// A reusable compressor: one per thread, because its tables are allocated once.
 pub struct Encoder(Inner);
 
 enum Inner {
-    /// With a buffer of the worst case's size, so that what is kept has just its own.
+    /// With a buffer of the worst case's size, so that the result is allocated in its own size.
     Zstd(zstd::bulk::Compressor<'static>, Vec<u8>),
     Gzip,
 }
 
 impl Encoder {
-    /// A compressor for `compression`.
     pub fn new(compression: Compression) -> Self {
         Self(match compression {
             Compression::Zstd => {
@@ -94,17 +93,17 @@ impl Encoder {
     }
 }
 
-/// Compresses one object that is not a record (manifest part, quarantined bytes) with zstd.
+/// Compresses an object that is not a record (manifest part, quarantined bytes) with zstd.
 pub fn encode_zstd(bytes: &[u8]) -> Vec<u8> {
     Encoder::new(Compression::Zstd).encode(bytes)
 }
 
-/// The most bytes that something of `decoded_bytes` is stored as: what does not compress grows by a little.
+/// Maximum stored size of `decoded_bytes` bytes: incompressible data grows a little.
 pub fn max_stored_bytes(decoded_bytes: usize) -> usize {
     decoded_bytes.saturating_add(decoded_bytes / 128).saturating_add(1024)
 }
 
-/// Decompresses zstd or gzip, told apart by their first bytes.
+/// Decompresses zstd or gzip, distinguished by their first bytes.
 pub fn decode(stored: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
     if let Some(bytes) = decode_at_once(stored, limit_bytes.min(MAX_AT_ONCE_BYTES)) {
         return bytes.map_err(CodecError::Damaged);
@@ -124,8 +123,8 @@ pub fn decode(stored: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> 
     Ok(bytes)
 }
 
-/// Decompresses zstd of whole frames that say how many bytes they have, as an [`Encoder`] writes them. Nothing for what
-/// does not say so, or has more than `max_bytes`.
+/// Decompresses whole zstd frames that declare their size, as an [`Encoder`] writes them. None if they do not, or if
+/// they are larger than `max_bytes`.
 fn decode_at_once(stored: &[u8], max_bytes: usize) -> Option<io::Result<Vec<u8>>> {
     let length = Decompressor::upper_bound(stored).filter(|length| (1..=max_bytes).contains(length))?;
     let mut bytes = Vec::with_capacity(length);
@@ -166,10 +165,10 @@ mod tests {
             assert_eq!(decode(&stored, twice.len()).expect("within the limit"), twice);
             assert!(matches!(decode(&stored, text.len()), Err(CodecError::TooLarge { .. })));
         }
-        // What follows is no part of it.
+        // Bytes after the frames are not part of the text.
         assert!(matches!(decode(&[&told[..], b"more"].concat(), 1 << 20), Err(CodecError::Damaged(_))));
         assert!(matches!(decode(&told[..told.len() - 1], 1 << 20), Err(CodecError::Damaged(_))));
-        // A thread goes on after an object that was damaged.
+        // A thread can decompress after a damaged object.
         let mut damaged = told.clone();
         for byte in damaged.iter_mut().skip(12) {
             *byte = !*byte;

@@ -1,12 +1,12 @@
-//! A store on disk that keeps versions the way a versioned bucket does.
+//! A store on disk that keeps versions like a versioned bucket.
 //!
-//! `{root}/{key}` is the newest version; older ones lie in `{root}/.versions/{key}/`, named by
-//! their version id. A version id is the start of the SHA-256 of the stored bytes, so it needs no
-//! index and a damaged file never passes for its version.
+//! `{root}/{key}` is the newest version; older ones are in `{root}/.versions/{key}/`, named by their version id. A
+//! version id is the start of the SHA-256 of the stored bytes, so that no index is needed and a damaged file is never
+//! taken for its version.
 //!
-//! A put writes a file without a name and links it, or, where that cannot be done and where an object is
-//! replaced, a hidden temporary file next to its target, and renames it: a reader never sees half an
-//! object. A batch ends with one sync of the file system.
+//! A put writes an unnamed file and links it; if that is not possible, or an object is replaced, it writes a hidden
+//! temporary file next to its target and renames it: a reader never sees a partial object. A batch ends with one sync
+//! of the file system.
 
 mod bytes;
 mod listing;
@@ -36,27 +36,26 @@ use ranges::Identified;
 
 const VERSIONS: &str = ".versions";
 
-/// How long the lock of a folder is waited for: it is held for the time of a few system calls.
+/// Maximum wait for the lock of a folder, which is held for a few system calls.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(60);
 
-/// So many objects are synced one by one.
+/// Up to this many objects are synced one by one.
 const MAX_SINGLE_FSYNCS: usize = 2;
 
-/// So many folders are remembered as synced.
+/// Maximum number of folders that are remembered as synced.
 const MAX_DURABLE: usize = 10_000;
 
-/// A store in a directory.
 #[derive(Clone, Debug)]
 pub struct DiskStore {
     root: Arc<PathBuf>,
-    /// Folders whose names are on stable storage, up to the root.
+    /// Folders whose entries are on stable storage, up to the root.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
     /// Versions of files from which ranges were read.
     identified: Arc<Mutex<Identified>>,
 }
 
-/// Threads that write objects, and find out which versions files are, of all stores of this process. Not those that
-/// compress: a slow disk must not keep them from preparing the next batch.
+/// Threads that write objects and identify the versions of files, for all stores of this process. They are separate
+/// from those that compress, so that a slow disk does not delay the preparation of the next batch.
 static THREADS: LazyLock<ThreadPool> = LazyLock::new(|| {
     let threads = std::thread::available_parallelism().map_or(2, usize::from).min(4);
     let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("disk-{n}")).build();
@@ -64,18 +63,16 @@ static THREADS: LazyLock<ThreadPool> = LazyLock::new(|| {
 });
 
 impl DiskStore {
-    /// A store in `root`, an absolute path; the directory is made by the first put.
+    /// A store in `root`, an absolute path; the first put creates the directory.
     pub fn new(root: &Path) -> Self {
         Self { root: Arc::new(root.to_owned()), durable: Arc::default(), identified: Arc::default() }
     }
 
-    /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Removes temporary files that a killed process left; returns how many. Only safe while
-    /// nothing is written.
+    /// Removes temporary files left by a killed process; returns their number. Only safe while nothing is written.
     pub fn remove_temporary_files(&self) -> Result<u64, StoreError> {
         fn sweep(dir: &Path, removed: &mut u64) -> Result<(), StoreError> {
             for entry in read_dir(dir)? {
@@ -102,7 +99,7 @@ impl DiskStore {
         self.root.join(VERSIONS).join(key.as_str())
     }
 
-    /// Older versions keep the extension of their key, so `zstd -dc` reads them as they are.
+    /// Older versions keep the extension of their key, so that `zstd -dc` reads them.
     fn version_path(&self, key: &Key, version: &VersionId) -> PathBuf {
         let name = key.as_str().rsplit('/').next().unwrap_or_default();
         let extension = name.split_once('.').map_or("", |(_, extension)| extension);
@@ -122,7 +119,7 @@ impl DiskStore {
         Ok(stored())
     }
 
-    /// Moves a written file to its path, if the condition holds.
+    /// Moves a written file to its path, if the condition is met.
     fn place(&self, temporary: Temporary, key: &Key, condition: &Condition) -> Result<(), StoreError> {
         let path = self.path(key);
         match condition {
@@ -131,7 +128,7 @@ impl DiskStore {
         }
     }
 
-    /// Moves the expected old object aside and the new one in, under a lock of the folder.
+    /// Moves the expected old object to the versions and the new one to its path, under a lock of the folder.
     fn replace(&self, key: &Key, temporary: Temporary, path: &Path, expected: &ETag) -> Result<(), StoreError> {
         let folder = path.parent().expect("a key has a folder below the root");
         let lock = File::open(folder).map_err(|e| failed("opening", folder, e))?;
@@ -185,7 +182,7 @@ impl DiskStore {
         }
     }
 
-    /// The version that the plain key holds.
+    /// The version under the plain key.
     fn newest(&self, key: &Key) -> Result<VersionId, StoreError> {
         let path = self.path(key);
         identify(&path).map_err(|e| match e.kind() {
@@ -195,7 +192,7 @@ impl DiskStore {
     }
 
     fn put_all(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
-        // A thread takes a whole folder: two that create files in one folder wait for its lock.
+        // Each thread handles a whole folder: two that create files in one folder would wait for its lock.
         let folder = |put: &Put<'_>| put.key.as_str().rfind('/').map_or(0, |end| end);
         let same_folder = |a: &Put<'_>, b: &Put<'_>| a.key.as_str()[..folder(a)] == b.key.as_str()[..folder(b)];
         let write = |puts: &[Put<'_>]| puts.iter().map(|put| self.put(put)).collect::<Vec<_>>();
@@ -203,7 +200,7 @@ impl DiskStore {
             [_] => write(puts),
             _ => THREADS.install(|| puts.par_chunk_by(same_folder).flat_map_iter(write).collect()),
         };
-        // Also when another writer was first: its objects are about to be relied on.
+        // Also if another writer was first: the caller relies on its objects.
         if let Err(error) = self.sync(puts) {
             let kind = error.kind();
             return puts.iter().map(|put| Err(failed("syncing", Path::new(put.key.as_str()), kind.into()))).collect();
@@ -211,8 +208,8 @@ impl DiskStore {
         results
     }
 
-    /// Many objects with one sync of the file system, a few by themselves: a sync of everything would
-    /// wait for what others write.
+    /// Syncs many objects with one sync of the file system, a few individually: a sync of the whole file system would
+    /// wait for data of other writers.
     #[cfg(target_os = "linux")]
     fn sync(&self, puts: &[Put<'_>]) -> io::Result<()> {
         if puts.len() <= MAX_SINGLE_FSYNCS {
@@ -226,7 +223,7 @@ impl DiskStore {
         self.sync_each(puts)
     }
 
-    /// Each object that is there, its folder, and the folders above that were not synced before.
+    /// Syncs each object that exists, its folder, and the folders above that are not synced yet.
     fn sync_each(&self, puts: &[Put<'_>]) -> io::Result<()> {
         puts.iter().try_for_each(|put| self.sync_key(&put.key))
     }
@@ -238,7 +235,7 @@ impl DiskStore {
         }
         File::open(&path)?.sync_all()?;
         self.sync_folder(path.parent().expect("a key has a folder below the root"))?;
-        // Where the replaced version was linked to.
+        // The link to the replaced version is here.
         let versions = self.version_dir(key);
         if versions.exists() {
             self.sync_folder(&versions)?;
@@ -284,7 +281,7 @@ impl Store for DiskStore {
         match fs::metadata(&*self.root) {
             Ok(found) if found.is_dir() => Ok(()),
             Ok(_) => Err(failed("opening", &self.root, io::ErrorKind::NotADirectory.into())),
-            // The first put makes it.
+            // The first put creates it.
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(failed("opening", &self.root, e)),
         }

@@ -1,6 +1,6 @@
-//! The envelope: the exact upstream payload with where and when it came from and its hash.
+//! The envelope: the exact upstream payload, its source, the time it was fetched and its hash.
 //!
-//! Version 1 is pinned by golden files (`tests/golden/envelope`). Anyone can check an object with
+//! Version 1 is fixed by golden files (`tests/golden/envelope`). An object can be checked with
 //! `zstd -dc X.json.zst | jq -j .payload.xml | sha256sum`.
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -14,7 +14,7 @@ use bio_mcp_core::{Pmid, RecordOrder, Sha256, clock};
 /// The envelope version written by this program.
 pub const VERSION: u32 = 1;
 
-/// What was received.
+/// Content of an envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// The byte-exact record, from `<` of its opening tag to `>` of its closing tag.
@@ -41,12 +41,12 @@ impl Payload {
     }
 }
 
-/// Where a payload came from. Never holds a secret: `api_key` and `email` are not parameters here.
+/// Source of a payload. Contains no secret: `api_key` and `email` are not among its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// `bulk_file` for a file of records.
     pub api: String,
-    /// The file's name, without its folder.
+    /// Name of the file, without its folder.
     pub endpoint: String,
     /// HTTP status, 0 when nothing was fetched over HTTP.
     pub http_status: u16,
@@ -58,11 +58,10 @@ pub struct Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     pub pmid: Pmid,
-    /// When it came here; never part of the hash.
+    /// When it was fetched; never part of the hash.
     pub fetched_at: DateTime<Utc>,
-    /// Where it came from.
     pub source: Source,
-    /// What orders it among the payloads of this PMID; stands in `source.params`.
+    /// The values that order it among the payloads of this PMID; stored in `source.params`.
     pub order: RecordOrder,
     pub payload: Payload,
 }
@@ -76,55 +75,55 @@ pub enum EnvelopeError {
     /// They are not the JSON of an envelope.
     #[error("the envelope is not valid JSON of its version")]
     Json(#[from] serde_json::Error),
-    /// The store found other bytes under the version than were stored.
+    /// The store returned other bytes for the version than were stored.
     #[error("its bytes do not match its version")]
     OtherBytes,
-    /// It is larger than the envelope of any record that is accepted.
+    /// It is larger than the envelope of any accepted record.
     #[error("it is larger than {max_bytes} bytes, the maximum size of a record's object, and was not read")]
     TooLarge {
-        /// The most that such an object has.
+        /// Maximum size of such an object.
         max_bytes: usize,
     },
-    /// It lies under the key of another record.
+    /// It is stored under the key of another record.
     #[error("it is the envelope of PMID {found}, under the key of PMID {expected}")]
     OtherRecord {
-        /// Of the key.
+        /// PMID of the key.
         expected: Pmid,
-        /// In the envelope.
+        /// PMID of the envelope.
         found: Pmid,
     },
     /// Its XML is that of another record.
     #[error("its XML is that of PMID {found}, in the envelope of PMID {expected}")]
     OtherXml {
-        /// In the envelope.
+        /// PMID of the envelope.
         expected: Pmid,
-        /// In the XML.
+        /// PMID of the XML.
         found: Pmid,
     },
-    /// Its XML is no record.
+    /// Its XML is not a record.
     #[error("its XML is not that of a record")]
     NoRecord(#[from] IdentityError),
-    /// It holds another payload than the row that names it.
+    /// Its payload is not the one of the row that refers to it.
     #[error("its payload is not the one that its row records")]
     OtherPayload,
     /// The row that refers to it has an invalid address.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
-    /// Made by a newer program.
+    /// Written by a newer program.
     #[error("envelope version {0} is newer than this program, which reads version {VERSION}: update this program")]
     Version(u32),
-    /// The payload is not what was hashed.
+    /// The payload does not match its hash.
     #[error("the payload has the hash {found}, but its envelope records {recorded}")]
     Hash {
-        /// In the envelope.
+        /// Hash in the envelope.
         recorded: String,
-        /// Of the payload.
+        /// Hash of the payload.
         found: String,
     },
 }
 
-/// The most bytes an envelope with a record of `max_record_bytes` can have: legal XML at most
-/// doubles as JSON (quotes, tabs, line ends), and the rest is small.
+/// Maximum size of an envelope with a record of `max_record_bytes`: valid XML at most doubles as JSON (quotes, tabs,
+/// line ends), and the rest is small.
 pub fn max_bytes(max_record_bytes: usize) -> usize {
     max_record_bytes.saturating_mul(2).saturating_add(64 * 1024)
 }
@@ -214,7 +213,7 @@ pub fn write_json(
         http: WireHttp { status: source.http_status, etag: source.http_etag.clone() },
     };
     serde_json::to_writer(&mut *out, &head).expect("plain fields are JSON");
-    out.pop(); // the closing brace; the payload goes on in the same object
+    out.pop(); // the closing brace; the payload is added to the same object
     match xml {
         Some((xml, hash)) => {
             out.extend_from_slice(b",\"payload\":{\"format\":\"pubmed-xml\",\"xml\":");
@@ -246,7 +245,7 @@ impl Envelope {
         Self::read(json).map(|(envelope, _)| envelope)
     }
 
-    /// The same, with the hash of the payload, which takes time to find out again.
+    /// Like [`Self::from_json`], also returning the hash of the payload, which is expensive to compute again.
     pub(crate) fn read(json: &[u8]) -> Result<(Self, Option<Sha256>), EnvelopeError> {
         #[derive(Deserialize)]
         struct Version {
@@ -254,7 +253,7 @@ impl Envelope {
         }
         let wire = match serde_json::from_slice::<Wire>(json) {
             Ok(wire) if wire.version == VERSION => wire,
-            // One of a newer program says so, whatever else is in it.
+            // An envelope of a newer program is reported as such, whatever its other content.
             read => {
                 let Version { version } = serde_json::from_slice(json)?;
                 if version != VERSION {

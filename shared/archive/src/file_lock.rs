@@ -1,5 +1,5 @@
-//! Locks of files whose waits end. A lock that another user's process holds is not waited for at all, and one that is
-//! held for too long is an error that names its holder.
+//! File locks with a time limit. A lock held by a process of another user is not waited for; one held for too long is
+//! an error that names its holder.
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -8,22 +8,21 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The pause between two attempts.
+/// Pause between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// After so many attempts a wait is logged, and the holder is looked up again.
+/// After this many attempts a wait is logged, and the holder is looked up again.
 const ATTEMPTS_PER_REPORT: u32 = 500;
 
 /// How a file is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Beside other shared locks.
+    /// Compatible with other shared locks.
     Shared,
-    /// Alone.
     Exclusive,
 }
 
-/// Why a lock cannot be had.
+/// Why a lock was not acquired.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// It is held by another process.
@@ -34,16 +33,15 @@ pub enum LockError {
         /// The process that holds it.
         holder: Holder,
     },
-    /// The file system refused it.
+    /// The file system returned an error.
     #[error("cannot lock {}", path.display())]
     Io {
         path: PathBuf,
-        /// What it said.
         source: io::Error,
     },
 }
 
-/// A process that holds a lock, as far as it is known.
+/// A process that holds a lock, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holder {
     pid: Option<u32>,
@@ -51,7 +49,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Whether it is a process of neither this user nor root.
+    /// Whether the process belongs to neither this user nor root.
     fn is_foreign(&self) -> bool {
         self.uid.is_some_and(|uid| uid != 0 && uid != rustix::process::geteuid().as_raw())
     }
@@ -67,7 +65,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Locks a file, waiting at most for `limit`. The lock ends with the file.
+/// Locks a file, waiting for at most `limit`. The lock is released when the file is closed.
 pub fn lock(file: &File, path: &Path, mode: Mode, limit: Duration) -> Result<(), LockError> {
     let give_up = Instant::now() + limit;
     let mut holder = Holder::default();
@@ -95,7 +93,7 @@ pub fn lock(file: &File, path: &Path, mode: Mode, limit: Duration) -> Result<(),
     unreachable!("the time is over before attempts are")
 }
 
-/// The process that holds a lock of this file; the one of another user where several do.
+/// The process that holds a lock of this file; if several do, one of another user.
 fn holder_of(file: &File) -> Holder {
     let Ok(metadata) = file.metadata() else { return Holder::default() };
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -111,7 +109,7 @@ fn holder_of(file: &File) -> Holder {
     holders.iter().find(|holder| holder.is_foreign()).or(holders.first()).cloned().unwrap_or_default()
 }
 
-/// The processes that hold locks of a file in the text of `/proc/locks`: those that wait have an arrow.
+/// The processes that hold locks of a file, from the text of `/proc/locks`: waiting ones are marked with an arrow.
 fn holders(locks: &str, file: &str) -> Vec<u32> {
     let fields = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     fields

@@ -1,10 +1,10 @@
-//! Writes a text as a JSON string, eight bytes at a time where nothing needs escaping.
+//! Writes a text as a JSON string, eight bytes at a time if nothing needs escaping.
 //!
-//! The XML of a record is nearly all of its envelope, so this loop decides how fast envelopes
-//! are written; the output is what `serde_json` writes (checked by the property test).
+//! The XML of a record is nearly all of its envelope, so that this loop determines how fast envelopes are written; the
+//! output equals that of `serde_json` (checked by the property test).
 //!
-//! Own code, because `serde_json`, which looks at one byte at a time, makes splitting, hashing, writing and compressing
-//! together 6 to 10 % slower, and crates with SIMD (sonic-rs, json-escape-simd) read beyond the end of the text (ADR 15).
+//! Own code: with `serde_json`, which processes single bytes, splitting, hashing, writing and compressing together take
+//! 6 to 10 % longer, and crates with SIMD (sonic-rs, json-escape-simd) read beyond the end of the text (ADR 15).
 
 /// Appends `text` as a JSON string, quotes included.
 pub fn push(out: &mut Vec<u8>, text: &str) {
@@ -34,8 +34,7 @@ pub fn push(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Has the high bit of the first byte set that is below 0x20, a quote or a backslash; bits above
-/// the first one may be wrong.
+/// Sets the high bit of the first byte that is below 0x20, a quote or a backslash; higher bits may be wrong.
 fn first_escape(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = ONES << 7;

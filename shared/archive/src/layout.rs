@@ -1,4 +1,4 @@
-//! Where each object lies.
+//! Keys of all objects.
 
 use chrono::{DateTime, Utc};
 
@@ -10,14 +10,14 @@ use bio_mcp_core::{JobId, Pmid, UnitId};
 /// The folders of a layout.
 const FOLDERS: [&str; 4] = ["raw", "manifests", "quarantine", "packs"];
 
-/// Key layout under one prefix.
+/// The keys of an archive under one prefix.
 #[derive(Clone, Debug)]
 pub struct Layout {
     prefix: String,
     compression: Compression,
 }
 
-/// The prefix cannot be part of a key.
+/// The prefix is not a valid part of a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an archive prefix must be letters, digits, '-', '_' and '.', parts separated by '/', no part starting with '.'"
@@ -25,7 +25,7 @@ pub struct Layout {
 pub struct InvalidPrefix;
 
 impl Layout {
-    /// A layout under `prefix` (e.g. `pubmed`), new objects compressed as `compression`.
+    /// A layout under `prefix` (e.g. `pubmed`); `compression` applies to new objects.
     pub fn new(prefix: &str, compression: Compression) -> Result<Self, InvalidPrefix> {
         let fine = |part: &str| {
             !part.is_empty()
@@ -44,7 +44,7 @@ impl Layout {
         self.compression
     }
 
-    /// The key of a record: a hundred neighbouring PMIDs share a folder.
+    /// The key of a record: a hundred consecutive PMIDs share a folder.
     ///
     /// `{prefix}/raw/pmid=AAA/BBB/CCC/{pmid}.json.zst` with `AAABBBCCC` the first nine digits of
     /// the PMID zero-padded to eleven.
@@ -52,8 +52,8 @@ impl Layout {
         self.record_as(pmid, self.compression)
     }
 
-    /// The key of a record that is already archived: it keeps the compression of its first object, whatever is
-    /// configured for new ones. An address of another object is ignored.
+    /// The key of a record that is already archived: it keeps the compression of its first object, regardless of the
+    /// present setting. An address of another object is ignored.
     pub fn record_again(&self, pmid: Pmid, held: Option<&Address>) -> Key {
         let held = held.filter(|address| address.part().is_none()).and_then(|address| self.key_at(address));
         held.filter(|key| self.pmid_of(key) == Some(pmid)).unwrap_or_else(|| self.record(pmid))
@@ -69,9 +69,9 @@ impl Layout {
         is_right.then_some(key).ok_or_else(|| address.invalid(AddressFault::Other))
     }
 
-    /// The key of an address, also after the archive has moved: the path from the last occurrence of the prefix that is
-    /// followed by a folder of this layout. If the prefix has changed since, the path from the last such folder follows
-    /// the present one. It is never outside the prefix.
+    /// The key of an address, also after the archive was moved: the path from the last occurrence of the prefix that is
+    /// followed by a folder of this layout. If the prefix has changed, the path from the last such folder is appended
+    /// to the present one. It is never outside the prefix.
     pub fn key_at(&self, address: &Address) -> Option<Key> {
         let path = address.path();
         let last = |start: &str| {
@@ -102,7 +102,7 @@ impl Layout {
         format!("{}/raw/", self.prefix)
     }
 
-    /// The PMID of a record key, if it is one of this layout.
+    /// The PMID of a record key; none for other keys.
     pub fn pmid_of(&self, key: &Key) -> Option<Pmid> {
         let name = key.as_str().rsplit('/').next()?;
         let compression = Compression::of_name(name)?;
@@ -116,14 +116,14 @@ impl Layout {
         Key::new(format!("{}/manifests/sync_run={run}-{job}.json", self.prefix))
     }
 
-    /// The key of a manifest from its address, if it is the one of this job.
+    /// The key of a manifest from its address; none unless it is that of this job.
     pub fn manifest_at(&self, job: JobId, address: &Address) -> Option<Key> {
         let key = self.key_at(address).filter(|_| address.part().is_none())?;
         let name = key.as_str().strip_prefix(&self.prefix)?.strip_prefix("/manifests/")?;
         (!name.contains('/') && name.ends_with(&format!("Z-{job}.json"))).then_some(key)
     }
 
-    /// One part of a manifest: the records of one work unit.
+    /// A part of a manifest: the records of one work unit.
     pub fn part(&self, job: JobId, unit: UnitId) -> Key {
         Key::new(format!("{}/manifests/{job}/{unit}.ndjson.zst", self.prefix))
     }

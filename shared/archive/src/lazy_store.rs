@@ -1,4 +1,4 @@
-//! A bucket that is opened when it is first used: a function that does not need it does not wait for it.
+//! A bucket that is opened at its first use, so that a function that does not use it does not wait for it.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -10,14 +10,14 @@ use super::bucket::{OpenError, S3Settings};
 use super::s3::S3Store;
 use super::store::{Body, ByteRange, Head, Key, Object, Put, Store, StoreError, Stored, StreamPut, VersionId};
 
-/// A store in a bucket; that it keeps versions is checked before its first use.
+/// A store in a bucket; before its first use it checks that versioning is enabled.
 pub struct LazyStore {
     settings: S3Settings,
     load_config: LoadConfig,
     store: OnceCell<S3Store>,
 }
 
-/// Loads the SDK's configuration, once per process: region, credentials and endpoints.
+/// Loads the SDK's configuration, at most once per process: region, credentials and endpoints.
 pub type LoadConfig = fn() -> BoxFuture<'static, &'static SdkConfig>;
 
 impl LazyStore {
@@ -36,7 +36,7 @@ impl LazyStore {
     }
 }
 
-/// The same failure for each put of a batch.
+/// Copies an error for each put of a batch.
 fn same(error: &StoreError) -> StoreError {
     match error {
         StoreError::Denied(what) => StoreError::Denied(what.clone()),

@@ -1,8 +1,7 @@
 //! The archive: one verifiable, compressed object per PubMed record, every version kept.
 //!
-//! The way of a record: [`Envelope`] → bytes ([`codec`]) → key ([`layout`]) → [`Store`].
-//! [`Archive`] joins them and decides what to do when an object is already there; which rows
-//! point at objects is the business of `records`, not of this module.
+//! A record passes through [`Envelope`] → bytes ([`codec`]) → key ([`layout`]) → [`Store`]. [`Archive`] combines them
+//! and resolves conflicts with existing objects; the rows that point to objects are managed by `records`.
 
 pub mod address;
 mod bucket;
@@ -42,7 +41,7 @@ pub use stored_payload::StoredPayload;
 
 use bio_mcp_core::{JobId, Pmid, Sha256, identity};
 
-/// An archive: a store, its layout and the limits on what is read back.
+/// An archive: a store, its layout and the limits on reads.
 #[derive(Clone)]
 pub struct Archive {
     store: Arc<dyn Store>,
@@ -56,27 +55,23 @@ pub enum ReadError {
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
-    /// The object is there but is not a valid envelope.
+    /// The object exists but is not a valid envelope.
     #[error("archive object {key} is damaged")]
     Damaged {
-        /// The object's key.
         key: String,
-        /// What is wrong with it.
         source: EnvelopeError,
     },
-    /// The object is there, and its format is one that only a newer program reads: it is no fault, and nothing may
-    /// replace it.
+    /// The object has a format that only a newer program can read: it is not damaged, and must not be replaced.
     #[error("archive object {key} was written by a newer program (envelope version {version}): update this program")]
     Newer {
-        /// The object's key.
         key: String,
-        /// The version of its envelope.
+        /// Version of its envelope.
         version: u32,
     },
 }
 
 impl From<StoreError> for ReadError {
-    /// What the store says of one object's bytes is said of the object.
+    /// Errors about the bytes of one object become errors of that object.
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Damaged(key) | StoreError::BeyondEnd { key, .. } => {
@@ -91,17 +86,17 @@ impl From<StoreError> for ReadError {
 }
 
 impl ReadError {
-    /// Whether there is no such object or version.
+    /// Whether the object or version does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Store(StoreError::NotFound(_)))
     }
 
-    /// Whether it is about one object: the others can be read.
+    /// Whether it concerns one object: others can be read.
     pub fn is_one_object(&self) -> bool {
         self.is_missing_or_damaged() || matches!(self, Self::Newer { .. })
     }
 
-    /// Whether the fault is that of one object; otherwise the store could not be read, which may pass.
+    /// Whether one object is missing or damaged; otherwise the store could not be read, which may be temporary.
     pub fn is_missing_or_damaged(&self) -> bool {
         self.is_missing() || matches!(self, Self::Damaged { .. })
     }
@@ -113,23 +108,21 @@ impl Archive {
         Self { store, layout, max_record_bytes }
     }
 
-    /// Where things are.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The store below.
     pub fn store(&self) -> &dyn Store {
         &*self.store
     }
 
-    /// The largest record accepted, in bytes of XML.
+    /// Maximum size of a record, in bytes of XML.
     pub fn max_record_bytes(&self) -> usize {
         self.max_record_bytes
     }
 
-    /// The envelope that a row refers to, also after the archive has moved: that of this record, with the payload whose
-    /// hash the same row has. The object's own word is never enough.
+    /// The envelope that a row refers to, also after the archive was moved: it must be of this record, with the payload
+    /// whose hash is in the row. The identity in the object itself is not trusted.
     pub async fn envelope(&self, pmid: Pmid, payload: &StoredPayload) -> Result<Envelope, ReadError> {
         let (key, bytes) = self.object_at(pmid, payload).await?;
         self.open(pmid, payload, &key, &bytes)
@@ -154,7 +147,7 @@ impl Archive {
         }
         match self.object(&key, Some(address.version())).await {
             Ok(object) => Ok((key, object.bytes)),
-            // Where a version is the hash of its bytes, damaged ones are those of no version.
+            // If versions are hashes of bytes, damaged bytes belong to no version.
             Err(missing @ StoreError::NotFound(_)) => match self.envelope_at(&key, None).await {
                 Err(damaged @ ReadError::Damaged { .. }) => Err(damaged),
                 _ => Err(missing.into()),
@@ -180,7 +173,7 @@ impl Archive {
         envelope::max_bytes(self.max_record_bytes).max(FRAME_BYTES)
     }
 
-    /// Finds the line of a frame that is an envelope.
+    /// Extracts the line of a frame that is an envelope.
     fn line(&self, frame: &[u8], part: PackPart) -> Result<Vec<u8>, EnvelopeError> {
         let text = codec::decode(frame, self.max_frame_bytes())?;
         let mut lines = text.split(|byte| *byte == b'\n');
@@ -188,13 +181,13 @@ impl Archive {
         lines.nth(at).map(<[u8]>::to_vec).ok_or(EnvelopeError::OtherBytes)
     }
 
-    /// The stored bytes of a record, unless they are more than those of any record: then they are not read.
+    /// The stored bytes of a record; if they are larger than any record, they are not read.
     pub async fn object(&self, key: &Key, version: Option<&VersionId>) -> Result<Object, StoreError> {
         let max_bytes = codec::max_stored_bytes(envelope::max_bytes(self.max_record_bytes));
         self.store.get(key, version, max_bytes).await
     }
 
-    /// The envelope under a key with the version it was read from.
+    /// The envelope under a key, with its version.
     pub async fn envelope_at(
         &self,
         key: &Key,
@@ -205,13 +198,13 @@ impl Archive {
         Ok((envelope, StoredVersion { version: object.version, etag: object.etag }))
     }
 
-    /// Reads stored bytes as the envelope of the record whose key they lie under. The PMID of the key, that of the
-    /// envelope and that in its XML must be one.
+    /// Decodes stored bytes as the envelope of the record with this key. The PMIDs of the key, the envelope and its XML
+    /// must be equal.
     pub fn decode(&self, key: &Key, bytes: &[u8]) -> Result<Envelope, ReadError> {
         self.decode_hashed(key, bytes).map(|(envelope, _)| envelope)
     }
 
-    /// The same, with the hash of the payload, which takes time to find out again.
+    /// Like [`Self::decode`], also returning the hash of the payload, which is expensive to compute again.
     pub fn decode_hashed(&self, key: &Key, bytes: &[u8]) -> Result<(Envelope, Option<Sha256>), ReadError> {
         self.read_envelope(
             key,
@@ -247,7 +240,7 @@ impl Archive {
         Ok(())
     }
 
-    /// The bytes of a job's manifest at its address; of nothing else.
+    /// The bytes of a job's manifest at its address; an error for any other object.
     pub async fn manifest(&self, job: JobId, address: &str) -> Result<Vec<u8>, StoreError> {
         let not_found = || StoreError::NotFound(format!("manifest of job {job}"));
         let address = Address::parse(address).map_err(|_| not_found())?;
@@ -255,13 +248,13 @@ impl Archive {
         Ok(self.store.get(&key, Some(address.version()), MAX_MANIFEST_BYTES).await?.bytes)
     }
 
-    /// Where the archive lies: the same for every program that opens it there.
+    /// Location of the archive, equal for every program that opens it there.
     pub fn location(&self) -> String {
         let records = Key::new(self.layout.records().trim_end_matches('/').to_owned());
         self.store.root().location(&records)
     }
 
-    /// Whether it lies in a bucket, where requests are paid for.
+    /// Whether it is in a bucket, where requests are billed.
     pub fn is_bucket(&self) -> bool {
         matches!(self.store.root(), Root::Bucket(_))
     }
@@ -272,7 +265,7 @@ impl Archive {
     }
 
     /// Stores an object that is written once (manifest, part, quarantine). If the same bytes exist under the key, they
-    /// remain; other bytes become an older version, whatever wrote them.
+    /// remain; other bytes become an older version, regardless of their writer.
     pub async fn put_once(&self, key: Key, bytes: Vec<u8>) -> Result<String, StoreError> {
         let mut condition = Condition::Absent;
         for _ in 0..ATTEMPTS {
@@ -289,7 +282,7 @@ impl Archive {
                     let there = self.store.head(&key).await?;
                     (there.version, there.etag)
                 }
-                // Another put of the same may still be under way.
+                // Another put of the same object may be in progress.
                 Err(StoreError::NotFound(_)) => {
                     condition = Condition::Absent;
                     continue;
@@ -304,13 +297,13 @@ impl Archive {
     }
 }
 
-/// The most bytes of a manifest that are read: it has a few hundred for each work unit of its job.
+/// Maximum size of a manifest that is read: it has a few hundred bytes per work unit of its job.
 const MAX_MANIFEST_BYTES: usize = 256 << 20;
 
-/// Records whose envelopes together have at most so many bytes share a frame of a pack.
+/// Records whose envelopes together have at most this many bytes share a frame of a pack.
 const FRAME_BYTES: usize = 256 << 10;
 
-/// How often a put that meets another writer looks again before it gives up.
+/// Maximum number of attempts of a put that conflicts with another writer.
 const ATTEMPTS: usize = 8;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::store::{
 };
 use bio_mcp_core::Sha256;
 
-/// A store that forgets everything when it is dropped.
+/// A store that loses its content when it is dropped.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: Mutex<BTreeMap<Key, Vec<Version>>>,
@@ -21,7 +21,7 @@ pub struct MemoryStore {
 
 #[derive(Debug)]
 struct Version {
-    /// Nothing once it is deleted.
+    /// None once it is deleted.
     bytes: Option<Vec<u8>>,
     payload_hash: Option<Sha256>,
 }
@@ -33,7 +33,7 @@ impl MemoryStore {
     }
 
     fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, Vec<Version>>> {
-        // A panic while holding the lock cannot leave half a version behind.
+        // A panic while the lock is held cannot leave a partial version.
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

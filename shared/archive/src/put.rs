@@ -1,4 +1,4 @@
-//! Storing records: what happens when an object is already there.
+//! Storing records, and resolving conflicts with existing objects.
 
 use futures_util::{FutureExt, StreamExt, stream};
 
@@ -17,25 +17,25 @@ pub struct PendingObject {
     pub key: Key,
     /// Its encoded envelope.
     pub bytes: Vec<u8>,
-    /// Their hash, by which an intent names them.
+    /// SHA-256 of these bytes, by which intents refer to them.
     pub bytes_hash: Sha256,
     /// Hash of the payload, none for a tombstone.
     pub content_hash: Option<Sha256>,
-    /// Whether its payload says that the article was retracted.
+    /// Whether its payload states that the article was retracted.
     pub retracted: bool,
     pub order: RecordOrder,
-    /// The highest rank that arrived for its version, its own included.
+    /// The highest rank that arrived for its version, including its own.
     pub seen: FileRank,
     /// What the pointer row records of the object under this key.
     pub known: Known,
 }
 
-/// What a pointer row records of the object under its key.
+/// State of the object under a key according to its pointer row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
     /// There is no row.
     Nothing,
-    /// The object is lost: the current one is read before anything is stored.
+    /// The object is lost: the current one is read before a new one is stored.
     Lost,
     /// `ETag` of the object.
     Object(ETag),
@@ -59,25 +59,25 @@ pub struct StoredVersion {
     pub etag: ETag,
 }
 
-/// What a put led to.
+/// Result of a put.
 #[derive(Debug)]
 pub enum PutOutcome {
-    /// The object is the newest version now; it is above these versions, which this archive wrote and no pointer took.
+    /// The object is now the newest version; it replaced these versions, which this archive wrote without a pointer to
+    /// them.
     Stored(StoredVersion, Vec<VersionId>),
-    /// The store already held the same payload or a newer one, which a committed intent or the pointer names: an
-    /// earlier run stored it and died before its rows were committed, or another worker was faster. It becomes the
-    /// pointer.
+    /// The store already had the same payload or a newer one, which a committed intent or the pointer names: an earlier
+    /// run stored it and ended before its rows were committed, or another worker was faster. It becomes the pointer.
     Adopted(Box<Envelope>, StoredVersion),
-    /// An object of a newer program is there: it stays, and nothing was stored.
+    /// The key has an object of a newer program: it remains, and nothing was stored.
     Newer(ReadError),
 }
 
-/// What storing several versions led to.
+/// Result of storing several versions.
 #[derive(Debug, Default)]
 pub struct PutInOrder {
-    /// Where each object is.
+    /// Stored version of each object.
     pub stored: Vec<StoredVersion>,
-    /// What this archive wrote under the key before, and no pointer took.
+    /// Versions under the key that this archive wrote before, without a pointer to them.
     pub superseded: Vec<VersionId>,
 }
 
@@ -88,8 +88,8 @@ impl From<Stored> for StoredVersion {
 }
 
 impl Archive {
-    /// Stores a batch of records (distinct PMIDs), returning results in the same order. Every `Ok` is on
-    /// stable storage. No extra request is made when no other process wrote.
+    /// Stores a batch of records (distinct PMIDs) and returns results in the same order. Every `Ok` is on stable
+    /// storage. Makes no additional request unless another process wrote.
     pub async fn put_records<B: ObjectRegistry>(
         &self,
         pending_objects: &[PendingObject],
@@ -119,8 +119,8 @@ impl Archive {
         outcomes.into_iter().map(|outcome| outcome.expect("stored, failed or resolved")).collect()
     }
 
-    /// Stores several versions of one record one after the other, so that the last one is the newest. What an earlier
-    /// attempt that was killed stored already is not stored again.
+    /// Stores several versions of one record one after the other, so that the last one is the newest. Versions that an
+    /// interrupted earlier attempt stored are not stored again.
     pub async fn put_in_order<B: ObjectRegistry>(
         &self,
         pending_objects: &[PendingObject],
@@ -150,7 +150,7 @@ impl Archive {
                 if newest.holds(pending) {
                     break newest.at;
                 }
-                // The newest object is a later one of these: an earlier attempt came as far as there.
+                // The newest object is a later one of these: an earlier attempt got that far.
                 if pending_objects[n + 1..].iter().any(|later| newest.holds(later))
                     && let Some(at) = self.find_stored(key, pending, registry).await?
                 {
@@ -166,7 +166,7 @@ impl Archive {
         Ok(done)
     }
 
-    /// What the plain key of an object holds, and what the rows say about it. An object of a newer program is an error.
+    /// The object under the plain key, and its state according to the rows. An object of a newer program is an error.
     async fn newest<B: ObjectRegistry>(
         &self,
         pending: &PendingObject,
@@ -181,7 +181,7 @@ impl Archive {
         self.found_bad(&pending.key, bad).await.map(Some).map_err(B::Error::from)
     }
 
-    /// What is under a key and cannot be read, only replaced.
+    /// An object that cannot be read, only replaced.
     async fn found_bad(&self, key: &Key, bad: StoreError) -> Result<FoundObject, StoreError> {
         let head = self.store.head(key).await?;
         let at = StoredVersion { version: head.version, etag: head.etag };
@@ -207,7 +207,7 @@ impl Archive {
         envelope: Result<Envelope, ReadError>,
         registry: &B,
     ) -> Result<FoundObject, B::Error> {
-        // After the object was read: what names it was committed before it was stored.
+        // Queried after the object was read: rows that name it were committed before it was stored.
         let status = registry.status(pending.pmid, &object.version, Sha256::of(&object.bytes)).await?;
         let at = StoredVersion { version: object.version, etag: object.etag };
         Ok(FoundObject { at, envelope, status: Some(status) })
@@ -235,7 +235,7 @@ impl Archive {
         Ok(None)
     }
 
-    /// The versions under an object's key that intents name.
+    /// Versions under an object's key that intents name.
     async fn intended<B: ObjectRegistry>(
         &self,
         pending: &PendingObject,
@@ -258,9 +258,9 @@ impl Archive {
         Ok(intended)
     }
 
-    /// Another object is under the key. One that this archive wrote is adopted if it is the same or newer; any other is
-    /// replaced, exactly that one, and stays readable as an older version. One of another version of the record is
-    /// replaced too: its own writer commits or tries again.
+    /// Resolves a conflict with another object under the key. An object of this archive is adopted if it is the same or
+    /// newer; any other is replaced, on the condition that it is unchanged, and remains readable as an older version.
+    /// An object of another version of the record is replaced too: its writer commits or retries.
     async fn resolve_conflict<B: ObjectRegistry>(
         &self,
         pending: &PendingObject,
@@ -306,7 +306,7 @@ impl Archive {
         Err(StoreError::Conflict(key.to_string()).into())
     }
 
-    /// Logs that an object which no row names was where this archive stores.
+    /// Logs an object under a key of this archive that no row names.
     fn log_foreign(&self, key: &Key, found: &FoundObject) {
         if found.status.is_some_and(|status| status.is_intended || status.is_pointer) {
             return;
@@ -324,11 +324,11 @@ impl Archive {
     }
 }
 
-/// What is under a key.
+/// The object under a key.
 struct FoundObject {
     at: StoredVersion,
     envelope: Result<Envelope, ReadError>,
-    /// What the rows say; nothing about bytes that could not be read.
+    /// Its state according to the rows; none if its bytes could not be read.
     status: Option<ObjectStatus>,
 }
 

@@ -1,5 +1,5 @@
-//! What the database says about objects. With write access to the store any bytes can be put under any key, so what is
-//! there is taken for the archive's own only when a committed row names it.
+//! State of objects according to the database. With write access to the store any bytes can be put under any key, so
+//! that an object counts as the archive's own only if a committed row names it.
 
 use chrono::{DateTime, Utc};
 
@@ -7,14 +7,14 @@ use super::store::{StoreError, VersionId};
 use super::{Envelope, ReadError};
 use bio_mcp_core::{Pmid, Sha256};
 
-/// What the rows say about one object.
+/// State of one object according to the rows.
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectStatus {
     /// A committed intent of this archive names exactly these bytes.
     pub is_intended: bool,
-    /// The record's pointer is this version.
+    /// The record's pointer refers to this version.
     pub is_pointer: bool,
-    /// The latest instant that is not in the future, by the database's clock.
+    /// The latest valid time, by the database's clock: later ones are in the future.
     pub latest: DateTime<Utc>,
 }
 
@@ -25,12 +25,11 @@ impl ObjectStatus {
     }
 }
 
-/// Where the status of an object is looked up.
+/// Source of the status of objects.
 pub trait ObjectRegistry: Sync {
-    /// How that fails.
     type Error: From<ReadError> + From<StoreError> + Send;
 
-    /// What the rows say, at this moment, about a version of a record's object: it was read before.
+    /// The current status of a version of a record's object, which was read before.
     fn status(
         &self,
         pmid: Pmid,

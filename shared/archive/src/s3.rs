@@ -1,8 +1,7 @@
-//! A store in a versioned S3 bucket, or anything that speaks its protocol.
+//! A store in a versioned S3 bucket, or in any server with the same protocol.
 //!
-//! A put carries its condition, a SHA-256 checksum, the payload's hash as metadata, and the KMS key
-//! where one is configured. The SDK retries with jitter; a retried put that had happened finds its own
-//! object, which the archive then adopts.
+//! A put has a condition, a SHA-256 checksum, the payload's hash as metadata, and the KMS key if one is configured. The
+//! SDK retries with jitter; the retry of a put that succeeded finds its own object, which the archive then adopts.
 
 mod failures;
 mod multipart;
@@ -26,13 +25,13 @@ use super::store::{
 use bio_mcp_core::Sha256;
 use failures::{failed, get_failed, put_failed, range_failed};
 
-/// Puts and gets under way at once.
+/// Maximum number of concurrent puts and gets.
 const CONCURRENCY: usize = 64;
 
 /// Larger objects are uploaded in parts.
 const MULTIPART_FROM_BYTES: usize = 16 << 20;
 
-/// How often a conditional put is repeated that met another one under way.
+/// Maximum number of retries of a conditional put that conflicts with one in progress.
 const CONFLICTS: u32 = 5;
 
 /// Name of the metadata with the payload's hash.
@@ -47,7 +46,7 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// Opens a bucket and makes sure that it keeps versions; region, credentials and endpoint are those of `config`.
+    /// Opens a bucket and checks that versioning is enabled; region, credentials and endpoint are those of `config`.
     pub async fn open(settings: S3Settings, config: &SdkConfig) -> Result<Self, OpenError> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
@@ -56,7 +55,7 @@ impl S3Store {
         let config = aws_sdk_s3::config::Builder::from(config)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(6))
-            // A burst of failures fails all that is under way at once: each may be tried again, not only some.
+            // A burst of failures affects all requests in progress: each of them may be retried, not only some.
             .retry_partition(RetryPartition::custom("archive").token_bucket(TokenBucket::unlimited()).build())
             .force_path_style(settings.path_style)
             .build();
@@ -66,7 +65,7 @@ impl S3Store {
         Ok(store)
     }
 
-    /// Whether the bucket still keeps versions.
+    /// Checks that versioning is still enabled.
     pub async fn check_versioned(&self) -> Result<(), OpenError> {
         let response = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
         let response = response.map_err(|error| OpenError::Store {
@@ -93,7 +92,7 @@ impl S3Store {
                 stored => return stored,
             }
         }
-        // The put that is under way there will have won: look at what is there.
+        // The put in progress has probably succeeded: the caller reads the object.
         Err(StoreError::Precondition)
     }
 
@@ -127,7 +126,7 @@ impl S3Store {
         Ok(Stored { version, etag })
     }
 
-    /// The version and `ETag` of an object from a response.
+    /// The version and `ETag` of an object, from a response.
     fn identity(&self, version: Option<String>, etag: Option<String>) -> Result<(VersionId, ETag), StoreError> {
         let version = version.and_then(|version| VersionId::parse(&version));
         let etag = etag.and_then(|etag| ETag::parse(&etag));
@@ -139,7 +138,7 @@ impl S3Store {
 #[async_trait]
 impl Store for S3Store {
     async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
-        // Boxed, so that the stream does not carry the size of every request it may hold.
+        // Boxed, so that the stream does not have the size of all its requests.
         let puts: Vec<_> = puts.iter().map(|put| Box::pin(self.put(put))).collect();
         stream::iter(puts).buffered(CONCURRENCY).collect().await
     }
@@ -197,7 +196,7 @@ impl Store for S3Store {
         let start = format!("bytes {first}-");
         let before = match response.content_range.as_deref() {
             Some(sent) if sent.starts_with(&start) => 0,
-            // A server may ignore a range and send the whole object (RFC 9110, 14.2).
+            // A server may ignore a range and return the whole object (RFC 9110, 14.2).
             None => first,
             Some(_) => {
                 return Err(StoreError::Unavailable {
@@ -245,7 +244,7 @@ impl Store for S3Store {
                 .send()
                 .await
                 .map_err(|error| failed("listing the versions of", key.as_str(), &error))?;
-            // Keys come in order: the first longer one ends it.
+            // Keys are in ascending order: the first longer one ends the list.
             let mut is_past = false;
             for version in page.versions() {
                 match version.key() {
@@ -295,7 +294,7 @@ impl Store for S3Store {
             if page.is_truncated() != Some(true) {
                 return Ok(found);
             }
-            // More versions of the last key may follow: it comes again with the next call.
+            // The last key may have more versions: the next call returns it again.
             if found.len() > 1 {
                 found.pop();
                 return Ok(found);
@@ -342,8 +341,8 @@ impl Store for S3Store {
     }
 }
 
-/// The body of an object, of which nothing is read where it says itself that it is too large, and no more than is read
-/// at once where it is larger than it says.
+/// Reads the body of an object. Nothing is read if its declared size is too large, and reading stops at the limit if it
+/// is larger than declared.
 async fn read_body(
     key: &Key,
     mut body: ByteStream,
@@ -365,7 +364,7 @@ async fn read_body(
     Ok(bytes)
 }
 
-/// `length` bytes of a body, or fewer where it ends, after those `before` them; the rest is not read.
+/// Reads `length` bytes of a body, or fewer if it ends, after skipping `before` bytes; the rest is not read.
 async fn read_part(key: &Key, mut body: ByteStream, before: u64, length: usize) -> Result<Vec<u8>, StoreError> {
     let mut before = before;
     let mut bytes = Vec::with_capacity(length);

@@ -1,8 +1,8 @@
-//! The store trait: what an archive needs of S3, a disk or memory.
+//! The store trait: the operations that an archive needs of S3, a disk or memory.
 //!
-//! Shaped after S3 with versioning and conditional writes: a put names the condition under which
-//! it may happen, every put makes a new immutable version, and the plain key holds the newest.
-//! All implementations pass one conformance suite (`tests/src/store_conformance.rs`).
+//! Modelled after S3 with versioning and conditional writes: a put has a condition, every put creates a new immutable
+//! version, and the plain key refers to the newest one. All implementations pass one conformance suite
+//! (`tests/src/store_conformance.rs`).
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl Key {
         Self(text)
     }
 
-    /// A key given as text, refused unless every part is a plain visible name.
+    /// Parses a key; none unless every part is a plain visible name.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\0', '\\', '?', '#']);
         text.split('/').all(plain).then(|| Self(text.to_owned()))
@@ -43,7 +43,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Names one immutable version of an object.
+/// Id of one immutable version of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionId(String);
 
@@ -120,12 +120,12 @@ impl ByteRange {
     }
 }
 
-/// When a put may happen.
+/// Condition of a put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Only when the key holds nothing (S3 `If-None-Match: *`).
+    /// The key has no object (S3 `If-None-Match: *`).
     Absent,
-    /// Only when the key holds these bytes (S3 `If-Match`).
+    /// The key has these bytes (S3 `If-Match`).
     Matches(ETag),
 }
 
@@ -135,7 +135,7 @@ pub struct Put<'a> {
     pub key: Key,
     pub bytes: &'a [u8],
     pub condition: Condition,
-    /// Kept as object metadata where the store has such.
+    /// Stored as object metadata, if the store supports it.
     pub payload_hash: Option<Sha256>,
 }
 
@@ -151,50 +151,47 @@ pub struct StreamPut {
 /// The reader of the content of a [`StreamPut`].
 pub type Body<'a> = &'a mut (dyn AsyncRead + Send + Unpin);
 
-/// A put that happened.
+/// Result of a successful put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// The new version.
     pub version: VersionId,
-    /// What a later conditional put must match.
+    /// Tag for a later conditional put.
     pub etag: ETag,
 }
 
-/// An object's bytes.
+/// An object with its version.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// The stored bytes.
     pub bytes: Vec<u8>,
-    /// The version they are.
+    /// The version of these bytes.
     pub version: VersionId,
-    /// Identifies them in a condition.
+    /// Tag for a conditional put.
     pub etag: ETag,
 }
 
-/// What the plain key holds, without its bytes.
+/// The newest version of a key, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The newest version.
     pub version: VersionId,
     pub etag: ETag,
-    /// The payload hash, where the store keeps metadata.
+    /// Hash of the payload, if the store keeps metadata.
     pub payload_hash: Option<Sha256>,
 }
 
-/// How a store can fail, by what the caller can do about it.
+/// Errors of a store, by what the caller can do about them.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No such object or version.
+    /// The object or version does not exist.
     #[error("object {0} not found in the archive")]
     NotFound(String),
     /// The bytes of a version are not those that were stored.
     #[error("object {0} is damaged: its bytes do not match its version")]
     Damaged(String),
-    /// The object is larger than the caller reads, so that it was not read: nothing that belongs there is as large.
+    /// The object is larger than the caller allows, and was not read: no valid object of this kind is as large.
     #[error("object {key} is larger than {max_bytes} bytes, the maximum for its kind, and was not read")]
     TooLarge {
         key: String,
-        /// The most that the caller reads.
+        /// The limit of the caller.
         max_bytes: usize,
     },
     /// The range is partly beyond the end of the object.
@@ -218,39 +215,39 @@ pub enum StoreError {
         /// Error of the reader.
         source: std::io::Error,
     },
-    /// The condition of a put did not hold: look at what is there and decide again.
+    /// The condition of a put was not met: read the current object and decide again.
     #[error("the object under this key is not the expected one")]
     Precondition,
     /// Other writers of the key came first in every attempt: the put may succeed later.
     #[error("other writers of {0} came first in every attempt: try again")]
     Conflict(String),
-    /// No room; nothing was lost, free some and run again.
+    /// The storage is full; nothing was lost: free space and run again.
     #[error("no space left for {0}: free some space and run again, finished batches are kept")]
     Full(String),
-    /// The store may not be written or read; an operator must change that.
+    /// Access to the store is denied; an operator must change that.
     #[error("no permission for {0}")]
     Denied(String),
-    /// Its file system can only be read; an operator must change that.
+    /// The file system is read-only; an operator must change that.
     #[error("{0} is on a read-only file system: nothing can be written there")]
     ReadOnly(String),
-    /// Anything else; worth another try.
+    /// Any other error; a retry may succeed.
     #[error("{action} {path}")]
     Unavailable {
-        /// What was tried.
+        /// The failed operation.
         action: &'static str,
         path: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without any change.
+    /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Conflict(_))
     }
 
-    /// Whether the object is there and is none that was stored: it can be replaced, and not read.
+    /// Whether the object exists but is not a valid one: it can be replaced, but not read.
     pub fn is_bad_object(&self) -> bool {
         matches!(self, Self::Damaged(_) | Self::TooLarge { .. })
     }
@@ -259,33 +256,34 @@ impl StoreError {
 /// A versioned object store.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Stores a batch, each put on its own condition, and returns the results in the same order. Every `Ok`
-    /// is on stable storage when this returns. Keys within a batch are distinct.
+    /// Stores a batch, each put with its own condition, and returns the results in the same order. Every `Ok` is on
+    /// stable storage when this returns. Keys within a batch are distinct.
     async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>>;
 
-    /// Stores one object whose content is read meanwhile; at most a few parts of it are in memory. The object is on
-    /// stable storage when this returns. If it fails or is dropped, nothing is stored.
+    /// Stores one object whose content is read at the same time; at most a few parts of it are in memory. The object is
+    /// on stable storage when this returns. If it fails or is dropped, nothing is stored.
     async fn put_stream(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError>;
 
-    /// Whether it can be reached and keeps versions; writes nothing.
+    /// Checks that the store is reachable and keeps versions; writes nothing.
     async fn check(&self) -> Result<(), StoreError>;
 
-    /// Reads the newest version, or the named one, if it has at most `max_bytes`. Whether a version that is not found
-    /// is what the plain key holds is not told where that is larger: it is too large then.
+    /// Reads the newest version, or the named one, if it has at most `max_bytes`. If the named one is not an older
+    /// version and the newest one is larger, the error is [`StoreError::TooLarge`]: whether they are the same is not
+    /// checked.
     async fn get(&self, key: &Key, version: Option<&VersionId>, max_bytes: usize) -> Result<Object, StoreError>;
 
     /// Reads a range of a version: all of its bytes, or an error. The version is verified; the bytes are not, because
     /// the checksum of an object covers all of them: the caller verifies a range by its content.
     async fn get_range(&self, key: &Key, version: &VersionId, range: ByteRange) -> Result<Vec<u8>, StoreError>;
 
-    /// What the plain key holds.
+    /// The version and `ETag` under the plain key.
     async fn head(&self, key: &Key) -> Result<Head, StoreError>;
 
-    /// All versions of a key, the newest first where the store knows it; empty if there are none.
+    /// All versions of a key, the newest first if the store knows the order; empty if there are none.
     async fn versions(&self, key: &Key) -> Result<Vec<VersionId>, StoreError>;
 
-    /// All versions of up to `limit` keys that start with `prefix`, in ascending order of keys, after `after`.
-    /// Versions of a key as [`Store::versions`] has them.
+    /// All versions of up to `limit` keys that start with `prefix`, in ascending order of keys, after `after`; those of
+    /// a key in the order of [`Store::versions`].
     async fn list_versions(
         &self,
         prefix: &str,
@@ -296,14 +294,14 @@ pub trait Store: Send + Sync {
     /// Up to `limit` keys that start with `prefix`, in ascending order, after `after`.
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError>;
 
-    /// Deletes one version for ever; done again, it changes nothing. Only an operator's purge may
-    /// ask for this, and never for the newest version.
+    /// Permanently deletes one version; repeating it changes nothing. Only an operator's purge may call this, and never
+    /// for the newest version.
     async fn delete_version(&self, key: &Key, version: &VersionId) -> Result<(), StoreError>;
 
     /// The root of the store.
     fn root(&self) -> Root;
 
-    /// The address of one version, as rows contain it: `s3://bucket/key?versionId=…` or `file:///dir/key?versionId=…`.
+    /// The address of one version, as stored in rows: `s3://bucket/key?versionId=…` or `file:///dir/key?versionId=…`.
     fn uri(&self, key: &Key, version: &VersionId) -> String {
         self.root().address(key, version).to_string()
     }

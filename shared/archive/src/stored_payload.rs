@@ -1,13 +1,12 @@
-//! Payloads as rows record them.
+//! Payloads as recorded in rows.
 
 use super::address::{Address, InvalidAddress};
 use bio_mcp_core::Sha256;
 
-/// The address and the hash of a payload, as a row records them.
+/// The address and the hash of a payload, as recorded in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPayload {
-    /// Address of the payload. Invalid text of a row is kept: reading this payload fails with it, other rows are still
-    /// read.
+    /// Address of the payload. Invalid text of a row is kept as an error: only reading this payload fails.
     pub address: Result<Address, InvalidAddress>,
     /// Hash of the payload; none for a tombstone.
     pub content_hash: Option<Sha256>,
@@ -24,7 +23,7 @@ impl StoredPayload {
         Self::new(s3_uri, content_hash.and_then(|hash| Sha256::parse(hash).ok()))
     }
 
-    /// The address as the row contains it.
+    /// The address as stored in the row.
     pub fn s3_uri(&self) -> &str {
         match &self.address {
             Ok(address) => address.as_str(),

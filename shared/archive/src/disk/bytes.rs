@@ -1,4 +1,4 @@
-//! The bytes of a file, and the version that they are: never more in memory than a caller asked for.
+//! The bytes of a file and their version: never more in memory than the caller allows.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 use crate::store::VersionId;
 use bio_mcp_core::sha256;
 
-/// A file of more bytes is no object of an archive, whose records have at most 1 GiB: it is not even read to find out
-/// which version it is.
+/// A larger file is not an object of an archive, whose records have at most 1 GiB: it is not read, not even to identify
+/// its version.
 pub(super) const MAX_OBJECT_BYTES: u64 = 3 << 30;
 
-/// How much is read at once to find out which version a file is.
+/// Bytes read at once to identify the version of a file.
 pub(super) const BUFFER_BYTES: usize = 256 << 10;
 
 /// All bytes of a file; nothing if there are more than `max_bytes`, also where they become more while it is read.
@@ -28,14 +28,14 @@ pub(super) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Option<V
     Ok((bytes.len() <= max_bytes).then_some(bytes))
 }
 
-/// The version that a file is: the start of the SHA-256 of its bytes. One that is too large to be an object is named by
-/// what can be known of it without reading it.
+/// The version of a file: the start of the SHA-256 of its bytes. A file that is too large to be an object gets an id
+/// from its metadata, without reading it.
 pub(super) fn identify(path: &Path) -> io::Result<VersionId> {
     let (mut file, _) = open(path)?;
     identify_opened(&mut file)
 }
 
-/// The version of an opened file that was not read yet.
+/// The version of an open file of which nothing was read yet.
 pub(super) fn identify_opened(file: &mut File) -> io::Result<VersionId> {
     let metadata = file.metadata()?;
     let length = metadata.len();
@@ -65,12 +65,11 @@ pub(super) fn identify_opened(file: &mut File) -> io::Result<VersionId> {
     oversized()
 }
 
-/// The version that bytes are.
+/// The version of these bytes.
 pub(super) fn version_of(bytes: &[u8]) -> VersionId {
     id(*sha256::Sha256::of(bytes).as_bytes())
 }
 
-/// The version whose bytes have this SHA-256.
 pub(super) fn id(digest: [u8; 32]) -> VersionId {
     VersionId::new(sha256::hex(&digest[..16]))
 }

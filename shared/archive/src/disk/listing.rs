@@ -1,4 +1,4 @@
-//! Which keys a directory holds, and which versions of each, also of keys whose newest object is gone.
+//! Keys in a directory and their versions, including keys whose newest object is missing.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ impl DiskStore {
         let mut versions = match self.newest(key) {
             Ok(version) => vec![version],
             Err(StoreError::NotFound(_)) => vec![],
-            // Its version is the hash of bytes that cannot be had; who reads the key is told why.
+            // Its version is the hash of bytes that cannot be read; reading the key returns the error.
             Err(_) => vec![VersionId::new("unreadable".to_owned())],
         };
         for entry in read_dir(&self.version_dir(key))? {
@@ -21,7 +21,7 @@ impl DiskStore {
         Ok(versions)
     }
 
-    /// Keys that have an object, and keys whose newest object is gone while older versions are there.
+    /// Keys that have an object, and keys whose newest object is missing while older versions exist.
     pub(super) fn list_keys(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
         let (mut keys, mut versioned) = (Vec::new(), Vec::new());
         let after = after.map_or("", Key::as_str);
@@ -35,7 +35,7 @@ impl DiskStore {
     }
 }
 
-/// Visits the keys that have older versions, in ascending order: each is a folder that holds them.
+/// Visits the keys that have older versions, in ascending order: each key is a folder with its versions.
 fn walk_versions(
     dir: &Path,
     at: &str,
@@ -52,7 +52,7 @@ fn walk_versions(
         }
         return Ok(());
     }
-    // Folders of keys lie side by side, so that a folder sorts as its keys do.
+    // The folders of keys are siblings, so that a folder sorts like its keys.
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     for entry in entries.iter().filter(|entry| entry.is_dir) {
         if keys.len() >= limit {
@@ -60,7 +60,7 @@ fn walk_versions(
         }
         let start = format!("{at}{}/", entry.name);
         let may_match = start.starts_with(prefix) || prefix.starts_with(&start);
-        // A folder may be the key itself, which has no slash at its end.
+        // A folder may be the key itself, which has no trailing slash.
         let may_follow = start.as_str() > after || after.starts_with(start.trim_end_matches('/'));
         if may_match && may_follow {
             walk_versions(&dir.join(&entry.name), &start, prefix, after, limit, keys)?;
@@ -69,7 +69,7 @@ fn walk_versions(
     Ok(())
 }
 
-/// Visits keys in ascending order, entering only folders that can hold wanted ones.
+/// Visits keys in ascending order, entering only folders that can contain requested ones.
 fn walk(dir: &Path, at: &str, prefix: &str, after: &str, limit: usize, keys: &mut Vec<Key>) -> Result<(), StoreError> {
     let mut entries = read_dir(dir)?;
     // A folder sorts as its name with the slash that its keys have.

@@ -1,4 +1,4 @@
-//! New files: written without a name or under a hidden one, and then placed.
+//! New files: written without a name or under a hidden one, then moved to their path.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use crate::store::StoreError;
 
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
-/// Names this process even where several machines or containers write to one directory.
+/// Identifies this process, even if several machines or containers write to one directory.
 fn process_token() -> &'static str {
     static TOKEN: OnceLock<String> = OnceLock::new();
     TOKEN.get_or_init(|| uuid::Uuid::new_v4().simple().to_string())
@@ -24,7 +24,7 @@ pub(super) fn is_temporary(name: &str) -> bool {
     name.starts_with(".put-") && Path::new(name).extension().is_some_and(|e| e == "tmp")
 }
 
-/// Opens a file in a folder, which is made when it is not there.
+/// Opens a file in a folder, which is created if it does not exist.
 fn open_in<F>(folder: &Path, path: &Path, open: impl Fn() -> io::Result<F>) -> Result<F, StoreError> {
     let opened = match open() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -36,8 +36,8 @@ fn open_in<F>(folder: &Path, path: &Path, open: impl Fn() -> io::Result<F>) -> R
     opened.map_err(|e| failed("creating", path, e))
 }
 
-/// Writes a file that has no name until it is whole: a killed process leaves nothing of it. Returns
-/// whether the file system can do that.
+/// Writes a file that has no name until it is complete: a killed process leaves nothing behind. Returns whether the
+/// file system supports that.
 #[cfg(target_os = "linux")]
 pub(super) fn place_unnamed(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
     use rustix::fs::{AtFlags, Mode, OFlags, linkat, open};
@@ -47,7 +47,7 @@ pub(super) fn place_unnamed(path: &Path, bytes: &[u8]) -> Result<bool, StoreErro
     let mode = Mode::from_raw_mode(0o644);
     let unnamed = || match open(folder, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, mode) {
         Ok(file) => Ok(Some(File::from(file))),
-        // What file systems and old kernels say that do not know of it.
+        // Errors of file systems and old kernels without support for it.
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => Ok(None),
         Err(error) => Err(error.into()),
     };
@@ -56,7 +56,7 @@ pub(super) fn place_unnamed(path: &Path, bytes: &[u8]) -> Result<bool, StoreErro
     match linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), CWD, path, AtFlags::SYMLINK_FOLLOW) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::EXIST) => Err(StoreError::Precondition),
-        // No /proc, no links here, or a fault that the other way will name.
+        // No /proc, no links here, or an error that the fallback will report.
         Err(_) => Ok(false),
     }
 }
@@ -66,7 +66,7 @@ pub(super) fn place_unnamed(_: &Path, _: &[u8]) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-/// A hidden file beside its target, removed unless it is moved to the target.
+/// A hidden file next to its target, removed unless it is moved there.
 pub(super) struct Temporary {
     path: PathBuf,
     file: File,
@@ -89,7 +89,7 @@ impl Temporary {
         self.file.write_all(bytes).map_err(|e| failed("writing", &self.path, e))
     }
 
-    /// Renames it without replacing; file systems that cannot do that link instead.
+    /// Renames it without replacing a file; file systems that do not support that link it instead.
     pub(super) fn place_new(mut self, path: &Path) -> Result<(), StoreError> {
         let placed = match renameat_with(CWD, &self.path, CWD, path, RenameFlags::NOREPLACE) {
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
@@ -115,7 +115,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.is_placed {
-            // Best effort: what is left is hidden and swept by `verify --repair`.
+            // Best effort: a remaining file is hidden, and removed by `verify --repair`.
             let _ = fs::remove_file(&self.path);
         }
     }

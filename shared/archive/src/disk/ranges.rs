@@ -54,7 +54,7 @@ impl DiskStore {
         let path = self.version_path(key, version);
         match self.part_of(&path, key, version, range)? {
             Some(bytes) => Ok(bytes),
-            // It has the name of the version, and other bytes.
+            // A file with the name of the version has other bytes.
             None if path.exists() => Err(StoreError::Damaged(key.to_string())),
             None => Err(not_found()),
         }
@@ -87,7 +87,7 @@ impl DiskStore {
         bytes.resize(size, 0);
         match file.read_exact_at(&mut bytes, range.offset()) {
             Ok(()) => Ok(Some(bytes)),
-            // It became shorter since it was opened.
+            // The file became shorter after it was opened.
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(beyond()),
             Err(e) => Err(unreadable(e)),
         }
@@ -104,7 +104,7 @@ impl DiskStore {
         if all.len() >= MAX_IDENTIFIED {
             all.clear();
         }
-        // Not what was written while it was read.
+        // Discards bytes that were written while they were read.
         if FileState::of(&file.metadata()?) == state {
             all.insert(state, version.clone());
         }

@@ -11,7 +11,7 @@ use crate::store::{Body, ETag, StoreError, Stored, StreamPut};
 impl DiskStore {
     pub(super) async fn put_streamed(&self, put: &StreamPut, body: Body<'_>) -> Result<Stored, StoreError> {
         let path = self.path(&put.key);
-        // A larger file would be taken for none of this archive.
+        // A larger file would not be accepted as an object of this archive.
         let max_bytes = put.max_bytes.min(usize::try_from(MAX_OBJECT_BYTES).unwrap_or(usize::MAX));
         let mut temporary = tokio::task::block_in_place(|| Temporary::beside(&path))?;
         let (mut hasher, mut length) = (Sha256::new(), 0_usize);
@@ -34,7 +34,7 @@ impl DiskStore {
         let version = id(hasher.finalize().into());
         tokio::task::block_in_place(|| {
             let placed = self.place(temporary, &put.key, &put.condition);
-            // Also when another writer was first: its object is about to be relied on.
+            // Also if another writer was first: the caller relies on its object.
             self.sync_key(&put.key).map_err(|e| failed("syncing", &path, e))?;
             placed
         })?;

@@ -1,4 +1,4 @@
-//! What a refused or failed request means for the caller.
+//! The meaning of a refused or failed request for the caller.
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
@@ -7,7 +7,7 @@ use crate::store::{ByteRange, Condition, Key, StoreError};
 pub(super) fn put_failed<E: ProvideErrorMetadata>(key: &Key, condition: &Condition, error: &SdkError<E>) -> StoreError {
     match (status(error), condition) {
         (Some(412), _) | (Some(404), Condition::Matches(_)) => StoreError::Precondition,
-        // Another conditional put of the same key is under way.
+        // Another conditional put of the same key is in progress.
         (Some(409), _) => StoreError::Conflict(key.to_string()),
         _ => failed("writing", key.as_str(), error),
     }
@@ -22,14 +22,14 @@ pub(super) fn range_failed<E: ProvideErrorMetadata>(key: &Key, range: ByteRange,
 
 pub(super) fn get_failed<E: ProvideErrorMetadata>(key: &Key, error: &SdkError<E>) -> StoreError {
     match (status(error), code(error)) {
-        // A version id that is none, or a delete marker, is nothing to read either.
+        // An invalid version id or a delete marker counts as not found too.
         (Some(404 | 405), code) if code != Some("NoSuchBucket") => StoreError::NotFound(key.to_string()),
         (Some(400), Some("InvalidArgument" | "NoSuchVersion")) => StoreError::NotFound(key.to_string()),
         _ => failed("reading", key.as_str(), error),
     }
 }
 
-/// The kind of a failure, with its code alone: messages may repeat what was sent.
+/// The kind of a failure, with its code only: messages may repeat content of the request.
 pub(super) fn failed<E: ProvideErrorMetadata>(action: &'static str, path: &str, error: &SdkError<E>) -> StoreError {
     let code = code(error).unwrap_or_default().to_owned();
     match status(error) {

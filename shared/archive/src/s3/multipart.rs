@@ -1,4 +1,4 @@
-//! Uploads in parts: of large objects, and of those whose content is read meanwhile.
+//! Multipart uploads: of large objects, and of those whose content is read during the upload.
 
 use std::pin::pin;
 
@@ -28,7 +28,7 @@ const MAX_PARTS: usize = 10_000;
 /// Parts that are being uploaded, in order.
 type Sending = FuturesOrdered<BoxFuture<'static, Result<CompletedPart, StoreError>>>;
 
-/// An upload in progress. If it is dropped before its end, because its caller was stopped, it is aborted in the
+/// An upload in progress. If it is dropped before its end, because its caller was cancelled, it is aborted in the
 /// background.
 struct Upload {
     store: S3Store,
@@ -54,7 +54,7 @@ impl<'a> Parts<'a> {
         Self { key, body, bytes: 0, max_bytes, is_over: false }
     }
 
-    /// The next part: all but the last are of [`PART_BYTES`].
+    /// The next part; all but the last have [`PART_BYTES`].
     async fn next(&mut self) -> Result<Vec<u8>, StoreError> {
         let mut part = Vec::new();
         let read = (&mut *self.body).take(PART_BYTES as u64).read_to_end(&mut part).await;
@@ -69,7 +69,7 @@ impl<'a> Parts<'a> {
 }
 
 impl Upload {
-    /// Sends the content in parts, a few concurrently, and reads the next one meanwhile.
+    /// Sends the content in parts, a few concurrently, while the next one is read.
     async fn send_all(&mut self, first: Vec<u8>, mut rest: Parts<'_>) -> Result<Vec<CompletedPart>, StoreError> {
         let (mut sent, mut number) = (Vec::new(), 1);
         self.send(number, first);
@@ -84,7 +84,7 @@ impl Upload {
                     Some(done) = self.sending.next() => sent.push(done?),
                 }
             };
-            // An object whose last part is full ends with none.
+            // After a full last part, the next one read is empty.
             if !part.is_empty() {
                 number += 1;
                 self.send(number, part);
@@ -103,7 +103,7 @@ impl Upload {
         self.sending.push_back(sent.boxed());
     }
 
-    /// Completes an upload whose parts were all sent; aborts any other.
+    /// Completes an upload whose parts were all sent; otherwise aborts it.
     async fn end(mut self, parts: Result<Vec<CompletedPart>, StoreError>) -> Result<Stored, StoreError> {
         let stored = match parts {
             Ok(parts) => self.store.complete(&self.key, &self.condition, &self.id, parts).await,
@@ -130,7 +130,7 @@ impl Drop for Upload {
 }
 
 impl S3Store {
-    /// Uploads in parts; if anything fails, the upload is aborted, so that no part is stored and billed.
+    /// Uploads in parts; if a request fails, the upload is aborted, so that no part remains stored and billed.
     pub(super) async fn put_parts(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
         let mut upload = self.begin(&put.key, &put.condition, put.payload_hash).await?;
         let mut bytes = put.bytes;
@@ -187,12 +187,12 @@ impl S3Store {
         Ok(Upload { store, key, condition, id, sending: Sending::new(), is_over: false })
     }
 
-    /// Aborts an upload after the requests under way have ended: S3 keeps a part that arrives after the abort.
+    /// Aborts an upload after its requests in progress have ended: S3 keeps a part that arrives after the abort.
     async fn abort(&self, key: &Key, id: &str, sending: &mut Sending) {
         while sending.next().await.is_some() {}
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key.as_str()).upload_id(id);
         let Err(error) = abort.send().await else { return };
-        // It was completed although the response was lost, or is aborted already.
+        // The upload was completed although the response was lost, or is aborted already.
         if !error.as_service_error().is_some_and(AbortMultipartUploadError::is_no_such_upload) {
             let error = failed("aborting the upload of", key.as_str(), &error);
             tracing::warn!(%error, "an upload could not be aborted: its parts remain until a lifecycle rule removes them");
