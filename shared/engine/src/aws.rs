@@ -1,5 +1,5 @@
-//! What the engine's adapters of AWS share. The SDK's configuration is made by the caller, and loaded when the first
-//! of them is used.
+//! Shared code of the AWS adapters of the engine. The SDK's configuration is created by the caller, and loaded when the
+//! first adapter is used.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use futures_util::future::BoxFuture;
 /// The SDK's configuration: region, credentials and endpoints.
 #[derive(Clone, Debug)]
 pub enum AwsConfig {
-    /// It is there.
+    /// Already loaded.
     Given(Box<SdkConfig>),
-    /// Loaded when it is first used, once per process.
+    /// Loaded at its first use, once per process.
     Later(fn() -> BoxFuture<'static, &'static SdkConfig>),
 }
 
@@ -34,7 +34,7 @@ impl From<&SdkConfig> for AwsConfig {
     }
 }
 
-/// How long a request of a small service may take.
+/// Timeouts for requests to services with short responses.
 pub fn short_timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
@@ -43,13 +43,12 @@ pub fn short_timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// A failed request by its code alone: messages may repeat what was sent.
+/// A failed request, with its code only: messages may repeat content of the request.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct AwsError(String);
 
 impl AwsError {
-    /// One of another kind.
     pub fn of(what: impl Into<String>) -> Self {
         Self(what.into())
     }

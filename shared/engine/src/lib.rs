@@ -1,5 +1,5 @@
-//! The jobs engine: jobs planned into work units, units claimed, fenced, run and finished exactly once; the database,
-//! the queue that wakes workers, and the limits and leases that all workers share. Knows no source and no tool.
+//! The jobs engine: jobs planned into work units, units claimed, fenced, run and completed exactly once; the database,
+//! the queue that wakes workers, and the limits and leases that all workers share. Independent of sources and tools.
 
 #[cfg(feature = "aws")]
 pub mod aws;

@@ -11,10 +11,10 @@ use tokio::time::timeout;
 use super::relay::Relay;
 use super::{DbError, check, connect_lazily};
 
-/// Reads again how the database is reached; nothing when it cannot be read.
+/// Reads the connection options again; none if they cannot be read.
 pub type Renew = Box<dyn Fn() -> BoxFuture<'static, Option<PgConnectOptions>> + Send + Sync>;
 
-/// A pool, and how it connects.
+/// A pool and its connection options.
 pub struct Access {
     pool: PgPool,
     relay: Relay,
@@ -23,19 +23,18 @@ pub struct Access {
 }
 
 impl Access {
-    /// A pool that connects when it is first used; `renew` is called when the database refuses the password.
+    /// A pool that connects at its first use; `renew` is called when the database refuses the password.
     pub fn new(options: PgConnectOptions, max_connections: u32, renew: Option<Renew>) -> Self {
         let (pool, relay) = connect_lazily(options, max_connections);
         Self { pool, relay, renew, schema_ok: AtomicBool::new(false) }
     }
 
-    /// The pool.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// To be awaited before the database is used: there is a connection then, and the schema is at least this
-    /// program's. Does no I/O while that is known.
+    /// Must be awaited before the database is used: ensures that a connection exists and that the schema is at least
+    /// that of this program. Does no I/O while that is known.
     pub async fn ensure_ready(&self) -> Result<(), DbError> {
         if self.pool.size() > 0 && self.schema_ok.load(Ordering::Relaxed) {
             return Ok(());
@@ -48,13 +47,13 @@ impl Access {
         Ok(())
     }
 
-    /// What was known of the database may be wrong: the next [`Self::ensure_ready`] checks it, and reads the password
-    /// again where it is refused.
+    /// Discards what is known of the database: the next [`Self::ensure_ready`] checks it, and reads the password again
+    /// if it is refused.
     pub fn invalidate(&self) {
         self.schema_ok.store(false, Ordering::Relaxed);
     }
 
-    /// The same whatever the schema is.
+    /// Like [`Self::ensure_ready`], without a check of the schema.
     pub async fn ensure_connected(&self) -> Result<(), DbError> {
         if let Err(error) = self.probe().await {
             let (DbError::Denied(_), Some(renew)) = (&error, &self.renew) else { return Err(error) };
@@ -68,7 +67,7 @@ impl Access {
 
     /// Closes the connections, before this process ends. Lambda waits for half a second.
     pub async fn close(&self) {
-        // What is not closed by then, the server closes when it has been idle for a minute.
+        // The server closes remaining connections after they have been idle for a minute.
         let _ = timeout(Duration::from_millis(400), self.pool.close()).await;
     }
 

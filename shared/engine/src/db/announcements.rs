@@ -27,7 +27,7 @@ const MAX_BEHIND: usize = 256;
 pub struct Announcements {
     db: PgPool,
     channel: &'static str,
-    /// Payloads of notifications; none for "any".
+    /// Payloads of notifications; none stands for any notification.
     heard: broadcast::Sender<Option<Arc<str>>>,
     is_listening: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
@@ -47,7 +47,7 @@ impl Announcements {
         Self { db, channel, heard, is_listening: Arc::default(), is_over: Arc::default(), poll: MAX_POLL_INTERVAL }
     }
 
-    /// The same by polling: a function that is frozen between requests receives no notifications.
+    /// Like [`Self::new`], by polling: a function that is frozen between requests receives no notifications.
     pub fn polling(db: PgPool, channel: &'static str) -> Self {
         Self {
             is_listening: Arc::new(AtomicBool::new(true)),
@@ -78,8 +78,8 @@ impl Announcements {
 }
 
 impl Subscription {
-    /// Returns when it is time to poll: a wanted notification arrived or may have been missed, the time is up, or the
-    /// poll interval has passed.
+    /// Returns when the caller must poll: a wanted notification was received or may have been missed, `until` is
+    /// reached, or the poll interval has passed.
     pub async fn wait(&mut self, until: Instant, is_wanted: impl Fn(&str) -> bool) {
         let poll_at = until.min(Instant::now() + self.poll);
         while let Ok(Ok(Some(other))) = timeout_at(poll_at, self.heard.recv()).await
@@ -92,7 +92,7 @@ async fn listen(db: PgPool, channel: &'static str, heard: broadcast::Sender<Opti
     while !db.is_closed() {
         let listening = async {
             let mut listener = NotificationListener::connect(&db, channel).await?;
-            // What happened before is not known.
+            // Notifications may have been missed before.
             let _ = heard.send(None);
             loop {
                 if let Some(payload) = listener.hear(MAX_POLL_INTERVAL).await? {

@@ -1,8 +1,8 @@
-//! The database's clock, by which stored instants are judged.
+//! The database's clock, with which stored times are compared.
 //!
-//! Every instant that is stored and compared with the present later is one that some clock wrote. One that jumped ahead
-//! would silence whatever waits for it: a watermark in the future means that nothing is new. What is more than a
-//! minute ahead is therefore pulled back by functions of the schema, logged here, and listed by `status`.
+//! Stored times that are later compared with the present come from various clocks. A clock that jumped ahead would
+//! delay everything that waits for its times: with a watermark in the future, nothing is new. Times more than a minute
+//! ahead are therefore pulled back by functions of the schema, logged here, and listed by `status`.
 
 use std::time::Instant;
 
@@ -12,28 +12,27 @@ use sqlx::{FromRow, PgPool};
 use super::DbError;
 use bio_mcp_core::clock;
 
-/// An instant that was in the future and was pulled back.
+/// A time that was in the future and was pulled back.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
 pub struct Correction {
     /// The table and column.
     pub what: String,
-    /// The row, or how many rows.
+    /// The row, or the number of rows.
     pub name: String,
     pub was: DateTime<Utc>,
-    /// What it is now; nothing where nothing earlier is known.
+    /// The new value; none if no earlier one is known.
     pub set_to: Option<DateTime<Utc>>,
     /// When it was found.
     pub found_at: DateTime<Utc>,
 }
 
-/// Pulls back what is ahead of the clock: jobs, work units and workers.
+/// Pulls back times in the future: of jobs, work units and workers.
 pub async fn pull_back_jobs(db: &PgPool) -> Result<Vec<Correction>, DbError> {
     let sql = "select what, name, was, set_to, found_at from pull_back_jobs() \
                union all select what, name, was, set_to, found_at from pull_back_workers()";
     Ok(sqlx::query_as(sql).fetch_all(db).await.inspect(|found| log_corrections(found))?)
 }
 
-/// Logs what was pulled back.
 pub fn log_corrections(corrections: &[Correction]) {
     for Correction { what, name, was, set_to, .. } in corrections {
         tracing::warn!(what, name, %was, ?set_to, "a stored time was in the future because of a wrong clock: it was \
@@ -41,7 +40,7 @@ pub fn log_corrections(corrections: &[Correction]) {
     }
 }
 
-/// What time it is by the database's clock.
+/// The time of the database's clock.
 pub async fn now(db: &PgPool) -> Result<DateTime<Utc>, DbError> {
     Ok(sqlx::query_scalar("select clock_timestamp()").fetch_one(db).await?)
 }
@@ -54,7 +53,7 @@ pub async fn corrections(db: &PgPool, limit: i64) -> Result<Vec<Correction>, DbE
         .await?)
 }
 
-/// A reading of the database's clock beside those of this process.
+/// A reading of the database's clock with simultaneous ones of this process's clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockReading {
     database: DateTime<Utc>,
@@ -63,13 +62,12 @@ pub struct ClockReading {
 }
 
 impl ClockReading {
-    /// Reads it.
     pub async fn take(db: &PgPool) -> Result<Self, DbError> {
         Ok(Self { database: now(db).await?, local: clock::now(), at: Instant::now() })
     }
 
-    /// What the database's clock showed when this process's clock showed `local`, a moment between the reading and
-    /// now. However wrong that clock is, or became since, the result is between the reading and now.
+    /// The time of the database's clock when this process's clock showed `local`, which is between the reading and now.
+    /// However wrong that clock is, the result is between the reading and now.
     pub fn of(&self, local: DateTime<Utc>) -> DateTime<Utc> {
         self.within(local, self.at.elapsed())
     }
@@ -100,7 +98,7 @@ mod tests {
         };
         let minute = Duration::from_secs(60);
         assert_eq!(ahead.within(at("2027-03-10T12:00:20Z"), minute), at("2026-03-10T12:00:20Z"));
-        // The clock was put right, or jumped, in between.
+        // The clock was corrected, or jumped, in between.
         assert_eq!(ahead.within(at("2026-03-10T12:00:20Z"), minute), at("2026-03-10T12:00:00Z"));
         assert_eq!(ahead.within(at("2099-01-01T00:00:00Z"), minute), at("2026-03-10T12:01:00Z"));
     }

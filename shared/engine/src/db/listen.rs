@@ -1,5 +1,5 @@
-//! Notifications. A connection that only listens sends nothing by itself, so it is pinged now and then: one that fell
-//! silent would be heard from never again.
+//! Notifications. A connection that only listens sends nothing, so that it is pinged regularly: a lost one would not be
+//! detected otherwise.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{DbError, PROBE_TIMEOUT};
 
-/// How often it is pinged; more often than the relay and the server close idle connections.
+/// Interval of pings; shorter than the limits after which the relay and the server close idle connections.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A connection that listens to one channel. After an error it is of no more use: connect another, and look at what may
-/// have been missed.
+/// A connection that listens to one channel. After an error it cannot be used any more: open another one, and check for
+/// missed notifications.
 pub struct NotificationListener {
     listener: PgListener,
-    /// When it was last known to live.
+    /// When the connection was last known to work.
     alive: Instant,
 }
 
@@ -29,7 +29,7 @@ impl NotificationListener {
         Ok(Self { listener, alive: Instant::now() })
     }
 
-    /// The next notification's payload; nothing when none came in this time.
+    /// The payload of the next notification; none if there is none within this time.
     pub async fn hear(&mut self, longest: Duration) -> Result<Option<String>, DbError> {
         let until = Instant::now() + longest;
         loop {

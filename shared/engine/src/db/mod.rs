@@ -1,4 +1,4 @@
-//! Postgres: the pool, the schema, and what its errors mean.
+//! Postgres: the pool, the schema, and the meaning of its errors.
 
 mod access;
 mod announcements;
@@ -33,7 +33,7 @@ pub use role::{DatabaseRole, PreparedDatabase, connect_as, grant, prepare};
 pub use session::set_role;
 pub use sticky_connections::StickyConnections;
 
-/// The schema this program was built for.
+/// The schema that this program requires.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
 /// A database call failed.
@@ -46,41 +46,41 @@ pub enum DbError {
     /// The server chose this transaction as a deadlock victim or could not serialise it.
     #[error("the database requires a retry of the transaction")]
     Conflict(#[source] sqlx::Error),
-    /// The database has no room left.
+    /// The database is out of resources.
     #[error("the database is out of disk space: free some and run again, committed batches are kept")]
     Full(#[source] sqlx::Error),
     /// The schema is not the one this program needs.
     #[error("the database schema cannot be brought up to date")]
     Schema(#[source] sqlx::migrate::MigrateError),
-    /// The schema is older than this program: the migrations are to be run first.
+    /// The schema is older than this program: the migrations must be run first.
     #[error(
         "the database schema is older than this program, and this user may not change it: run the migrations as the owner \
          of the tables (the function migrate, or `bio-mcp db migrate`)"
     )]
     Behind,
-    /// The role that programs are to log in as may do more than read and write rows.
+    /// The role that programs should log in as may do more than read and write rows.
     #[error("programs must not log in as the role {role}: {powers}")]
     PowerfulRole {
         role: String,
-        /// What it may do.
+        /// The additional privileges.
         powers: String,
     },
-    /// A pooler that changes servers between transactions.
+    /// A pooler that changes the session between transactions.
     #[error(
         "the pooler in front of the database gives each transaction another session: set its pool_mode to session, or \
          connect to the server itself"
     )]
     TransactionPooler,
-    /// The server does not know the user, or not with this password.
+    /// The server refuses the user or the password.
     #[error("the database refused the user or the password")]
     Denied(#[source] sqlx::Error),
-    /// A statement was refused: a bug, or a database changed by hand.
+    /// A statement was refused: a bug, or a database that was changed manually.
     #[error("the database refused a statement")]
     Refused(#[source] sqlx::Error),
 }
 
 impl DbError {
-    /// Whether the same work may succeed when it is tried again.
+    /// Whether the same work may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Conflict(_))
     }
@@ -100,7 +100,7 @@ impl From<sqlx::Error> for DbError {
                 {
                     Self::Unreachable(error)
                 }
-                // Also out of memory, a statement or an idle transaction that took too long.
+                // Also out of memory, and timeouts of statements and idle transactions.
                 Some("40001" | "40P01" | "55P03" | "57014" | "25P03" | "53200") => Self::Conflict(error),
                 Some(code) if code.starts_with("53") => Self::Full(error),
                 Some("28P01" | "28000") => Self::Denied(error),
@@ -111,13 +111,13 @@ impl From<sqlx::Error> for DbError {
     }
 }
 
-/// A connection idle for less is taken as alive.
+/// A connection that was idle for less is assumed to work.
 const ALIVE_WITHOUT_PROBE: Duration = Duration::from_secs(1);
 
-/// How long an idle connection may take to show that it lives, and a released one to end its statement.
+/// Time limit of the check of an idle connection, and of a released one's running statement.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A small pool, connected; the server may be behind a pooler of sessions, but not of transactions.
+/// A small pool with a connection; the server may be behind a pooler of sessions, but not of transactions.
 pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<PgPool, DbError> {
     let pool = pool(max_connections)
         .after_connect(|connection, _| Box::pin(async move { session::set(connection, session::SESSION).await }));
@@ -127,13 +127,13 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<
     Ok(pool)
 }
 
-/// A small pool that connects when it is first used. Its role has the session's settings, see [`set_role`].
+/// A small pool that connects at its first use. Its role has the settings of sessions, see [`set_role`].
 fn connect_lazily(options: PgConnectOptions, max_connections: u32) -> (PgPool, Relay) {
-    // A function that waits is paid for, and API Gateway waits half a minute.
+    // Waiting of a function is billed, and API Gateway waits for half a minute.
     relayed(pool(max_connections).acquire_timeout(Duration::from_secs(3)), options)
 }
 
-/// The pool of these options; the only place that makes one.
+/// The pool of these options; the only function that creates one.
 fn relayed(pool: PgPoolOptions, options: PgConnectOptions) -> (PgPool, Relay) {
     let relay = Relay::new(&options);
     let port = options.get_port();
@@ -146,7 +146,7 @@ fn pool(max_connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(10))
-        // It was there a moment ago: only one that was idle for longer is asked whether it still is.
+        // Only a connection that was idle for longer is checked.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
@@ -154,21 +154,21 @@ fn pool(max_connections: u32) -> PgPoolOptions {
                     || matches!(timeout(PROBE_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
             })
         })
-        // Asks the server nothing where every statement has ended. A caller that went away in the middle of one leaves
-        // it unread: it has a moment to end, else the connection is closed, and its place is free. The pool's own ping
-        // afterwards has no limit (launchbadge/sqlx#4349, open with 0.9.0): this goes when that has one.
+        // Does no I/O if every statement has ended. A cancelled caller leaves the response of its statement unread: if
+        // that does not end within the limit, the connection is closed and its permit released. The subsequent ping of
+        // the pool has no limit (launchbadge/sqlx#4349, open with 0.9.0): delete this when it has one.
         .after_release(|connection, _| {
             Box::pin(async move { Ok(matches!(timeout(PROBE_TIMEOUT, connection.flush()).await, Ok(Ok(())))) })
         })
 }
 
-/// Begins a transaction, which is rolled back unless it is committed; the only way to begin one here.
+/// Begins a transaction, which is rolled back unless it is committed; the only function that begins one here.
 ///
-/// It begins in a task of its own: a caller that goes away between the server's `BEGIN` and sqlx's taking note of
-/// it would leave the pool a connection in a transaction that nothing would end.
+/// It begins in a separate task: a caller that is cancelled between the server's `BEGIN` and sqlx's record of it would
+/// return a connection with an open transaction to the pool.
 ///
-/// Work-around for launchbadge/sqlx#4393, fixed by #4394, not in 0.9.0: `pool.begin()` replaces this with the first
-/// release that has it.
+/// Work-around for launchbadge/sqlx#4393, fixed by #4394, not in 0.9.0: replace this by `pool.begin()` with the first
+/// release that has the fix.
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, DbError> {
     let pool = pool.clone();
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
@@ -176,19 +176,19 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, DbEr
     Ok(begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
 }
 
-/// How long a statement of a migration waits for a lock. Statements that come after it wait behind it, so it lets them
-/// pass and tries again.
+/// How long a statement of a migration waits for a lock. Later statements of other sessions queue behind it, so that it
+/// must stop waiting and retry.
 const MIGRATION_LOCK_TIMEOUT: &str = "2s";
 
 /// Pause between attempts, less than `idle_in_transaction_session_timeout`.
 const MIGRATION_PAUSE: Duration = Duration::from_secs(3);
 
-/// Time after which a migration that does not get its locks is given up.
+/// Time after which a migration that does not get its locks fails.
 const MIGRATION_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-/// Brings the schema up to date; a newer schema than this program's is accepted, because
-/// migrations only add. Changes nothing, and needs no privilege to, where it is up to date. Each migration is one
-/// transaction, which is repeated while other sessions, such as a backup, hold locks.
+/// Brings the schema up to date; a schema newer than this program's is accepted, because migrations only add. If it is
+/// up to date, nothing is changed and no privilege is needed. Each migration is one transaction, which is retried while
+/// other sessions, such as a backup, hold locks.
 pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     if matches!(is_current(pool).await, Ok(true)) {
         return Ok(());
@@ -223,7 +223,7 @@ fn code_of(error: &MigrateError) -> Option<String> {
     cause.as_database_error()?.code().map(Cow::into_owned)
 }
 
-/// Whether every migration of this program has been made, as it is written.
+/// Whether every migration of this program was applied, with the same content.
 pub async fn is_current(pool: &PgPool) -> Result<bool, DbError> {
     if version(pool).await? == 0 {
         return Ok(false);
@@ -236,7 +236,7 @@ pub async fn is_current(pool: &PgPool) -> Result<bool, DbError> {
     Ok(MIGRATIONS.iter().all(is_made))
 }
 
-/// The version of the schema that is there; 0 when there is none.
+/// The version of the schema; 0 if there is none.
 pub async fn version(pool: &PgPool) -> Result<i64, DbError> {
     let there: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(pool).await?;
     if !there {
@@ -246,13 +246,13 @@ pub async fn version(pool: &PgPool) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar(version).fetch_one(pool).await?)
 }
 
-/// Whether the database responds, and the schema is at least the one this program was built for.
+/// Whether the database responds, and its schema is at least that of this program.
 pub async fn check(pool: &PgPool) -> Result<bool, DbError> {
     let built_for = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     Ok(version(pool).await? >= built_for)
 }
 
-/// Creates a database of a server where it does not exist; `options` lead to another one.
+/// Creates a database of a server if it does not exist; `options` connect to another database of that server.
 pub async fn ensure_database(options: PgConnectOptions, name: &'static str) -> Result<(), DbError> {
     use sqlx::AssertSqlSafe;
     let (pool, relay) = relayed(pool(1), options);

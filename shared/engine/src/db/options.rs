@@ -1,4 +1,4 @@
-//! How the database is reached: from a URL, from the JSON of a managed secret, or from both.
+//! Connection options of the database: from a URL, from the JSON of a managed secret, or from both.
 
 use std::str::FromStr;
 
@@ -8,51 +8,49 @@ use url::Url;
 
 use bio_mcp_core::Secret;
 
-/// Where the database is, and who logs in.
+/// Address of the database, and its login.
 #[derive(Clone, Debug, Default)]
 pub struct DatabaseSettings {
     /// `BIO_MCP_DATABASE_URL`
     pub url: Option<Secret>,
-    /// `BIO_MCP_DATABASE_URL_SECRET_ARN`: a URL, or the JSON of a secret that AWS manages. Beside a URL, only its
-    /// `username` and `password` count.
+    /// `BIO_MCP_DATABASE_URL_SECRET_ARN`: a URL, or the JSON of a secret that AWS manages. With a URL given too, only
+    /// its `username` and `password` are used.
     pub secret: Option<Secret>,
     /// `BIO_MCP_DATABASE_ROLE`: the JSON of a secret with the `username` and `password` that functions log in with; the
-    /// function `migrate` makes that role.
+    /// function `migrate` creates that role.
     pub role: Option<Secret>,
-    /// `BIO_MCP_DATABASE_CA_PEM`: certificates of the server's authority, where the system does not know it.
+    /// `BIO_MCP_DATABASE_CA_PEM`: certificates of the server's authority, if the system does not trust it.
     pub ca_pem: Option<String>,
-    /// `BIO_MCP_DATABASE_POOL`: connections of one function.
+    /// `BIO_MCP_DATABASE_POOL`: maximum number of connections of one function.
     pub pool: u32,
 }
 
 impl DatabaseSettings {
-    /// Whether there is one.
+    /// Whether a database is configured.
     pub fn is_given(&self) -> bool {
         self.url.is_some() || self.secret.is_some()
     }
 }
 
-/// The settings name no database that could be reached. Never says what they were: they hold a password.
+/// The settings are not valid. The text never contains them: they include a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// Nothing was given.
     #[error("no database is configured: set BIO_MCP_DATABASE_URL or BIO_MCP_DATABASE_URL_SECRET_ARN")]
     Missing,
-    /// The URL is none.
     #[error("BIO_MCP_DATABASE_URL is not a valid Postgres URL")]
     Url,
     /// The secret is neither a URL nor a managed secret.
     #[error("the secret of the database is neither a Postgres URL nor JSON with username and password")]
     Secret,
-    /// The secret of the functions' role is none.
+    /// The secret of the functions' role is invalid.
     #[error("BIO_MCP_DATABASE_ROLE must be JSON with username (lower-case letters, digits, _) and password")]
     Role,
-    /// The managed secret does not say where the database is, and no URL does.
+    /// Neither the managed secret nor a URL contains the host.
     #[error("the secret of the database names no host: set BIO_MCP_DATABASE_URL to postgres://host/name beside it")]
     Host,
 }
 
-/// A secret as RDS and Secrets Manager write it.
+/// A secret in the format of RDS and Secrets Manager.
 #[derive(Deserialize)]
 struct Managed {
     username: String,
@@ -62,8 +60,8 @@ struct Managed {
     dbname: Option<String>,
 }
 
-/// How the database is reached. A server elsewhere must show a certificate that is valid for its name, unless the URL
-/// says otherwise with `sslmode`.
+/// The connection options. A remote server must have a certificate that is valid for its name, unless `sslmode` in the
+/// URL specifies otherwise.
 pub fn options(settings: &DatabaseSettings) -> Result<PgConnectOptions, OptionsError> {
     let of_url = |url: &Secret, error| {
         let url = url.expose();
@@ -97,9 +95,9 @@ pub fn options(settings: &DatabaseSettings) -> Result<PgConnectOptions, OptionsE
     })
 }
 
-/// Whether a URL says how TLS is used: as a parameter, not somewhere in a password, a name or a fragment.
+/// Whether a URL specifies the use of TLS: as a parameter, not within a password, a name or a fragment.
 fn says_how(url: &str) -> bool {
-    // Read as the driver reads it.
+    // Parsed like the driver parses it.
     Url::parse(url).is_ok_and(|url| url.query_pairs().any(|(name, _)| matches!(&*name, "sslmode" | "ssl-mode")))
 }
 

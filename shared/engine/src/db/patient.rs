@@ -1,4 +1,4 @@
-//! Connections for what may take long: migrations, and statements that read whole tables.
+//! Connections for long operations: migrations, and statements that read whole tables.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -11,26 +11,27 @@ use super::DbError;
 use super::relay::{Relay, unhurried};
 use super::session::{SESSION, set};
 
-/// What the server allows here, after [`SESSION`]; the client's limit (`relay::MAX_SILENCE_LONG`) is a little more.
+/// Limits of the server here, set after [`SESSION`]; the client's limit (`relay::MAX_SILENCE_LONG`) is slightly higher.
 const LONG_SESSION: [(&str, &str); 2] = [("statement_timeout", "30min"), ("lock_timeout", "30min")];
 
-/// How long it may take to connect.
+/// Time limit of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection of its own beside a pool, closed when it is dropped. A statement may take half an hour.
+/// A separate connection beside a pool, closed when it is dropped. A statement may take half an hour.
 pub struct Patient {
     connection: PgConnection,
-    /// Ends the relay where it is this connection's alone.
+    /// Ends the relay if only this connection uses it.
     _relay: Option<oneshot::Sender<()>>,
 }
 
-/// A connection to the database of a pool whose statements may take half an hour; those of the pool have sixteen.
+/// A connection to the database of a pool, with a limit of half an hour per statement; that of the pool is sixteen
+/// seconds.
 pub async fn patient(pool: &PgPool) -> Result<Patient, DbError> {
     let options = pool.connect_options();
     let (options, relay) = if let Some(options) = unhurried(&options) {
         (options, None)
     } else {
-        // A pool that was not made here.
+        // The pool was not created here.
         let relay = Relay::new(&options);
         let (keep, end) = oneshot::channel::<()>();
         relay.serve(options.get_port(), async move { drop(end.await) });

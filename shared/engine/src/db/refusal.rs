@@ -1,4 +1,5 @@
-//! Telling a client in Postgres' protocol that its server cannot be reached: the relay accepted it already.
+//! Reports an unreachable server to a client in Postgres' protocol, because the relay has already accepted its
+//! connection.
 
 use std::io;
 
@@ -8,17 +9,17 @@ use tokio::net::UnixStream;
 /// The code of a request for TLS, in place of a protocol version.
 const SSL_REQUEST: u32 = 80_877_103;
 
-/// The longest first message: names and settings.
+/// Maximum size of the first message: names and settings.
 const MAX_FIRST_MESSAGE_BYTES: u32 = 10_000;
 
-/// SQLSTATE `cannot_connect_now`: a pool tries again until its time to connect is over.
+/// SQLSTATE `cannot_connect_now`: a pool retries until its time limit for connecting.
 pub(super) const CANNOT_CONNECT_NOW: &str = "57P03";
 
 /// SQLSTATE `sqlclient_unable_to_establish_sqlconnection`.
 pub(super) const CANNOT_CONNECT: &str = "08001";
 
-/// Reads the client's first message and responds with an error. A client that insists on TLS is only closed: any
-/// response to it would be about TLS.
+/// Reads the client's first message and responds with an error. If the client requires TLS, its connection is only
+/// closed, because any response would concern TLS.
 pub(super) async fn send(mut client: UnixStream, code: &str, reason: &str, plain: bool) -> io::Result<()> {
     if first_message(&mut client).await? == SSL_REQUEST {
         if !plain {

@@ -1,13 +1,13 @@
-//! The way of every byte between this process and its database server, so that no statement can wait for ever.
+//! Forwards all bytes between this process and its database server, so that no statement can wait forever.
 //!
-//! A connection may fall silent without an end: a NAT forgets it, a host vanishes. sqlx has no time limit on its
-//! sockets and no hook for one, but it connects to a Unix socket where one is named. So each pool is given the name of
-//! a socket of this process, and each connection to it is forwarded to the server. One that moves no byte for the limit
-//! of its socket is closed at both ends, and what waits for it gets an I/O error: statements, `BEGIN`, `COMMIT`, pings
-//! and connections that listen alike. TLS passes unread, so it is still checked from end to end.
+//! A connection may go silent without being closed: a NAT drops it, a host fails. sqlx has no time limit on its sockets
+//! and no hook for one, but it can connect to a Unix socket. So each pool connects to a socket of this process, and
+//! each connection is forwarded to the server. One that transfers no byte for the limit of its socket is closed at both
+//! ends, and everything that waits for it gets an I/O error: statements, `BEGIN`, `COMMIT`, pings and listening
+//! connections alike. TLS is not decrypted, so that it is still verified from end to end.
 //!
-//! Work-around, until sqlx has limits on its sockets: launchbadge/sqlx#3540, open; #4355 would bring keepalive, which
-//! is not enough for a server that acknowledges and never responds.
+//! Work-around, until sqlx has limits on its sockets: launchbadge/sqlx#3540, open; #4355 would add keepalive, which is
+//! not enough for a server that acknowledges and never responds.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -24,30 +24,31 @@ use tokio::time::timeout;
 use super::refusal;
 use super::transfer::transfer;
 
-/// A connection that moves no byte for so long is closed: a little more than the server's own limit on a statement.
+/// A connection that transfers no byte for this long is closed: slightly more than the server's own limit on a
+/// statement.
 pub(super) const MAX_SILENCE: Duration = Duration::from_secs(18);
 
 /// The same for statements that read whole tables.
 pub(super) const MAX_SILENCE_LONG: Duration = Duration::from_secs(31 * 60);
 
-/// How long the server may take to accept a connection.
+/// Time limit of the server for accepting a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long after a failed accept the next is tried: file descriptors may have run out.
+/// Delay after a failed accept: file descriptors may be exhausted.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Keepalive: a host that vanished is noticed after 10 + 3 × 5 seconds, even where a statement may take long.
+/// Keepalive: a failed host is detected after 10 + 3 × 5 seconds, even during long statements.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(5), 3);
 
-/// How long, in milliseconds, the network of the server's host may leave bytes unacknowledged (Linux).
+/// How long, in milliseconds, sent bytes may remain unacknowledged by the server's host (Linux).
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_MS: u32 = 25_000;
 
-/// Directories of the sockets are named so, with a random number.
+/// Prefix of the names of socket directories, followed by a random number.
 const PREFIX: &str = "bio-mcp-relay-";
 
-/// What stands before a name: the zero byte gives Linux sockets without a file, so that nothing is left behind by a
-/// process that was killed; elsewhere they lie in the directory of temporary files.
+/// The start of a name: on Linux a zero byte, for sockets without a file, so that a killed process leaves nothing
+/// behind; elsewhere the directory of temporary files.
 fn root() -> String {
     if cfg!(target_os = "linux") { "\0".to_owned() } else { format!("{}/", std::env::temp_dir().display()) }
 }
@@ -57,16 +58,16 @@ fn has_files(name: &str) -> bool {
     !name.starts_with('\0')
 }
 
-/// Sockets of this process that lead to one server.
+/// Sockets of this process that are forwarded to one server.
 #[derive(Clone)]
 pub(super) struct Relay {
     name: String,
     target: Arc<Mutex<Target>>,
-    /// Why the last connection could not be made.
+    /// Why the last connection failed.
     failure: Arc<Mutex<Option<io::Error>>>,
 }
 
-/// Where the server is, and whether a client may do without TLS.
+/// Address of the server, and whether a client may connect without TLS.
 #[derive(Clone)]
 struct Target {
     address: ServerAddress,
@@ -93,7 +94,7 @@ impl Target {
 }
 
 impl Relay {
-    /// Sockets that lead where these options lead.
+    /// Sockets that are forwarded to the server of these options.
     pub(super) fn new(options: &PgConnectOptions) -> Self {
         Self::named(format!("{}{PREFIX}{:016x}", root(), fastrand::u64(..)), options)
     }
@@ -102,16 +103,17 @@ impl Relay {
         Self { name, target: Arc::new(Mutex::new(Target::of(options))), failure: Arc::default() }
     }
 
-    /// These options, through this relay; it leads where they lead from now on.
+    /// Returns these options with the address of this relay, which from now on forwards to their server.
     pub(super) fn lead(&self, options: PgConnectOptions) -> PgConnectOptions {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Target::of(&options);
-        // Poolers refuse settings at the start that they do not know; without this one the server's default is exact.
+        // Poolers refuse unknown settings at the start of a connection; without this one, the server's default is
+        // exact.
         options.extra_float_digits(None).socket(&self.name)
     }
 
-    /// Accepts connections until `end`; those that are open then go on until either side closes them.
+    /// Accepts connections until `end`; open ones then continue until either side closes them.
     pub(super) fn serve(&self, port: u16, end: impl Future<Output = ()> + Send + 'static) {
-        // Before anything connects; where it fails, it is tried again.
+        // Opened before the first connection; if that fails, it is retried.
         let ordinary = accept(self.clone(), ListeningSocket::open(&self.name, port), MAX_SILENCE);
         let long_lived = accept(self.clone(), ListeningSocket::open(&long(&self.name), port), MAX_SILENCE_LONG);
         let files = [self.name.clone(), long(&self.name)].map(Files);
@@ -125,7 +127,7 @@ impl Relay {
         });
     }
 
-    /// The reason behind an error of connecting, where this side knows it.
+    /// The cause of a connection error, if the relay knows it.
     pub(super) fn explain(&self, error: sqlx::Error) -> sqlx::Error {
         use sqlx::Error as E;
         let is_ours = match &error {
@@ -151,17 +153,17 @@ impl Relay {
             Err(_) => io::Error::new(io::ErrorKind::TimedOut, "the server does not accept the connection"),
         };
         tracing::debug!(error = %failed, "no connection to the database server");
-        // A server that is being started again refuses for a moment: a pool tries again until its time is over.
+        // A restarting server refuses connections for a moment: a pool retries until its time limit.
         let is_starting = failed.kind() == io::ErrorKind::ConnectionRefused;
         let code = if is_starting { refusal::CANNOT_CONNECT_NOW } else { refusal::CANNOT_CONNECT };
         let text = failed.to_string();
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
-        // The client may be gone, too.
+        // The client may have closed the connection, too.
         let _ = timeout(CONNECT_TIMEOUT, refusal::send(client, code, &text, target.plain)).await;
     }
 }
 
-/// The same options with the limit for statements that read whole tables; nothing where they lead through no relay.
+/// The same options with the limit for statements that read whole tables; none if they do not use a relay.
 pub(super) fn unhurried(options: &PgConnectOptions) -> Option<PgConnectOptions> {
     let name = options.get_socket()?.to_str().filter(|name| name.contains(PREFIX))?;
     Some(options.clone().socket(long(name)))
@@ -187,7 +189,7 @@ async fn connect(address: &ServerAddress) -> io::Result<Server> {
             sockopt::set_tcp_keepidle(&stream, idle)?;
             sockopt::set_tcp_keepintvl(&stream, interval)?;
             sockopt::set_tcp_keepcnt(&stream, count)?;
-            // Keepalive does not look while bytes wait to be acknowledged.
+            // Keepalive is not active while bytes wait for an acknowledgement.
             #[cfg(target_os = "linux")]
             sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MS)?;
             Ok(Server::Tcp(stream))
@@ -195,32 +197,32 @@ async fn connect(address: &ServerAddress) -> io::Result<Server> {
     }
 }
 
-/// The files of sockets under a name, removed with the runtime that serves them.
+/// The files of sockets under a name, removed when the task that serves them ends.
 struct Files(String);
 
 impl Drop for Files {
     fn drop(&mut self) {
         if has_files(&self.0) {
-            // What is left lies among temporary files.
+            // A remaining directory is among temporary files.
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 }
 
-/// A socket that accepts.
+/// A listening socket.
 struct ListeningSocket {
     path: String,
-    /// Nothing where it could not be opened yet.
+    /// None if it could not be opened yet.
     listener: Option<UnixListener>,
 }
 
 impl ListeningSocket {
     fn open(name: &str, port: u16) -> Self {
         if has_files(name) {
-            // For its own user alone. Where it cannot be made, the socket cannot either, which is tried again.
+            // Only for its own user. If it cannot be created, neither can the socket, which is retried.
             let _ = DirBuilder::new().mode(0o700).create(name);
         }
-        // As sqlx names the socket in a directory.
+        // The name that sqlx gives a socket in a directory.
         let path = format!("{name}/.s.PGSQL.{port}");
         Self { listener: UnixListener::bind(&path).ok(), path }
     }
@@ -237,7 +239,7 @@ impl ListeningSocket {
 async fn accept(relay: Relay, mut socket: ListeningSocket, limit: Duration) {
     loop {
         match socket.accept().await {
-            // Another process of this machine has no business here.
+            // Processes of other users are not accepted.
             Ok(client) if is_own(&client) => drop(tokio::spawn(relay.clone().forward(client, limit))),
             Ok(_) => {}
             Err(error) => {
@@ -263,7 +265,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client gets through a relay of this name from a server that says "hello".
+    /// Data that a client receives through a relay of this name from a server that sends "hello".
     async fn forwarded(name: String) {
         let server = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let port = server.local_addr().expect("bound").port();

@@ -1,17 +1,17 @@
-//! Settings of sessions: what the server itself bounds. The client's limits (`relay`) are a little more.
+//! Settings of sessions: limits that the server enforces. The client's limits (`relay`) are slightly higher.
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::DbError;
 
-/// What every session is set to. A client that vanished holds locks for no longer than these; one that a function left
-/// behind when it was frozen is closed.
+/// Settings of every session. They limit how long a lost client holds locks, and close a connection that a frozen
+/// function left behind.
 pub(super) const SESSION: [(&str, &str); 11] = [
     ("statement_timeout", "16s"),
     ("idle_in_transaction_session_timeout", "15s"),
     ("lock_timeout", "15s"),
     ("idle_session_timeout", "60s"),
-    // A statement whose client went away ends.
+    // Ends the statement of a client that is disconnected.
     ("client_connection_check_interval", "5s"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
@@ -22,7 +22,7 @@ pub(super) const SESSION: [(&str, &str); 11] = [
     ("jit", "off"),
 ];
 
-/// Sets settings of a session. By statements: poolers such as pgbouncer refuse settings at the start of a connection.
+/// Sets settings of a session, with statements: poolers such as pgbouncer refuse settings at the start of a connection.
 pub(super) async fn set(
     connection: &mut PgConnection,
     settings: impl IntoIterator<Item = (&'static str, &'static str)>,
@@ -33,7 +33,7 @@ pub(super) async fn set(
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ())
 }
 
-/// Gives the settings of a session to the role that asks, for this database.
+/// Stores the settings of a session for the current role in this database.
 pub async fn set_role(pool: &PgPool) -> Result<(), DbError> {
     for (name, value) in SESSION {
         // Neither can be a bind parameter; both are constants of the program.

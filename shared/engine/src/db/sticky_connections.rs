@@ -1,9 +1,8 @@
 //! Connections that stay checked out between single statements.
 //!
-//! sqlx pings a connection each time it is released to its pool: a second round trip for each
-//! statement. Statements that begin no transaction leave nothing behind when they succeed, so their connections are
-//! kept here, up to half of the pool's. One whose caller went away in the middle of a statement, or that lost its
-//! server, is closed.
+//! sqlx pings a connection each time it is released to its pool: a second round trip for each statement. Statements
+//! that begin no transaction leave no state when they succeed, so that their connections are kept here, up to half of
+//! the pool's. A connection whose caller was cancelled during a statement, or whose server was lost, is closed.
 //!
 //! Work-around, until sqlx can skip the ping at release (`Floating::return_to_pool` always sends one, also in 0.9.0).
 
@@ -20,24 +19,24 @@ use super::{ALIVE_WITHOUT_PROBE, DbError, PROBE_TIMEOUT};
 #[derive(Debug)]
 pub struct StickyConnections {
     pool: PgPool,
-    /// Nothing once the pool is being closed.
+    /// None once the pool is being closed.
     idle: Arc<Mutex<Option<Vec<IdleConnection>>>>,
     watched: Once,
 }
 
-/// No connection is kept for longer, as by the pool: the server may want to close it.
+/// Maximum age of a kept connection, as in the pool: the server may have to close it.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// One that waits for the next statement.
+/// A connection that waits for the next statement.
 #[derive(Debug)]
 struct IdleConnection {
     connection: PoolConnection<Postgres>,
-    /// When it was first kept.
+    /// When it was taken from the pool.
     taken: Instant,
     since: Instant,
 }
 
-/// One with a statement; closed when it is dropped before that ended well.
+/// A connection with a running statement; closed when it is dropped before the statement succeeded.
 struct ConnectionInUse {
     connection: Option<PoolConnection<Postgres>>,
 }
@@ -89,7 +88,7 @@ impl StickyConnections {
         Ok(result)
     }
 
-    /// Who closes the pool waits for every connection of it.
+    /// Closing a pool waits until all its connections are released.
     fn release_when_closed(&self) {
         let closed = self.pool.close_event();
         let idle = Arc::downgrade(&self.idle);
@@ -114,7 +113,7 @@ impl StickyConnections {
             {
                 return Ok((connection, taken));
             }
-            // It is of no more use.
+            // It cannot be used any more.
             connection.close_on_drop();
         }
         Ok((self.pool.acquire().await?, Instant::now()))

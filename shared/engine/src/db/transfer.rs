@@ -1,4 +1,4 @@
-//! Bytes in both directions between a client and a server, until one of them ends or neither sends for too long.
+//! Transfers bytes in both directions between a client and a server, until one closes or neither sends for too long.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
-/// Bytes taken at a time.
+/// Bytes read at a time.
 const PIECE: usize = 16 * 1024;
 
-/// In [`Moved`]: bytes wait for the client to take them.
+/// Value of [`Moved`] while bytes wait for the client to read them.
 const HELD: u64 = u64::MAX;
 
-/// When bytes moved last.
+/// When bytes were last transferred.
 struct Moved {
     start: Instant,
     /// Milliseconds after `start`, or [`HELD`].
     at: AtomicU64,
-    /// The client has sent something, and the server nothing since.
+    /// The client has sent bytes, and the server none since.
     is_owed: AtomicBool,
 }
 
@@ -29,7 +29,7 @@ impl Moved {
 
     fn quiet_for(&self) -> Duration {
         match self.at.load(Ordering::Relaxed) {
-            // A client that takes its time says nothing about the server.
+            // A slow client shows nothing about the server.
             HELD => Duration::ZERO,
             at => self.start.elapsed().saturating_sub(Duration::from_millis(at)),
         }
@@ -46,7 +46,7 @@ impl Moved {
     }
 }
 
-/// Forwards until either side closes or fails, or no byte moved for `limit`. Both are closed then.
+/// Forwards until either side closes or fails, or no byte was transferred for `limit`; then closes both.
 pub(super) async fn transfer<C, S>(client: C, server: S, limit: Duration)
 where
     C: AsyncRead + AsyncWrite,

@@ -1,7 +1,7 @@
 //! Notifying idle workers that there is something to claim.
 //!
-//! The unit that was committed is what counts: a worker that is not notified finds it within two seconds. So workers
-//! are notified after the commit, not by it: a commit that notifies keeps all others that do from committing meanwhile.
+//! A notification is only an optimisation: a worker that is not notified finds the committed unit within two seconds.
+//! So workers are notified after the commit, not by it: a commit that notifies blocks all other commits that notify.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +14,10 @@ use crate::db::DbError;
 /// Jobs that are submitted within this time share one notification.
 const NOTIFY_DELAY: Duration = Duration::from_millis(10);
 
-/// Databases whose workers are about to be notified. A commit before that needs no notification of its own.
+/// Databases whose workers will be notified shortly. A commit before that needs no notification of its own.
 static PENDING_NOTIFICATIONS: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 
-/// Notifies workers soon, without waiting for it.
+/// Schedules a notification of workers, without waiting for it.
 pub fn wake_soon(db: &PgPool) {
     let pending = || PENDING_NOTIFICATIONS.lock().unwrap_or_else(PoisonError::into_inner);
     let key = Arc::as_ptr(&db.connect_options()).addr();
@@ -42,7 +42,7 @@ pub async fn wake_at_commit(tx: &mut sqlx::PgConnection) -> Result<(), DbError> 
     Ok(())
 }
 
-/// Nothing is lost with the notification, so its commit waits for no disk.
+/// The notification may be lost without harm, so its commit does not wait for the disk.
 async fn notify_workers(db: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     sqlx::query("select set_config('synchronous_commit', 'off', true), pg_notify('bio_mcp_work', '')")
         .execute(db)

@@ -1,4 +1,5 @@
-//! The role that programs log in as: it reads and writes rows, and owns nothing. Only migrations log in as the owner.
+//! The role that programs log in as: it reads and writes rows, and is not an owner. Only migrations log in as the
+//! owner.
 
 mod open;
 
@@ -12,11 +13,11 @@ use bio_mcp_core::Secret;
 
 pub use open::{PreparedDatabase, connect_as, prepare};
 
-/// Counts the versions of `grant.sql` and of the settings that are given with it: a role that was granted less is
-/// granted anew, one that a newer program granted is left as it is.
+/// Version of `grant.sql` and of the settings that are granted with it: a role with an older version is granted again,
+/// one with a newer version is left unchanged.
 const RULES: i32 = 1;
 
-/// A role; without a password where the way to the server is its protection.
+/// A role; without a password if access to the server is protected otherwise.
 #[derive(Clone)]
 pub struct DatabaseRole {
     username: String,
@@ -25,12 +26,12 @@ pub struct DatabaseRole {
 
 impl DatabaseRole {
     /// The role of a server that only its own user can reach, through a socket in a directory of mode 0700: a password
-    /// would lie beside the server's files, readable for exactly those who can reach the socket.
+    /// would be stored next to the server's files, readable by exactly the users that can reach the socket.
     pub fn of_private_server() -> Self {
         Self { username: "bio_mcp".to_owned(), password: None }
     }
 
-    /// Reads the JSON of a secret, as Secrets Manager writes it.
+    /// Parses the JSON of a secret, in the format of Secrets Manager.
     pub fn parse(secret: &Secret) -> Result<Self, OptionsError> {
         #[derive(Deserialize)]
         struct Written {
@@ -50,12 +51,11 @@ impl DatabaseRole {
         Ok(Self { username, password: Some(Secret::new(written.password)) })
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.username
     }
 
-    /// The way to the same database as this role.
+    /// Connection options of the same database with this role.
     pub fn log_in(&self, options: PgConnectOptions) -> PgConnectOptions {
         let options = options.username(&self.username);
         match &self.password {
@@ -65,20 +65,20 @@ impl DatabaseRole {
     }
 }
 
-/// Makes the role where it is not there, with this password and the settings of a session, and lets it read and write
-/// the rows of every table that there is now; who asks must own them. Fails, and changes nothing, where the role could
-/// do more.
+/// Creates the role if it does not exist, with this password and the settings of a session, and grants it to read and
+/// write the rows of every existing table; the caller must own them. Fails, and changes nothing, if the role has
+/// further privileges.
 pub async fn grant(pool: &PgPool, role: &DatabaseRole) -> Result<(), DbError> {
-    // Before it is granted: what comes after this version is granted the next time.
+    // Read before the grant: tables of later versions are granted the next time.
     let version = version(pool).await?;
-    // Another program may be migrating, which takes long.
+    // Another program may be migrating, which may take long.
     let mut connection = patient(pool).await?;
     let mut transaction = connection.begin().await?;
-    // Two that grant at the same time would disturb each other.
+    // Concurrent grants would conflict.
     sqlx::query("select pg_advisory_xact_lock(hashtextextended('bio-mcp grant', 0))")
         .execute(&mut *transaction)
         .await?;
-    // Values of the transaction, so that no statement holds the password: statements are logged.
+    // Passed as settings of the transaction, so that no statement contains the password: statements are logged.
     sqlx::query("select set_config('bio_mcp.role', $1, true), set_config('bio_mcp.password', $2, true)")
         .bind(&role.username)
         .bind(role.password.as_ref().map_or("", Secret::expose))
@@ -86,7 +86,7 @@ pub async fn grant(pool: &PgPool, role: &DatabaseRole) -> Result<(), DbError> {
         .await?;
     sqlx::raw_sql(include_str!("grant.sql")).execute(&mut *transaction).await?;
     if role.password.is_none() {
-        // The role has no business in the other databases of a private server.
+        // The role does not need the other databases of a private server.
         let others = "revoke connect, temporary on database postgres, template1 from public";
         sqlx::raw_sql(others).execute(&mut *transaction).await?;
     }

@@ -1,4 +1,4 @@
-//! A database opened as the role of programs, prepared for it by the owner where that is needed.
+//! Opens a database as the role of programs, after the owner has prepared it if necessary.
 
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -6,17 +6,16 @@ use sqlx::postgres::PgConnectOptions;
 use super::{DatabaseRole, RULES, grant};
 use crate::db::{DbError, connect, is_current, migrate, version};
 
-/// What was done.
+/// Result of the preparation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PreparedDatabase {
-    /// The version of the schema before; 0 when there was none.
+    /// Version of the schema before; 0 if there was none.
     pub from: i64,
-    /// The version of the schema now.
+    /// Version of the schema now.
     pub to: i64,
 }
 
-/// Brings the schema up to date, then the privileges of the role of programs, where there is one. The pool is the
-/// owner's.
+/// Updates the schema, then the privileges of the role of programs, if there is one. The pool is the owner's.
 pub async fn prepare(owner: &PgPool, role: Option<&DatabaseRole>) -> Result<PreparedDatabase, DbError> {
     let from = version(owner).await?;
     migrate(owner).await?;
@@ -26,8 +25,8 @@ pub async fn prepare(owner: &PgPool, role: Option<&DatabaseRole>) -> Result<Prep
     Ok(PreparedDatabase { from, to: version(owner).await? })
 }
 
-/// A small pool of the role of programs. `owner` is the way of who owns the tables to the same database: it is taken
-/// only where the role, its privileges or the schema are not there yet or are older than this program, and left again.
+/// A small pool of the role of programs. `owner` are the options of the tables' owner for the same database: they are
+/// used only if the role, its privileges or the schema are missing or older than this program.
 pub async fn connect_as(role: &DatabaseRole, owner: PgConnectOptions, max_connections: u32) -> Result<PgPool, DbError> {
     let options = role.log_in(owner.clone());
     match connect(options.clone(), max_connections).await {
@@ -36,7 +35,7 @@ pub async fn connect_as(role: &DatabaseRole, owner: PgConnectOptions, max_connec
             Ok(false) | Err(DbError::Refused(_)) => pool.close().await,
             Err(error) => return Err(error),
         },
-        // Not there yet, with another password, or not let into this database.
+        // The role does not exist yet, has another password, or has no access to this database.
         Err(DbError::Denied(_) | DbError::Refused(_)) => {}
         Err(error) => return Err(error),
     }
@@ -47,7 +46,7 @@ pub async fn connect_as(role: &DatabaseRole, owner: PgConnectOptions, max_connec
     connect(options, max_connections).await
 }
 
-/// Whether the schema is this program's, and the role that asks was granted its privileges on it.
+/// Whether the schema is that of this program, and the current role was granted its privileges.
 async fn is_prepared(pool: &PgPool) -> Result<bool, DbError> {
     if !is_current(pool).await? {
         return Ok(false);
