@@ -239,7 +239,7 @@ impl ListeningSocket {
 async fn accept(relay: Relay, mut socket: ListeningSocket, limit: Duration) {
     loop {
         match socket.accept().await {
-            // Processes of other users are not accepted.
+            // Connections of other processes are not accepted.
             Ok(client) if is_own(&client) => drop(tokio::spawn(relay.clone().forward(client, limit))),
             Ok(_) => {}
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Attempts at units: each claim is one, and keeps how it ended and why.
+//! Attempts at units: each claim is one, with its end and the reason for it.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
@@ -12,30 +12,30 @@ use bio_mcp_core::JobId;
 pub struct Attempt {
     pub unit_id: Uuid,
     pub phase: String,
-    /// Its number in the phase.
+    /// Number of the unit in the phase.
     pub seq: i32,
-    /// The epoch of the claim.
+    /// Epoch of the claim.
     pub epoch: i64,
-    /// Which attempt it was, of those that are counted: 1, or one more than ended without progress before it.
+    /// Number of the attempt, of those that are counted: 1 plus the number of earlier ones that ended without progress.
     pub attempt: i32,
-    /// The worker that claimed it.
+    /// Worker that claimed the unit.
     pub worker_id: String,
-    /// Its machine.
+    /// Machine of the worker.
     pub worker_hostname: String,
     /// When it was claimed.
     pub claimed_at: DateTime<Utc>,
-    /// When the worker began.
+    /// When the worker started the unit.
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
-    /// `completed`, `failed`, `cancelled`, `released` (the worker stopped), `snoozed` (what it needed was not there) or
+    /// `completed`, `failed`, `cancelled`, `released` (the worker stopped), `snoozed` (a dependency was unavailable) or
     /// `reclaimed` (the worker was silent for too long).
     pub ended_as: Option<String>,
     pub error_code: Option<String>,
-    /// The same as a sentence; of a snoozed one what was missing.
+    /// Message for people; for a snoozed attempt, the unavailable dependency.
     pub error_message: Option<String>,
 }
 
-/// The last attempts at units of a job that did not complete them, oldest first.
+/// The last attempts at units of a job that did not complete their units, oldest first.
 pub async fn troubled_attempts(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<Attempt>, DbError> {
     Ok(sqlx::query_as(include_str!("sql/troubled_attempts.sql")).bind(job.0).bind(limit).fetch_all(db).await?)
 }

@@ -1,7 +1,7 @@
-//! The next step of a chain: submitted in the transaction that ends the previous job, so exactly once.
+//! The next step of a chain: submitted in the transaction that ends the previous job, therefore exactly once.
 //!
-//! The tool of a step is unknown here: [`Steps`] builds its submission. A step that cannot be submitted now waits for
-//! the sweep; one that cannot be submitted at all becomes a failed job, which a retry submits.
+//! The tool of a step is unknown here: [`Steps`] builds its submission. A step that cannot be submitted now is left to
+//! the sweep; one that can never be submitted becomes a failed job, which a retry submits.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -39,11 +39,11 @@ pub enum StepError {
     /// It is invalid, or not allowed.
     #[error(transparent)]
     Refused(#[from] StepRefusal),
-    /// It cannot be submitted now: a limit, or a job that excludes it, or a tool that only another version of this
-    /// program knows. It is tried again.
+    /// It cannot be submitted now, because of a limit, a job that excludes it, or a tool that only another version of
+    /// this program has. It is retried.
     #[error("{0}")]
     NotNow(StepRefusal),
-    /// Whether it is valid is unknown: it is tried again.
+    /// It could not be validated: it is retried.
     #[error(transparent)]
     Unit(#[from] UnitError),
 }
@@ -57,7 +57,7 @@ impl StepError {
         }
     }
 
-    /// The same as the error of a job.
+    /// Converts it to the error of a job.
     fn into_refusal(self) -> StepRefusal {
         match self {
             Self::Refused(refusal) | Self::NotNow(refusal) => refusal,
@@ -95,7 +95,7 @@ impl From<SubmitError> for StepError {
         match error {
             SubmitError::Db(error) => error.into(),
             SubmitError::Busy(_) => now(ErrorCode::AlreadyExists),
-            // More than a whole day allows is refused on every day.
+            // A job over the limit of a whole day is refused on every day.
             SubmitError::DailyRecords { limit, wanted, .. } if wanted > limit => ever(ErrorCode::RateLimitExceeded),
             SubmitError::TooManyJobs(_) | SubmitError::TooManyOfPrincipal(_) | SubmitError::DailyRecords { .. } => {
                 now(ErrorCode::RateLimitExceeded)
@@ -115,19 +115,19 @@ pub(super) struct Next {
     refused: Option<StepRefusal>,
 }
 
-/// Which attempt to submit a step it is.
+/// How a step is submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// With the end of the job before it.
+    /// At the end of the job before it.
     First,
-    /// Of a sweep.
+    /// In a sweep.
     Again,
-    /// Of a sweep, after the time for which a step waits: one that cannot be submitted now is refused.
+    /// In a sweep, after the time limit of a waiting step: one that cannot be submitted now is refused.
     Last,
 }
 
 impl Next {
-    /// Logs it after the commit, and wakes workers for it.
+    /// Logs the job after the commit, and wakes workers for it.
     pub async fn announce(&self, engine: &Engine) {
         match &self.refused {
             None => {
@@ -196,7 +196,7 @@ pub(super) async fn submit_next(
         chain_position: Some(chain_position),
         ..submission
     };
-    // What a step that is not submitted has written goes, and the job before ends all the same.
+    // If the step is not submitted, its rows are rolled back, but the job before it still ends.
     let mut savepoint = tx.begin().await?;
     let submitted = async {
         let submission = of_chain(checked(engine, &mut savepoint, step, result, &principal).await?);
@@ -243,7 +243,7 @@ pub(super) async fn submit_next(
     Ok(Some(Next { job: id, tool: step.tool.clone(), chain_position, caller, refused }))
 }
 
-/// A job that has succeeded, and whose next step is still to be submitted.
+/// A succeeded job whose next step is still to be submitted.
 #[derive(FromRow)]
 struct Waiting {
     #[sqlx(flatten)]
@@ -252,12 +252,12 @@ struct Waiting {
 }
 
 /// Submits the steps that could not be submitted when the job before them ended, and those of jobs that an older
-/// program, without chains, has ended. Returns their number.
+/// program without chains has ended. Returns their number.
 pub(super) async fn submit_waiting(engine: &Engine) -> Result<u64, UnitError> {
     let waiting: Vec<Uuid> = sqlx::query_scalar(include_str!("sql/waiting_steps.sql")).fetch_all(&engine.db).await?;
     let mut submitted = 0;
     for id in waiting {
-        // One step that cannot be submitted does not keep the others waiting.
+        // A step that cannot be submitted does not delay the others.
         match submit_one(engine, JobId(id)).await {
             Ok(is_submitted) => submitted += u64::from(is_submitted),
             Err(error) => tracing::warn!(job_id = %id, %error, "the step after this job cannot be submitted yet"),
@@ -266,7 +266,7 @@ pub(super) async fn submit_waiting(engine: &Engine) -> Result<u64, UnitError> {
     Ok(submitted)
 }
 
-/// Submits the step after a job, unless another sweep has, or is about to.
+/// Submits the step after a job, unless another sweep has done so, or is doing so.
 async fn submit_one(engine: &Engine, job: JobId) -> Result<bool, UnitError> {
     let mut tx = db::begin(&engine.db).await?;
     let waiting: Option<Waiting> = sqlx::query_as(include_str!("sql/lock_waiting_step.sql"))
@@ -301,7 +301,7 @@ pub async fn cancel(engine: &Engine, job: JobId) -> Result<Option<Cancelled>, Un
     if !cancelled.cancelled || cancelled.state.is_terminal() {
         return Ok(Some(cancelled));
     }
-    // If nothing runs, it can end here.
+    // If no unit is running, the job ends here.
     match super::finalise(engine, job).await {
         Ok(false) => Ok(Some(cancelled)),
         Ok(true) => {
@@ -309,7 +309,7 @@ pub async fn cancel(engine: &Engine, job: JobId) -> Result<Option<Cancelled>, Un
             Ok(Some(Cancelled { state, stopping: false, ..cancelled }))
         }
         Err(error) => {
-            // It is cancelled all the same; the next sweep ends it.
+            // It is cancelled in any case; the next sweep ends it.
             tracing::warn!(job_id = %job, %error, "a cancelled job cannot be completed yet");
             Ok(Some(cancelled))
         }

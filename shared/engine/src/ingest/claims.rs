@@ -1,8 +1,8 @@
-//! Claims of one worker, also those whose response was lost.
+//! Claims of one worker, including those whose response was lost.
 //!
-//! A connection may die after the database committed a claim and before this process heard of it. No worker would run
-//! such a unit until its lease has run out. So a worker knows which claims it holds, and after a lost response releases
-//! whatever else is claimed in its name.
+//! A connection may be lost after the database has committed a claim and before this process receives the response. No
+//! worker would run such a unit until its lease expires. So a worker records the claims it holds, and after a lost
+//! response releases all other claims in its name.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -16,23 +16,23 @@ use super::{Engine, finalise};
 use crate::db::DbError;
 use bio_mcp_core::{UnitId, WorkerId};
 
-/// A statement of a lost connection may still commit until the database ends it.
+/// A statement of a lost connection may still be committed until the database ends it.
 const MAX_STATEMENT_TIME: Duration = Duration::from_secs(65);
 
-/// Pauses before the attempts to release what a lost response claimed.
+/// Delays of the attempts to release claims of a lost response.
 const RELEASE_RETRY_DELAYS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1)];
 
 /// The claims of a worker.
 #[derive(Default)]
 pub(super) struct Claims {
-    /// When a response was lost; claims are made one after another.
+    /// When a response was lost; the lock also makes claims sequential.
     lost: tokio::sync::Mutex<Option<Instant>>,
     /// Units and epochs that this process works on.
     held: Mutex<HashSet<(UnitId, i64)>>,
 }
 
 impl Claims {
-    /// Claims a unit. For a while after a lost response, first releases what that may have claimed.
+    /// Claims a unit. For a while after a lost response, first releases what it may have claimed.
     pub(super) async fn claim(&self, engine: &Engine, claim: Claim<'_>) -> Result<Option<Lease>, UnitError> {
         let mut lost = self.lost.lock().await;
         if let Some(at) = *lost {
@@ -62,7 +62,7 @@ impl Claims {
         }
     }
 
-    /// A claim is over.
+    /// Records that a claim has ended.
     pub(super) fn over(&self, lease: (UnitId, i64)) {
         self.held().remove(&lease);
     }

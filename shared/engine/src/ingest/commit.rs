@@ -1,5 +1,5 @@
-//! Committing a batch: its rows, its outcomes, the cursor and the counters, in one transaction that only the worker
-//! which has the unit can make.
+//! Commits a batch: its rows, its outcomes, the cursor and the counters, in one transaction that only the worker with
+//! the lease of the unit can commit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,24 +20,24 @@ use bio_mcp_core::{JobId, Tally};
 /// A batch to commit.
 #[derive(Clone, Default)]
 pub struct Batch {
-    /// What became of each record of the batch.
+    /// Outcome of each record of the batch.
     pub outcomes: Vec<RecordOutcome>,
-    /// Where the unit goes on; only its pipeline reads it.
+    /// Where the unit resumes; only its pipeline reads it.
     pub cursor: Value,
-    /// Progress since the last batch, in what the plan counts its work in.
+    /// Progress since the last batch, counted like the `work_total` of the plan.
     pub work: i64,
-    /// What the pipeline writes of its own.
+    /// Rows of the pipeline.
     pub rows: Option<Arc<dyn BatchRows>>,
 }
 
-/// Rows of a pipeline's own that belong to a batch: written in its transaction, when the job is locked and the unit is
-/// known to be this worker's, and before the outcomes are counted.
+/// Rows of a pipeline that belong to a batch: written in its transaction, when the job is locked and the lease of the
+/// unit is verified, and before the outcomes are counted.
 #[async_trait]
 pub trait BatchRows: Send + Sync {
-    /// Writes them. An outcome may be another one by now, because another worker was faster: it is amended here.
+    /// Writes them. If another worker was faster, an outcome may have changed: it is updated here.
     ///
-    /// A commit that the database did not confirm is made again, from the outcomes that the batch came with, so this
-    /// may be called more than once. Rows are locked in the order that all transactions of the pipeline use.
+    /// A commit that the database did not confirm is repeated with the original outcomes of the batch, so that this may
+    /// be called more than once. Rows are locked in the order that all transactions of the pipeline use.
     async fn write(&self, tx: &mut PgConnection, outcomes: &mut [RecordOutcome]) -> Result<(), CommitError>;
 
     /// The work of the batch, called after the rows were written: less than planned if another worker was faster.
@@ -49,10 +49,10 @@ pub trait BatchRows: Send + Sync {
 /// A batch was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The database failed. Where it was only lost, the commit is made again.
+    /// The database failed. If the connection was lost, the commit is repeated.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// The unit cannot go on.
+    /// The unit cannot continue.
     #[error(transparent)]
     Unit(#[from] UnitError),
 }
@@ -73,8 +73,8 @@ impl From<CommitError> for UnitError {
 }
 
 impl Lease {
-    /// Commits a batch. When the database is lost in the middle, waits for it, checks whether the commit had happened,
-    /// and otherwise does it again.
+    /// Commits a batch. If the database is lost during the commit, waits for it, checks whether the batch was
+    /// committed, and otherwise repeats the commit.
     pub async fn commit(&mut self, engine: &Engine, batch: Batch) -> Result<(), UnitError> {
         let give_up = Instant::now() + engine.settings.database_patience;
         let mut pause = Duration::from_millis(100);
@@ -83,7 +83,7 @@ impl Lease {
             match self.try_commit(&engine.db, &batch, &mut counted).await {
                 Err(CommitError::Db(error)) if error.is_transient() && Instant::now() < give_up => {
                     tracing::warn!(unit_id = %self.unit, error = %error, "the database is unavailable; waiting");
-                    // Whether it had happened must be known before it is done again.
+                    // Before a repetition it must be known whether the batch was committed.
                     let committed = loop {
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(Duration::from_secs(2));
@@ -107,7 +107,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Whether the batch after the last known one is there, written under this epoch's cursor.
+    /// Whether the batch after the last known one was committed, with a cursor of this epoch.
     async fn is_committed(&self, db: &PgPool) -> Result<bool, DbError> {
         Ok(sqlx::query_scalar(
             "select exists (select from ingestion_unit_outcomes o join ingestion_work_units u on u.id = o.unit_id \
@@ -120,7 +120,7 @@ impl Lease {
         .await?)
     }
 
-    /// `counted` is what the batch counts as, once the commit may have happened.
+    /// `counted` receives the counts of the batch, once it may have been committed.
     async fn try_commit(&self, db: &PgPool, batch: &Batch, counted: &mut Tally) -> Result<(), CommitError> {
         let mut tx = db::begin(db).await?;
         let job = self.lock_job(&mut tx).await?;
@@ -162,7 +162,7 @@ impl Lease {
     }
 }
 
-/// Counts stored records against what the principal of a job may store today.
+/// Adds stored records to the daily usage of the principal of a job.
 async fn charge(tx: &mut PgConnection, job: JobId, stored: i64) -> Result<(), DbError> {
     if stored > 0 {
         sqlx::query(include_str!("sql/charge.sql")).bind(job.0).bind(stored).execute(tx).await?;

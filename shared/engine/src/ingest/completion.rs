@@ -1,4 +1,4 @@
-//! How a claimed unit ends: completed, failed, released for later, or cancelled.
+//! The end of a claimed unit: completed, failed, released for later, or cancelled.
 //!
 //! Each ending is one transaction under the job's lock, so that the last unit of a phase is known
 //! to be the last.
@@ -21,7 +21,7 @@ use crate::jobs::{self, Level, Progress};
 use bio_mcp_core::{ErrorCode, JobId, UnitId};
 
 impl Lease {
-    /// Completes a planning unit: its phase's units are there in the same commit.
+    /// Completes a planning unit and inserts the units of its phase in the same commit.
     pub async fn complete_plan(&self, engine: &Engine, plan: &Plan) -> Result<JobProgressed, UnitError> {
         let mut tx = db::begin(&engine.db).await?;
         let job = self.lock_job(&mut tx).await?;
@@ -61,7 +61,7 @@ impl Lease {
         Ok(progressed)
     }
 
-    /// Makes way for a whole release whose version was ingested from other content.
+    /// Replaces an earlier ingest of the same release version with other content, if a whole release is planned.
     async fn replace_release(&self, tx: &mut PgConnection, plan: &Plan) -> Result<(), DbError> {
         let (true, true, Some(digest)) = (plan.is_release, plan.is_whole, &plan.source_digest) else { return Ok(()) };
         let replaced: Option<Uuid> = sqlx::query_scalar(include_str!("sql/replace_release.sql"))
@@ -95,7 +95,7 @@ impl Lease {
         Ok(progressed)
     }
 
-    /// Ends an attempt that failed: another one later, or the unit has failed for good.
+    /// Ends a failed attempt: the unit is retried later, or has failed for good.
     pub async fn fail(
         &self,
         engine: &Engine,
@@ -131,13 +131,13 @@ impl Lease {
         Ok(progressed)
     }
 
-    /// Releases a unit without counting an attempt: the worker stops, or the unit's time is up. A cancelled job's unit
-    /// ends instead, because no worker would claim it again.
+    /// Releases a unit without counting an attempt: the worker stops, or the unit's time limit is reached. The unit of
+    /// a cancelled job ends instead, because no worker would claim it again.
     pub async fn release(&self, engine: &Engine) -> Result<JobProgressed, UnitError> {
         self.release_as(engine, Duration::ZERO, ReleaseKind::Released).await
     }
 
-    /// Releases a unit without counting an attempt, for later: what it needs from outside is not there now.
+    /// Releases a unit for later without counting an attempt: an external dependency is unavailable.
     pub async fn snooze(&self, engine: &Engine, pause: Duration, why: &str) -> Result<JobProgressed, UnitError> {
         self.release_as(engine, pause, ReleaseKind::Snoozed(why)).await
     }
@@ -187,8 +187,7 @@ impl Lease {
         Ok(progressed)
     }
 
-    /// Locks the job and returns its progress; nothing of a cancelled one. An overdue one lets its units end as they
-    /// do.
+    /// Locks the job and returns its progress; none if it is cancelled. Units of an overdue job end as usual.
     async fn lock_live_job(&self, tx: &mut PgConnection) -> Result<Option<Progress>, UnitError> {
         let job = self.lock_row(tx).await?;
         Ok((!job.cancelled).then_some(job.progress))
@@ -207,7 +206,7 @@ impl Lease {
         )
     }
 
-    /// Under the job's lock: is anything left, and if not, is there a next phase?
+    /// Under the job's lock: checks whether units are left, and otherwise starts the next phase, if there is one.
     async fn advance_phase(&self, tx: &mut PgConnection, engine: &Engine) -> Result<JobProgressed, UnitError> {
         let (left, failed, cancelled): (bool, bool, bool) =
             sqlx::query_as(include_str!("sql/advance_phase.sql")).bind(self.job.0).fetch_one(&mut *tx).await?;
@@ -223,13 +222,13 @@ impl Lease {
             .bind(self.job.0)
             .execute(&mut *tx)
             .await?;
-        // Once a phase: by the commit itself.
+        // Once per phase: with the commit itself.
         jobs::wake_at_commit(tx).await?;
         Ok(JobProgressed::UnitsLeft)
     }
 }
 
-/// Makes units of a phase, numbered from `first` on.
+/// Inserts units of a phase, numbered from `first` on.
 async fn insert_units(
     tx: &mut PgConnection,
     job: JobId,

@@ -1,4 +1,4 @@
-//! Records of a job that did not end well.
+//! Records of a job that failed or were missing.
 
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -10,19 +10,19 @@ use bio_mcp_core::{JobId, Page};
 /// One record that failed or was not returned.
 #[derive(Clone, Debug, FromRow)]
 pub struct RecordFailure {
-    /// Its position in the listing.
+    /// Position in the listing.
     pub id: i64,
     pub record_type: String,
-    /// Its identifier, if that could be read.
+    /// Identifier of the record, if it could be read.
     pub record_id: Option<String>,
     /// `failed` or `missing`.
     pub outcome: String,
     pub reason: Option<String>,
-    /// Where its bytes are, if they are in quarantine.
+    /// Address of its bytes, if they are in quarantine.
     pub uri: Option<String>,
 }
 
-/// Failures of a job in the order they were met, after one of them.
+/// Failures of a job in the order in which they occurred, after one of them.
 pub async fn failures(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result<Page<RecordFailure>, DbError> {
     let rows = sqlx::query_as(
         "select id, record_type, record_id, outcome, reason, uri from ingestion_failures \
@@ -36,7 +36,7 @@ pub async fn failures(db: &PgPool, job: JobId, after: i64, limit: i64) -> Result
     Ok(Page::of(rows, limit))
 }
 
-/// How many there are.
+/// Number of failures of a job.
 pub async fn failures_count(db: &PgPool, job: JobId) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar("select count(*) from ingestion_failures where job_id = $1")
         .bind(job.0)
@@ -44,7 +44,7 @@ pub async fn failures_count(db: &PgPool, job: JobId) -> Result<i64, DbError> {
         .await?)
 }
 
-/// Identifiers of the first records that failed, of those that have one, for the result of a job that ends.
+/// Identifiers of the first failed records that have one, for the result of a job that ends.
 pub async fn failed_ids(db: &mut PgConnection, job: JobId, limit: i64) -> Result<Vec<String>, DbError> {
     Ok(sqlx::query_scalar(
         "select record_id from ingestion_failures where job_id = $1 and outcome = 'failed' and record_id is not null \
@@ -56,7 +56,7 @@ pub async fn failed_ids(db: &mut PgConnection, job: JobId, limit: i64) -> Result
     .await?)
 }
 
-/// What the units of a job that did not complete were to do.
+/// Inputs of the units of a job that did not complete.
 pub async fn unfinished_inputs(db: &PgPool, job: JobId) -> Result<Vec<Value>, DbError> {
     Ok(sqlx::query_scalar(
         "select input from ingestion_work_units where job_id = $1 and seq > 0 and status <> 'completed' order by phase, seq",

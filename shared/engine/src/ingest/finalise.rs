@@ -15,24 +15,23 @@ use crate::db;
 use crate::jobs::{self, Job, JobResult, JobState, Level};
 use bio_mcp_core::{JobId, Tally, UnitId, clock, counted, metrics};
 
-/// A unit of a job that ends.
+/// A unit of a job that has ended.
 #[derive(Clone, Debug, FromRow)]
 pub struct EndedUnit {
     pub id: Uuid,
     pub phase: String,
-    /// Its number in the phase; 0 planned it.
+    /// Number in the phase; 0 planned it.
     pub seq: i32,
-    /// What its plan called it.
+    /// Label given by the plan.
     pub label: Option<String>,
-    /// How it ended.
     #[sqlx(try_from = "String")]
     pub status: UnitStatus,
-    /// Its records by outcome.
+    /// Records by outcome.
     #[sqlx(rename = "tally", json)]
     pub counts: Tally,
-    /// Why it failed; of one that did not, why an earlier attempt did.
+    /// Why it failed; otherwise, why an earlier attempt failed.
     pub error_code: Option<String>,
-    /// The same as a sentence.
+    /// Message for people.
     pub error_message: Option<String>,
     outcomes_ref: Option<String>,
     has_outcomes: bool,
@@ -40,12 +39,11 @@ pub struct EndedUnit {
 }
 
 impl EndedUnit {
-    /// Whether it failed.
     pub fn has_failed(&self) -> bool {
         self.status == UnitStatus::Failed
     }
 
-    /// What the manifest says of its part.
+    /// The entry of its part in the manifest.
     fn part(&self) -> Value {
         json!({
             "unit_id": self.id, "phase": self.phase, "seq": self.seq, "name": self.label,
@@ -55,10 +53,10 @@ impl EndedUnit {
     }
 }
 
-/// Finalises a job whose units have all ended; does nothing if some have not, or if it is final.
+/// Finalises a job whose units have all ended; does nothing if some have not, or if the job is final.
 ///
-/// May run twice at once: everything in the manifest comes from rows that do not change any more,
-/// it is written once under a key of its own, and the state changes under the job's lock.
+/// May run concurrently: all content of the manifest comes from rows that do not change any more, it is written once
+/// under its own key, and the state changes under the job's lock.
 pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError> {
     let Some(job) = jobs::get(&engine.db, job_id).await? else { return Ok(false) };
     let mut units: Vec<EndedUnit> =
@@ -66,7 +64,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     if job.state.is_terminal() || units.iter().any(|unit| !unit.status.is_final()) {
         return Ok(false);
     }
-    // Those of units that completed were written when they did.
+    // Parts of completed units were written when they completed.
     let mut parts: Vec<(Uuid, String)> = Vec::new();
     for unit in units.iter_mut().filter(|unit| unit.has_outcomes && unit.outcomes_ref.is_none()) {
         unit.outcomes_ref = outcomes::write_part(engine, job_id, UnitId(unit.id)).await?;
@@ -106,7 +104,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
         sqlx::query_as("select * from jobs where id = $1 for update").bind(job.id).fetch_optional(&mut *tx).await?;
     let Some(locked) = locked.filter(|locked| !locked.state.is_terminal()) else { return Ok(false) };
     if locked.cancel_requested_at.is_some() != job.cancel_requested_at.is_some() {
-        // The state above is that of an earlier row: the next sweep repeats it with this one.
+        // The state above is that of an earlier row version: the next sweep repeats this with the current one.
         return Ok(false);
     }
     let job = locked;
@@ -161,8 +159,7 @@ pub async fn finalise(engine: &Engine, job_id: JobId) -> Result<bool, UnitError>
     Ok(ended)
 }
 
-/// The rows beside the job: its ingest has ended, its parts are named, and the frames they are made of are not needed
-/// any more.
+/// Updates the rows beside the job: its ingest ends, its parts are recorded, and their frames are deleted.
 async fn end_rows(
     db: &mut PgConnection,
     job: Uuid,

@@ -1,4 +1,4 @@
-//! Says that a worker lives while it runs a unit.
+//! Heartbeats of a worker while it runs a unit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +9,15 @@ use tokio::task::JoinHandle;
 
 use super::{Lease, Settings};
 
-/// A running heartbeat; ended by [`Heartbeat::end`], never dropped in the middle of a statement.
+/// A running heartbeat; ended by [`Heartbeat::end`], never dropped during a statement.
 pub(super) struct Heartbeat {
     done: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
 impl Heartbeat {
-    /// Beats until ended. Sets `stop` when the lease is lost or the job cancelled. Stops beating
-    /// when the unit makes no progress for its whole time, so that others may take it.
+    /// Sends heartbeats until it is ended. Sets `stop` when the lease is lost or the job cancelled. Stops when the unit
+    /// makes no progress for its time limit, so that other workers may claim it.
     pub(super) fn start(
         db: sqlx::PgPool,
         lease: Lease,
@@ -42,7 +42,7 @@ impl Heartbeat {
                     stop.store(true, Ordering::Relaxed);
                     return;
                 }
-                // A lost database is not a lost lease: the next beat may get through.
+                // A lost database is not a lost lease: the next heartbeat may succeed.
                 if let Ok(false) = lease.heartbeat(&db, stale.as_secs_f64()).await {
                     stop.store(true, Ordering::Relaxed);
                     return;

@@ -1,8 +1,7 @@
-//! A claimed unit and everything that may be written for it.
+//! A claimed unit and all writes for it.
 //!
-//! Each write is one transaction: lock the job row, check whether the job continues, write, and
-//! change the unit only if its epoch is still the claimed one. No rows changed means that another
-//! worker has it: roll back and stop.
+//! Each write is one transaction: lock the job row, check whether the job continues, write, and change the unit only if
+//! its epoch is still the claimed one. If no row changes, another worker has the unit: roll back and stop.
 
 use std::time::Instant;
 
@@ -19,9 +18,8 @@ use bio_mcp_core::{ErrorCode, JobId, Tally, UnitId, WorkerId};
 /// Which units to claim.
 #[derive(Clone, Debug)]
 pub struct Claim<'a> {
-    /// Who claims.
     pub worker: &'a WorkerId,
-    /// On which machine.
+    /// Machine of the worker.
     pub hostname: &'a str,
     /// Units of these tools.
     pub tools: &'a [String],
@@ -48,13 +46,13 @@ pub struct Lease {
     pub phase: String,
     /// Number in the phase; 0 plans it.
     pub seq: i32,
-    /// What it is to do.
+    /// Input of the unit.
     pub input: Value,
-    /// Where an earlier attempt stopped.
+    /// The cursor of an earlier attempt.
     pub cursor: Option<Value>,
-    /// Attempts that ended without progress.
+    /// Number of attempts that ended without progress.
     pub attempt: i32,
-    /// The fencing token.
+    /// The fencing token of the claim.
     pub epoch: i64,
     /// Batches committed so far.
     pub(super) batches: i64,
@@ -68,7 +66,7 @@ pub struct Lease {
 pub enum JobProgressed {
     /// Other units are left.
     UnitsLeft,
-    /// It was the last one: finalise the job.
+    /// It was the last unit: the job must be finalised.
     JobOver,
 }
 
@@ -91,21 +89,21 @@ struct Claimed {
     batches: i64,
 }
 
-/// What the locked job row says.
+/// State of the locked job row.
 #[derive(FromRow)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub(super) struct JobRow {
     pub(super) cancelled: bool,
     overdue: bool,
     terminal: bool,
-    /// Whether its principal has stored today what it may.
+    /// Whether its principal has reached its daily limit of stored records.
     used_up: bool,
     #[sqlx(json)]
     pub(super) progress: Progress,
 }
 
 impl Lease {
-    /// Claims one unit, if there is one.
+    /// Claims one unit, if one is claimable.
     pub async fn claim(db: &PgPool, settings: &super::Settings, claim: Claim<'_>) -> Result<Option<Self>, DbError> {
         let unit: Option<Uuid> = sqlx::query_scalar(include_str!("sql/claim.sql"))
             .bind(claim.worker.as_str())
@@ -124,7 +122,7 @@ impl Lease {
         }
     }
 
-    /// The lease of a unit that a worker has claimed and not begun.
+    /// The lease of a unit that a worker has claimed but not started.
     pub(super) async fn of_claimed(db: &PgPool, unit: Uuid, worker: &WorkerId) -> Result<Option<Self>, DbError> {
         let claimed: Option<Claimed> =
             sqlx::query_as(include_str!("sql/claimed.sql")).bind(unit).bind(worker.as_str()).fetch_optional(db).await?;
@@ -152,10 +150,10 @@ impl Lease {
         self.tally
     }
 
-    /// Claimed → processing; the job runs from here on.
+    /// Changes the unit from claimed to processing, and the job to running.
     pub async fn start(&self, db: &PgPool) -> Result<(), UnitError> {
         let mut tx = db::begin(db).await?;
-        // A unit that has begun goes on: what it has stored is paid for.
+        // A unit that has made progress continues: its stored records are already counted.
         if self.lock_job(&mut tx).await?.used_up {
             let message = "the principal of this job has reached its daily limit of records \
                            (BIO_MCP_PRINCIPAL_DAILY_RECORDS): retry the job after 00:00 UTC";
@@ -178,7 +176,7 @@ impl Lease {
         Ok(tx.commit().await?)
     }
 
-    /// Says that the worker lives; false when the lease is lost or the job cancelled.
+    /// Sends a heartbeat; returns false when the lease is lost or the job cancelled.
     pub async fn heartbeat(&self, db: &PgPool, stale_secs: f64) -> Result<bool, DbError> {
         let alive = sqlx::query(include_str!("sql/heartbeat.sql"))
             .bind(self.unit.0)
@@ -189,7 +187,7 @@ impl Lease {
         Ok(alive.rows_affected() == 1)
     }
 
-    /// Why a unit was interrupted: the heartbeat found no row.
+    /// Why a unit was interrupted, after a heartbeat found no row.
     pub(super) async fn interruption_cause(&self, engine: &Engine) -> Result<UnitError, DbError> {
         let cancelled: Option<bool> = sqlx::query_scalar(
             "select j.cancel_requested_at is not null from ingestion_work_units u join jobs j on j.id = u.job_id \
@@ -222,7 +220,7 @@ impl Lease {
     }
 }
 
-/// No row changed: another worker has the unit.
+/// Fails if no row changed: another worker has the unit.
 pub(super) fn fenced(done: &sqlx::postgres::PgQueryResult) -> Result<(), UnitError> {
     if done.rows_affected() == 1 { Ok(()) } else { Err(UnitError::LeaseLost) }
 }

@@ -1,8 +1,8 @@
-//! Which workers live, on every machine.
+//! Live workers on all machines.
 //!
-//! Each worker that runs until it is told to stop has a row, which it renews while it waits for work and, with the
-//! heartbeat of its unit, while it works. The locks of [`Presence`] say the same of this machine at once; a row says it
-//! of every machine, and of a worker that was killed until it is as old as a unit that is taken back.
+//! Each worker that runs until it is stopped has a row, which it renews while it waits for work and, with the heartbeat
+//! of its unit, while it works. The locks of [`Presence`] show the same at once, but for this machine only; the row of
+//! a killed worker counts as live until it is as old as a unit that is reclaimed.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -15,30 +15,30 @@ use super::presence::Census;
 use crate::db::DbError;
 use bio_mcp_core::WorkerId;
 
-/// How long the end of a worker waits for its row to go: one that stays is silent from now on.
+/// Time limit for deleting the row of a worker that ends: a remaining row is not renewed any more.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Rows of workers that were not seen for so long go, in seconds.
+/// Age, in seconds, at which rows of silent workers are deleted.
 const KEPT_SECS: f64 = 86_400.0;
 
-/// Workers that live.
+/// Numbers of live workers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LivingWorkers {
-    /// Those that hold a lock in the directory that was looked at.
+    /// Workers that hold a lock in the given directory.
     pub here: i64,
-    /// The others, by the names of their machines.
+    /// Other workers, by host name.
     pub elsewhere: Vec<(String, i64)>,
 }
 
 impl LivingWorkers {
-    /// How many there are.
+    /// Total number.
     pub fn count(&self) -> i64 {
         self.elsewhere.iter().fold(self.here, |sum, (_, workers)| sum.saturating_add(*workers))
     }
 }
 
-/// The workers that live, with or without a unit: those that hold a lock in `dir`, and the others that were heard of
-/// within `stale`. A worker of a function is heard of only while it has a unit.
+/// The live workers, with or without a unit: those that hold a lock in `dir`, and the others seen within `stale`. A
+/// worker of a function is seen only while it has a unit.
 pub async fn living_workers(db: &PgPool, dir: &Path, stale: Duration) -> Result<LivingWorkers, DbError> {
     let Census { living, dead } = Presence::census(dir).unwrap_or_default();
     let here: Vec<String> = living.iter().chain(&dead).cloned().collect();
@@ -59,7 +59,7 @@ impl WorkerRow {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that the worker lives, unless it did so within `interval`.
+    /// Renews the row, unless it was written within `interval`.
     pub(super) async fn renew(
         &self,
         db: &PgPool,
@@ -76,13 +76,13 @@ impl WorkerRow {
         Ok(())
     }
 
-    /// Says that the worker has ended, if it ever said that it lives.
+    /// Deletes the row, if it was written.
     pub(super) async fn leave(&self, db: &PgPool, worker: &WorkerId) {
         if self.written().take().is_none() {
             return;
         }
         let (db, worker) = (db.clone(), worker.clone());
-        // In a task of its own, so that the statement is not dropped where the database is unreachable.
+        // In a separate task, so that the statement is not dropped if the database is unreachable.
         let said = tokio::spawn(async move { forget_worker(&db, worker.as_str()).await });
         if !matches!(tokio::time::timeout(FAREWELL, said).await, Ok(Ok(Ok(())))) {
             tracing::debug!("the row of a worker that has ended could not be removed: it is not renewed any more");
@@ -90,13 +90,13 @@ impl WorkerRow {
     }
 }
 
-/// Removes the row of a worker that has ended, or whose process is gone.
+/// Deletes the row of a worker that has ended, or whose process is dead.
 pub(super) async fn forget_worker(db: &PgPool, worker: &str) -> Result<(), DbError> {
     sqlx::query("delete from ingestion_workers where worker_id = $1").bind(worker).execute(db).await?;
     Ok(())
 }
 
-/// Removes the rows of workers that were killed long ago.
+/// Deletes the rows of workers that were killed long ago.
 pub(super) async fn forget_old_workers(db: &PgPool) -> Result<(), DbError> {
     sqlx::query("delete from ingestion_workers where seen_at < now() - make_interval(secs => $1)")
         .bind(KEPT_SECS)

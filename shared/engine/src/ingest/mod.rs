@@ -1,5 +1,4 @@
-//! The ingest engine: jobs planned into work units, each unit claimed, fenced, run and finished
-//! exactly once.
+//! The ingest engine: jobs planned into work units, each unit claimed, fenced, run and completed exactly once.
 //!
 //! ```text
 //! submit ─▶ unit 0 of a phase (plan) ─▶ units 1…n ─▶ … last unit ─▶ next phase | finalise
@@ -9,10 +8,10 @@
 //!
 //! The transaction that ends a job with success also submits the next step of its chain (`chain`).
 //!
-//! The protocol is in `lease`, `commit` and `completion`: every write names the epoch that was claimed, and locks are
-//! taken in the order job, unit, rows of the source.
+//! The protocol is in `lease`, `commit` and `completion`: every write contains the claimed epoch, and locks are taken
+//! in the order job, unit, rows of the source.
 //!
-//! The engine knows no source. A [`Pipeline`] plans, runs and has rows of its own ([`BatchRows`]); records are
+//! The engine is independent of sources. A [`Pipeline`] plans, runs and has its own rows ([`BatchRows`]); records are
 //! [`RecordKey`](bio_mcp_core::RecordKey)s; the input and the cursor of a unit are JSON that only its pipeline reads.
 
 mod attempts;
@@ -65,32 +64,29 @@ pub use worker::{IdleReason, StepOutcome, WakeOutcome, Worker};
 
 use bio_mcp_archive::Archive;
 
-/// What running work units needs.
+/// Everything that is needed to run work units.
 #[derive(Clone)]
 pub struct Engine {
-    /// State.
     pub db: PgPool,
-    /// Objects.
     pub archive: Archive,
     /// Wakes other workers.
     pub queue: Arc<dyn crate::queue::Queue>,
     /// Leases, limits, batch sizes.
     pub settings: Settings,
-    /// What this deployment can run.
+    /// The pipelines of this deployment.
     pub pipelines: Arc<[Arc<dyn Pipeline>]>,
-    /// What the sweep does besides.
+    /// Additional tasks of the sweep.
     pub upkeep: Arc<[Arc<dyn Upkeep>]>,
     /// How tools submit the steps of chains.
     pub steps: Arc<dyn Steps>,
 }
 
 impl Engine {
-    /// The pipeline of a tool.
     pub fn pipeline(&self, tool: &str) -> Option<Arc<dyn Pipeline>> {
         self.pipelines.iter().find(|pipeline| pipeline.tool() == tool).cloned()
     }
 
-    /// The tools this engine can run.
+    /// Tools with a pipeline in this engine.
     pub fn tools(&self) -> Vec<String> {
         self.pipelines.iter().map(|pipeline| pipeline.tool().to_owned()).collect()
     }

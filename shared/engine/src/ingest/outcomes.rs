@@ -10,17 +10,16 @@ use crate::db::DbError;
 use bio_mcp_archive::codec::encode_zstd;
 use bio_mcp_core::{JobId, Outcome, Reason, RecordKey, Sha256, UnitId};
 
-/// What became of one record: a line of a manifest part.
+/// Outcome of one record: a line of a manifest part.
 #[derive(Clone, Debug)]
 pub struct RecordOutcome {
     pub key: RecordKey,
-    /// What became of it.
     pub outcome: Outcome,
-    /// Hash of its payload.
+    /// Hash of the payload.
     pub hash: Option<Sha256>,
-    /// Where it is: the archived version, the version that made it a skip, or the quarantine.
+    /// Address of the archived version, of the version because of which it was skipped, or of the quarantined bytes.
     pub uri: Option<String>,
-    /// Why, for skipped and failed ones.
+    /// Why it was skipped or failed.
     pub reason: Option<Reason>,
 }
 
@@ -36,7 +35,7 @@ impl Serialize for RecordOutcome {
     }
 }
 
-/// Outcomes as a compressed frame; frames of a unit joined are one readable `.ndjson.zst`.
+/// Outcomes as a compressed frame; the concatenated frames of a unit are one readable `.ndjson.zst`.
 pub(super) fn frame(outcomes: &[RecordOutcome]) -> Vec<u8> {
     if outcomes.is_empty() {
         return Vec::new();
@@ -49,7 +48,7 @@ pub(super) fn frame(outcomes: &[RecordOutcome]) -> Vec<u8> {
     encode_zstd(&text)
 }
 
-/// Keeps the records that did not end well where they can be listed and retried.
+/// Stores failed and missing records, so that they can be listed and retried.
 pub(super) async fn insert_failures(
     db: &mut PgConnection,
     job: JobId,
@@ -75,9 +74,8 @@ pub(super) async fn insert_failures(
     Ok(())
 }
 
-/// Writes the manifest part of a unit whose outcomes will not change any more, and returns its
-/// address; a unit without records has none. Writing it twice writes the same bytes, so the first
-/// one stays.
+/// Writes the manifest part of a unit whose outcomes do not change any more, and returns its address; none if the unit
+/// has no records. A repetition writes the same bytes, so that the first object remains.
 pub(super) async fn write_part(engine: &Engine, job: JobId, unit: UnitId) -> Result<Option<String>, UnitError> {
     let frames: Vec<Vec<u8>> =
         sqlx::query_scalar("select outcomes from ingestion_unit_outcomes where unit_id = $1 order by batch")

@@ -1,4 +1,4 @@
-//! What a source has to say: how a job is planned and how a unit is run.
+//! The interface of a source: how a job is planned and how a unit is run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::db::DbError;
 use crate::jobs::{Job, JobState};
 use bio_mcp_core::ErrorCode;
 
-/// How often a unit that waits checks whether it is to stop.
+/// How often a waiting unit checks whether it must stop.
 pub(super) const STOP_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A kind of job. One implementation per tool, listed in `sources`.
@@ -33,77 +33,75 @@ pub trait Pipeline: Send + Sync {
     /// Plans a phase into units.
     async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError>;
 
-    /// Runs a unit, from its cursor on, committing batches.
+    /// Runs a unit from its cursor, committing batches.
     async fn run(&self, context: &mut UnitContext) -> Result<(), UnitError>;
 
-    /// Writes rows of the pipeline's own in the transaction that completes a unit, under the job's
-    /// lock.
+    /// Writes rows of the pipeline in the transaction that completes a unit, under the job's lock.
     async fn completed(&self, _db: &mut PgConnection, _lease: &Lease) -> Result<(), UnitError> {
         Ok(())
     }
 
-    /// Writes rows of the pipeline's own in the transaction that ends a job, under its lock, and
-    /// returns what its result says besides the counts and the manifest.
+    /// Writes rows of the pipeline in the transaction that ends a job, under its lock, and returns the fields of its
+    /// result besides the counts and the manifest.
     async fn ended(&self, _db: &mut PgConnection, _ended: &Ended<'_>) -> Result<Map<String, Value>, UnitError> {
         Ok(Map::new())
     }
 
-    /// What a manifest says about the spans of time that a job covered.
+    /// The time windows that a job covered, for its manifest.
     async fn windows(&self, _db: &PgPool, _job: &Job) -> Result<Value, UnitError> {
         Ok(Value::Null)
     }
 
-    /// The most records that a job of these parameters can store; nothing where they do not say.
+    /// Maximum number of records that a job with these parameters can store; none if unknown.
     fn records_at_most(&self, _params: &Value) -> Option<i64> {
         None
     }
 
-    /// The parameters of a job that does again only what failed in an ended one; nothing when
-    /// nothing did. Where a tool cannot tell, the whole again: what is done already is skipped.
+    /// The parameters of a job that repeats only what failed in an ended one; none if nothing failed. If a tool cannot
+    /// tell, it repeats everything: records that are already stored are skipped.
     async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
         Ok(Some(job.params.clone()))
     }
 }
 
-/// A job that ends.
+/// A job that is ending.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended<'a> {
-    /// The job, as it was before.
+    /// The job, before its end.
     pub job: &'a Job,
-    /// The state that it ends in.
+    /// Its final state.
     pub state: JobState,
-    /// Its units, in the order of phases and numbers.
+    /// Its units, ordered by phase and number.
     pub units: &'a [EndedUnit],
 }
 
 impl<'a> Ended<'a> {
-    /// The first unit that failed, for which the job did.
+    /// The first failed unit, which made the job fail.
     pub fn failure(&self) -> Option<&'a EndedUnit> {
         self.units.iter().find(|unit| unit.has_failed())
     }
 }
 
-/// Rows above the engine that the sweep keeps in order, besides the engine's own.
+/// Maintenance of rows above the engine, run by the sweep besides the engine's own.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
-    /// Does it; returns how many stored instants were in the future and were pulled back.
+    /// Runs the maintenance; returns how many stored times were in the future and were pulled back.
     async fn sweep(&self, engine: &Engine) -> Result<usize, DbError>;
 
-    /// Called after a job has ended in this state and that is committed. The next sweep repeats what fails here.
+    /// Called after the end of a job in this state was committed. If it fails, the next sweep repeats it.
     async fn job_ended(&self, _engine: &Engine, _job: &Job, _state: JobState) -> Result<(), DbError> {
         Ok(())
     }
 }
 
-/// What a pipeline works with while it plans or runs a unit.
+/// The context in which a pipeline plans or runs a unit.
 pub struct UnitContext {
-    /// State and objects.
     pub engine: Engine,
     /// The claimed unit.
     pub lease: Lease,
-    /// Set when the worker is to stop, or the heartbeat found the unit lost or cancelled.
+    /// Set when the worker must stop, or the heartbeat found the unit lost or cancelled.
     pub(super) stop: Arc<AtomicBool>,
-    /// Set when the whole worker is to stop.
+    /// Set when the whole worker must stop.
     pub(super) shutdown: Arc<AtomicBool>,
     pub(super) started: Instant,
     pub(super) progressed: Arc<std::sync::Mutex<Instant>>,
@@ -112,8 +110,8 @@ pub struct UnitContext {
 }
 
 impl UnitContext {
-    /// To be called between batches: stops the unit when the worker is to stop, the lease is gone,
-    /// the job is cancelled, or the unit's time is up.
+    /// Must be called between batches: stops the unit when the worker must stop, the lease is lost, the job is
+    /// cancelled, or the unit's time limit is reached.
     pub async fn check(&self) -> Result<(), UnitError> {
         if self.shutdown.load(Ordering::Relaxed) {
             return Err(UnitError::Released);
@@ -132,8 +130,8 @@ impl UnitContext {
         Ok(())
     }
 
-    /// Waits for something that can take long and may be given up at any time, such as a request to another server:
-    /// until it is there, or until the unit is to stop.
+    /// Waits for an operation that may be slow and can be cancelled at any time, such as a request to another server:
+    /// until it completes, or until the unit must stop.
     pub async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, UnitError>>) -> Result<T, UnitError> {
         tokio::pin!(work);
         loop {
@@ -148,7 +146,7 @@ impl UnitContext {
         }
     }
 
-    /// Commits a batch: its pointers, outcomes, cursor and counters, in one transaction.
+    /// Commits a batch: its rows, outcomes, cursor and counters, in one transaction.
     pub async fn commit(&mut self, batch: Batch) -> Result<(), UnitError> {
         self.lease.commit(&self.engine, batch).await?;
         self.committed = true;

@@ -1,4 +1,4 @@
-//! What planning a phase gives: its work units.
+//! The plan of a phase: its work units.
 
 use std::sync::Arc;
 
@@ -6,36 +6,35 @@ use serde_json::Value;
 
 use super::commit::BatchRows;
 
-/// What planning a phase gave.
 #[derive(Clone, Default)]
 pub struct Plan {
-    /// The units, in the order of their numbers: the first is 1.
+    /// The units, in the order of their numbers, from 1.
     pub units: Vec<NewUnit>,
-    /// What the progress bar counts to: bytes, or records.
+    /// Total work for the progress: bytes, or records.
     pub work_total: i64,
-    /// How many records that is, where it is known beforehand.
+    /// Total number of records, if it is known beforehand.
     pub records_total: Option<i64>,
-    /// What is ingested, for the list of ingests.
+    /// Version of the ingested content, for the list of ingests.
     pub external_version: String,
-    /// Identifies the content that is ingested, where that is known by now: another digest under the version of a
-    /// release that was ingested is a new run, which replaces it.
+    /// Digest of the content to ingest, if it is known by now: if it differs from that of an earlier ingest of the same
+    /// release version, this is a new run, which replaces the earlier one.
     pub source_digest: Option<String>,
-    /// Whether it is ingested whole.
+    /// Whether all of the content is ingested.
     pub is_whole: bool,
-    /// Whether it is a release, of which there may be one ingest that has not failed. Syncs, and files that may come
-    /// again, are none.
+    /// Whether it is a release, for which at most one ingest may exist that has not failed. Syncs, and files that may
+    /// be ingested again, are not releases.
     pub is_release: bool,
-    /// What the pipeline writes of its own in the transaction that plans the units; there are no outcomes.
+    /// Rows that the pipeline writes in the transaction that inserts the units; there are no outcomes.
     pub rows: Option<Arc<dyn BatchRows>>,
 }
 
-/// A unit to be made.
+/// A unit to insert.
 #[derive(Clone, Debug, Default)]
 pub struct NewUnit {
-    /// What it is to do; only its pipeline reads it.
+    /// Its input; only its pipeline reads it.
     pub input: Value,
-    /// What people call it, such as the name of its file.
+    /// Label for people, such as the name of its file.
     pub label: Option<String>,
-    /// The machine that must do it.
+    /// The only machine on which it may run.
     pub required_hostname: Option<String>,
 }

@@ -1,7 +1,7 @@
-//! Who lives on this machine: each worker holds a lock on a file of its own.
+//! Live workers on this machine: each worker holds a lock on its own file.
 //!
-//! A killed process drops its locks, so a dead worker is noticed at once, without waiting for its
-//! lease to run out, and a reused process id misleads no check.
+//! A killed process loses its locks, so that a dead worker is detected at once, without waiting for its lease to
+//! expire, and a reused process id is not mistaken for it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -13,13 +13,13 @@ use bio_mcp_core::WorkerId;
 /// The workers of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Those whose process lives.
+    /// Workers whose process is alive.
     pub living: Vec<String>,
-    /// Those whose process is gone; their units may not have been taken back yet.
+    /// Workers whose process is dead; their units may not have been reclaimed yet.
     pub dead: Vec<String>,
 }
 
-/// A worker's sign of life.
+/// Shows that a worker is alive.
 #[derive(Debug)]
 pub struct Presence {
     path: PathBuf,
@@ -30,9 +30,9 @@ impl Presence {
     /// Holds the lock of a worker in `dir` until dropped.
     pub fn hold(dir: &Path, worker: &WorkerId) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        // Locked before it has its name, so it is never found unlocked while its worker lives.
+        // Locked before it has its name, so that it is never found unlocked while its worker is alive.
         let hidden = dir.join(format!(".{}", worker.as_str()));
-        // No other user may hold it: its worker would be taken for living.
+        // No other user may lock it: its worker would be taken for alive.
         let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&hidden)?;
         file.lock()?;
         let path = dir.join(worker.as_str());
@@ -40,12 +40,12 @@ impl Presence {
         Ok(Self { path, _locked: file })
     }
 
-    /// Workers in `dir` whose process is gone.
+    /// Workers in `dir` whose process is dead.
     pub fn dead_workers(dir: &Path) -> io::Result<Vec<String>> {
         Ok(Self::census(dir)?.dead)
     }
 
-    /// The workers in `dir`, by whether their process lives.
+    /// The workers in `dir`, by whether their process is alive.
     pub fn census(dir: &Path) -> io::Result<Census> {
         let mut census = Census::default();
         let entries = match fs::read_dir(dir) {
@@ -58,20 +58,20 @@ impl Presence {
             if name.starts_with('.') {
                 continue;
             }
-            // A shared lock: two commands that look at the same time do not take each other for the worker.
+            // A shared lock: concurrent checks do not mistake each other for the worker.
             match File::open(dir.join(&name)).map(|file| file.try_lock_shared()) {
                 Ok(Ok(())) => census.dead.push(name),
                 Ok(Err(TryLockError::WouldBlock)) => census.living.push(name),
-                // It ended just now, or it cannot be told.
+                // It has just ended, or its state is unknown.
                 Ok(Err(TryLockError::Error(_))) | Err(_) => {}
             }
         }
         Ok(census)
     }
 
-    /// Forgets a dead worker, once its units are taken back.
+    /// Deletes the file of a dead worker, after its units were reclaimed.
     pub fn forget(dir: &Path, worker: &str) {
-        // Another process may have done so already.
+        // Another process may have deleted it already.
         let _ = fs::remove_file(dir.join(worker));
     }
 }

@@ -1,4 +1,4 @@
-//! Records that could not be archived: their bytes, and why.
+//! Records that could not be archived: their bytes, and the reasons.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -17,23 +17,23 @@ use bio_mcp_core::RecordKey;
 pub struct Quarantined {
     /// Number of the entry.
     pub id: i64,
-    /// The job that met it.
+    /// The job that read it.
     pub job_id: Uuid,
-    /// The unit that met it.
+    /// The unit that read it.
     pub unit_id: Uuid,
-    /// Names it within its unit: the position in its file.
+    /// Its number within the unit: the position in its file.
     pub n: i64,
     pub record_type: String,
-    /// Its identifier, if that could be read.
+    /// Identifier of the record, if it could be read.
     pub record_id: Option<String>,
-    /// Where it came from: a file, an endpoint.
+    /// Its source: a file or an endpoint.
     pub source: String,
     pub reason: String,
-    /// Where its bytes are.
+    /// Address of its bytes.
     pub uri: String,
-    /// When it was met.
+    /// When it was quarantined.
     pub created_at: DateTime<Utc>,
-    /// What its source wrote about it, for itself.
+    /// Metadata written by its source, for later use by the source.
     #[serde(skip)]
     pub source_metadata: Value,
 }
@@ -41,20 +41,20 @@ pub struct Quarantined {
 /// A record that cannot be archived.
 #[derive(Clone, Debug)]
 pub struct Rejected<'a> {
-    /// Names it within its unit.
+    /// Its number within the unit.
     pub n: i64,
     pub key: &'a RecordKey,
-    /// Where it came from: a file, an endpoint.
+    /// Its source: a file or an endpoint.
     pub source: &'a str,
     pub reason: &'a str,
     pub bytes: &'a [u8],
-    /// What its source wants to know of it later.
+    /// Metadata for later use by its source.
     pub source_metadata: Value,
 }
 
 impl Lease {
-    /// Puts a record's bytes aside; its outcome is committed with its batch. Doing it again
-    /// after a crash changes nothing. Returns where the bytes are.
+    /// Quarantines the bytes of a record; its outcome is committed with its batch. A repetition after a crash changes
+    /// nothing. Returns the address of the bytes.
     pub async fn quarantine(&self, engine: &Engine, rejected: &Rejected<'_>) -> Result<String, UnitError> {
         let key = engine.archive.layout().quarantine(self.job, self.unit, rejected.n);
         let uri = engine.archive.put_once(key, encode_zstd(rejected.bytes)).await?;
@@ -99,7 +99,7 @@ pub async fn quarantined_one(db: &PgPool, id: i64) -> Result<Option<Quarantined>
     Ok(sqlx::query_as(select!("where id = $1")).bind(id).fetch_optional(db).await?)
 }
 
-/// Takes a record off the list, because it is archived now; its bytes stay where they are.
+/// Deletes the entry of a record that has been archived since; its bytes remain.
 pub async fn release(db: &PgPool, id: i64) -> Result<(), DbError> {
     sqlx::query("delete from quarantine where id = $1").bind(id).execute(db).await?;
     Ok(())

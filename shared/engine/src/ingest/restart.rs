@@ -1,4 +1,4 @@
-//! A foreground command takes its job up again: attempts that ended with the earlier command do not count.
+//! Resumes a job in a foreground command: attempts that ended with the earlier command are not counted.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use super::{Engine, Presence};
 use crate::db::{self, DbError};
 use bio_mcp_core::JobId;
 
-/// Resets the attempts of a job's units, because a person has decided to go on with it. Only of those that wait, or
-/// whose worker on this machine is dead (`presence_dir` has the locks of its workers): a unit that a living worker
-/// has keeps its count. To be called before anything takes back the units of the dead. Returns how many there were.
+/// Resets the attempts of a job's units, because a person decided to resume it. Applies only to waiting units and to
+/// those whose worker on this machine is dead (`presence_dir` has the locks of its workers): a unit of a live worker
+/// keeps its count. Must be called before units of dead workers are reclaimed. Returns the number of units.
 pub async fn restart(engine: &Engine, job: JobId, presence_dir: &Path) -> Result<u64, DbError> {
     let dead = Presence::dead_workers(presence_dir).unwrap_or_default();
     let mut tx = db::begin(&engine.db).await?;

@@ -9,9 +9,9 @@ use crate::jobs::{
 };
 use bio_mcp_core::{Caller, ErrorCode};
 
-/// Submits a child of a finished job that retries what failed in it; returns none if nothing failed. A child of a job
-/// that did not succeed takes its position in the chain: the next step is submitted when the child has succeeded. Of a
-/// job whose chain was cancelled after it had succeeded, the next step is submitted.
+/// Submits a child of a finished job that retries what failed in it; returns none if nothing failed. The child of a job
+/// that did not succeed takes its position in the chain: the next step is submitted when the child has succeeded. If a
+/// job succeeded and its chain was cancelled later, the next step is submitted.
 /// `caller` is the principal of the new job; `with` sets the other fields.
 pub async fn retry(
     engine: &Engine,
@@ -39,7 +39,7 @@ pub async fn retry(
             let of_step = |submission| Submission { then: then.to_vec(), ..of_caller(submission) };
             submit_step(engine, job, step, chain_position.next(), limits, caller, of_step).await?
         }
-        // What follows one that succeeded was submitted then.
+        // The next step of a succeeded job was submitted when it ended.
         Some(chain_position) if job.state != JobState::Succeeded => {
             let of_child = |submission| Submission {
                 parent_job_id: Some(job.job_id()),
@@ -68,16 +68,17 @@ pub async fn retry(
     Ok(Some(submitted))
 }
 
-/// The submission of what failed in a job that these steps follow; none if nothing failed and nothing follows.
+/// The submission that repeats what failed in a job with these next steps; none if nothing failed and no step follows.
 async fn what_failed(engine: &Engine, job: &Job, then: &[Step]) -> Result<Option<Submission>, RetryError> {
     let unknown = || UnitError::permanent(ErrorCode::Internal, "the job's tool is unknown to this program");
     let pipeline = engine.pipeline(&job.tool).ok_or_else(unknown)?;
     let failed = pipeline.retry(&engine.db, job).await?;
     let params = match then.first() {
         None => failed,
-        // The next step sees the result of the child alone, so the child does all of it; what is archived is skipped.
+        // The next step sees the result of the child only, so that the child repeats everything; archived records are
+        // skipped.
         Some(next) if refers_to_result(next) => Some(job.params.clone()),
-        // The chain continues after a job in which nothing failed before it was cancelled.
+        // The chain continues after a job in which nothing failed before the chain was cancelled.
         Some(_) => Some(failed.unwrap_or_else(|| job.params.clone())),
     };
     let Some(params) = params else { return Ok(None) };
@@ -92,7 +93,7 @@ async fn what_failed(engine: &Engine, job: &Job, then: &[Step]) -> Result<Option
     .map_err(UnitError::from)?
     .flatten();
     Ok(Some(Submission {
-        // What is left of a job may be more than a day allows: it goes on as far as it may, and is retried again.
+        // The rest of a job may be over the daily limit: it continues up to the limit, and can be retried again.
         records_at_most: None,
         query_key: job.query_key.clone(),
         exclusive_key: job.exclusive_key.clone(),

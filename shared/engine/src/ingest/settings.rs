@@ -6,27 +6,27 @@ use std::time::Duration;
 /// How units are leased and batched.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Running units per job.
+    /// Maximum number of running units per job.
     pub job_units: i32,
-    /// Running jobs per tool; a tool that is not named has no limit.
+    /// Maximum number of running jobs per tool; a tool without an entry has no limit.
     pub tool_limits: BTreeMap<String, i32>,
-    /// How often a worker says that it lives.
+    /// Interval of heartbeats.
     pub heartbeat: Duration,
-    /// After how long a silent worker's units are taken back.
+    /// Time after which the units of a silent worker are reclaimed.
     pub stale: Duration,
-    /// How often stranded work is looked for.
+    /// Interval of sweeps for stranded work.
     pub sweep: Duration,
-    /// No worker is woken for the same unit again within this time.
+    /// Minimum time between two wake-ups for the same unit.
     pub rewake_after: Duration,
-    /// A unit without progress for so long is given up; one with progress hands back.
+    /// Time limit of a unit: without progress it fails, with progress it is released.
     pub unit_timeout: Duration,
     /// Records per batch.
     pub batch_records: usize,
     /// Bytes of records per batch; a batch with one larger record may be larger.
     pub batch_bytes: usize,
-    /// How long a worker waits for a lost database before it gives its unit up.
+    /// How long a worker waits for a lost database before it gives up its unit.
     pub database_patience: Duration,
-    /// Makes the span of a unit part of its job's trace, where spans are exported.
+    /// Makes the span of a unit part of its job's trace, if spans are exported.
     pub join_trace: fn(&tracing::Span, &str),
 }
 

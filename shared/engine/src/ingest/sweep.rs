@@ -1,4 +1,4 @@
-//! Finds what slipped: units of dead workers, overdue and stranded jobs, expired rows.
+//! Finds lost work: units of dead workers, overdue and stranded jobs, expired rows.
 
 use std::path::Path;
 
@@ -10,24 +10,24 @@ use crate::db::{self, DbError, clock};
 use crate::jobs;
 use bio_mcp_core::JobId;
 
-/// What a sweep did.
+/// Result of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Units taken back.
+    /// Units reclaimed.
     pub reclaimed: i32,
-    /// Jobs given up at their deadline.
+    /// Jobs failed at their deadline.
     pub overdue: u64,
-    /// Jobs finalised here because no worker had done it.
+    /// Jobs finalised here because no worker had finalised them.
     pub finalised: u64,
-    /// Steps of chains submitted here because they could not be when the job before ended.
+    /// Steps of chains submitted here because they could not be submitted when the job before them ended.
     pub continued: u64,
-    /// Rows of jobs that went.
+    /// Expired rows of jobs that were deleted.
     pub expired: u64,
-    /// Stored instants that were in the future and were pulled back.
+    /// Stored times that were in the future and were pulled back.
     pub corrected: usize,
 }
 
-/// Sweeps once. `presence` is where the workers of this machine hold their locks.
+/// Sweeps once. `presence` is the directory with the locks of this machine's workers.
 pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, UnitError> {
     let mut swept = Swept::default();
     if let Some(dir) = presence {
@@ -41,7 +41,7 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
     swept.overdue = give_up_overdue(engine).await?;
     let over: Vec<Uuid> = sqlx::query_scalar(include_str!("sql/stranded.sql")).fetch_all(&engine.db).await?;
     for job in over {
-        // One job that cannot be finalised does not keep the others waiting.
+        // A job that cannot be finalised does not delay the others.
         match finalise(engine, JobId(job)).await {
             Ok(done) => swept.finalised += u64::from(done),
             Err(error) => tracing::warn!(job_id = %job, %error, "the job cannot be finalised yet"),
@@ -59,7 +59,7 @@ pub async fn sweep(engine: &Engine, presence: Option<&Path>) -> Result<Swept, Un
     Ok(swept)
 }
 
-/// Takes back the units of workers of this machine whose process is gone.
+/// Reclaims the units of workers of this machine whose process is dead.
 pub(super) async fn reclaim_of_the_dead(engine: &Engine, dir: &Path) -> Result<i32, UnitError> {
     let mut reclaimed = 0;
     for worker in Presence::dead_workers(dir).unwrap_or_default() {
@@ -69,14 +69,14 @@ pub(super) async fn reclaim_of_the_dead(engine: &Engine, dir: &Path) -> Result<i
             tracing::warn!(worker_id = worker, units, "a worker died; its units are taken over");
         }
         reclaimed += units;
-        // Before its lock file, by which it is known to be dead.
+        // Before its lock file is deleted, which shows that it is dead.
         living::forget_worker(&engine.db, &worker).await?;
         Presence::forget(dir, &worker);
     }
     Ok(reclaimed)
 }
 
-/// Fails what waits of jobs past their deadline; what runs stops at its next batch.
+/// Fails the waiting units of jobs past their deadline; running ones stop at their next batch.
 async fn give_up_overdue(engine: &Engine) -> Result<u64, DbError> {
     let overdue: Vec<Uuid> =
         sqlx::query_scalar("select id from jobs where state in ('queued', 'running') and deadline_at < now()")
@@ -113,7 +113,7 @@ async fn give_up(engine: &Engine, job: Uuid) -> Result<bool, DbError> {
     Ok(failed > 0)
 }
 
-/// Claimed units that have not been heard of for so long: a sweep would have taken them back.
+/// Number of claimed units without a heartbeat for this long: a sweep would have reclaimed them.
 pub async fn stuck_units(db: &sqlx::PgPool, silent: std::time::Duration) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar(
         "select count(*) from ingestion_work_units \

@@ -1,4 +1,4 @@
-//! Why a unit stopped, by what is to be done about it.
+//! Why a unit stopped, by the required reaction.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use bio_mcp_core::ErrorCode;
 /// Why a unit stopped before its end.
 #[derive(Debug, thiserror::Error)]
 pub enum UnitError {
-    /// Another worker has the unit now: write nothing more.
+    /// Another worker has the unit now: no further writes are allowed.
     #[error("another worker has taken this unit over")]
     LeaseLost,
     /// The job was cancelled.
     #[error("the job was cancelled")]
     Cancelled,
-    /// This worker stops, or the unit's time is up with progress made: the rest is for later, without counting an
-    /// attempt.
+    /// This worker stops, or the unit's time limit is reached with progress made: the rest is run later, without
+    /// counting an attempt.
     #[error("released")]
     Released,
-    /// What the unit needs from outside is not there now: later, without counting an attempt.
+    /// An external dependency is unavailable: the unit is run later, without counting an attempt.
     #[error("{why}")]
     Snooze {
         /// How long to wait.
         pause: Duration,
-        /// One sentence for a person.
+        /// Message for people, one sentence.
         why: String,
     },
-    /// Something that an operator must fix blocks the unit: no space, no permission. The unit is released without
+    /// A problem that an operator must fix blocks the unit: no space, no permission. The unit is released without
     /// counting an attempt, and the worker logs it.
     #[error("{message}")]
     Blocked {
         /// Stable code.
         code: ErrorCode,
-        /// One sentence for a person.
+        /// Message for people, one sentence.
         message: String,
     },
     /// The unit failed.
@@ -41,7 +41,7 @@ pub enum UnitError {
     Failed {
         /// Stable code.
         code: ErrorCode,
-        /// One sentence for a person.
+        /// Message for people, one sentence.
         message: String,
         /// Whether another attempt may succeed.
         retry: bool,

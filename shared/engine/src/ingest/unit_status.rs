@@ -1,8 +1,8 @@
-//! Where a work unit is, and how an attempt at one ended.
+//! The status of a work unit, and how an attempt at one ended.
 
 use std::fmt;
 
-/// Where a work unit is.
+/// The status of a work unit.
 ///
 /// ```text
 ///            claim                start
@@ -12,22 +12,22 @@ use std::fmt;
 ///    └── retry, reclaim ─┴─────────────────────┘
 /// ```
 ///
-/// Every change names the epoch that was claimed, except those that the engine makes of units that no worker has.
+/// Every change contains the claimed epoch, except those that the engine makes to units that no worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnitStatus {
-    /// Waits for a worker, not before its `not_before`. Entered when it is planned, and from `claimed` or `processing`:
-    /// released (the worker stops, or the time of the unit is up with progress made), snoozed (what it needs is not
-    /// there), failed with attempts left, or reclaimed from a worker that was silent for too long. Left by a claim, or
-    /// when its job is cancelled (`cancelled`) or past its deadline (`failed`).
+    /// Waits for a worker, at least until its `not_before`. Entered when it is planned, and from `claimed` or
+    /// `processing`: released (the worker stops, or the time limit of the unit is reached with progress made), snoozed
+    /// (a dependency is unavailable), failed with attempts left, or reclaimed from a worker that was silent for too
+    /// long. Left by a claim, or when its job is cancelled (`cancelled`) or past its deadline (`failed`).
     Pending,
-    /// A worker has it, with a new epoch, and has not begun. Left when it begins, and like `processing`.
+    /// Claimed by a worker, with a new epoch, and not started. Left when it starts, and like `processing`.
     Claimed,
-    /// A worker runs it and says so by heartbeats. Left when it ends, or back to `pending`.
+    /// Run by a worker, which sends heartbeats. Left when it ends, or back to `pending`.
     Processing,
     /// Every batch is committed. Final.
     Completed,
-    /// Out of attempts, or an attempt ended in a way that another one would end too, or the deadline of its job passed.
-    /// Final: a retry is another job.
+    /// No attempts are left, an attempt failed with an error that a retry cannot fix, or the deadline of its job
+    /// passed. Final: a retry is another job.
     Failed,
     /// Its job was cancelled. Final.
     Cancelled,
@@ -49,7 +49,7 @@ impl UnitStatus {
         }
     }
 
-    /// Whether the unit has ended: nothing about it changes any more.
+    /// Whether the unit has ended and does not change any more.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
@@ -78,9 +78,9 @@ impl serde::Serialize for UnitStatus {
 /// How a worker released a unit without counting an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReleaseKind<'a> {
-    /// It stops, or the unit's time is up with progress made.
+    /// The worker stops, or the unit's time limit is reached with progress made.
     Released,
-    /// What the unit needs is not there now; why.
+    /// A dependency of the unit is unavailable; the reason.
     Snoozed(&'a str),
 }
 
@@ -93,7 +93,7 @@ impl<'a> ReleaseKind<'a> {
         }
     }
 
-    /// What was missing.
+    /// The unavailable dependency.
     pub(super) fn why(self) -> Option<&'a str> {
         match self {
             Self::Released => None,

@@ -1,4 +1,4 @@
-//! Waking workers: right after a commit that leaves something to claim, and by the sweep what slipped.
+//! Wakes workers: directly after a commit that leaves claimable units, and in the sweep for lost wake-ups.
 //!
 //! The rows are the outbox. A unit is marked before its message is sent; one whose message was lost is marked again
 //! after a while.
@@ -15,8 +15,8 @@ use bio_mcp_core::{JobId, UnitId, metrics};
 const WAKE_BATCH: i64 = 200;
 
 impl Engine {
-    /// Wakes workers for what can be claimed now; returns how many messages the queue took. What it did not take is
-    /// sent by the next call.
+    /// Wakes workers for claimable units; returns how many messages the queue accepted. The others are sent by the next
+    /// call.
     pub async fn wake_workers(&self) -> Result<usize, DbError> {
         if !self.queue.carries_messages() {
             jobs::wake_soon(&self.db);
@@ -48,14 +48,14 @@ impl Engine {
         }
     }
 
-    /// The same after a commit that happened: what it cannot do, the sweep does.
+    /// Like [`Self::wake_workers`], after a commit: a failure is only logged, and the sweep repeats it.
     pub async fn wake_after_commit(&self) {
         if let Err(error) = self.wake_workers().await {
             tracing::warn!(%error, "workers could not be woken");
         }
     }
 
-    /// Wakes a worker for these units again: the one that was woken had no time for them.
+    /// Wakes a worker for these units again: the previous one had no time for them.
     pub async fn rewake(&self, units: &[UnitId]) -> Result<(), DbError> {
         self.unmark(&units.iter().map(|unit| unit.0).collect::<Vec<_>>()).await?;
         self.wake_workers().await.map(|_| ())

@@ -20,7 +20,7 @@ use bio_mcp_core::{ErrorCode, JobId, UnitId, WorkerId, host, metrics, trace};
 /// Poll interval when no notification arrives.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long a worker waits when disk or permissions block it.
+/// How long a worker waits when the disk or permissions block it.
 const BLOCKED_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// A worker of this process.
@@ -37,21 +37,21 @@ pub struct Worker {
     claims: Claims,
 }
 
-/// What became of a wake-up.
+/// Result of a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakeOutcome {
-    /// There was nothing to do for it, for this reason.
+    /// Nothing was run, for this reason.
     Idle(IdleReason),
     /// A unit ran: to its end, or until it was released without counting an attempt.
     Ran,
-    /// A unit failed, and is to be tried again after this time.
+    /// A unit failed, and is to be retried after this time.
     RetryAfter(Duration),
 }
 
-/// Why a wake-up led to nothing.
+/// Why a wake-up had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdleReason {
-    /// Its unit has ended, is worked on, or is not there.
+    /// Its unit has ended, is being run, or does not exist.
     NotPending,
     /// Neither its unit nor another of the same tool can be claimed now.
     NotNow,
@@ -68,17 +68,17 @@ impl std::fmt::Display for IdleReason {
     }
 }
 
-/// What a call of [`Worker::run_one`] did.
+/// Result of a call of [`Worker::run_one`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// Ran a unit to its end, or to an end for now.
+    /// Ran a unit, to its end or until it was released.
     Unit,
-    /// Nothing was claimable.
+    /// No unit was claimable.
     Nothing,
 }
 
 impl Worker {
-    /// A worker; with `presence_dir`, others on this machine notice its death at once.
+    /// A worker; with `presence_dir`, others on this machine detect its death at once.
     pub fn new(engine: Engine, presence_dir: Option<PathBuf>) -> std::io::Result<Self> {
         let id = WorkerId::new();
         let presence = presence_dir.as_deref().map(|dir| Presence::hold(dir, &id)).transpose()?;
@@ -95,7 +95,7 @@ impl Worker {
         })
     }
 
-    /// Setting this stops the worker at its next batch; the unit is released.
+    /// A flag that stops the worker at its next batch; the unit is released.
     pub fn shutdown_flag(&self) -> Arc<AtomicBool> {
         self.shutdown.clone()
     }
@@ -104,12 +104,12 @@ impl Worker {
         self.shutdown.load(Ordering::Relaxed)
     }
 
-    /// Waits, at most until the worker is to stop.
+    /// Waits, at most until the worker must stop.
     async fn pause(&self, pause: Duration) {
         self.unless_stopping(tokio::time::sleep(pause)).await;
     }
 
-    /// Waits for something that can be given up; nothing when the worker is to stop before.
+    /// Waits for an operation that can be cancelled; none if the worker must stop before.
     async fn unless_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
@@ -122,7 +122,7 @@ impl Worker {
         }
     }
 
-    /// Runs units of any job until told to stop; with `once`, until none is left.
+    /// Runs units of any job until it is stopped; with `once`, until none is left.
     pub async fn run(&self, once: bool) -> Result<(), UnitError> {
         let ended = self.run_units(once).await;
         self.row.leave(&self.engine.db, &self.id).await;
@@ -200,7 +200,7 @@ impl Worker {
         self.run_one(job).await
     }
 
-    /// Takes over from the dead of this machine every time, sweeps everything now and then.
+    /// Reclaims units of dead workers of this machine every time, and sweeps everything at intervals.
     async fn sweep_if_due(&self) -> Result<(), UnitError> {
         if let Some(dir) = &self.presence_dir {
             sweep::reclaim_of_the_dead(&self.engine, dir).await?;
@@ -231,7 +231,7 @@ impl Worker {
         };
         let wait = async {
             if heard.hear(MAX_POLL_INTERVAL).await?.is_some() {
-                // What came while it worked is one reason to check, not many.
+                // Notifications received while it worked are one reason to check, not many.
                 while heard.hear(Duration::ZERO).await?.is_some() {}
             }
             Ok::<_, DbError>(())
@@ -250,8 +250,8 @@ impl Worker {
         Ok(StepOutcome::Unit)
     }
 
-    /// Handles a wake-up: claims its unit, or another one of the same tool when that one cannot be claimed, and runs
-    /// it; then wakes others for what became claimable.
+    /// Handles a wake-up: claims its unit, or another one of the same tool if that one cannot be claimed, and runs it;
+    /// then wakes others for units that became claimable.
     pub async fn handle_wake_up(&self, unit: UnitId) -> Result<WakeOutcome, UnitError> {
         let lease = match self.claim_for(unit).await? {
             Ok(lease) => lease,
@@ -275,7 +275,7 @@ impl Worker {
             .bind(unit.0)
             .fetch_optional(&self.engine.db)
             .await?;
-        // Its unit has ended, or is being worked on: the worker that has it wakes others.
+        // Its unit has ended, or is being run: its worker wakes others.
         let Some(tool) = tool else { return Ok(Err(IdleReason::NotPending)) };
         let tools = [tool];
         let mut claim =
@@ -321,7 +321,7 @@ impl Worker {
             progressed,
             committed: false,
         };
-        // In a task of its own, so that a panic in a pipeline is that unit's failure alone.
+        // In a separate task, so that a panic in a pipeline fails only that unit.
         let lease = context.lease.clone();
         let unit = trace::within(lease.trace_id.clone(), run_unit(context));
         let running = tokio::spawn(unit.in_current_span());
@@ -345,8 +345,8 @@ impl Worker {
         }
     }
 
-    /// Writes how a unit ended; waits for a lost database, because a unit left behind under a living
-    /// worker would wait for its lease to run out.
+    /// Writes the end of a unit; waits for a lost database, because a unit of a live worker would otherwise be blocked
+    /// until its lease expires.
     async fn end(&self, lease: &Lease, outcome: Result<JobProgressed, UnitError>) -> Result<JobProgressed, UnitError> {
         let ended = match outcome {
             Ok(job_progressed) => return Ok(job_progressed),
