@@ -1,4 +1,4 @@
-//! Queued and running jobs, in numbers for metrics.
+//! Numbers of queued and running jobs, for metrics.
 
 use sqlx::{FromRow, PgPool};
 
@@ -8,11 +8,11 @@ use crate::db::DbError;
 #[derive(Clone, Debug, FromRow)]
 pub struct ActiveJobs {
     pub tool: String,
-    /// Jobs that run.
+    /// Number of running jobs.
     pub running: i64,
-    /// How far these are on average, from 0 to 1.
+    /// Their average progress, from 0 to 1.
     pub fraction: f64,
-    /// For how long the oldest queued one has waited, in seconds.
+    /// How long the oldest queued one has waited, in seconds.
     pub oldest_secs: f64,
 }
 

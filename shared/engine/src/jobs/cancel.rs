@@ -1,4 +1,4 @@
-//! Cancelling: at once when nothing runs, else at the next batch of what does. With a job, the steps after it.
+//! Cancels a job and the steps after it: at once if no unit runs, else at the next batch of the running ones.
 
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
@@ -9,14 +9,14 @@ use super::state::{Job, JobState};
 use crate::db::{self, DbError};
 use bio_mcp_core::JobId;
 
-/// What cancelling did.
+/// Result of cancelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled {
-    /// The state now.
+    /// The present state.
     pub state: JobState,
-    /// Whether the job, or what was still to follow it, is or will be cancelled; false when nothing was left to cancel.
+    /// Whether the job, or the steps after it, are or will be cancelled; false if there was nothing to cancel.
     pub cancelled: bool,
-    /// Whether units still run; they stop at their next batch.
+    /// Whether units are running; they stop at their next batch.
     pub stopping: bool,
     /// If nothing was cancelled, the job of the same chain that can be.
     pub next_job: Option<JobId>,
@@ -50,7 +50,7 @@ pub async fn cancel(db: &PgPool, job: JobId) -> Result<Option<Cancelled>, DbErro
     .await?;
     let stopped = cancelled_units.rows_affected() > 0;
     if state == JobState::Running && !running && !stopped {
-        // Everything had ended before; the worker that ended it is about to write that.
+        // All units had ended before; the worker that ended the last one will finalise the job.
         let ended = cancel_next(&mut tx, &row).await?;
         tx.commit().await?;
         return Ok(Some(ended));

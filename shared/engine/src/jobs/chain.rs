@@ -41,8 +41,8 @@ pub struct Following {
     pub then: Vec<Step>,
 }
 
-/// The steps that follow a job are stored in a form that this program does not know. They are left to the program that
-/// does.
+/// The steps that follow a job are stored in a form that this program cannot read. They are left to the program that
+/// can.
 #[derive(Debug, thiserror::Error)]
 #[error("the steps after this job were submitted by a newer program: use that one")]
 pub struct UnreadableSteps(#[source] serde_json::Error);
@@ -77,7 +77,7 @@ impl Job {
         self.chain.as_ref().map(|stored| Following::deserialize(stored).map_err(UnreadableSteps)).transpose()
     }
 
-    /// The steps that follow it, to be shown; none if this program cannot read them.
+    /// The steps that follow it, for display; none if this program cannot read them.
     pub fn then(&self) -> Vec<Step> {
         self.following().ok().flatten().map_or_else(Vec::new, |following| following.then)
     }
@@ -88,7 +88,7 @@ impl Job {
     }
 }
 
-/// What makes requests equal.
+/// Hashes by which equal requests are detected.
 #[derive(Debug, Default)]
 pub(super) struct Identity {
     /// SHA-256 of the parameters.

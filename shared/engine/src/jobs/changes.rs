@@ -1,4 +1,4 @@
-//! Waiting for changes of jobs: one connection for all callers that wait.
+//! Waiting for changes of jobs: one connection for all waiting callers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use bio_mcp_core::JobId;
 /// Channel of notifications with the ids of changed jobs.
 const CHANNEL: &str = "bio_mcp_jobs";
 
-/// Wakes callers that wait for jobs.
+/// Notifies callers that wait for jobs.
 #[derive(Clone)]
 pub struct Changes {
     db: PgPool,
@@ -26,13 +26,13 @@ impl Changes {
         Self { announced: Announcements::new(db.clone(), CHANNEL), db }
     }
 
-    /// The same by polling: a function that is frozen between requests receives no notifications.
+    /// Like [`Self::new`], by polling: a function that is frozen between requests receives no notifications.
     pub fn polling(db: PgPool) -> Self {
         Self { announced: Announcements::polling(db.clone(), CHANNEL), db }
     }
 
-    /// Returns the job as soon as its version differs from `version`, it has ended, the time is up, or waiting has been
-    /// ended; none if it does not exist.
+    /// Returns the job as soon as its version differs from `version`, it has ended, the time limit is reached, or
+    /// waiting was ended; none if it does not exist.
     pub async fn wait(&self, job: JobId, version: i64, longest: Duration) -> Result<Option<JobDetails>, DbError> {
         let until = Instant::now() + longest;
         let mut heard = self.announced.subscribe();
@@ -44,7 +44,7 @@ impl Changes {
             if is_news || Instant::now() >= until || self.announced.is_over() {
                 return Ok(found);
             }
-            // Only a notification about this job, or the poll interval, is worth a query.
+            // Only a notification about this job, or the end of the poll interval, requires a query.
             heard.wait(until, |other| other == id).await;
         }
     }

@@ -12,10 +12,10 @@ use bio_mcp_core::JobId;
 pub struct JobDetails {
     #[sqlx(flatten)]
     pub job: Job,
-    /// How many queued jobs are claimed before it; 0 when it is next or no longer queued.
+    /// Number of queued jobs that are claimed before it; 0 if it is next or no longer queued.
     pub position_in_queue: i64,
-    /// Seconds until it has ended, as far as can be told: a running one by its own speed, a queued one by how long
-    /// the last ones of its tool took. Nothing without anything to go by.
+    /// Estimated seconds until it ends: for a running job from its own progress, for a queued one from the durations of
+    /// the last jobs of its tool. None without such data.
     pub estimated_duration_secs: Option<f64>,
     /// Id of the job of the previous step in its chain.
     pub previous_job_id: Option<Uuid>,

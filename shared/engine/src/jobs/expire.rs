@@ -1,11 +1,11 @@
-//! Expiry: job rows go, archive rows never.
+//! Expiry of job rows; archive rows never expire.
 
 use sqlx::PgPool;
 
 use crate::db::DbError;
 
-/// Deletes up to a thousand expired jobs, and what principals stored long ago; returns the number of jobs. Manifests
-/// stay in the archive. A job whose next step is still to be submitted is kept until it is.
+/// Deletes up to a thousand expired jobs, and old daily usage of principals; returns the number of jobs. Manifests
+/// remain in the archive. A job whose next step is still to be submitted is kept until it is submitted.
 pub async fn expire(db: &PgPool) -> Result<u64, DbError> {
     let deleted = sqlx::query(
         "with gone as materialized ( \

@@ -13,26 +13,25 @@ use bio_mcp_core::{JobId, Page};
 /// Which jobs to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only those in this state.
+    /// Only jobs in this state.
     pub state: Option<JobState>,
-    /// Only those of this tool.
+    /// Only jobs of this tool.
     pub tool: Option<String>,
     /// Only jobs of this chain.
     pub chain: Option<JobId>,
-    /// Only those after this one in the listing (newest first).
+    /// Only jobs after this one in the listing (newest first).
     pub after: Option<(DateTime<Utc>, JobId)>,
-    /// Without the first so many.
+    /// Number of jobs to skip.
     pub offset: i64,
-    /// At most so many.
+    /// Maximum number of jobs.
     pub limit: i64,
 }
 
-/// One job.
 pub async fn get(db: &PgPool, job: JobId) -> Result<Option<Job>, DbError> {
     Ok(sqlx::query_as("select * from jobs where id = $1").bind(job.0).fetch_optional(db).await?)
 }
 
-/// Jobs with where they stand, newest first, and how many match in all.
+/// Jobs with their details, newest first, and the total number that match.
 pub async fn list(db: &PgPool, filter: &Filter) -> Result<(Page<JobDetails>, i64), DbError> {
     let state = filter.state.map(JobState::as_str);
     let (after_at, after_id): (Option<DateTime<Utc>>, Option<Uuid>) = filter.after.map(|(at, id)| (at, id.0)).unzip();

@@ -1,4 +1,4 @@
-//! What happened to a job.
+//! Logs of jobs.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -9,19 +9,19 @@ use crate::db::DbError;
 use bio_mcp_core::page::rows_to_read;
 use bio_mcp_core::{JobId, Page};
 
-/// How much a line matters.
+/// Severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// What happens anyway.
+    /// Regular events.
     Info,
-    /// Work goes on, but an operator may want to know.
+    /// Work continues, but an operator may want to know.
     Warn,
     /// Something failed for good.
     Error,
 }
 
 impl Level {
-    /// How much the end of a job in this state matters.
+    /// Severity of the end of a job in this state.
     pub fn of(state: JobState) -> Self {
         if state == JobState::Failed { Self::Error } else { Self::Info }
     }
@@ -51,7 +51,7 @@ pub struct LogLine {
     pub fields: Value,
 }
 
-/// Adds a line to a job's log, in the transaction of what it tells.
+/// Adds a line to a job's log, in the transaction of the logged event.
 pub async fn write_log(
     db: &mut PgConnection,
     job: JobId,
@@ -94,7 +94,7 @@ pub async fn logs_after(db: &PgPool, job: JobId, after: i64, limit: i64) -> Resu
     Ok(Page::of(rows, limit))
 }
 
-/// How many there are.
+/// Number of lines of a job's log.
 pub async fn logs_count(db: &PgPool, job: JobId) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar("select count(*) from ingestion_job_logs where job_id = $1")
         .bind(job.0)

@@ -1,6 +1,6 @@
-//! Jobs: submitted once, watched, cancelled, finished exactly once. One file per verb.
+//! Jobs: submitted once, watched, cancelled, completed exactly once. One file per verb.
 //!
-//! What a job does is none of this module's business; `ingest` runs its work units.
+//! The work of a job is outside of this module; `ingest` runs its work units.
 
 mod active_jobs;
 mod cancel;

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use bio_mcp_core::Sha256;
 
-/// SHA-256 of the parameters as canonical JSON (RFC 8785), after defaults are filled in: the same
-/// parameters have the same hash whatever the order of their keys.
+/// SHA-256 of the parameters as canonical JSON (RFC 8785), after defaults are filled in: independent of the order of
+/// keys.
 pub fn params_hash(params: &Value) -> Result<Sha256, serde_json::Error> {
     serde_json_canonicalizer::to_vec(params).map(|canonical| Sha256::of(&canonical))
 }

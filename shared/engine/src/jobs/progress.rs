@@ -1,26 +1,25 @@
-//! How far a job is, and what came of it: what the columns `progress` and `result` hold.
+//! Progress and result of jobs: the content of the columns `progress` and `result`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use bio_mcp_core::Tally;
 
-/// How far a job is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Progress {
-    /// Records that have an outcome.
+    /// Number of records with an outcome.
     pub done: i64,
-    /// Records that there will be, where that is known.
+    /// Total number of records, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<i64>,
-    /// From 0 to 1: of the work of the phase that runs.
+    /// Done fraction of the work of the current phase, from 0 to 1.
     pub fraction: f64,
-    /// Work that is done, in what the plan of the phase counts it in.
+    /// Completed work, counted like `work_total`.
     pub work_done: i64,
-    /// Work that the phase has.
+    /// Total work of the phase.
     pub work_total: i64,
-    /// What the job waits for, while it does.
+    /// What the job waits for, if it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
     /// Records by outcome.
@@ -29,14 +28,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A phase was planned: so much work, and so many records where that is known.
+    /// Starts a planned phase with this total of work, and of records if that is known.
     pub fn plan(&mut self, work_total: i64, records_total: Option<i64>) {
         self.work_done = 0;
         self.work_total = work_total;
         self.total = records_total.or(self.total);
     }
 
-    /// A batch was committed, so the job waits for nothing.
+    /// Adds a committed batch; the job no longer waits.
     pub fn add(&mut self, counted: &Tally, work: i64) {
         self.counts.merge(counted);
         self.done = self.counts.requested;
@@ -47,7 +46,7 @@ impl Progress {
         self.fraction = if self.work_total > 0 { fraction.min(1.0) } else { 0.0 };
     }
 
-    /// The job has ended: with everything done, if it succeeded.
+    /// Ends the job: with everything done, if it succeeded.
     pub fn end(&mut self, succeeded: bool, counts: &Tally) {
         self.waiting = None;
         if succeeded {
@@ -58,7 +57,7 @@ impl Progress {
     }
 }
 
-/// What came of a job.
+/// Result of a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobResult {
@@ -67,12 +66,12 @@ pub struct JobResult {
     pub counts: Tally,
     /// Address of the manifest.
     pub manifest: Option<String>,
-    /// What its source says besides.
+    /// Additional fields of its source.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
 
-/// What its source says of a name; null where it says nothing.
+/// An additional field by its name; null if it does not exist.
 impl std::ops::Index<&str> for JobResult {
     type Output = Value;
 

@@ -81,8 +81,8 @@ pub fn resolved(params: &Value, result: &Value) -> Result<Value, ReferenceFault>
     Ok(resolved)
 }
 
-/// Returns the parameters without references and without lists that contain some: what can be checked before there is a
-/// result.
+/// Returns the parameters without references and without lists that contain some: the part that can be checked before
+/// there is a result.
 pub fn without_references(params: &Map<String, Value>) -> Map<String, Value> {
     let kept = params.iter().filter_map(|(name, value)| match value {
         Value::Object(fields) if fields.contains_key(RESULT) => None,
@@ -131,7 +131,7 @@ mod tests {
             let fault = resolved(&json!({ "a": { "$result": pointer } }), &result).expect_err("nothing there");
             assert!(fault.at == at && fault.reason.ends_with(pointer), "{fault:?}");
         }
-        // What is found is a value, whatever it looks like.
+        // The found value is not resolved further, even if it looks like a reference.
         let odd = json!({ "a": { "$result": "/n" }, "n": 1 });
         assert_eq!(resolved(&json!({ "x": { "$result": "/a" } }), &odd), Ok(json!({ "x": { "$result": "/n" } })));
     }

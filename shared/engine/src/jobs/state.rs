@@ -71,17 +71,16 @@ impl TryFrom<String> for JobState {
 pub struct Job {
     #[serde(rename = "job_id")]
     pub id: Uuid,
-    /// What it does.
     pub tool: String,
     pub params: Value,
     #[sqlx(try_from = "String")]
     pub state: JobState,
     /// 0 to 10, 10 first.
     pub priority: i16,
-    /// How far it is.
+    /// Progress of the job.
     #[sqlx(json)]
     pub progress: Progress,
-    /// What came out, when it has ended.
+    /// Result, once the job has ended.
     #[sqlx(json(nullable))]
     pub result: Option<JobResult>,
     /// Address of the manifest.
@@ -103,7 +102,7 @@ pub struct Job {
     pub then_cancelled: bool,
     /// The key of what it works for, where its submission named one.
     pub query_key: Option<String>,
-    /// No other job with the same key is queued or running.
+    /// While it is queued or running, no other job with the same key is.
     pub exclusive_key: Option<String>,
     /// Work units planned.
     pub units_total: i32,
@@ -111,17 +110,17 @@ pub struct Job {
     pub units_done: i32,
     /// Work units out of attempts.
     pub units_failed: i32,
-    /// 1, or one more than that of the job it does again.
+    /// Number of the attempt: 1, or one more than that of the job it retries.
     pub attempt: i32,
     /// Counts changes of the row.
     pub version: i64,
-    /// Who submitted it.
+    /// The principal that submitted it.
     pub principal: String,
-    /// Records that its principal may store in a day; nothing for one without a limit.
+    /// Daily limit of records that its principal may store; none for one without a limit.
     pub daily_records: Option<i64>,
     /// When cancellation was requested.
     pub cancel_requested_at: Option<DateTime<Utc>>,
-    /// When it is given up.
+    /// When it fails unless it has ended.
     pub deadline_at: DateTime<Utc>,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,
@@ -129,16 +128,15 @@ pub struct Job {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub completed_at: Option<DateTime<Utc>>,
-    /// When its row goes.
+    /// When its row expires.
     pub expires_at: Option<DateTime<Utc>>,
-    /// How long the row stays after the job has ended.
+    /// How long the row is kept after the job has ended.
     pub ttl_hours: i16,
     /// When the row last changed.
     pub updated_at: DateTime<Utc>,
 }
 
 impl Job {
-    /// Its id.
     pub fn job_id(&self) -> JobId {
         JobId(self.id)
     }

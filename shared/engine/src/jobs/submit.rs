@@ -1,4 +1,4 @@
-//! Submitting a job: one transaction, one job however often it is sent.
+//! Submits a job: one transaction, and one job however often a request is sent.
 
 use std::time::Duration;
 
@@ -13,29 +13,28 @@ use super::state::Job;
 use crate::db::DbError;
 use bio_mcp_core::{JobId, Principal, Role, UnitId};
 
-/// What a caller asks for.
+/// A request for a job.
 #[derive(Clone, Debug)]
 pub struct Submission {
     pub tool: String,
-    /// Its parameters, defaults filled in.
+    /// Parameters, with defaults filled in.
     pub params: Value,
     /// Identifies the request, so that repeating it does not submit a second job.
     pub idempotency_key: Option<String>,
-    /// Who asks.
     pub principal: Principal,
     /// 0 to 10, 10 first.
     pub priority: i16,
-    /// How long the row stays after the job has ended, 1 to 168.
+    /// How long the row is kept after the job has ended, 1 to 168 hours.
     pub ttl_hours: i16,
     /// The trace it belongs to.
     pub trace_id: String,
     /// The job it retries.
     pub parent_job_id: Option<JobId>,
-    /// The key of what it works for, by which jobs are found; kept and not interpreted.
+    /// Key of the query it works for, by which jobs are found; stored and not interpreted.
     pub query_key: Option<String>,
-    /// While a job with this key is queued or running, that one is returned in place of a second one.
+    /// While a job with this key is queued or running, that one is returned instead of a second one.
     pub exclusive_key: Option<String>,
-    /// The most records that it can store, where its parameters say so.
+    /// Maximum number of records that it can store, if its parameters determine it.
     pub records_at_most: Option<i64>,
     /// Steps that follow it, each submitted when the previous job has succeeded.
     pub then: Vec<Step>,
@@ -46,8 +45,7 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// A submission from this machine with everything else as usual; the first phase is planned by
-    /// any worker.
+    /// A submission from this machine with default values; any worker may plan the first phase.
     pub fn new(tool: &str, params: Value, first_phase: &str) -> Self {
         Self {
             tool: tool.to_owned(),
@@ -67,60 +65,61 @@ impl Submission {
         }
     }
 
-    /// The steps that follow it, as its row stores them.
+    /// The steps that follow it, in the form stored in its row.
     pub(super) fn following(&self) -> Option<Following> {
         let following = || Following { role: self.principal.role, then: self.then.clone() };
         (!self.then.is_empty()).then(following)
     }
 }
 
-/// The unit every job starts with: it plans the first phase.
+/// The first unit of every job: it plans the first phase.
 #[derive(Clone, Debug)]
 pub struct FirstUnit {
     /// Name of the first phase.
     pub phase: String,
-    /// The machine that must plan it, for local files.
+    /// The only machine on which it may be planned, for local files.
     pub required_hostname: Option<String>,
 }
 
 /// Limits on submissions.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Jobs that may be queued or running; those submitted at the same moment do not see each other, so it may be
-    /// passed by a few.
+    /// Maximum number of queued or running jobs; it may be exceeded slightly, because concurrent submissions do not see
+    /// each other.
     pub max_queued_jobs: i64,
-    /// Jobs of one principal that may be queued or running.
+    /// Maximum number of queued or running jobs of one principal.
     pub principal_queued_jobs: i64,
-    /// Records that the jobs of one principal may store in a day (UTC).
+    /// Maximum number of records that the jobs of one principal may store per day (UTC).
     pub principal_daily_records: Option<i64>,
-    /// After this many seconds a job is given up.
+    /// Seconds after which a job fails.
     pub job_timeout_secs: f64,
 }
 
 impl Limits {
-    /// Limits of the queue and of time alone: no principal has any of its own.
+    /// Limits of the queue and of time only: principals have no limits.
     pub const fn without_quotas(max_queued_jobs: i64, job_timeout_secs: f64) -> Self {
         Self { max_queued_jobs, principal_queued_jobs: i64::MAX, principal_daily_records: None, job_timeout_secs }
     }
 
-    /// The limits of a principal. Admins and topics have none of their own, and a tenth of the queue for themselves.
+    /// The limits of a principal. Admins and topics have no limits of their own, and a tenth of the queue is reserved
+    /// for them.
     fn of(self, principal: &Principal) -> Self {
         if principal.role >= Role::Admin {
             return Self { principal_queued_jobs: i64::MAX, principal_daily_records: None, ..self };
         }
         let reserve = (self.max_queued_jobs + 9) / 10;
-        // Of a queue of one there is nothing to reserve.
+        // A queue of one cannot reserve any.
         Self { max_queued_jobs: (self.max_queued_jobs - reserve).max(1), ..self }
     }
 
-    /// The same for a job that is so many times as long as one may be.
+    /// The same limits for a job that may take this many times as long as usual.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { job_timeout_secs: self.job_timeout_secs * f64::from(times), ..self }
     }
 }
 
-/// What became of a submission.
+/// Result of a submission.
 #[derive(Clone, Debug)]
 pub enum SubmitOutcome {
     /// A new job.
@@ -130,12 +129,10 @@ pub enum SubmitOutcome {
 }
 
 impl SubmitOutcome {
-    /// The job.
     pub fn job(&self) -> &Job {
         &self.details().job
     }
 
-    /// The details of the job.
     pub fn details(&self) -> &JobDetails {
         match self {
             Self::Created(details) | Self::Replayed(details) => details,
@@ -146,22 +143,22 @@ impl SubmitOutcome {
 /// A submission was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// The key was used with other parameters.
+    /// The key was used with other parameters before.
     #[error("the idempotency key was used before with other parameters: use a new key")]
     IdempotencyConflict,
-    /// An unfinished job excludes this one, and has other steps after it.
+    /// An unfinished job excludes this one, and has other next steps.
     #[error("job {0} does the same work with other steps after it: submit this chain when it has ended")]
     Busy(JobId),
-    /// Too many jobs wait.
+    /// Too many jobs are queued or running.
     #[error("the limit of {0} queued or running jobs is reached: try again when some have ended")]
     TooManyJobs(i64),
-    /// Too many jobs of this principal wait.
+    /// Too many jobs of this principal are queued or running.
     #[error(
         "the limit of {0} queued or running jobs of this principal is reached (BIO_MCP_PRINCIPAL_QUEUED_JOBS): try \
          again when some have ended"
     )]
     TooManyOfPrincipal(i64),
-    /// What the principal may store today is used up, or too little of it is left.
+    /// The daily limit of the principal is reached, or its rest is too small.
     #[error(
         "the daily limit of this principal, {limit} records (BIO_MCP_PRINCIPAL_DAILY_RECORDS), would be exceeded: \
          {stored} are stored and the job may store up to {wanted}; the limit resets at 00:00 UTC"
@@ -170,9 +167,9 @@ pub enum SubmitError {
         limit: i64,
         /// Stored since 00:00 UTC.
         stored: i64,
-        /// What the job may store, as far as that is known, at least 1.
+        /// Records that the job may store, as far as known, at least 1.
         wanted: i64,
-        /// Until 00:00 UTC.
+        /// Time until 00:00 UTC.
         retry_after: Duration,
     },
     /// The parameters cannot be written as canonical JSON.
@@ -189,9 +186,9 @@ impl From<sqlx::Error> for SubmitError {
     }
 }
 
-/// Submits a job with its planning unit. With an idempotency key, (principal, tool, key) is the
-/// identity while the row lives; without one, a queued or running job of the same parameters is returned instead of a
-/// second one; so is a queued or running job of the same exclusive key. The caller wakes workers afterwards.
+/// Submits a job with its planning unit. With an idempotency key, (principal, tool, key) is the identity while the row
+/// exists; without one, a queued or running job with the same parameters is returned instead of a second one, as is one
+/// with the same exclusive key. The caller must wake workers afterwards.
 pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Result<SubmitOutcome, SubmitError> {
     let identity = submission.identity()?;
     let of_principal = limits.of(&submission.principal);
@@ -202,12 +199,12 @@ pub async fn submit(db: &PgPool, submission: &Submission, limits: Limits) -> Res
         if let Some(earlier) = replayed(db, submission).await? {
             return Ok(earlier);
         }
-        // There are too many, or what was in the way has just ended: then the second time will do.
+        // A limit is reached, or a conflicting job has just ended: then the second attempt succeeds.
     }
     Err(why_refused(db, submission, of_principal).await?)
 }
 
-/// The same in a transaction: returns none if it cannot be submitted.
+/// Like [`submit`], in a transaction: returns none if it cannot be submitted.
 pub(crate) async fn insert_within(
     tx: &mut PgConnection,
     submission: &Submission,
@@ -216,7 +213,7 @@ pub(crate) async fn insert_within(
     Ok(insert(tx, submission, &submission.identity()?, limits.of(&submission.principal)).await?)
 }
 
-/// Why [`insert_within`] submitted nothing.
+/// Why [`insert_within`] returned none.
 pub(crate) async fn why_not_within(
     tx: &mut PgConnection,
     submission: &Submission,
@@ -228,7 +225,7 @@ pub(crate) async fn why_not_within(
     Ok(why_refused(tx, submission, limits.of(&submission.principal)).await?)
 }
 
-/// Which limit a submission is beyond.
+/// Which limit a submission exceeds.
 async fn why_refused(db: impl PgExecutor<'_>, submission: &Submission, limits: Limits) -> Result<SubmitError, DbError> {
     let (own, stored, secs_left): (i64, i64, f64) =
         sqlx::query_as(include_str!("why_refused.sql")).bind(&submission.principal.name).fetch_one(db).await?;
@@ -243,7 +240,7 @@ async fn why_refused(db: impl PgExecutor<'_>, submission: &Submission, limits: L
     })
 }
 
-/// Inserting decides between concurrent submissions: by the unique indexes.
+/// Inserts a job; unique indexes decide between concurrent submissions.
 async fn insert(
     db: impl PgExecutor<'_>,
     submission: &Submission,
@@ -284,7 +281,7 @@ async fn insert(
         .await?)
 }
 
-/// An existing job that is returned in place of a new one.
+/// An existing job that is returned instead of a new one.
 #[derive(FromRow)]
 struct ExistingJob {
     found_by: String,
@@ -312,7 +309,7 @@ pub(crate) async fn replayed(db: &PgPool, submission: &Submission) -> Result<Opt
     let Some(found) = find_existing(db, submission).await? else { return Ok(None) };
     match found.found_by.as_str() {
         "key" if !found.is_same => return Err(SubmitError::IdempotencyConflict),
-        // What is to follow would be lost, and the step of a chain would be a job that is none of it.
+        // The next steps would be lost, or the step of a chain would be a job outside of the chain.
         "exclusive" if !found.is_same && (submission.chain_position.is_some() || !submission.then.is_empty()) => {
             return Err(SubmitError::Busy(JobId(found.id)));
         }

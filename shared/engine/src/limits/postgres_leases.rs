@@ -1,4 +1,4 @@
-//! Leases as rows of Postgres. The time is that of the database, so that no holder's clock matters.
+//! Leases as rows of Postgres. The time is that of the database, so that the clocks of holders do not matter.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Reservations of request starts, in one row of Postgres: all workers of a deployment together
-//! start no more requests a second than it allows.
+//! Reservations of request starts, in one row of Postgres: all workers of a deployment together do not exceed the
+//! allowed number of requests per second.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::rate_limiter::{Reservation, Reservations, SharedRateLimiter};
 use crate::db::DbError;
 use bio_mcp_core::rate_limiter::{RateLimiterError, gap};
 
-/// The rate limiter of one server, its reservations in Postgres.
+/// The rate limiter of one server, with its reservations in Postgres.
 pub type PostgresRateLimiter = SharedRateLimiter<PostgresReservations>;
 
 impl PostgresRateLimiter {
@@ -32,14 +32,14 @@ pub struct PostgresReservations {
     db: PgPool,
     upstream: String,
     gap: Duration,
-    /// The quickest response of the database so far: a distance that all reservations have alike shifts them and crowds
-    /// none.
+    /// Shortest latency of the database so far: a latency that all reservations have in common only shifts them.
     distance: Mutex<Duration>,
 }
 
 #[async_trait]
 impl Reservations for PostgresReservations {
-    // Time is the database's, so that no worker's clock matters; only how long the response was under way is not known.
+    // The time is the database's, so that the clocks of workers do not matter; only the latency of the response is
+    // unknown.
     async fn reserve(&self, longest: Duration) -> Result<Option<Reservation>, RateLimiterError> {
         let unavailable = |error: sqlx::Error| RateLimiterError::Unavailable(Box::new(DbError::from(error)));
         let mut connection = self.db.acquire().await.map_err(unavailable)?;

@@ -1,6 +1,6 @@
-//! A rate limiter whose reservations all workers of a deployment share.
+//! A rate limiter whose reservations are shared by all workers of a deployment.
 //!
-//! Own code, because limiter crates count within one process, and a server's limit is for all workers together (ADR 8).
+//! Own code: limiter crates count within one process, but a server's limit applies to all workers together (ADR 8).
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use async_trait::async_trait;
 
 use bio_mcp_core::rate_limiter::{RateLimiter, RateLimiterError};
 
-/// A request that may be later than its reservation by more than this takes another one: it could make one too many
-/// within a second.
+/// A request that may be later than its reservation by more than this makes another reservation: it could exceed the
+/// limit within a second.
 const MAX_LATENESS: Duration = Duration::from_millis(50);
 
-/// After this many abandoned reservations, one is used however late: better one too many than none.
+/// After this many abandoned reservations, one is used however late: one request too many is better than none.
 const MAX_ABANDONED: u32 = 3;
 
-/// No reservation is made further ahead than this: the reservation of a worker that dies is lost.
+/// Maximum time to a reservation: the reservation of a worker that dies is lost.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// A reserved request start.
@@ -23,11 +23,11 @@ const MAX_WAIT: Duration = Duration::from_secs(20);
 pub struct Reservation {
     /// When the request may start.
     pub start_at: Instant,
-    /// By how much the request may be late then.
+    /// Possible lateness of the request at that time.
     pub lateness: Duration,
 }
 
-/// No pause is longer: what is further ahead than this was written by a wrong clock.
+/// Maximum duration of a pause: a value further ahead was written by a wrong clock.
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Where reservations are stored.
@@ -40,7 +40,7 @@ pub trait Reservations: Send + Sync {
     async fn pause_for(&self, pause: Duration) -> Result<(), RateLimiterError>;
 }
 
-/// The rate limiter over those reservations.
+/// The rate limiter with these reservations.
 #[derive(Debug)]
 pub struct SharedRateLimiter<T>(pub T);
 

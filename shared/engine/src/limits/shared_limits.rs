@@ -1,4 +1,4 @@
-//! Limits that hold for all programs of a deployment together, wherever they are kept.
+//! Limits that all programs of a deployment share, independent of their storage.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use super::postgres_leases::PostgresLeases;
 use super::postgres_rate_limiter::PostgresRateLimiter;
 use super::slots::Slots;
 
-/// Where a deployment keeps its limits.
+/// The storage of the limits of a deployment.
 pub trait SharedLimits: Send + Sync {
-    /// The pace of requests to a server (a short name), with `per_second` of them.
+    /// The rate limiter of a server (a short name), for `per_second` requests per second.
     fn rate_limiter(&self, upstream: &str, per_second: u32) -> Arc<dyn RateLimiter>;
 
-    /// What only one program may do at a time.
+    /// Leases: work that only one program may do at a time.
     fn leases(&self) -> Arc<dyn Leases>;
 
-    /// How many programs may do the same at a time; nothing where each process counts for itself.
+    /// Slots: the number of programs that may do the same concurrently; none if each process counts for itself.
     fn slots(&self) -> Option<Arc<dyn Slots>>;
 }
 
-/// Limits in the database of a deployment. It keeps no slots: few processes share it, and each has limits of its own.
+/// Limits in the database of a deployment. It has no slots: few processes share it, and each has its own limits.
 #[derive(Clone, Debug)]
 pub struct PostgresLimits(pub PgPool);
 

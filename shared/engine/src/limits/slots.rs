@@ -1,7 +1,6 @@
-//! Slots: how many calls of a tool, or of anything else with a name, all programs of a deployment may have under way
-//! at a time.
+//! Slots: the number of concurrent calls of a tool, or of any other named operation, in all programs of a deployment.
 //!
-//! A slot runs out by itself, so that a holder that dies keeps no other waiting.
+//! A slot expires, so that a holder that dies does not block others.
 
 use std::time::Duration;
 
@@ -10,23 +9,23 @@ use async_trait::async_trait;
 /// A held slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// What it is for.
+    /// Name of the tool or operation.
     pub(super) name: String,
-    /// Which of its holders this is.
+    /// Id of the holder.
     pub(super) holder: String,
 }
 
-/// Slots cannot be taken or released now.
+/// Slots cannot be acquired or released now.
 #[derive(Debug, thiserror::Error)]
 #[error("slots cannot be reached")]
 pub struct SlotError(#[source] pub(super) Box<dyn std::error::Error + Send + Sync>);
 
-/// Where slots are kept.
+/// The storage of slots.
 #[async_trait]
 pub trait Slots: Send + Sync {
-    /// A slot among the `limit` of a name, for `ttl` unless it is released before; nothing when all are held.
+    /// Acquires one of the `limit` slots of a name, for `ttl` unless it is released before; none if all are held.
     async fn take_slot(&self, name: &str, limit: usize, ttl: Duration) -> Result<Option<Slot>, SlotError>;
 
-    /// Releases a slot; one that was released or has run out is left alone.
+    /// Releases a slot; does nothing if it was released or has expired.
     async fn release_slot(&self, slot: &Slot) -> Result<(), SlotError>;
 }

@@ -1,7 +1,7 @@
-//! The queue wakes workers; it never decides anything.
+//! The queue wakes workers; it makes no decisions.
 //!
-//! A message names a unit and carries a trace, nothing else. Lost, late, doubled or shuffled
-//! messages are harmless, because the rows in Postgres say what is to be done.
+//! A message contains a unit and a trace, nothing else. Lost, late, duplicate or reordered messages are harmless,
+//! because the rows in Postgres determine the work.
 
 #[cfg(feature = "aws")]
 pub mod sqs;
@@ -16,25 +16,25 @@ use bio_mcp_core::{JobId, UnitId};
 #[cfg(feature = "aws")]
 pub use sqs::SqsQueue;
 
-/// "Look again": a wake-up for one work unit.
+/// A wake-up for one work unit: a worker must check its row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WakeUp {
     pub job_id: JobId,
-    /// A unit that became claimable; a worker may claim another of the same tool.
+    /// A unit that became claimable; a worker may claim another one of the same tool.
     pub unit_id: UnitId,
-    /// The trace the job belongs to: 32 hex digits.
+    /// The trace of the job: 32 hex digits.
     pub trace_id: String,
 }
 
-/// The queue did not do what it was asked; the sweep sends wake-ups again.
+/// A request to the queue failed; the sweep sends wake-ups again.
 #[derive(Debug, thiserror::Error)]
 #[error("the queue returned an invalid response")]
 pub struct QueueError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Something that wakes workers.
+/// A queue that wakes workers.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Whether workers wait for its messages, instead of listening to the database.
+    /// Whether workers wait for its messages, instead of notifications of the database.
     fn carries_messages(&self) -> bool;
 
     /// Sends wake-ups after their units were committed; returns one result per entry, in the same order.
@@ -43,11 +43,11 @@ pub trait Queue: Send + Sync {
     /// Hides a received message for `pause`.
     async fn delay(&self, receipt: &str, pause: Duration) -> Result<(), QueueError>;
 
-    /// Whether it can be reached; sends nothing.
+    /// Checks that it is reachable; sends nothing.
     async fn check(&self) -> Result<(), QueueError>;
 }
 
-/// No queue: workers listen to Postgres.
+/// No queue: workers listen for notifications of Postgres.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListenOnly;
 

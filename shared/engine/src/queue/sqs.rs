@@ -1,6 +1,6 @@
 //! Wake-ups as messages of an SQS queue.
 //!
-//! The trace travels three times: in the body, which the worker reads; as the message attribute `traceparent`, for
+//! The trace is sent three times: in the body, which the worker reads; as the message attribute `traceparent`, for
 //! OpenTelemetry; and as the system attribute `AWSTraceHeader`, for X-Ray.
 
 use std::time::Duration;
@@ -17,13 +17,13 @@ use super::{Queue, QueueError, WakeUp};
 use crate::aws::{self, AwsConfig, AwsError};
 use bio_mcp_core::trace;
 
-/// The most entries of one batch.
+/// Maximum number of entries of a batch.
 const MAX_BATCH_ENTRIES: usize = 10;
 
-/// The longest time a message can be hidden.
+/// Maximum time for which a message can be hidden.
 const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(12 * 3600);
 
-/// A queue; its client is made when it is first used.
+/// A queue; its client is created at its first use.
 #[derive(Debug)]
 pub struct SqsQueue {
     url: String,
@@ -32,7 +32,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue of a URL; does no I/O.
+    /// Does no I/O.
     pub fn new(url: impl Into<String>, config: impl Into<AwsConfig>) -> Self {
         Self { url: url.into(), config: config.into(), client: OnceCell::new() }
     }
@@ -87,7 +87,7 @@ fn entry(at: usize, wake_up: &WakeUp) -> SendMessageBatchRequestEntry {
     entry.build().expect("an entry has an id and a body")
 }
 
-/// X-Ray's spelling of the same id: `Root=1-{8 digits}-{24 digits}`.
+/// The same id in the format of X-Ray: `Root=1-{8 digits}-{24 digits}`.
 fn xray_header(trace_id: &str) -> Option<String> {
     trace::is_trace(trace_id).then(|| format!("Root=1-{}-{};Sampled=1", &trace_id[..8], &trace_id[8..]))
 }
@@ -107,7 +107,7 @@ impl Queue for SqsQueue {
     }
 
     async fn delay(&self, receipt: &str, pause: Duration) -> Result<(), QueueError> {
-        // Whole seconds, never too few.
+        // Whole seconds, rounded up.
         let seconds = i32::try_from(pause.min(MAX_VISIBILITY_TIMEOUT).as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let change = self.client().await.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
         change.visibility_timeout(seconds).send().await.map_err(|error| failed(AwsError::from(&error)))?;

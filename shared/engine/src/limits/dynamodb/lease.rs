@@ -8,8 +8,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use super::{LimitsTable, TableError, Updated, now_ms, number, read_number, send, too_far};
 use crate::limits::leases::{LeaseError, Leases, NamedLease};
 
-/// What is free, has expired, was acquired or renewed more than a minute from now, or is the caller's own. An item of
-/// an older program does not say when; then a lease that lasts longer than the caller's counts as expired.
+/// A lease may be taken if it is free, has expired, was acquired or renewed more than a minute in the future, or is the
+/// caller's own. Items of an older program have no `since_ms`; then a lease that lasts longer than the caller's counts
+/// as expired.
 const MAY_BE_TAKEN: &str = "attribute_not_exists(expires_ms) OR expires_ms < :now OR since_ms > :ahead \
      OR (attribute_not_exists(since_ms) AND expires_ms > :far) OR #owner = :owner";
 
@@ -18,14 +19,14 @@ fn until(longest: Duration) -> i64 {
 }
 
 impl LimitsTable {
-    /// A lease that was acquired or renewed more than a minute from now was written by a clock that was ahead, and
-    /// counts as expired. The time for which its holder requested it does not matter.
+    /// A lease that was acquired or renewed more than a minute in the future was written by a clock that was ahead, and
+    /// counts as expired, regardless of its requested duration.
     async fn take_lease(&self, name: &str, longest: Duration) -> Result<Option<NamedLease>, TableError> {
-        // Its own: when the response is lost, the SDK asks again, and must not find itself in the way.
+        // Unique, because the SDK retries when the response is lost: the retry must recognise its own lease.
         let owner = uuid::Uuid::new_v4().simple().to_string();
         let update = self.update("lease", name).await;
-        // Tokens of a table that was made anew are greater than those of the one before: milliseconds come more often
-        // than holders.
+        // Tokens of a recreated table are greater than those of the deleted one: there are fewer holders than
+        // milliseconds.
         let update = update
             .update_expression(
                 "SET #owner = :owner, expires_ms = :until, since_ms = :now, \

@@ -1,15 +1,15 @@
-//! Limits of a whole fleet as items of one DynamoDB table, each a few conditional updates of one item.
+//! Limits of a fleet as items of one DynamoDB table, each with a few conditional updates of one item.
 //!
 //! | item (`pk`) | attributes | what |
 //! |---|---|---|
 //! | `pace#{upstream}` | `next_ms` | when the next request to a server may start |
-//! | `slots#{tool}` | `holders`: `{holder: expires_ms}` | who calls a tool with a scarce upstream |
-//! | `lease#{name}` | `version`, `owner`, `since_ms`, `expires_ms` | who does what only one may do |
+//! | `slots#{tool}` | `holders`: `{holder: expires_ms}` | callers of a tool with a rate-limited upstream |
+//! | `lease#{name}` | `version`, `owner`, `since_ms`, `expires_ms` | holder of work that only one process may do |
 //!
 //! Times are milliseconds since 1970 by the clock of the process that writes them; conditions compare stored values, so
-//! a clock that is wrong by a little wastes reservations and lets no request start early. What a clock wrote that was
-//! ahead by more than a minute is not believed: slots that run too long and leases taken in the future are over,
-//! reservations are pulled back once they did not change for a minute.
+//! that a slightly wrong clock wastes reservations and lets no request start early. Values of a clock that was ahead by
+//! more than a minute are rejected: slots that last too long and leases acquired in the future count as expired,
+//! reservations are pulled back when they have not changed for a minute.
 
 mod lease;
 mod rate_limiter;
@@ -34,12 +34,12 @@ pub use rate_limiter::DynamoRateLimiter;
 /// The attributes of an item.
 type Item = HashMap<String, AttributeValue>;
 
-/// The table cannot be used now.
+/// The table is unavailable.
 #[derive(Debug, thiserror::Error)]
 #[error("the limits table returned an invalid response")]
 pub struct TableError(#[source] AwsError);
 
-/// A table of limits; its client is made when it is first used.
+/// A table of limits; its client is created at its first use.
 #[derive(Clone, Debug)]
 pub struct LimitsTable {
     name: Arc<str>,
@@ -48,7 +48,7 @@ pub struct LimitsTable {
 }
 
 impl LimitsTable {
-    /// The table of a name; does no I/O.
+    /// Does no I/O.
     pub fn new(name: &str, config: impl Into<AwsConfig>) -> Self {
         Self { name: name.into(), config: config.into(), client: Arc::default() }
     }
@@ -57,7 +57,7 @@ impl LimitsTable {
         self.client.get_or_init(|| async { client_of(self.config.get().await) }).await
     }
 
-    /// An update of one item.
+    /// Starts an update of one item.
     async fn update(&self, kind: &str, name: &str) -> UpdateItemFluentBuilder {
         let key = AttributeValue::S(format!("{kind}#{name}"));
         self.client().await.update_item().table_name(&*self.name).key("pk", key)
@@ -95,16 +95,16 @@ fn now_ms() -> i64 {
     clock::now().timestamp_millis()
 }
 
-/// Nothing that is held for `longest` at most ends later than this, by any clock that is right to a minute.
+/// The latest possible expiry of anything that is held for at most `longest`, by any clock that is correct to a minute.
 fn too_far(now: i64, longest: std::time::Duration) -> i64 {
     now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX)).saturating_add(60_000)
 }
 
-/// What an update with a condition came to.
+/// Result of a conditional update.
 enum Updated {
-    /// It was done; the attributes it asked back.
+    /// It was applied; the requested attributes.
     Done(Item),
-    /// The condition did not hold; what the item was then, if it was asked back.
+    /// The condition was not met; the item at that time, if requested.
     Refused(Option<Item>),
 }
 

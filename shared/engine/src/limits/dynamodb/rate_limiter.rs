@@ -1,4 +1,4 @@
-//! Reservations of request starts: one item, starts spaced evenly, no burst.
+//! Reservations of request starts: one item, evenly spaced starts, no bursts.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use super::{LimitsTable, TableError, Updated, now_ms, number, read_number, send}
 use crate::limits::rate_limiter::{MAX_PAUSE, Reservation, Reservations, SharedRateLimiter};
 use bio_mcp_core::rate_limiter::{RateLimiterError, gap};
 
-/// How often a reservation is tried while others change the item at the same moment.
+/// Maximum number of attempts at a reservation while others change the item concurrently.
 const MAX_UPDATE_ATTEMPTS: u32 = 100;
 
-/// The rate limiter of one server, its reservations in DynamoDB. Without the table no request is made.
+/// The rate limiter of one server, with reservations in DynamoDB. Without the table no request is made.
 pub type DynamoRateLimiter = SharedRateLimiter<DynamoReservations>;
 
 impl DynamoRateLimiter {
@@ -29,7 +29,7 @@ impl DynamoRateLimiter {
         })
     }
 
-    /// The same that believes an item which lies too far ahead for so long only.
+    /// Sets how long an item that is too far ahead is respected.
     #[must_use]
     pub fn patient_for(mut self, patience: Duration) -> Self {
         self.0.patience = patience;
@@ -44,14 +44,14 @@ pub struct DynamoReservations {
     upstream: String,
     gap_ms: i64,
     patience: Duration,
-    /// An item further ahead than any reservation or pause, and since when it was seen so.
+    /// An item further ahead than any reservation or pause, and when it was first seen with this value.
     ahead: Mutex<Option<(i64, Instant)>>,
 }
 
 impl DynamoReservations {
-    /// Whether a clock that was ahead wrote the item: it is further ahead than any reservation or pause, and did not
-    /// change all the while. The table has no clock of its own. If it is the clock of this process that is behind, the
-    /// others make reservations, so the item changes, and is left alone.
+    /// Whether a clock that was ahead wrote the item: it is further ahead than any reservation or pause, and has not
+    /// changed since it was first seen. The table has no clock of its own. If the clock of this process is behind
+    /// instead, reservations of others change the item, and it is left unchanged.
     fn is_wrong(&self, next: i64, now: i64) -> bool {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         if next <= now.saturating_add(millis(MAX_PAUSE)).saturating_add(self.gap_ms) {
@@ -86,7 +86,7 @@ impl DynamoReservations {
         Ok(())
     }
 
-    /// The start after all reserved ones, while there are such: an addition that no other addition disturbs.
+    /// Reserves the start after all reserved ones, if any: an addition does not conflict with concurrent ones.
     async fn queue_up(&self, now: i64, latest: i64) -> Result<Updated, TableError> {
         let update = self.table.update("pace", &self.upstream).await;
         let update = update
@@ -100,7 +100,7 @@ impl DynamoReservations {
         send(update).await
     }
 
-    /// A start now, when none is reserved.
+    /// Reserves an immediate start, if none is reserved.
     async fn begin(&self, now: i64) -> Result<Updated, TableError> {
         let update = self.table.update("pace", &self.upstream).await;
         let update = update
@@ -126,7 +126,7 @@ impl Reservations for DynamoReservations {
         for _ in 0..MAX_UPDATE_ATTEMPTS {
             let (sent_at, now) = (Instant::now(), now_ms());
             let latest = now.saturating_add(millis(longest));
-            // A reservation that has passed before the response came is late by that.
+            // A reservation that has passed before the response was received is late by the difference.
             let reservation = |start: i64| {
                 let start_at = sent_at + Duration::from_millis(u64::try_from(start - now).unwrap_or(0));
                 Reservation { start_at, lateness: Duration::ZERO }
@@ -159,7 +159,7 @@ impl Reservations for DynamoReservations {
             .update_expression("SET next_ms = :until")
             .condition_expression("attribute_not_exists(next_ms) OR next_ms < :until")
             .expression_attribute_values(":until", number(until));
-        // Refused: all wait longer already.
+        // A failed condition means that the present pause is longer.
         send(update).await.map(|_| ()).map_err(unavailable)
     }
 }

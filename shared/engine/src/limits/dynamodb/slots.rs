@@ -1,7 +1,8 @@
-//! Slots of a tool with a scarce upstream: so many calls at a time in the whole fleet.
+//! Slots of a tool with a rate-limited upstream: the maximum number of concurrent calls in the fleet.
 //!
-//! A holder that dies frees its slot when its time is up: expiry is looked at here, never left to the table's TTL,
-//! which deletes days later. A time further ahead than a slot is held was written by a wrong clock, and is up too.
+//! The slot of a holder that dies is released at its expiry, which is checked here and not left to the table's TTL,
+//! which deletes days later. An expiry further ahead than the duration of a slot was written by a wrong clock, and
+//! counts as expired.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use super::{Item, LimitsTable, TableError, Updated, now_ms, number, send, too_far};
 use crate::limits::slots::{Slot, SlotError, Slots};
 
-/// How often a slot is tried for while others change the item at the same moment.
+/// Maximum number of attempts at a slot while others change the item concurrently.
 const MAX_UPDATE_ATTEMPTS: u32 = 20;
 
 impl LimitsTable {
@@ -22,7 +23,7 @@ impl LimitsTable {
             let expires = now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX));
             match self.add_holder(tool, &holder, limit, expires).await? {
                 Updated::Done(_) => return Ok(Some(Slot { name: tool.to_owned(), holder })),
-                // The first of all.
+                // No item exists yet.
                 Updated::Refused(None) => self.begin_slots(tool).await?,
                 Updated::Refused(Some(item)) => match expired(&item, now, too_far(now, longest)) {
                     Some(dead) => self.drop_holder(tool, &dead.0, Some(dead.1)).await?,
@@ -57,7 +58,7 @@ impl LimitsTable {
         send(update).await.map(|_| ())
     }
 
-    /// Removes a holder; with `expires`, only while it is that holding.
+    /// Removes a holder; with `expires`, only if it still has this expiry.
     async fn drop_holder(&self, tool: &str, holder: &str, expires: Option<i64>) -> Result<(), TableError> {
         let update = self.update("slots", tool).await;
         let update = update.update_expression("REMOVE holders.#holder").expression_attribute_names("#holder", holder);
@@ -90,7 +91,7 @@ fn holders(item: &Item) -> Option<&Item> {
     item.get("holders")?.as_m().ok()
 }
 
-/// A holder whose time is up.
+/// A holder whose slot has expired.
 fn expired(item: &Item, now: i64, too_far: i64) -> Option<(String, i64)> {
     holders(item)?.iter().find_map(|(holder, expires)| {
         let expires = expires.as_n().ok()?.parse().ok()?;
