@@ -2,7 +2,7 @@
 //!
 //! `s3://bucket/key?versionId=V`, `file:///dir/key?versionId=V`, and either with `#bytes=OFF-LEN&line=N` for a part of
 //! a pack. An address is parsed when a row is read; [`crate::Layout`] finds its key, which is always below the
-//! archive's own prefix, whatever the row contains.
+//! archive's own prefix, regardless of the row.
 
 use std::fmt;
 use std::num::NonZeroU32;
