@@ -6,7 +6,7 @@ use crate::core::Pmid;
 use crate::db::DbError;
 
 /// Saves a purge of a record that this transaction, or an earlier one, has deleted. A permanent one, with the number of
-/// versions that it deletes, also removes the history rows that refer to them, and what events state about their payloads.
+/// versions that it deletes, also removes their history rows, and what events state about their payloads.
 pub async fn record_purge(
     db: &mut PgConnection,
     pmid: Pmid,
