@@ -23,11 +23,11 @@ pub struct FileBatch {
     pub bytes_done: u64,
     /// As-of time of the file itself.
     pub as_of: DateTime<Utc>,
-    /// What comes after this batch.
+    /// What follows this batch.
     pub end: End,
 }
 
-/// What comes after a batch.
+/// What follows a batch.
 #[derive(Debug)]
 pub enum End {
     /// Another batch.

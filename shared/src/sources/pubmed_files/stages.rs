@@ -20,7 +20,7 @@ pub struct PreparedBatch {
     pub items_done: i64,
     /// Bytes of the file read up to the end of this batch.
     pub bytes_done: u64,
-    /// What comes after this batch.
+    /// What follows this batch.
     pub end: End,
 }
 
