@@ -1,8 +1,8 @@
-//! What a program of this deployment stands on, made from the environment: settings, database, archive, queue, NCBI.
+//! The dependencies of a program, created from the environment: settings, database, archive, queue, NCBI.
 //!
-//! [`Deployment`] is that of a function: nothing in it asks anything before its first use, so that a cold start pays
-//! only for what the first request needs. The command line and tests have another database and store; their [`engine`]
-//! and [`toolbox`] are made here too, and nowhere else.
+//! [`Deployment`] is that of a function: it does no I/O before its first use, so that a cold start pays only for what
+//! the first request needs. The command line and tests have another database and store; their [`engine`] and
+//! [`toolbox`] are also created only here.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ use crate::sources::pubmed_files::FileSettings;
 use crate::sources::pubmed_sync::Sources;
 use crate::tools::{self, ToolSteps, Toolbox};
 
-/// A program cannot start.
+/// A program could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The environment is not valid.
@@ -39,16 +39,16 @@ pub enum StartError {
     /// A secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// A setting names something in AWS, which this program was built without.
+    /// A setting names an AWS resource, which this program was built without.
     #[error(transparent)]
     Aws(#[from] NeedsAws),
-    /// No database is named.
+    /// No database is configured.
     #[error(transparent)]
     Database(#[from] OptionsError),
-    /// No archive is named.
+    /// No archive is configured.
     #[error("no archive is configured: set BIO_MCP_ARCHIVE_BUCKET to the name of a versioned bucket")]
     NoArchive,
-    /// The prefix is none.
+    /// The prefix of the archive is invalid.
     #[error("BIO_MCP_ARCHIVE_PREFIX is not valid")]
     Prefix,
     /// A function would serve requests without credentials.
@@ -59,43 +59,41 @@ pub enum StartError {
     Anonymous,
 }
 
-/// The settings of this process's environment, with the secrets that it names by ARN.
+/// Reads the settings from this process's environment, with the secrets that it names by ARN.
 pub async fn config() -> Result<Config, StartError> {
-    // Without AWS they are refused, together with all other settings that need it.
+    // Without AWS, secrets by ARN are refused together with all other settings that need it.
     let arns = if HAS_AWS { secret_arns() } else { Vec::new() };
     let read = arns.into_iter().map(|(name, arn)| async move { Ok((name, secrets::read(name, &arn).await?)) });
     let secrets: Vec<(&'static str, Secret)> = try_join_all(read).await.map_err(|error: SecretError| error)?;
     Ok(Config::from_env(&tools::limits(), &secrets.into_iter().collect::<BTreeMap<_, _>>())?)
 }
 
-/// What a function works with.
+/// The dependencies of a function.
 pub struct Deployment {
     pub config: Config,
-    /// State, objects, queue, and what jobs can be run.
+    /// Database, archive, queue, and the pipelines of jobs.
     pub engine: Engine,
-    /// NCBI.
     pub client: Client,
-    /// The way to the database: to be awaited before it is used.
+    /// Access to the database, to be awaited before the database is used.
     pub access: Arc<Access>,
-    /// Limits that hold for all programs of the deployment together.
+    /// Limits shared by all programs of the deployment.
     pub limits: Arc<dyn SharedLimits>,
 }
 
 impl Deployment {
-    /// The deployment that the environment names; asks nothing but for secrets.
+    /// Creates the deployment that the environment configures; its only I/O is reading secrets.
     pub async fn from_env() -> Result<Self, StartError> {
         Self::new(config().await?)
     }
 
-    /// The same for a function of this name, which logs to standard output from here on; what keeps it from starting
-    /// is logged.
+    /// The same for a function with this name, which logs to standard output from then on; an error is logged.
     pub async fn for_lambda(service: &'static str) -> Result<Self, StartError> {
         let made = Self::from_env().await;
         log_as(service, made.as_ref().ok().map(|made| &made.config));
         made.inspect_err(|error| tracing::error!(error = observability::chain(error), "cannot start"))
     }
 
-    /// The deployment of these settings; asks nothing.
+    /// Creates a deployment from settings; does no I/O.
     pub fn new(config: Config) -> Result<Self, StartError> {
         let options = db::options(&config.database)?;
         let access = Arc::new(Access::new(options, config.database.pool, renew(&config)));
@@ -111,13 +109,13 @@ impl Deployment {
         Ok(Self { config, engine, client, access, limits })
     }
 
-    /// What tools work with.
+    /// The dependencies of tools.
     pub fn toolbox(&self) -> Toolbox {
         toolbox(&self.config, self.engine.clone(), self.client.clone())
     }
 }
 
-/// An engine over a database, a store and NCBI; bulk files are fetched into `downloads`. Asks nothing.
+/// Creates an engine over a database, a store and NCBI; bulk files are downloaded into `downloads`. Does no I/O.
 pub fn engine(
     config: &Config,
     db: PgPool,
@@ -136,7 +134,7 @@ pub fn engine(
     })
 }
 
-/// What tools work with, over an engine.
+/// The dependencies of tools, over an engine.
 pub fn toolbox(config: &Config, engine: Engine, client: Client) -> Toolbox {
     Toolbox {
         engine,
@@ -153,7 +151,7 @@ pub fn log_of_function(service: &'static str) {
 }
 
 fn log_as(service: &'static str, config: Option<&Config>) {
-    // It writes each line at once: none is left to wait for.
+    // Each line is written immediately, so no line is pending when this is dropped.
     let _log = observability::init(&observability::TelemetryOptions {
         service,
         level: config.map_or("info", |config| &config.log_level),
@@ -164,7 +162,7 @@ fn log_as(service: &'static str, config: Option<&Config>) {
     });
 }
 
-/// How a changed password is read, where the database's secret is one by ARN.
+/// How a changed password is read again, if the database's secret is named by ARN.
 fn renew(config: &Config) -> Option<db::Renew> {
     let renewal = Arc::new(Renewal::of("BIO_MCP_DATABASE_URL")?);
     let settings = config.database.clone();
@@ -188,12 +186,12 @@ pub fn limits(config: &Config) -> Limits {
     }
 }
 
-/// NCBI at the pace of all programs that share the limits.
+/// A client of NCBI at the rate shared by all programs that use these limits.
 pub fn client(config: &Config, limits: &dyn SharedLimits) -> Client {
     client_with(eutils_settings(config), limits)
 }
 
-/// The same with other settings, such as less patience.
+/// The same with other settings, such as shorter time limits.
 pub fn client_with(settings: EutilsSettings, limits: &dyn SharedLimits) -> Client {
     let rate_limiter = limits.rate_limiter("ncbi", settings.per_second());
     let client = Client::new(settings, rate_limiter);
@@ -206,7 +204,7 @@ pub fn client_with(settings: EutilsSettings, limits: &dyn SharedLimits) -> Clien
     }
 }
 
-/// Who asks NCBI, and where.
+/// Settings of NCBI's client: identification and URL.
 pub fn eutils_settings(config: &Config) -> EutilsSettings {
     EutilsSettings {
         tool: config.pubmed.tool.clone(),
@@ -217,19 +215,19 @@ pub fn eutils_settings(config: &Config) -> EutilsSettings {
     }
 }
 
-/// What syncs ask.
+/// The sources of syncs.
 fn sources(config: &Config, client: &Client) -> Sources {
     Sources::new(client.clone(), config.pubmed.max_records)
 }
 
-/// Pipelines of the jobs that can run: those of sources, which fetch bulk files into `downloads`, and that of the
+/// Pipelines of the jobs that can run: those of sources, which download bulk files into `downloads`, and that of the
 /// projections.
 fn pipelines(config: &Config, downloads: PathBuf, client: &Client) -> Arc<[Arc<dyn Pipeline>]> {
     let of_sources = crate::sources::all(file_settings(config, downloads), &sources(config, client));
     of_sources.iter().cloned().chain([readers(config).pipeline()]).collect()
 }
 
-/// Work after each job and with each sweep, of sources and of projections.
+/// Maintenance after each job and with each sweep, by sources and by projections.
 fn upkeep(config: &Config) -> Arc<[Arc<dyn Upkeep>]> {
     let of_readers: Arc<dyn Upkeep> = Arc::new(readers(config));
     crate::sources::upkeep().iter().cloned().chain([of_readers]).collect()
@@ -240,23 +238,22 @@ fn readers(config: &Config) -> ReadersOfTheLog {
     ReadersOfTheLog::new(projections::all(), limits(config))
 }
 
-/// How bulk files are read.
+/// Settings for reading bulk files.
 fn file_settings(config: &Config, downloads: PathBuf) -> FileSettings {
     FileSettings { max_file_bytes: config.max_file_bytes, files_url: config.pubmed.files_url.clone(), downloads }
 }
 
-/// AWS, for a setting that needs it.
+/// The AWS services, for a setting that needs them.
 fn services_for(setting: &str) -> Result<&'static dyn Services, NeedsAws> {
     aws::services().ok_or_else(|| NeedsAws(setting.to_owned()))
 }
 
-/// AWS, for an archive in a bucket.
+/// The AWS services, for an archive in a bucket.
 pub fn bucket_services() -> Result<&'static dyn Services, StartError> {
     Ok(services_for("BIO_MCP_ARCHIVE_BUCKET")?)
 }
 
-/// Limits that hold for all programs of a deployment together: in the table that is configured, else in the database.
-/// Does no I/O.
+/// Limits shared by all programs of a deployment: in the configured table, else in the database. Does no I/O.
 pub fn shared_limits(config: &Config, db: &PgPool) -> Result<Arc<dyn SharedLimits>, StartError> {
     Ok(match &config.limits_table {
         Some(table) => services_for("BIO_MCP_LIMITS_TABLE")?.limits(table),
@@ -264,7 +261,7 @@ pub fn shared_limits(config: &Config, db: &PgPool) -> Result<Arc<dyn SharedLimit
     })
 }
 
-/// What wakes workers.
+/// The queue that wakes workers.
 fn queue(config: &Config) -> Result<Arc<dyn Queue>, StartError> {
     Ok(match &config.jobs_queue_url {
         Some(url) => services_for("BIO_MCP_JOBS_QUEUE_URL")?.queue(url),
@@ -272,7 +269,7 @@ fn queue(config: &Config) -> Result<Arc<dyn Queue>, StartError> {
     })
 }
 
-/// How a bucket is used.
+/// Settings of a bucket.
 pub fn s3_settings(config: &Config, bucket: &str) -> S3Settings {
     S3Settings {
         bucket: bucket.to_owned(),
@@ -291,7 +288,7 @@ fn archive(config: &Config, store: Arc<dyn Store>) -> Result<Archive, StartError
     Ok(Archive::new(store, layout, config.max_record_bytes))
 }
 
-/// How units are leased and batched.
+/// Settings for leasing and batching units.
 fn engine_settings(config: &Config) -> Settings {
     Settings {
         job_units: config.job_units,

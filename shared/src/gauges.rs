@@ -1,4 +1,4 @@
-//! What goes on, in numbers of this moment: for a scraper, and for CloudWatch.
+//! Current values of metrics, for a scraper and for CloudWatch.
 
 use sqlx::PgPool;
 
@@ -8,7 +8,7 @@ use crate::jobs::active_jobs;
 use crate::projections::{self, Lag, lag};
 use crate::syncs;
 
-/// `jobs_running`, `queue_age_seconds`, `progress_pct{tool}`, `sync_age_seconds` where there are topics, and for each
+/// `jobs_running`, `queue_age_seconds`, `progress_pct{tool}`, `sync_age_seconds` if there are topics, and for each
 /// projection `projection_lag_events`, `projection_lag_seconds` and `projection_stalled_seconds`.
 pub async fn gauges(db: &PgPool) -> Result<Vec<Gauge>, DbError> {
     let mut jobs = active_jobs(db).await?;

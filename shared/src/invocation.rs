@@ -1,15 +1,15 @@
-//! What a function is told with an invocation: how much time it has, and an event that may be another's.
+//! Invocations of a function: the remaining time, and an event that may be for another function.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// The longest that Lambda lets an invocation take.
+/// Maximum duration of a Lambda invocation.
 pub const MAX_INVOCATION_TIME: Duration = Duration::from_secs(900);
 
-/// The time that is left of an invocation whose deadline is given in milliseconds since 1970.
+/// The remaining time of an invocation whose deadline is given in milliseconds since 1970.
 ///
-/// A deadline in the past is not believed: Lambda would have ended the function before, and emulators send 1970. Then,
+/// A deadline in the past is ignored: Lambda would have ended the function before, and emulators send 1970. Then,
 /// and where it is further away than `timeout`, which the function is configured with, the time left is `timeout`.
 pub fn time_left(deadline_ms: u64, now_ms: u64, timeout: Duration) -> Duration {
     match Duration::from_millis(deadline_ms.saturating_sub(now_ms)) {
@@ -18,12 +18,12 @@ pub fn time_left(deadline_ms: u64, now_ms: u64, timeout: Duration) -> Duration {
     }
 }
 
-/// The longest name of a kind of event that is repeated.
+/// Maximum length of an event's name in a message.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Names what came by its own words for its kind, so that a person sees who sent it; what it holds is not repeated.
+/// Names the kind of an event by its own fields, so that a person sees what sent it; its content is not repeated.
 pub fn kind_of(event: &Value) -> String {
-    // SQS, SNS, S3, Kinesis and DynamoDB send lists, each of whose records says what it is.
+    // SQS, SNS, S3, Kinesis and DynamoDB send lists, each of whose records names its source.
     if let Some(record) = ["Records", "records"].iter().find_map(|list| event.get(*list)?.as_array()?.first())
         && (record.get("eventSource").is_some() || record.get("EventSource").is_some())
     {

@@ -1,4 +1,4 @@
-//! The library of bio-mcp. Crates of their own, re-exported here, are its foundation, and Cargo keeps them apart:
+//! The library of bio-mcp. Its foundation is separate crates, re-exported here; Cargo enforces their dependencies:
 //!
 //! | crate | modules here | knows |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | `bio-mcp-archive` | [`archive`], [`file_lock`] | stores, envelopes, keys; no SQL |
 //! | `bio-mcp-engine` | [`db`], [`queue`], [`jobs`], [`limits`], [`ingest`] | Postgres and work units; no source |
 //!
-//! On them stand modules in layers; a module uses only lower layers (`tests/tests/it/layers.rs` enforces it):
+//! Modules in layers build on them; a module uses only lower layers (`tests/tests/it/layers.rs` enforces it):
 //!
 //! | layer | modules | knows |
 //! |---|---|---|

@@ -1,5 +1,5 @@
-//! AWS as the rest of this program sees it. The adapters are the feature `aws`: a program that is built without it has
-//! none of them, and none of the SDK's crates.
+//! AWS behind traits. The adapters are the feature `aws`: a program built without it has no adapters, and none of the
+//! SDK's crates.
 
 #[cfg(feature = "aws")]
 mod sdk;
@@ -18,33 +18,32 @@ use crate::queue::Queue;
 #[cfg(feature = "aws")]
 pub use sdk::http_client;
 
-/// The services of AWS that a deployment can use. Where it is not said otherwise, nothing is requested before the
-/// first use.
+/// The AWS services that a deployment can use. Unless noted otherwise, no request is sent before the first use.
 #[async_trait]
 pub trait Services: Send + Sync {
-    /// The store in a bucket.
+    /// A store in an S3 bucket.
     fn bucket(&self, settings: S3Settings) -> Arc<dyn Store>;
 
-    /// The store in a bucket that is found to keep versions, at once.
+    /// A store in an S3 bucket; checks immediately that the bucket keeps versions.
     async fn open_bucket(&self, settings: S3Settings) -> Result<Arc<dyn Store>, OpenError>;
 
-    /// The queue of a URL.
+    /// The SQS queue of a URL.
     fn queue(&self, url: &str) -> Arc<dyn Queue>;
 
-    /// The limits in a table.
+    /// Shared limits in a DynamoDB table.
     fn limits(&self, table: &str) -> Arc<dyn SharedLimits>;
 
-    /// Reads the text of a secret, at once.
+    /// Reads the text of a secret immediately.
     async fn secret(&self, arn: &str) -> Result<Secret, Box<dyn std::error::Error + Send + Sync>>;
 }
 
-/// AWS, if this program was built with it.
+/// The AWS services; none if this program was built without them.
 #[cfg(feature = "aws")]
 pub fn services() -> Option<&'static dyn Services> {
     Some(&sdk::Sdk)
 }
 
-/// AWS, if this program was built with it.
+/// The AWS services; none if this program was built without them.
 #[cfg(not(feature = "aws"))]
 pub fn services() -> Option<&'static dyn Services> {
     None

@@ -1,5 +1,5 @@
-//! The adapters: one configuration and one HTTP client for all of them, on the one TLS stack of this program, made when
-//! the first of them is used.
+//! The AWS adapters. They share one configuration, one HTTP client and this program's only TLS stack, created at first
+//! use.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::limits::SharedLimits;
 use crate::limits::dynamodb::LimitsTable;
 use crate::queue::{Queue, SqsQueue};
 
-/// AWS by its SDK.
+/// The AWS services through the SDK.
 pub struct Sdk;
 
 #[async_trait]
@@ -48,12 +48,12 @@ impl Services for Sdk {
 
 static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
 
-/// HTTP for the SDK.
+/// HTTP client of the SDK.
 pub fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// Region, credentials and endpoints of the usual AWS variables and files, read when the first adapter needs them.
+/// Region, credentials and endpoints from the usual AWS variables and files, read when the first adapter needs them.
 pub fn config() -> BoxFuture<'static, &'static SdkConfig> {
     CONFIG
         .get_or_init(|| async {
@@ -63,13 +63,13 @@ pub fn config() -> BoxFuture<'static, &'static SdkConfig> {
         .boxed()
 }
 
-/// The same, with endpoints that are empty taken as not set: SAM's local functions see only variables that the template
-/// declares, so it declares AWS_ENDPOINT_URL without a value.
+/// Treats empty endpoints as not set: SAM's local functions see only variables that the template declares, so it
+/// declares AWS_ENDPOINT_URL without a value.
 fn without_empty(config: &SdkConfig) -> SdkConfig {
     config.clone().into_builder().service_config(Given(config.clone())).build()
 }
 
-/// What a configuration says for single services, where it says something.
+/// Service-specific settings; empty values count as not set.
 #[derive(Debug)]
 struct Given(SdkConfig);
 

@@ -1,4 +1,4 @@
-//! Secrets Manager.
+//! Reads secrets from AWS Secrets Manager.
 
 use aws_sdk_secretsmanager::Client;
 use bio_mcp_core::Secret;
@@ -18,7 +18,7 @@ async fn client() -> &'static Client {
         .await
 }
 
-/// The text of a secret.
+/// Returns the text of a secret.
 pub async fn read(arn: &str) -> Result<Secret, AwsError> {
     let answer = client().await.get_secret_value().secret_id(arn).send().await;
     let answer = answer.map_err(|error| AwsError::from(&error))?;

@@ -1,4 +1,4 @@
-//! What is different between two checkpoints.
+//! The differences between two checkpoints.
 
 use sqlx::{FromRow, PgPool};
 
@@ -9,22 +9,22 @@ use crate::db::DbError;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangedRecords {
     pub total: i64,
-    /// The first of them, by number.
+    /// The first PMIDs, in numeric order.
     pub pmids: Vec<String>,
 }
 
-/// From one checkpoint to another.
+/// The differences from one checkpoint to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckpointChanges {
-    /// Not in the first.
+    /// Not in the first checkpoint.
     pub added: ChangedRecords,
     /// In both with different payloads.
     pub revised: ChangedRecords,
-    /// Not in the second.
+    /// Not in the second checkpoint.
     pub deleted: ChangedRecords,
-    /// Added or revised, and saying now but not before that the article was retracted.
+    /// Added or revised records that state now, but did not before, that the article was retracted.
     pub retracted: ChangedRecords,
-    /// Added or revised, but archived before it was noted whether a payload says so.
+    /// Added or revised records that were archived before retractions were noted.
     pub unknown: ChangedRecords,
 }
 
@@ -35,8 +35,8 @@ struct Row {
     pmids: Vec<String>,
 }
 
-/// Compares two checkpoints; of each kind of change at most `limit` records are named. Of the same queries only
-/// what the log says between the two is read, else everything that either holds.
+/// Compares two checkpoints; lists at most `limit` records of each kind of change. For the same queries, reads only the
+/// events between the two checkpoints; otherwise reads all records of both.
 pub async fn changes(
     db: &PgPool,
     from: &Checkpoint,

@@ -1,4 +1,4 @@
-//! What a checkpoint holds.
+//! The records of a checkpoint.
 
 use sqlx::{FromRow, PgPool};
 
@@ -7,7 +7,7 @@ use crate::core::page::rows_to_read;
 use crate::core::{Page, Pmid};
 use crate::db::DbError;
 
-/// A record as a checkpoint has it.
+/// A record in a checkpoint.
 #[derive(Clone, Debug, FromRow)]
 pub struct Document {
     pub pmid: String,
@@ -39,7 +39,7 @@ pub async fn documents(
     Ok(Page::of(rows, limit))
 }
 
-/// Those of `pmids` that a checkpoint has; not what does not belong to it or was not live then.
+/// Returns those of `pmids` that a checkpoint contains; the others do not belong to it, or were not live then.
 pub async fn documents_of(db: &PgPool, checkpoint: &Checkpoint, pmids: &[Pmid]) -> Result<Vec<Document>, DbError> {
     Ok(sqlx::query_as(include_str!("documents_of.sql"))
         .bind(checkpoint.seq)

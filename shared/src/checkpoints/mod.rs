@@ -1,7 +1,7 @@
-//! Checkpoints: a corpus as it was at a place in the event log. Nothing is copied: what a checkpoint holds is
-//! read from the log, and two are compared by what the log says between them.
+//! Checkpoints: a corpus as it was at a sequence number of the event log. Nothing is copied: the records of a
+//! checkpoint are read from the log, and two checkpoints are compared by the events between them.
 //!
-//! Digests of the corpus now are kept by triggers (migration 10).
+//! Digests of the current corpus are maintained by triggers (migration 10).
 
 mod changes;
 mod documents;
@@ -16,52 +16,49 @@ pub use states::{DatedState, StatesPosition, states_of, states_since};
 
 use crate::db::{self, DbError};
 
-/// Days that a deleted checkpoint can be restored in.
+/// Number of days in which a deleted checkpoint can be restored.
 pub const KEPT_DAYS: i32 = 30;
 
-/// A corpus at a place in the log.
+/// A corpus at a sequence number of the event log.
 #[derive(Clone, Debug, FromRow)]
 pub struct Checkpoint {
     pub checkpoint_id: String,
-    /// Its name for people.
+    /// Display name.
     pub name: String,
-    /// What it is for.
     pub description: Option<String>,
-    /// The queries whose records it holds, sorted; none for the whole archive.
+    /// Keys of the queries whose records it contains, sorted; empty for the whole archive.
     pub primary_queries: Vec<String>,
     /// The checkpoint it follows.
     pub parent_checkpoint_id: Option<String>,
-    /// The last event it has seen.
+    /// The last event that it includes.
     pub seq: i64,
-    /// How many live records it holds.
+    /// Number of live records.
     pub total_documents: i64,
-    /// Hash over these, whatever their order: 64 hex digits.
+    /// Hash over these records that does not depend on their order: 64 hex digits.
     pub digest: String,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// The principal that made it.
+    /// The principal that created it.
     pub principal: String,
-    /// When it was deleted: it can be restored for thirty days.
+    /// When it was deleted: it can be restored for [`KEPT_DAYS`] days.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
-/// What a checkpoint is made of.
+/// Parameters of a new checkpoint.
 #[derive(Clone, Debug)]
 pub struct NewCheckpoint {
     pub checkpoint_id: String,
-    /// Its name for people.
+    /// Display name.
     pub name: String,
-    /// What it is for.
     pub description: Option<String>,
-    /// The queries whose records it holds; none for the whole archive.
+    /// Keys of the queries whose records it contains; empty for the whole archive.
     pub primary_queries: Vec<String>,
     /// The checkpoint it follows.
     pub parent_checkpoint_id: Option<String>,
-    /// The principal that makes it.
+    /// The principal that creates it.
     pub principal: String,
 }
 
-/// A checkpoint was not made.
+/// A checkpoint could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// Its id is taken.
@@ -70,7 +67,7 @@ pub enum CreateError {
     /// No query has this key.
     #[error("unknown query key at position {0}")]
     NoSuchQuery(usize),
-    /// There is no such parent.
+    /// The parent checkpoint does not exist.
     #[error("checkpoint not found")]
     NoSuchParent,
     /// The database failed.
@@ -84,7 +81,7 @@ impl From<sqlx::Error> for CreateError {
     }
 }
 
-/// Makes a checkpoint of the corpus now: one statement, so one view of everything.
+/// Creates a checkpoint of the current corpus, in one statement so that it sees one snapshot.
 pub async fn create(db: &PgPool, mut new: NewCheckpoint) -> Result<Checkpoint, CreateError> {
     let known: Vec<bool> = sqlx::query_scalar(
         "select exists (select from sync_queries q where q.query_key = k) \
@@ -104,7 +101,7 @@ pub async fn create(db: &PgPool, mut new: NewCheckpoint) -> Result<Checkpoint, C
     }
     new.primary_queries.sort_unstable();
     new.primary_queries.dedup();
-    // The whole archive and each single query have a digest that is kept; of several it is made now.
+    // The digests of the whole archive and of each single query are stored; that of several queries is computed now.
     let sql = match new.primary_queries.len() {
         0 | 1 => include_str!("create_of_one.sql"),
         _ => include_str!("create_of_several.sql"),
@@ -121,13 +118,13 @@ pub async fn create(db: &PgPool, mut new: NewCheckpoint) -> Result<Checkpoint, C
     made.ok_or(CreateError::Exists)
 }
 
-/// One checkpoint.
+/// Returns a checkpoint; none if it does not exist or was deleted.
 pub async fn get(db: &PgPool, checkpoint_id: &str) -> Result<Option<Checkpoint>, DbError> {
     let sql = "select * from corpus_checkpoints where checkpoint_id = $1 and deleted_at is null";
     Ok(sqlx::query_as(sql).bind(checkpoint_id).fetch_optional(db).await?)
 }
 
-/// Checkpoints, newest first, and how many there are.
+/// Returns a page of checkpoints, newest first, and the total number.
 pub async fn list(db: &PgPool, limit: i64, offset: i64) -> Result<(Vec<Checkpoint>, i64), DbError> {
     let sql = "select * from corpus_checkpoints where deleted_at is null \
                order by created_at desc, checkpoint_id desc limit $1 offset $2";
@@ -137,20 +134,20 @@ pub async fn list(db: &PgPool, limit: i64, offset: i64) -> Result<(Vec<Checkpoin
     Ok((page, total))
 }
 
-/// Deletes a checkpoint; returns whether there was one. Its row stays for [`KEPT_DAYS`] more, and its id is taken until
-/// then. The archive keeps everything.
+/// Deletes a checkpoint; returns whether it existed. Its row stays for [`KEPT_DAYS`] more days, in which its id is
+/// taken. No record of the archive is deleted.
 pub async fn delete(db: &PgPool, checkpoint_id: &str) -> Result<bool, DbError> {
     let sql = "update corpus_checkpoints set deleted_at = now() where checkpoint_id = $1 and deleted_at is null";
     Ok(sqlx::query(sql).bind(checkpoint_id).execute(db).await?.rows_affected() > 0)
 }
 
-/// Restores a deleted checkpoint; returns whether there was one.
+/// Restores a deleted checkpoint; returns whether it existed.
 pub async fn restore(db: &PgPool, checkpoint_id: &str) -> Result<bool, DbError> {
     let sql = "update corpus_checkpoints set deleted_at = null where checkpoint_id = $1 and deleted_at is not null";
     Ok(sqlx::query(sql).bind(checkpoint_id).execute(db).await?.rows_affected() > 0)
 }
 
-/// Deleted checkpoints, the last deleted first.
+/// Deleted checkpoints, most recently deleted first.
 pub async fn deleted(db: &PgPool) -> Result<Vec<Checkpoint>, DbError> {
     let sql = "select * from corpus_checkpoints where deleted_at is not null order by deleted_at desc, checkpoint_id";
     Ok(sqlx::query_as(sql).fetch_all(db).await?)
@@ -163,7 +160,7 @@ pub async fn expire(db: &PgPool) -> Result<u64, DbError> {
 }
 
 impl Checkpoint {
-    /// The corpus of some queries, or the whole archive, at an event; without a row of its own.
+    /// The corpus of some queries, or the whole archive, at an event, without a stored checkpoint.
     pub fn at(seq: i64, primary_queries: Vec<String>) -> Self {
         Self {
             checkpoint_id: String::new(),
@@ -181,30 +178,30 @@ impl Checkpoint {
     }
 }
 
-/// The whole archive now.
+/// The current state of the whole archive.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
 pub struct Corpus {
     /// The last event.
     pub last_seq: i64,
     /// Live records.
     pub total_documents: i64,
-    /// Hash over these, whatever their order.
+    /// Hash over these records that does not depend on their order.
     pub digest: String,
 }
 
-/// What the archive holds now, without counting anything.
+/// Returns the current state of the archive from stored counts, without counting rows.
 pub async fn now(db: &PgPool) -> Result<Corpus, DbError> {
     Ok(sqlx::query_as(include_str!("now.sql")).fetch_one(db).await?)
 }
 
-/// Keys of queries, and `""` of the whole archive, whose kept digest is not that of their records.
+/// Keys of queries, and `""` for the whole archive, whose stored digest differs from that of their records.
 pub async fn wrong_digests(db: &PgPool) -> Result<Vec<String>, DbError> {
-    // Reads every row: on a large archive that takes longer than any other statement may.
+    // Reads every row: on a large archive this exceeds the time limit of other statements.
     let mut patient = db::patient(db).await?;
     Ok(sqlx::query_scalar(include_str!("wrong.sql")).fetch_all(&mut *patient).await?)
 }
 
-/// Recounts all digests; returns how many were wrong.
+/// Computes all digests again; returns how many were wrong.
 pub async fn recount(db: &PgPool) -> Result<i64, DbError> {
     let mut patient = db::patient(db).await?;
     let mut tx = patient.begin().await?;

@@ -1,40 +1,40 @@
-//! What the log says of records: live or deleted, as of an event.
+//! The state of records in the event log as of an event: live or deleted.
 
 use sqlx::{FromRow, PgPool};
 
 use crate::core::Pmid;
 use crate::db::DbError;
 
-/// A record as of an event.
+/// The state of a record as of an event.
 #[derive(Clone, Debug, FromRow)]
 pub struct DatedState {
     pub pmid: String,
-    /// `archived` or `deleted`: its last change by then.
+    /// Its last change up to that event: `archived` or `deleted`.
     pub outcome: String,
     /// Hash of its payload, none for a deletion.
     pub content_hash: Option<String>,
     /// Address of the version.
     pub s3_uri: String,
-    /// Number in the log at which it came to be so.
+    /// Sequence number at which the record got this state.
     pub seq: i64,
 }
 
-/// Where a list of changes continues: in the order of their numbers, then of their PMIDs as text.
+/// Where a list of changes continues: ordered by sequence number, then by PMID as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StatesPosition {
-    /// Number in the log.
+    /// Sequence number in the event log.
     pub seq: i64,
     pub pmid: String,
 }
 
-/// Of these records those that the log names up to event `upto`, in the order given.
+/// Returns those of `pmids` that the log contains up to event `upto`, in the given order.
 pub async fn states_of(db: &PgPool, pmids: &[Pmid], upto: i64) -> Result<Vec<DatedState>, DbError> {
     let pmids: Vec<String> = pmids.iter().map(ToString::to_string).collect();
     Ok(sqlx::query_as(include_str!("states_of.sql")).bind(upto).bind(pmids).fetch_all(db).await?)
 }
 
-/// Up to `limit` records that changed after event `since` and up to event `upto`, each once, as of `upto`; of a query
-/// also those that came to belong to it. `after` is the position of the last one that is known.
+/// Up to `limit` records that changed after event `since` and up to event `upto`, each once, as of `upto`; for a query,
+/// also those that became members in that range. `after` is the position of the last record already returned.
 pub async fn states_since(
     db: &PgPool,
     query_key: Option<&str>,

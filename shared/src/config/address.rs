@@ -1,8 +1,8 @@
-//! Which addresses can be believed, and over what.
+//! Which URLs are trusted, and over which transport.
 
 use std::net::IpAddr;
 
-/// Whether what is read from an address can be believed: over TLS, or from this machine.
+/// Whether data read from a URL can be trusted: over TLS, or from this machine.
 pub fn is_safe_url(url: &str) -> bool {
     match split(url) {
         Some(("https", host)) => !host.is_empty(),
@@ -11,8 +11,8 @@ pub fn is_safe_url(url: &str) -> bool {
     }
 }
 
-/// Whether it is the address of something on this machine or on a private network beside it, as emulators of AWS are:
-/// loopback, a private or link-local address, a name without dots, or one of a domain that no public resolver knows.
+/// Whether a URL points to this machine or to a private network, as for emulators of AWS: loopback, a private or
+/// link-local address, a name without dots, or a domain that no public resolver knows.
 pub fn is_local_url(url: &str) -> bool {
     let Some(("http" | "https", host)) = split(url) else { return false };
     if is_here(&host) {
@@ -24,7 +24,7 @@ pub fn is_local_url(url: &str) -> bool {
             Some(mapped) => mapped.is_private() || mapped.is_link_local(),
             None => address.is_unique_local() || address.is_unicast_link_local(),
         },
-        // What only looks like a number could be read as another address.
+        // A host that only resembles a number could be parsed as another address.
         Err(_) => {
             let is_name = |name: &str| {
                 !name.is_empty()
@@ -41,8 +41,8 @@ pub fn is_local_url(url: &str) -> bool {
     }
 }
 
-/// Whether what is sent to an address stays unread on its way: over TLS, or on this machine. The address is read as the HTTP
-/// client reads it: some spellings look like one host and lead to another.
+/// Whether data sent to a URL cannot be read in transit: over TLS, or on this machine. The URL is parsed as the HTTP
+/// client parses it: some spellings look like one host and lead to another.
 pub fn stays_unread(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
     match (url.scheme(), url.host_str()) {
@@ -52,7 +52,7 @@ pub fn stays_unread(url: &str) -> bool {
     }
 }
 
-/// Scheme and host of a URL; nothing where it has credentials, or a backslash, which some take for a slash.
+/// Scheme and host of a URL; none if it contains credentials, or a backslash, which some parsers treat as a slash.
 fn split(url: &str) -> Option<(&str, String)> {
     if url.contains(['@', '\\']) || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return None;

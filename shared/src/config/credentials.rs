@@ -1,37 +1,36 @@
-//! Which credentials are let in, and the role that each gives.
+//! Which credentials are accepted, and the role that each gives.
 
 use serde_json::{Map, Value};
 
 use crate::core::access::{LOCAL, PROJECTIONS, Role, TOPICS};
 use crate::core::sha256::Sha256;
 
-/// Names of principals that hold no token: a token of such a name would be taken for them.
+/// Principals that hold no token: a token with such a name would be mistaken for them.
 pub const RESERVED: [&str; 3] = [LOCAL, TOPICS, PROJECTIONS];
 
-/// A token that is let in, by its hash.
+/// An accepted token, by its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenHash {
-    /// Stands for its holder; without a name, the start of the hash.
+    /// Name of the principal; by default, the start of the hash.
     pub id: String,
-    /// What its holder may do.
     pub role: Role,
     /// SHA-256 of the token.
     pub hash: Sha256,
 }
 
 impl TokenHash {
-    /// Whether a text can stand for the holder of a token.
+    /// Whether a text is valid as the name of a token's principal.
     pub fn is_id(id: &str) -> bool {
         let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.@".contains(&b);
         (1..=64).contains(&id.len()) && id.bytes().all(fine) && !RESERVED.contains(&id)
     }
 
-    /// Hashes separated by commas, each alone, as `name=hash` or as `name:role=hash`; nothing where one is none.
+    /// Hashes separated by commas, each alone, as `name=hash` or as `name:role=hash`; none if one is invalid.
     pub fn parse_all(text: &str) -> Option<Vec<Self>> {
         text.split(',').map(|one| Self::parse(one.trim())).collect()
     }
 
-    /// `name:role=hash`, `name=hash`, or a hash alone; without a role it is `submit`.
+    /// `name:role=hash`, `name=hash`, or a hash alone; the default role is `submit`.
     fn parse(text: &str) -> Option<Self> {
         let Some((named, hash)) = text.split_once('=') else {
             let hash = Sha256::parse(text).ok()?;
@@ -50,14 +49,14 @@ impl TokenHash {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleRule {
     pub role: Role,
-    /// The name of the claim, at the top of the token.
+    /// Name of the claim, at the top level of the token.
     pub claim: String,
-    /// Its value; of a list one item, of `scope` and `scp` one of the words.
+    /// Value of the claim, an item of its list, or one of the words of `scope` and `scp`.
     pub value: String,
 }
 
 impl RoleRule {
-    /// `role:claim=value`; the name of a claim may have colons, as `cognito:groups` has.
+    /// `role:claim=value`; the name of a claim may contain colons, as `cognito:groups` does.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (role, rest) = text.split_once(':')?;
         let (claim, value) = rest.split_once('=')?;
@@ -67,7 +66,7 @@ impl RoleRule {
         is_whole.then(|| Self { role, claim: claim.to_owned(), value: value.to_owned() })
     }
 
-    /// Whether the claims of a token have it.
+    /// Whether the claims of a token match.
     pub fn applies(&self, claims: &Map<String, Value>) -> bool {
         let is_words = matches!(self.claim.as_str(), "scope" | "scp");
         let has = |text: &str| text == self.value || (is_words && text.split(' ').any(|word| word == self.value));

@@ -1,4 +1,4 @@
-//! The database.
+//! Settings of the database.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(
 ) -> DatabaseSettings {
     let url = env.text(DATABASE_URL);
     let is_url = |text: &str| text.starts_with("postgres://") || text.starts_with("postgresql://");
-    // A managed secret may be handed over as text, too.
+    // The JSON text of a managed secret is accepted too.
     if url.as_deref().is_some_and(|url| !is_url(url) && !url.starts_with('{')) {
         env.errors.push(format!("{DATABASE_URL} must start with postgres://, or be the JSON of a managed secret"));
     }

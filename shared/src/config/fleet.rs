@@ -1,9 +1,8 @@
-//! AWS as a fleet of functions uses it: which services are emulated, and the queue.
+//! AWS settings of a fleet of functions: which services are emulated, and the queue.
 
 use super::address::{is_local_url, is_safe_url};
 use super::reader::Reader;
 
-/// What was read.
 pub(super) struct FleetSettings {
     /// `BIO_MCP_JOBS_QUEUE_URL`
     pub(super) jobs_queue_url: Option<String>,
@@ -23,7 +22,7 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> FleetS
     let has_s3_endpoint = endpoint("AWS_ENDPOINT_URL_S3") || has_endpoint;
     let has_sqs_endpoint = endpoint("AWS_ENDPOINT_URL_SQS") || has_endpoint;
     let jobs_queue_url = env.text("BIO_MCP_JOBS_QUEUE_URL");
-    // An emulator of AWS on the local network has no certificate; AWS itself is never asked without one.
+    // An emulator of AWS on the local network has no certificate; AWS itself is always called over TLS.
     let is_queue = |url: &str| is_safe_url(url) || (has_sqs_endpoint && is_local_url(url));
     if jobs_queue_url.as_deref().is_some_and(|url| !is_queue(url)) {
         let message = "BIO_MCP_JOBS_QUEUE_URL must be the https address of an SQS queue; http only on this machine, or, \

@@ -1,4 +1,4 @@
-//! The HTTP server: who may ask, from where, and how much.
+//! Settings of the HTTP server: authentication, allowed hosts and origins, limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,51 +9,50 @@ use super::reader::Reader;
 use super::tool_limits::{self, LimitedUnit, ToolLimit};
 use super::toolsets::{self, Toolset};
 
-/// Who may ask over HTTP.
+/// How callers over HTTP authenticate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthSetting {
-    /// Every caller: on loopback only.
+    /// No authentication: on loopback only.
     None,
-    /// Who has one of these tokens.
+    /// By one of these tokens.
     Bearer(Vec<TokenHash>),
-    /// Who has a token of this issuer.
+    /// By a token of this issuer.
     Oidc(OidcSettings),
 }
 
 /// An OpenID Connect issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OidcSettings {
-    /// `BIO_MCP_OIDC_ISSUER`: its address, exactly as tokens say it in `iss`.
+    /// `BIO_MCP_OIDC_ISSUER`: its URL, exactly as in the claim `iss`.
     pub issuer: String,
-    /// `BIO_MCP_OIDC_AUDIENCE`: what tokens must say in `aud`; without it, none with an `aud` is let in.
+    /// `BIO_MCP_OIDC_AUDIENCE`: the required claim `aud`; if not set, tokens with an `aud` are refused.
     pub audience: Option<String>,
-    /// `BIO_MCP_OIDC_ROLES`: which claims give which role; a token that has none of them is refused.
+    /// `BIO_MCP_OIDC_ROLES`: which claims give which role; a token without any of them is refused.
     pub roles: Vec<RoleRule>,
-    /// `BIO_MCP_OIDC_CLIENT_IDS`: of tokens without `aud`, as Amazon Cognito's access tokens are, those given to these
-    /// clients are let in.
+    /// `BIO_MCP_OIDC_CLIENT_IDS`: clients whose tokens are accepted without `aud`, such as Amazon Cognito's access
+    /// tokens.
     pub client_ids: Vec<String>,
 }
 
-/// The HTTP server.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
     /// `BIO_MCP_AUTH`, `BIO_MCP_AUTH_TOKENS`
     pub auth: AuthSetting,
     /// `BIO_MCP_ALLOW_ANONYMOUS`: a function may serve requests without credentials.
     pub allow_anonymous: bool,
-    /// `BIO_MCP_ALLOWED_HOSTS`: names of this server beside those of loopback, where no token is needed.
+    /// `BIO_MCP_ALLOWED_HOSTS`: names of this server, in addition to loopback names if no token is required.
     pub allowed_hosts: Vec<String>,
-    /// `BIO_MCP_ALLOWED_ORIGINS`: origins of pages in browsers that may call, beside those of loopback where no
-    /// token is needed.
+    /// `BIO_MCP_ALLOWED_ORIGINS`: origins of web pages that may call, in addition to loopback origins if no token is
+    /// required.
     pub allowed_origins: Vec<String>,
-    /// `BIO_MCP_PUBLIC_URL`: the address by which clients reach this server; without it, the name in `Host`.
+    /// `BIO_MCP_PUBLIC_URL`: the URL by which clients reach this server; by default, the name in `Host`.
     pub public_url: Option<String>,
-    /// `BIO_MCP_MAX_WAIT_SECS`: the longest that a request waits for a job; by default 25 seconds, in a function 2.
+    /// `BIO_MCP_MAX_WAIT_SECS`: the longest wait of a request for a job; by default 25 seconds, in a function 2.
     pub max_wait: Option<Duration>,
-    /// `BIO_MCP_WAIT_SLOTS`: requests of a whole fleet of functions that may wait at a time; more get a response at
-    /// once.
+    /// `BIO_MCP_WAIT_SLOTS`: requests of a whole fleet of functions that may wait at the same time; others get a
+    /// response immediately.
     pub wait_slots: usize,
-    /// `BIO_MCP_MAX_CONCURRENCY`: requests in flight.
+    /// `BIO_MCP_MAX_CONCURRENCY`: maximum number of requests in flight.
     pub max_concurrency: usize,
     /// `BIO_MCP_TOOL_LIMIT_…` of fast tools: requests in flight per tool.
     pub fast_limits: BTreeMap<String, usize>,
@@ -63,7 +62,7 @@ pub struct HttpSettings {
     pub toolsets: BTreeSet<Toolset>,
 }
 
-/// `BIO_MCP_OIDC_ROLES`; without it no token of the issuer would be let in.
+/// `BIO_MCP_OIDC_ROLES`; required, because without it no token of the issuer would be accepted.
 fn roles<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> Vec<RoleRule> {
     let given = env.list("BIO_MCP_OIDC_ROLES");
     let rules: Vec<RoleRule> = given.iter().filter_map(|rule| RoleRule::parse(rule)).collect();

@@ -1,5 +1,5 @@
-//! Configuration: the one place that reads the environment. All errors are reported at once, each
-//! with the name of its variable; values that may be secret are never shown.
+//! Configuration: the only module that reads the environment. All errors are reported together, each with the name of
+//! its variable; values that may be secret are never shown.
 
 mod address;
 mod credentials;
@@ -42,7 +42,7 @@ pub enum CompressionName {
     Gzip,
 }
 
-/// Where objects are kept.
+/// Where objects are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArchiveLocation {
     /// A directory.
@@ -65,11 +65,11 @@ impl ArchiveLocation {
     }
 }
 
-/// A query that is synced by itself.
+/// A query that is synced automatically.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicSetting {
-    /// Its key; derived from the query if not given.
+    /// Its key; by default, derived from the query.
     #[serde(default)]
     pub query_key: Option<String>,
     pub query: String,
@@ -78,18 +78,17 @@ pub struct TopicSetting {
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The database; without one a private Postgres is started.
+    /// The database; by default, a private Postgres is started.
     pub database: DatabaseSettings,
     /// `BIO_MCP_JOBS_QUEUE_URL`: the SQS queue that wakes workers; without it they listen to the database.
     pub jobs_queue_url: Option<String>,
-    /// `BIO_MCP_LIMITS_TABLE`: the DynamoDB table of limits that all share; without it they are rows in Postgres.
+    /// `BIO_MCP_LIMITS_TABLE`: the DynamoDB table of shared limits; without it they are rows in Postgres.
     pub limits_table: Option<String>,
     /// `BIO_MCP_ARCHIVE_BUCKET`; without it, `archive/` in the data directory.
     pub archive: Option<ArchiveLocation>,
     /// `BIO_MCP_ARCHIVE_KMS_KEY_ID`: encrypts new objects in a bucket.
     pub archive_kms_key_id: Option<String>,
-    /// `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` is set: a server of one's own, whose buckets have no
-    /// names of their own.
+    /// `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` is set: your own S3 server, whose buckets have no host names.
     pub has_s3_endpoint: bool,
     /// `BIO_MCP_ARCHIVE_PREFIX`
     pub archive_prefix: String,
@@ -97,26 +96,24 @@ pub struct Config {
     pub archive_compression: CompressionName,
     /// `BIO_MCP_MAX_RECORD_BYTES`
     pub max_record_bytes: usize,
-    /// `BIO_MCP_MAX_FILE_BYTES`: the most bytes one file may unpack to.
+    /// `BIO_MCP_MAX_FILE_BYTES`: maximum unpacked size of one file.
     pub max_file_bytes: u64,
     /// `BIO_MCP_BATCH_RECORDS`
     pub batch_records: usize,
-    /// NCBI.
     pub pubmed: PubmedSettings,
-    /// The HTTP server.
     pub http: HttpSettings,
     /// `BIO_MCP_SYNC_TOPICS`
     pub topics: Vec<TopicSetting>,
-    /// `BIO_MCP_WORKERS`: units that one program works on at a time.
+    /// `BIO_MCP_WORKERS`: units that one program processes at the same time.
     pub workers: usize,
     /// `BIO_MCP_TOOL_LIMIT_…` of job tools: running jobs per tool.
     pub tool_limits: BTreeMap<String, i32>,
     /// `BIO_MCP_MAX_QUEUED_JOBS`
     pub max_queued_jobs: i64,
-    /// `BIO_MCP_PRINCIPAL_QUEUED_JOBS`: queued or running jobs of one principal that is no admin.
+    /// `BIO_MCP_PRINCIPAL_QUEUED_JOBS`: queued or running jobs of one principal, except admins.
     pub principal_queued_jobs: i64,
-    /// `BIO_MCP_PRINCIPAL_DAILY_RECORDS`: records that the jobs of one principal that is no admin store in a day (UTC);
-    /// 0 is no limit.
+    /// `BIO_MCP_PRINCIPAL_DAILY_RECORDS`: records that the jobs of one principal, except admins, may store per day
+    /// (UTC); 0 means no limit.
     pub principal_daily_records: i64,
     /// `BIO_MCP_JOB_UNITS`
     pub job_units: i32,
@@ -132,30 +129,29 @@ pub struct Config {
     pub stale: Duration,
     /// `BIO_MCP_SWEEP_SECS`
     pub sweep: Duration,
-    /// `AWS_LAMBDA_FUNCTION_TIMEOUT`, which emulators of Lambda set: the longest that an invocation may take.
+    /// `AWS_LAMBDA_FUNCTION_TIMEOUT`, which emulators of Lambda set: maximum duration of an invocation.
     pub function_timeout: Duration,
-    /// `BIO_MCP_WAKE_AGAIN_SECS`: a wake-up by the queue that led to nothing is sent again after this time.
+    /// `BIO_MCP_WAKE_AGAIN_SECS`: time after which a wake-up by the queue that had no effect is sent again.
     pub rewake_after: Duration,
     /// `BIO_MCP_LOG_LEVEL`
     pub log_level: String,
     /// `BIO_MCP_JSON_LOGS`
     pub json_logs: bool,
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: a collector that gets spans, as OTLP over HTTP.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: a collector that receives spans, as OTLP over HTTP.
     pub otlp_endpoint: Option<String>,
-    /// `BIO_MCP_POSTGRES_BIN`: where initdb, `pg_ctl` and postgres are.
+    /// `BIO_MCP_POSTGRES_BIN`: directory of initdb, `pg_ctl` and postgres.
     pub postgres_bin: Option<PathBuf>,
-    /// `PATH`, to find Postgres when nothing else says where it is.
+    /// `PATH`, to find Postgres if no other setting names it.
     pub path: Option<std::ffi::OsString>,
-    /// `XDG_STATE_HOME`: where programs keep what they remember of this user.
+    /// `XDG_STATE_HOME`: directory for the state of this user's programs.
     pub state_home: Option<PathBuf>,
     /// `HOME`
     pub home: Option<PathBuf>,
 }
 
-/// The variable of the database.
 const DATABASE_URL: &str = "BIO_MCP_DATABASE_URL";
 
-/// The variable of further settings, for which the environment has no room.
+/// JSON object of further settings, for which the environment is too small.
 const SETTINGS: &str = "BIO_MCP_SETTINGS";
 
 /// Variables that may be given as the ARN of a secret, in `…_SECRET_ARN`.
@@ -167,20 +163,20 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The secrets that this process's environment names by ARN: variable and ARN.
+/// Returns the secrets that this process's environment names by ARN: variable and ARN.
 pub fn secret_arns() -> Vec<(&'static str, String)> {
     let arn = |name: &str| env(&format!("{name}_SECRET_ARN")).filter(|arn| !arn.trim().is_empty());
     SECRETS.into_iter().filter_map(|name| Some((name, arn(name)?))).collect()
 }
 
 impl Config {
-    /// Reads this process's environment; `tools` are the limits of the catalogue, `secrets` those that [`secret_arns`]
-    /// named, by variable.
+    /// Reads this process's environment. `tools` are the limits of the tool catalogue, `secrets` the values of the
+    /// secrets that [`secret_arns`] returned, by variable.
     pub fn from_env(tools: &[ToolLimit], secrets: &BTreeMap<&'static str, Secret>) -> Result<Self, ConfigErrors> {
         Self::read_with(env, tools, secrets, HAS_AWS)
     }
 
-    /// Reads settings from anywhere, e.g. a map in a test.
+    /// Reads settings from any source, e.g. a map in a test.
     pub fn read(tools: &[ToolLimit], lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         Self::read_with(lookup, tools, &BTreeMap::new(), HAS_AWS)
     }
@@ -208,7 +204,7 @@ impl Config {
         let lookup = |name: &str| {
             asked.borrow_mut().insert(name.to_owned());
             let given = if name == DATABASE_URL { None } else { from_secrets(name) };
-            // What is empty is not given.
+            // An empty value counts as not set.
             given.or_else(|| lookup(name).filter(is_text)).or_else(|| beside.get(name).cloned())
         };
         let mut env = Reader { lookup, errors };

@@ -1,4 +1,4 @@
-//! Settings that name something in AWS: a program that was built without the feature `aws` cannot use them.
+//! Settings that name AWS resources: a program built without the feature `aws` cannot use them.
 
 use super::reader::Reader;
 use super::{ArchiveLocation, SECRETS};
@@ -6,12 +6,12 @@ use super::{ArchiveLocation, SECRETS};
 /// Whether this program was built with the feature `aws`.
 pub const HAS_AWS: bool = cfg!(feature = "aws");
 
-/// The setting of this name needs AWS, which this program was built without.
+/// This setting needs AWS, which this program was built without.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} needs a build with the feature `aws`: cargo build --release --package bio-mcp --features aws")]
 pub struct NeedsAws(pub String);
 
-/// The settings that need AWS, all of them, where the program has none.
+/// Reports every setting that needs AWS if this program was built without it.
 pub(super) fn check<F: Fn(&str) -> Option<String>>(
     env: &mut Reader<F>,
     archive: Option<&ArchiveLocation>,

@@ -1,13 +1,13 @@
-//! Certificates as they arrive: whole, or on one line, as a prompt or a variable of a deployment takes them.
+//! Certificates as PEM or on one line, as a prompt or a variable of a deployment contains them.
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// Base64 of 40 bytes: shorter is no certificate.
+/// Length of the base64 of 40 bytes: anything shorter is not a certificate.
 const MIN_BLOCK_CHARS: usize = 56;
 
-/// Certificates in PEM, one line of 64 characters after another, of: PEM; PEM whose line ends became spaces, `\n` in
-/// two characters, or nothing; or the base64 of one certificate alone. Nothing for anything else.
+/// Certificates in PEM, with lines of 64 characters, from: PEM; PEM whose line ends became spaces, `\n` in two
+/// characters, or nothing; or the base64 of a single certificate. None for anything else.
 pub fn certificates(text: &str) -> Option<String> {
     let text = text.replace("\\r", "").replace("\\n", "\n");
     let mut pem = String::new();
@@ -16,7 +16,7 @@ pub fn certificates(text: &str) -> Option<String> {
         write_one(&mut pem, rest)?;
         return Some(pem);
     }
-    // What stands between certificates, as in bundles, names them.
+    // Text between certificates, as in bundles, only names them.
     while let Some((_, after)) = rest.split_once(BEGIN) {
         let (body, after) = after.split_once(END)?;
         write_one(&mut pem, body)?;
@@ -32,7 +32,7 @@ fn write_one(pem: &mut String, body: &str) -> Option<()> {
         && body.len().is_multiple_of(4)
         && body.len() - digits.len() <= 2
         && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/');
-    // A certificate is a sequence of DER.
+    // A certificate is a DER sequence, whose base64 starts with M.
     if !is_base64 || !body.starts_with('M') {
         return None;
     }

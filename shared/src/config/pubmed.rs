@@ -1,10 +1,9 @@
-//! NCBI: who asks, where, and how much.
+//! Settings of NCBI: identification, URLs, limits.
 
 use super::address::stays_unread;
 use super::reader::Reader;
 use crate::core::Secret;
 
-/// NCBI: who asks, where, and how much.
 #[derive(Clone, Debug)]
 pub struct PubmedSettings {
     /// `BIO_MCP_PUBMED_API_KEY`
@@ -13,13 +12,13 @@ pub struct PubmedSettings {
     pub email: Option<String>,
     /// `BIO_MCP_PUBMED_TOOL`
     pub tool: String,
-    /// `BIO_MCP_PUBMED_BASE_URL`: where the E-utilities are.
+    /// `BIO_MCP_PUBMED_BASE_URL`: URL of the E-utilities.
     pub base_url: String,
-    /// `BIO_MCP_PUBMED_FILES_URL`: where the folders of bulk files are.
+    /// `BIO_MCP_PUBMED_FILES_URL`: URL of the folders of bulk files.
     pub files_url: String,
-    /// `BIO_MCP_PUBMED_REQUESTS_PER_SECOND`: more than NCBI's usual limit, by arrangement.
+    /// `BIO_MCP_PUBMED_REQUESTS_PER_SECOND`: a higher rate than NCBI's usual limit, by arrangement.
     pub requests_per_second: Option<u32>,
-    /// `BIO_MCP_SYNC_MAX_RECORDS`: a sync of more is refused.
+    /// `BIO_MCP_SYNC_MAX_RECORDS`: a sync of more records is refused.
     pub max_records: i64,
 }
 

@@ -1,10 +1,10 @@
-//! Reading variables, all their faults together.
+//! Reads variables and collects all their errors.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What is wrong with the environment, all of it.
+/// All errors of the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<String>);
 

@@ -1,5 +1,5 @@
-//! Settings beside the environment: a JSON object of variables, which a deployment can keep in a secret, because the
-//! environment of a function holds 4 KB in all.
+//! Settings outside the environment: a JSON object of variables, which a deployment can store in a secret, because the
+//! environment of a function is limited to 4 KB.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::SETTINGS;
 
-/// Variables that name secrets are read before this: they are part of the environment.
+/// Suffix of variables that name secrets: they are read before this object, so they must be in the environment.
 const OF_THE_ENVIRONMENT: &str = "_SECRET_ARN";
 
-/// The variables of a JSON object; what is wrong with it otherwise. Values are never part of a fault.
+/// Parses a JSON object of variables; otherwise returns what is wrong. Error messages never contain values.
 pub(super) fn read(text: &str) -> Result<BTreeMap<String, String>, String> {
     let wrong = || format!("{SETTINGS} must be a JSON object of variables, like {{\"BIO_MCP_LOG_LEVEL\": \"debug\"}}");
     let settings: BTreeMap<String, Value> = serde_json::from_str(text).map_err(|_| wrong())?;
@@ -27,7 +27,7 @@ pub(super) fn read(text: &str) -> Result<BTreeMap<String, String>, String> {
         let text = match value {
             Value::String(text) => text,
             Value::Null => continue,
-            // A list of topics need not be text of text.
+            // A list of topics may be JSON instead of text that contains JSON.
             other => other.to_string(),
         };
         read.insert(name, text);

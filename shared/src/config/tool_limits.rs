@@ -1,4 +1,4 @@
-//! `BIO_MCP_TOOL_LIMIT_…`: how much of one tool runs at a time. The catalogue of tools says which have a limit.
+//! `BIO_MCP_TOOL_LIMIT_…`: concurrency limits per tool. The tool catalogue defines which tools have one.
 
 use super::reader::Reader;
 
@@ -8,9 +8,9 @@ pub struct ToolLimit {
     /// The tool's dotted name.
     pub tool: &'static str,
     pub counted: LimitedUnit,
-    /// The variable that changes it.
+    /// The variable that overrides it.
     pub variable: &'static str,
-    /// The limit without the variable.
+    /// The limit if the variable is not set.
     pub default: u16,
 }
 
@@ -19,14 +19,14 @@ pub struct ToolLimit {
 pub enum LimitedUnit {
     /// Calls in flight in one process.
     Calls,
-    /// Running jobs, of all workers.
+    /// Running jobs of all workers.
     Jobs,
 }
 
 /// The largest limit that can be set.
 const MAX: u16 = 10_000;
 
-/// The limits that count this, by tool.
+/// The limits that count this unit, by tool.
 pub(super) fn read<T: From<u16>, C: FromIterator<(String, T)>>(
     env: &mut Reader<impl Fn(&str) -> Option<String>>,
     limits: &[ToolLimit],

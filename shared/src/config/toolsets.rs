@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::reader::Reader;
 
-/// A group of tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Toolset {
     /// Searching, reading and archiving PubMed.
@@ -63,7 +62,7 @@ impl Toolset {
     }
 }
 
-/// `BIO_MCP_TOOLSETS`: names separated by commas; all groups where it is not set.
+/// `BIO_MCP_TOOLSETS`: names separated by commas; by default, all groups.
 pub(super) fn read<F: Fn(&str) -> Option<String>>(env: &mut Reader<F>) -> BTreeSet<Toolset> {
     let names = env.list("BIO_MCP_TOOLSETS");
     if names.is_empty() {

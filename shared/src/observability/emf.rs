@@ -1,4 +1,4 @@
-//! Metrics for CloudWatch: lines of the log in its embedded metric format.
+//! Metrics for CloudWatch: log lines in its embedded metric format.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use crate::core::clock;
 use crate::core::metrics::Gauge;
 
-/// CloudWatch reads so many values of one metric in a line.
+/// Maximum number of values of one metric that CloudWatch reads from a line.
 const MAX_VALUES: usize = 100;
 
-/// Keeps what was recorded since it was last taken. Measured values are kept one by one, so it is for processes that
-/// take them regularly.
+/// Stores what was recorded since it was last taken. Values of histograms are stored individually, so it is for
+/// processes that take them regularly.
 struct EmfRecorder(Registry<Key, AtomicStorage>);
 
 static RECORDER: LazyLock<EmfRecorder> = LazyLock::new(EmfRecorder::new);
@@ -26,9 +26,9 @@ impl EmfRecorder {
     }
 }
 
-/// Keeps what is recorded from here on.
+/// Records metrics from now on.
 pub(super) fn install() {
-    // Fails when there is a recorder already, as for a function whose log is started twice.
+    // Fails if there is a recorder already, as for a function whose log is started twice.
     let _ = metrics::set_global_recorder(&*RECORDER);
 }
 
@@ -54,16 +54,15 @@ impl Recorder for EmfRecorder {
 
 type Labels = Vec<(String, String)>;
 
-/// A metric of a line: its name, its value or values, and its unit.
+/// A metric of a line: name, value or values, and unit.
 type Metric = (String, Value, &'static str);
 
 fn labels(key: &Key) -> Labels {
     key.labels().map(|label| (label.key().to_owned(), label.value().to_owned())).collect()
 }
 
-/// What was recorded since the last call, and these values: one line per set of labels, and of a histogram one per
-/// hundred values. Each metric stands under its labels with and without `service`, so that an alarm needs no function's
-/// name.
+/// What was recorded since the last call, and these values: one line per set of labels, and one per hundred values of a
+/// histogram. Each metric has its labels with and without `service`, so that an alarm needs no function name.
 pub(super) fn take(service: &str, gauges: &[Gauge]) -> Vec<Value> {
     RECORDER.take(service, gauges)
 }

@@ -1,8 +1,8 @@
 //! Spans for an OpenTelemetry collector (OTLP over HTTP, protobuf), where one is configured.
 //!
-//! The SDK's batch processor queues spans that ended and sends them every few seconds, on a thread of its own. A
-//! function flushes it before it returns its result, because it is frozen afterwards; a program before it exits. A
-//! collector that is unavailable costs spans, never work.
+//! The SDK's batch processor queues ended spans and sends them every few seconds, on a separate thread. A function
+//! flushes it before it returns its result, because it is frozen afterwards; a program before it exits. If the
+//! collector is unavailable, spans are lost, but work continues.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,32 +25,32 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::core::trace;
 
-/// Spans that wait to be sent; more are dropped.
+/// Maximum number of spans that wait to be sent; more are dropped.
 const MAX_QUEUED_SPANS: usize = 4096;
 
-/// Spans in one request to the collector.
+/// Maximum number of spans in one request to the collector.
 const MAX_BATCH_SPANS: usize = 512;
 
-/// How often queued spans are sent.
+/// Interval at which queued spans are sent.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long the collector may take for a request.
+/// Time limit of a request to the collector.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a flush is waited for: the caller of a function waits too. Longer than a request may take, so that a
+/// Time limit of a flush, because the caller of a function waits for it too. Longer than a request may take, so that a
 /// collector that never responds is logged.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// After a failure spans are dropped for this time: else each invocation of a function would wait for the collector.
+/// Time for which spans are dropped after a failure: otherwise each invocation would wait for the collector.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// The spans that are exported: a request, and a work unit.
+/// The exported spans: a request, and a work unit.
 const SPANS: [&str; 2] = ["request", "unit"];
 
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// OTLP, made when the first batch is sent: it reads every root certificate of the system, and a blocking HTTP client
-/// may be made only outside the runtime, such as on the processor's thread.
+/// OTLP, created when the first batch is sent: it reads every root certificate of the system, and a blocking HTTP
+/// client may be created only outside the runtime, such as on the processor's thread.
 #[derive(Debug)]
 struct LazyExporter {
     endpoint: String,
@@ -64,7 +64,7 @@ impl LazyExporter {
         if let Some(exporter) = self.exporter.get() {
             return Ok(exporter);
         }
-        // Fails when it is installed already, which is as well.
+        // Fails if it is installed already, which has the same effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::blocking::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -78,7 +78,7 @@ impl LazyExporter {
             .with_endpoint(&self.endpoint)
             .with_timeout(EXPORT_TIMEOUT)
             .build();
-        // The error repeats the endpoint, which may hold a password.
+        // The error contains the endpoint, which may include a password.
         let mut exporter = exporter.map_err(|_| {
             OTelSdkError::InternalFailure("OTEL_EXPORTER_OTLP_ENDPOINT or _HEADERS is not valid".to_owned())
         })?;
@@ -113,7 +113,7 @@ impl SpanExporterTrait for LazyExporter {
     }
 }
 
-/// The processor of this process's spans; nothing is connected yet.
+/// The processor of this process's spans; does not connect yet.
 fn provider(service: &'static str, endpoint: &str) -> SdkTracerProvider {
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     let resource = Resource::builder_empty().with_service_name(service).with_attribute(version).build();
@@ -123,7 +123,7 @@ fn provider(service: &'static str, endpoint: &str) -> SdkTracerProvider {
         exporter: OnceLock::new(),
         failed_at: Mutex::new(None),
     };
-    // All of them: what is left out would be read from the environment.
+    // All options are set: missing ones would be read from the environment.
     let config = BatchConfigBuilder::default()
         .with_max_queue_size(MAX_QUEUED_SPANS)
         .with_max_export_batch_size(MAX_BATCH_SPANS)
@@ -133,22 +133,22 @@ fn provider(service: &'static str, endpoint: &str) -> SdkTracerProvider {
     SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build()
 }
 
-/// The layer that records spans for the collector at this address.
+/// The layer that records spans for the collector at this URL.
 pub(super) fn layer<S>(service: &'static str, endpoint: &str) -> impl Layer<S> + use<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    // Spans of libraries have no trace of ours.
+    // Spans of libraries do not have our trace id.
     let is_ours = |metadata: &Metadata<'_>| metadata.is_span() && SPANS.contains(&metadata.name());
     let tracer = PROVIDER.get_or_init(|| provider(service, endpoint)).tracer("bio-mcp");
     OpenTelemetryLayer::new(tracer).with_threads(false).with_location(false).with_filter(filter_fn(is_ours))
 }
 
-/// Sends the spans that ended, where a collector is configured: before a function returns its result, and before a
-/// program exits. Waits a bounded time; what the collector does not take is lost, and logged by the exporter.
+/// Sends the ended spans, if a collector is configured: before a function returns its result, and before a program
+/// exits. Waits for a limited time; spans that the collector does not accept are lost, which the exporter logs.
 pub async fn flush_spans() {
     let Some(provider) = PROVIDER.get() else { return };
-    // It blocks its thread; the processor's thread does the work.
+    // Flushing blocks its thread; the processor's thread does the work.
     let flushing = tokio::task::spawn_blocking(|| provider.force_flush());
     let _ = tokio::time::timeout(FLUSH_TIMEOUT, flushing).await;
 }

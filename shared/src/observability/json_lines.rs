@@ -1,8 +1,8 @@
-//! Lines of the log: JSON for machines.
+//! Log lines in JSON, for machines.
 //!
-//! Fields of the enclosing spans stand beside those of the event, the names fixed by contract:
-//! ts, level, service, `trace_id`, `job_id`, `unit_id`, tool, pmid, `s3_uri`, status, `latency_ms`,
-//! attempt, message. Text from outside is a field, never a format; long values are cut.
+//! Fields of the enclosing spans are written beside those of the event, under names fixed by contract: ts, level,
+//! service, `trace_id`, `job_id`, `unit_id`, tool, pmid, `s3_uri`, status, `latency_ms`, attempt, message. Text from
+//! outside is a field, never a format string; long values are truncated.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::core::clock;
 
-/// The longest value of a field, in bytes.
+/// Maximum length of a field's value, in bytes.
 const MAX_VALUE_BYTES: usize = 4096;
 
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Visit for Fields {
     }
 }
 
-/// Fields of a span, kept as JSON so that events can take them in.
+/// Formats fields of a span as JSON, so that events can include them.
 pub(super) struct JsonFields;
 
 impl<'w> FormatFields<'w> for JsonFields {
@@ -70,7 +70,7 @@ impl<'w> FormatFields<'w> for JsonFields {
     }
 }
 
-/// Events as lines.
+/// Formats events as lines.
 pub(super) struct JsonLines {
     pub(super) service: &'static str,
 }

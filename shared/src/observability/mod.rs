@@ -1,4 +1,4 @@
-//! What the program tells of itself: lines of the log, metrics of CloudWatch, spans for a collector.
+//! Telemetry: log lines, metrics of CloudWatch, spans for a collector.
 
 mod emf;
 #[cfg_attr(not(feature = "otlp"), path = "no_export.rs")]
@@ -24,20 +24,20 @@ pub use crate::core::chain;
 pub use export::{continue_trace, flush_spans};
 pub use prometheus::prometheus;
 
-/// Where logs go.
+/// Where logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogOutput {
-    /// Standard error: standard output is for results. Written by a thread of its own, so that a reader that stopped
-    /// reading stops nothing else; what it leaves unread beyond eight thousand lines is dropped.
+    /// Standard error: standard output is for results. Written by a separate thread, so that a reader that stopped
+    /// reading blocks nothing else; more than eight thousand unread lines are dropped.
     Stderr,
-    /// Standard output: a function has no other. Written at once, because a function is frozen between requests.
+    /// Standard output: a function has no other. Written immediately, because a function is frozen between requests.
     Stdout,
 }
 
-/// Lines that wait for the reader of standard error.
+/// Maximum number of lines that wait for the reader of standard error.
 const UNREAD_LINES: usize = 8_192;
 
-/// The log of this process; lines that still wait are written when it is dropped, within about a second.
+/// The log of this process; waiting lines are written when it is dropped, within about a second.
 #[derive(Debug)]
 #[must_use = "lines that wait are lost without it"]
 pub struct Log {
@@ -53,34 +53,32 @@ impl LogOutput {
     }
 }
 
-/// Where metrics go.
+/// Where metrics are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metrics {
-    /// Nowhere: the program is short, and nothing asks for them.
+    /// Nowhere: the program is short-lived, and nothing reads them.
     None,
-    /// A scraper: [`prometheus`] has the text.
+    /// A scraper: [`prometheus`] returns the text.
     Prometheus,
-    /// CloudWatch: [`write_metrics`] writes lines of the log.
+    /// CloudWatch: [`write_metrics`] writes log lines.
     Emf,
 }
 
-/// How a program reports on itself.
+/// Telemetry settings of a program.
 #[derive(Clone, Debug)]
 pub struct TelemetryOptions<'a> {
     pub service: &'static str,
-    /// What is worth a line: error, warn, info, debug or trace; another for some crates after a comma, `warn,shared=error`.
+    /// Log level: error, warn, info, debug or trace; after a comma, another one for some crates, `warn,shared=error`.
     pub level: &'a str,
-    /// One JSON object a line, for machines; else short text for people.
+    /// One JSON object per line, for machines; otherwise short text for people.
     pub json: bool,
-    /// Where lines go.
     pub output: LogOutput,
-    /// A collector that gets spans.
+    /// A collector that receives spans.
     pub otlp_endpoint: Option<&'a str>,
-    /// Where metrics go.
     pub metrics: Metrics,
 }
 
-/// Starts logging, metrics and spans. A second call changes nothing.
+/// Starts logging, metrics and spans. A second call has no effect.
 pub fn init(options: &TelemetryOptions<'_>) -> Log {
     let &TelemetryOptions { service, level, json, output, otlp_endpoint, metrics } = options;
     match metrics {
@@ -88,9 +86,9 @@ pub fn init(options: &TelemetryOptions<'_>) -> Log {
         Metrics::Prometheus => prometheus::install(),
         Metrics::Emf => emf::install(),
     }
-    // Libraries below say nothing about requests: their lines could hold addresses, tokens and keys. The only warning
-    // of `lambda_runtime::runtime` is that emulators set AWS_LAMBDA_MAX_CONCURRENCY, also to 1, which changes nothing.
-    // The SDK of AWS warns of an empty AWS_ENDPOINT_URL, which is none; what fails in it is logged by its caller.
+    // Requests are not logged by libraries: their lines could contain URLs, tokens and keys. The only warning of
+    // `lambda_runtime::runtime` is that emulators set AWS_LAMBDA_MAX_CONCURRENCY, even to 1, which has no effect. The
+    // AWS SDK warns of an empty AWS_ENDPOINT_URL, which counts as not set; its errors are logged by the caller.
     let filter = level
         .parse()
         .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO))
@@ -100,12 +98,12 @@ pub fn init(options: &TelemetryOptions<'_>) -> Log {
         .with_targets(["lambda_runtime", "lambda_http"].map(|name| (name, LevelFilter::WARN)))
         .with_targets(["aws", "lambda_runtime::runtime"].map(|name| (name, LevelFilter::ERROR)))
         .with_target(AUDIT, LevelFilter::INFO);
-    // A log whose reader is gone is not reported to the same reader: that would panic.
+    // A log that is no longer read is not reported to the same output: that would panic.
     let (writer, waiting) = match output {
         LogOutput::Stdout => (BoxMakeWriter::new(std::io::stdout), None),
         LogOutput::Stderr => {
             let builder = NonBlockingBuilder::default().buffered_lines_limit(UNREAD_LINES).thread_name("log");
-            // What it logs may be a stranger's text.
+            // Logged text may be untrusted.
             let stream: Box<dyn Write + Send> = match std::io::stderr() {
                 stream if stream.is_terminal() => Box::new(Terminal::new(stream)),
                 stream => Box::new(stream),
@@ -121,9 +119,9 @@ pub fn init(options: &TelemetryOptions<'_>) -> Log {
         lines.with_target(false).with_ansi(false).boxed()
     };
     let spans = otlp_endpoint.map(|endpoint| export::layer::<Registry>(service, endpoint));
-    // Spans are exported at the level of the log: what is not worth a line is not worth a span.
+    // Spans are exported at the level of the log: spans below it are not exported either.
     let subscriber = Registry::default().with(spans).with(lines).with(filter);
-    // Fails only when a subscriber is there already, as in tests.
+    // Fails only if a subscriber is set already, as in tests.
     let _ = subscriber.try_init();
     if otlp_endpoint.is_some() && !cfg!(feature = "otlp") {
         tracing::warn!("no spans are exported: OTEL_EXPORTER_OTLP_ENDPOINT needs a build with the feature `otlp`");
@@ -131,7 +129,7 @@ pub fn init(options: &TelemetryOptions<'_>) -> Log {
     Log { _writer: waiting }
 }
 
-/// Writes what was counted since the last time, and these values, as CloudWatch metrics: lines of the log of a
+/// Writes what was counted since the last call, and these values, as CloudWatch metrics: lines in the log of a
 /// function.
 pub fn write_metrics(output: LogOutput, service: &str, gauges: &[crate::core::metrics::Gauge]) {
     let mut out = output.writer();

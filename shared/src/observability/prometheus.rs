@@ -9,14 +9,14 @@ use metrics_util::layers::{Layer as _, Prefix, PrefixLayer};
 
 use crate::core::metrics::{Gauge, describe};
 
-/// Upper bounds of the buckets of latencies: from what memory holds to what API Gateway waits for.
+/// Upper bounds of the latency buckets, from reads in memory to the time limit of API Gateway.
 const LATENCY_BUCKETS_MS: [f64; 14] =
     [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 30_000.0];
 
 /// How often measured values are moved into their buckets, where they take no more memory.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Every name begins with it.
+/// Prefix of every metric name.
 static PREFIX: LazyLock<PrefixLayer> = LazyLock::new(|| PrefixLayer::new("bio_mcp"));
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -30,10 +30,10 @@ fn recorder() -> (Prefix<PrometheusRecorder>, PrometheusHandle) {
     (PREFIX.layer(recorder), handle)
 }
 
-/// Keeps what is recorded from here on.
+/// Records metrics from now on.
 pub(super) fn install() {
     let (recorder, handle) = recorder();
-    // Fails when there is a recorder already, as in tests.
+    // Fails if there is a recorder already, as in tests.
     if metrics::set_global_recorder(recorder).is_err() {
         return;
     }
@@ -43,14 +43,14 @@ pub(super) fn install() {
         std::thread::sleep(UPKEEP_INTERVAL);
         kept.run_upkeep();
     };
-    // Without the thread each scrape does the same.
+    // If the thread cannot be started, each scrape does the same.
     let _ = std::thread::Builder::new().name("metrics".to_owned()).spawn(upkeep);
 }
 
-/// What was recorded, where this process keeps it, and these values.
+/// What was recorded, if this process records, and these values.
 pub fn prometheus(gauges: &[Gauge]) -> String {
     let mut text = HANDLE.get().map(PrometheusHandle::render).unwrap_or_default();
-    // Values of this moment: one that is not given is not repeated from an earlier scrape.
+    // Current values: a value that is not given is not repeated from an earlier scrape.
     let (recorder, handle) = recorder();
     metrics::with_local_recorder(&recorder, || {
         describe();

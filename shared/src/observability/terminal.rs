@@ -1,30 +1,30 @@
-//! Text that others wrote, as a terminal may get it: file names, records, errors and logs may hold sequences that move
-//! the cursor, change the title or respond in the user's place.
+//! Untrusted text on a terminal: file names, records, errors and logs may contain sequences that move the cursor,
+//! change the title, or make the terminal respond as if the user had typed.
 
 use std::io::{self, Write};
 
 /// The only sequences that are sent to a terminal.
 pub const BOLD: (&str, &str) = ("\u{1b}[1m", "\u{1b}[0m");
 
-/// What stands in place of a character that is not sent.
+/// Replacement of a character that is not sent.
 const SHOWN: &str = "\u{fffd}";
 
-/// Text without control characters but line ends and tabs: wherever it is shown later, it moves nothing.
+/// Text without control characters except line ends and tabs: it has no effect on a terminal that shows it later.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
-/// A terminal: lines, tabs and bold are sent; other control characters, what turns the direction of a line, and bytes
-/// that are no text are shown.
+/// A terminal: lines, tabs and bold are sent; other control characters, changes of text direction, and bytes that are
+/// not UTF-8 are replaced.
 #[derive(Debug)]
 pub struct Terminal<W> {
     stream: W,
-    /// The start of a character whose rest has not come.
+    /// The start of a character whose other bytes were not written yet.
     begun: Vec<u8>,
 }
 
 impl<W: Write> Terminal<W> {
-    /// A stream that is a terminal.
+    /// Writes to a stream that is a terminal.
     pub fn new(stream: W) -> Self {
         Self { stream, begun: Vec::new() }
     }
@@ -40,7 +40,7 @@ impl<W: Write> Write for Terminal<W> {
             show(chunk.valid(), &mut shown);
             match std::str::from_utf8(chunk.invalid()).map_err(|error| error.error_len()) {
                 Ok(_) => {}
-                // The rest may come with what is written next.
+                // The other bytes may follow in the next write.
                 Err(None) if chunks.peek().is_none() => self.begun.extend_from_slice(chunk.invalid()),
                 Err(_) => shown.extend_from_slice(SHOWN.as_bytes()),
             }
@@ -68,7 +68,7 @@ fn show(text: &str, shown: &mut Vec<u8>) {
     }
 }
 
-/// Whether a character does something else than to be seen.
+/// Whether a character has another effect than being displayed.
 fn is_hidden(c: char) -> bool {
     let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     (c.is_control() && c != '\n' && c != '\t') || turns || matches!(c, '\u{e0000}'..='\u{e007f}')

@@ -67,7 +67,7 @@ pub(super) async fn read(
     upto: Option<i64>,
     limit: usize,
 ) -> Result<Option<EventBatch>, DbError> {
-    // One more, to know whether it belongs to the last one's change.
+    // One more, to check whether it belongs to the change of the last one.
     let more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
     let events: Vec<Event> =
         sqlx::query_as(include_str!("events.sql")).bind(after).bind(upto).bind(more).fetch_all(db).await?;
@@ -82,7 +82,7 @@ fn batch(after: i64, upto: Option<i64>, mut events: Vec<Event>, limit: usize) ->
     let is_cut = events.len() > limit;
     events.truncate(limit);
     let last = events.last()?.seq;
-    // Numbers without an event are memberships, which are read elsewhere.
+    // Numbers without an event are memberships, which are read separately.
     let upto = upto.filter(|_| !is_cut).unwrap_or(last);
     Some(EventBatch { after, upto, events })
 }

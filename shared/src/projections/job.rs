@@ -93,7 +93,7 @@ impl Pipeline for CatchUp {
                 let (work, cursor) = (prepared.numbers(), prepared.cursor());
                 context.commit(Batch { cursor, work, rows: Some(Arc::new(prepared)), ..Batch::default() }).await?;
                 upkeep::announce(&engine.db).await;
-                // What was in the way is behind.
+                // The batch that needed the last attempt is done.
                 prepare_context.is_last_attempt = false;
                 batches += 1;
                 if batches >= MAX_BATCHES || Instant::now() >= end {

@@ -35,7 +35,7 @@ pub use upkeep::{CHANNEL, ReadersOfTheLog};
 use crate::db::DbError;
 use crate::ingest::{Engine, UnitError};
 
-/// A reader of the event log that derives rows of its own.
+/// A reader of the event log that derives rows from it.
 #[async_trait]
 pub trait Projection: Send + Sync {
     /// Name of the projection, which identifies its position.

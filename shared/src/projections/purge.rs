@@ -8,7 +8,7 @@ use crate::db::DbError;
 /// Removes what the projections contain of the text of a record, in the transaction that purges it. What another
 /// process has prepared from earlier events is not written after this transaction: it is prepared again.
 pub async fn forget(tx: &mut PgConnection, record_type: &str, record_id: &str) -> Result<(), DbError> {
-    // First: a batch that is being written is waited for, and its rows are seen below.
+    // Must be first: it waits for a batch that is being written, whose rows are then visible below.
     sqlx::query("update projections set purges = purges + 1").execute(&mut *tx).await?;
     changes::forget(tx, record_type, record_id).await
 }

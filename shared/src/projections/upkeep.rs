@@ -21,7 +21,7 @@ pub struct ReadersOfTheLog {
 }
 
 impl ReadersOfTheLog {
-    /// From projections, and the limits within which their jobs are submitted.
+    /// Readers with these projections; their jobs are submitted within `limits`.
     pub fn new(projections: Arc<[Arc<dyn Projection>]>, limits: Limits) -> Self {
         Self { projections, limits }
     }
@@ -32,7 +32,7 @@ impl ReadersOfTheLog {
     }
 
     async fn submit(&self, engine: &Engine) -> Result<(), DbError> {
-        // A program that only runs other jobs leaves it to those that run these.
+        // A program that runs only other jobs leaves this to programs that run these.
         if engine.pipeline(TOOL).is_none() {
             return Ok(());
         }
@@ -54,9 +54,9 @@ impl Upkeep for ReadersOfTheLog {
     }
 
     async fn job_ended(&self, engine: &Engine, job: &Job, state: JobState) -> Result<(), DbError> {
-        // The next sweep processes events that came while a catch-up ended: during a long load they come all the time,
-        // and each would be a job. The sweep also repeats a catch-up that failed. Only a log that one job does not read
-        // is continued at once, behind the jobs that wait.
+        // Events that arrive while a catch-up ends are left to the next sweep: during a long load they arrive
+        // continuously, and each would become a job. The sweep also repeats a failed catch-up. Only if one job cannot
+        // read the whole log, the next one is submitted immediately, behind the jobs that wait.
         if job.tool == TOOL && !(state == JobState::Succeeded && self.is_far_behind(engine).await?) {
             return Ok(());
         }

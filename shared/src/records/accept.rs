@@ -1,8 +1,8 @@
 //! Moving pointers: the rows of a batch of stored objects.
 //!
-//! Whether a payload is newer is decided in one place, [`RecordOrder::compare`]. The statements here change a pointer
-//! only while it is still the row that was compared; one that moved meanwhile is read again under its lock and compared
-//! again. So a pointer never moves back, also when two workers race.
+//! Whether a payload is newer is decided only by [`RecordOrder::compare`]. The statements here change a pointer only
+//! while its row is the one that was compared; a pointer that has moved is read again under its lock and compared
+//! again. So a pointer never moves back, even if two workers race.
 
 use std::collections::HashSet;
 
@@ -26,48 +26,48 @@ pub struct PointerUpdate {
     pub object_etag: Option<ETag>,
     /// Hash of its payload, none for a tombstone.
     pub content_hash: Option<Sha256>,
-    /// Whether its payload says that the article was retracted.
+    /// Whether its payload states that the article was retracted.
     pub retracted: bool,
     /// Integrity that its payload states, if it was read.
     pub integrity: Option<IntegrityNote>,
-    /// When it came here.
+    /// When this archive received it.
     pub fetched_at: DateTime<Utc>,
     /// HTTP `ETag`, if it had one.
     pub api_etag: Option<String>,
     pub order: RecordOrder,
-    /// The highest rank that arrived for its version, its own included.
+    /// The highest rank that arrived for its version, including its own.
     pub seen: FileRank,
-    /// The pointer that it was compared with; none when there was no pointer.
+    /// The pointer that it was compared with; none if there was no pointer.
     pub expected: Option<PointerStamp>,
 }
 
-/// What became of a batch.
+/// The result of accepting a batch.
 #[derive(Clone, Debug, Default)]
 pub struct AcceptResult {
-    /// These became pointers.
+    /// Records whose pointer was moved.
     pub accepted: HashSet<Pmid>,
-    /// Of these a newer payload arrived meanwhile.
+    /// Records for which a newer payload arrived in the meantime.
     pub older: HashSet<Pmid>,
-    /// Another worker made the very same object their pointer.
+    /// Records whose pointer another worker moved to the same object.
     pub same: HashSet<Pmid>,
-    /// These got versions of their own meanwhile: nothing was written for them, decide again.
+    /// Records that got separate versions in the meantime: nothing was written for them; decide again.
     pub undecided: Vec<Pmid>,
 }
 
-/// How often pointers that move while they are compared are compared again. Each is locked by then, so only rows that
-/// appeared in between come a second time.
+/// Maximum number of rounds in which moved pointers are compared again. They are locked by then, so only rows that were
+/// inserted in between need another round.
 const ROUNDS: usize = 4;
 
-/// Locks pointers in the order that every transaction uses. To be called before a transaction changes pointers in more
-/// than one statement.
+/// Locks pointers in the order that every transaction uses. Must be called before a transaction changes pointers in
+/// more than one statement.
 pub async fn lock_pointers(db: &mut PgConnection, pmids: &[Pmid]) -> Result<(), DbError> {
     pointer::lookup_locked(db, pmids).await.map(|_| ())
 }
 
-/// Writes pointer, history and event of each row (distinct PMIDs, records without versions of their own).
+/// Writes pointer, history and event of each row (distinct PMIDs, records without separate versions).
 ///
-/// Must be the last rows written before the counters of the unit: from here to the commit the
-/// numbering of events is locked.
+/// Must be the last rows written before the counters of the unit: the numbering of events is locked from here to the
+/// commit.
 pub async fn accept(db: &mut PgConnection, rows: &[PointerUpdate]) -> Result<AcceptResult, DbError> {
     let mut accepts = AcceptResult::default();
     let mut open: Vec<PointerUpdate> = rows.to_vec();
@@ -142,18 +142,18 @@ pub(super) fn noted(note: Option<&IntegrityNote>) -> (Option<i16>, Option<Json<&
     (note.map(|_| NOTE_RULES), note.filter(|note| **note != IntegrityNote::default()).map(Json))
 }
 
-/// A held payload that arrived again: only its order and the highest rank move forward.
+/// An archived payload that arrived again: only its order and the highest rank advance.
 #[derive(Clone, Debug)]
 pub struct Advance {
     pub pmid: Pmid,
     /// The order that arrived.
     pub order: RecordOrder,
-    /// Whether the payload is the held one in this or another spelling; else only the rank may advance.
+    /// Whether the payload is the archived one in this or another spelling; otherwise only the rank may advance.
     pub same_payload: bool,
 }
 
 impl Advance {
-    /// The order and rank that a pointer with this order and rank gets; nothing when they stay.
+    /// The new order and rank of a pointer with this order and rank; none if they do not change.
     pub fn of(&self, held: &RecordOrder, seen: FileRank) -> Option<(RecordOrder, FileRank)> {
         if self.order.version != held.version {
             return None;
@@ -167,8 +167,8 @@ impl Advance {
     }
 }
 
-/// Moves the order columns of pointers (distinct PMIDs) forward; no object, history or event is written. A pointer that
-/// changed meanwhile is compared as it is now.
+/// Advances the order columns of pointers (distinct PMIDs); writes no object, history or event. A pointer that changed
+/// in the meantime is compared in its current state.
 pub async fn advance(db: &mut PgConnection, rows: &[Advance]) -> Result<(), DbError> {
     if rows.is_empty() {
         return Ok(());

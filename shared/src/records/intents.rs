@@ -1,5 +1,5 @@
-//! What this archive writes: each object is named by a committed row before it is stored. What lies in the store and is
-//! named by none was written by something else.
+//! Intents: each object is named by a committed row before it is stored. An object in the store that no row names was
+//! not written by this archive.
 
 use std::collections::{HashMap, HashSet};
 
@@ -33,7 +33,7 @@ pub async fn intend(
     Ok(Some(id))
 }
 
-/// Intents that became rows, in the transaction that writes those.
+/// Deletes intents, in the transaction that writes the rows of their objects.
 pub async fn forget_intents(db: &mut PgConnection, intents: &[i64]) -> Result<(), DbError> {
     if !intents.is_empty() {
         sqlx::query("delete from archive_intents where id = any ($1)").bind(intents).execute(db).await?;
@@ -41,7 +41,7 @@ pub async fn forget_intents(db: &mut PgConnection, intents: &[i64]) -> Result<()
     Ok(())
 }
 
-/// What the rows say about one object.
+/// The status of one object according to the rows.
 pub async fn object_status(
     db: &PgPool,
     pmid: Pmid,
@@ -62,7 +62,7 @@ pub async fn object_status(
     })
 }
 
-/// Hashes of the objects of records that intents name.
+/// Hashes of the objects that intents of these records name.
 pub async fn intended(db: &PgPool, pmids: &[Pmid]) -> Result<HashSet<(Pmid, Vec<u8>)>, DbError> {
     let numbers: Vec<i32> = pmids.iter().map(|pmid| number(*pmid)).collect();
     let rows = sqlx::query(include_str!("intended.sql")).bind(numbers).fetch_all(db).await?;
@@ -76,8 +76,8 @@ pub async fn intended(db: &PgPool, pmids: &[Pmid]) -> Result<HashSet<(Pmid, Vec<
     Ok(found)
 }
 
-/// Hashes of the objects of records that intents of units name which have not ended, with their job: such an object has
-/// no row yet because the unit still runs, or will be run again.
+/// Hashes of the objects of records named by intents of units that have not ended, with their job: such an object has
+/// no row yet because the unit is still running, or will run again.
 pub async fn unfinished(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<(Pmid, Vec<u8>), JobId>, DbError> {
     let numbers: Vec<i32> = pmids.iter().map(|pmid| number(*pmid)).collect();
     let rows = sqlx::query(include_str!("unfinished.sql")).bind(numbers).fetch_all(db).await?;
@@ -95,17 +95,17 @@ fn number(pmid: Pmid) -> i32 {
     i32::try_from(pmid.get()).expect("a PMID has nine digits")
 }
 
-/// A version of an object that no pointer was made of.
+/// An object version that did not become a pointer.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
 pub struct SetAside {
-    /// The record whose key it lies under.
+    /// The record under whose key it is stored.
     pub pmid: String,
     /// Its address.
     pub s3_uri: String,
     pub reason: String,
 }
 
-/// Notes versions that this archive wrote and that a newer payload overtook.
+/// Saves versions that this archive wrote and that a newer payload superseded.
 pub async fn put_aside_own(db: &mut PgConnection, versions: &[(Pmid, String)]) -> Result<(), DbError> {
     let rows = versions.iter().map(|(pmid, s3_uri)| SetAside {
         pmid: pmid.to_string(),
@@ -115,7 +115,7 @@ pub async fn put_aside_own(db: &mut PgConnection, versions: &[(Pmid, String)]) -
     put_aside(db, &rows.collect::<Vec<_>>(), true).await.map(|_| ())
 }
 
-/// Notes versions that no pointer is to be made of; returns how many were not known before.
+/// Saves versions that must not become pointers; returns how many were not known before.
 pub async fn put_aside(db: &mut PgConnection, rows: &[SetAside], is_own: bool) -> Result<u64, DbError> {
     if rows.is_empty() {
         return Ok(0);
@@ -137,7 +137,7 @@ pub async fn put_aside(db: &mut PgConnection, rows: &[SetAside], is_own: bool) -
     Ok(written.rows_affected())
 }
 
-/// What is believed after all is set aside no more.
+/// Removes versions that are accepted after all from those set aside.
 pub async fn take_back(db: &mut PgConnection, found: &FoundVersions) -> Result<(), DbError> {
     let versions = found.states.iter().filter_map(VersionState::stored_version).map(|version| version.to_string());
     sqlx::query("delete from archive_set_aside where pmid = $1 and version_id = any ($2)")
@@ -148,7 +148,7 @@ pub async fn take_back(db: &mut PgConnection, found: &FoundVersions) -> Result<(
     Ok(())
 }
 
-/// Versions that were set aside because this archive did not write them, and how many there are.
+/// Versions that were set aside because this archive did not write them, and their total number.
 pub async fn foreign(db: &PgPool, limit: i64) -> Result<(Vec<SetAside>, i64), DbError> {
     let sql = "select pmid, s3_uri, reason from archive_set_aside where not is_own order by found_at, s3_uri limit $1";
     let listed = sqlx::query_as(sql).bind(limit).fetch_all(db).await?;
@@ -159,9 +159,9 @@ pub async fn foreign(db: &PgPool, limit: i64) -> Result<(Vec<SetAside>, i64), Db
 /// The versions of one record that rows name.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
-    /// Versions that were accepted, with the hashes of their payloads; none of a deletion.
+    /// Accepted versions, with the hashes of their payloads; none for a deletion.
     pub accepted: HashMap<VersionId, Option<String>>,
-    /// Versions that no pointer was made of.
+    /// Versions that did not become pointers.
     pub aside: HashSet<VersionId>,
 }
 
@@ -171,13 +171,13 @@ impl Named {
         self.accepted.get(version).is_some_and(|hash| *hash == content_hash.map(Sha256::to_hex))
     }
 
-    /// Whether any row knows this version.
+    /// Whether any row names this version.
     pub fn knows(&self, version: &VersionId) -> bool {
         self.accepted.contains_key(version) || self.aside.contains(version)
     }
 }
 
-/// The versions that rows name, of those of `pmids` that have any.
+/// The versions that rows name, for those of `pmids` that have any.
 pub async fn named(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<Pmid, Named>, DbError> {
     let texts: Vec<String> = pmids.iter().map(ToString::to_string).collect();
     let rows = sqlx::query(include_str!("named.sql")).bind(texts).fetch_all(db).await?;
@@ -195,7 +195,7 @@ pub async fn named(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<Pmid, Named>, 
     Ok(found)
 }
 
-/// Whether no record was ever accepted here, as far as the rows tell.
+/// Whether no record was ever accepted, according to the rows.
 pub async fn is_empty(db: &PgPool) -> Result<bool, DbError> {
     let sql = "select not exists (select from archive_events) and not exists (select from pubmed_archive)";
     Ok(sqlx::query_scalar(sql).fetch_one(db).await?)

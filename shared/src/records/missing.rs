@@ -1,4 +1,4 @@
-//! Records that are asked for and not returned any more.
+//! Records that NCBI no longer returns.
 
 use sqlx::PgConnection;
 

@@ -1,4 +1,4 @@
-//! What was accepted when.
+//! The history of accepted changes.
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use crate::db::DbError;
 /// One accepted change of a record.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
 pub struct ArchiveEvent {
-    /// Position in the log of the whole archive.
+    /// Sequence number in the event log of the archive.
     pub seq: i64,
     /// `archived` or `deleted`.
     pub outcome: String,
-    /// Version of the record that it was of, 0 for all of them; unknown for changes of earlier programs.
+    /// Version of the record that changed, 0 for all versions; unknown for changes by earlier programs.
     pub record_version: Option<i32>,
     /// Hash of the payload, none for a deletion.
     pub content_hash: Option<String>,
@@ -32,14 +32,14 @@ pub struct HistoryRow {
     pub pmid: String,
     /// Hash of the payload.
     pub content_hash: String,
-    /// Address of the version that first held it.
+    /// Address of the version that first contained it.
     pub s3_uri: String,
     /// Whether the record's pointer names the same object with the same payload.
     pub is_pointer: bool,
 }
 
 impl ArchiveEvent {
-    /// Its object.
+    /// Address of its object.
     pub fn address(&self) -> StoredPayload {
         StoredPayload::of_row(&self.s3_uri, self.content_hash.as_deref())
     }
@@ -51,13 +51,13 @@ pub async fn events(db: impl PgExecutor<'_>, pmid: Pmid) -> Result<Vec<ArchiveEv
     Ok(sqlx::query_as(sql).bind(pmid.to_string()).fetch_all(db).await?)
 }
 
-/// The number of the first change of the log, which tells a log that was rebuilt from the one that was lost; 0 while
-/// there is none.
+/// The number of the first event in the log, which distinguishes a rebuilt log from the lost one; 0 if the log is
+/// empty.
 pub async fn first_event(db: impl PgExecutor<'_>) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar("select coalesce(min(seq), 0) from archive_events").fetch_one(db).await?)
 }
 
-/// What was the newest accepted change of a record at a time.
+/// The newest accepted change of a record at a time.
 pub async fn event_as_of(
     db: impl PgExecutor<'_>,
     pmid: Pmid,
@@ -68,7 +68,7 @@ pub async fn event_as_of(
     Ok(sqlx::query_as(sql).bind(pmid.to_string()).bind(as_of).fetch_optional(db).await?)
 }
 
-/// Addresses of what was the newest accepted change of records at a time, of those that there were.
+/// Addresses of the newest accepted changes of records at a time, for those that existed.
 pub async fn addresses_as_of(
     db: impl PgExecutor<'_>,
     pmids: &[Pmid],

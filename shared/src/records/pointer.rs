@@ -20,7 +20,7 @@ pub struct Pointer {
     pub s3_uri: String,
     /// Hash of the payload; none when the record was deleted.
     pub content_hash: Option<Sha256>,
-    /// When the payload came here.
+    /// When this archive received the payload.
     pub fetched_at: DateTime<Utc>,
     /// HTTP `ETag` of the payload, if it came over HTTP with one.
     pub api_etag: Option<String>,
@@ -30,7 +30,7 @@ pub struct Pointer {
     pub order: RecordOrder,
     /// The highest position in NLM's sequence of files that arrived for its version.
     pub seen: FileRank,
-    /// Whether its versions have rows of their own.
+    /// Whether its versions have separate rows.
     pub versioned: bool,
     /// When the record was deleted.
     pub deleted_at: Option<DateTime<Utc>>,
@@ -38,7 +38,7 @@ pub struct Pointer {
     pub missing_since: Option<DateTime<Utc>>,
     /// When this row last changed.
     pub updated_at: DateTime<Utc>,
-    /// Whether its as-of time is in the future by the database's clock: a genuine revision would be older.
+    /// Whether its as-of time is in the future by the database's clock: a genuine revision would count as older.
     pub is_ahead: bool,
 }
 
@@ -49,7 +49,7 @@ macro_rules! select_pointers {
     };
 }
 
-/// What a pointer row was when a decision was made about it: the row is changed only while it is still that.
+/// The state of a pointer row when a decision was made: the row is changed only while it still has that state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PointerStamp {
     /// Address of the object version.
@@ -58,12 +58,12 @@ pub struct PointerStamp {
     pub as_of: DateTime<Utc>,
     /// The highest rank that arrived.
     pub seen: FileRank,
-    /// Whether its versions have rows of their own.
+    /// Whether its versions have separate rows.
     pub versioned: bool,
 }
 
 impl Pointer {
-    /// Whether its order is neither that of its object nor one that the same payload had when it arrived again.
+    /// Whether its order is neither that of its object nor one with which the same payload arrived again.
     pub fn is_behind(&self, object: &RecordOrder) -> bool {
         let held = &self.order;
         let is_same_payload =
@@ -74,12 +74,12 @@ impl Pointer {
         !is_same_payload || self.seen < object.rank() || held.compare(object, object.rank()) == Precedence::Older
     }
 
-    /// Its object.
+    /// Address of its object.
     pub fn address(&self) -> StoredPayload {
         StoredPayload::new(&self.s3_uri, self.content_hash)
     }
 
-    /// What a row, or its absence, records of the object under the plain key.
+    /// What a row, or its absence, states about the object under the plain key.
     pub fn known(pointer: Option<&Self>) -> Known {
         match pointer {
             None => Known::Nothing,
@@ -87,7 +87,7 @@ impl Pointer {
         }
     }
 
-    /// What this row is now.
+    /// The current state of this row.
     pub fn stamp(&self) -> PointerStamp {
         PointerStamp {
             s3_uri: self.s3_uri.clone(),
@@ -162,8 +162,8 @@ pub async fn page(db: impl PgExecutor<'_>, after: Option<Pmid>, limit: i64) -> R
     Ok(sqlx::query_as(sql).bind(after).bind(limit).fetch_all(db).await?)
 }
 
-/// The pointers of those of `pmids` that have one, to decide what becomes of arriving payloads: an as-of time in the
-/// future is pulled back first, or a revision that is genuine would be skipped as older.
+/// The pointers of those of `pmids` that have one, to decide about arriving payloads: an as-of time in the future is
+/// corrected first; otherwise a genuine revision would be skipped as older.
 pub async fn lookup_to_decide(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<Pmid, Pointer>, DbError> {
     let found = lookup(db, pmids).await?;
     let ahead: Vec<Pmid> = found.values().filter(|pointer| pointer.is_ahead).map(|pointer| pointer.pmid).collect();
@@ -174,7 +174,7 @@ pub async fn lookup_to_decide(db: &PgPool, pmids: &[Pmid]) -> Result<HashMap<Pmi
     lookup(db, pmids).await
 }
 
-/// Up to `limit` records whose pointer rests on its object's word alone, and how many there are.
+/// Up to `limit` records whose pointer is based on its object alone, and the total number.
 pub async fn from_objects(db: &PgPool, limit: i64) -> Result<(Vec<Pmid>, i64), DbError> {
     let sql = "select pmid from pubmed_archive where from_objects_at is not null order by pmid limit $1";
     let pmids: Vec<String> = sqlx::query_scalar(sql).bind(limit).fetch_all(db).await?;
@@ -183,20 +183,20 @@ pub async fn from_objects(db: &PgPool, limit: i64) -> Result<(Vec<Pmid>, i64), D
     Ok((pmids.iter().filter_map(|pmid| Pmid::parse(pmid).ok()).collect(), count))
 }
 
-/// Some records that are there upstream as far as the archive knows: the first live ones, whatever they are.
+/// Some records that exist upstream as far as the archive knows: the first live ones, in any order.
 pub async fn some_live(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Pmid>, DbError> {
     let sql = "select pmid from pubmed_archive where deleted_at is null and missing_since is null limit $1";
     let pmids: Vec<String> = sqlx::query_scalar(sql).bind(limit).fetch_all(db).await?;
     Ok(pmids.iter().filter_map(|pmid| Pmid::parse(pmid).ok()).collect())
 }
 
-/// The column `object_etag`, in which a lost object is an empty text.
+/// The value of the column `object_etag`, in which an empty text means a lost object.
 pub(super) fn column_of(object_etag: Option<&ETag>) -> &str {
     object_etag.map_or("", ETag::as_str)
 }
 
-/// A statement that writes the row of one pointer, with its columns as $1 to $15: `put_pointer.sql` and
-/// `restore_pointer.sql` number them alike.
+/// A statement that writes the row of one pointer, with its columns as $1 to $15, in the same order in
+/// `put_pointer.sql` and `restore_pointer.sql`.
 pub(super) fn written_by(sql: &'static str, row: &PointerUpdate) -> Query<'static, Postgres, PgArguments> {
     sqlx::query(sql)
         .bind(row.pmid.to_string())

@@ -1,12 +1,12 @@
-//! What an operator took out.
+//! Records that an operator purged.
 
 use sqlx::PgConnection;
 
 use crate::core::Pmid;
 use crate::db::DbError;
 
-/// Notes a purge of a record that this transaction, or an earlier one, has deleted. A permanent one, with the number of
-/// versions that it deletes, also removes the history rows that point at them, and what events say of their payloads.
+/// Saves a purge of a record that this transaction, or an earlier one, has deleted. A permanent one, with the number of
+/// versions that it deletes, also removes their history rows, and what events state about their payloads.
 pub async fn record_purge(
     db: &mut PgConnection,
     pmid: Pmid,

@@ -1,4 +1,4 @@
-//! Rebuilding rows from what the archive's objects say.
+//! Rebuilds rows from the archive's objects.
 
 use sqlx::{PgConnection, PgPool};
 
@@ -8,40 +8,39 @@ use crate::archive::ETag;
 use crate::core::{Pmid, Sha256};
 use crate::db::{self, DbError};
 
-/// Rows that were written.
+/// Numbers of rows that were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     pub pointers: u64,
-    /// History rows.
     pub history: u64,
     pub events: u64,
-    /// Rows of versions.
+    /// Rows of record versions.
     pub versions: u64,
 }
 
-/// A record as its readable objects are.
+/// A record according to its readable objects.
 #[derive(Clone, Debug)]
 pub struct FoundVersions {
     pub pmid: Pmid,
-    /// Every readable object, in the order in which they came.
+    /// Every readable object, in the order of arrival.
     pub states: Vec<VersionState>,
-    /// What they lead to.
+    /// The versions that result from them.
     pub versions: Versions,
     /// `ETag` of the newest object; none if there is no object.
     pub object_etag: Option<ETag>,
-    /// Whether the rows were lost, so that all of this is what the objects say of themselves.
+    /// Whether the rows were lost, so that the objects are the only source.
     pub from_objects: bool,
 }
 
 impl FoundVersions {
-    /// What the pointer is to be: the highest version that is not deleted, else the last tombstone.
+    /// The state for the pointer: the highest version that is not deleted, else the last tombstone.
     pub fn pointer(&self) -> Option<&VersionState> {
         let tombstones = || self.states.iter().rev().filter(|state| state.order.deleted);
         let held = |state: &&VersionState| self.versions.iter().any(|(_, held)| held.s3_uri == state.s3_uri);
         self.versions.newest().or_else(|| tombstones().find(held))
     }
 
-    /// An object was stored again: its new address.
+    /// Sets the new address of an object that was stored again.
     pub fn moved(&mut self, state: &VersionState, s3_uri: &str, etag: &ETag) {
         self.versions.moved(state.order.version, s3_uri);
         self.states.push(VersionState { s3_uri: s3_uri.to_owned(), ..state.clone() });
@@ -49,9 +48,9 @@ impl FoundVersions {
     }
 }
 
-/// Makes the rows of one record agree with its readable objects: the pointer is what they lead to, each payload has a
-/// history row, each version its row where there are several, and the pointer is the last event. A record
-/// without any event gets one for each object, accepted when that was fetched.
+/// Makes the rows of one record match its readable objects: the pointer results from them, each payload has a history
+/// row, each version has a row if there are several, and the last event is that of the pointer. A record without events
+/// gets one for each object, accepted when that was fetched.
 pub async fn restore(
     db: &mut PgConnection,
     existing: Option<&Pointer>,
@@ -59,7 +58,7 @@ pub async fn restore(
 ) -> Result<Restored, DbError> {
     let mut restored = Restored::default();
     let Some(mut newest) = found.pointer().cloned() else { return Ok(restored) };
-    // The same payload arrived again with a newer order, of which no object knows.
+    // The same payload arrived again with a newer order, which no object contains.
     if let Some(pointer) = existing.filter(|held| held.content_hash == newest.content_hash && !held.is_ahead)
         && !pointer.is_behind(&newest.order)
     {
@@ -87,8 +86,8 @@ pub async fn restore(
                 .await?
                 .rows_affected();
         }
-        // Beside recorded events only the newest may be missing: an older version without one was never
-        // accepted, and must not seem to be the last change now.
+        // If there are events, only the newest may be missing: an older version without one was never accepted, and
+        // must not become the last change now.
         if known && state.s3_uri != newest.s3_uri {
             continue;
         }
@@ -122,18 +121,18 @@ pub async fn restore(
     Ok(restored)
 }
 
-/// Where a repair that was stopped goes on: the last key whose record is done.
+/// Where an interrupted repair resumes: the last key whose record is done.
 pub async fn repair_cursor(db: &PgPool) -> Result<Option<String>, DbError> {
     Ok(sqlx::query_scalar("select cursor from maintenance where name = 'repair'").fetch_optional(db).await?)
 }
 
-/// Whether the repair that was stopped believed objects on their own word.
+/// Whether the interrupted repair trusted objects without rows.
 pub async fn repairs_from_objects(db: &PgPool) -> Result<bool, DbError> {
     let sql = "select exists (select from maintenance where name = 'repair_from_objects')";
     Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
 }
 
-/// Notes how far a repair is and whether it believes objects on their own word, or that it is over.
+/// Saves the position of a repair and whether it trusts objects without rows; without a key, that it is finished.
 pub async fn save_repair_cursor(db: &mut PgConnection, key: Option<&str>, from_objects: bool) -> Result<(), DbError> {
     let sql = match key {
         Some(_) => {
@@ -152,8 +151,8 @@ pub async fn save_repair_cursor(db: &mut PgConnection, key: Option<&str>, from_o
     Ok(())
 }
 
-/// Marks a record whose object is gone or damaged, with no readable version left: the next time its
-/// payload arrives it is stored again instead of being taken for unchanged.
+/// Marks a record whose object is lost or damaged, with no readable version left: the next time its payload arrives, it
+/// is stored again instead of being skipped as unchanged.
 pub async fn mark_lost(db: &PgPool, pmid: Pmid, s3_uri: &str) -> Result<(), DbError> {
     let mut tx = db::begin(db).await?;
     sqlx::query("update pubmed_archive set object_etag = '' where pmid = $1 and s3_uri = $2")
@@ -172,7 +171,7 @@ pub async fn mark_lost(db: &PgPool, pmid: Pmid, s3_uri: &str) -> Result<(), DbEr
 /// Records whose rows contradict each other, with what is wrong: a live pointer without history,
 /// without an event, or that is not the last event.
 pub async fn inconsistent(db: &PgPool, limit: i64) -> Result<Vec<(Pmid, String)>, DbError> {
-    // Looks at every row: on a large archive that takes longer than any other statement may.
+    // Reads every row: on a large archive this exceeds the time limit of other statements.
     let mut patient = db::patient(db).await?;
     let rows: Vec<(String, String)> =
         sqlx::query_as(include_str!("inconsistent.sql")).bind(limit).fetch_all(&mut *patient).await?;

@@ -1,11 +1,11 @@
-//! What is in the archive, in a few numbers.
+//! Key figures of the archive.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
 use crate::db::{self, DbError};
 
-/// Numbers for `status`.
+/// Figures for `status`.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
 pub struct ArchiveSummary {
     /// Records with a live pointer.
@@ -18,27 +18,27 @@ pub struct ArchiveSummary {
     pub events: i64,
     /// When the last change was accepted.
     pub last_change_at: Option<DateTime<Utc>>,
-    /// Jobs that wait.
+    /// Waiting jobs.
     pub jobs_queued: i64,
-    /// Jobs that run.
+    /// Running jobs.
     pub jobs_running: i64,
     /// Records in quarantine, counted up to 100,000.
     pub quarantined: i64,
 }
 
-/// The numbers of now; none of them is counted over the archive's rows.
+/// The current figures; none of them is counted over the archive's rows.
 pub async fn summary(db: &PgPool) -> Result<ArchiveSummary, DbError> {
     Ok(sqlx::query_as(include_str!("summary.sql")).fetch_one(db).await?)
 }
 
-/// Whether the kept counts are those of the rows; counts every row.
+/// Whether the stored counts differ from the rows; counts every row.
 pub async fn wrong_counts(db: &PgPool) -> Result<bool, DbError> {
     let mut patient = db::patient(db).await?;
     let sql = "select (c.deleted, c.payloads, c.events) <> (r.deleted, r.payloads, r.events) from archive_counts c cross join archive_counted r";
     Ok(sqlx::query_scalar(sql).fetch_one(&mut *patient).await?)
 }
 
-/// Counts again and writes what was wrong.
+/// Counts again and corrects the stored counts.
 pub async fn recount(db: &PgPool) -> Result<(), DbError> {
     let mut patient = db::patient(db).await?;
     let mut tx = patient.begin().await?;

@@ -1,4 +1,4 @@
-//! Versions of records: each (PMID, Version) has a newest payload of its own, and the pointer of the record is the
+//! Versions of records: each (PMID, Version) has a separate newest payload, and the pointer of the record is the
 //! highest version that is not deleted. Few records have more than one; only those have rows here.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,11 +21,11 @@ pub struct VersionState {
     pub s3_uri: String,
     /// Hash of the payload; none when the version was deleted.
     pub content_hash: Option<Sha256>,
-    /// When it came here.
+    /// When this archive received it.
     pub fetched_at: DateTime<Utc>,
     /// HTTP `ETag`, if it had one.
     pub api_etag: Option<String>,
-    /// Whether its payload says that the article was retracted.
+    /// Whether its payload states that the article was retracted.
     pub retracted: bool,
     pub order: RecordOrder,
     /// The highest rank that arrived for it.
@@ -33,7 +33,7 @@ pub struct VersionState {
 }
 
 impl VersionState {
-    /// Its object.
+    /// Address of its object.
     pub fn address(&self) -> StoredPayload {
         StoredPayload::new(&self.s3_uri, self.content_hash)
     }
@@ -43,7 +43,7 @@ impl VersionState {
         Address::version_in(&self.s3_uri)
     }
 
-    /// A pointer to it, whose row is expected to be new.
+    /// A pointer to it that expects no existing row.
     pub fn to_pointer(&self, pmid: Pmid, object_etag: Option<&ETag>) -> PointerUpdate {
         PointerUpdate {
             pmid,
@@ -75,7 +75,7 @@ impl From<&Pointer> for VersionState {
     }
 }
 
-/// All versions of one record by number; [`EVERY_VERSION`] is a deletion of all, also of those without a row.
+/// All versions of one record by number; [`EVERY_VERSION`] is a deletion of all, including those without a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Versions(BTreeMap<i32, VersionState>);
 
@@ -102,8 +102,7 @@ impl Versions {
         if self.0.is_empty() || self.0.values().any(is_newer) { Precedence::Newer } else { Precedence::Older }
     }
 
-    /// Puts a state that is newer than what is held in its place. A deletion of all versions deletes each that has
-    /// nothing newer.
+    /// Replaces the current state with a newer one. A deletion of all versions deletes each one that has nothing newer.
     pub fn apply(&mut self, mut state: VersionState) {
         let version = state.order.version;
         if version == EVERY_VERSION {
@@ -120,7 +119,7 @@ impl Versions {
         self.0.insert(version, state);
     }
 
-    /// Moves the order of a held payload forward; false when nothing changed.
+    /// Advances the order of an archived payload; false if nothing changed.
     pub fn advance(&mut self, advance: &Advance) -> bool {
         let Some(held) = self.0.get_mut(&advance.order.version) else { return false };
         let Some((order, seen)) = advance.of(&held.order, held.seen) else { return false };
@@ -129,14 +128,14 @@ impl Versions {
         true
     }
 
-    /// The address of a version's object changed: the same bytes were stored again.
+    /// Sets the new address of a version's object: the same bytes were stored again.
     pub fn moved(&mut self, version: i32, s3_uri: &str) {
         if let Some(state) = self.0.get_mut(&version) {
             s3_uri.clone_into(&mut state.s3_uri);
         }
     }
 
-    /// The state of a version itself.
+    /// The state of exactly this version.
     pub fn get(&self, version: i32) -> Option<&VersionState> {
         self.0.get(&version)
     }
@@ -146,14 +145,14 @@ impl Versions {
         self.0.iter().map(|(version, state)| (*version, state))
     }
 
-    /// The versions that states lead to, applied in the order in which they came.
+    /// The versions that result from states, applied in the order of arrival.
     pub fn fold(states: impl IntoIterator<Item = VersionState>) -> Self {
         let mut versions = Self::default();
         for state in states {
             // The same bytes stored again are the same state at another address.
             let held = versions.get(state.order.version);
             let is_same = held.is_some_and(|held| held.order == state.order && held.content_hash == state.content_hash);
-            // Of two payloads that nothing tells apart the later one holds, as when they arrived.
+            // If nothing distinguishes two payloads, the later one is current, as when they arrived.
             if is_same || versions.compare(&state.order) != Precedence::Older {
                 versions.apply(state);
             }
@@ -161,7 +160,7 @@ impl Versions {
         versions
     }
 
-    /// Whether the record needs rows of its own: it has another version than the first.
+    /// Whether the record needs separate rows: it has a version other than the first.
     pub fn is_needed(&self) -> bool {
         self.0.keys().any(|version| *version != 1)
     }
@@ -211,7 +210,7 @@ pub async fn versions_of(db: impl PgExecutor<'_>, pmids: &[Pmid]) -> Result<Hash
     Ok(found)
 }
 
-/// A change that one object made.
+/// A change made by one object.
 #[derive(Clone, Debug)]
 pub struct VersionEvent {
     pub version: i32,
@@ -223,15 +222,15 @@ pub struct VersionEvent {
     pub integrity: Option<IntegrityNote>,
 }
 
-/// What is to be written for one record with versions.
+/// The rows to write for one record with versions.
 #[derive(Clone, Debug)]
 pub struct VersionChange {
     pub pmid: Pmid,
-    /// The pointer that the decision was made with; none when there was none.
+    /// The pointer that the decision was based on; none if there was none.
     pub expected: Option<PointerStamp>,
-    /// All versions as they are to be.
+    /// The new state of all versions.
     pub versions: Versions,
-    /// The pointer as it is to be; none when only orders advanced.
+    /// The new pointer; none if only orders advanced.
     pub pointer: Option<PointerUpdate>,
     /// The payload that arrived, for history; none for a deletion.
     pub payload: Option<PointerUpdate>,
@@ -264,7 +263,7 @@ async fn write_change(db: &mut PgConnection, change: &VersionChange) -> Result<b
             .bind(change.expected.is_none())
             .execute(&mut *db)
             .await?;
-        // Another worker made a first pointer at the same moment.
+        // Another worker inserted a first pointer at the same time.
         if written.rows_affected() == 0 {
             return Ok(false);
         }
@@ -297,7 +296,7 @@ async fn write_change(db: &mut PgConnection, change: &VersionChange) -> Result<b
     Ok(true)
 }
 
-/// Writes the rows of a record's versions; what is so already is not written again. Returns rows written.
+/// Writes the rows of a record's versions, except unchanged ones. Returns the number of rows written.
 pub(super) async fn put_versions(db: &mut PgConnection, pmid: Pmid, versions: &Versions) -> Result<u64, DbError> {
     let rows: Vec<(i32, &VersionState)> = versions.iter().collect();
     let written = sqlx::query(include_str!("put_versions.sql"))

@@ -1,4 +1,4 @@
-//! Secrets kept by AWS Secrets Manager, named by ARN in the environment.
+//! Secrets in AWS Secrets Manager, named by ARN in the environment.
 
 use crate::aws;
 use crate::config::{NeedsAws, Secret, secret_arns};
@@ -8,12 +8,12 @@ use crate::observability;
 #[derive(Debug, thiserror::Error)]
 #[error("the secret of {name} cannot be read: check its ARN and that the role may read it")]
 pub struct SecretError {
-    /// The variable that names it.
+    /// The variable that contains its ARN.
     pub name: String,
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// The text of a secret; `name` is the variable that has the ARN.
+/// Reads the text of a secret; `name` is the variable that contains its ARN.
 pub async fn read(name: &str, arn: &str) -> Result<Secret, SecretError> {
     let secret = match aws::services() {
         Some(aws) => aws.secret(arn).await,
@@ -22,7 +22,7 @@ pub async fn read(name: &str, arn: &str) -> Result<Secret, SecretError> {
     secret.map_err(|source| SecretError { name: name.to_owned(), source })
 }
 
-/// Reads a secret again after what it said was refused: it may have been changed since this program started.
+/// Reads a secret again after the credentials in it were refused: it may have changed since this program started.
 #[derive(Debug)]
 pub struct Renewal {
     name: &'static str,
@@ -30,13 +30,13 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// That of a variable, where the environment names its secret by ARN.
+    /// The renewal of a variable, if the environment names its secret by ARN.
     pub fn of(name: &'static str) -> Option<Self> {
         let (name, arn) = secret_arns().into_iter().find(|(one, _)| *one == name)?;
         Some(Self { name, arn })
     }
 
-    /// The secret as it is now; nothing when it cannot be read, which is logged.
+    /// Reads the current secret; none if that fails, which is logged.
     pub async fn read(&self) -> Option<Secret> {
         tracing::warn!(secret = self.name, "the credentials were refused: reading the secret again");
         let secret = read(self.name, &self.arn).await;

@@ -1,4 +1,4 @@
-//! Layer 5: what this deployment does, on one screen.
+//! Layer 5: what this deployment does.
 
 pub mod operator;
 pub mod pubmed_files;
@@ -23,12 +23,12 @@ pub fn all(files: pubmed_files::FileSettings, sources: &pubmed_sync::Sources) ->
     ])
 }
 
-/// What the sweep of this deployment does besides the engine's own.
+/// Maintenance by each sweep of this deployment, in addition to the engine's.
 pub fn upkeep() -> Arc<[Arc<dyn Upkeep>]> {
     Arc::new([Arc::new(pubmed_sync::SyncClocks) as Arc<dyn Upkeep>, Arc::new(Checkpoints)])
 }
 
-/// Checkpoints that were deleted long ago go.
+/// Removes checkpoints that were deleted long ago.
 struct Checkpoints;
 
 #[async_trait]

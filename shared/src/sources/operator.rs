@@ -1,4 +1,4 @@
-//! What an operator does by hand to one record: take it out, or let a quarantined one in.
+//! Manual operations on one record: purge it, or archive a quarantined one.
 
 use chrono::TimeDelta;
 
@@ -11,10 +11,10 @@ use crate::projections;
 use crate::pubmed::{Item, Splitter, identity};
 use crate::records::{self, Arrived};
 
-/// The source of what an operator wrote.
+/// The source of objects that an operator wrote.
 pub const OPERATOR: &str = "operator";
 
-/// What a purge did.
+/// The result of a purge.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Purged {
     pub pmid: Pmid,
@@ -24,9 +24,8 @@ pub struct Purged {
     pub versions_deleted: usize,
 }
 
-/// Writes a tombstone as the newest version of a record, with the reason. With `versions`, deletes all
-/// others, and what rows contain of their text: the one exception to "every stored version stays readable".
-/// Nothing if the archive never had it.
+/// Writes a tombstone with the reason as the newest version of a record. With `versions`, deletes all others, and their
+/// text in rows: the one exception to "every stored version stays readable". None if the archive never had the record.
 pub async fn purge(
     engine: &Engine,
     pmid: Pmid,
@@ -36,13 +35,13 @@ pub async fn purge(
 ) -> Result<Option<Purged>, UnitError> {
     let found = records::lookup_to_decide(&engine.db, &[pmid]).await?.remove(&pmid);
     let Some(pointer) = found else { return Ok(None) };
-    // By the clock that fetched records are dated by: one that is ahead would keep the record out until then.
+    // Uses the clock that dates fetched records: if this one were ahead, the record could not return until then.
     let now = db::clock::now(&engine.db).await?;
     let source = Source { api: OPERATOR.to_owned(), endpoint: reason.to_owned(), http_status: 0, http_etag: None };
     let order = RecordOrder {
         version: EVERY_VERSION,
         date_revised: None,
-        // A payload may be dated in the future; the purge is newer all the same.
+        // A payload may be dated in the future; the purge must still be newer.
         as_of: now.max(pointer.order.as_of + TimeDelta::microseconds(1)),
         file_number: 0,
         position: 0,
@@ -50,7 +49,7 @@ pub async fn purge(
         deleted: true,
     };
     let key = engine.archive.layout().record_again(pmid, pointer.address().address.as_ref().ok());
-    // Listed beforehand: a version that another worker stores meanwhile is not for this purge to delete.
+    // Listed beforehand: a version that another worker stores in the meantime must not be deleted.
     let earlier = if versions { engine.archive.store().versions(&key).await? } else { Vec::new() };
     let key_of = records::key(Some(pmid));
     let outcome = RecordOutcome { key: key_of, outcome: Outcome::Skipped, hash: None, uri: None, reason: None };
@@ -59,7 +58,7 @@ pub async fn purge(
     store_records::apply(engine, None, &source, now, arrival).await?.apply_outcome(&mut batch, 0);
     let tombstone = batch.outcomes[0].uri.clone().unwrap_or_default();
     let is_live = batch.rows.versions.iter().any(|change| change.versions.newest().is_some());
-    // With the rows that point at what is about to be deleted, before it is: nothing ever dangles.
+    // Rows that refer to versions are deleted before the versions, so that no reference dangles.
     let mut tx = db::begin(&engine.db).await?;
     records::forget_intents(&mut tx, &batch.rows.intents).await?;
     records::put_aside_own(&mut tx, &batch.rows.superseded).await?;
@@ -83,28 +82,28 @@ pub async fn purge(
     Ok(Some(Purged { pmid, s3_uri: tombstone, versions_deleted: deleted }))
 }
 
-/// A quarantined record as it is shown: one of PubMed with its PMID, and how it came.
+/// A quarantined record for display: a PubMed record with its PMID, and how it arrived.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct QuarantinedRecord<'a> {
-    /// What is said of every record.
+    /// Fields that every record has.
     #[serde(flatten)]
     pub entry: &'a Quarantined,
     /// Its PMID, if it could be read.
     pub pmid: Option<&'a str>,
-    /// How it came.
+    /// How it arrived.
     #[serde(flatten)]
     pub arrived: Option<Arrived>,
 }
 
 impl<'a> QuarantinedRecord<'a> {
-    /// Of an entry of the list.
+    /// From an entry of the list.
     pub fn of(entry: &'a Quarantined) -> Self {
         let arrived = arrived(entry).ok();
         Self { entry, pmid: entry.record_id.as_deref().filter(|_| arrived.is_some()), arrived }
     }
 }
 
-/// How a record of PubMed came.
+/// How a PubMed record arrived.
 fn arrived(entry: &Quarantined) -> Result<Arrived, UnitError> {
     let refused = |why: String| UnitError::permanent(ErrorCode::ValidationError, why);
     if entry.record_type != records::PUBMED.name() {
@@ -114,22 +113,22 @@ fn arrived(entry: &Quarantined) -> Result<Arrived, UnitError> {
         .map_err(|error| refused(format!("the row of quarantined record {} cannot be read: {error}", entry.id)))
 }
 
-/// What became of a quarantined record.
+/// The result of retrying a quarantined record.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Retried {
-    /// It is in the archive now, or a newer one was there already.
+    /// It is archived now, or a newer one was archived already.
     Archived { pmid: Pmid },
     /// It still cannot be archived.
     StillBad {
-        /// Its PMID, if that can be read: `sync --pmids` fetches it anew.
+        /// Its PMID, if that can be read: `sync --pmids` fetches the record again.
         pmid: Option<String>,
         reason: String,
     },
 }
 
-/// Tries a quarantined record again with this program and its limits, in the place of the order where
-/// it stood, and takes it off the list when it is archived.
+/// Tries a quarantined record again with this program and its limits, at its original position in the order, and
+/// removes it from the list when it is archived.
 pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<Retried, UnitError> {
     let bytes = quarantined_bytes(engine, entry).await?;
     let arrived = arrived(entry)?;
@@ -138,7 +137,7 @@ pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<R
             && let Some(as_of) = arrived.as_of
             && records::one(&engine.db, pmid).await?.is_some_and(|pointer| pointer.order.as_of > as_of)
         {
-            // A later state of it came since, and was archived.
+            // A later state of it has arrived since, and was archived.
             ingest::release(&engine.db, entry.id).await?;
             return Ok(Retried::Archived { pmid });
         }
@@ -190,7 +189,7 @@ pub async fn retry_quarantined(engine: &Engine, entry: &Quarantined) -> Result<R
 /// The bytes of a quarantined record.
 pub async fn quarantined_bytes(engine: &Engine, entry: &Quarantined) -> Result<Vec<u8>, UnitError> {
     let key = engine.archive.layout().quarantine(JobId(entry.job_id), UnitId(entry.unit_id), entry.n);
-    // The version that was stored with the row, not what lies there now.
+    // The version that was stored with the row, not the current one.
     let max_bytes = engine.archive.max_record_bytes().saturating_add(1 << 20);
     let version = Address::version_in(&entry.uri);
     let object = engine.archive.store().get(&key, version.as_ref(), codec::max_stored_bytes(max_bytes)).await?;

@@ -1,4 +1,4 @@
-//! Topics: queries whose time has come become jobs, one for each slot however many look.
+//! Topics: due queries become jobs, one per slot, however many processes check them.
 
 use sqlx::PgPool;
 
@@ -11,13 +11,13 @@ use crate::ingest::Engine;
 use crate::jobs::{Limits, Submission, SubmitOutcome};
 use crate::syncs::{self, BindError, DueTopic, pull_back_syncs};
 
-/// How often a topic of the environment is synced: once a day.
+/// Interval at which topics of the environment are synced.
 const EVERY_SECS: i32 = 86_400;
 
 /// A query cannot be made a topic.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
-    /// The query or its key is none.
+    /// The query or its key is invalid.
     #[error(transparent)]
     Params(#[from] ParamError),
     /// The key belongs to another query.
@@ -28,7 +28,7 @@ pub enum TopicError {
     Db(#[from] DbError),
 }
 
-/// Makes a query a topic, synced every so many seconds; returns its key.
+/// Makes a query a topic, synced at an interval in seconds; returns its key.
 pub async fn add(
     db: &PgPool,
     query: &str,
@@ -45,8 +45,8 @@ pub async fn add(
     Ok((params.query_key, every_secs))
 }
 
-/// Makes topics of those that are configured and not known yet. One that cannot be made, because its key is bound to
-/// another query, is told in the log and keeps no other from being made.
+/// Adds the configured topics that are not known yet. If one cannot be added, because its key is bound to another
+/// query, that is logged and the others are added.
 pub async fn add_configured(db: &PgPool, configured: &[TopicSetting]) -> Result<(), DbError> {
     if configured.is_empty() {
         return Ok(());
@@ -69,18 +69,18 @@ pub async fn add_configured(db: &PgPool, configured: &[TopicSetting]) -> Result<
     Ok(())
 }
 
-/// Names the job of a slot, or another try of it: the same for all who look until that has ended.
+/// Idempotency key of a slot's job, or of its retry: the same in all processes until that job has ended.
 fn slot_key(topic: &DueTopic) -> String {
     let slot = format!("topic:{}:{}", topic.query_key, topic.slot_at.timestamp());
     topic.failed_at.map_or(slot.clone(), |failed_at| format!("{slot}:{}", failed_at.timestamp_micros()))
 }
 
-/// Submits an incremental sync for each due topic, and for each whose last run failed a while ago; returns the jobs
-/// that are new. A topic that cannot be submitted keeps no other waiting.
+/// Submits an incremental sync for each due topic, and for each whose last run failed a while ago; returns the new
+/// jobs. A topic that cannot be submitted does not delay the others.
 pub async fn submit_due(engine: &Engine, limits: Limits, ttl_hours: i16) -> Result<Vec<uuid::Uuid>, DbError> {
     let db = &engine.db;
     let mut made = Vec::new();
-    // A slot in the future would never come.
+    // A slot in the future would never be due.
     pull_back_syncs(db).await?;
     let due = syncs::due_topics(db).await?;
     for topic in due {

@@ -23,7 +23,7 @@ pub(super) fn columns_of(position: SlicePosition) -> Columns {
     (position.stage, position.day, position.until, number(position.field))
 }
 
-/// The slice of these columns; none where the field is not one.
+/// The slice of these columns; none if the field is invalid.
 pub(super) fn position_of((stage, day, until, field): Columns) -> Option<SlicePosition> {
     let field = FIELDS.into_iter().find(|known| number(*known) == field)?;
     Some(SlicePosition { stage, day, until, field })
@@ -38,7 +38,7 @@ struct Row {
     field: i16,
 }
 
-/// Adds what a slice has; a PMID that an earlier slice had stays there.
+/// Adds the PMIDs of a slice; a PMID that an earlier slice had stays in that one.
 pub async fn insert_found(
     db: &mut PgConnection,
     job: JobId,
@@ -61,12 +61,12 @@ pub async fn insert_found(
     Ok(())
 }
 
-/// How many distinct PMIDs were found so far.
+/// Number of distinct PMIDs found so far.
 pub async fn count_found(db: &PgPool, job: JobId) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar("select count(*) from sync_found where job_id = $1").bind(job.0).fetch_one(db).await?)
 }
 
-/// What was found, in the order of slices and PMIDs, up to a number.
+/// Up to `limit` found PMIDs, in the order of slices and PMIDs.
 pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<FoundPmid>, DbError> {
     let rows: Vec<Row> = sqlx::query_as(
         "select pmid, walk, day, last_day, field from sync_found where job_id = $1 \
@@ -83,7 +83,7 @@ pub async fn take_found(db: &PgPool, job: JobId, limit: i64) -> Result<Vec<Found
     Ok(found.collect())
 }
 
-/// Forgets what was found: it is planned into units, or the job is over.
+/// Deletes the found PMIDs: they are planned into units, or the job has ended.
 pub async fn forget_found(db: &mut PgConnection, job: JobId) -> Result<(), DbError> {
     sqlx::query("delete from sync_found where job_id = $1").bind(job.0).execute(db).await?;
     Ok(())

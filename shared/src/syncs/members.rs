@@ -8,9 +8,8 @@ use crate::db::DbError;
 /// Maximum number of records that become members with one number: a page of the feed of a query does not split them.
 const MEMBERS_PER_NUMBER: i64 = 100;
 
-/// Makes records members of a query, from numbers of the event log of their own: who read the log
-/// before does not see them, who reads it later does. Nothing is written for those that are members
-/// already.
+/// Makes records members of a query, at separate numbers of the event log: readers of earlier numbers do not see them,
+/// readers of later numbers do. Writes nothing for records that are members already.
 pub async fn add_members(db: &mut PgConnection, query_key: &str, pmids: &[Pmid]) -> Result<(), DbError> {
     if pmids.is_empty() {
         return Ok(());

@@ -1,5 +1,4 @@
-//! Syncs of queries: what a key is bound to, how far it has come, what a run is to walk, what is to
-//! be tried again.
+//! Syncs of queries: the binding of a key, its progress, the plan of a run, and the retry list.
 
 mod clock;
 mod found;

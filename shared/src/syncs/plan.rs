@@ -1,10 +1,10 @@
-//! What a run walks, fixed when it starts. Pure: no rows, no requests.
+//! The plan of a run, fixed when it starts. Pure: no rows, no requests.
 //!
 //! A run without a watermark walks the whole query. With one it walks a window of days for each date (entry,
-//! modification and, where the server lists it, creation), each from its watermark − overlap to the run's end, oldest
-//! day first. A run that a limit stopped leaves a place to go on at; the next run first finishes that walk to *its*
-//! end, because what was indexed since could lie before the place, and then, unless it has a limit too, walks its own
-//! windows. What does not add up holds the watermark of its date where it begins; the rest goes on.
+//! modification and, if the server lists it, creation), each from its watermark − overlap to the run's end, oldest day
+//! first. A run that a limit stopped leaves a position at which to resume; the next run first finishes that walk to
+//! *its* end, because records indexed since could be before that position, and then, unless it has a limit too, walks
+//! its own windows. A gap holds the watermark of its date at its beginning; the rest continues.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::pubmed::eutils::DateField;
 
-/// NCBI's days are those of its clocks, five hours behind UTC in winter and four in summer. With five
-/// a day is never thought over before it is.
+/// NCBI's days follow its clocks, five hours behind UTC in winter and four in summer. With five, a day is never
+/// considered over too early.
 const BEHIND_UTC: Duration = Duration::hours(5);
 
-/// The day at NCBI at an instant.
+/// The date at NCBI at an instant.
 pub fn ncbi_day(at: DateTime<Utc>) -> NaiveDate {
     (at - BEHIND_UTC).date_naive()
 }
@@ -30,7 +30,7 @@ pub fn start_of(day: NaiveDate) -> DateTime<Utc> {
 /// The dates that windows are walked by, in this order.
 pub(super) const FIELDS: [DateField; 3] = [DateField::Entry, DateField::Modification, DateField::Creation];
 
-/// Everything dated before a watermark has an outcome.
+/// All records dated before a watermark have an outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermarks {
     pub entry: Option<DateTime<Utc>>,
@@ -40,12 +40,12 @@ pub struct Watermarks {
 }
 
 impl Watermarks {
-    /// All at one instant.
+    /// The same instant for all dates.
     pub fn at(instant: DateTime<Utc>) -> Self {
         Self { entry: Some(instant), modification: Some(instant), creation: Some(instant) }
     }
 
-    /// That of a date.
+    /// The watermark of a date.
     pub fn of(&self, field: DateField) -> Option<DateTime<Utc>> {
         match field {
             DateField::Entry => self.entry,
@@ -66,11 +66,11 @@ impl Watermarks {
 /// A walk of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
-    /// Its fixed end: its watermark is here when it is done.
+    /// Its fixed end, which becomes the watermark when the walk is done.
     pub end: DateTime<Utc>,
-    /// Its days; none for a walk over the whole query, which is for all watermarks.
+    /// Its days; none for a walk over the whole query, which sets all watermarks.
     pub window: Option<Window>,
-    /// In the first slice, PMIDs up to this have an outcome already.
+    /// In the first slice, PMIDs up to this one have an outcome already.
     pub after: u32,
 }
 
@@ -82,23 +82,23 @@ pub struct Window {
     pub from: NaiveDate,
     /// Last day.
     pub to: NaiveDate,
-    /// Last day of the slice that a limit stopped in, which is walked by itself.
+    /// Last day of the slice in which a limit stopped, which is walked separately.
     pub first_until: Option<NaiveDate>,
-    /// A day before the first one that did not add up in the run that a limit stopped.
+    /// A day before the first one with a gap in the run that a limit stopped.
     pub held: Option<NaiveDate>,
 }
 
-/// A slice of a run, in the order in which they are walked.
+/// The position of a slice in a run, ordered as slices are walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SlicePosition {
     /// Number of the stage, from 0.
     pub stage: i16,
     /// Its first day; none in a walk over the whole query.
     pub day: Option<NaiveDate>,
-    /// Its last day, where that is known.
+    /// Its last day, if that is known.
     #[serde(default)]
     pub until: Option<NaiveDate>,
-    /// The date that the slice is made by.
+    /// The date by which the slice selects records.
     pub field: DateField,
 }
 
@@ -109,26 +109,26 @@ pub struct ResumePoint {
     pub end: DateTime<Utc>,
     /// The day to resume with; none in a walk over the whole query.
     pub day: Option<NaiveDate>,
-    /// Last day of the slice that is not done, where part of it is.
+    /// Last day of a slice that is only partly done.
     #[serde(default)]
     pub until: Option<NaiveDate>,
     /// The date to resume with; those before it are done up to the end.
     pub field: DateField,
-    /// PMIDs of that slice up to this have an outcome.
+    /// PMIDs of that slice up to this one have an outcome.
     pub after: u32,
-    /// A day before it that did not add up: its watermark stays there.
+    /// An earlier day with a gap: the watermark stays there.
     #[serde(default)]
     pub held: Option<NaiveDate>,
 }
 
-/// Where a run starts from.
+/// The state from which a run starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartState {
-    /// How far earlier runs came.
+    /// Progress of earlier runs.
     pub watermarks: Watermarks,
     /// Where a limit stopped the last one.
     pub resume: Option<ResumePoint>,
-    /// Whether this one has a limit.
+    /// Whether this run has a limit.
     pub is_limited: bool,
     /// Whether the server can search by creation date.
     pub has_creation: bool,
@@ -137,31 +137,31 @@ pub struct StartState {
 /// Where a run stops because of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopPoint {
-    /// The slice that is not done.
+    /// The slice that is not finished.
     #[serde(rename = "place")]
     pub position: SlicePosition,
-    /// PMIDs of it up to this have an outcome.
+    /// PMIDs of it up to this one have an outcome.
     pub after: u32,
 }
 
-/// Days, or a whole query, whose list does not add up to its count.
+/// Days, or a whole query, whose list does not match its count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The stage it was found in.
     pub stage: i16,
-    /// The date; none of a whole query.
+    /// The date; none for a whole query.
     pub field: Option<DateField>,
     /// First day.
     pub from: Option<NaiveDate>,
     /// Last day.
     pub to: Option<NaiveDate>,
-    /// Results counted.
+    /// Number of counted results.
     pub counted: u64,
-    /// Results listed. Of a whole query none at all is a gap too: it is not believed.
+    /// Number of listed results. A whole query without any is a gap too: it may be an outage.
     pub listed: u64,
 }
 
-/// All that a run walks.
+/// All walks of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunPlan {
     pub query: String,
@@ -186,7 +186,7 @@ impl RunPlan {
                 after: 0,
             }
         };
-        // A date that no run has walked by yet begins where the entry date is.
+        // The window of a date that no run has walked yet begins at the watermark of the entry date.
         let base = |field: DateField| before.of(field).or(before.entry);
         let mut stages = Vec::new();
         match resume {
@@ -243,22 +243,22 @@ impl RunPlan {
         })
     }
 
-    /// PMIDs of a slice up to this have an outcome from the run before.
+    /// PMIDs of a slice up to this one have an outcome from the previous run.
     pub fn skip(&self, position: SlicePosition) -> u32 {
         let Some(stage) = self.stage(position.stage) else { return 0 };
         match stage.window {
             None => stage.after,
-            // Parts of the slice that was stopped in, and nothing beyond it.
+            // Parts of the slice in which the run stopped, and nothing after it.
             Some(window) if position.until.is_some() && position.until <= window.first_until => stage.after,
             Some(_) => 0,
         }
     }
 
-    /// How far each date goes when everything before a place is done (all, if there is none), apart from what does
-    /// not add up.
+    /// The watermark of each date when everything before an open position is done (everything, if there is none), held
+    /// back by gaps.
     pub fn reached(&self, open: Option<SlicePosition>, gaps: &[Gap]) -> Watermarks {
         let mut marks = Watermarks::default();
-        // The first day that is not done, of dates that have one.
+        // The first day that is not done, for each date that has one.
         let mut held: BTreeMap<DateField, NaiveDate> = BTreeMap::new();
         for (number, stage) in (0..).zip(&self.stages) {
             if open.is_some_and(|open| open.stage < number) {
@@ -276,7 +276,7 @@ impl RunPlan {
                 }
                 continue;
             };
-            // Unless this window has that day again.
+            // Unless this window contains that day again.
             if held.get(&window.field).is_some_and(|day| *day < window.from) {
                 continue;
             }
@@ -291,8 +291,8 @@ impl RunPlan {
         marks
     }
 
-    /// Where the next run goes on when this one stops at a place. Not within a whole query that does not add up:
-    /// records of it that are not listed yet could lie before the place.
+    /// Where the next run resumes when this one stops at a position. None within a whole query with gaps: its records
+    /// that are not listed yet could be before that position.
     pub fn resume_at(&self, stop: StopPoint, gaps: &[Gap]) -> Option<ResumePoint> {
         let StopPoint { position, after } = stop;
         let stage = self.stage(position.stage)?;

@@ -11,7 +11,7 @@ use crate::core::access::LOCAL;
 use crate::core::{JobId, Principal};
 use crate::db::DbError;
 
-/// What a key of a list of PMIDs has in place of a query.
+/// Text in the column of the query for a key of a list of PMIDs.
 const LIST: &str = "";
 
 /// A key with its query.
@@ -20,52 +20,52 @@ pub struct SyncQuery {
     pub query_key: String,
     /// The query it is bound to.
     pub query: String,
-    /// The principal that bound it, of a key bound since that is noted.
+    /// The principal that bound it; unknown for keys bound before this was stored.
     pub principal: Option<String>,
-    /// How far it has come.
+    /// Its progress.
     pub watermarks: Watermarks,
     /// Where a run with a limit stopped.
     pub resume: Option<ResumePoint>,
-    /// What the last run could not make add up: it holds the watermark of its date.
+    /// Gaps of the last run: each holds the watermark of its date.
     pub gaps: Vec<Gap>,
-    /// Records of the archive that it found.
+    /// Number of archived records that it found.
     pub members: i64,
-    /// How many NCBI counted at the end of the last search.
+    /// Number of records that NCBI counted at the end of the last search.
     pub upstream_count: Option<i64>,
     pub upstream_counted_at: Option<DateTime<Utc>>,
     /// The last run.
     pub last_job_id: Option<Uuid>,
-    /// When that ended.
+    /// When that run ended.
     pub last_run_at: Option<DateTime<Utc>>,
     /// When a run last succeeded.
     pub last_success_at: Option<DateTime<Utc>>,
     /// Runs that failed since then.
     pub failed_runs: i32,
-    /// The last failure, also when a run has succeeded since.
+    /// The last failure, even if a run has succeeded since.
     pub last_failure: Option<RunFailure>,
 }
 
-/// How a run failed.
+/// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunFailure {
     /// When it ended.
     pub at: DateTime<Utc>,
-    /// The stable code of the unit that failed first.
+    /// The stable code of the first unit that failed.
     pub error_code: String,
     pub message: String,
 }
 
 impl RunFailure {
-    /// Of the columns that hold one.
+    /// From its columns; none if they are null.
     pub(super) fn of(at: Option<DateTime<Utc>>, code: Option<String>, message: Option<String>) -> Option<Self> {
         Some(Self { at: at?, error_code: code.unwrap_or_default(), message: message.unwrap_or_default() })
     }
 }
 
 impl SyncQuery {
-    /// How far it is behind `now`; nothing before its first run has ended.
+    /// How far it is behind `now`; none before its first run has ended.
     pub fn lag(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
-        // Of a server without creation dates that watermark stays where it is.
+        // With a server that has no creation dates, that watermark never moves.
         let watermarks = [self.watermarks.entry, self.watermarks.modification];
         watermarks.into_iter().collect::<Option<Vec<_>>>()?.into_iter().min().map(|oldest| now - oldest)
     }
@@ -118,7 +118,7 @@ impl From<Row> for SyncQuery {
     }
 }
 
-/// Members are counted as they come: live ones, kept for their digest.
+/// The number of members is that of live ones, stored with their digest.
 macro_rules! select {
     () => {
         "select q.*, coalesce(d.documents, 0) as members from sync_queries q left join corpus_digests d using (query_key)"
@@ -131,10 +131,10 @@ pub enum BindError {
     /// It is bound to another.
     #[error("query_key {key} belongs to another query: choose another key, or leave it out")]
     OtherQuery { key: String },
-    /// It is bound to a query, and only what that finds becomes its member.
+    /// It is bound to a query: only records that the query finds become its members.
     #[error("query_key {key} belongs to a query: only what the query finds becomes its member")]
     NoList { key: String },
-    /// It names the list of another principal.
+    /// It is bound to a list of another principal.
     #[error("query_key {key} is a list of another principal: choose another key")]
     OtherPrincipal { key: String },
     /// The database failed.
@@ -142,12 +142,12 @@ pub enum BindError {
     Db(#[from] DbError),
 }
 
-/// Since when a key is bound.
+/// When a key was bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// By this call.
     Now,
-    /// From before.
+    /// Before it.
     Before,
 }
 
@@ -159,19 +159,19 @@ struct Binding {
     is_new: bool,
 }
 
-/// Binds a key to a query, or to a list of PMIDs (`''`), until an operator unbinds it; what it is bound to.
+/// Binds a key to a query, or to a list of PMIDs (`''`), until an operator unbinds it; returns what it is bound to.
 async fn binding(db: &mut PgConnection, key: &str, query: &str, principal: &str) -> Result<Binding, DbError> {
     let sql = include_str!("bind.sql");
     loop {
         let bound = sqlx::query_as(sql).bind(key).bind(query).bind(principal).fetch_optional(&mut *db).await?;
-        // None while another transaction has just bound it: then it is there the next time.
+        // None if another transaction has just bound it: the next attempt finds it.
         if let Some(bound) = bound {
             return Ok(bound);
         }
     }
 }
 
-/// Binds a key to a query; the same again changes nothing.
+/// Binds a key to a query; repeating that has no effect.
 pub async fn bind(db: &PgPool, key: &str, query: &str, principal: &str) -> Result<Bound, BindError> {
     let mut connection = db.acquire().await.map_err(DbError::from)?;
     bind_query(&mut connection, key, query, principal).await
@@ -185,7 +185,7 @@ async fn bind_query(db: &mut PgConnection, key: &str, query: &str, principal: &s
     Ok(if bound.is_new { Bound::Now } else { Bound::Before })
 }
 
-/// Binds a key to a list of PMIDs of a principal. Only that principal, or an admin, adds to it.
+/// Binds a key to a list of PMIDs of a principal. Only that principal, or an admin, may add to it.
 async fn bind_list(db: &mut PgConnection, key: &str, principal: &Principal) -> Result<Bound, BindError> {
     let bound = binding(db, key, LIST, &principal.name).await?;
     if bound.query != LIST {
@@ -197,8 +197,8 @@ async fn bind_list(db: &mut PgConnection, key: &str, principal: &Principal) -> R
     Ok(if bound.is_new { Bound::Now } else { Bound::Before })
 }
 
-/// Binds a key to a query, or without a query to a list of PMIDs of a principal; on this connection, whose transaction
-/// may be rolled back.
+/// Binds a key to a query, or without a query to a list of PMIDs of a principal; uses this connection, whose
+/// transaction may be rolled back.
 pub async fn bind_within(
     db: &mut PgConnection,
     key: &str,
@@ -211,7 +211,7 @@ pub async fn bind_within(
     }
 }
 
-/// Frees a key that was bound for a job which was refused, unless another job has come to use it since.
+/// Releases a key that was bound for a refused job, unless another job has used it since.
 pub async fn unbind_unused(db: &PgPool, key: &str) -> Result<(), DbError> {
     sqlx::query(include_str!("unbind_unused.sql")).bind(key).execute(db).await?;
     Ok(())
@@ -231,9 +231,9 @@ pub async fn queries(db: &PgPool) -> Result<Vec<SyncQuery>, DbError> {
     Ok(rows.into_iter().map(SyncQuery::from).collect())
 }
 
-/// Moves watermarks forward, never back, and notes it; what is not given stays. An instant in the future is that of a
-/// clock that was ahead when the run was planned: until when the query was really walked is not known, so that one does
-/// not move, and the next run walks the same days again.
+/// Moves watermarks forward, never back, and notes it; those not given stay. An instant in the future is from a clock
+/// that was ahead when the run was planned: the time up to which the query was really walked is unknown, so that
+/// watermark does not move, and the next run walks the same days again.
 pub async fn advance(db: &mut PgConnection, key: &str, job: JobId, to: Watermarks) -> Result<(), DbError> {
     let is_ahead: bool = sqlx::query_scalar(include_str!("advance.sql"))
         .bind(key)
@@ -258,7 +258,7 @@ pub async fn note_success(db: &mut PgConnection, key: &str) -> Result<(), DbErro
     Ok(())
 }
 
-/// Notes that a run failed, and how.
+/// Notes that a run failed, and why.
 pub async fn note_failure(
     db: &mut PgConnection,
     key: &str,
@@ -279,7 +279,7 @@ pub async fn note_failure(
     Ok(())
 }
 
-/// Notes how many records NCBI counts for a query.
+/// Stores NCBI's number of records of a query.
 pub async fn note_upstream_count(db: &mut PgConnection, key: &str, count: u64) -> Result<(), DbError> {
     sqlx::query("update sync_queries set upstream_count = $2, upstream_counted_at = now() where query_key = $1")
         .bind(key)
@@ -289,16 +289,15 @@ pub async fn note_upstream_count(db: &mut PgConnection, key: &str, count: u64) -
     Ok(())
 }
 
-/// Where the next run of a query goes on, and what did not add up in the last one.
+/// Where the next run of a query resumes, and the gaps of the last one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnfinishedWalk {
     /// Where a limit stopped it.
     pub resume: Option<ResumePoint>,
-    /// What did not add up.
     pub gaps: Vec<Gap>,
 }
 
-/// Notes the end of a run, and what it left; without that, what the run before left stays.
+/// Stores the end of a run and its unfinished walk; without one, that of the previous run stays.
 pub async fn finish_run(
     db: &mut PgConnection,
     key: &str,
@@ -321,8 +320,8 @@ pub async fn finish_run(
     Ok(())
 }
 
-/// Sets all watermarks by hand, forward or back, and forgets where a run stopped. False while a run
-/// of the key is queued or running.
+/// Sets all watermarks manually, forward or back, and deletes the position at which a run stopped. False while a run of
+/// the key is queued or running.
 pub async fn set_watermarks_by_hand(db: &PgPool, key: &str, to: DateTime<Utc>, who: &str) -> Result<bool, DbError> {
     let moved: i64 =
         sqlx::query_scalar(include_str!("set_watermarks.sql")).bind(key).bind(to).bind(who).fetch_one(db).await?;

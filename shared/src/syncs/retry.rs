@@ -1,4 +1,4 @@
-//! Records that could not be archived: tried first by every later run of their query.
+//! Records that could not be archived: every later run of their query tries them first.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -6,19 +6,18 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use crate::core::Pmid;
 use crate::db::DbError;
 
-/// A record that a search listed and EFetch did not return is looked for again in so many later runs, and
-/// for a day at least.
+/// Number of later runs, over at least a day, that try a record again which a search listed and EFetch did not return.
 pub const RETRIES_OF_ABSENT: i32 = 3;
 
 /// A record to try again.
 #[derive(Clone, Debug, FromRow, serde::Serialize)]
 pub struct RetryRow {
-    /// The query that wants it.
+    /// Key of the query that found it.
     pub query_key: String,
     pub pmid: String,
     /// Why it could not be archived.
     pub reason: String,
-    /// How often it ended so.
+    /// Number of failed attempts.
     pub attempts: i32,
     /// When it failed first.
     pub first_failed_at: DateTime<Utc>,
@@ -26,7 +25,7 @@ pub struct RetryRow {
     pub last_failed_at: DateTime<Utc>,
 }
 
-/// The PMIDs that a query tries again, those tried longest ago first: however few of them a run takes, each is tried.
+/// The PMIDs that a query tries again, least recently tried first: each is tried even if a run takes only a few.
 pub async fn retries_of(db: &PgPool, query_key: &str) -> Result<Vec<Pmid>, DbError> {
     let rows: Vec<String> = sqlx::query_scalar(
         "select pmid from sync_retry where query_key = $1 order by last_failed_at, length(pmid), pmid",
@@ -37,7 +36,7 @@ pub async fn retries_of(db: &PgPool, query_key: &str) -> Result<Vec<Pmid>, DbErr
     Ok(rows.iter().filter_map(|pmid| Pmid::parse(pmid).ok()).collect())
 }
 
-/// The list, longest waiting first, and how long it is.
+/// The list, longest waiting first, and its length.
 pub async fn retry_list(db: &PgPool, limit: i64) -> Result<(Vec<RetryRow>, i64), DbError> {
     let rows = sqlx::query_as("select * from sync_retry order by first_failed_at, query_key, pmid limit $1")
         .bind(limit)
@@ -47,8 +46,8 @@ pub async fn retry_list(db: &PgPool, limit: i64) -> Result<(Vec<RetryRow>, i64),
     Ok((rows, total))
 }
 
-/// Removes those that have an outcome now from a query's list, and puts those on it that failed (with the
-/// reason) or were not returned although the search lists them.
+/// Removes records that have an outcome from a query's list, and adds those that failed (with the reason), or were not
+/// returned although the search lists them.
 pub async fn update_retry_list(
     db: &mut PgConnection,
     query_key: &str,

@@ -18,7 +18,7 @@ pub struct SyncRun {
     pub stopped_at: Option<SlicePosition>,
     /// Where it stops because of a limit, once its fetching is planned.
     pub stop: Option<StopPoint>,
-    /// What did not add up in its search.
+    /// Gaps of its search.
     pub gaps: Vec<Gap>,
     /// Whether parts of it were listed more than once, so that its slices may overlap.
     pub is_repeated: bool,
@@ -34,7 +34,7 @@ struct Row {
     is_repeated: bool,
 }
 
-/// Fixes what a job walks; planned twice, the first plan stays.
+/// Fixes what a job walks; if it is planned twice, the first plan stays.
 pub async fn start_run(db: &PgPool, job: JobId, key: &str, plan: &RunPlan) -> Result<SyncRun, DbError> {
     sqlx::query("insert into sync_runs (job_id, query_key, plan) values ($1, $2, $3) on conflict do nothing")
         .bind(job.0)
@@ -64,8 +64,8 @@ pub async fn run(db: impl PgExecutor<'_>, job: JobId) -> Result<Option<SyncRun>,
     }))
 }
 
-/// Notes how the search ended: where it stopped because of a limit, what does not add up, and whether parts of it
-/// were listed more than once.
+/// Stores how the search ended: where it stopped because of a limit, its gaps, and whether parts of it were listed more
+/// than once.
 pub async fn save_search_end(
     db: &mut PgConnection,
     job: JobId,
@@ -83,7 +83,7 @@ pub async fn save_search_end(
     Ok(())
 }
 
-/// Notes where the run stops, in the transaction that plans its fetching.
+/// Stores where the run stops, in the transaction that plans its fetching.
 pub async fn save_stop(db: &mut PgConnection, job: JobId, stop: Option<StopPoint>) -> Result<(), DbError> {
     sqlx::query("update sync_runs set stop = $2 where job_id = $1")
         .bind(job.0)

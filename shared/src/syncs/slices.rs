@@ -1,5 +1,5 @@
 //! Slices of a run that still have records without an outcome: the first one of each fetching unit, until the unit
-//! completes. Units are known by their number in the phase.
+//! completes. Units are identified by their number in the phase.
 
 use sqlx::PgConnection;
 
@@ -8,7 +8,7 @@ use super::plan::SlicePosition;
 use crate::core::JobId;
 use crate::db::DbError;
 
-/// Notes the first slice of each unit that has one, in the transaction that plans the units.
+/// Stores the first slice of each unit that has one, in the transaction that plans the units.
 pub async fn open_slices(db: &mut PgConnection, job: JobId, slices: &[(i32, SlicePosition)]) -> Result<(), DbError> {
     if slices.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Queries that are synced by themselves, every so often.
+//! Queries that are synced automatically, at an interval.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
@@ -11,7 +11,7 @@ use crate::db::DbError;
 pub struct Topic {
     pub query_key: String,
     pub query: String,
-    /// How often it is synced.
+    /// Interval at which it is synced.
     pub every_secs: i32,
     /// Priority of its jobs.
     pub priority: i16,
@@ -21,9 +21,9 @@ pub struct Topic {
     pub last_success_at: Option<DateTime<Utc>>,
     /// Runs that failed since then.
     pub failed_runs: i32,
-    /// The last failure, also when a run has succeeded since.
+    /// The last failure, even if a run has succeeded since.
     pub last_failure: Option<RunFailure>,
-    /// When it is tried again because its last run failed.
+    /// When it is tried again after a failed run.
     pub next_try_at: Option<DateTime<Utc>>,
 }
 
@@ -58,20 +58,20 @@ impl From<Row> for Topic {
     }
 }
 
-/// A topic whose time has come.
+/// A topic that is due.
 #[derive(Clone, Debug, FromRow)]
 pub struct DueTopic {
     pub query_key: String,
     pub query: String,
     /// Priority of its jobs.
     pub priority: i16,
-    /// The slot: the same for every process that looks within it, so that it makes one job.
+    /// The slot: the same in every process that checks within it, so that it gets one job.
     pub slot_at: DateTime<Utc>,
-    /// When the last run of this slot failed: this is another try.
+    /// When the last run of this slot failed, if this is a retry.
     pub failed_at: Option<DateTime<Utc>>,
 }
 
-/// Makes a bound key a topic, or changes how often it is synced. Returns false when nothing changed.
+/// Makes a bound key a topic, or changes its interval. Returns false if nothing changed.
 pub async fn add_topic(db: &PgPool, query_key: &str, every_secs: i32, priority: i16) -> Result<bool, DbError> {
     let added = sqlx::query(
         "insert into sync_topics as t (query_key, every_secs, priority) values ($1, $2, $3) \
@@ -86,7 +86,7 @@ pub async fn add_topic(db: &PgPool, query_key: &str, every_secs: i32, priority: 
     Ok(added.rows_affected() > 0)
 }
 
-/// Ends a topic; its key, watermarks and records stay. False when there is none.
+/// Deletes a topic; its key, watermarks and records stay. False if it does not exist.
 pub async fn remove_topic(db: &PgPool, query_key: &str) -> Result<bool, DbError> {
     let removed = sqlx::query("delete from sync_topics where query_key = $1").bind(query_key).execute(db).await?;
     Ok(removed.rows_affected() > 0)
@@ -98,12 +98,12 @@ pub async fn topics(db: &PgPool) -> Result<Vec<Topic>, DbError> {
     Ok(rows.into_iter().map(Topic::from).collect())
 }
 
-/// Topics without a job for the slot that the database's clock is in, and those whose last run failed a while ago.
+/// Topics without a job for the current slot by the database's clock, and those whose last run failed a while ago.
 pub async fn due_topics(db: &PgPool) -> Result<Vec<DueTopic>, DbError> {
     Ok(sqlx::query_as(include_str!("due_topics.sql")).fetch_all(db).await?)
 }
 
-/// Notes that a slot has its job.
+/// Stores that a slot has its job.
 pub async fn mark_slot(db: &PgPool, query_key: &str, slot_at: DateTime<Utc>) -> Result<(), DbError> {
     sqlx::query(
         "update sync_topics set last_slot_at = $2 where query_key = $1 and (last_slot_at is null or last_slot_at < $2)",
@@ -115,7 +115,7 @@ pub async fn mark_slot(db: &PgPool, query_key: &str, slot_at: DateTime<Utc>) -> 
     Ok(())
 }
 
-/// Seconds since the last success of the topic whose last success is longest ago; nothing without topics.
+/// Seconds since the last success of the topic that succeeded longest ago; none without topics.
 pub async fn oldest_topic_secs(db: &PgPool) -> Result<Option<f64>, DbError> {
     Ok(sqlx::query_scalar(include_str!("oldest_topic.sql")).fetch_one(db).await?)
 }

@@ -1,29 +1,29 @@
-//! Freeing a key: an operator takes a binding back, with all that was kept under the key.
+//! Unbinds a key: an operator deletes a binding and everything that is stored under the key.
 
 use sqlx::PgPool;
 
 use crate::db::{self, DbError};
 
-/// What became of an attempt to free a key.
+/// The result of unbinding a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unbound {
-    /// It is free; records of the archive are not touched.
+    /// It is unbound; records of the archive are not changed.
     Done {
         /// The query it was bound to; empty for a list of PMIDs.
         query: String,
-        /// Its members until then.
+        /// Number of its former members.
         members: u64,
     },
-    /// No query has it.
+    /// No query has this key.
     NotBound,
     /// A job of it is queued or running.
     Busy,
-    /// These checkpoints hold what it found; they would become empty.
+    /// These checkpoints contain its records; they would become empty.
     Checkpoints(Vec<String>),
 }
 
-/// Frees a key: its watermarks, topic, members and list of records to retry go, and so do checkpoints of it that are
-/// deleted already. Checkpoints that are not deleted keep it.
+/// Unbinds a key: deletes its watermarks, topic, members and retry list, and those of its checkpoints that are deleted
+/// already. Other checkpoints prevent that.
 pub async fn unbind(db: &PgPool, key: &str) -> Result<Unbound, DbError> {
     // Members can be millions of rows.
     let mut patient = db::patient(db).await?;
@@ -50,7 +50,7 @@ pub async fn unbind(db: &PgPool, key: &str) -> Result<Unbound, DbError> {
     if !checkpoints.is_empty() {
         return Ok(Unbound::Checkpoints(checkpoints));
     }
-    // As for every change of members: the counter first.
+    // As for every change of members, the counter is locked first.
     sqlx::query("select from archive_event_counter for update").execute(&mut *tx).await?;
     let members = sqlx::query("delete from query_members where query_key = $1").bind(key).execute(&mut *tx).await?;
     for sql in [

@@ -146,7 +146,7 @@ impl Steps for ToolSteps {
     ) -> Result<Submission, StepError> {
         let tool = find(&step.tool);
         let Some((tool, as_step)) = tool.and_then(|tool| tool.as_step.map(|as_step| (tool, as_step))) else {
-            // The chain was checked when it was submitted, so another version of this program knows it.
+            // The chain was checked when it was submitted, so another version of this program has the tool.
             return Err(StepError::NotNow(StepRefusal::new(ErrorCode::ToolNotFound, "unknown tool")));
         };
         allow(principal, tool.name, tool.role).map_err(step_error)?;

@@ -1,4 +1,4 @@
-//! What is wrong with parameters, by the tool's own schema and in the caller's words.
+//! Checks parameters against the tool's own schema, with messages in the caller's terms.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use super::error::FieldError;
 use super::normal::{ValueKind, choices, is_required, kind, of_present};
 use super::params::escape;
 
-/// More faults than this are not listed.
+/// Maximum number of listed faults.
 pub(super) const MAX_FAULTS: usize = 20;
 
 /// An id, as an example in messages.
@@ -15,7 +15,7 @@ pub const AN_ID: &str = "must be a job id such as 01907f3c-5d6e-7a8b-9c0d-1e2f3a
 /// A time, as an example in messages.
 pub const A_TIME: &str = "must be a time such as 2026-03-10T17:00:00Z (RFC 3339)";
 
-/// Every fault of parameters that have been normalised; patterns are left to the types.
+/// Every fault of normalised parameters; patterns are checked by the types.
 pub fn faults(schema: &Value, params: &Map<String, Value>) -> Vec<FieldError> {
     let mut found = Vec::new();
     object(schema, params, "", &mut found);
@@ -25,7 +25,7 @@ pub fn faults(schema: &Value, params: &Map<String, Value>) -> Vec<FieldError> {
 
 fn object(schema: &Value, fields: &Map<String, Value>, pointer: &str, found: &mut Vec<FieldError>) {
     let Some(properties) = schema["properties"].as_object() else {
-        // A tool without parameters says so by forbidding all.
+        // A tool without parameters forbids all of them.
         if schema["additionalProperties"] == false {
             found.extend(
                 fields.keys().map(|name| fault(&pointer_to(pointer, name), "is not a parameter: this tool has none")),
@@ -97,7 +97,7 @@ fn is_between(count: usize, from: &Value, to: &Value) -> bool {
     bound(from).is_none_or(|from| count >= from) && bound(to).is_none_or(|to| count <= to)
 }
 
-/// What a value must be, in one phrase.
+/// Describes the required value in one phrase.
 fn demand(schema: &Value) -> String {
     let bounds = |from: &str, to: &str| bounds(&schema[from], &schema[to]);
     let counted = |from: &str, to: &str| bounds(from, to).replacen("from ", "of ", 1);

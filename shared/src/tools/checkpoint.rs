@@ -1,4 +1,4 @@
-//! `corpus.checkpoint.*`: the corpus as it was, kept by name and compared.
+//! `corpus.checkpoint.*`: the corpus as it was, stored by name and compared.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -29,7 +29,7 @@ const MAX_ID_CHARS: usize = 128;
 const MAX_NAME_CHARS: usize = 200;
 const MAX_DESCRIPTION_CHARS: usize = 2000;
 
-/// Calls in flight of a tool that can keep a connection to the database busy for long.
+/// Maximum number of concurrent calls of a tool that can keep a database connection busy for long.
 const KEEPS_A_CONNECTION: u16 = 3;
 
 /// The checkpoint to create.
@@ -251,7 +251,7 @@ fn check_length(name: &str, text: &str, min: usize, max: usize) -> Result<(), Fi
     if fine { Ok(()) } else { Err(FieldError { pointer: format!("/{name}"), reason: reason() }) }
 }
 
-/// The checkpoint a parameter names.
+/// The checkpoint that a parameter names.
 pub(super) async fn named(toolbox: &Toolbox, name: &str, id: &str) -> Result<Checkpoint, ToolError> {
     check_id(name, id).map_err(|fault| ToolError::invalid(vec![fault]))?;
     checkpoints::get(&toolbox.engine.db, id).await?.ok_or_else(|| not_found(name))

@@ -1,4 +1,4 @@
-//! What a job may cost at most, told when it is submitted.
+//! Upper bound of the cost of a job, returned when it is submitted.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,7 +20,7 @@ pub struct EstimatedCost {
 }
 
 impl EstimatedCost {
-    /// Of a job, by its parameters and by what its principal may store in a day.
+    /// The cost of a job, from its parameters and the daily quota of its principal.
     pub fn of(engine: &Engine, job: &Job) -> Self {
         let by_params = engine.pipeline(&job.tool).and_then(|pipeline| pipeline.records_at_most(&job.params));
         let records_at_most = by_params.into_iter().chain(job.daily_records).min();

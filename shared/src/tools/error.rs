@@ -1,4 +1,4 @@
-//! How a tool fails: a stable code, one sentence for a person, and what is wrong with which parameter.
+//! How a tool fails: a stable code, one sentence for people, and the fault of each invalid parameter.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct FieldError {
     pub reason: String,
 }
 
-/// A tool failed. Its text holds no secret, no SQL and nothing that a foreign server sent.
+/// A tool failed. Its text contains no secret, no SQL and nothing that an external server sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ToolError {
@@ -32,19 +32,18 @@ pub struct ToolError {
     pub code: ErrorCode,
     /// One sentence.
     pub message: String,
-    /// Each parameter that is not acceptable.
+    /// The invalid parameters.
     pub fields: Vec<FieldError>,
-    /// When to try again.
+    /// Time after which to try again.
     pub retry_after: Option<Duration>,
 }
 
 impl ToolError {
-    /// A failure.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), fields: Vec::new(), retry_after: None }
     }
 
-    /// Parameters that are not acceptable; the first is the sentence.
+    /// Invalid parameters; the message is about the first one.
     pub fn invalid(fields: Vec<FieldError>) -> Self {
         let message = fields.first().map_or_else(String::new, |field| match field.pointer.trim_start_matches('/') {
             "" => field.reason.clone(),
@@ -53,12 +52,12 @@ impl ToolError {
         Self { fields, ..Self::new(ErrorCode::ValidationError, message) }
     }
 
-    /// One parameter that is not acceptable.
+    /// One invalid parameter.
     pub fn invalid_field(name: &str, reason: impl Into<String>) -> Self {
         Self::invalid(vec![FieldError { pointer: format!("/{name}"), reason: reason.into() }])
     }
 
-    /// The same with a prefix before its pointers: where the parameters are in what was sent.
+    /// Puts the position of the parameters in the request before all pointers.
     #[must_use]
     pub fn with_pointer_prefix(mut self, parent: &str) -> Self {
         for field in &mut self.fields {
@@ -67,7 +66,7 @@ impl ToolError {
         self
     }
 
-    /// What a unit says is for its job's log and may name paths; only what is about the request is repeated.
+    /// The message of a unit is for its job's log and may contain paths; only messages about the request are repeated.
     fn from_unit(code: ErrorCode, message: String) -> Self {
         let retry_after = code.is_retryable().then_some(Duration::from_secs(1));
         let message = match code {
@@ -87,8 +86,8 @@ impl ToolError {
     }
 }
 
-/// What a caller is shown of failures whose own words hold paths and addresses of this machine; the log of the program
-/// has those.
+/// What a caller is shown of failures whose own messages contain paths and addresses of this machine; the log of the
+/// program contains those.
 pub(super) fn without_details(code: ErrorCode) -> Option<&'static str> {
     match code {
         ErrorCode::DatabaseError | ErrorCode::DatabaseTimeout => Some("the database is unavailable: try again later"),

@@ -1,5 +1,5 @@
-//! Filters of a search as PubMed's query language. Their values are data: each is one quoted phrase with its field,
-//! and nothing in it can close the phrase or name another field.
+//! Filters of a search as PubMed's query language. Their values are data: each becomes one quoted phrase with its
+//! field, and no value can close the phrase or name another field.
 
 use chrono::NaiveDate;
 use schemars::JsonSchema;
@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{FieldError, ToolError};
 
-/// The longest value.
 const MAX_VALUE_CHARS: usize = 200;
 
-/// Before and after all that PubMed has, for a range with one end.
+/// Before and after all dates in PubMed, for a range with one end.
 const FIRST_DAY: &str = "1500/01/01";
 const LAST_DAY: &str = "3000/12/31";
 
@@ -98,7 +97,7 @@ pub enum Species {
 }
 
 impl Filters {
-    /// Whether there are none. A type of date alone narrows nothing.
+    /// Whether no filter is set. A type of date alone is not a filter.
     pub fn is_empty(&self) -> bool {
         Self { date_type: None, ..self.clone() } == Self::default()
     }
@@ -144,7 +143,7 @@ impl Filters {
         }
         if !self.exclude_retracted {
             return Ok(match (term, &parts[..]) {
-                // Without filters the query is the caller's, to the letter.
+                // Without filters, the caller's query is sent unchanged.
                 (Some(term), [_]) => term.to_owned(),
                 (_, parts) => parts.join(" AND "),
             });
@@ -198,8 +197,8 @@ fn day(text: &str) -> Option<(String, NaiveDate)> {
     Some((first.format(format).to_string(), first))
 }
 
-/// A value as one quoted phrase. PubMed knows no escape: what would end the phrase, name a field or stand for other
-/// words is a space.
+/// A value as one quoted phrase. PubMed has no escapes: characters that would end the phrase, name a field or match
+/// other words become spaces.
 fn phrase(value: &str) -> Result<String, String> {
     if value.chars().count() > MAX_VALUE_CHARS {
         return Err(format!("must be text of at most {MAX_VALUE_CHARS} characters"));

@@ -13,7 +13,6 @@ use super::record::{self, Include, RecordView};
 use super::tool::{Annotations, FastTool, Limit, ToolSpec, Toolbox};
 use crate::core::{Caller, Pmid};
 
-/// The tool.
 pub struct Get;
 
 /// The record to read, and how much of it.
@@ -38,7 +37,7 @@ pub struct GetParams {
     pub max_chars: usize,
 }
 
-/// The parts that are shown unless others are asked for.
+/// The parts that are included by default.
 pub(super) fn default_parts() -> Vec<Include> {
     Include::DEFAULT.to_vec()
 }
@@ -47,7 +46,7 @@ fn of_one() -> usize {
     24_000
 }
 
-/// RFC 3339 and nothing else: what else looks like a time may be one that no database knows.
+/// Accepts only RFC 3339: other formats of times may be unknown to the database.
 pub(super) fn instant<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
     let parsed = DateTime::parse_from_rfc3339(&text).ok().filter(|at| (1..=9999).contains(&at.year()));

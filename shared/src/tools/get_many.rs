@@ -1,4 +1,4 @@
-//! `pubmed.get_many`: several records in one call, together within one bound.
+//! `pubmed.get_many`: several records in one call, within a common size limit.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,6 @@ use super::record::{self, Include, Omitted, RecordView, chars};
 use super::tool::{Annotations, FastTool, ToolSpec, Toolbox};
 use crate::core::{Caller, Pmid, counted};
 
-/// The tool.
 pub struct GetMany;
 
 /// The records to read, and how much of them.
@@ -98,7 +97,7 @@ impl FastTool for GetMany {
         let live = match (&when, absent.is_empty()) {
             (AsOf::Now, false) => match FetchedRecords::fetch(toolbox, &absent).await {
                 Ok(live) => Some(live),
-                // What is archived can be had without NCBI.
+                // Archived records can be returned without NCBI.
                 Err(error) if absent.len() < pmids.len() => {
                     let code = error.code.as_str();
                     collected
@@ -122,7 +121,7 @@ impl FastTool for GetMany {
                     (None, None) if is_now => return (pmid, None),
                     (None, None) => Ok(RecordView::nothing(pmid)),
                 };
-                // One that cannot be read takes no other with it.
+                // A record that cannot be read does not affect the others.
                 let failed = |error: ToolError| {
                     let error = format!("{}: {}", error.code.as_str(), error.message);
                     RecordView { error: Some(error), ..RecordView::nothing(pmid) }
@@ -146,21 +145,21 @@ impl FastTool for GetMany {
     }
 }
 
-/// Records, as long as they fit.
+/// Records, as many as fit.
 struct Collected {
     output: GetManyOutput,
     max_chars: usize,
-    /// Kept free for the lists of PMIDs and for warnings.
+    /// Reserved for the lists of PMIDs and for warnings.
     lists: usize,
     json: usize,
     text: usize,
     done: HashSet<Pmid>,
 }
 
-/// The names and brackets of the lists, and one warning.
+/// Characters of the names and brackets of the lists, and of one warning.
 const FRAME: usize = 250;
 
-/// A PMID in a list.
+/// Characters of a PMID in a list.
 const PMID_CHARS: usize = 12;
 
 impl Collected {
@@ -173,7 +172,7 @@ impl Collected {
         self.max_chars - self.lists
     }
 
-    /// Whether the next one may be tried.
+    /// Adds a record; returns whether the next one may be tried.
     fn take(&mut self, pmid: Pmid, view: Option<RecordView>) -> bool {
         let Some(view) = view else { return true };
         let is_missing = !view.found && view.deleted_at.is_none() && view.last_hash.is_none() && view.error.is_none();
@@ -185,13 +184,13 @@ impl Collected {
         let is_first = self.output.records.is_empty();
         let found = view.found;
         self.push(pmid, view) || {
-            // Each call brings one, or a caller would ask for ever.
+            // Each call returns one, or a caller would repeat the call forever.
             let error = Some("does not fit within max_chars: give a larger one".to_owned());
             is_first && self.push(pmid, RecordView { found, error, ..RecordView::nothing(pmid) })
         }
     }
 
-    /// Whether it fits.
+    /// Adds a record if it fits; returns whether it did.
     fn push(&mut self, pmid: Pmid, view: RecordView) -> bool {
         let json = json!(view);
         let (json, text) = (self.json + chars(&json) + 1, self.text + record::markdown(&json).chars().count());
@@ -204,13 +203,13 @@ impl Collected {
         true
     }
 
-    /// Tells apart what is left: unknown everywhere, or for another call.
+    /// Sorts the remaining PMIDs: unknown everywhere, or for another call.
     fn finish(self, pmids: &[Pmid], is_unknown: impl Fn(Pmid) -> bool) -> GetManyOutput {
         let Self { mut output, max_chars, lists, json, text, done } = self;
         for pmid in pmids.iter().copied().filter(|pmid| !done.contains(pmid)) {
             if is_unknown(pmid) { &mut output.missing } else { &mut output.deferred }.push(pmid);
         }
-        // Only then records took the room that lists of this length need.
+        // The space that records left free, at least the reserved one, is for the lists.
         let mut room = (max_chars - json.max(text)).max(lists) - FRAME;
         for (name, list) in [("deferred", &mut output.deferred), ("missing", &mut output.missing)] {
             let total = list.len();

@@ -13,7 +13,6 @@ use crate::ingest::Engine;
 use crate::jobs::Submission;
 use crate::sources::pubmed_files::{NamedParams, NamesError, TOOL};
 
-/// The tool.
 pub struct IngestFiles;
 
 /// The files to ingest.

@@ -124,10 +124,10 @@ impl ThenState {
     }
 }
 
-/// Items of a list that a job is shown with.
+/// Maximum number of items shown of each list of a job.
 const SHOWN_ITEMS: usize = 100;
 
-/// A value with its long lists cut; `omitted` says how many items of each are left out.
+/// A value with long lists truncated; `omitted` contains the number of omitted items of each.
 fn shortened(value: Value) -> Value {
     let Value::Object(fields) = value else { return value };
     let mut omitted = Map::new();
@@ -149,7 +149,7 @@ fn shortened(value: Value) -> Value {
     Value::Object(shown)
 }
 
-/// An error, or a line of a job's log, without what only this machine should know.
+/// An error, or a line of a job's log, without internals of this machine.
 pub fn without_internals(mut error: Value, error_code: &Value) -> Value {
     let code: Option<ErrorCode> = serde_json::from_value(error_code.clone()).ok();
     if let Some(message) = code.and_then(without_details) {
@@ -158,7 +158,7 @@ pub fn without_internals(mut error: Value, error_code: &Value) -> Value {
     error
 }
 
-/// Progress, which may say what the job waits for.
+/// Progress, which may state what the job waits for.
 fn shown_progress(mut progress: Progress) -> Value {
     progress.waiting = progress.waiting.as_deref().map(without_paths);
     json!(progress)
@@ -192,7 +192,7 @@ impl From<ingest::RecordFailure> for FailureView {
     }
 }
 
-/// A text without the paths in it: a caller elsewhere has no use for them.
+/// A text without paths: they are of no use to a remote caller.
 fn without_paths(text: &str) -> String {
     let word = |word: &str| {
         let path = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
@@ -202,7 +202,7 @@ fn without_paths(text: &str) -> String {
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A job as it is shown: with the first items of long lists, and an error in plain words.
+/// A job for display: with the first items of long lists, and an error without internals.
 pub fn view(details: JobDetails) -> JobView {
     let JobDetails { job, position_in_queue, estimated_duration_secs, previous_job_id } = details;
     let shown_step = |step: &Step| Step { params: shortened(step.params.clone()), ..step.clone() };

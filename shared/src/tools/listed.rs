@@ -1,25 +1,25 @@
 //! Input schemas as MCP lists them: plain objects of a few keywords.
 //!
 //! A client passes the schemas of all tools to its model's provider with every request, and one schema that the
-//! provider does not know makes it refuse the whole conversation. So this is an allow list: what can be left out
-//! because the server checks it anyway is left out, what can be said plainly is, and anything else is a fault of the
-//! tool's definition, found when its catalogue is made.
+//! provider does not support makes it refuse the whole conversation. So this is an allow list: keywords that the server
+//! checks anyway are omitted, others are simplified, and anything else is an error in the tool's definition, found when
+//! the catalogue is created.
 
 use serde_json::{Map, Value, json};
 
-/// The longest description that every provider takes, in characters.
+/// Maximum length of a description that every provider accepts, in characters.
 const MAX_DESCRIPTION_CHARS: usize = 1024;
 
-/// The longest name of a tool or parameter that every provider takes, in bytes.
+/// Maximum length of a name of a tool or parameter that every provider accepts, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// How deep objects and arrays may nest.
+/// Maximum depth of nested objects and arrays.
 const MAX_DEPTH: usize = 5;
 
-/// Keywords that every provider understands alike.
+/// Keywords that every provider interprets alike.
 const KEPT: [&str; 5] = ["minimum", "maximum", "minItems", "maxItems", "required"];
 
-/// Keywords that say what the server checks anyway, or nothing.
+/// Keywords that the server checks anyway, or that have no effect.
 const LEFT_OUT: [&str; 9] = [
     "$schema",
     "title",
@@ -29,11 +29,11 @@ const LEFT_OUT: [&str; 9] = [
     "maxLength",
     "uniqueItems",
     "examples",
-    // Unknown parameters are refused by name, whatever the schema says; one provider's adapter fails on it.
+    // Unknown parameters are refused by name, whatever the schema states; one provider's adapter fails on this keyword.
     "additionalProperties",
 ];
 
-/// Why a schema cannot be listed: where, and what is wrong there.
+/// Why a schema cannot be listed: the position and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {reason}")]
 pub struct ListingFault {
@@ -58,12 +58,12 @@ pub fn input_schema(schema: &Value) -> Result<Value, ListingFault> {
     if listed["type"] != "object" {
         return fault("", "parameters are an object");
     }
-    // The type's own words are for readers of the code; the tool has its description.
+    // The type's own description is for readers of the code; the tool has another one.
     listed.remove("description");
     Ok(Value::Object(listed))
 }
 
-/// Whether a name can be that of a function or a parameter for every provider.
+/// Checks that every provider accepts a name as that of a function or a parameter.
 pub fn check_name(name: &str) -> Result<(), ListingFault> {
     let is_fine = (1..=MAX_NAME_BYTES).contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
@@ -71,7 +71,7 @@ pub fn check_name(name: &str) -> Result<(), ListingFault> {
     if is_fine { Ok(()) } else { fault(name, format!("a name is 1 to {MAX_NAME_BYTES} letters, digits and _")) }
 }
 
-/// Whether a description is short enough for every provider.
+/// Checks that a description is short enough for every provider.
 pub fn check_description(at: &str, text: &str) -> Result<(), ListingFault> {
     match text.chars().count() {
         1..=MAX_DESCRIPTION_CHARS => Ok(()),
@@ -90,7 +90,7 @@ fn plain(schema: &Value, at: &str, depth: usize) -> Result<Map<String, Value>, L
     listed.insert("type".to_owned(), json!(kind));
     for (keyword, value) in &schema {
         match keyword.as_str() {
-            // Looked at below; a default is said in the description.
+            // Handled below; a default is added to the description.
             "type" | "properties" | "items" | "default" => {}
             "enum" => {
                 let Some(words) = words(value) else { return fault(at, "an enum has texts only") };
@@ -99,7 +99,7 @@ fn plain(schema: &Value, at: &str, depth: usize) -> Result<Map<String, Value>, L
             "description" => {
                 let text = value.as_str().unwrap_or_default();
                 check_description(at, text)?;
-                // Line ends of the source are no part of it.
+                // Line ends of the source are not part of it.
                 listed.insert(keyword.clone(), json!(text.split_whitespace().collect::<Vec<_>>().join(" ")));
             }
             keyword if KEPT.contains(&keyword) => {
@@ -137,7 +137,7 @@ fn plain(schema: &Value, at: &str, depth: usize) -> Result<Map<String, Value>, L
     Ok(listed)
 }
 
-/// A default as words: one provider refuses the keyword where it holds a model to a schema. What is empty says nothing.
+/// A default as text: one provider refuses the keyword if it enforces a schema. An empty default is omitted.
 fn default_words(default: &Value) -> Option<String> {
     match default {
         Value::Number(_) | Value::Bool(true) => Some(default.to_string()),
@@ -150,7 +150,7 @@ fn default_words(default: &Value) -> Option<String> {
     }
 }
 
-/// `anyOf` and `oneOf` that only say "or null", or list texts, said plainly.
+/// Simplifies `anyOf` and `oneOf` that only add null, or list texts.
 fn without_alternatives(mut schema: Map<String, Value>, at: &str) -> Result<Map<String, Value>, ListingFault> {
     for keyword in ["anyOf", "oneOf"] {
         let Some(all) = schema.remove(keyword) else { continue };
@@ -175,7 +175,7 @@ fn without_alternatives(mut schema: Map<String, Value>, at: &str) -> Result<Map<
     Ok(schema)
 }
 
-/// The one type of a schema, "or null" left out.
+/// The one type of a schema, without null.
 fn kind<'a>(schema: &'a Map<String, Value>, at: &str) -> Result<&'a str, ListingFault> {
     let named = match schema.get("type") {
         Some(Value::String(one)) => vec![one.as_str()],
@@ -190,7 +190,7 @@ fn kind<'a>(schema: &'a Map<String, Value>, at: &str) -> Result<&'a str, Listing
     }
 }
 
-/// The texts of an enum without null; nothing where there are others.
+/// The texts of an enum without null; none if it has other values.
 fn words(all: &Value) -> Option<Value> {
     let words = all.as_array()?.iter().filter(|one| !one.is_null());
     let words: Vec<&str> = words.map(Value::as_str).collect::<Option<_>>()?;

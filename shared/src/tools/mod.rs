@@ -1,5 +1,5 @@
-//! Tools: what this deployment offers, each defined once. HTTP, MCP, the command line and the OpenAPI
-//! document read the same catalogue.
+//! Tools: what this deployment offers, each defined once. HTTP, MCP, the command line and the OpenAPI document use the
+//! same catalogue.
 //!
 //! A fast tool returns its result at once; a job tool checks its parameters and submits a job, however it is called.
 
@@ -45,7 +45,7 @@ pub use tool::{
 
 use crate::config::ToolLimit;
 
-/// Defines what is known of every tool, from one list.
+/// Generates the functions over all tools from one list.
 macro_rules! tools {
     ($($kind:ident $tool:ty,)*) => {
         /// Every tool, in the order it is listed in.
@@ -53,7 +53,7 @@ macro_rules! tools {
             vec![$(Tool::$kind::<$tool>()),*]
         }
 
-        /// The limits of tools that have one. Makes no schemas: programs that only read their settings need none.
+        /// The limits of tools that have one. Creates no schemas: programs that only read their settings need none.
         pub fn limits() -> Vec<ToolLimit> {
             [$(Limit::$kind::<$tool>()),*].into_iter().flatten().collect()
         }
@@ -77,7 +77,7 @@ tools! {
     fast job::JobCancel,
 }
 
-/// The tool of a name, in either spelling: `pubmed.get` or `pubmed_get`.
+/// The tool with a name, in either spelling: `pubmed.get` or `pubmed_get`.
 pub fn find(name: &str) -> Option<Tool> {
     catalogue().into_iter().find(|tool| tool.name == name || tool.flat_name() == name)
 }

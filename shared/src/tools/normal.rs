@@ -1,11 +1,11 @@
-//! Parameters in the types of a tool's schema, where what the caller meant is plain: clients and models write
-//! numbers as text, text as numbers, one value for a list, and an empty text for what they leave out.
+//! Converts parameters to the types of a tool's schema where their meaning is unambiguous: clients and models write
+//! numbers as text, text as numbers, one value for a list, and an empty text for an omitted parameter.
 //!
-//! What is not plain stays as it is, and is refused with its place by [`super::check`].
+//! Other values stay unchanged, and [`super::check`] refuses them with their position.
 
 use serde_json::{Map, Number, Value};
 
-/// The types a schema can name, with what it says of them.
+/// The types that a schema can name, with their details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueKind {
     /// A whole number.
@@ -24,7 +24,7 @@ pub enum ValueKind {
     Any,
 }
 
-/// The part of a schema that is about a value that is there: what is not `null` of a nullable one.
+/// The part of a schema for a value that is present: without `null` if it is nullable.
 pub fn of_present(schema: &Value) -> &Value {
     if schema.get("type").is_some() {
         return schema;
@@ -55,7 +55,7 @@ pub fn kind(schema: &Value) -> ValueKind {
     }
 }
 
-/// The texts that a schema lists, where it allows only some.
+/// The texts that a schema allows, if it lists them.
 pub fn choices(schema: &Value) -> Vec<&str> {
     let listed = schema["enum"].as_array().into_iter().flatten().chain(schema.get("const")).filter_map(Value::as_str);
     let constants = schema["oneOf"].as_array().into_iter().flatten();
@@ -69,12 +69,12 @@ pub fn choices(schema: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Whether an object schema demands a field.
+/// Whether an object schema requires a field.
 pub fn is_required(schema: &Value, name: &str) -> bool {
     schema["required"].as_array().is_some_and(|names| names.iter().any(|one| one == name))
 }
 
-/// The value in the type of the schema, where its meaning is plain.
+/// Converts a value to the type of the schema, if its meaning is unambiguous.
 pub fn value(schema: &Value, given: Value) -> Value {
     let schema = of_present(schema);
     match (kind(schema), given) {
@@ -103,7 +103,7 @@ pub fn value(schema: &Value, given: Value) -> Value {
     }
 }
 
-/// The fields in their types, without those that were left out.
+/// Converts the fields to their types, without those that were omitted.
 pub fn object(schema: &Value, fields: Map<String, Value>) -> Map<String, Value> {
     let properties = &schema["properties"];
     let known = fields.into_iter().map(|(name, given)| match properties.get(&name) {
@@ -128,7 +128,7 @@ pub fn object(schema: &Value, fields: Map<String, Value>) -> Map<String, Value> 
         .collect()
 }
 
-/// What clients send for what was left out.
+/// Whether clients send this value for an omitted parameter.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -155,7 +155,7 @@ fn list(schema: &Value, given: Value) -> Value {
     Value::Array(items.into_iter().map(|item| value(item_schema, item)).collect())
 }
 
-/// Items in one text, separated by commas or spaces where no item can hold any.
+/// Items in one text, separated by commas or spaces if no item can contain these.
 fn separated(item_schema: &Value, text: &str) -> Vec<Value> {
     let is_atom = item_schema["pattern"].is_string()
         || !choices(item_schema).is_empty()
@@ -166,7 +166,7 @@ fn separated(item_schema: &Value, text: &str) -> Vec<Value> {
     text.split([',', ';', ' ', '\t', '\n', '\r']).filter(|item| !item.is_empty()).map(Value::from).collect()
 }
 
-/// The listed text that differs only in case, or in `-` and spaces for `_`.
+/// The allowed text that differs only in case, or in `-` and spaces for `_`.
 fn choice<'a>(schema: &'a Value, text: &str) -> Option<&'a str> {
     let alike = |text: &str| text.trim().to_lowercase().replace(['-', ' '], "_");
     choices(schema).into_iter().find(|one| alike(one) == alike(text))
@@ -198,7 +198,7 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// `10.0` is 10, as far as a float counts in ones.
+/// Converts `10.0` to 10, in the range in which a float represents every integer.
 fn without_zero_fraction(number: Number) -> Number {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match number.as_f64() {

@@ -1,4 +1,4 @@
-//! Parameters: from JSON to what a tool takes, each fault with the place where it is.
+//! Parameters: from JSON to the type of a tool, each fault with its position.
 //!
 //! ```text
 //! JSON ─▶ names (aliases) ─▶ types of the schema (`normal`) ─▶ faults by the schema (`check`) ─▶ the tool's type
@@ -17,13 +17,13 @@ use super::normal;
 /// Other names of parameters: the other name, then the parameter's own.
 pub type Aliases = &'static [(&'static str, &'static str)];
 
-/// Reads the parameters of a tool: understood where their meaning is plain, and every fault told at once.
+/// Reads the parameters of a tool: accepts what is unambiguous, and reports every fault together.
 pub fn read<T: DeserializeOwned>(schema: &Value, aliases: Aliases, params: Value) -> Result<T, ToolError> {
     let params = understood(schema, aliases, params)?;
     parse(&params).map_err(|first| with_other_items::<T>(params, first))
 }
 
-/// The faults of all items of a list, where the first is one of an item: that is taken out, and the rest read again.
+/// The faults of all items of a list, if the first fault is in an item: that is removed, and the rest is read again.
 fn with_other_items<T: DeserializeOwned>(mut params: Value, first: ToolError) -> ToolError {
     let mut taken: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     let mut faults = Vec::new();
@@ -32,7 +32,7 @@ fn with_other_items<T: DeserializeOwned>(mut params: Value, first: ToolError) ->
         let item = pointer.rsplit_once('/').and_then(|(list, n)| Some((list.to_owned(), n.parse::<usize>().ok()?)));
         let items = item.as_ref().and_then(|(list, _)| params.pointer_mut(list)?.as_array_mut());
         let (Some((list, n)), Some(items)) = (item, items.filter(|items| !items.is_empty())) else {
-            // A list that is too short now was not before.
+            // This list is too short only because items were removed.
             if !taken.contains_key(&pointer) {
                 faults.push(FieldError { pointer, reason });
             }
@@ -40,7 +40,7 @@ fn with_other_items<T: DeserializeOwned>(mut params: Value, first: ToolError) ->
         };
         items.remove(n);
         let before = taken.entry(list.clone()).or_default();
-        // Where it stood before others were taken out.
+        // The position before others were removed.
         let n = before.iter().fold(n, |n, one| if *one <= n { n + 1 } else { n });
         before.insert(n);
         faults.push(FieldError { pointer: format!("{list}/{n}"), reason });
@@ -81,7 +81,7 @@ fn under_own_names(mut given: Map<String, Value>, aliases: Aliases) -> Result<Ma
     Ok(given)
 }
 
-/// Reads JSON as it is. An unknown field is refused by its name, one of a wrong type where it is.
+/// Parses JSON as it is. An unknown field is refused by its name, a wrong type by its position.
 pub fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, ToolError> {
     if let Some(pointer) = nul(params, &mut String::new()) {
         return Err(ToolError::invalid(vec![FieldError { pointer, reason: "contains a NUL character".to_owned() }]));
@@ -109,7 +109,7 @@ pub fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, ToolError> {
     })
 }
 
-/// What serde says of a wrong type, without the names of types.
+/// Serde's message about a wrong type, without the names of types.
 fn in_callers_words(reason: &str) -> Option<String> {
     if let Some((_, choices)) = reason.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
     {
@@ -146,12 +146,12 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     pointer
 }
 
-/// A key as a JSON pointer has it.
+/// A key as it is written in a JSON pointer.
 pub(super) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// Where a NUL character is, which Postgres cannot keep.
+/// Position of a NUL character, which Postgres cannot store.
 fn nul(value: &Value, at: &mut String) -> Option<String> {
     let below = |key: &str, value: &Value, at: &mut String| {
         let length = at.len();

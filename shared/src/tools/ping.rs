@@ -8,7 +8,6 @@ use super::error::ToolError;
 use super::tool::{Annotations, FastTool, ToolSpec, Toolbox};
 use crate::core::Caller;
 
-/// The tool.
 pub struct Ping;
 
 /// Parameters of `ping`.

@@ -1,15 +1,15 @@
-//! Results as Markdown, for clients that show a model only the text. Every field that is there is said; what is
-//! empty inside of a field is not.
+//! Results as Markdown, for clients that show a model only the text. Every field of the result is included; empty
+//! values inside of a field are not.
 //!
-//! Text of records is untrusted. Each value stays within one line, after its label, so that none of it can begin
-//! a heading, a list or a fence; tags, images and fences inside of a line are escaped.
+//! Text of records is untrusted. Each value stays within one line, after its label, so that it cannot begin a heading,
+//! a list or a fence; tags, images and fences inside of a line are escaped.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// Fields that name the object they are in; they are said first and without their names.
+/// Fields that name the object they are in; they are written first and without their names.
 const LEADS: [&str; 12] = [
     "title",
     "name",
@@ -25,7 +25,7 @@ const LEADS: [&str; 12] = [
     "value",
 ];
 
-/// Objects of a list that are this short together stay in one line.
+/// Maximum length of a list of objects that is written on one line.
 const ONE_LINE_CHARS: usize = 160;
 
 /// A result under a heading, field by field.
@@ -93,7 +93,7 @@ fn object(fields: &Map<String, Value>) -> String {
     }
 }
 
-/// What is the same as if it were not there.
+/// Whether omitting a value changes nothing.
 fn says_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -104,7 +104,7 @@ fn says_nothing(value: &Value) -> bool {
     }
 }
 
-/// A text within a line: line ends are spaces; `<tag`, `![` and fences get a backslash.
+/// A text within a line: line ends become spaces; `<tag`, `![` and fences get a backslash.
 pub fn plain(text: &str) -> Cow<'_, str> {
     let is_line_end = |c: char| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}');
     if !text.contains(|c: char| is_line_end(c) || matches!(c, '<' | '!' | '`' | '~')) {

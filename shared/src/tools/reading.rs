@@ -1,4 +1,4 @@
-//! Records for tools: from the archive as it is or was, else live from NCBI.
+//! Records for tools: from the archive, now or at an earlier time, else live from NCBI.
 
 use std::collections::HashMap;
 
@@ -17,13 +17,13 @@ use crate::pubmed::eutils::{RecordSet, Returned};
 use crate::records;
 use crate::sources::pubmed_sync::controls;
 
-/// Objects that are read at a time.
+/// Maximum number of objects read at the same time.
 pub const READS_AT_ONCE: usize = 8;
 
-/// As of when.
+/// The time as of which records are read.
 #[derive(Debug)]
 pub enum AsOf {
-    /// Now; what is not archived is read from NCBI.
+    /// Now; records that are not archived are read from NCBI.
     Now,
     /// As the archive had it at a time.
     At(DateTime<Utc>),
@@ -32,7 +32,7 @@ pub enum AsOf {
 }
 
 impl AsOf {
-    /// As the parameters `as_of` and `checkpoint_id` say.
+    /// From the parameters `as_of` and `checkpoint_id`.
     pub async fn of(
         toolbox: &Toolbox,
         as_of: Option<DateTime<Utc>>,
@@ -51,7 +51,7 @@ impl AsOf {
         })
     }
 
-    /// Where in the archive records are, of those that are there. One query, however many.
+    /// Addresses of records in the archive, for those that exist. One query, however many records.
     pub async fn addresses(
         &self,
         toolbox: &Toolbox,
@@ -77,7 +77,7 @@ impl AsOf {
 pub struct ViewLimits {
     /// The parts.
     pub include: Vec<Include>,
-    /// How long JSON and Markdown of one may be, in characters.
+    /// Maximum length of the JSON and of the Markdown of one record, in characters.
     pub max_chars: usize,
 }
 
@@ -111,7 +111,7 @@ pub async fn archived(
     shown(toolbox, found, xml, view_limits)
 }
 
-/// The typed record of an archived payload; nothing of a deleted one.
+/// The typed record of an archived payload; none for a deleted one.
 pub async fn typed(
     toolbox: &Toolbox,
     pmid: Pmid,
@@ -132,7 +132,7 @@ pub struct FetchedRecords {
 impl FetchedRecords {
     /// Fetches records in one request.
     pub async fn fetch(toolbox: &Toolbox, pmids: &[Pmid]) -> Result<Self, ToolError> {
-        // An empty set may be an outage: only beside a record that is there it says that there is none.
+        // An empty set may be an outage: it proves an absence only beside an existing record.
         let controls = controls(&toolbox.engine.db).await?;
         let set = toolbox.client.fetch(pmids, Some(&controls), toolbox.engine.archive.max_record_bytes()).await?;
         let records = set.returned.iter().filter_map(|one| match one {
@@ -147,7 +147,7 @@ impl FetchedRecords {
         self.set.absent.contains(&pmid)
     }
 
-    /// A record.
+    /// A record for display.
     pub fn view(&self, toolbox: &Toolbox, pmid: Pmid, view_limits: &ViewLimits) -> Result<RecordView, ToolError> {
         if self.is_absent(pmid) {
             return Ok(RecordView::nothing(pmid));

@@ -1,4 +1,4 @@
-//! `pubmed.search`: what PubMed finds, with titles.
+//! `pubmed.search`: searches PubMed and returns titles.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -17,7 +17,6 @@ use super::tool::{Annotations, FastTool, Limit, ToolSpec, Toolbox};
 use crate::core::{Caller, Pmid, counted};
 use crate::pubmed::eutils::{Query, SearchPage, SearchRequest};
 
-/// The tool.
 pub struct Search;
 
 /// The search to run.
@@ -62,7 +61,7 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// As E-utilities spell it.
+    /// The spelling of the E-utilities.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Relevance => "relevance",
@@ -108,7 +107,7 @@ fn yes() -> bool {
     true
 }
 
-/// The longest list of warnings, and the longest text of PubMed's, in characters.
+/// Maximum number of warnings, and maximum length of a text from PubMed, in characters.
 const MAX_WARNINGS: usize = 20;
 const MAX_TEXT: usize = 4_000;
 
@@ -132,7 +131,7 @@ impl FastTool for Search {
         let began = Instant::now();
         let query = query(&params)?;
         let cap = toolbox.client.settings().cap;
-        // A page across the last result that is handed out would be cut silently.
+        // PubMed would silently cut a page that reaches beyond the last result that it returns.
         let limit = params.limit.min(cap.saturating_sub(params.offset));
         let sort = params.sort.map(Sort::as_str);
         let request = SearchRequest { query: &query, slice: None, start: params.offset, limit, sort };
@@ -163,7 +162,7 @@ fn clipped(text: &str) -> String {
     super::record::clipped(text, MAX_TEXT)
 }
 
-/// The term, narrowed by the filters. What is wrong with the term is told before it is narrowed.
+/// The term, narrowed by the filters. Faults of the term are reported before it is narrowed.
 fn query(params: &SearchParams) -> Result<Query, ToolError> {
     let of_term = |error: crate::pubmed::eutils::InvalidQuery| ToolError::invalid_field("term", error.to_string());
     let term = params.term.as_deref().map(Query::parse).transpose().map_err(of_term)?;
@@ -173,7 +172,7 @@ fn query(params: &SearchParams) -> Result<Query, ToolError> {
     Query::parse(&params.filters.narrow(term.as_ref().map(Query::as_str))?).map_err(of_term)
 }
 
-/// What to do where there is nothing more to page to.
+/// What to do if there are no more pages.
 fn notice(page: &SearchPage, offset: u32, seen: u64, cap: u32) -> Option<String> {
     if page.count == 0 {
         return Some("no results: see warnings and query_translation, use fewer filters or other words".to_owned());
@@ -190,7 +189,7 @@ fn notice(page: &SearchPage, offset: u32, seen: u64, cap: u32) -> Option<String>
     })
 }
 
-/// Summaries from the archive, and those of all others in one request to NCBI.
+/// Summaries of archived records from the archive, and of all others by one request to NCBI.
 async fn summaries(toolbox: &Toolbox, pmids: &[Pmid], warnings: &mut Vec<String>) -> Result<Vec<Summary>, ToolError> {
     let addresses = AsOf::Now.addresses(toolbox, pmids).await?;
     let reads = stream::iter(addresses).map(|(pmid, address)| async move {
@@ -201,7 +200,7 @@ async fn summaries(toolbox: &Toolbox, pmids: &[Pmid], warnings: &mut Vec<String>
     for (pmid, read) in reads.buffer_unordered(READS_AT_ONCE).collect::<Vec<_>>().await {
         match read {
             Ok(read) => found.extend(read.map(|summary| (pmid, summary))),
-            // NCBI has it too; the archive's fault has been logged where it was found.
+            // NCBI has it too; the error of the archive was logged where it occurred.
             Err(error) => tracing::warn!(%pmid, %error, "an archived record cannot be summarised"),
         }
     }

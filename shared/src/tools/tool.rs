@@ -1,4 +1,4 @@
-//! What a tool is.
+//! The definition of a tool.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,26 +25,25 @@ use crate::ingest::Engine;
 use crate::jobs::{self, Limits, Step, Submission, SubmitOutcome};
 use crate::pubmed::eutils::Client;
 
-/// What tools work with.
+/// The dependencies of tools.
 #[derive(Clone)]
 pub struct Toolbox {
-    /// State, objects, and what jobs can be run.
+    /// Database, archive, and the pipelines of jobs.
     pub engine: Engine,
-    /// NCBI.
     pub client: Client,
     /// Limits on submissions.
     pub limits: Limits,
-    /// How long a job's row stays unless its caller says so, in hours.
+    /// How long a job's row stays by default, in hours.
     pub ttl_hours: i16,
-    /// Whether abstracts are served: their copyright is their publishers'.
+    /// Whether abstracts are served: their copyright belongs to publishers.
     pub serve_abstracts: bool,
 }
 
-/// How long a fast tool asks NCBI, all its requests and their attempts together: its caller waits, and a supervisor
-/// that stops this program gives it ten seconds.
+/// Time limit of all requests of a fast tool to NCBI, with their attempts: its caller waits, and a supervisor that
+/// stops this program gives it ten seconds.
 const UPSTREAM_TIME: Duration = Duration::from_secs(8);
 
-/// How often a fast tool makes a request that fails.
+/// Maximum number of attempts of a request of a fast tool.
 const UPSTREAM_ATTEMPTS: u32 = 4;
 
 /// Whether a tool returns its result directly or becomes a job.
@@ -57,26 +56,26 @@ pub enum Kind {
     Job,
 }
 
-/// What a caller may expect of a tool, as MCP's annotations say it.
+/// The behaviour of a tool, as in MCP's annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "these are the four of the protocol")]
 pub struct Annotations {
     /// It changes nothing.
     pub read_only: bool,
-    /// It may take something away.
+    /// It may delete something.
     pub destructive: bool,
-    /// The same call again changes nothing more.
+    /// Repeating a call changes nothing more.
     pub idempotent: bool,
-    /// It asks foreign servers.
+    /// It calls external servers.
     pub open_world: bool,
 }
 
 impl Annotations {
-    /// Of a tool that reads what is here.
+    /// A tool that reads from this deployment.
     pub const READS: Self = Self { read_only: true, destructive: false, idempotent: true, open_world: false };
-    /// Of a tool that also reads from NCBI.
+    /// A tool that also reads from NCBI.
     pub const READS_NCBI: Self = Self { open_world: true, ..Self::READS };
-    /// Of a tool that adds to the archive from NCBI.
+    /// A tool that adds records from NCBI to the archive.
     pub const ADDS_FROM_NCBI: Self = Self { read_only: false, ..Self::READS_NCBI };
 }
 
@@ -95,7 +94,7 @@ pub struct SubmitContext {
 }
 
 impl SubmitContext {
-    /// Fills in the caller.
+    /// Adds the caller to a submission.
     pub fn of(self, submission: Submission) -> Submission {
         Submission {
             idempotency_key: self.idempotency_key,
@@ -109,22 +108,22 @@ impl SubmitContext {
     }
 }
 
-/// How much of a tool runs at a time.
+/// How many calls or jobs of a tool run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The variable that changes it.
+    /// The variable that overrides it.
     pub variable: &'static str,
-    /// Without the variable: calls of a fast tool in one process, running jobs of a job tool.
+    /// The default: calls of a fast tool in one process, running jobs of a job tool.
     pub default: u16,
 }
 
 impl Limit {
-    /// Of a fast tool, if it has one.
+    /// The limit of a fast tool, if it has one.
     pub(super) fn fast<T: FastTool>() -> Option<ToolLimit> {
         T::LIMIT.map(|limit| limit.of(T::NAME, LimitedUnit::Calls))
     }
 
-    /// Of a job tool, if it has one.
+    /// The limit of a job tool, if it has one.
     pub(super) fn job<T: JobTool>() -> Option<ToolLimit> {
         T::LIMIT.map(|limit| limit.of(T::NAME, LimitedUnit::Jobs))
     }
@@ -138,28 +137,26 @@ impl Limit {
 pub trait ToolSpec {
     /// Its dotted name.
     const NAME: &'static str;
-    /// Its name for people.
+    /// Display name.
     const TITLE: &'static str;
     /// What it does, for people and models.
     const DESCRIPTION: &'static str;
-    /// What may be expected of it.
     const ANNOTATIONS: Annotations;
     /// The lowest role that may call it.
     const ROLE: Role = if Self::ANNOTATIONS.read_only { Role::Read } else { Role::Submit };
-    /// Whether it is of no use while the database is unavailable.
+    /// Whether it cannot be used while the database is unavailable.
     const NEEDS_DATABASE: bool = true;
     /// Whether every call sends requests to a server with a rate limit.
     const RATE_LIMITED_UPSTREAM: bool = false;
-    /// How much of it runs at a time; without one, what all requests or all jobs may.
+    /// How much of it runs at the same time; without one, the limit of all requests or all jobs applies.
     const LIMIT: Option<Limit> = None;
     /// Other names of its parameters: the other name, then the parameter's own.
     const ALIASES: Aliases = &[];
-    /// What it takes.
     type Params: DeserializeOwned + JsonSchema + Send;
-    /// What it returns, or what is in the result of its job.
+    /// Its result, or the result of its job.
     type Output: JsonSchema;
 
-    /// A result as Markdown that says all that is in it, for clients that show a model only text.
+    /// A result with all its content as Markdown, for clients that show a model only text.
     fn to_markdown(result: &Value) -> String {
         readable::markdown(Self::TITLE, result)
     }
@@ -207,21 +204,19 @@ pub enum Action {
 pub struct Tool {
     /// Its dotted name.
     pub name: &'static str,
-    /// Its name for people.
+    /// Display name.
     pub title: &'static str,
-    /// What it does.
     pub description: &'static str,
-    /// What may be expected of it.
     pub annotations: Annotations,
     /// The lowest role that may call it; calling it checks that.
     pub role: Role,
-    /// Whether it is of no use while the database is unavailable.
+    /// Whether it cannot be used while the database is unavailable.
     pub needs_database: bool,
     /// Whether every call sends requests to a server with a rate limit.
     pub rate_limited_upstream: bool,
     /// JSON Schema of its parameters.
     pub input_schema: Value,
-    /// The same as MCP lists it: a plain object that every provider of models takes.
+    /// The same as MCP lists it: a plain object that every provider of models accepts.
     pub listed_schema: Value,
     /// The group it is listed with.
     pub toolset: Toolset,
@@ -233,7 +228,7 @@ pub struct Tool {
     pub(super) as_step: Option<AsStep>,
     /// A result as Markdown; of a job tool, the result of its job.
     pub to_markdown: fn(&Value) -> String,
-    /// What calling it does; parameters are checked there.
+    /// What calling it does; it also checks the parameters.
     pub action: Action,
 }
 
@@ -279,7 +274,7 @@ impl Tool {
         Self { as_step: Some(AsStep::of::<T>()), ..Self::new::<T>(&own, Action::Submit(Arc::new(submit))) }
     }
 
-    /// A definition that MCP clients could not pass to their model ends here, and so in the first test.
+    /// A definition that MCP clients could not pass to their model panics here, and so in the first test.
     fn new<T: ToolSpec>(input_schema: &Value, action: Action) -> Self {
         let (listed_schema, toolset) =
             listed::<T>(input_schema).unwrap_or_else(|fault| panic!("the tool {} cannot be listed: {fault}", T::NAME));
@@ -311,7 +306,7 @@ impl Tool {
         }
     }
 
-    /// Parameters as this tool understands them, before it is called; what depends on state is not looked at.
+    /// Parameters as this tool interprets them, before it is called; nothing that depends on state is checked.
     pub fn understood(&self, params: Value) -> Result<Value, ToolError> {
         let params = understood(&self.input_schema, self.aliases, params)?;
         (self.read)(&params).map(|()| params)
@@ -332,7 +327,7 @@ pub fn allow(principal: &Principal, tool: &str, role: Role) -> Result<(), ToolEr
     Err(ToolError::new(ErrorCode::Forbidden, message))
 }
 
-/// High priorities are for what an operator needs first.
+/// High priorities are reserved for operators.
 fn allow_priority(context: &SubmitContext) -> Result<(), ToolError> {
     if context.priority <= MAX_SUBMIT_PRIORITY || context.caller.principal.role >= Role::Admin {
         return Ok(());
@@ -358,7 +353,7 @@ fn input_schema<T: JsonSchema>() -> Value {
     schema::<T>(Contract::Deserialize)
 }
 
-/// The schema of what is returned.
+/// The schema of a result.
 pub fn output_schema<T: JsonSchema>() -> Value {
     schema::<T>(Contract::Serialize)
 }
@@ -373,7 +368,7 @@ fn schema<T: JsonSchema>(contract: Contract) -> Value {
     SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value()
 }
 
-/// Validators warn about formats that only Rust knows; their bounds say the same.
+/// Removes formats that only Rust knows, about which validators warn; the bounds state the same.
 fn without_rust_formats(schema: &mut Schema) {
     if schema.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
         schema.remove("format");

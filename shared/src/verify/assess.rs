@@ -1,8 +1,8 @@
-//! Assesses which objects of a record may be believed, and why the others may not.
+//! Assesses which objects of a record can be trusted, and why the others cannot.
 //!
-//! An object is believed when a row accepted its version with its payload, or when a committed intent names its bytes.
-//! Only where the rows were lost altogether, or an operator says so, is an object's own word enough, and then it is
-//! checked for what can be checked without them.
+//! An object is trusted if a row accepted its version with its payload, or if a committed intent names its bytes. Only
+//! if the rows were lost altogether, or an operator requests it, objects are trusted without rows; then everything that
+//! can be checked without them is checked.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use crate::observability::chain;
 use crate::pubmed::identity;
 use crate::records::{self, Named};
 
-/// How far an instant may be ahead of the database's clock, as for all that is stored.
+/// Maximum time that an instant may be ahead of the database's clock, as for all stored data.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
 /// The latest instant that is not in the future.
@@ -24,7 +24,7 @@ pub(super) async fn latest(db: &PgPool) -> Result<DateTime<Utc>, DbError> {
     Ok(db::clock::now(db).await? + CLOCK_TOLERANCE)
 }
 
-/// What the rows know of the objects of some records.
+/// What the rows state about the objects of some records.
 pub(super) struct Assessor {
     named: HashMap<Pmid, Named>,
     intended: HashSet<(Pmid, Vec<u8>)>,
@@ -32,25 +32,25 @@ pub(super) struct Assessor {
     from_objects: bool,
 }
 
-/// What an object is.
+/// The result of assessing an object.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// It may become a row.
     Own(Envelope),
-    /// A row names it, and it is not what the row says: damaged.
+    /// A row names it, and the object differs from that row: damaged.
     Damaged,
     /// It was set aside before.
     Aside,
-    /// This archive did not write it, or it cannot be believed.
+    /// This archive did not write it, or it cannot be trusted.
     Foreign(Option<Envelope>, String),
     /// A newer program wrote it.
     Newer(String),
 }
 
 impl Assessor {
-    /// Reads the rows of these records. With `from_objects`, what no row names is believed on its own word.
+    /// Reads the rows of these records. With `from_objects`, objects that no row names are trusted.
     pub(super) async fn of(db: &PgPool, pmids: &[Pmid], from_objects: bool) -> Result<Self, DbError> {
-        // An intent goes with the commit that accepts its objects: looked at later, the rows have those.
+        // Read first: the commit that accepts the objects of an intent deletes it; the rows read below then name them.
         let intended = records::intended(db, pmids).await?;
         let named = records::named(db, pmids).await?;
         Ok(Self { named, intended, latest: latest(db).await?, from_objects })
@@ -61,7 +61,7 @@ impl Assessor {
         self.latest
     }
 
-    /// Whether objects are believed on their own word.
+    /// Whether objects are trusted without rows.
     pub(super) fn is_from_objects(&self) -> bool {
         self.from_objects
     }
@@ -76,18 +76,18 @@ impl Assessor {
         self.named.get(&pmid).is_some_and(|named| named.aside.contains(version))
     }
 
-    /// Whether a row knows a version: what became of it was decided.
+    /// Whether a row names a version: it was decided already.
     pub(super) fn knows(&self, pmid: Pmid, version: &VersionId) -> bool {
         self.named.get(&pmid).is_some_and(|named| named.knows(version))
     }
 
-    /// Whether the rows, or an intent, vouch for a version with this payload.
+    /// Whether the rows, or an intent, confirm a version with this payload.
     pub(super) fn vouches(&self, pmid: Pmid, version: &VersionId, bytes: Option<Sha256>) -> bool {
         self.named.get(&pmid).is_some_and(|named| named.accepted.contains_key(version))
             || bytes.is_some_and(|bytes| self.intended.contains(&(pmid, bytes.as_bytes().to_vec())))
     }
 
-    /// Assesses an object by its version, the hash of its stored bytes and what they are read as.
+    /// Assesses an object by its version, the hash of its stored bytes and the result of reading them.
     pub(super) fn assess(
         &self,
         pmid: Pmid,
@@ -119,7 +119,7 @@ impl Assessor {
         }
     }
 
-    /// What can be seen to be wrong with an envelope that no row names.
+    /// The detectable fault of an envelope that no row names.
     fn fault(&self, envelope: &Envelope) -> Option<String> {
         let order = &envelope.order;
         for (what, at) in [("as-of time", order.as_of), ("fetch time", envelope.fetched_at)] {

@@ -16,7 +16,7 @@ use crate::core::{Pmid, PmidSet};
 use crate::observability::chain;
 use crate::records::{self, HistoryRow, Pointer};
 
-/// Checks every pointer, object, hash and history row, and looks for orphans.
+/// Checks every pointer, object, hash and history row, and searches for orphans.
 pub async fn check(db: &PgPool, archive: &Archive, run: &VerifyRun<'_>) -> Result<Report, VerifyError> {
     let mut report = Report::default();
     let shared = Arc::new(archive.clone());
@@ -41,7 +41,7 @@ pub async fn check(db: &PgPool, archive: &Archive, run: &VerifyRun<'_>) -> Resul
     Ok(report)
 }
 
-/// Checks pointers; returns the records whose pointer's object is what the pointer says.
+/// Checks pointers; returns the records whose pointer matches its object.
 async fn check_pointers(
     db: &PgPool,
     archive: &Arc<Archive>,
@@ -110,7 +110,7 @@ async fn check_pointer(
     }
 }
 
-/// Whether an object that cannot be read is one of few: its store can be reached.
+/// Whether an object that cannot be read is an isolated case: its store is reachable.
 pub(super) async fn is_alone(archive: &Archive) -> bool {
     archive.store().check().await.is_ok()
 }
@@ -137,7 +137,7 @@ async fn check_history(
                 report.add(Problem { kind: "bad_row", pmid: Some(row.pmid), detail });
                 continue;
             };
-            // The payload of a pointer whose object was read.
+            // The payload of a pointer whose object was read already.
             if run.verified.contains(pmid) || (row.is_pointer && sound.contains(pmid)) {
                 continue;
             }

@@ -1,8 +1,8 @@
-//! Verification: does every row point at an object that is what the row says, and does every object
-//! have its row? And the way back: rows rebuilt from the objects alone.
+//! Verification checks that every row refers to an object that matches it, and that every object has its row. Repair
+//! rebuilds rows from the objects alone.
 //!
-//! Objects are read many at a time, each once, and checked on all processors: what [`repair`] has read, [`check`] does
-//! not read again.
+//! Many objects are read at the same time, each once, and checked on all processors: [`check`] does not read again what
+//! [`repair`] has read.
 
 mod assess;
 mod check;
@@ -21,7 +21,7 @@ use crate::archive::StoreError;
 use crate::core::PmidSet;
 use crate::db::DbError;
 
-/// Rows or keys looked at together.
+/// Rows or keys that are checked together.
 const PAGE: i64 = 1000;
 
 /// Objects read at the same time.
@@ -38,22 +38,22 @@ pub enum VerifyError {
     Store(#[from] StoreError),
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyProgress {
-    /// What is gone through.
+    /// What is being checked.
     pub phase: &'static str,
-    /// How many of them were.
+    /// How many of them were checked.
     pub done: u64,
 }
 
-/// What a run knows and tells.
+/// The options and the state of a run.
 pub struct VerifyRun<'a> {
     /// Records whose objects were all read and whose rows were made to agree with them.
     pub verified: PmidSet,
-    /// Whether a repair believes objects that no row names: after the database was set back to an earlier state.
+    /// Whether a repair trusts objects that no row names: after the database was restored to an earlier state.
     pub from_objects: bool,
-    /// Is told after each page.
+    /// Called after each page.
     pub on_progress: &'a (dyn Fn(VerifyProgress) + Send + Sync),
 }
 
@@ -63,8 +63,8 @@ impl Default for VerifyRun<'_> {
     }
 }
 
-/// What checks of objects find, in their order. Each is a task of its own: one task that decompresses and hashes all
-/// objects keeps one processor busy and the others idle.
+/// The results of checks of objects, in their order. Each check is a separate task: a single task that decompresses and
+/// hashes all objects would keep one processor busy and the others idle.
 fn side_by_side<T: Send + 'static>(
     checks: Vec<impl Future<Output = T> + Send + 'static>,
 ) -> impl Stream<Item = T> + Unpin {

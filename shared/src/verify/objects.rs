@@ -1,4 +1,4 @@
-//! Every version of every object under a record key: does a row name it?
+//! Checks whether a row names every version of every object under a record key.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::archive::{Address, Archive, Key, StoreError, VersionId};
 use crate::core::{JobId, Pmid, Sha256, counted};
 use crate::records::{self, Pointer};
 
-/// Objects without a pointer, whose payload no reader finds, and versions that this archive did not write.
+/// Reports objects without a pointer, whose payload no reader finds, and versions that this archive did not write.
 pub(super) async fn check_objects(
     db: &PgPool,
     archive: &Archive,
@@ -41,7 +41,7 @@ pub(super) async fn check_objects(
         report.objects += i64::try_from(listed.len()).unwrap_or(0);
         let pmids: Vec<Pmid> = listed.iter().map(|(pmid, ..)| *pmid).collect();
         let known = records::lookup(db, &pmids).await?;
-        // Of most records there is one version, which the pointer names: no other rows are asked about those.
+        // Most records have one version, which the pointer names: no other rows are read for those.
         listed.retain(|(pmid, _, versions)| !versions.iter().all(|version| is_pointed(known.get(pmid), version)));
         if !listed.is_empty() {
             check_versions(db, archive, &known, listed, report).await?;
@@ -55,7 +55,7 @@ fn is_pointed(pointer: Option<&Pointer>, version: &VersionId) -> bool {
     pointer.and_then(|pointer| Address::version_in(&pointer.s3_uri)).is_some_and(|pointed| pointed == *version)
 }
 
-/// Checks versions of which the pointer does not name all.
+/// Checks the versions of records whose pointer does not name all of them.
 async fn check_versions(
     db: &PgPool,
     archive: &Archive,
@@ -87,7 +87,7 @@ async fn check_versions(
     check_orphans(db, archive, orphans, report).await
 }
 
-/// Objects under the keys of records without a pointer. One that a job has stored and not committed yet is counted.
+/// Checks objects under the keys of records without a pointer. Those that a job has stored, not committed, are counted.
 async fn check_orphans(
     db: &PgPool,
     archive: &Archive,
@@ -99,7 +99,7 @@ async fn check_orphans(
     }
     let pmids: Vec<Pmid> = orphans.iter().map(|(pmid, ..)| *pmid).collect();
     let unfinished = records::unfinished(db, &pmids).await?;
-    // An intent goes with the commit that writes the pointer: looked at later, the pointer is there.
+    // Read after the intents: the commit that deletes an intent writes the pointer, which is then found here.
     let known = records::lookup(db, &pmids).await?;
     let orphans = orphans.into_iter().filter(|(pmid, ..)| !known.contains_key(pmid));
     let named: HashSet<Pmid> = unfinished.keys().map(|(pmid, _)| *pmid).collect();
@@ -116,11 +116,11 @@ async fn check_orphans(
     Ok(())
 }
 
-/// What an object without a pointer is.
+/// The result for an object without a pointer.
 enum Orphan {
     Problem(Problem),
     Unfinished(JobId),
-    /// Not there any more.
+    /// It no longer exists.
     Gone,
 }
 
@@ -159,7 +159,7 @@ async fn orphan(
     Ok(orphan)
 }
 
-/// What is wrong with a version that no row names; one that an intent names is on its way to its row.
+/// What is wrong with a version that no row names; none if an intent names it: its row is not committed yet.
 async fn assessed(
     archive: &Archive,
     assessor: &Assessor,
@@ -170,9 +170,9 @@ async fn assessed(
     let (bytes, read) = match archive.object(key, Some(version)).await {
         Ok(object) => (Some(Sha256::of(&object.bytes)), archive.decode(key, &object.bytes)),
         Err(error) if error.is_bad_object() => (None, Err(error.into())),
-        // Gone since it was listed.
+        // Deleted since it was listed.
         Err(StoreError::NotFound(_)) => return Ok(None),
-        // Where it is the pointer's, that check has named it.
+        // If it is that of the pointer, the check of pointers has reported it.
         Err(_) if is_alone(archive).await => return Ok(None),
         Err(error) => return Err(error.into()),
     };

@@ -1,4 +1,4 @@
-//! A record as its objects are: each version read once and judged.
+//! A record according to its objects: each version is read once and assessed.
 
 use super::VerifyError;
 use super::assess::{Assessor, Verdict};
@@ -8,39 +8,39 @@ use crate::core::{Pmid, Sha256};
 use crate::pubmed::is_retracted;
 use crate::records::{FoundVersions, Pointer, SetAside, VersionState, Versions};
 
-/// A record as its objects are.
+/// A record according to its objects.
 pub(super) struct Record {
     pub(super) found: FoundVersions,
-    /// Versions that cannot be believed.
+    /// Versions that cannot be trusted.
     pub(super) aside: Vec<SetAside>,
-    /// Whether every version was read and believed or set aside, and the newest is that of the pointer.
+    /// Whether every version was read and either trusted or set aside, and the newest is that of the pointer.
     pub(super) is_whole: bool,
     pub(super) is_rewritten: bool,
-    /// Whether a version is there and could not be read, or was written by a newer program: what the record is cannot
-    /// be told.
+    /// Whether an existing version could not be read, or was written by a newer program: the state of the record is
+    /// unknown.
     pub(super) is_unreadable: bool,
 }
 
-/// What lies under the plain key.
+/// The object under the plain key.
 #[derive(Default)]
 struct Newest {
-    /// The newest object is gone, and older versions are there.
+    /// There is no newest object, but there are older versions.
     is_absent: bool,
     etag: Option<ETag>,
     version: Option<VersionId>,
     is_own: bool,
-    /// It is an envelope of this record, whether it may be believed or not.
+    /// It is an envelope of this record, trusted or not.
     is_envelope: bool,
 }
 
-/// Versions of a record, sorted by what may be made of them.
+/// Versions of a record, sorted by how they can be used.
 #[derive(Default)]
 struct Sorted {
     states: Vec<VersionState>,
     aside: Vec<SetAside>,
     /// Envelopes among those set aside.
     foreign: Vec<(String, Envelope)>,
-    /// How many had been set aside before.
+    /// How many were set aside before.
     known: usize,
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn read_record(
     let mut sorted = Sorted::default();
     let mut newest = Newest::default();
     let mut is_unreadable = false;
-    // From the oldest on: of the same payload stored twice the later address holds.
+    // From the oldest on: if the same payload is stored twice, the later address is used.
     for (n, version) in versions.iter().enumerate().rev() {
         let mut read = archive.object(key, (n > 0).then_some(version)).await;
         if n == 0 && matches!(read, Err(StoreError::NotFound(_))) {
@@ -82,7 +82,7 @@ pub(super) async fn read_record(
         let is_envelope = envelope.is_ok();
         let is_accepted = assessor.vouches(pmid, &version, bytes);
         let verdict = assessor.assess(pmid, &version, bytes, envelope);
-        // Nothing replaces what a newer program wrote.
+        // An object of a newer program is never replaced.
         is_unreadable |= matches!(verdict, Verdict::Newer(_)) && (is_newest || is_accepted);
         if is_newest {
             newest.is_own = matches!(verdict, Verdict::Own(_));
@@ -123,7 +123,7 @@ pub(super) async fn read_record(
         FoundVersions { pmid, states, versions: folded, object_etag: newest.etag.clone(), from_objects: false };
     let pointed = found.pointer().and_then(VersionState::stored_version);
     found.from_objects = assessor.is_from_objects() && pointed.is_some_and(|version| !assessor.accepts(pmid, &version));
-    // A newest object that is damaged stays what it is until its payload arrives again: it is the only sign of it.
+    // A damaged newest object stays until its payload arrives again: it is the only evidence of that payload.
     let may_replace =
         newest.is_own || newest.is_absent || if pointer.is_some() { !falls_back } else { newest.is_envelope };
     let is_rewritten = may_replace && make_newest(archive, key, &newest, &mut found).await?;
@@ -150,8 +150,8 @@ impl Sorted {
         self.aside.push(SetAside { pmid: pmid.to_string(), s3_uri, reason });
     }
 
-    /// Where the pointer's own version is gone, as after its bucket was copied to another: an object with its payload,
-    /// its times and an order that says nothing more than the pointer's is a copy of it. Whether there is one.
+    /// If the pointer's own version does not exist, as after its bucket was copied to another: an object with its
+    /// payload, its times and an order that the pointer is not behind is a copy of it. Returns whether there is one.
     fn believe_copy(&mut self, pointer: &Pointer, assessor: &Assessor) -> bool {
         let is_copy = |(_, envelope): &(String, Envelope)| {
             envelope.content_hash() == pointer.content_hash
@@ -179,7 +179,7 @@ fn state_of(s3_uri: String, envelope: Envelope, assessor: &Assessor) -> VersionS
     }
 }
 
-/// Stores the envelope of the pointer again where another object is the newest under the key, or none is.
+/// Stores the envelope of the pointer again if another object, or none, is the newest under the key.
 async fn make_newest(
     archive: &Archive,
     key: &Key,
@@ -192,7 +192,7 @@ async fn make_newest(
         return Ok(false);
     }
     let bytes = archive.object(key, version.as_ref()).await?.bytes;
-    // Nothing lies there, or no longer.
+    // No object is stored there, or no longer.
     let condition = newest.etag.clone().map_or(Condition::Absent, Condition::Matches);
     let put = Put { key: key.clone(), bytes: &bytes, condition, payload_hash: pointer.content_hash };
     let stored = archive.store().put_batch(&[put]).await.pop().expect("one put, one result")?;

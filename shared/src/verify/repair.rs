@@ -14,10 +14,10 @@ use crate::core::{Pmid, PmidSet};
 use crate::db::{self, DbError};
 use crate::records::{self, Restored};
 
-/// What repairing wrote.
+/// The result of a repair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Repaired {
-    /// Record objects looked at.
+    /// Record objects checked.
     pub objects: u64,
     /// Pointers written.
     pub pointers: u64,
@@ -29,15 +29,15 @@ pub struct Repaired {
     pub versions: u64,
     /// Envelopes stored again because the newest object was not that of the pointer.
     pub objects_written: u64,
-    /// Versions of objects that this archive did not write, or that cannot be believed: they were set aside.
+    /// Versions of objects that were set aside: this archive did not write them, or they cannot be trusted.
     pub set_aside: u64,
-    /// Records whose state is what their objects say, because no row knew of it.
+    /// Records whose state is from their objects alone, because no row knew it.
     pub from_objects: u64,
-    /// Digests of the corpus that were counted again and had been wrong.
+    /// Digests of the corpus that were computed again and had been wrong.
     pub digests: i64,
-    /// Records without any readable object: they come back when their files are ingested again.
+    /// Records without any readable object: they return when their files are ingested again.
     pub lost: u64,
-    /// Records with an object that is there and cannot be read, or that a newer program wrote: they stay as they are.
+    /// Records with an object that exists and cannot be read, or that a newer program wrote: they are not changed.
     pub unreadable: u64,
 }
 
@@ -50,15 +50,14 @@ impl Repaired {
     }
 }
 
-/// Rebuilds pointers, versions, history and missing events from the archive's objects, by the rule that decides what
-/// is newer. What is consistent is not written again; rows without any readable object stay, for `check` to report.
+/// Rebuilds pointers, versions, history and missing events from the archive's objects, by the rule that decides what is
+/// newer. Consistent rows are not written again; rows without any readable object stay, and `check` reports them.
 ///
-/// Only objects are believed that a row or a committed intent names; others are set aside: they stay where they are,
-/// and where one is the newest under its key the genuine one is stored again above it. Where no record was ever
-/// accepted, because the rows were lost altogether, or where the run says so, the objects are believed on their own
-/// word.
+/// Only objects that a row or a committed intent names are trusted; others are set aside: they stay stored, and if one
+/// is the newest under its key, the genuine one is stored again above it. If no record was ever accepted, because the
+/// rows were lost altogether, or if the run requests it, objects are trusted without rows.
 ///
-/// A repair that was stopped resumes where it was.
+/// An interrupted repair resumes where it stopped.
 pub async fn repair(db: &PgPool, archive: &Archive, run: &mut VerifyRun<'_>) -> Result<Repaired, VerifyError> {
     let mut repaired = Repaired::default();
     let mut after = records::repair_cursor(db).await?.and_then(|key| Key::parse(&key));
@@ -80,7 +79,7 @@ pub async fn repair(db: &PgPool, archive: &Archive, run: &mut VerifyRun<'_>) -> 
             reads.push(read_record(archive, &assessor, key, versions, pmid, pointers.get(&pmid)));
         }
         let records: Vec<Record> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
-        // One transaction a page, no reading of objects inside.
+        // One transaction per page; no object is read inside of it.
         let mut tx = db::begin(db).await?;
         for record in &records {
             repaired.objects += 1;
@@ -103,7 +102,7 @@ pub async fn repair(db: &PgPool, archive: &Archive, run: &mut VerifyRun<'_>) -> 
         }
         (run.on_progress)(VerifyProgress { phase: "objects repaired", done: repaired.objects });
     }
-    // Every object has been read: one that is damaged from now on is for the next repair, which begins at the start.
+    // Every object has been read: one damaged from now on is left to the next repair, which begins at the start.
     let mut tx = db::begin(db).await?;
     records::save_repair_cursor(&mut tx, None, false).await?;
     tx.commit().await.map_err(DbError::from)?;
@@ -133,10 +132,10 @@ async fn mark_lost(
         let mut reads = stream::iter(reads).buffered(CONCURRENT_READS);
         while let Some((pointer, read)) = reads.next().await {
             match read {
-                // An object of a newer program is named by the check.
+                // The check reports an object of a newer program.
                 Ok(_) | Err(ReadError::Newer { .. }) => {}
                 Err(ReadError::Damaged { .. } | ReadError::Store(StoreError::NotFound(_))) => {
-                    // Its objects may have been read by a repair that was stopped, before this one was damaged.
+                    // Its objects may have been read by an interrupted repair, before this one was damaged.
                     let key = archive.layout().record_again(pointer.pmid, pointer.address().address.as_ref().ok());
                     let versions = archive.store().versions(&key).await?;
                     let assessor = Assessor::of(db, &[pointer.pmid], from_objects).await?;
@@ -154,7 +153,7 @@ async fn mark_lost(
                     records::mark_lost(db, pointer.pmid, &pointer.s3_uri).await?;
                     repaired.lost += 1;
                 }
-                // Named by the check.
+                // Reported by the check.
                 Err(ReadError::Store(_)) if is_alone(archive).await => {}
                 Err(ReadError::Store(error)) => return Err(error.into()),
             }

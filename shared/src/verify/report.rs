@@ -1,4 +1,4 @@
-//! What verification found.
+//! The results of verification.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,9 @@ use serde::Serialize;
 use crate::core::{JobId, Pmid};
 use crate::records::SetAside;
 
-/// How many problems are kept; all are counted.
+/// Maximum number of stored problems; all are counted.
 pub(super) const MAX_PROBLEMS_KEPT: usize = 1000;
 
-/// What was found.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// Pointers checked.
@@ -23,22 +22,22 @@ pub struct Report {
     pub problem_count: i64,
     /// The first of them.
     pub problems: Vec<Problem>,
-    /// Objects without a pointer that a job which has not ended is about to point at, by job: no problem.
+    /// Objects without a pointer that a job which has not ended will point at, by job: not a problem.
     pub unfinished: BTreeMap<JobId, i64>,
-    /// Versions of objects that this archive did not write and that a repair set aside: no problem any more.
+    /// Versions of objects that this archive did not write and that a repair set aside: no longer a problem.
     pub set_aside_count: i64,
     /// The first of them.
     pub set_aside: Vec<SetAside>,
-    /// Records whose pointer rests on its object's word alone, because its rows were lost.
+    /// Records whose pointer is based on its object alone, because its rows were lost.
     pub from_objects_count: i64,
     /// The first of them.
     pub from_objects: Vec<Pmid>,
 }
 
-/// Something that is not as it should be.
+/// An inconsistency that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// A stable word for what it is.
+    /// A stable name of the kind of problem.
     pub kind: &'static str,
     pub pmid: Option<String>,
     pub detail: String,

@@ -59,7 +59,7 @@ pub struct FeedEntry {
 }
 
 impl FeedEntry {
-    /// About how much text the entry is for a reader, in bytes.
+    /// Approximate length of the entry's text, in bytes.
     fn text_bytes(&self) -> usize {
         let length = |text: Option<&str>| text.map_or(0, str::len);
         let notice = |notice: &Notice| {

@@ -121,7 +121,7 @@ pub fn change(
     let known = live.and_then(|live| live.last_known.as_ref());
     if let Some(now) = &integrity {
         kinds.extend(said(known, now));
-        // The feed said that the integrity is unknown.
+        // The feed stated that the integrity is unknown.
         if kinds.is_empty() && now.is_known() {
             kinds.push(ChangeKind::Revised);
         }
@@ -229,7 +229,7 @@ mod tests {
         ))
     }
 
-    /// Goes through payloads (hash, what it says; none: deleted) and returns the kinds of each.
+    /// Applies payloads (hash and integrity; none: deleted) in order and returns the kinds of each.
     fn history(steps: &[(Option<&str>, IntegrityNote)]) -> Vec<Vec<ChangeKind>> {
         let mut state = RecordState::default();
         let mut all = Vec::new();

@@ -29,9 +29,9 @@ enum Read {
     Failed(ReadError),
 }
 
-/// The notes of the payloads of events, by event. The integrity of an unreadable payload is unknown: one object does
-/// not stop the projection. A failing store does, until the attempt is repeated and other objects can be read, and so
-/// does an archive of which no object can be read: it is the wrong one, or this program does not suit it.
+/// The notes of the payloads of events, by event. The integrity of an unreadable payload is unknown, so that one object
+/// does not stop the projection. A failing store stops it until a repeated attempt can read other objects; an archive
+/// in which no object can be read stops it too: it is the wrong one, or incompatible with this program.
 pub(super) async fn read(
     prepare_context: PrepareContext<'_>,
     events: Vec<&Event>,
@@ -56,7 +56,7 @@ pub(super) async fn read(
             Read::Unreadable(error) | Read::Failed(error) => in_doubt.push((event, error)),
         }
     }
-    // Where no object can be read the fault is not that of these.
+    // If no object can be read, the cause is not in these objects.
     if notes.values().all(|note| !note.is_known())
         && let Some((_, error)) = in_doubt.first()
         && !others_can_be_read(prepare_context, &pmids).await?.unwrap_or(pmids.len() == 1)
@@ -100,7 +100,7 @@ async fn note(archive: &Archive, pmid: Pmid, stored: &StoredPayload) -> Result<I
             Payload::Tombstone => IntegrityNote::UNKNOWN,
         })
     });
-    // A panic is one of this payload alone.
+    // A panic affects only this payload.
     read.await.unwrap_or(Ok(IntegrityNote::UNKNOWN))
 }
 

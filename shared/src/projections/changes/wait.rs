@@ -25,7 +25,7 @@ pub async fn next_changes(
         if !page.entries.is_empty() || Instant::now() >= until || announced.is_over() {
             return Ok(page);
         }
-        // A part of the log in which the filter found nothing is followed by the next one at once.
+        // If the filter matched nothing in a part of the log, the next part is read immediately.
         let is_to_wait = page.is_complete || page.next_seq == after;
         after = page.next_seq;
         if is_to_wait {

@@ -1,5 +1,5 @@
-//! Files on this machine's disk: registered by name, size and hash before a job names them, and
-//! looked at again before a worker reads them.
+//! Files on this machine's disk: registered by name, size and hash before a job names them, and checked again before a
+//! worker reads them.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::pubmed::source::{FileError, FileSource, checked_fingerprint, fingerpr
 pub struct Registered {
     /// How jobs name it.
     pub file: FileRef,
-    /// Whether an `.md5` file next to it was there and agreed.
+    /// Whether an `.md5` file next to it existed and matched.
     pub md5_verified: bool,
 }
 
@@ -29,25 +29,25 @@ pub enum RegisterError {
     #[error("cannot read {path}")]
     Unreadable {
         path: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// It is not a file of records.
     #[error("{path}")]
     NotRecords { path: String, source: FileError },
-    /// It is damaged, and where is not known.
+    /// It is damaged at an unknown position.
     #[error("{path}: no record of the file is archived")]
     Damaged { path: String, source: FileError },
     /// Its sum is not the one in its `.md5` file.
     #[error("{path} has the MD5 {found}, but its .md5 file says {expected}: fetch it again")]
     WrongMd5 {
         path: String,
-        /// In the side file.
+        /// From the `.md5` file.
         expected: String,
         /// Of the bytes.
         found: String,
     },
-    /// The `.md5` file is not one.
+    /// The `.md5` file is invalid.
     #[error("{path}.md5 cannot be used")]
     SideFile { path: String, source: bulk_file::SideFileError },
     /// The database failed.
@@ -55,8 +55,8 @@ pub enum RegisterError {
     Db(#[from] DbError),
 }
 
-/// Reads a file once and registers it. It must agree with its `.md5` file; where there is none, gzip data must agree
-/// with their own sums, to the end: what is damaged is refused before any of it is archived.
+/// Reads a file once and registers it. It must match its `.md5` file; without one, gzip data must match their own
+/// checksums, to the end: damaged files are refused before any record is archived.
 pub async fn register(
     db: &PgPool,
     hostname: &str,
@@ -67,7 +67,7 @@ pub async fn register(
     let unreadable = |source| RegisterError::Unreadable { path: shown.clone(), source };
     let path = std::fs::canonicalize(path).map_err(unreadable)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // Says at once that a file is not gzip although named so.
+    // Reports immediately that a file is not gzip although its name says so.
     FileSource::open(&path, max_file_bytes).map_err(|source| match source {
         FileError::Io(source) => RegisterError::Unreadable { path: shown.clone(), source },
         source => RegisterError::NotRecords { path: shown.clone(), source },
@@ -120,7 +120,7 @@ pub async fn register(
     Ok(Registered { file, md5_verified: expected.is_some() })
 }
 
-/// Where a registered file is, after making sure that it is still that file.
+/// Path of a registered file, after checking that it is still that file.
 pub async fn resolve(db: &PgPool, hostname: &str, file: &FileRef) -> Result<PathBuf, UnitError> {
     let found: Option<(String, DateTime<Utc>)> =
         sqlx::query_as("select path, modified_at from local_files where hostname = $1 and sha256 = $2 and name = $3")
@@ -143,8 +143,7 @@ pub async fn resolve(db: &PgPool, hostname: &str, file: &FileRef) -> Result<Path
     if print.sha256 == file.sha256 { Ok(path) } else { Err(gone("the file has changed since it was submitted")) }
 }
 
-/// Only to notice a change of the file; never part of a record's order. Microseconds, as the
-/// database keeps it.
+/// Only to detect a change of the file; never part of a record's order. In microseconds, the precision of the database.
 fn modified_at(path: &Path) -> std::io::Result<DateTime<Utc>> {
     let modified = DateTime::<Utc>::from(std::fs::metadata(path)?.modified()?);
     Ok(DateTime::from_timestamp_micros(modified.timestamp_micros()).unwrap_or_default())

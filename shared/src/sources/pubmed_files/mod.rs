@@ -1,7 +1,7 @@
-//! `pubmed.ingest_files`: files of PubMed records into the archive, one work unit a file.
+//! `pubmed.ingest_files`: files of PubMed records into the archive, one work unit per file.
 //!
-//! The way of a unit: `reader` (a thread: inflate, split, identify) → `stages` (threads: hash,
-//! decide, compress, name what is stored; see `store_records`) → store → commit. The stages overlap.
+//! Stages of a unit: `reader` (a thread: inflate, split, identify) → `stages` (threads: hash, decide, compress, commit
+//! intents; see `store_records`) → store → commit. The stages overlap.
 
 mod local_files;
 mod named;
@@ -31,10 +31,9 @@ use crate::pubmed::download::FilesServer;
 use reader::End;
 use stages::PreparedBatch;
 
-/// The tool's name.
 pub const TOOL: &str = "pubmed.ingest_files";
 
-/// Parameters of a job over local files: which files, by content, and the machine that has them.
+/// Parameters of a job over local files: the files, by content, and the machine that has them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -42,7 +41,7 @@ pub struct Params {
     pub files: Vec<FileRef>,
     /// The machine whose disk they are on.
     pub hostname: String,
-    /// Stands for the files' own as-of time.
+    /// Overrides the files' own as-of time.
     #[serde(default)]
     pub as_of: Option<DateTime<Utc>>,
 }
@@ -56,30 +55,30 @@ pub struct FileRef {
     pub size_bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: String,
-    /// What its records are as of, of a downloaded one: its Last-Modified.
+    /// As-of time of the records of a downloaded file: its Last-Modified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<DateTime<Utc>>,
 }
 
-/// Where a unit goes on after a stop.
+/// Where a unit resumes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Cursor {
     /// Items of the file that have an outcome.
     items: i64,
     /// Bytes of the file read for them.
     bytes: u64,
-    /// The MD5 of a fetched file.
+    /// The MD5 of a downloaded file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     md5: Option<String>,
 }
 
-/// How many times the time limit of a job is needed for so many files: a job over files of this machine has them all,
-/// because its order is that of their numbers.
+/// Multiple of a job's time limit for this number of files: a job over local files has all of them, because it ingests
+/// them in the order of their numbers.
 pub fn time_limits(files: usize) -> u32 {
     u32::try_from(files.div_ceil(MAX_FILES)).unwrap_or(u32::MAX).max(1)
 }
 
-/// What a job is over: files of a machine's disk, or of NCBI's server.
+/// Parameters of a job: files on a machine's disk, or on NCBI's server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum FileSelection {
@@ -87,7 +86,7 @@ enum FileSelection {
     Named(NamedParams),
 }
 
-/// What a unit reads.
+/// The file that a unit reads.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum Input {
@@ -95,18 +94,17 @@ enum Input {
     Named(NamedFile),
 }
 
-/// What the pipeline may do, and where.
+/// Settings of the pipeline.
 #[derive(Clone, Debug)]
 pub struct FileSettings {
-    /// The most bytes a file may unpack to.
+    /// Maximum unpacked size of a file, in bytes.
     pub max_file_bytes: u64,
-    /// Where the folders of bulk files are.
+    /// URL of the folders of bulk files.
     pub files_url: String,
-    /// Where fetched files are kept while they are read.
+    /// Directory of downloaded files while they are read.
     pub downloads: PathBuf,
 }
 
-/// The pipeline.
 #[derive(Clone, Debug)]
 pub struct PubmedFiles {
     settings: FileSettings,
@@ -114,13 +112,12 @@ pub struct PubmedFiles {
 }
 
 impl PubmedFiles {
-    /// The pipeline with its settings.
     pub fn new(settings: FileSettings) -> Self {
         Self { server: FilesServer::new(&settings.files_url), settings }
     }
 }
 
-/// Records in a bulk file of NCBI: 30,000, in the last ones of a year fewer.
+/// Records in a bulk file of NCBI: 30,000; fewer in the last files of a year.
 const MOST_RECORDS_IN_A_FILE: i64 = 30_000;
 
 #[async_trait]
@@ -143,7 +140,7 @@ impl Pipeline for PubmedFiles {
             FileSelection::Local(params) => params,
             FileSelection::Named(params) => return context.unless_stopped(named::plan(self, &params)).await,
         };
-        // Ascending numbers, so that in the usual case nothing older meets anything newer.
+        // Ascending numbers, so that usually no older record arrives after a newer one.
         params.files.sort_by(|a, b| {
             (bulk_file::number(&a.name), &a.name, &a.sha256).cmp(&(bulk_file::number(&b.name), &b.name, &b.sha256))
         });
@@ -212,12 +209,12 @@ impl Pipeline for PubmedFiles {
         };
         let preparer = tokio::spawn(preparing.run(raw, prepared_sender, committed));
         let outcome = store_and_commit(context, &mut prepared, &committed_sender, &ahead, cursor, &name).await;
-        // Nothing goes on behind the unit's back: both end when their channel is closed.
+        // Both tasks end when their channel is closed, so none continues after the unit.
         drop(prepared);
         drop(committed_sender);
         let preparer = preparer.await;
         let reader = reader.await;
-        // After a failure what was named stays until the unit is completed, as after a kill.
+        // After a failure, intents stay until the unit is completed, as after a kill.
         if let Err(UnitError::Released | UnitError::Cancelled | UnitError::LeaseLost) = &outcome
             && let Err(error) = ahead.take_back(&context.engine).await
         {
@@ -237,8 +234,7 @@ impl Pipeline for PubmedFiles {
         Ok(result)
     }
 
-    /// The files whose unit failed, or that had records that failed: what is archived already is
-    /// skipped.
+    /// The files whose unit failed, or that had records that failed: archived records are skipped.
     async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
         let ended = job.result.as_ref().and_then(|result| result["files"].as_array());
         let went_well = |name: &str| {
@@ -260,13 +256,13 @@ impl Pipeline for PubmedFiles {
     }
 }
 
-/// SHA-256 of what `sha256sum` prints of the files, in the order in which they are ingested.
+/// SHA-256 of the output of `sha256sum` for the files, in the order in which they are ingested.
 fn digest_of(files: &[FileRef]) -> String {
     let lines: Vec<String> = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();
     Sha256::of(lines.concat().as_bytes()).to_hex()
 }
 
-/// What became of a file, where a unit is one: its name, how its unit ended, its counts, what was wrong.
+/// The result of a file, if the unit is one: name, state, counts, errors.
 fn file(unit: &EndedUnit) -> Option<Value> {
     let name = unit.label.as_deref()?;
     let mut file = json!(unit.counts);
@@ -278,7 +274,7 @@ fn file(unit: &EndedUnit) -> Option<Value> {
     Some(file)
 }
 
-/// Warns about a file: in the log of its job, and to the person at a command line.
+/// Warns about a file: in the log of its job, and on the command line.
 async fn warn(context: &UnitContext, message: &str) -> Result<(), UnitError> {
     tracing::warn!(target: "bio_mcp::input", "{message}");
     let mut connection = context.engine.db.acquire().await?;
@@ -301,7 +297,7 @@ fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, UnitError> 
     })
 }
 
-/// The last stage: objects first, then the transaction that points at them.
+/// The last stage: stores objects, then commits the transaction that refers to them.
 async fn store_and_commit(
     context: &mut UnitContext,
     prepared: &mut mpsc::Receiver<PreparedBatch>,
@@ -337,6 +333,6 @@ async fn store_and_commit(
             }
         }
     }
-    // The preparer ended early; its own error says why.
+    // The preparer ended early; its own error states why.
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Files named by their job: bulk files of NCBI's server, fetched by the worker that reads them.
+//! Files named by their job: bulk files of NCBI's server, downloaded by the worker that reads them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,34 +11,34 @@ use crate::ingest::{NewUnit, Plan, UnitError};
 use crate::pubmed::bulk_file;
 use crate::pubmed::download::{DownloadError, Downloaded, make_folder};
 
-/// Files of one job, at most: its time limit is for so many. More are several jobs.
+/// Maximum number of files of one job, for which its time limit is sufficient. Submit more as several jobs.
 pub const MAX_FILES: usize = 100;
 
 /// Parameters of a job over files of NCBI's server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedParams {
-    /// Their names, ascending, each once.
+    /// Names of the files, ascending and distinct.
     pub files: Vec<String>,
 }
 
-/// What a unit is to fetch and read. Its sum is fetched with it, and kept in the unit's cursor: a unit that resumes
-/// must read the same bytes again.
+/// The file that a unit downloads and reads. Its MD5 is downloaded too, and stored in the unit's cursor: a unit that
+/// resumes must read the same bytes again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NamedFile {
     pub name: String,
 }
 
-/// About the size of a file whose size is not known: those of a baseline have 15 to 25 megabytes.
+/// Approximate size of a file whose size is unknown: those of a baseline have 15 to 25 megabytes.
 const USUAL_FILE_BYTES: u64 = 20 << 20;
 
-/// A list of names is not acceptable.
+/// A list of names is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NamesError {
-    /// None, or too many.
+    /// No name, or too many.
     #[error("must be 1 to {MAX_FILES} files: submit more as several jobs, one after another, oldest first")]
     Count,
-    /// Not a bulk file.
+    /// Not the name of a bulk file.
     #[error("must be the name of a bulk file such as pubmed26n0001.xml.gz")]
     Name(usize),
 }
@@ -59,7 +59,7 @@ impl NamedParams {
     }
 }
 
-/// One unit a file; where the server lists its folders, all of them must be there.
+/// One unit per file; if the server lists its folders, all files must be in them.
 pub(super) async fn plan(pipeline: &PubmedFiles, params: &NamedParams) -> Result<Plan, UnitError> {
     let listing = pipeline.server.list(&params.files).await.map_err(|error| unit_error(&error))?;
     let mut bytes_total = 0;
@@ -85,7 +85,7 @@ pub(super) async fn plan(pipeline: &PubmedFiles, params: &NamedParams) -> Result
     })
 }
 
-/// A fetched file; removed when it is dropped.
+/// A downloaded file; removed when it is dropped.
 pub(super) struct Fetched {
     dir: PathBuf,
     pub file: Downloaded,
@@ -97,7 +97,7 @@ impl Drop for Fetched {
     }
 }
 
-/// Fetches the file of a unit into a folder of its own. `expected` is the sum of the file that an earlier attempt read.
+/// Downloads the file of a unit into a separate folder. `expected` is the MD5 of the file that an earlier attempt read.
 pub(super) async fn fetch(
     pipeline: &PubmedFiles,
     unit: UnitId,
@@ -107,7 +107,7 @@ pub(super) async fn fetch(
     let dir = pipeline.settings.downloads.join(unit.to_string());
     let made = |dir: &Path| {
         make_folder(&pipeline.settings.downloads)?;
-        // What an attempt that was killed left.
+        // Files of an attempt that was killed.
         let _ = std::fs::remove_dir_all(dir);
         std::fs::create_dir_all(dir)
     };
@@ -127,7 +127,7 @@ pub(super) async fn fetch(
     }
 }
 
-/// What a failed download means for its unit.
+/// The unit error of a failed download.
 fn unit_error(error: &DownloadError) -> UnitError {
     let message = crate::observability::chain(error);
     match error {

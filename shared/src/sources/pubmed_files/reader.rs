@@ -17,22 +17,22 @@ use crate::sources::store_records::{RawBatch, RawRecord, SliceKind};
 /// A batch of a file.
 pub struct FileBatch {
     pub raw: RawBatch,
-    /// Items of the file up to here.
+    /// Items of the file up to the end of this batch.
     pub items_done: i64,
-    /// Bytes of the file read up to here.
+    /// Bytes of the file read up to the end of this batch.
     pub bytes_done: u64,
     /// As-of time of the file itself.
     pub as_of: DateTime<Utc>,
-    /// What comes after this batch.
+    /// What follows this batch.
     pub end: End,
 }
 
-/// What comes after a batch.
+/// What follows a batch.
 #[derive(Debug)]
 pub enum End {
     /// Another batch.
     More,
-    /// Nothing: the document is complete; what came after its gzip data is ignored.
+    /// Nothing: the document is complete; bytes after its gzip data are ignored.
     Finished(Option<IgnoredBytes>),
     /// Nothing: the rest of the file cannot be read.
     Failed(FileError),
@@ -47,7 +47,7 @@ pub struct Reading {
     pub max_record_bytes: usize,
     pub batch_records: usize,
     pub batch_bytes: usize,
-    /// Buffers of earlier batches, to be used again: large ones fragment memory when freed.
+    /// Buffers of earlier batches, to be reused: large ones fragment memory when freed.
     pub used: std::sync::mpsc::Receiver<Vec<u8>>,
 }
 
@@ -69,7 +69,7 @@ impl Reading {
         if let Err(error) = read {
             batch.bytes_done = progress.bytes();
             batch.end = End::Failed(error);
-            // The channel is closed when the unit was stopped.
+            // The channel is closed if the unit was stopped.
             let _ = batches.blocking_send(batch);
         }
     }
@@ -77,7 +77,7 @@ impl Reading {
     fn buffer(&self) -> Vec<u8> {
         let mut buffer = self.used.try_recv().unwrap_or_else(|_| Vec::with_capacity(self.batch_bytes));
         buffer.clear();
-        // After a very large record.
+        // Smaller again after a very large record.
         buffer.shrink_to(self.batch_bytes);
         buffer
     }
@@ -120,7 +120,7 @@ impl Reading {
                 if batches.blocking_send(std::mem::replace(batch, next)).is_err() {
                     return Ok(());
                 }
-                // Waits until the batch before was taken: two are in memory, not three.
+                // Waits until the previous batch was taken: at most two are in memory, not three.
                 let Ok(place) = tokio::runtime::Handle::current().block_on(batches.reserve()) else { return Ok(()) };
                 drop(place);
                 batch.raw.bytes = self.buffer();

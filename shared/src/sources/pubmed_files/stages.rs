@@ -1,4 +1,4 @@
-//! The second stage of a file: batches prepared while the one before is stored.
+//! The second stage of a file: prepares batches while the previous one is stored.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -16,11 +16,11 @@ pub struct PreparedBatch {
     /// Number of the batch in this attempt, from 1.
     pub number: i64,
     pub prepared: PreparedRecords,
-    /// Items of the file up to here.
+    /// Items of the file up to the end of this batch.
     pub items_done: i64,
-    /// Bytes of the file read up to here.
+    /// Bytes of the file read up to the end of this batch.
     pub bytes_done: u64,
-    /// What comes after this batch.
+    /// What follows this batch.
     pub end: End,
 }
 
@@ -28,15 +28,15 @@ pub struct PreparedBatch {
 pub struct Preparing {
     pub engine: Engine,
     pub unit: UnitId,
-    /// Names what each batch stores.
+    /// Commits the intents of each batch.
     pub ahead: Ahead,
     pub file_name: String,
     pub file_number: i32,
-    /// Tells a file that NLM did not name from others.
+    /// Distinguishes a file that NLM did not name from others.
     pub file_id: Option<String>,
-    /// Stands for the file's own as-of time.
+    /// Overrides the file's own as-of time.
     pub as_of: Option<DateTime<Utc>>,
-    /// Where buffers go when their slices are not needed any more.
+    /// Returns buffers whose slices are no longer needed.
     pub used: std::sync::mpsc::Sender<Vec<u8>>,
 }
 
@@ -53,7 +53,7 @@ impl Preparing {
         while let Some(batch) = raw.recv().await {
             number += 1;
             let pmids: HashSet<Pmid> = batch.raw.pmids().collect();
-            // A PMID that a batch under way moves is looked up only when that is committed.
+            // A PMID in an earlier batch that is not committed yet is looked up only after that commit.
             while let Some((before, _)) = under_way.iter().rfind(|(_, others)| !others.is_disjoint(&pmids)) {
                 let before = *before;
                 if committed.wait_for(|done| *done >= before).await.is_err() {

@@ -1,4 +1,4 @@
-//! What a sync would cost: asked of NCBI with a search or two, nothing is written.
+//! Estimates the cost of a sync with a search or two at NCBI; writes nothing.
 
 use serde::Serialize;
 
@@ -12,24 +12,24 @@ const OBJECT_BYTES: f64 = 3_000.0;
 const PUT_USD: f64 = 0.005 / 1000.0;
 const GB_MONTH_USD: f64 = 0.023;
 
-/// What is to be expected.
+/// The estimated cost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Records to fetch; of several windows those of each, which may be the same.
+    /// Records to fetch; for several windows the sum, although they may have records in common.
     pub hits: u64,
     /// Requests to NCBI.
     pub requests: u64,
-    /// How long those take at the allowed rate.
+    /// Duration of these requests at the allowed rate.
     pub seconds: f64,
     /// Stored bytes, if all are new.
     pub storage_bytes: f64,
-    /// Their price for a month on S3.
+    /// Their storage price for a month on S3.
     pub storage_usd_per_month: f64,
-    /// The price of putting them there.
+    /// The price of the PUT requests.
     pub put_usd: f64,
 }
 
-/// Asks how many records a run walks over.
+/// Counts the records of a run at NCBI.
 pub async fn estimate(
     client: &Client,
     query: &Query,
@@ -41,7 +41,7 @@ pub async fn estimate(
         let slice = stage.window.map_or_else(Slice::all, |window| Slice::days(window.field, window.from, window.to));
         let count = client.count(query, &slice).await?;
         hits += count;
-        // One list and one count; halving takes about as many searches as there are parts.
+        // One list and one count; halving needs about as many searches as there are parts.
         let cap = u64::from(client.settings().cap);
         searches += 1 + count.div_ceil(u64::from(client.settings().page)).max(1);
         if count > cap {

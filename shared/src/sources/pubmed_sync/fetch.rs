@@ -20,22 +20,22 @@ use crate::records;
 use crate::sources::store_records::{self, EFETCH, Origin, RawBatch, RawRecord, SliceKind, StoredBatch};
 use crate::syncs::{self, FoundPmid, SlicePosition};
 
-/// What a unit is to fetch.
+/// The PMIDs that a unit fetches.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Input {
     pmids: Vec<Pmid>,
-    /// Whether a search lists them: one that is not returned is tried again by later runs.
+    /// Whether a search listed them: one that is not returned is tried again by later runs.
     listed: bool,
 }
 
-/// How many of them have an outcome.
+/// Number of PMIDs that have an outcome.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Cursor {
     done: usize,
 }
 
-/// Units: first what is tried again, then what was found, in order; and the first slice of each unit of the latter, for
-/// the watermark.
+/// Units: first the retries, then the found PMIDs, in order; and the first slice of each unit of found PMIDs, for the
+/// watermark.
 pub fn plan(retries: &[Pmid], found: &[FoundPmid], unit_records: usize) -> (Plan, Vec<(i32, SlicePosition)>) {
     let again: HashSet<Pmid> = retries.iter().copied().collect();
     let new: Vec<&FoundPmid> = found.iter().filter(|found| !again.contains(&found.pmid)).collect();
@@ -49,7 +49,7 @@ pub fn plan(retries: &[Pmid], found: &[FoundPmid], unit_records: usize) -> (Plan
     (plan_of(&inputs), slices)
 }
 
-/// Units of PMIDs that were named by a user.
+/// Units of PMIDs that a user named.
 pub fn plan_pmids(pmids: &[Pmid], unit_records: usize) -> Plan {
     let inputs = pmids.chunks(unit_records).map(|pmids| Input { pmids: pmids.to_vec(), listed: false });
     plan_of(&inputs.collect::<Vec<_>>())
@@ -87,7 +87,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
         .map(|pmids| refetch::fetch_once(&sources.client, pmids, max_record_bytes));
     let mut fetched = cancellable(context, try_join_all(requests)).await?;
     context.check().await?;
-    // What came with one request shows that the records missing in another are asked for of a server that has some.
+    // Records that one request returned are controls for the others: they show that the server has records.
     let fresh: Vec<Pmid> = fetched.iter().filter_map(Fetched::a_record).take(CONTROLS).collect();
     let controls = if fresh.len() < CONTROLS && fetched.iter().any(Fetched::is_open) {
         [fresh, refetch::controls(&context.engine.db).await?].concat()
@@ -99,7 +99,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
     context.check().await?;
     cursor.done = input.pmids.len();
     let mut prepared = Vec::new();
-    // One batch for the whole unit: one sync of the file system, one transaction.
+    // One batch for the whole unit: one file system sync, one transaction.
     let mut batch = StoredBatch::default();
     for Fetched { sets, absent, .. } in fetched {
         for set in sets {
@@ -149,7 +149,7 @@ fn raw_of(set: Set, numbers: &HashMap<Pmid, i64>) -> (Origin, RawBatch) {
     )
 }
 
-/// Membership and the list of what is tried again.
+/// Memberships and the retry list.
 struct SyncRows {
     query_key: String,
     listed: bool,
@@ -177,7 +177,7 @@ impl BatchRows for SyncRows {
     }
 }
 
-/// PMIDs of a job that failed, alone or with their unit, or that were not returned.
+/// PMIDs of a job that failed, alone or with their unit, or were not returned.
 pub async fn failed_pmids(db: &PgPool, job: JobId) -> Result<Vec<Pmid>, UnitError> {
     let mut pmids = HashSet::new();
     let mut after = 0;

@@ -1,8 +1,7 @@
 //! `pubmed.sync` and `pubmed.sync.incremental`: records from NCBI's E-utilities into the archive.
 //!
-//! Two phases. `search` lists every PMID that is due, slice by slice; `fetch` gets them in units of a few
-//! hundred. A watermark moves with the unit that completes the last open
-//! record before it, in the same transaction.
+//! Two phases. `search` lists every PMID that is due, slice by slice; `fetch` gets them in units of a few hundred. A
+//! watermark moves in the transaction of the unit that completes the last open record before it.
 
 mod estimate;
 mod fetch;
@@ -44,27 +43,26 @@ pub const SYNC: &str = "pubmed.sync";
 /// The tool that keeps a query up to date.
 pub const INCREMENTAL: &str = "pubmed.sync.incremental";
 
-/// The first phase of both.
+/// The first phase of both tools.
 pub const SEARCH: &str = "search";
 
 const FETCH: &str = "fetch";
 
-/// What both tools work with.
+/// Client and limits of both tools.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// NCBI.
     pub client: Client,
     /// A sync of more records is refused.
     pub max_records: i64,
-    /// Records of a fetching unit.
+    /// Maximum number of records per unit of the fetch.
     pub unit_records: usize,
-    /// Records of one request.
+    /// Maximum number of records per request.
     pub request_records: usize,
 }
 
 impl Sources {
-    /// With the sizes of units and requests that suit NCBI: a request of two hundred records is what it
-    /// suggests, and about a megabyte of XML.
+    /// With sizes of units and requests that suit NCBI: it suggests requests of two hundred records, which are about a
+    /// megabyte of XML.
     pub fn new(client: Client, max_records: i64) -> Self {
         Self { client, max_records, unit_records: 600, request_records: 200 }
     }
@@ -76,7 +74,7 @@ pub struct PubmedSync(pub Sources);
 /// `pubmed.sync.incremental`
 pub struct PubmedSyncIncremental(pub Sources);
 
-/// Watermarks, slots and retries in the future are pulled back.
+/// Corrects watermarks, slots and retries that are in the future.
 pub struct SyncClocks;
 
 #[async_trait]
@@ -92,7 +90,7 @@ fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, UnitError> 
     })
 }
 
-/// Plans the only unit of the search, whose run is fixed from here on.
+/// Plans the only unit of the search; the run is fixed from then on.
 async fn plan_search(context: &UnitContext, key: &str, plan: &RunPlan) -> Result<Plan, UnitError> {
     let run = syncs::start_run(&context.engine.db, context.lease.job, key, plan).await?;
     let external_version = run.plan.query.chars().take(200).collect();
@@ -132,7 +130,7 @@ impl Pipeline for PubmedSync {
             (_, true) => {
                 wanted()?;
                 let mut pmids = syncs::take_found(&context.engine.db, context.lease.job, i64::MAX).await?;
-                // The newest, as a search shows them first.
+                // The newest, which a search lists first.
                 pmids.sort_by_key(|found| std::cmp::Reverse(found.pmid));
                 pmids.truncate(usize::try_from(params.limit.unwrap_or(i64::MAX)).unwrap_or(usize::MAX));
                 pmids.reverse();
@@ -156,7 +154,7 @@ impl Pipeline for PubmedSync {
         syncs::forget_found(db, job).await?;
         let mut result = store_records::result(db, job).await?;
         result.insert("query_key".to_owned(), json!(ended.job.query_key));
-        // PMIDs that were named are not searched for.
+        // PMIDs that a user named are not searched for.
         if let Some(run) = syncs::run(&mut *db, job).await? {
             result.insert("complete".to_owned(), json!(run.gaps.is_empty()));
             result.insert("gaps".to_owned(), gaps(&run.gaps));
@@ -164,7 +162,7 @@ impl Pipeline for PubmedSync {
         Ok(result)
     }
 
-    /// The records that failed, and those of units that did; if the search failed, the whole.
+    /// The records that failed, and those of units that failed; if the search failed, all of them.
     async fn retry(&self, db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
         let params: SyncParams = parse(&job.params)?;
         let pmids = fetch::failed_pmids(db, job.job_id()).await?;
@@ -194,14 +192,14 @@ impl Pipeline for PubmedSyncIncremental {
         let params: IncrementalParams = parse(&context.lease.params)?;
         let (db, job) = (&context.engine.db, context.lease.job);
         if context.lease.phase == SEARCH {
-            // From a watermark in the future nothing would be walked.
+            // With a watermark in the future, no day would be walked.
             pull_back_syncs(db).await?;
             let known = syncs::one(db, &params.query_key).await?.filter(|known| known.query == params.query);
             let known = known.ok_or_else(|| {
                 let message = format!("query_key {} is no longer bound to this query", params.query_key);
                 UnitError::permanent(ErrorCode::ValidationError, message)
             })?;
-            // The run starts when its job does, not when a worker comes to plan it.
+            // The run starts when its job does, not when a worker plans it.
             let now = crate::jobs::get(db, job).await?.and_then(|job| job.started_at).unwrap_or_else(clock::now);
             let start = StartState {
                 watermarks: known.watermarks,
@@ -214,14 +212,14 @@ impl Pipeline for PubmedSyncIncremental {
         }
         let run = run_of(db, job).await?;
         let limit = params.limit.unwrap_or(i64::MAX);
-        // One more than wanted: it says where the next run goes on.
+        // One more than requested: it determines where the next run resumes.
         let mut found = syncs::take_found(db, job, limit.saturating_add(1)).await?;
         let mut retries = syncs::retries_of(db, &run.query_key).await?;
         let limit = share_limit(limit, &mut retries, &mut found);
         let left = usize::try_from(limit).ok().filter(|limit| found.len() > *limit).and_then(|_| found.pop());
         let stop = match left {
             Some(left) => {
-                // Slices that overlap are not told apart by PMIDs: that one is begun again.
+                // If slices overlap, PMIDs do not distinguish them: that slice is started again.
                 let last = found.last().filter(|last| last.position == left.position && !run.is_repeated);
                 Some(StopPoint { position: left.position, after: last.map_or(0, |last| last.pmid.get()) })
             }
@@ -293,15 +291,15 @@ impl Pipeline for PubmedSyncIncremental {
         Ok(syncs::run(db, job.job_id()).await?.map_or(Value::Null, |run| windows(&run.plan)))
     }
 
-    /// The same again, if something failed: its watermarks know how far it came, its list what to try
-    /// first.
+    /// The same sync again, if something failed: its watermarks contain its progress, its retry list the first records
+    /// to try.
     async fn retry(&self, db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {
         let failed = !fetch::failed_pmids(db, job.job_id()).await?.is_empty();
         Ok((failed || job.state != JobState::Succeeded).then(|| job.params.clone()))
     }
 }
 
-/// Where a run stops, and what is open until its units complete.
+/// Where a run stops, and its slices that are open until their units complete.
 struct RunRows {
     job: JobId,
     stop: Option<StopPoint>,
@@ -316,18 +314,18 @@ impl BatchRows for RunRows {
     }
 }
 
-/// What a failed request to NCBI means for a unit. That NCBI is unavailable is no failure of the unit; a refusal is.
+/// The unit error of a failed request to NCBI. An unavailable NCBI is no failure of the unit; a refusal is.
 fn of_ncbi(error: &EutilsError) -> UnitError {
     let (code, message) = (error.code(), observability::chain(error));
     match error.retry_after() {
-        // A list that never adds up must not go round for ever.
+        // A list that never adds up must not be retried forever.
         _ if matches!(error, EutilsError::Incomplete) => UnitError::Failed { code, message, retry: true },
         Some(pause) => UnitError::Snooze { pause, why: message },
         None => UnitError::permanent(code, message),
     }
 }
 
-/// A response of NCBI, which is waited for with all its attempts unless the unit is to stop.
+/// Waits for a response of NCBI, with all its attempts, unless the unit is to stop.
 async fn cancellable<T>(
     context: &UnitContext,
     request: impl Future<Output = Result<T, EutilsError>>,
@@ -335,8 +333,8 @@ async fn cancellable<T>(
     context.unless_stopped(async { request.await.map_err(|error| of_ncbi(&error)) }).await
 }
 
-/// Cuts what is tried again and what was found to a limit together, and returns how many of the latter may be fetched;
-/// one more of them is left, to tell where the next run goes on. Where there is more of both, what is tried again has
+/// Limits retries and found PMIDs together, and returns how many of the latter may be fetched; one more of them is
+/// kept, to determine where the next run resumes. If there are too many of both, what is tried again has
 /// half of the places: it comes first, and yet does not keep the run from getting on.
 fn share_limit(limit: i64, retries: &mut Vec<Pmid>, found: &mut Vec<FoundPmid>) -> i64 {
     let room = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -351,7 +349,7 @@ async fn run_of(db: &PgPool, job: JobId) -> Result<syncs::SyncRun, UnitError> {
     run.ok_or_else(|| UnitError::permanent(ErrorCode::Internal, "the run of this job no longer exists"))
 }
 
-/// What did not add up, for people and manifests.
+/// Gaps, for people and manifests.
 fn gaps(gaps: &[Gap]) -> Value {
     let shown = gaps.iter().map(|gap| {
         json!({
@@ -362,7 +360,7 @@ fn gaps(gaps: &[Gap]) -> Value {
     Value::Array(shown.collect())
 }
 
-/// The spans of days of a run, for people and manifests: those of one end together.
+/// The day ranges of a run, for people and manifests, grouped by their end.
 fn windows(plan: &RunPlan) -> Value {
     let mut shown: Vec<Map<String, Value>> = Vec::new();
     for stage in &plan.stages {

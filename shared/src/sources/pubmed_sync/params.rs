@@ -1,11 +1,11 @@
-//! Parameters of the tools, checked and with their defaults filled in.
+//! Parameters of the tools, validated and with defaults filled in.
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::Pmid;
 use crate::pubmed::eutils::{InvalidQuery, Query};
 
-/// Days that a window reaches back behind its watermark, unless told otherwise.
+/// Default number of days that a window begins before its watermark.
 pub const OVERLAP_DAYS: u32 = 5;
 
 const MAX_OVERLAP_DAYS: u32 = 30;
@@ -17,7 +17,7 @@ const MAX_KEY_CHARS: usize = 128;
 pub struct SyncParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// The records, ascending, each once.
+    /// The PMIDs, ascending and distinct.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pmids: Vec<Pmid>,
     /// The key that the records become members of.
@@ -33,16 +33,16 @@ pub struct SyncParams {
 #[serde(deny_unknown_fields)]
 pub struct IncrementalParams {
     pub query: String,
-    /// The key it is bound to.
+    /// The key of the query.
     pub query_key: String,
-    /// How far the windows reach back behind the watermark.
+    /// Number of days that the windows begin before the watermark.
     pub overlap_days: u32,
     /// Maximum number of records; the next run continues after them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<i64>,
 }
 
-/// A parameter is not acceptable.
+/// A parameter is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct ParamError {
@@ -82,7 +82,7 @@ impl SyncParams {
         Ok(Self { query: None, pmids, query_key, limit: None })
     }
 
-    /// The most records that it stores; nothing for a query without a limit.
+    /// Maximum number of records that it stores; none for a query without a limit.
     pub fn records_at_most(&self) -> Option<i64> {
         if self.query.is_some() { self.limit } else { i64::try_from(self.pmids.len()).ok() }
     }

@@ -1,8 +1,8 @@
-//! Fetches PMIDs until each was returned, or was absent in two responses that prove something.
+//! Fetches PMIDs until each was returned, or was absent in two conclusive responses.
 //!
-//! EFetch returns a set of nothing for PMIDs that there are not, and also while its backend is down. So an absence
-//! counts only in a response that holds some record that was asked for; where nothing else is asked for, records
-//! known to be there are, as controls.
+//! EFetch returns an empty set for PMIDs that do not exist, and also while its backend is down. So an absence counts
+//! only in a response that contains some requested record; if there is no other record to request, records known to
+//! exist are requested as controls.
 
 use std::collections::BTreeSet;
 
@@ -15,23 +15,23 @@ use crate::db::DbError;
 use crate::pubmed::eutils::{Client, EutilsError, RecordSet, ResponseFault, Returned, WELL_KNOWN};
 use crate::records;
 
-/// Controls of a request. More than one, because a record may be withdrawn without the archive knowing it.
+/// Controls per request. More than one, because a record may have been withdrawn without the archive knowing it.
 pub const CONTROLS: usize = 3;
 
-/// Absences that make a record missing.
+/// Conclusive absences after which a record is missing.
 const MIN_ABSENCES: usize = 2;
 
 /// The responses for some PMIDs: each is in one of the sets, or absent.
 pub struct Fetched {
     pub sets: Vec<Set>,
     pub absent: Vec<Pmid>,
-    /// Those that are absent in one response that proves it.
+    /// PMIDs that were absent in one conclusive response.
     absent_once: BTreeSet<Pmid>,
-    /// Whether a record without a readable PMID came, which may be one of the absent ones.
+    /// Whether a record without a readable PMID was returned, which may be one of the absent ones.
     has_unidentified: bool,
 }
 
-/// Records with the bytes they stand in.
+/// Records, and the bytes that contain them.
 pub struct Set {
     pub bytes: Vec<u8>,
     pub returned: Vec<Returned>,
@@ -39,7 +39,7 @@ pub struct Set {
     pub etag: Option<String>,
 }
 
-/// PMIDs that are there as far as this archive knows, and some that always are.
+/// PMIDs that exist as far as this archive knows, and some that always exist.
 pub async fn controls(db: &PgPool) -> Result<Vec<Pmid>, DbError> {
     let known = records::some_live(db, i64::try_from(CONTROLS).unwrap_or(1)).await?;
     Ok(known.into_iter().chain(WELL_KNOWN.iter().filter_map(|pmid| Pmid::new(*pmid).ok())).collect())
@@ -57,7 +57,7 @@ pub fn fetch_once<'a>(
                 Ok(Fetched::complete(attributed_to(set, pmids[0])))
             }
             Ok(set) => Ok(Fetched::of(set)),
-            // A few very large records: in smaller portions.
+            // A few very large records: requests fewer at a time.
             Err(
                 EutilsError::TooLarge { .. }
                 | EutilsError::Unavailable { fault: ResponseFault::Timeout | ResponseFault::Truncated, .. }
@@ -97,7 +97,7 @@ impl Fetched {
         self.has_unidentified |= other.has_unidentified;
     }
 
-    /// A record that came whole.
+    /// A record that was returned intact.
     pub fn a_record(&self) -> Option<Pmid> {
         let mut all = self.sets.iter().flat_map(|set| &set.returned);
         all.find_map(|one| match one {
@@ -106,13 +106,13 @@ impl Fetched {
         })
     }
 
-    /// Whether some are absent that may still come.
+    /// Whether absent records may still be returned.
     pub fn is_open(&self) -> bool {
         !self.absent.is_empty()
     }
 
-    /// Fetches what is absent until it is returned, or was absent often enough: a response may leave records out for no
-    /// reason.
+    /// Fetches absent records until they are returned, or were absent often enough: a response may omit records without
+    /// a reason.
     pub fn refetch_missing<'a>(
         &'a mut self,
         client: &'a Client,
@@ -125,7 +125,7 @@ impl Fetched {
             while self.is_open() {
                 let absent = std::mem::take(&mut self.absent);
                 let proven = std::mem::take(&mut self.absent_once);
-                // With controls every response proves something.
+                // With controls, every response is conclusive.
                 let again = client.fetch(&absent, Some(controls), max_record_bytes).await?;
                 self.extend(Self::of(again));
                 requests += 1;
@@ -142,7 +142,7 @@ impl Fetched {
         })
     }
 
-    /// Fetches each absent one alone: a record without a readable PMID that comes then is its.
+    /// Fetches each absent record alone: a record without a readable PMID that is returned then is that one.
     async fn refetch_singly(
         &mut self,
         client: &Client,
@@ -165,13 +165,13 @@ fn has_unidentified(set: &RecordSet) -> bool {
     set.returned.iter().any(|one| one.pmid().is_none())
 }
 
-/// A set without records that have no readable PMID.
+/// A set without the records whose PMID cannot be read.
 fn identified(mut set: RecordSet) -> Set {
     set.returned.retain(|one| one.pmid().is_some());
     Set { bytes: set.bytes, returned: set.returned, as_of: set.as_of, etag: set.etag }
 }
 
-/// The set of one PMID: its record if that came, else whatever came is its.
+/// The set of one PMID: its record if that was returned, else everything that was returned.
 fn attributed_to(mut set: RecordSet, requested: Pmid) -> Set {
     if set.returned.iter().any(|one| matches!(one, Returned::Record { .. })) {
         set.returned.retain(|one| matches!(one, Returned::Record { .. }));

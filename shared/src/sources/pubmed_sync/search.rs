@@ -1,7 +1,7 @@
-//! The search: every PMID that a run is to fetch, slice by slice, kept in rows.
+//! The search: lists every PMID that a run fetches, slice by slice, and stores them in rows.
 //!
-//! One unit. Its cursor is the stage and what is left of it, so that a stop in the middle of a walk of
-//! hundreds of requests costs one of them. What a walk cannot make add up is kept as gaps: they hold watermarks.
+//! One unit. Its cursor is the stage and the rest of its walk, so that a stop during a walk of hundreds of requests
+//! repeats only one of them. Counts that a walk cannot reconcile are stored as gaps, which hold watermarks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,40 +19,40 @@ use crate::jobs::{self, Level};
 use crate::pubmed::eutils::{Listing, Query, Slice, Walk, WalkStep};
 use crate::syncs::{self, Gap, SlicePosition, Stage};
 
-/// Where the search goes on.
+/// Where the search resumes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Cursor {
-    /// Number of the stage; past the last one all are listed.
+    /// Number of the stage; after the last one, all PMIDs are listed.
     stage: i16,
-    /// What is left of it, once it is begun.
+    /// The rest of its walk, once that is started.
     walk: Option<Walk>,
-    /// Where a limit ends the search.
+    /// Where a limit stops the search.
     stop: Option<SlicePosition>,
-    /// What does not add up in the stages before.
+    /// Gaps of earlier stages.
     gaps: Vec<Gap>,
     /// Whether parts of a stage were listed more than once.
     is_repeated: bool,
-    /// How many records the whole query has, where it was walked.
+    /// Number of records of the whole query, if it was walked.
     counted: Option<u64>,
 }
 
-/// The unit.
+/// The only unit of the search.
 pub fn unit() -> NewUnit {
     NewUnit { input: json!({}), ..NewUnit::default() }
 }
 
-/// Which of the results are wanted.
+/// Which results are requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// Every one.
+    /// All of them.
     All,
-    /// So many with the highest PMIDs.
+    /// This number of results with the highest PMIDs.
     Newest(i64),
-    /// So many of the oldest days; a later run goes on behind them.
+    /// This number of results of the oldest days; a later run continues after them.
     Oldest(i64),
 }
 
-/// Lists slice after slice, no further than wanted, until what is listed adds up or is known not to.
+/// Lists slice after slice, no further than requested, until the lists match the counts or are known not to.
 pub async fn run(context: &mut UnitContext, sources: &Sources, wanted: Selection) -> Result<(), UnitError> {
     let job = context.lease.job;
     let run = run_of(&context.engine.db, job).await?;
@@ -109,7 +109,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, wanted: Selection
                 }
             },
         }
-        // What was counted, so that a walk that is interrupted often comes to its end too.
+        // Stores the counts, so that a walk that is interrupted often completes too.
         context.commit(Batch { cursor: json!(cursor), ..Batch::default() }).await?;
     }
     let found = syncs::count_found(&context.engine.db, job).await?;
@@ -123,7 +123,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, wanted: Selection
 }
 
 impl Cursor {
-    /// The records of a slice, which the walk takes for listed. One that is short is reported by the walk already.
+    /// The records of a slice, which the walk counts as listed. The walk itself reports an incomplete slice.
     fn take(&mut self, listing: Listing) -> BTreeSet<Pmid> {
         match listing {
             Listing::Complete { pmids, counted } => {
@@ -137,8 +137,7 @@ impl Cursor {
         }
     }
 
-    /// Notes what does not add up in a stage, and goes on with the next. `for_watermark`: whether a watermark rests on
-    /// it.
+    /// Stores the gaps of a stage and continues with the next. `for_watermark`: whether a watermark depends on it.
     fn end_stage(&mut self, stage: &Stage, for_watermark: bool) {
         let walk = self.walk.take().unwrap_or_default();
         let field = stage.window.map(|window| window.field);
@@ -157,7 +156,7 @@ impl Cursor {
         self.stage += 1;
     }
 
-    /// Ends a window in front of the first day that is not listed yet, if any day before it is.
+    /// Ends a window before the first day that is not listed yet, if it has earlier days.
     fn cut(&mut self, stage: &Stage) {
         let (Some(walk), Some(window)) = (&mut self.walk, stage.window) else { return };
         if let Some(rest) = walk.rest_from().filter(|rest| *rest > window.from) {
@@ -167,7 +166,7 @@ impl Cursor {
     }
 }
 
-/// The slices of a stage: quiet days together, so that one search lists them all.
+/// The slices of a stage: all days together, so that one search lists them if they have few records.
 fn walk_of(stage: &Stage) -> Walk {
     let Some(window) = stage.window else { return Walk::over([Slice::all()]) };
     let days = |from, to| (from <= to).then(|| Slice::days(window.field, from, to));
@@ -181,8 +180,8 @@ fn position_of(stage: i16, slice: Slice) -> SlicePosition {
     SlicePosition { stage, day, until, field: slice.field() }
 }
 
-/// The walk over only as much of the top of a query as holds the newest records wanted: a few counts
-/// instead of a list of everything.
+/// The walk over only the part of a query that contains the newest requested records: a few counts instead of a list of
+/// all records.
 async fn newest(
     context: &UnitContext,
     sources: &Sources,
@@ -196,7 +195,7 @@ async fn newest(
     if count < limit {
         return Ok(None);
     }
-    // From `low` on there are enough, from `high` on too few.
+    // From `low` on there are enough records, from `high` on too few.
     let (mut low, mut high) = (1, Pmid::MAX);
     while count > cap.max(limit.saturating_mul(2)) && high - low > 1 {
         context.check().await?;
@@ -228,7 +227,7 @@ fn refuse_too_many(found: i64, max: i64) -> Result<(), UnitError> {
     ))
 }
 
-/// What a slice has.
+/// The PMIDs of a slice.
 struct FoundRows {
     job: JobId,
     position: SlicePosition,
@@ -242,7 +241,7 @@ impl BatchRows for FoundRows {
     }
 }
 
-/// The search is over, or stops because of a limit.
+/// The search is complete, or stops because of a limit.
 struct EndRows {
     job: JobId,
     query_key: String,
@@ -266,7 +265,7 @@ impl BatchRows for EndRows {
     }
 }
 
-/// What a gap is, for a person.
+/// Describes a gap for people.
 pub fn message_of(gap: &Gap) -> &'static str {
     if gap.counted == 0 {
         "NCBI found nothing for the whole query, which is implausible: the next run searches again"

@@ -1,4 +1,4 @@
-//! Submitting syncs: the key is bound to its query before there is a job.
+//! Submits syncs: the key is bound to its query before the job exists.
 
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
@@ -38,7 +38,7 @@ pub fn incremental_submission(params: &IncrementalParams) -> Submission {
     }
 }
 
-/// Submits a sync; `with` fills in who asks and how.
+/// Submits a sync; `with` fills in the caller and the other fields of the request.
 pub async fn submit_sync(
     db: &PgPool,
     params: &SyncParams,
@@ -48,7 +48,7 @@ pub async fn submit_sync(
     submit_bound(db, &with(sync_submission(params)), limits).await
 }
 
-/// Submits an incremental sync. While one of its key is queued or running, that one is returned.
+/// Submits an incremental sync. If a job with its key is queued or running, that one is returned.
 pub async fn submit_incremental(
     db: &PgPool,
     params: &IncrementalParams,
@@ -58,7 +58,7 @@ pub async fn submit_incremental(
     submit_bound(db, &with(incremental_submission(params)), limits).await
 }
 
-/// Binds the key of a submission of a sync, if it has one, to its query or its list.
+/// Binds the key of a sync's submission, if it has one, to its query or its list.
 pub async fn bind(db: &mut PgConnection, submission: &Submission) -> Result<Option<Bound>, BindError> {
     let Some(key) = &submission.query_key else { return Ok(None) };
     let query = submission.params["query"].as_str();
@@ -66,7 +66,7 @@ pub async fn bind(db: &mut PgConnection, submission: &Submission) -> Result<Opti
 }
 
 /// Submits the submission of [`sync_submission`] or [`incremental_submission`]. If the job is refused, a key that was
-/// bound for it is free again.
+/// bound for it is released.
 pub async fn submit_bound(
     db: &PgPool,
     submission: &Submission,

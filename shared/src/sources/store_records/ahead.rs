@@ -1,4 +1,4 @@
-//! Names what a batch stores while the batch before is stored, so that storing it waits for no commit.
+//! Commits the intents of a batch while the previous batch is stored, so that storing it waits for no commit.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::db::DbError;
 use crate::ingest::{Engine, UnitError};
 use crate::records;
 
-/// The intents of batches that were not stored so far.
+/// The intents of batches that are not stored yet.
 #[derive(Clone, Debug, Default)]
 pub struct Ahead(Arc<Mutex<HashSet<i64>>>);
 
@@ -29,14 +29,14 @@ impl Ahead {
         Ok(())
     }
 
-    /// To be called before the objects of a batch are stored: from here on its intent stays until it is committed.
+    /// Must be called before the objects of a batch are stored: its intent then stays until the batch is committed.
     pub fn will_store(&self, prepared: &PreparedRecords) {
         if let Some(intent) = prepared.intent {
             self.intents().remove(&intent);
         }
     }
 
-    /// Takes the intents of batches back that are not going to be stored: they name nothing.
+    /// Deletes the intents of batches that will not be stored.
     pub async fn take_back(&self, engine: &Engine) -> Result<(), DbError> {
         let intents: Vec<i64> = self.intents().drain().collect();
         if intents.is_empty() {

@@ -1,8 +1,8 @@
-//! From slices of records to the archive, whatever they came in: decide what becomes of each, compress
-//! what is to be stored, store it, and return the batch to commit.
+//! From slices of records to the archive, for every source: decides about each, compresses and stores new payloads, and
+//! returns the batch to commit.
 //!
-//! [`prepare`] and [`store`] are stages of their own, so that one batch is prepared, and its objects are named
-//! ([`Ahead`]), while the one before is stored. Objects are on stable storage before the transaction that points at
+//! [`prepare`] and [`store`] are separate stages, so that a batch is prepared, and its intents are committed
+//! ([`Ahead`]), while the previous one is stored. Objects are on stable storage before the transaction that refers to
 //! them.
 
 mod ahead;
@@ -30,30 +30,30 @@ use crate::db::DbError;
 use crate::ingest;
 use crate::pubmed::Identity;
 
-/// PMIDs that a job's result names.
+/// Maximum number of PMIDs in the result of a job.
 const PMIDS_FAILED: i64 = 100;
 
-/// What the result of every job over PubMed records says: the first of them that failed.
+/// The common result of every job over PubMed records: the first records that failed.
 pub async fn result(db: &mut PgConnection, job: JobId) -> Result<Map<String, Value>, DbError> {
     let failed = ingest::failed_ids(db, job, PMIDS_FAILED).await?;
     Ok(Map::from_iter([("pmids_failed".to_owned(), json!(failed))]))
 }
 
-/// Where a batch of slices came from.
+/// The source of a batch of slices.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// What stands in the envelopes.
+    /// The source in the envelopes.
     pub source: Source,
-    /// What the records are as of; the Unix epoch when that is not known.
+    /// As-of time of the records; the Unix epoch if that is unknown.
     pub as_of: DateTime<Utc>,
-    /// Number of the file, or 0 for what came from a server.
+    /// Number of the file; 0 for records from a server.
     pub file_number: i32,
-    /// Tells a file that NLM did not name from others.
+    /// Distinguishes a file that NLM did not name from others.
     pub file_id: Option<String>,
 }
 
 impl Origin {
-    /// The order of a record: its place counts only in a file.
+    /// The order of a record: its position counts only in a file.
     fn order(
         &self,
         item: &RawRecord,
@@ -72,14 +72,14 @@ impl Origin {
         }
     }
 
-    /// A file that NLM named but that has no time is as of the end of the newest revision in it so far. A time in the
-    /// future is a clock that was wrong: it would keep out everything that comes until then.
+    /// A file named by NLM but without a time is as of the end of the newest revision in it so far. A time in the
+    /// future is from a wrong clock: everything that arrives until then would count as older.
     fn as_of_item(&self, item: &RawRecord) -> DateTime<Utc> {
         let is_unknown = self.as_of == DateTime::<Utc>::default() && self.file_number > 0;
         let end_of_day = |day: chrono::NaiveDate| day.and_hms_opt(23, 59, 59).map(|at| at.and_utc());
         let as_of = if is_unknown { item.newest_revision.and_then(end_of_day) } else { None };
         let as_of = as_of.unwrap_or(self.as_of);
-        // What was fetched is dated by the database's clock.
+        // Fetched records are dated by the database's clock.
         if self.source.api == BULK_FILE { as_of.min(clock::now()) } else { as_of }
     }
 
@@ -88,18 +88,18 @@ impl Origin {
     }
 }
 
-/// `source.api` of what stood in a file.
+/// `source.api` of records from a file.
 pub const BULK_FILE: &str = "bulk_file";
 
-/// `source.api` of what EFetch returned.
+/// `source.api` of records from EFetch.
 pub const EFETCH: &str = "efetch";
 
-/// Slices of one batch; the PMIDs that are to be archived are distinct.
+/// Slices of one batch; the PMIDs to archive are distinct.
 #[derive(Clone, Debug, Default)]
 pub struct RawBatch {
-    /// The slices are parts of this.
+    /// The bytes that contain the slices.
     pub bytes: Vec<u8>,
-    /// Where, and what they are.
+    /// Range and kind of each slice.
     pub items: Vec<RawRecord>,
 }
 
@@ -107,26 +107,25 @@ pub struct RawBatch {
 #[derive(Clone, Debug)]
 pub struct RawRecord {
     pub range: Range<usize>,
-    /// Names it within its unit: the position in a file, from 1.
+    /// Its number within its unit: the position in a file, from 1.
     pub n: i64,
     pub kind: SliceKind,
     /// The newest `DateRevised` of its file up to here.
     pub newest_revision: Option<chrono::NaiveDate>,
 }
 
-/// What a slice is.
 #[derive(Clone, Debug)]
 pub enum SliceKind {
     /// A record.
     Record(Identity),
-    /// A deletion of a PMID: of the version it names, or of every version.
+    /// A deletion of a PMID: of the given version, or of every version.
     Deletion(Pmid, i32),
-    /// Something that cannot be archived, and why.
+    /// A slice that cannot be archived, and the reason.
     Bad(Option<Pmid>, String),
 }
 
 impl SliceKind {
-    /// The PMID whose pointer it may move.
+    /// The PMID whose pointer may change.
     pub fn archivable(&self) -> Option<Pmid> {
         match self {
             Self::Record(identity) => Some(identity.pmid),
@@ -137,7 +136,7 @@ impl SliceKind {
 }
 
 impl RawBatch {
-    /// The PMIDs that are to be archived.
+    /// The PMIDs to archive.
     pub fn pmids(&self) -> impl Iterator<Item = Pmid> {
         self.items.iter().filter_map(|item| item.kind.archivable())
     }

@@ -1,4 +1,4 @@
-//! Hash each slice, decide what becomes of it, compress what is to be stored.
+//! Hashes each slice, decides about it, and compresses what will be stored.
 
 use std::collections::HashMap;
 
@@ -18,36 +18,36 @@ use crate::records::{self, Advance, Pointer, PointerStamp};
 /// Archived payloads read at the same time, to compare them with what arrived.
 const CONCURRENT_READS: usize = 64;
 
-/// Records that one thread takes at a time at least: with fewer, sharing costs more than the work.
+/// Minimum number of records per thread: with fewer, distributing costs more than the work.
 const MIN_SHARE: usize = 16;
 
-/// Records with every decision made; what is to be stored is compressed.
+/// Records with all decisions made; objects to store are compressed.
 pub struct PreparedRecords {
     /// One per slice, in order.
     pub outcomes: Vec<RecordOutcome>,
-    /// What is to be stored.
+    /// The objects to store.
     pub pending_objects: Vec<PreparedObject>,
-    /// The committed intent that names it, once there is one.
+    /// The committed intent that names these objects, if there is one yet.
     pub intent: Option<i64>,
-    /// What goes to quarantine.
+    /// Records to quarantine.
     pub rejected: Vec<RejectedRecord>,
     /// Unchanged records that were missing upstream before.
     pub reappeared: Vec<Pmid>,
-    /// Held payloads that arrived again with a newer order.
+    /// Archived payloads that arrived again with a newer order.
     pub advances: Vec<Advance>,
-    /// Records whose versions decide, with the index of their outcome.
+    /// Records that are decided by version, with the index of their outcome.
     pub arrivals: Vec<(usize, Arrival)>,
     /// When the batch was read.
     pub fetched_at: DateTime<Utc>,
-    /// Where it came from.
+    /// Source of the batch.
     pub origin: Origin,
 }
 
-/// A record that is to be stored.
+/// A record to store.
 pub struct PreparedObject {
     /// Index of its outcome.
     pub index: usize,
-    /// What is stored.
+    /// Its object.
     pub pending: PendingObject,
     /// The pointer that it was compared with.
     pub expected: Option<PointerStamp>,
@@ -59,7 +59,7 @@ pub struct PreparedObject {
 pub struct RejectedRecord {
     /// Index of its outcome.
     pub index: usize,
-    /// Names it within its unit.
+    /// Its number within its unit.
     pub n: i64,
     /// Its position in its file, else 0.
     pub position: i64,
@@ -69,7 +69,7 @@ pub struct RejectedRecord {
     pub bytes: Vec<u8>,
 }
 
-/// A record that is to be stored.
+/// A record to store.
 struct ToStore<'a> {
     index: usize,
     item: &'a RawRecord,
@@ -82,13 +82,13 @@ struct ToStore<'a> {
     expected: Option<PointerStamp>,
 }
 
-/// What is to be done with a record that has one version.
+/// The decision about a record that has one version.
 enum Decision {
     Store,
     Skip(SkipReason),
-    /// Skipped if it is the held payload in another spelling, else by its precedence.
+    /// Skipped if it is the archived payload in another spelling, else by its precedence.
     CompareXml(Precedence),
-    /// Its versions decide.
+    /// Decided by version.
     ByVersions,
 }
 
@@ -179,7 +179,7 @@ pub async fn prepare(engine: &Engine, origin: Origin, raw: &RawBatch) -> Result<
     Ok(prepared)
 }
 
-/// Decides the records of which the archived payload must be read: whether it is the same XML in another spelling.
+/// Decides about the records whose archived payload must be read: whether it is the same XML in another spelling.
 async fn compare_spellings(
     engine: &Engine,
     raw: &RawBatch,
@@ -223,7 +223,7 @@ fn order_of(origin: &Origin, item: &RawRecord) -> Option<(Pmid, RecordOrder)> {
 }
 
 impl PreparedRecords {
-    /// Puts a slice that cannot be archived aside.
+    /// Quarantines a slice that cannot be archived.
     fn reject(&mut self, item: &RawRecord, bytes: &[u8]) {
         let SliceKind::Bad(pmid, reason) = &item.kind else { return };
         self.rejected.push(RejectedRecord {
@@ -257,7 +257,7 @@ fn decide(pointer: Option<&Pointer>, hash: Option<Sha256>, order: &RecordOrder) 
     if is_held {
         return Decision::Skip(SkipReason::Unchanged);
     }
-    // The same date is in both: only then can they be two spellings of the same.
+    // Only payloads with the same date can be two spellings of the same XML.
     let may_be_same = live && hash.is_some() && order.date_revised == pointer.order.date_revised;
     match precedence {
         _ if may_be_same => Decision::CompareXml(precedence),
@@ -266,8 +266,8 @@ fn decide(pointer: Option<&Pointer>, hash: Option<Sha256>, order: &RecordOrder) 
     }
 }
 
-/// Whether the archived payload is the same XML in another spelling. One that cannot be read
-/// is not: then the new payload is stored, and nothing is lost.
+/// Whether the archived payload is the same XML in another spelling. An unreadable one is not: then the new payload is
+/// stored, and nothing is lost.
 pub(super) async fn is_same_record(
     engine: &Engine,
     pmid: Pmid,

@@ -1,4 +1,4 @@
-//! What a batch of PubMed records writes in the transaction that commits it.
+//! Rows that a batch of PubMed records writes in the transaction that commits it.
 
 use std::sync::Arc;
 
@@ -10,36 +10,36 @@ use crate::core::{ErrorCode, Outcome, Pmid, Reason, SkipReason};
 use crate::ingest::{Batch, BatchRows, CommitError, RecordOutcome, UnitError};
 use crate::records::{self, Advance, PointerUpdate, VersionChange, Whole};
 
-/// A batch whose objects are stored: what became of its records, and the rows that say so.
+/// A batch whose objects are stored: the outcomes of its records, and the rows to write.
 #[derive(Clone, Debug, Default)]
 pub struct StoredBatch {
-    /// What became of each record.
+    /// Outcome of each record.
     pub outcomes: Vec<RecordOutcome>,
-    /// Rows that are to be written with them.
+    /// Rows to write with them.
     pub rows: PubmedRows,
 }
 
-/// Pointers, versions and what goes with them, of one batch.
+/// Pointers, versions and related rows of one batch.
 #[derive(Clone, Debug, Default)]
 pub struct PubmedRows {
-    /// Stored versions that are to become pointers.
+    /// Stored versions to become pointers.
     pub accepts: Vec<PointerUpdate>,
-    /// Held payloads that arrived again with a newer order.
+    /// Archived payloads that arrived again with a newer order.
     pub advances: Vec<Advance>,
     /// Records with versions.
     pub versions: Vec<VersionChange>,
-    /// Records that were missing upstream and are there again, unchanged.
+    /// Records that were missing upstream and were returned again, unchanged.
     pub reappeared: Vec<Pmid>,
-    /// Records that came whole, stored or unchanged.
+    /// Records that arrived intact, stored or unchanged.
     pub whole: Vec<Whole>,
-    /// What was named before it was stored, and has its rows with this batch.
+    /// Intents whose objects get their rows with this batch.
     pub intents: Vec<i64>,
-    /// Versions that earlier attempts stored, below those of this batch, and that no pointer is made of.
+    /// Versions that earlier attempts stored below those of this batch, and that did not become pointers.
     pub superseded: Vec<(Pmid, String)>,
 }
 
 impl StoredBatch {
-    /// Takes in another batch that is to be committed together with this one.
+    /// Adds another batch to be committed together with this one.
     pub fn extend(&mut self, other: Self) {
         self.outcomes.extend(other.outcomes);
         let PubmedRows { accepts, advances, versions, reappeared, whole, intents, superseded } = other.rows;
@@ -76,7 +76,7 @@ impl BatchRows for ArchiveRows {
 }
 
 impl PubmedRows {
-    /// Writes them: pointers first, in order, then the event log, whose numbering is locked from there to the commit.
+    /// Writes the pointers first, in order, then the event log, whose numbering is locked from there to the commit.
     async fn write(&self, tx: &mut PgConnection, outcomes: &mut [RecordOutcome]) -> Result<(), CommitError> {
         let missing: Vec<Pmid> = outcomes
             .iter()
@@ -90,7 +90,7 @@ impl PubmedRows {
         records::forget_intents(tx, &self.intents).await?;
         records::put_aside_own(tx, &self.superseded).await?;
         let accepts = records::accept(tx, &self.accepts).await?;
-        // Stored, and overtaken before this commit.
+        // Stored, but superseded before this commit.
         let overtaken = self.accepts.iter().filter(|one| accepts.older.contains(&one.pmid));
         let overtaken: Vec<(Pmid, String)> = overtaken.map(|one| (one.pmid, one.s3_uri.clone())).collect();
         records::put_aside_own(tx, &overtaken).await?;
@@ -105,7 +105,7 @@ impl PubmedRows {
             return Ok(());
         }
         for one in outcomes.iter_mut().filter(|one| one.outcome != Outcome::Failed) {
-            // Another worker was faster with a newer payload.
+            // Another worker accepted a newer payload first.
             if records::pmid(&one.key).is_some_and(|pmid| accepts.older.contains(&pmid)) {
                 one.outcome = Outcome::Skipped;
                 one.reason = Some(Reason::Skip(SkipReason::Older));
@@ -114,7 +114,7 @@ impl PubmedRows {
         Ok(())
     }
 
-    /// Where more than one statement changes pointers, all are locked first, in order.
+    /// If more than one statement changes pointers, all are locked first, in order.
     async fn lock(&self, tx: &mut PgConnection, missing: &[Pmid]) -> Result<(), CommitError> {
         let touched = missing.iter().chain(&self.reappeared).chain(self.advances.iter().map(|one| &one.pmid));
         let touched: Vec<Pmid> = touched.copied().collect();

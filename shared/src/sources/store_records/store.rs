@@ -1,4 +1,4 @@
-//! Store the objects of a prepared batch and return what is to be committed.
+//! Stores the objects of a prepared batch and returns what to commit.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -13,8 +13,8 @@ use crate::ingest::{Engine, RecordOutcome, Rejected, UnitContext, UnitError};
 use crate::pubmed::IntegrityNote;
 use crate::records::{self, Arrived, PointerStamp, PointerUpdate, Whole};
 
-/// Stores the objects of prepared batches (distinct PMIDs) together, and returns for each what is to be
-/// committed: together, or in this order.
+/// Stores the objects of prepared batches (distinct PMIDs) together, and returns for each what to commit: together, or
+/// in this order.
 pub async fn store(context: &UnitContext, prepared: Vec<PreparedRecords>) -> Result<Vec<StoredBatch>, UnitError> {
     let engine = &context.engine;
     let mut batches = Vec::with_capacity(prepared.len());
@@ -45,7 +45,7 @@ pub async fn store(context: &UnitContext, prepared: Vec<PreparedRecords>) -> Res
     store_of(engine, Some(context.lease.unit), batches).await
 }
 
-/// Stores the objects of prepared batches that hold nothing to put aside, for no unit.
+/// Stores the objects of prepared batches without rejected records, for no unit.
 pub async fn store_without_unit(
     engine: &Engine,
     prepared: Vec<PreparedRecords>,
@@ -58,7 +58,7 @@ async fn store_of(
     unit: Option<UnitId>,
     prepared: Vec<PreparedRecords>,
 ) -> Result<Vec<StoredBatch>, UnitError> {
-    // Committed before anything is stored: what no intent names is never taken for the archive's own.
+    // Committed before anything is stored: an object that no intent names is never treated as the archive's own.
     let unnamed = prepared.iter().filter(|one| one.intent.is_none()).flat_map(|one| &one.pending_objects);
     let unnamed: Vec<&PendingObject> = unnamed.map(|one| &one.pending).collect();
     let named_last = records::intend(&engine.db, unit, &unnamed).await?;
@@ -115,7 +115,7 @@ async fn store_of(
         batch.rows.whole = whole(&batch.outcomes, &origin);
         returned.push(batch);
     }
-    // It names objects of all of them: it goes with the one that is committed last.
+    // This intent names objects of all batches, so it belongs to the one that is committed last.
     if let Some(last) = returned.last_mut() {
         last.rows.intents.extend(named_last);
     }
@@ -140,7 +140,7 @@ fn refuse(outcome: &mut RecordOutcome, why: &ReadError) {
     outcome.reason = Some(Reason::Fault(why.to_string()));
 }
 
-/// The records of a batch that came whole and are not older than what is archived.
+/// The records of a batch that arrived intact and are not older than what is archived.
 fn whole(outcomes: &[RecordOutcome], origin: &Origin) -> Vec<Whole> {
     let is_whole = |one: &&RecordOutcome| match one.outcome {
         Outcome::Archived | Outcome::Deleted => true,
@@ -151,7 +151,7 @@ fn whole(outcomes: &[RecordOutcome], origin: &Origin) -> Vec<Whole> {
     outcomes.iter().filter(is_whole).filter_map(|one| records::pmid(&one.key).map(of)).collect()
 }
 
-/// The outcome of a record once its object is stored, or another was found there.
+/// Sets the outcome of a record after its object was stored, or another one was found.
 fn apply_outcome(outcome: &mut RecordOutcome, pending: &PendingObject, update: &PointerUpdate) {
     let newer = update.content_hash != pending.content_hash
         || (pending.content_hash.is_none() && !update.order.is_same_position(&pending.order));
@@ -163,7 +163,7 @@ fn apply_outcome(outcome: &mut RecordOutcome, pending: &PendingObject, update: &
     outcome.uri = Some(update.s3_uri.clone());
 }
 
-/// What is in the store now: the pending object, or the same or a newer payload that lay there already.
+/// The current object in the store: the pending one, or the same or a newer payload that was stored already.
 fn pointer_update(
     engine: &Engine,
     pending: &PendingObject,

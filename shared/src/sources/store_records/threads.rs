@@ -1,10 +1,10 @@
-//! Threads for work that keeps a processor busy: as many as there are processors, however many units run at a time.
+//! Threads for CPU-bound work: as many as there are processors, however many units run at the same time.
 
 use std::sync::LazyLock;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// With more, what stores the results is the limit.
+/// With more threads, storing the results is the bottleneck.
 const MAX_THREADS: usize = 8;
 
 static POOL: LazyLock<ThreadPool> = LazyLock::new(|| {
@@ -13,7 +13,7 @@ static POOL: LazyLock<ThreadPool> = LazyLock::new(|| {
     pool.expect("the system lets a process start a few threads")
 });
 
-/// Runs parallel iterators on these threads; the runtime gives the other tasks of the waiting thread to another one.
+/// Runs parallel iterators on these threads; the runtime moves the other tasks of the waiting thread to another one.
 pub(super) fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     tokio::task::block_in_place(|| POOL.install(work))
 }

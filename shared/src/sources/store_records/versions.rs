@@ -1,7 +1,7 @@
-//! Records with more than one version: what becomes of an arriving payload or deletion of one of them.
+//! Records with more than one version: decides about an arriving payload or deletion of one of them.
 //!
 //! Few records have versions, so each is decided and stored alone. The object under the record's key is always that of
-//! its pointer: what is stored for another version is followed by the pointer's own envelope.
+//! its pointer: after an object of another version, the pointer's own envelope is stored again.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ pub struct Arrival {
     pub xml: Option<String>,
 }
 
-/// What became of an arrival, and what is to be committed for it.
+/// The decision about an arrival, and the rows to commit for it.
 #[derive(Debug)]
 pub struct Decided {
     outcome: Outcome,
@@ -46,7 +46,7 @@ pub struct Decided {
 }
 
 impl Decided {
-    /// Applies it to its batch.
+    /// Adds it to its batch.
     pub fn apply_outcome(self, batch: &mut StoredBatch, index: usize) {
         let outcome = &mut batch.outcomes[index];
         outcome.outcome = self.outcome;
@@ -59,7 +59,7 @@ impl Decided {
     }
 }
 
-/// Decides what becomes of an arrival and stores its objects.
+/// Decides about an arrival and stores its objects.
 pub async fn apply(
     engine: &Engine,
     unit: Option<UnitId>,
@@ -87,10 +87,10 @@ pub async fn apply(
         order: arrival.order.clone(),
         seen: arrival.order.rank(),
     };
-    // Which version the pointer will be is known before anything has an address.
+    // The version of the new pointer is determined before any object has an address.
     let mut after = versions.clone();
     after.apply(state(""));
-    // The pointer is another version: its envelope follows, as the newest object.
+    // If the pointer is another version, its envelope is stored after this one, as the newest object.
     let newest = after.newest().cloned();
     let stays = newest.filter(|newest| arrival.order.deleted || newest.order.version != arrival.order.version);
     if let Some(stays) = &stays {
@@ -149,7 +149,7 @@ fn state_of(versions: &Versions, arrival: &Arrival) -> VersionState {
     versions.get(arrival.order.version).cloned().expect("it was applied")
 }
 
-/// The versions of a record as they are. Those of an archive from before versions had rows are read from its objects.
+/// The current versions of a record. In an archive from before versions had rows, they are read from its objects.
 async fn current(engine: &Engine, pmid: Pmid, pointer: Option<&Pointer>, arriving: i32) -> Result<Versions, UnitError> {
     let Some(pointer) = pointer else { return Ok(Versions::default()) };
     if pointer.versioned {
@@ -159,7 +159,7 @@ async fn current(engine: &Engine, pmid: Pmid, pointer: Option<&Pointer>, arrivin
     if pointer.order.version > 1 || arriving > 1 {
         let key = engine.archive.layout().record_again(pmid, pointer.address().address.as_ref().ok());
         let mut found: Vec<VersionState> = Vec::new();
-        // An object that no transaction accepted is not held: a killed attempt stored it, and the next one adopts it.
+        // An object that no transaction accepted does not count: a killed attempt stored it; the next adopts it.
         let events = records::events(&engine.db, pmid).await?;
         let accepted: HashMap<VersionId, Option<String>> = events
             .into_iter()
@@ -169,7 +169,7 @@ async fn current(engine: &Engine, pmid: Pmid, pointer: Option<&Pointer>, arrivin
         for version in stored.iter().rev() {
             let Some(hash) = accepted.get(version) else { continue };
             match engine.archive.envelope_at(&key, Some(version)).await {
-                // Not the payload that was accepted: as good as damaged.
+                // Not the accepted payload: treated as damaged.
                 Ok((envelope, _)) if envelope.content_hash().map(Sha256::to_hex) != *hash => {}
                 Ok((envelope, at)) => found.push(VersionState {
                     s3_uri: engine.archive.uri(&key, &at.version),
@@ -187,7 +187,7 @@ async fn current(engine: &Engine, pmid: Pmid, pointer: Option<&Pointer>, arrivin
         found.sort_by_key(|state| state.fetched_at);
         versions = Versions::fold(found);
     }
-    // What the pointer says of its own version holds.
+    // For its own version, the state of the pointer takes precedence.
     versions.apply(VersionState::from(pointer));
     Ok(versions)
 }
@@ -271,7 +271,7 @@ fn pending(engine: &Engine, key: &Key, source: &Source, fetched_at: DateTime<Utc
     }
 }
 
-/// The envelope of a version once more, byte for byte.
+/// The envelope of a version again, byte for byte.
 async fn again(engine: &Engine, pmid: Pmid, key: &Key, state: &VersionState) -> Result<PendingObject, UnitError> {
     let envelope = engine.archive.envelope(pmid, &state.address()).await.map_err(|error| match error {
         ReadError::Damaged { .. } => {

@@ -1,4 +1,4 @@
-//! Fields within a bound: lists are cut from the end, long texts at a character, the least important first, and
+//! Limits the size of fields: lists are cut from the end, long texts at a character, the least important first, and
 //! everything that is cut is counted.
 
 use std::io;
@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::fields::SelectedFields;
 
-/// Texts shorter than this are shown whole or not at all: half an identifier is another one.
+/// Texts shorter than this are shown whole or not at all: half an identifier is another identifier.
 const SHORT_TEXT: usize = 60;
 
-/// An item of a list that is longer than this is cut instead of left out, when it is the first that does not fit.
+/// A list item longer than this is cut instead of omitted, if it is the first that does not fit.
 const LONG_ITEM: usize = 300;
 
 /// Objects whose texts are never cut.
@@ -41,7 +41,7 @@ impl Omitted {
     }
 }
 
-/// How many characters a value has as JSON.
+/// Length of a value as JSON, in characters.
 pub fn chars(value: &Value) -> usize {
     struct Counter(usize);
     impl io::Write for Counter {
@@ -60,7 +60,7 @@ pub fn chars(value: &Value) -> usize {
     counter.0
 }
 
-/// The fields that fit beside what takes `used` characters already.
+/// The fields that fit in addition to `used` characters.
 pub fn fit(wanted: &SelectedFields, used: usize, max_chars: usize) -> (Map<String, Value>, Vec<Omitted>) {
     let mut fields = Map::new();
     let all = wanted.core.iter().chain(&wanted.more);
@@ -74,7 +74,7 @@ pub fn fit(wanted: &SelectedFields, used: usize, max_chars: usize) -> (Map<Strin
         }
         return (fields, Vec::new());
     }
-    // For what is said of what was cut.
+    // Reserved for the description of what was cut.
     let notes = (max_chars / 5).clamp(150, 2_000);
     let mut room = max_chars.saturating_sub(used + notes);
     let mut cuts = Vec::new();
@@ -98,8 +98,8 @@ pub fn fit(wanted: &SelectedFields, used: usize, max_chars: usize) -> (Map<Strin
     (fields, summarised(cuts, notes))
 }
 
-/// What every result has shares the room: what is short is whole, what is long gets an equal part of the rest.
-/// Fields that say nothing take no room from those that do.
+/// The fields of every result share the space: short ones are whole, long ones get equal parts of the rest. Empty
+/// fields take no space from others.
 fn core(all: &[(String, Value)], room: &mut usize, fields: &mut Map<String, Value>, cuts: &mut Vec<Omitted>) {
     let mut by_cost: Vec<(usize, &String, &Value)> = costs(all.iter().map(|(name, value)| (name, value)));
     let mut put = |name: &String, value: &Value, share: usize, room: &mut usize| {
@@ -108,7 +108,7 @@ fn core(all: &[(String, Value)], room: &mut usize, fields: &mut Map<String, Valu
             fields.insert(name.clone(), kept);
         }
     };
-    // Whether it may be relied on comes first.
+    // Integrity comes first: it determines whether the record may be relied on.
     if let Some(at) = by_cost.iter().position(|(_, name, _)| *name == "integrity") {
         let (_, name, value) = by_cost.remove(at);
         let others: usize = by_cost.iter().map(|(cost, ..)| cost).sum();
@@ -121,7 +121,7 @@ fn core(all: &[(String, Value)], room: &mut usize, fields: &mut Map<String, Valu
     }
 }
 
-/// Fields that say something, with what they take, the shortest first.
+/// Fields that are not empty, with their lengths, the shortest first.
 fn costs<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> Vec<(usize, &'a String, &'a Value)> {
     let fields = fields.filter(|(_, value)| !is_empty(value));
     let mut costs: Vec<_> = fields.map(|(name, value)| (cost_of(name, value), name, value)).collect();
@@ -138,8 +138,8 @@ fn taken(name: &str, value: &Value, room: usize, cuts: &mut Vec<Omitted>) -> Opt
     taken.map(|(value, cost)| (value, cost + label))
 }
 
-/// As much of a value as there is room for, and what that takes. What it cuts inside is counted; that nothing of
-/// it fits is for the caller to count.
+/// As much of a value as fits, and its length. Counts what is cut inside of it; the caller counts a value of which
+/// nothing fits.
 fn take(value: &Value, path: &str, room: usize, cuts: &mut Vec<Omitted>) -> Option<(Value, usize)> {
     let cost = chars(value);
     if cost <= room {
@@ -203,7 +203,7 @@ fn take_items(items: &[Value], path: &str, room: usize, cuts: &mut Vec<Omitted>)
     Some((Value::Array(kept), used))
 }
 
-/// Short fields first, each at most its part of what is left.
+/// Short fields first, each at most its part of the remaining space.
 fn take_fields(
     fields: &Map<String, Value>,
     path: &str,
@@ -236,7 +236,7 @@ fn take_fields(
     Some((Value::Object(kept), used))
 }
 
-/// Gives people their affiliations, in order, while there is room: what that took, and how many were given.
+/// Adds affiliations to people, in order, as long as they fit; returns their length and number.
 fn add_affiliations(people: Option<&mut Value>, affiliations: &[Value], room: usize) -> (usize, usize) {
     let (mut used, mut added) = (0, 0);
     let people = people.and_then(Value::as_array_mut).into_iter().flatten();
@@ -258,7 +258,7 @@ fn affiliation_cost(affiliations: &Value) -> usize {
     cost_of("affiliations", affiliations)
 }
 
-/// What was cut, as far as there is room to say it; of the rest, how many.
+/// The cuts, as long as they fit, and the number of the others.
 fn summarised(cuts: Vec<Omitted>, room: usize) -> Vec<Omitted> {
     let cost = |one: &Omitted| chars(&json!(one)) + 1;
     if cuts.iter().map(cost).sum::<usize>() <= room {
@@ -279,7 +279,7 @@ fn summarised(cuts: Vec<Omitted>, room: usize) -> Vec<Omitted> {
     summarised
 }
 
-/// How many characters a character of a text has in JSON.
+/// Length of a character of a text in JSON.
 fn char_cost(c: char) -> usize {
     match c {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
@@ -288,7 +288,7 @@ fn char_cost(c: char) -> usize {
     }
 }
 
-/// A field with its name, quotes, colon and comma.
+/// Length of a field with its name, quotes, colon and comma.
 fn cost_of(name: &str, value: &Value) -> usize {
     chars(&Value::from(name)) + chars(value) + 2
 }

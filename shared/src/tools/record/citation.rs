@@ -1,4 +1,4 @@
-//! One line that cites a record in NLM's style, and pages about it.
+//! Cites a record in one line in NLM's style, and links to pages about it.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use schemars::JsonSchema;
@@ -10,14 +10,14 @@ use crate::core::Pmid;
 /// Authors named before `et al`.
 const AUTHORS: usize = 3;
 
-/// The longest title, source or name in a citation, in characters.
+/// Maximum length of a title or source, and of a name, in a citation, in characters.
 const MAX_PART: usize = 300;
 const MAX_NAME: usize = 60;
 
-/// The longest identifier that is made a link of.
+/// Maximum length of an identifier in a link.
 const MAX_ID: usize = 200;
 
-/// What may not stand in the path of a link.
+/// Characters to escape in the path of a link.
 const IN_PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -51,13 +51,13 @@ pub fn links(pmid: Pmid, record: &Map<String, Value>) -> Links {
     Links { pubmed: format!("https://pubmed.ncbi.nlm.nih.gov/{pmid}/"), doi, pmc }
 }
 
-/// The DOI of a record, where it can be one.
+/// The DOI of a record, if it is a possible one.
 pub fn doi(record: &Map<String, Value>) -> Option<&str> {
     let doi = text(record.get("ids")?.get("doi"))?.trim();
     (doi.starts_with("10.") && doi.chars().count() <= MAX_ID).then_some(doi)
 }
 
-/// The PMCID of a record, where it can be one.
+/// The PMCID of a record, if it is a possible one.
 pub fn pmc(record: &Map<String, Value>) -> Option<&str> {
     let pmc = text(record.get("ids")?.get("pmc"))?.trim();
     let digits = pmc.strip_prefix("PMC")?;
@@ -139,7 +139,7 @@ fn sentence(text: &str) -> String {
     if text.ends_with(['.', '?', '!', '…']) { text.to_owned() } else { format!("{text}.") }
 }
 
-/// A text of at most so many characters.
+/// A text of at most `max` characters.
 pub fn clipped(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         Some((end, _)) => format!("{}…", &text[..end]),

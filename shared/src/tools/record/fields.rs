@@ -1,4 +1,4 @@
-//! Which fields of the typed record are asked for, the most important first.
+//! Selects the requested fields of the typed record, the most important first.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub enum Include {
 }
 
 impl Include {
-    /// Each of them.
+    /// Each part.
     pub const EACH: [Self; 12] = [
         Self::Abstract,
         Self::Authors,
@@ -57,7 +57,7 @@ impl Include {
         Self::All,
     ];
 
-    /// What is included unless a caller says otherwise.
+    /// Parts that are included by default.
     pub const DEFAULT: [Self; 4] = [Self::Abstract, Self::Authors, Self::Mesh, Self::Keywords];
 }
 
@@ -99,24 +99,24 @@ const PARTS: [(Include, &[&str]); 10] = [
     (Include::History, &["history", "publication_status"]),
 ];
 
-/// The longest part, after all that people read.
+/// The longest part, after everything that people read.
 const LAST: [&str; 2] = ["number_of_references", "references"];
 
-/// Fields of people that are served with their affiliations only.
+/// Fields that contain people, whose affiliations are separate.
 const PEOPLE: [&str; 2] = ["authors", "investigators"];
 
-/// What is asked for.
+/// The requested fields.
 #[derive(Clone, Debug, Default)]
 pub struct SelectedFields {
-    /// What every result has.
+    /// Fields of every result.
     pub core: Vec<(String, Value)>,
-    /// What was included, the most important first. People are without affiliations.
+    /// Included fields, the most important first. People are without affiliations.
     pub more: Vec<(String, Value)>,
-    /// Affiliations of each person of a field, where they were included.
+    /// Affiliations of each person of a field, if they were included.
     pub affiliations: Vec<(String, Vec<Value>)>,
 }
 
-/// The fields asked for of a record; its PMID is not among them.
+/// Selects the requested fields of a record; its PMID is not among them.
 pub fn wanted(mut record: Map<String, Value>, include: &[Include]) -> SelectedFields {
     let all = include.contains(&Include::All);
     let is_included = |part: Include| all || include.contains(&part);
@@ -133,7 +133,7 @@ pub fn wanted(mut record: Map<String, Value>, include: &[Include]) -> SelectedFi
     };
     take(&mut wanted.core, &CORE);
     for (part, names) in PARTS {
-        // Affiliations are those of people who are shown.
+        // Affiliations are shown with their people.
         let people = part == Include::Authors && is_included(Include::Affiliations);
         if is_included(part) || people {
             take(&mut wanted.more, names);
@@ -150,7 +150,7 @@ pub fn wanted(mut record: Map<String, Value>, include: &[Include]) -> SelectedFi
     wanted
 }
 
-/// Takes the affiliations out of a list of people.
+/// Removes the affiliations from a list of people and returns them.
 fn affiliations_apart(people: Option<&mut Value>) -> Vec<Value> {
     let people = people.and_then(Value::as_array_mut).into_iter().flatten();
     people

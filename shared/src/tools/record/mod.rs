@@ -1,7 +1,7 @@
-//! A record as tools return it: its core and the parts asked for, within a bound, as JSON and as Markdown.
+//! A record as tools return it: its core and the requested parts, within a size limit, as JSON and as Markdown.
 //!
 //! ```text
-//! typed record ─▶ fields asked for (`fields`) ─▶ within max_chars (`bounded`) ─▶ Markdown (`text`)
+//! typed record ─▶ requested fields (`fields`) ─▶ within max_chars (`bounded`) ─▶ Markdown (`text`)
 //!                  + links, citation
 //! ```
 //!
@@ -83,7 +83,7 @@ pub struct RecordView {
 }
 
 impl RecordView {
-    /// No record.
+    /// A record that was not found.
     pub fn nothing(pmid: Pmid) -> Self {
         Self {
             pmid,
@@ -102,7 +102,7 @@ impl RecordView {
         }
     }
 
-    /// With what was asked for of a typed record: JSON and Markdown each have at most `max_chars` characters.
+    /// Adds the requested parts of a typed record: JSON and Markdown each have at most `max_chars` characters.
     #[must_use]
     pub fn with(mut self, record: Map<String, Value>, include: &[Include], max_chars: usize) -> Self {
         self.links = Some(links(self.pmid, &record));
@@ -116,13 +116,13 @@ impl RecordView {
             if longest <= max_chars || room <= MIN_ROOM {
                 return shown;
             }
-            // The Markdown is longer than the JSON, which escapes of hostile text can make it.
+            // The Markdown is longer than the JSON, which is possible with escapes of hostile text.
             room = (room * max_chars / longest).min(room - 1).saturating_sub(50).max(MIN_ROOM);
         }
     }
 
     fn cut(mut self, wanted: &fields::SelectedFields, max_chars: usize) -> Self {
-        // What follows from other fields gives way to them where there is little room.
+        // Fields derived from others are shortened first if there is little space.
         self.citation = self.citation.filter(|_| max_chars >= 900).map(|line| clipped(&line, max_chars / 8));
         if let Some(links) = self.links.as_mut().filter(|links| chars(&json!(links)) > max_chars / 4) {
             links.doi = None;
@@ -135,7 +135,7 @@ impl RecordView {
     }
 }
 
-/// A record is not cut below this.
+/// Minimum size to which a record is cut, in characters.
 const MIN_ROOM: usize = 600;
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
         json!(found.with(record, include, max_chars))
     }
 
-    /// What no record has, and each is as long as it can be.
+    /// Extreme fields that no record has, each of maximum length.
     fn extremes() -> Vec<Value> {
         let long = "<b> `` \"\\ \u{1}é漢🧪 ![".repeat(1_500);
         let author = |n: usize| json!({ "last_name": format!("Author{n}"), "initials": "A", "valid": true, "affiliations": ["Here", "There"] });

@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 use super::citation::{clipped, doi, journal, names, pmc};
 use crate::core::Pmid;
 
-/// Authors that are named.
+/// Maximum number of named authors.
 const AUTHORS: usize = 3;
 
-/// Publication types that are named.
+/// Maximum number of publication types.
 const TYPES: usize = 10;
 
-/// The longest title, and the longest other text, in characters.
+/// Maximum length of the title, and of another text, in characters.
 const MAX_TITLE: usize = 500;
 const MAX_TEXT: usize = 120;
 

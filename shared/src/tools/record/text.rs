@@ -1,4 +1,4 @@
-//! A record as Markdown: what the JSON of a result says, in the order in which people read it.
+//! A record as Markdown: the content of the JSON result, in the order in which people read it.
 
 use std::fmt::Write as _;
 
@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::tools::readable::{field, inline, plain};
 
-/// What is read first; the rest follows by name.
+/// Fields shown first; the rest follows by name.
 const FIRST: [&str; 8] = ["found", "integrity", "citation", "links", "pub_date", "journal", "ids", "pub_types"];
 
-/// What is read last.
+/// Fields shown last.
 const LAST: [&str; 4] = ["source", "fetched_at", "content_hash", "omitted"];
 
 /// The Markdown of a record as `pubmed.get` returns it.
