@@ -189,7 +189,7 @@ pub fn tighten(file: &File, mode: u32) -> io::Result<()> {
     let passage = if metadata.is_dir() && users::is_root() { 0o011 } else { 0 };
     if metadata.mode() & 0o077 & !passage != 0 {
         match file.set_permissions(Permissions::from_mode(mode)) {
-            // A read-only file system cannot be changed by anyone.
+            // Nothing can be changed on a read-only file system.
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Ok(()),
             set => set?,
         }

@@ -30,7 +30,7 @@ pub fn eutils_settings(config: &Config) -> EutilsSettings {
     }
 }
 
-/// Waits, and prints a message if it takes longer than [`SILENCE`].
+/// Waits, and prints a message if it takes longer than `SILENCE`.
 pub async fn for_ncbi<T>(request: impl Future<Output = T>) -> T {
     tokio::pin!(request);
     tokio::select! {
