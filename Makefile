@@ -1,4 +1,4 @@
-# bio-mcp: `make demo` shows it, `make test` proves it.
+# bio-mcp: `make demo` demonstrates it, `make test` tests it.
 .PHONY: demo test setup build bench mutants campaign fuzz coverage lint audit locks clean help run-http run-worker smoke-http invoke functions
 
 CARGO ?= cargo

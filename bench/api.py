@@ -19,7 +19,7 @@ parser.add_argument("--packages", required=True, help="directory with fastapi, u
 parser.add_argument("--runs", type=int, default=5)
 args = parser.parse_args()
 
-# Fewer jobs than may wait: each is a new one, and the table is emptied between batches.
+# Fewer jobs than the queue limit: each is a new one, and the table is emptied between batches.
 BATCH, BATCHES, READS, CONNECTIONS, POOL = 900, 4, 8000, 32, 16
 work = tempfile.mkdtemp(prefix="bio-mcp-bench-api.")
 program, bench = (os.path.abspath(os.path.join(args.bin, name)) for name in ("bio-mcp", "bench"))
@@ -69,7 +69,7 @@ class Server:
 
 def ours(url):
     more = {"BIO_MCP_WORKERS": "4", "BIO_MCP_DATABASE_URL": url, "BIO_MCP_LOG_LEVEL": "WARN",
-            # One principal submits them all.
+            # One principal submits all of them.
             "BIO_MCP_PRINCIPAL_QUEUED_JOBS": "1000000"}
     return Server(18180, [program, "--data-dir", data, "serve", "--listen", "127.0.0.1:18180"], **more)
 

@@ -36,7 +36,7 @@ def run(*command):
 def measure(bin_dir, path):
     """Every measurement once, with one build."""
     program, stages = (os.path.join(bin_dir, name) for name in ("bio-mcp", "bench"))
-    # Old directories are removed at the very end: deleting a large tree slows file creation.
+    # Old directories are removed at the end: deleting a large tree slows file creation.
     data = ["--data-dir", os.path.join(work, f"data{next(numbered)}")]
 
     def note(what, seconds):

@@ -55,7 +55,7 @@ class Archive:
     """A fresh data directory with its Postgres running."""
 
     def __enter__(self):
-        # Old directories are removed at the very end: deleting a large tree slows file creation.
+        # Old directories are removed at the end: deleting a large tree slows file creation.
         self.dir = os.path.join(work, f"data{next(numbered)}")
         self.url = output(program, "--data-dir", self.dir, "db", "start").strip()
         return self

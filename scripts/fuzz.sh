@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs libFuzzer on one target, from its corpus:
 #   fuzz.sh TARGET [SECONDS]   splitter, tree, same_xml, envelope, cursor or address; a minute without SECONDS
-# Needs a nightly compiler and a C++ compiler; where there is no nightly one, this says that it skipped. What it finds is
-# in fuzz/artifacts/TARGET (an input that fails: fix it, and commit the input to fuzz/corpus/TARGET) and fuzz/found/TARGET
+# Needs a nightly compiler and a C++ compiler; without a nightly one, it prints that it is skipped. Results are in
+# fuzz/artifacts/TARGET (a failing input: fix the bug, and commit the input to fuzz/corpus/TARGET) and fuzz/found/TARGET
 # (inputs that reach more code).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ if ! rustup run nightly rustc --version >/dev/null 2>&1; then
     exit 0
 fi
 host=$(rustup run nightly rustc --version --verbose | sed -n 's/^host: //p')
-# As cargo-fuzz builds: coverage of every edge and comparison, and the address sanitizer.
+# The same flags as cargo-fuzz: coverage of every edge and comparison, and the address sanitizer.
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Zsanitizer=address -Ccodegen-units=1"

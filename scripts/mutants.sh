@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Plants the bugs of tests/mutants, one at a time, in a scratch copy of the committed tree: the tests named in each
 # patch must fail. A mutant that builds and passes its tests has survived.
-#   mutants.sh [name…]   only those whose file name holds one of the words
+#   mutants.sh [name…]   only those whose file name contains one of the words
 #
-# The first lines of a patch say what is wrong, what is to be built ("it" are the tests, "program" is bio-mcp, for tests
+# The first lines of a patch say what is wrong, what must be built ("it" is the tests, "program" is bio-mcp, for tests
 # that start it), and which tests must fail: a module of them, or one by its name:
 #   # a batch is committed for a unit that another worker has
 #   # builds: it
@@ -16,9 +16,9 @@ scripts/setup.sh --tests || exit 1
 . scripts/emulator.sh
 . scripts/database.sh
 root=$PWD
-# In one place, so that a second run rebuilds only what changed.
+# A fixed directory, so that a second run rebuilds only what changed.
 export CARGO_TARGET_DIR="$root/target/mutants" CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0
-# More histories than a test run has: a bug that few of them show is caught all the same.
+# More seeds than in a test run: a bug that only few of them reveal is found nevertheless.
 export BIO_MCP_MODEL_SEEDS="${BIO_MCP_MODEL_SEEDS:-200}" BIO_MCP_ORDER_SEEDS="${BIO_MCP_ORDER_SEEDS:-40}"
 export BIO_MCP_TEST_DATA="${BIO_MCP_TEST_DATA:-$root/../shared/data}" PYTHONPATH="$root/.tools/python"
 tree="$CARGO_TARGET_DIR/tree"
@@ -29,7 +29,7 @@ git -C "$tree" clean --quiet -fd
 ln -sfn "$root/.tools" "$tree/.tools"
 cd "$tree" || exit 1
 
-# Always the same packages, so that their dependencies have the same features.
+# Always the same packages, so that their dependencies are built with the same features.
 packages=(-p tests -p bio-mcp)
 wanted() { # name of a patch
     [ ${#words[@]} -gt 0 ] || return 0
@@ -61,7 +61,7 @@ stop() {
 trap stop EXIT
 start=$(date +%s)
 cargo build --locked "${packages[@]}" --bin bio-mcp --quiet || exit 1
-# Its own: planted bugs are built where it was.
+# A copy: planted bugs are built to the same path.
 cp "$CARGO_TARGET_DIR/debug/bio-mcp" "$program"
 start_database "$program" "$work/data" || exit 1
 start_emulator "$work"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the functions for the machine that this is and packs each as Lambda wants it:
-# target/lambda/FUNCTION/bootstrap and target/lambda/FUNCTION.zip. For the other architecture: docs/deploying.md.
+# Builds the functions for this machine's architecture and packages each for Lambda: target/lambda/FUNCTION/bootstrap
+# and target/lambda/FUNCTION.zip. For the other architecture: docs/deploying.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
@@ -19,7 +19,7 @@ for function in functions:
     newest = max(tuple(map(int, version.split(b"."))) for version in re.findall(rb"GLIBC_(2\.\d+)", program))
     if newest > (2, 34):
         sys.exit(f"{function} needs glibc {newest[0]}.{newest[1]}, Lambda has 2.34: build with cargo-lambda (docs/deploying.md)")
-    # The same bytes from the same program: no time of today is in the file.
+    # A fixed timestamp: the same program gives the same bytes.
     entry = zipfile.ZipInfo("bootstrap", (2000, 1, 1, 0, 0, 0))
     entry.external_attr = 0o755 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED

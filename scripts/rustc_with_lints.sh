@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Stands in for rustc on the crates of the workspace, as RUSTC_WORKSPACE_WRAPPER: compiles with clippy's lints, then
-# has rustdoc check the documentation. So nothing is compiled once for `make lint` and once more for `make test`.
+# Replaces rustc for the crates of the workspace, as RUSTC_WORKSPACE_WRAPPER: compiles with clippy's lints, then checks
+# the documentation with rustdoc. So `make lint` and `make test` share one compilation.
 set -euo pipefail
 rustc=$1
 shift
 clippy-driver "$rustc" "$@" -D warnings
 
-# rustdoc takes what rustc takes, except where its results go.
+# rustdoc has the same arguments as rustc, except those for the output.
 documentation=(-D warnings) type=
 while [ $# -gt 0 ]; do
     case $1 in

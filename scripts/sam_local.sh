@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the commands of docs/functions.md for `sam local`: every function answers its sample event, and `start-api` serves
-# the API. Where no daemon of Docker runs, one is started out of Debian's packages, unpacked, as root; where that cannot
-# be, this says that it skipped, and why.
+# Runs the commands of docs/functions.md for `sam local`: every function responds to its sample event, and `start-api`
+# serves the API. If no Docker daemon runs, one is started from unpacked Debian packages, as root; if that is
+# impossible, the script prints that it is skipped, and why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
@@ -15,7 +15,7 @@ stop() {
         docker ps --quiet | xargs --no-run-if-empty docker kill >/dev/null 2>&1 || true
         kill "$daemon" 2>/dev/null || true
         for _ in $(seq 100); do kill -0 "$daemon" 2>/dev/null || break; sleep 0.1; done
-        # Only its own: the address is not used by anything else.
+        # Only the script's own bridge: nothing else uses its address.
         ip link delete bio-mcp0 2>/dev/null || true
     fi
     rm -rf "$work" 2>/dev/null || true
@@ -50,7 +50,7 @@ else
     docker info >/dev/null 2>&1 || skip "the daemon does not start: $(tail -1 "$work/dockerd.log")"
 fi
 
-# The programs, and an image that can run them: this machine's own libraries under the name of the runtime's image.
+# The programs, and an image that can run them: this machine's libraries, under the name of the runtime's image.
 target=$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
 [ -n "${SAM_LOCAL_BUILT:-}" ] || cargo build --locked --workspace --all-targets --quiet
 export BIO_MCP_PROGRAM="$target/debug/bio-mcp" PACKAGES="$work/packages-of-functions"
@@ -68,7 +68,7 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
     done | sort -u | while read -r library; do install -D "$library" "$work/image$library"; done
     for program in sh mv chmod; do install -D "$(readlink -f "$(command -v "$program")")" "$work/image/bin/$program"; done
     cp /etc/ssl/certs/ca-certificates.crt "$work/image/etc/ssl/certs/" 2>/dev/null || true
-    # As the runtime's image does: without the emulator's address it starts the emulator.
+    # Like the runtime's image: without the emulator's address it starts the emulator.
     cat >"$work/image/lambda-entrypoint.sh" <<'SH'
 #!/bin/sh
 exec /var/rapid/aws-lambda-rie /var/task/bootstrap
@@ -78,7 +78,7 @@ SH
         --change 'ENTRYPOINT ["/lambda-entrypoint.sh"]' - "$image" >/dev/null
 fi
 
-# In the place of the shell that calls it, so that a background one is ended by its id.
+# Replaces the calling shell, so that a background process can be ended by its id.
 become_sam() { exec env PYTHONPATH="$PWD/.tools/sam" python3 -m samcli "$@"; }
 sam() { (become_sam "$@"); }
 sam build --build-dir "$work/build" --parameter-overrides "Architecture=$architecture" >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }

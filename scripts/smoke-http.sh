@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Asks a running server whether it is well: URL (default http://127.0.0.1:8080), TOKEN where one is needed.
-# Reads only, apart from a job of one PMID (PMID, default 31452104) when SMOKE_JOB=1.
+# Checks a running server: URL (default http://127.0.0.1:8080), TOKEN if one is needed.
+# Only reads, except for a job of one PMID (PMID, default 31452104) with SMOKE_JOB=1.
 set -euo pipefail
 url=${URL:-http://127.0.0.1:8080}
 curl=(curl --silent --show-error --max-time 30 --fail-with-body)

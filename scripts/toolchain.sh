@@ -1,5 +1,5 @@
-# Sourced by scripts that call cargo, from the root of the project. rustup takes the compiler of rust-toolchain.toml by
-# its name; where the same one is installed as `stable`, that is used and nothing is downloaded.
+# Sourced by scripts that call cargo, from the root of the project. rustup selects the compiler of rust-toolchain.toml
+# by its name; if the same version is installed as `stable`, that is used and nothing is downloaded.
 if [ -z "${RUSTUP_TOOLCHAIN:-}" ] && command -v rustup >/dev/null 2>&1; then
     wanted_rust=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
     if ! rustup run "$wanted_rust" rustc --version >/dev/null 2>&1; then

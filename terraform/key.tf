@@ -1,4 +1,4 @@
-# One key for everything that is kept: objects, messages, limits, logs, environments, database.
+# One key for all stored data: objects, messages, limits, logs, environments, database.
 resource "aws_kms_key" "this" {
   description             = "All data that ${var.name} stores"
   enable_key_rotation     = true

@@ -1,4 +1,4 @@
-# The budget of NCBI, slots and leases of the whole fleet: one item each.
+# The NCBI rate limit, slots and leases of the whole fleet: one item each.
 resource "aws_dynamodb_table" "limits" {
   name         = "${var.name}-limits"
   billing_mode = "PAY_PER_REQUEST"

@@ -1,4 +1,4 @@
-# What is kept, who works on it, who is let in, who watches: each a module. Numbers, permissions and alarms come from
+# Storage, functions, access and monitoring: one module each. Numbers, permissions and alarms come from
 # deploy/stack.json.
 
 locals {
@@ -13,7 +13,7 @@ locals {
   has_owner = local.in_aurora || var.database_owner_secret_arn != null
 
   secrets = {
-    # The owner of the tables, as which only migrate logs in, and the role of the other functions.
+    # The owner of the tables, which only migrate logs in as, and the role of the other functions.
     master     = local.in_aurora ? module.aurora[0].secret_arn : var.database_owner_secret_arn
     database   = local.in_aurora ? module.aurora[0].functions_secret_arn : var.database_secret_arn
     tokens     = var.auth_tokens_secret_arn
@@ -44,7 +44,7 @@ locals {
     BIO_MCP_SETTINGS                  = var.settings
     BIO_MCP_SETTINGS_SECRET_ARN       = var.settings_secret_arn
     OTEL_EXPORTER_OTLP_ENDPOINT       = var.otlp_endpoint
-    # AWS itself is asked over IPv6 too where there is no other way out.
+    # AWS's APIs are called over IPv6 if there is no other route.
     AWS_USE_DUALSTACK_ENDPOINT = var.network == "ipv6" ? "true" : null
   }, var.environment)
 
@@ -137,7 +137,7 @@ resource "aws_lambda_invocation" "schema" {
   function_name = module.migrate.name
   input         = "{}"
 
-  # Another program, number or database runs the migrations again. A database that is being made is waited for.
+  # A change of the program, a number or the database runs the migrations again, after a new database is available.
   triggers = {
     schema   = local.stack.schema
     program  = module.migrate.code_hash
@@ -168,7 +168,7 @@ module "functions" {
   depends_on = [aws_lambda_invocation.schema]
 }
 
-# A message leads to others in the same queue: Lambda would take that for a loop and stop it.
+# A message may send further messages to the same queue: Lambda would treat that as a loop and stop it.
 resource "aws_lambda_function_recursion_config" "worker" {
   function_name  = module.functions["worker"].name
   recursive_loop = "Allow"

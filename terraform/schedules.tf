@@ -1,4 +1,4 @@
-# The clock: ticks of the function scheduler. The next tick does what one did not.
+# Schedules of the function scheduler. What a tick missed, the next tick does.
 resource "aws_scheduler_schedule" "this" {
   for_each = local.stack.schedules
 
@@ -21,7 +21,7 @@ resource "aws_scheduler_schedule" "this" {
   }
 }
 
-# Calls of the clock are asynchronous: Lambda would try one that failed twice more, hours later.
+# Scheduled calls are asynchronous: Lambda would retry a failed one twice, hours later.
 resource "aws_lambda_function_event_invoke_config" "scheduler" {
   function_name                = module.functions["scheduler"].name
   maximum_retry_attempts       = 0
@@ -29,7 +29,7 @@ resource "aws_lambda_function_event_invoke_config" "scheduler" {
 }
 
 resource "aws_iam_role" "clock" {
-  # Names of IAM are those of the whole account: another region has a stack of its own.
+  # IAM names are account-wide: a stack in another region needs its own.
   name = "${var.name}-${local.region}-clock"
   tags = var.tags
 

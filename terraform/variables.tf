@@ -80,7 +80,7 @@ variable "database_ca_pem" {
   }
 
   validation {
-    # The environment of a function holds 4 KB in all.
+    # The environment of a function is limited to 4 KB in total.
     condition     = length(coalesce(var.database_ca_pem, "-")) <= 2500
     error_message = "database_ca_pem must be one certificate of at most 2500 characters, not the whole bundle."
   }

@@ -1,4 +1,4 @@
-# Terraform: for production; template.yaml (SAM) deploys the same as a quick stack. How: docs/deploying.md.
+# Terraform: for production; template.yaml (SAM) deploys the same as a quick stack. See docs/deploying.md.
 terraform {
   required_version = ">= 1.9"
   required_providers {

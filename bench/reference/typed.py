@@ -25,7 +25,7 @@ TYPES = [
 ]
 BLANK = "\u200b\u2060\ufeff"
 
-# What was read of the record at hand: (element, "text" or "tail") and (element, attribute).
+# The parts of the current record that were read: (element, "text" or "tail") and (element, attribute).
 READ = set()
 
 
@@ -751,7 +751,7 @@ def book(root):
 
 def typed(element):
     READ.clear()
-    # What was read is known by its element, so the elements must live as long.
+    # Read parts are identified by their element, so the elements must stay alive.
     elements = list(element.iter())
     record = article(element) if element.tag == "PubmedArticle" else book(element)
     record["unmapped"] = unmapped(element)

@@ -1,4 +1,4 @@
-//! Requests as fast as the server responds, over connections that stay open.
+//! Sends requests as fast as the server responds, over keep-alive connections.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A request that submits a job of this one PMID.
+/// A request that submits a job for this PMID.
 pub fn submit(pmid: u64) -> String {
     let body = format!("{{\"tool\":\"pubmed.sync\",\"params\":{{\"pmids\":[\"{pmid}\"]}}}}");
     let length = body.len();
@@ -20,7 +20,7 @@ pub fn read(job: &str) -> String {
     format!("GET /v1/jobs/{job} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
-/// Sends requests `0..requests` over so many connections and prints how long they took, as JSON.
+/// Sends requests `0..requests` over `connections` connections and prints the durations as JSON.
 pub fn load(address: &str, connections: u64, requests: u64, request: impl Fn(u64) -> String) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (all, mut took) = runtime.block_on(async {
@@ -76,7 +76,7 @@ async fn one_by_one(mut stream: TcpStream, requests: Vec<String>) -> anyhow::Res
     Ok(took)
 }
 
-/// Where a response ends, once its head is there.
+/// End of the response, once its header is complete.
 fn end_of(response: &[u8]) -> anyhow::Result<Option<usize>> {
     let Some(head) = response.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
     let text = std::str::from_utf8(&response[..head])?.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! Stages of an ingest, measured alone.
+//! Stages of an ingest, measured separately.
 //!
 //! ```text
 //! bench generate FILE RECORDS BYTES   writes a record file (about BYTES a record)
@@ -23,10 +23,10 @@ use shared::core::{RecordOrder, Sha256};
 use shared::pubmed::source::FileSource;
 use shared::pubmed::{Item, Splitter, identity};
 
-/// As in production: 64 MiB a record.
+/// As in production: 64 MiB per record.
 const MAX_RECORD_BYTES: usize = 64 << 20;
 
-/// Records handed to a thread at once.
+/// Bytes of records that a thread gets at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 fn main() -> anyhow::Result<()> {
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What one thread does to a record.
+/// The per-record work of one thread.
 struct Stage {
     encoder: Encoder,
     json: Vec<u8>,
@@ -100,7 +100,7 @@ fn pipeline(file: &Path, threads: usize) -> anyhow::Result<()> {
         }
         stage.stored
     } else {
-        // The reading thread is one of them: it works on a chunk itself when the others are busy.
+        // The reading thread is one of the threads: it processes a chunk itself if the others are busy.
         let (sender, receiver) = mpsc::sync_channel::<Chunk>(threads);
         let receiver = &std::sync::Mutex::new(receiver);
         std::thread::scope(|scope| -> anyhow::Result<usize> {
@@ -154,7 +154,7 @@ fn work(stage: &mut Stage, (bytes, ends): &Chunk) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The least that one thread must spend on the same bytes.
+/// The minimum work of one thread for the same bytes.
 fn floor(file: &Path) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut source = FileSource::open(file, u64::MAX)?;

@@ -1,8 +1,8 @@
-//! The data directory: found upwards like `.git`, made only by commands that write.
+//! The data directory: found upwards like `.git`, created only by commands that write.
 //!
-//! One that is named is taken, if it is the caller's own and a data directory, or new, or empty: what else a directory
-//! may hold is left alone, its mode too. One that is found must also be one that no other user can
-//! replace, and one that the caller made or named before: see [`KnownDirs`].
+//! A directory that the caller names is used if it is the caller's own and is a data directory, new or empty: a
+//! directory with other content is not changed, nor is its mode. A directory that is found must also be one that no
+//! other user can replace, and one that the caller created or named before: see [`KnownDirs`].
 
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -16,16 +16,16 @@ use crate::known_dirs::KnownDirs;
 use crate::ownership::{self, Untrusted, Use};
 use crate::users;
 
-/// Its name where none is given.
+/// Name of a data directory that is not named by the caller.
 const NAME: &str = ".bio-mcp";
 
-/// Marks a data directory that was named: what is in it is this program's own.
+/// Marks a data directory that was named: its content belongs to this program.
 const MARK: &str = "bio-mcp-data";
 
-/// What this program makes in a data directory.
+/// What this program creates in a data directory.
 const PARTS: [&str; 8] = [MARK, "id", "archive", "postgres", "workers", "downloads", "samples", "made-by-demo"];
 
-/// The name of the demo's.
+/// Name of the demo's data directory.
 pub const DEMO: &str = ".bio-mcp-demo";
 
 /// A data directory, as an absolute path.
@@ -33,7 +33,7 @@ pub const DEMO: &str = ".bio-mcp-demo";
 pub struct DataDir(PathBuf);
 
 impl DataDir {
-    /// The data directory that is there.
+    /// The existing data directory.
     pub fn find(given: Option<&Path>, config: &Config) -> Result<Self, CliError> {
         let found = match given {
             Some(dir) => match Content::of(dir)? {
@@ -57,7 +57,7 @@ impl DataDir {
         })
     }
 
-    /// The data directory that is there, or a new one.
+    /// The existing data directory, or a new one.
     pub fn find_or_create(given: Option<&Path>, config: &Config) -> Result<Self, CliError> {
         match (Self::find(given, config), given) {
             (Err(failure), Some(dir)) if failure.exit == Exit::NotFound => Self::create_named(dir, config),
@@ -68,8 +68,8 @@ impl DataDir {
         }
     }
 
-    /// For what only reads NCBI: the one that is there, or a new one when there is a database, because
-    /// all who share it keep one pace. None where there is none, and where the one that is found is not used.
+    /// For commands that only read NCBI: the existing one, or a new one if there is a database, because all its users
+    /// share one rate limit. None if there is none, and if the one that is found is refused.
     pub fn of_search(given: Option<&Path>, config: &Config) -> Result<Option<Self>, CliError> {
         let found =
             if config.database.is_given() { Self::find_or_create(given, config) } else { Self::find(given, config) };
@@ -83,7 +83,7 @@ impl DataDir {
         }
     }
 
-    /// One that was found where programs look by themselves.
+    /// A directory that was found, not named by the caller.
     pub fn found(dir: &Path, config: &Config) -> Result<Self, CliError> {
         let shown = dir.display();
         let refused = |why: &dyn std::fmt::Display| {
@@ -99,7 +99,7 @@ impl DataDir {
         Self::own(resolved)
     }
 
-    /// A new one that is not named, at an absolute path; it is found there from now on.
+    /// Creates a directory that the caller did not name, at an absolute path; from now on it is found there.
     pub fn create(dir: &Path, config: &Config) -> Result<Self, CliError> {
         let refused = |why: &dyn std::fmt::Display| {
             CliError::usage(format!(
@@ -113,11 +113,11 @@ impl DataDir {
         Self::found(dir, config)
     }
 
-    /// One that the caller names: there is no doubt that it is meant.
+    /// A directory that the caller names is trusted.
     pub fn named(dir: &Path, config: &Config) -> Result<Self, CliError> {
         let dir = fs::canonicalize(dir)?;
         let data_dir = Self::own(dir)?;
-        // Only what is looked for needs to be known.
+        // Only directories that programs search for must be known.
         let name = data_dir.0.file_name();
         if name.is_some_and(|name| name == NAME || name == DEMO)
             && let Err(error) = KnownDirs::new(config).remember(&data_dir.0)
@@ -137,7 +137,7 @@ impl DataDir {
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         let dir = fs::canonicalize(dir)?;
-        // One that was there, and empty, may be there for others too.
+        // An existing empty directory may be shared with other users.
         let (_, metadata) = Self::checked(&dir)?;
         if metadata.uid() == users::caller() && metadata.mode() & 0o1000 != 0 {
             return Err(refused(&"it is shared by all users: name a new directory in it"));
@@ -146,21 +146,21 @@ impl DataDir {
         Self::named(&dir, config)
     }
 
-    /// Takes a directory of this program that is the caller's own, and closes it to other users; nothing is changed
-    /// about one that is refused.
+    /// Uses a directory of this program that is the caller's own, and removes the access of other users; a refused
+    /// directory is not changed.
     fn own(dir: PathBuf) -> Result<Self, CliError> {
         let (file, metadata) = Self::checked(&dir)?;
-        // A volume of a container can be root's and writable: what is made in it is the caller's own.
+        // A container's volume can be root's and writable: what is created in it is the caller's own.
         if metadata.uid() != 0 || users::is_root() {
             ownership::tighten(&file, 0o700).map_err(|error| not_of_this_user(&dir, &error))?;
-            // What another user put there meanwhile.
+            // Another user may have created something in it before.
             Self::checked(&dir)?;
         }
         Ok(Self(dir))
     }
 
-    /// The directory, if it and all that is in it are the caller's own or root's. Root also minds what is above it: it
-    /// never writes where another user decides what is written.
+    /// Opens the directory if it and its entries are the caller's own or root's. For root, its parents are checked as
+    /// well: root never writes where another user decides what is written.
     fn checked(dir: &Path) -> Result<(File, Metadata), CliError> {
         let refused = |why: &dyn std::fmt::Display| not_of_this_user(dir, why);
         let file = ownership::open_itself(dir, OFlags::DIRECTORY).map_err(|error| refused(&error))?;
@@ -175,7 +175,7 @@ impl DataDir {
         }
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
-            // Another command may have finished with it.
+            // Another command may have removed it.
             let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
             let owner = metadata.uid();
             if is_foreign(owner) {
@@ -188,39 +188,37 @@ impl DataDir {
         Ok((file, metadata))
     }
 
-    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Where objects are, unless configured elsewhere.
+    /// Directory of the objects, unless configured otherwise.
     pub fn archive(&self) -> PathBuf {
         self.0.join("archive")
     }
 
-    /// Where the private Postgres is.
+    /// Directory of the private Postgres.
     pub fn postgres(&self) -> PathBuf {
         self.0.join("postgres")
     }
 
-    /// Where downloaded files are.
     pub fn downloads(&self) -> PathBuf {
         self.0.join("downloads")
     }
 
-    /// Where the workers of this machine hold their locks.
+    /// Directory of the locks of this machine's workers.
     pub fn workers(&self) -> PathBuf {
         self.0.join("workers")
     }
 }
 
-/// What is in a directory that a caller names.
+/// Content of a directory that the caller names.
 enum Content {
-    /// No directory, or nothing in it.
+    /// The directory does not exist or is empty.
     Nothing,
     /// A data directory of this program.
     Ours,
-    /// Something else, such as this.
+    /// Something else, such as this entry.
     Other(String),
 }
 
@@ -233,17 +231,17 @@ impl Content {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir).map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
-            // A new file system has it.
+            // Every new ext file system has it.
             if name != "lost+found" {
                 names.push(name);
             }
         }
         let has = |name: &str| names.iter().any(|other| other == name);
-        // Earlier versions made no mark, but always these two.
+        // Earlier versions created no mark, but always these two directories.
         if has(MARK) || (has("workers") && has("downloads")) {
             return Ok(Self::Ours);
         }
-        // Parts of one: an archive that was copied back, or one that was being made.
+        // Parts of a data directory: a restored archive, or an interrupted creation.
         let other = names.iter().find(|name| !PARTS.iter().any(|part| name.split('.').next() == Some(*part)));
         Ok(match other {
             Some(name) => Self::Other(name.clone()),

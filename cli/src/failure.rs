@@ -1,5 +1,5 @@
-//! How a command fails: an exit code for scripts, a stable error code, one clear sentence, and what
-//! to do.
+//! How a command fails: an exit code for scripts, a stable error code, a message that says what is wrong and what to
+//! do.
 
 use std::process::ExitCode;
 
@@ -24,7 +24,6 @@ use crate::out;
 /// Exit codes; the help text lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
     Done = 0,
     /// The job failed, or problems were found.
     Failed = 1,
@@ -36,7 +35,6 @@ pub enum Exit {
     Unavailable = 4,
     /// Done, but some records went to quarantine or were left out.
     Partial = 5,
-    /// Interrupted.
     Interrupted = 130,
 }
 
@@ -58,7 +56,6 @@ pub struct CliError {
 }
 
 impl CliError {
-    /// Any failure.
     pub fn new(exit: Exit, code: ErrorCode, message: impl Into<String>) -> Self {
         Self { exit, code, message: message.into() }
     }
@@ -68,8 +65,7 @@ impl CliError {
         Self::new(Exit::Usage, ErrorCode::ValidationError, message)
     }
 
-    /// Something on a disk cannot be used: because the disk is full or can only be read, or because it is not what it
-    /// should be.
+    /// A disk error: the disk is full or read-only, or the file is not what it should be.
     pub fn disk(error: &std::io::Error, message: impl Into<String>) -> Self {
         use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         match error.kind() {
@@ -82,17 +78,14 @@ impl CliError {
         }
     }
 
-    /// Nothing there.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Exit::NotFound, ErrorCode::NotFound, message)
     }
 
-    /// The database cannot be used now.
     pub fn database(message: impl Into<String>) -> Self {
         Self::new(Exit::Unavailable, ErrorCode::DatabaseError, message)
     }
 
-    /// A bug.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, ErrorCode::Internal, message)
     }

@@ -1,8 +1,8 @@
-//! Data directories that this user made, or named, on this machine.
+//! Data directories that this user created, or named, on this machine.
 //!
-//! A data directory can come with a download, and then it belongs to the user who unpacked it: who owns it says
-//! nothing about who wrote it, and the database in it can run programs. So a data directory that is found, and not
-//! named, is used only when a file in this user's own state directory has its path and the secret that is in it.
+//! A data directory can be part of a download, and then it belongs to the user who unpacked it: its owner says nothing
+//! about who wrote it, and the database in it can run programs. So a data directory that is found, and not named, is
+//! used only if a file in this user's own state directory has its path and the secret that is in it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -21,19 +21,19 @@ use crate::{ownership, users};
 /// The file with the secret in a data directory.
 const SECRET: &str = "id";
 
-/// More bytes than a secret has.
+/// Larger than any secret.
 const MAX_SECRET_BYTES: u64 = 256;
 
-/// How long another command may take to write here.
+/// How long to wait for another command that writes here.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(30);
 
-/// The state directories of this user in which it is remembered; the first that can be written is.
+/// The state directories of this user in which a directory can be recorded; the first writable one is used.
 #[derive(Debug)]
 pub struct KnownDirs(Vec<PathBuf>);
 
 impl KnownDirs {
-    /// Below `XDG_STATE_HOME`, `HOME`, or the home directory of the user's entry; none that another user can change,
-    /// as with the environment of another user in `sudo`.
+    /// Below `XDG_STATE_HOME`, `HOME`, or the home directory of the user's entry; none that another user can change, as
+    /// with the environment of another user in `sudo`.
     pub fn new(config: &Config) -> Self {
         let below_home = |home: PathBuf| home.join(".local/state");
         let homes = [
@@ -50,12 +50,12 @@ impl KnownDirs {
         )
     }
 
-    /// Whether this user made or named this directory.
+    /// Whether this user created or named this directory.
     pub fn has(&self, data_dir: &Path) -> bool {
         self.0.iter().any(|dir| is_remembered(dir, data_dir))
     }
 
-    /// Remembers a directory: from now on it is used where it is found.
+    /// Records a directory: from now on it is used when it is found.
     pub fn remember(&self, data_dir: &Path) -> io::Result<()> {
         if self.has(data_dir) {
             return Ok(());
@@ -68,8 +68,8 @@ impl KnownDirs {
         })
     }
 
-    /// Makes a directory that is remembered before it has its name, so that every command that finds it uses it. One
-    /// that is there is left as it is.
+    /// Creates a directory that is recorded before it gets its name, so that every command that finds it uses it. An
+    /// existing one is not changed.
     pub fn create(&self, data_dir: &Path) -> io::Result<()> {
         self.locked(|dir| {
             if data_dir.symlink_metadata().is_ok() {
@@ -82,7 +82,7 @@ impl KnownDirs {
         })
     }
 
-    /// Does something in the first state directory that can be written, while no other command does.
+    /// Runs `act` on the first writable state directory, with a lock against other commands.
     fn locked(&self, act: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
         let mut failed = io::Error::other("this user has no state directory of its own: set XDG_STATE_HOME");
         for dir in &self.0 {
@@ -106,19 +106,19 @@ fn lock(dir: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A new secret in both: the one that came with a directory is not taken over.
+/// Writes a new secret to both: the one that came with a directory is not reused.
 fn remember(dir: &Path, data_dir: &Path, path: &Path) -> io::Result<()> {
     let secret = UnitId::new().0.simple().to_string();
     write_new(&data_dir.join(SECRET), &secret)?;
     write_new(&entry(dir, path), &format!("{secret} {}", path.display()))
 }
 
-/// Another name in the same folder.
+/// Another name in the same directory.
 fn beside(path: &Path) -> PathBuf {
     path.with_added_extension(UnitId::new().0.simple().to_string())
 }
 
-/// Writes a file beside and renames it: whatever had its name is replaced, not written through.
+/// Writes a file under a temporary name and renames it: an existing file is replaced, not written through.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let unfinished = beside(path);
     ownership::private_file(&unfinished)?.write_all(text.as_bytes())?;
@@ -172,14 +172,14 @@ mod tests {
         assert!(!known.has(&path("named")));
         known.remember(&path("named")).expect("written");
         assert!(known.has(&path("named")));
-        // With the secret of a known one, or one of its own.
+        // With the secret of a known directory, or with a different one.
         fs::create_dir(path("planted")).expect("made");
         fs::copy(path("made/id"), path("planted/id")).expect("copied");
         assert!(!known.has(&path("planted")));
         known.remember(&path("planted")).expect("written");
         let secret = |name: &str| fs::read_to_string(path(name).join("id")).expect("there");
         assert!(known.has(&path("planted")) && secret("planted") != secret("made"));
-        // Another one in its place.
+        // Another directory at its path.
         fs::remove_dir_all(path("made")).expect("removed");
         fs::rename(path("named"), path("made")).expect("moved");
         assert!(!known.has(&path("made")) && !known.has(&path("named")));

@@ -1,9 +1,9 @@
 //! The command line of bio-mcp: the same library as the deployed functions, on one machine.
 //!
-//! [`args`] says what can be asked, `commands` has one file per command, `session` opens what a
-//! command needs: the data directory, the private Postgres, the archive, the engine.
+//! [`args`] defines the arguments, `commands` has one file per command, `session` opens what a command needs: the data
+//! directory, the private Postgres, the archive, the engine.
 
-// Only `out` prints: it survives a reader that goes away.
+// Only `out` prints: it handles a closed pipe.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
@@ -31,11 +31,10 @@ use shared::observability;
 
 pub use failure::{CliError, Exit};
 
-/// Runs the program.
 pub fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,
-        // Help, which is this program's own text.
+        // Help is this program's own text: no characters to escape.
         Err(error) if !error.use_stderr() => {
             return match out::help(&error) {
                 Ok(()) => Exit::Done.into(),
@@ -45,7 +44,7 @@ pub fn main() -> ExitCode {
                 }
             };
         }
-        // It repeats what was given, such as the name of a file that begins with a dash.
+        // The message repeats arguments, such as a file name that begins with a dash: `note` escapes it.
         Err(error) => {
             out::note(error.render().to_string().trim_end());
             return u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8).into();
@@ -68,7 +67,7 @@ fn run(args: args::Args) -> Result<Exit, CliError> {
         .build()
         .map_err(|error| CliError::internal(format!("cannot start: {error}")))?;
     let config = runtime.block_on(deployment::config())?;
-    // People follow a bar or read results; what the engine does is shown when asked for.
+    // People follow a progress bar or read results; the engine's log is shown on request.
     let level = if args.verbose { "debug" } else { &config.log_level };
     let level = if config.json_logs
         || args.verbose
@@ -98,7 +97,7 @@ fn run(args: args::Args) -> Result<Exit, CliError> {
         observability::flush_spans().await;
         result
     });
-    // Blocking work that is left over (a worker that was told to stop has ended already) is not waited for.
+    // Remaining blocking work (a worker that was stopped has ended already) is not waited for.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,4 @@
-//! Where the HTTP server listens: at an address, or at a Unix socket that only its owner can connect to.
+//! Where the HTTP server listens: an address, or a Unix socket that only its owner can connect to.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -18,18 +18,15 @@ use shared::file_lock;
 use crate::ownership::{self, Use};
 use crate::users;
 
-/// The longest path of a Unix socket, in bytes, without the final zero.
+/// Maximum length of the path of a Unix socket, in bytes, without the final zero.
 pub const MAX_SOCKET_PATH: usize = 107;
 
-/// What begins the path of a socket.
+/// Prefix of a socket's path on the command line.
 const UNIX: &str = "unix:";
 
-/// An address to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// An IP address and a port.
     Tcp(SocketAddr),
-    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
@@ -68,12 +65,12 @@ pub struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
     lock_path: PathBuf,
-    /// Held while the socket is used: without it, two servers that start at a time could remove each other's.
+    /// Held while the socket is used: without it, two servers that start at once could remove each other's.
     _lock: File,
 }
 
 impl SocketFile {
-    /// Listens at a path, in place of what an ended server of this user left there.
+    /// Listens at a path; replaces the socket of an ended server of this user.
     pub fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
         let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !above.exists() {
@@ -84,7 +81,7 @@ impl SocketFile {
         let lock_path = path.with_added_extension("lock");
         let lock = lock(&lock_path)?;
         remove_left_over(path)?;
-        // So that no other user can connect before the mode is set.
+        // No other user can connect before the mode is set.
         let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
         let bound = UnixListener::bind(path);
         rustix::process::umask(mask);
@@ -100,7 +97,6 @@ impl SocketFile {
         Ok((listener, file))
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -119,7 +115,7 @@ fn inode(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// The lock beside a socket. The server that had it before may have removed its file meanwhile.
+/// Locks the file beside a socket. The server that held it before may have removed the file meanwhile: then again.
 fn lock(path: &Path) -> io::Result<File> {
     loop {
         let file =
@@ -131,7 +127,7 @@ fn lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Removes a socket of this user that no server listens at. Anything else is left alone, and an error.
+/// Removes a socket of this user without a server. Anything else is kept, and is an error.
 fn remove_left_over(path: &Path) -> io::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -186,7 +182,7 @@ mod tests {
         assert_eq!((mode(&path), mode(path.parent().expect("a folder"))), (0o600, 0o700));
         let error = SocketFile::bind(&path).expect_err("in use");
         assert!(error.to_string().contains("is locked by process"), "{error}");
-        // As a killed server leaves it.
+        // The state after a killed server.
         std::mem::forget(file);
         drop(listener);
         fs::remove_file(path.with_added_extension("lock")).expect("removed");

@@ -1,10 +1,10 @@
 //! Printing: results to standard output, everything else to standard error.
 //!
-//! A reader that closes its end of a pipe (`bio-mcp … | head`) ends the output, never the command: what it
-//! would have printed is discarded, and its exit code is still its verdict.
+//! A closed pipe (`bio-mcp … | head`) ends the output, never the command: further output is discarded, and the exit
+//! code still reports the result.
 //!
-//! On a terminal control characters are shown, never sent, whatever is printed: file names, errors and records may hold
-//! sequences that move the cursor, change the title or respond in the user's place.
+//! On a terminal, control characters are shown in escaped form, whatever is printed: file names, errors and records may
+//! contain sequences that move the cursor, change the title or send input to the terminal.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -21,14 +21,14 @@ use crate::failure::CliError;
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 static STDERR_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// A stream whose reader may go away: from then on everything is discarded.
+/// A stream whose reader may close it: from then on everything is discarded.
 struct UntilClosed<W> {
     stream: W,
     closed: &'static AtomicBool,
     name: &'static str,
 }
 
-/// What a stream gets: all, or what a terminal may.
+/// What a stream gets: all bytes, or only those that are safe on a terminal.
 enum Gets<W> {
     All(W),
     Shown(Terminal<W>),
@@ -71,7 +71,7 @@ impl<W: Write> UntilClosed<W> {
     }
 }
 
-/// A stream of this program that cannot be written.
+/// A standard stream that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {name}: {source}")]
 pub struct Unwritable {
@@ -94,14 +94,14 @@ pub fn stdout() -> impl Write {
     UntilClosed { stream: Gets::of(io::stdout().lock()), closed: &STDOUT_CLOSED, name: "standard output" }
 }
 
-/// Prints a line for people to standard error; a result never depends on it.
+/// Prints a line for people to standard error; errors are ignored.
 pub fn note(text: impl Display) {
     let mut stderr =
         UntilClosed { stream: Gets::of(io::stderr().lock()), closed: &STDERR_CLOSED, name: "standard error" };
     let _ = stderr.write_all(format!("{text}\n").as_bytes());
 }
 
-/// Prints what the parser of arguments has to say: help, or the version.
+/// Prints the argument parser's help or version text.
 pub fn help(text: &clap::Error) -> Result<(), CliError> {
     let mut stdout = UntilClosed { stream: io::stdout().lock(), closed: &STDOUT_CLOSED, name: "standard output" };
     let styled = text.render();
@@ -112,13 +112,12 @@ pub fn help(text: &clap::Error) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Prints a line.
 pub fn line(text: &str) -> Result<(), CliError> {
     writeln!(stdout(), "{text}")?;
     Ok(())
 }
 
-/// Prints bytes; elsewhere than on a terminal as they are.
+/// Prints bytes; unchanged unless standard output is a terminal.
 pub fn bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = stdout();
     out.write_all(bytes)?;
@@ -132,7 +131,7 @@ pub fn json(value: &impl Serialize) -> Result<(), CliError> {
     line(&text)
 }
 
-/// Prints rows in aligned columns; numbers to the right.
+/// Prints rows in aligned columns; numbers are right-aligned.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), CliError> {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());

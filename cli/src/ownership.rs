@@ -1,7 +1,7 @@
-//! Whether another user can decide what is found at a path.
+//! Whether another user can control what a path leads to.
 //!
-//! Every directory and symbolic link on the way must be owned by the caller or by root, and no directory may be
-//! writable by other users, but for one like /tmp: there, what the caller or root owns cannot be replaced.
+//! Every directory and symbolic link of the path must be owned by the caller or by root, and no directory may be
+//! writable by other users, except one like /tmp: there, entries of the caller or root cannot be replaced.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -13,26 +13,26 @@ use rustix::fs::OFlags;
 
 use crate::users;
 
-/// The mode bit of directories like /tmp: entries can be replaced by their owners only.
+/// The mode bit of directories like /tmp: only their owners can replace entries.
 const STICKY: u32 = 0o1000;
 
-/// As many symbolic links are followed on the way to a path.
+/// Maximum number of symbolic links that are followed in a path.
 const MAX_LINKS: u32 = 40;
 
-/// Why a path is not relied on.
+/// Why a path is not trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum Untrusted {
-    /// A part of it is another user's.
+    /// A part of the path belongs to another user.
     #[error("{} belongs to another user ({})", path.display(), users::label(*owner))]
     Owner { path: PathBuf, owner: u32 },
-    /// A part of it can be written by others.
+    /// A part of the path is writable by other users.
     #[error("{} is writable by other users", path.display())]
     Writable { path: PathBuf },
-    /// It cannot be examined.
+    /// The path cannot be examined.
     #[error("{}: {reason}", path.display())]
     Io {
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         reason: io::Error,
     },
 }
@@ -48,12 +48,12 @@ impl Untrusted {
     }
 }
 
-/// What the last part of a path is for.
+/// What the last part of a path is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// Its content is relied on.
+    /// Its content is trusted.
     Content,
-    /// Something of the caller's own is found or made in it: it may be like /tmp.
+    /// An entry of the caller's own is found or created in it: it may be like /tmp.
     Parent,
 }
 
@@ -62,7 +62,7 @@ pub fn resolve(path: &Path, purpose: Use) -> Result<PathBuf, Untrusted> {
     let path = std::path::absolute(path).map_err(|error| Untrusted::io(path, error))?;
     let mut resolved = PathBuf::from("/");
     let metadata = examine(&resolved)?;
-    // Its owner decides about everything here: root, or in a namespace of users the one that is shown for root.
+    // The owner of `/` controls everything: root, or in a user namespace the id that root is mapped to.
     let trusted = [0, users::caller(), metadata.uid()];
     let mut last = metadata;
     let mut pending = parts(&path);
@@ -73,7 +73,7 @@ pub fn resolve(path: &Path, purpose: Use) -> Result<PathBuf, Untrusted> {
             last = examine(&resolved)?;
             continue;
         }
-        // What was reached is a parent of more.
+        // The resolved path is a parent of further parts.
         require_unwritable(&resolved, &last, Use::Parent)?;
         let next = resolved.join(&part);
         let metadata = examine(&next)?;
@@ -99,7 +99,7 @@ pub fn resolve(path: &Path, purpose: Use) -> Result<PathBuf, Untrusted> {
     Ok(resolved)
 }
 
-/// As [`resolve`], of the nearest directory above a path that exists.
+/// Like [`resolve`], for the nearest existing parent directory of a path.
 pub fn resolve_existing(path: &Path) -> Result<(), Untrusted> {
     let path = std::path::absolute(path).map_err(|error| Untrusted::io(path, error))?;
     for above in path.ancestors() {
@@ -115,7 +115,7 @@ fn examine(path: &Path) -> Result<Metadata, Untrusted> {
     fs::symlink_metadata(path).map_err(|error| Untrusted::io(path, error))
 }
 
-/// The parts of a path, the last one first.
+/// The components of a path, the last one first.
 fn parts(path: &Path) -> Vec<OsString> {
     let part = |part: Component<'_>| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -141,7 +141,7 @@ pub fn open_itself(path: &Path, flags: OFlags) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// Makes a directory that only its owner enters, or tightens the one that is there.
+/// Creates a directory that only its owner can enter, or restricts the existing one.
 pub fn private_dir(path: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -151,7 +151,7 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
     tighten(&dir, 0o700)
 }
 
-/// The lock file of a name in a directory that [`private_dir`] made: the caller's own, and closed to other users.
+/// Opens the lock file of a name in a directory from [`private_dir`]: the caller's own, and closed to other users.
 pub fn lock_file(path: &Path) -> io::Result<File> {
     let file = writable().read(true).truncate(false).open(path)?;
     if !file.metadata()?.is_file() {
@@ -161,7 +161,7 @@ pub fn lock_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A new or emptied file that only its owner reads.
+/// Opens a new or truncated file that only its owner can read.
 pub fn private_file(path: &Path) -> io::Result<File> {
     let file = writable().truncate(false).open(path)?;
     if !file.metadata()?.is_file() {
@@ -179,17 +179,17 @@ fn writable() -> OpenOptions {
     options
 }
 
-/// Takes every right from other users; refuses what is not the caller's own.
+/// Removes all permissions of other users; refuses files that are not the caller's own.
 pub fn tighten(file: &File, mode: u32) -> io::Result<()> {
     let metadata = file.metadata()?;
     if metadata.uid() != users::caller() {
         return Err(io::Error::other(format!("it belongs to another user ({})", users::label(metadata.uid()))));
     }
-    // Root may have opened a directory for the user of its Postgres to pass through, without reading it.
+    // Root may have let the user of its Postgres pass through a directory, without reading it.
     let passage = if metadata.is_dir() && users::is_root() { 0o011 } else { 0 };
     if metadata.mode() & 0o077 & !passage != 0 {
         match file.set_permissions(Permissions::from_mode(mode)) {
-            // Nothing can be written there at all.
+            // Nothing can be changed on a read-only file system.
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Ok(()),
             set => set?,
         }

@@ -1,4 +1,4 @@
-//! Following a job: a bar on a terminal, two lines elsewhere; on standard error.
+//! Follows a job on standard error: a bar on a terminal, otherwise two lines.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::out;
 /// How often the job row is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(120);
 
-/// Follows a job until it ends. Rides out a database that is away for a while.
+/// Follows a job until it ends. Tolerates a database that is unavailable for a while.
 pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, CliError> {
     let terminal = std::io::stderr().is_terminal();
     let bar = if terminal { ProgressBar::new(1000) } else { ProgressBar::hidden() };
@@ -31,7 +31,7 @@ pub async fn follow(db: &PgPool, job: JobId) -> Result<Job, CliError> {
                 unreachable_polls = 0;
                 bar.set_position(thousandths(&row));
                 bar.set_message(message(&row));
-                // Where no bar shows, at least why nothing moves.
+                // Without a bar, at least the reason for waiting is shown.
                 let waiting = row.progress.waiting.as_deref().unwrap_or_default();
                 if !terminal && waiting != shown {
                     waiting.clone_into(&mut shown);
@@ -62,7 +62,7 @@ fn thousandths(job: &Job) -> u64 {
     (job.progress.fraction.clamp(0.0, 1.0) * 1000.0) as u64
 }
 
-/// Counts, rate and time left; or what is waited for.
+/// Counts, rate and time left; or what the job waits for.
 fn message(job: &Job) -> String {
     if let Some(waiting) = job.progress.waiting.as_deref() {
         return format!("{}, waiting: {}", summary(job), out::plain(waiting));
@@ -83,7 +83,7 @@ pub fn summary(job: &Job) -> String {
         .unwrap_or_else(|| if job.state.is_terminal() { "no records" } else { "no records yet" }.to_owned())
 }
 
-/// Counts of a progress or result as text; nothing where all are zero.
+/// Counts of a progress or result as text; none if all are zero.
 pub fn counts(counts: &Tally) -> Option<String> {
     let named = [
         (counts.archived, "archived"),
@@ -100,7 +100,7 @@ pub fn counts(counts: &Tally) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Why records were skipped, where it is not only that they were unchanged.
+/// Why records were skipped, unless all of them were unchanged.
 fn reasons(counts: &Tally) -> String {
     if counts.format_only + counts.older == 0 {
         return String::new();

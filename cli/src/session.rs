@@ -1,4 +1,4 @@
-//! What a command works with: opened lazily, closed in order.
+//! The resources of a command: opened lazily, closed in order.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -22,17 +22,15 @@ use crate::failure::CliError;
 use crate::postgres::{Keeper, Postgres};
 use crate::{ownership, users, waiting};
 
-/// Connections a command may open beside those of its workers.
+/// Connections of a command in addition to those of its workers.
 const CONNECTIONS: u32 = 5;
 
 /// An open archive with its database.
 pub struct Session {
     pub config: Config,
-    /// Where everything is.
     pub data_dir: DataDir,
-    /// The engine over both.
     pub engine: Engine,
-    /// NCBI, at the pace of all workers of this database.
+    /// NCBI, at the rate limit shared by all workers of this database.
     pub client: Client,
     shared_limits: Arc<dyn SharedLimits>,
     postgres: Option<Postgres>,
@@ -43,7 +41,7 @@ impl Session {
     pub async fn open(config: Config, data_dir: DataDir) -> Result<Self, CliError> {
         prepare(&config, &data_dir)?;
         let (postgres, owner, role) = database(&config, || Ok(data_dir.clone()))?;
-        // A worker holds one for its unit, one to listen, and now and then one for its heartbeat.
+        // A worker holds one for its unit, one to listen, and sometimes one for its heartbeat.
         let workers = u32::try_from(config.workers).unwrap_or(1);
         let connections = CONNECTIONS + 3 * workers;
         let pool = if let Some(role) = &role {
@@ -60,27 +58,25 @@ impl Session {
         Ok(Self { config, data_dir, engine, client, shared_limits, postgres })
     }
 
-    /// What tools work with.
+    /// The dependencies of tools.
     pub fn toolbox(&self) -> Toolbox {
         deployment::toolbox(&self.config, self.engine.clone(), self.client.clone())
     }
 
-    /// The workers that live, here and on other machines, with or without a unit.
+    /// The workers that are alive, here and on other machines, with or without a unit.
     pub async fn living_workers(&self) -> Result<LivingWorkers, DbError> {
         ingest::living_workers(self.db(), &self.data_dir.workers(), self.config.stale).await
     }
 
-    /// Limits on submissions.
     pub fn limits(&self) -> Limits {
         deployment::limits(&self.config)
     }
 
-    /// The database.
     pub fn db(&self) -> &PgPool {
         &self.engine.db
     }
 
-    /// Restarts the private Postgres if it dies while the response lives.
+    /// Restarts the private Postgres if it dies while the returned value exists.
     pub fn keep_database_alive(&self) -> Option<Keeper> {
         self.postgres.as_ref().map(Postgres::keep_alive)
     }
@@ -90,7 +86,7 @@ impl Session {
         self.postgres.as_ref()
     }
 
-    /// A failure of the private Postgres, with what to do where its disk is full.
+    /// Adds to a failure of the private Postgres what to do if its disk is full.
     pub fn explained(&self, failure: CliError) -> CliError {
         let reason = self.postgres.as_ref().filter(|_| failure.code == ErrorCode::DatabaseError);
         match reason.and_then(Postgres::out_of_space) {
@@ -101,12 +97,12 @@ impl Session {
         }
     }
 
-    /// NCBI for a person who waits for it, at the same pace.
+    /// NCBI for interactive use: shorter timeouts, the same rate limit.
     pub fn impatient_client(&self) -> Client {
         deployment::client_with(waiting::eutils_settings(&self.config), &*self.shared_limits)
     }
 
-    /// The database's address, as its owner's.
+    /// URL of the database, as its owner.
     pub fn database_url(&self) -> String {
         match (&self.postgres, &self.config.database.url) {
             (Some(postgres), _) => postgres.url(),
@@ -115,16 +111,16 @@ impl Session {
         }
     }
 
-    /// Closes connections first, then leaves the private Postgres.
+    /// Closes connections first, then releases the private Postgres.
     pub async fn close(self) {
         self.engine.db.close().await;
         tokio::task::block_in_place(|| drop(self.postgres));
     }
 }
 
-/// The database: the private server, if it is that one, the way of its owner, and the role that programs log in as.
-/// That of the private server is always the same; another server has one where `BIO_MCP_DATABASE_ROLE` says so, else
-/// the user that its URL names does everything.
+/// The private server if it is used, the owner's connection options, and the role that programs log in as. The role of
+/// the private server is fixed; another server has the one of `BIO_MCP_DATABASE_ROLE`, or none: then the user of its
+/// URL does everything.
 pub fn database(
     config: &Config,
     data_dir: impl FnOnce() -> Result<DataDir, CliError>,
@@ -140,14 +136,14 @@ pub fn database(
     Ok((Some(postgres), owner, Some(DatabaseRole::of_private_server())))
 }
 
-/// NCBI without an archive: the pace is this process's own.
+/// NCBI without an archive: the rate limit is that of this process.
 pub fn lone_client(config: &Config) -> Client {
     let settings = waiting::eutils_settings(config);
     let rate_limiter = LocalRateLimiter::new(settings.per_second());
     Client::new(settings, Arc::new(rate_limiter))
 }
 
-/// Where objects are: a bucket, a directory, or the one in the data directory.
+/// The store of objects: a bucket, a directory, or the one in the data directory.
 async fn store(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn Store>, CliError> {
     Ok(match (&config.archive, archive_dir(config, data_dir)) {
         (Some(ArchiveLocation::Bucket(bucket)), _) => {
@@ -157,13 +153,13 @@ async fn store(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn Store>, Cl
     })
 }
 
-/// Makes the folders that other users are not to enter. Root writes no objects where another user decides what is
+/// Creates the directories that other users must not enter. Root writes no objects where another user decides what is
 /// written.
 fn prepare(config: &Config, data_dir: &DataDir) -> Result<(), CliError> {
     let archive = archive_dir(config, data_dir);
     let own = archive.clone().filter(|dir| *dir == data_dir.archive());
     for dir in own.into_iter().chain([data_dir.workers(), data_dir.downloads()]) {
-        // A link of the caller's to another disk stays.
+        // The caller may have linked it to another disk: a link is kept.
         if !dir.exists()
             && let Err(error) = ownership::private_dir(&dir)
             // Some commands only read.
@@ -183,7 +179,7 @@ fn prepare(config: &Config, data_dir: &DataDir) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The archive's directory; nothing when it is in a bucket.
+/// Directory of the archive; none if it is in a bucket.
 pub fn archive_dir(config: &Config, data_dir: &DataDir) -> Option<PathBuf> {
     match &config.archive {
         Some(ArchiveLocation::Bucket(_)) => None,
@@ -192,7 +188,7 @@ pub fn archive_dir(config: &Config, data_dir: &DataDir) -> Option<PathBuf> {
     }
 }
 
-/// Where objects are, for people.
+/// Location of the objects, for messages.
 pub fn archive_location(config: &Config, data_dir: &DataDir) -> String {
     match (&config.archive, archive_dir(config, data_dir)) {
         (Some(ArchiveLocation::Bucket(bucket)), _) => format!("s3://{bucket}"),

@@ -1,25 +1,21 @@
-//! Users and groups of this machine, as its files name them.
+//! Users and groups of this machine, from /etc/passwd and /etc/group.
 
 use std::fs;
 use std::path::PathBuf;
 
-/// The users.
 const PASSWD: &str = "/etc/passwd";
 
-/// A line of `/etc/passwd`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The name to log in with.
+    /// Login name.
     pub name: String,
-    /// The id of the user.
     pub uid: u32,
-    /// The id of its first group.
+    /// Id of the primary group.
     pub gid: u32,
-    /// The home directory.
     pub home: PathBuf,
 }
 
-/// The user that runs this program.
+/// The effective user id of this process.
 pub fn caller() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -29,23 +25,21 @@ pub fn is_root() -> bool {
     caller() == 0
 }
 
-/// The user of an id.
 pub fn by_id(uid: u32) -> Option<User> {
     all().into_iter().find(|user| user.uid == uid)
 }
 
-/// The user of a name.
 pub fn by_name(name: &str) -> Option<User> {
     all().into_iter().find(|user| user.name == name)
 }
 
-/// An id for messages: with its name, where it has one.
+/// A user id for messages: with the user name if it is known.
 pub fn label(uid: u32) -> String {
     by_id(uid).map_or_else(|| format!("uid {uid}"), |user| format!("{}, uid {uid}", user.name))
 }
 
-/// Whether a group is the caller's own: its first group, in which there is no other user. Many systems give every user
-/// such a group, and a umask that lets it write.
+/// Whether a group is the caller's own: its primary group, without other members. Many systems give every user such a
+/// group, and a umask that lets it write.
 pub fn is_private_group(gid: u32) -> bool {
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
     is_private(&all(), &groups, caller(), gid)

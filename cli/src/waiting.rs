@@ -1,4 +1,4 @@
-//! What a person is told while a command waits for NCBI.
+//! Messages and timeouts while a user waits for NCBI.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use shared::pubmed::eutils::EutilsSettings;
 
 use crate::out;
 
-/// How long a command is silent.
+/// How long a command waits before it prints a message.
 const SILENCE: Duration = Duration::from_millis(1500);
 
-/// How long a person waits for the whole of a request, all attempts included. Jobs are more patient.
+/// Maximum wait for a request, all attempts included. Jobs wait longer.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How long for one attempt.
+/// Timeout of one attempt.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// Requests made before a command fails.
+/// Maximum number of attempts.
 const ATTEMPTS: u32 = 4;
 
-/// How NCBI is called while a person waits.
+/// Settings for NCBI while a user waits.
 pub fn eutils_settings(config: &Config) -> EutilsSettings {
     EutilsSettings {
         deadline: DEADLINE,
@@ -30,7 +30,7 @@ pub fn eutils_settings(config: &Config) -> EutilsSettings {
     }
 }
 
-/// Waits, and says so when it takes longer than a moment.
+/// Waits, and prints a message if it takes longer than `SILENCE`.
 pub async fn for_ncbi<T>(request: impl Future<Output = T>) -> T {
     tokio::pin!(request);
     tokio::select! {

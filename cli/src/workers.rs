@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 use crate::failure::CliError;
 use crate::session::Session;
 
-/// Workers that run until they are told to stop; each also sweeps, when it is time.
+/// Workers that run until stopped; each also sweeps at intervals.
 pub struct Workers {
     working: JoinSet<Result<(), CliError>>,
     shutdowns: Vec<Arc<AtomicBool>>,
 }
 
 impl Workers {
-    /// As many as configured.
+    /// Starts the configured number of workers.
     pub fn start(session: &Session) -> Result<Self, CliError> {
         let (mut working, mut shutdowns) = (JoinSet::new(), Vec::new());
         for _ in 0..session.config.workers {
@@ -28,7 +28,7 @@ impl Workers {
         Ok(Self { working, shutdowns })
     }
 
-    /// When one of them ends, which none does by itself unless it cannot go on.
+    /// Waits until a worker ends, which happens only if it cannot continue.
     pub async fn failed(&mut self) -> Result<(), CliError> {
         match self.working.join_next().await {
             Some(ended) => ended.map_err(|error| CliError::internal(format!("a worker panicked: {error}")))?,
@@ -36,7 +36,7 @@ impl Workers {
         }
     }
 
-    /// Lets each come to the end of its batch.
+    /// Stops each worker at the end of its batch.
     pub async fn stop(mut self) {
         for flag in &self.shutdowns {
             flag.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Files as NLM publishes them: a set of records, gzip, an `.md5` file beside.
+//! Files as NLM publishes them: a set of records, gzip, and an `.md5` file.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,10 +10,10 @@ use md5::{Digest, Md5};
 use crate::record::Record;
 use crate::shapes;
 
-/// The head of a served file.
+/// Beginning of a published file.
 pub const HEAD: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<!DOCTYPE PubmedArticleSet PUBLIC \"-//NLM//DTD PubMedArticle, 1st January 2025//EN\" \"https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_250101.dtd\">\n<PubmedArticleSet>\n";
 
-/// The end of a served file.
+/// End of a published file.
 pub const TAIL: &str = "</PubmedArticleSet>\n";
 
 /// Writes a record file record by record.
@@ -31,13 +31,12 @@ impl FileWriter {
         Ok(Self { gzip, path: path.to_owned() })
     }
 
-    /// Adds a record.
     pub fn record(&mut self, xml: &str) -> io::Result<()> {
         self.gzip.write_all(xml.as_bytes())?;
         self.gzip.write_all(b"\n")
     }
 
-    /// Ends the file, after the deletions it lists, and writes its `.md5` file.
+    /// Ends the file with the list of deletions, and writes its `.md5` file.
     pub fn finish(mut self, deleted: &[u32]) -> io::Result<()> {
         if !deleted.is_empty() {
             self.gzip.write_all(b"<DeleteCitation>\n")?;
@@ -58,40 +57,36 @@ impl FileWriter {
 /// PMIDs of ordinary records in the sample files start after this one.
 pub const FIRST: u32 = 30_000_000;
 
-/// About how many bytes an ordinary record of the sample files has.
+/// Approximate size of an ordinary record of the sample files, in bytes.
 pub fn size_of(pmid: u32) -> usize {
     3000 + (pmid.saturating_sub(FIRST) as usize * 37) % 9000
 }
 
-/// What the sample update changes, so that a reader of the demo can check it.
+/// The changes of the sample update, so that a reader of the demo can check them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
-    /// New records.
     pub added: Vec<u32>,
-    /// Records with a new payload.
     pub revised: Vec<u32>,
-    /// The one that is retracted (it is among the revised payloads, not in `revised`).
+    /// The record that is retracted (its payload changes, but it is not in `revised`).
     pub retracted: u32,
-    /// The one that is deleted.
+    /// The record that is deleted.
     pub deleted: u32,
-    /// Records the update repeats unchanged.
+    /// Records that the update contains unchanged.
     pub repeated: Vec<u32>,
 }
 
 /// The sample files of the demo.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// A baseline-style file.
+    /// A file like NLM's baseline.
     pub baseline: PathBuf,
-    /// How many records are in it.
+    /// Number of records in the baseline.
     pub baseline_records: usize,
-    /// An update file.
     pub update: PathBuf,
-    /// What the update changes.
     pub changes: Changes,
 }
 
-/// Writes the sample files into `dir`: `ordinary` records and every shape, then an update.
+/// Writes the sample files into `dir`: a baseline with `ordinary` records and every shape, then an update.
 pub fn write_sample(dir: &Path, ordinary: u32) -> io::Result<Sample> {
     assert!(ordinary >= 100, "the update needs records to change");
     std::fs::create_dir_all(dir)?;
@@ -130,7 +125,7 @@ pub fn write_sample(dir: &Path, ordinary: u32) -> io::Result<Sample> {
     Ok(Sample { baseline, baseline_records: ordinary as usize + shapes.len(), update, changes })
 }
 
-/// Writes one large file for a benchmark: `records` of about `bytes` each.
+/// Writes a large file for a benchmark: `records` records of about `bytes` bytes each.
 pub fn write_large(path: &Path, records: u32, bytes: usize) -> io::Result<()> {
     let mut file = FileWriter::create(path, 1_769_731_200)?;
     for n in 1..=records {

@@ -1,21 +1,19 @@
-//! Ordinary records, written from their number: the same number, revision and size give the same
-//! bytes.
+//! Ordinary records, generated from their number: the same number, revision and size give the same bytes.
 
 use std::fmt::Write;
 
-/// One ordinary record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     pub pmid: u32,
-    /// 0 as first published; higher ones are revised later and say something else.
+    /// 0 as first published; higher revisions are later and have other content.
     pub revision: u32,
     /// Whether it carries a retraction.
     pub retracted: bool,
-    /// About how many bytes of XML it has; at least 3,000.
+    /// Approximate size of the XML, in bytes; at least 3,000.
     pub bytes: usize,
 }
 
-/// A small generator (splitmix64): no dependency, the same everywhere.
+/// A small random generator (splitmix64): no dependency, the same results on every platform.
 struct Random(u64);
 
 impl Random {
@@ -202,7 +200,7 @@ const PHRASES: [&str; 12] = [
     "95% confidence interval",
 ];
 
-/// What a record is about: its technical words, used again and again as real authors do.
+/// The subject of a record: its technical words, repeated as in real texts.
 struct Topic(Vec<String>);
 
 impl Topic {
@@ -235,12 +233,11 @@ fn sentence(random: &mut Random, topic: &Topic, out: &mut String) {
 }
 
 impl Record {
-    /// A record of ordinary size.
+    /// A record of default size.
     pub fn new(pmid: u32, revision: u32) -> Self {
         Self { pmid, revision, retracted: false, bytes: 0 }
     }
 
-    /// Its title.
     pub fn title(self) -> String {
         let mut random = Random(u64::from(self.pmid));
         let topic = Topic::new(&mut random);
@@ -258,7 +255,7 @@ impl Record {
         title
     }
 
-    /// Its XML, from `<PubmedArticle>` to `</PubmedArticle>`.
+    /// The XML, from `<PubmedArticle>` to `</PubmedArticle>`.
     #[expect(clippy::too_many_lines, reason = "one template from top to bottom")]
     pub fn xml(self) -> String {
         let Self { pmid, revision, .. } = self;

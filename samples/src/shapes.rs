@@ -1,4 +1,4 @@
-//! Records by hand: one for each odd form that real records take.
+//! Hand-written records: one for each unusual form of real records.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use crate::wide;
 /// A hand-written record.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    /// What it shows.
+    /// What the record demonstrates.
     pub name: &'static str,
     pub pmid: u32,
     pub xml: String,
@@ -16,8 +16,8 @@ pub struct Shape {
 /// PMIDs of shapes start after this one.
 pub const FIRST: u32 = 29_000_000;
 
-/// Every shape, in a fixed order. All PMIDs differ but for `a second version`, which is a later
-/// version of the record before it.
+/// All shapes, in a fixed order. All PMIDs differ except that of `a second version`, which is a later version of the
+/// record before it.
 pub fn all() -> Vec<Shape> {
     let mut shapes = Vec::new();
     let mut pmid = FIRST;
@@ -171,8 +171,8 @@ const SHAPES: [(&str, Build); 24] = [
     ("empty, doubled and impossible values", wide::odd),
 ];
 
-/// An article: `in_article` goes before Language or replaces the abstract's place, `in_citation`
-/// after the journal, `in_data` at the end.
+/// An article: `in_article` is inserted before Language or replaces the abstract, `in_citation` follows the journal,
+/// `in_data` is at the end.
 fn article(pmid: u32, title: &str, in_article: &str, in_citation: &str, in_data: &str) -> String {
     let (before, after) = if in_article.starts_with("<Abstract") || in_article.starts_with("<AuthorList") {
         (in_article, "")

@@ -1,7 +1,7 @@
-//! Records with every element and attribute that PubMed's document type of 2025 has, with some of
-//! older ones, and with values that are empty, doubled or impossible.
+//! Records with every element and attribute of PubMed's document type of 2025, with some of older ones, and with values
+//! that are empty, duplicated or impossible.
 
-/// Every element and attribute of an article.
+/// An article with every element and attribute.
 pub fn article(pmid: u32) -> String {
     let person = "<LastName>Wide</LastName><ForeName>Ada</ForeName><Initials>A</Initials><Suffix>3<sup>rd</sup></Suffix>\
                   <Identifier Source=\"ORCID\">ORCID: 0000&#x2010;0002&#x2010;1825&#x2010;0097</Identifier><AffiliationInfo>\
@@ -59,7 +59,7 @@ pub fn article(pmid: u32) -> String {
     )
 }
 
-/// Every element and attribute of a book.
+/// A book with every element and attribute.
 pub fn book(pmid: u32) -> String {
     let person = "<LastName>Wide</LastName><ForeName>Ada</ForeName><Initials>A</Initials><Suffix>Jr</Suffix><Identifier \
                   Source=\"orcid\">000000021825009X</Identifier><AffiliationInfo><Affiliation>A <sub>1</sub>.</Affiliation>\
@@ -95,8 +95,8 @@ pub fn book(pmid: u32) -> String {
     )
 }
 
-/// Empty elements and attributes beside ones with values, second ones of a kind, dates that do not
-/// exist, and elements that PubMed no longer has.
+/// An article with empty elements and attributes next to ones with values, duplicates, dates that do not exist, and
+/// elements that PubMed no longer has.
 pub fn odd(pmid: u32) -> String {
     let nothing = "<Year/><Month> </Month><Day>&#160;</Day>";
     let never = "<Year>2023</Year><Month>02</Month><Day>29</Day>";

@@ -7,20 +7,20 @@ use flate2::{Compression, GzBuilder};
 use md5::{Digest, Md5};
 use samples::files::{HEAD, TAIL};
 
-/// A published file.
+/// A published bulk file.
 #[derive(Clone, Debug)]
 pub struct BulkFile {
     /// `baseline` or `updatefiles`.
     pub folder: &'static str,
     pub name: String,
-    /// The gzip file.
+    /// Content of the gzip file.
     pub bytes: Vec<u8>,
-    /// `Last-Modified`, seconds since 1970.
+    /// `Last-Modified`, in seconds since 1970.
     pub modified: i64,
 }
 
 impl BulkFile {
-    /// A file of records, then deletions.
+    /// A file of records, followed by deletions.
     pub fn new(folder: &'static str, name: &str, records: &[String], deleted: &[u32], modified: i64) -> Self {
         let mut xml = HEAD.to_owned();
         for record in records {
@@ -40,7 +40,7 @@ impl BulkFile {
         Self { folder, name: name.to_owned(), bytes: gzip.finish().expect("memory does not fail"), modified }
     }
 
-    /// Its `.md5` file.
+    /// Content of its `.md5` file.
     pub fn md5(&self) -> String {
         let digest = Md5::digest(&self.bytes);
         let sum = digest.iter().fold(String::new(), |sum, byte| sum + &format!("{byte:02x}"));

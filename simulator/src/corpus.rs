@@ -1,4 +1,4 @@
-//! The records that exist upstream, and what happens to them there.
+//! The upstream records, and their changes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,52 +9,49 @@ use samples::record::Record;
 
 use crate::mix;
 
-/// One upstream record.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its entry date (EDAT): when it was added, or, if that was long after, when it was published.
+    /// Entry date (EDAT): when the record was added, or, if that was long after publication, when it was published.
     pub entered: NaiveDate,
-    /// When it was added (CRDT).
+    /// Creation date (CRDT): when the record was added.
     pub created: NaiveDate,
-    /// When it was last changed (MDAT).
+    /// Modification date (MDAT): when the record was last changed.
     pub modified: NaiveDate,
-    /// How often it was revised.
     pub revision: u32,
-    /// Whether it carries a retraction.
+    /// Whether the record carries a retraction.
     pub retracted: bool,
-    /// Topics that find it, one bit each; see [`Corpus::topic`].
+    /// Topics that match the record, one bit each; see [`Corpus::topic`].
     pub topics: u32,
-    /// About how many bytes of XML it has.
+    /// Approximate size of the XML, in bytes.
     pub bytes: usize,
-    /// Whether searches find it. NCBI indexes some records days after their entry date.
+    /// Whether searches find the record. NCBI indexes some records days after their entry date.
     pub is_indexed: bool,
-    /// How searches that find it list it.
+    /// How often searches list the record.
     pub listed: Listed,
-    /// Whether EFetch returns it; a withdrawn one is still found for a while.
+    /// Whether EFetch returns the record; a withdrawn one is still found for a while.
     pub is_served: bool,
     /// What EFetch returns instead of an ordinary record.
     pub xml: Option<Arc<str>>,
 }
 
-/// How a record is listed by searches that find it.
+/// How often searches list a record that they count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listed {
-    /// As it is counted: once.
+    /// Counted and listed once.
     Once,
-    /// The index has it twice: it is counted and listed so.
+    /// The index has it twice: it is counted and listed twice.
     Twice,
-    /// It is counted and never listed.
+    /// Counted but never listed.
     Never,
 }
 
-/// How entry days are spread over records.
+/// Distribution of records over entry days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
-    /// The same number on each of so many days.
+    /// The same number on each of this many days.
     Even(u32),
-    /// Half of them on one day, the others even over so many days.
+    /// Half of them on one day, the others evenly over this many days.
     Spike(u32),
-    /// All on one day.
     OneDay,
 }
 
@@ -63,18 +60,17 @@ pub enum Spread {
 pub struct Corpus {
     pub(crate) entries: BTreeMap<u32, Entry>,
     topics: Vec<String>,
-    /// What day it is upstream.
+    /// The current day upstream.
     pub today: NaiveDate,
 }
 
 impl Corpus {
-    /// An empty corpus on a day.
     pub fn new(today: NaiveDate) -> Self {
         Self { entries: BTreeMap::new(), topics: Vec::new(), today }
     }
 
-    /// `count` records whose PMIDs follow `first`, entered on the days before `today`. The word
-    /// `tenth` finds about one in ten, `all` every one.
+    /// `count` records whose PMIDs follow `first`, entered on the days before `today`. The word `tenth` finds about one
+    /// in ten, `all` finds every record.
     pub fn generated(today: NaiveDate, first: u32, count: u32, seed: u64, spread: Spread) -> Self {
         let mut corpus = Self::new(today);
         let tenth = corpus.topic("tenth");
@@ -94,7 +90,7 @@ impl Corpus {
         corpus
     }
 
-    /// The bit of a topic, which exists from now on.
+    /// The bit of a topic, which is created if it is new.
     pub fn topic(&mut self, word: &str) -> u32 {
         let word = word.to_lowercase();
         let at = self.topics.iter().position(|topic| *topic == word).unwrap_or_else(|| {
@@ -105,7 +101,7 @@ impl Corpus {
         1 << at
     }
 
-    /// The bit of a word, if it is a topic. `all` is every record's.
+    /// The bit of a word, if it is a topic. Every record has the bit of `all`.
     pub(crate) fn bit_of(&self, word: &str) -> Option<u32> {
         if word == "all" {
             return Some(u32::MAX);
@@ -113,15 +109,16 @@ impl Corpus {
         self.topics.iter().position(|topic| topic == word).map(|at| 1 << at)
     }
 
-    /// Adds a record today, found by a topic.
+    /// Adds a record on the current day that a topic finds.
     pub fn add(&mut self, pmid: u32, topic: &str) -> &mut Entry {
         let topics = self.topic(topic);
         let entry = Entry { topics, ..Entry::on(self.today) };
         self.entries.entry(pmid).or_insert(entry)
     }
 
-    /// Adds a record today that was published long ago. As at NLM its entry date is that of its publication, and so is
-    /// its modification date, for it has no DateRevised: only its creation date says that it is new.
+    /// Adds a record on the current day that was published long ago. As at NLM, its entry date is that of its
+    /// publication, and so is its modification date, because it has no DateRevised: only its creation date shows that
+    /// it is new.
     pub fn add_late(&mut self, pmid: u32, topic: &str, published: NaiveDate) -> &mut Entry {
         let entry = self.add(pmid, topic);
         entry.entered = published;
@@ -129,12 +126,12 @@ impl Corpus {
         entry
     }
 
-    /// Puts a record there, whatever was there before.
+    /// Inserts a record, or replaces it.
     pub fn put(&mut self, pmid: u32, entry: Entry) {
         self.entries.insert(pmid, entry);
     }
 
-    /// Revises a record today.
+    /// Revises a record on the current day.
     pub fn revise(&mut self, pmid: u32) {
         let today = self.today;
         if let Some(entry) = self.entries.get_mut(&pmid) {
@@ -143,7 +140,7 @@ impl Corpus {
         }
     }
 
-    /// Retracts a record today.
+    /// Retracts a record on the current day.
     pub fn retract(&mut self, pmid: u32) {
         self.revise(pmid);
         if let Some(entry) = self.entries.get_mut(&pmid) {
@@ -151,22 +148,22 @@ impl Corpus {
         }
     }
 
-    /// A record, to change it in any way.
+    /// A record, to change it.
     pub fn entry(&mut self, pmid: u32) -> Option<&mut Entry> {
         self.entries.get_mut(&pmid)
     }
 
-    /// Takes a record away without a trace, as E-utilities show a deletion.
+    /// Removes a record without a trace, like a deletion appears in E-utilities.
     pub fn remove(&mut self, pmid: u32) {
         self.entries.remove(&pmid);
     }
 
-    /// The PMIDs, ascending.
+    /// All PMIDs, ascending.
     pub fn pmids(&self) -> impl Iterator<Item = u32> {
         self.entries.keys().copied()
     }
 
-    /// Writes a record once, so that it need not be written for each request.
+    /// Generates a record once, so that it is not generated for each request.
     pub fn prerender(&mut self, pmid: u32) {
         let xml = self.xml(pmid).map(|xml| Arc::from(xml.as_ref()));
         if let Some(entry) = self.entries.get_mut(&pmid) {
@@ -174,8 +171,8 @@ impl Corpus {
         }
     }
 
-    /// What EFetch returns for a record now; nothing for one that is not served. The first records of PubMed are there
-    /// in any corpus, and found by no search of one that does not have them.
+    /// What EFetch returns for a record; none if it is not served. The first records of PubMed exist in every corpus,
+    /// but if they are not among its entries, no search finds them.
     pub fn xml(&self, pmid: u32) -> Option<Cow<'_, str>> {
         if (1..=3).contains(&pmid) && !self.entries.contains_key(&pmid) {
             return Some(Cow::Owned(Entry::on(self.today).ordinary(pmid).xml()));
@@ -189,7 +186,7 @@ impl Corpus {
 }
 
 impl Entry {
-    /// An ordinary record that entered on a day.
+    /// An ordinary record with this entry date.
     pub fn on(day: NaiveDate) -> Self {
         Self {
             entered: day,

@@ -1,13 +1,13 @@
-//! What goes wrong, and when.
+//! Simulated failures, and when they occur.
 
 use std::collections::VecDeque;
 
 use crate::mix;
 
-/// A failure as the real servers have them.
+/// A failure that the real servers produce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// 429 with the caller's key or address in it, and when to come back.
+    /// 429 with the caller's key or address, and a `Retry-After`.
     Throttled,
     /// The same without `Retry-After`.
     ThrottledSilent,
@@ -19,53 +19,52 @@ pub enum Fault {
     ServerError,
     /// An HTML page with HTTP status 200.
     Html,
-    /// The routing layer's text.
+    /// The error text of the routing layer.
     Outage,
-    /// Nothing.
+    /// An empty response.
     Empty,
-    /// XML prolog and DOCTYPE, no document.
+    /// XML prolog and DOCTYPE without a document.
     PrologOnly,
-    /// The response without its second half.
+    /// The first half of the response.
     Truncated,
-    /// The connection breaks in the middle.
+    /// The connection is closed in the middle of the response.
     Broken,
-    /// The response stops in the middle, and the connection stays open. Only a limit of the caller ends it, so it is
+    /// The response stops in the middle, and the connection stays open. Only a timeout of the client ends it, so it is
     /// not among those of [`Fault::ALL`].
     Stalled,
-    /// A C++ exception's text with HTTP status 200.
+    /// The text of a C++ exception, with HTTP status 200.
     Backend,
-    /// A relayed error with HTTP status 400.
+    /// A relayed error, with HTTP status 400.
     Relayed,
-    /// The search backend failed, in invalid JSON.
+    /// A failure of the search backend, in invalid JSON.
     SearchBackend,
-    /// The search backend's own status, in a response with HTTP status 200.
+    /// The search backend's own error status, in a response with HTTP status 200.
     SearchStatus,
-    /// It does not know its database.
+    /// The search backend does not know its database.
     SearchDatabase,
-    /// It cannot be reached.
+    /// The search backend cannot be reached.
     SearchConnection,
-    /// It has lost the query.
+    /// The search backend has lost the query.
     SearchLost,
-    /// The connection to it failed, said beside a count of 0.
+    /// The connection to the search backend failed, reported with a count of 0.
     SearchMessage,
-    /// Some results or records left out.
+    /// Some results or records are missing.
     Short,
-    /// One more counted than there is.
+    /// The count is one higher than the number of results.
     Drift,
-    /// One result listed twice, in the place of another.
+    /// One result is listed twice, instead of another.
     Duplicate,
-    /// A redirect.
     Redirect,
-    /// Nothing found, in a whole response.
+    /// Nothing found, in a complete response.
     Nothing,
-    /// Half of the results counted and listed, in a whole response.
+    /// Half of the results counted and listed, in a complete response.
     Half,
-    /// A set without any record, in a whole response.
+    /// A set without records, in a complete response.
     NoRecords,
 }
 
 impl Fault {
-    /// All that a single response shows.
+    /// The failures that a single response reveals.
     pub const ALL: [Self; 23] = [
         Self::Throttled,
         Self::ThrottledSilent,
@@ -92,10 +91,10 @@ impl Fault {
         Self::Redirect,
     ];
 
-    /// Those that no response shows by itself: it is whole and adds up, and is wrong.
+    /// The failures that no single response reveals: it is complete and consistent, but wrong.
     pub const LIES: [Self; 3] = [Self::Nothing, Self::Half, Self::NoRecords];
 
-    /// What the search backend says of itself with HTTP status 200.
+    /// The error text of the search backend, with HTTP status 200.
     pub(crate) fn search_text(self) -> Option<&'static str> {
         Some(match self {
             Self::SearchBackend => "Search Backend failed: Exception:\n'Connection reset by peer'",
@@ -108,38 +107,38 @@ impl Fault {
     }
 }
 
-/// The plan of failures.
+/// The planned failures.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// The next requests fail so, in order; `None` is a good response.
+    /// Failures of the next requests, in order; `None` is a good response.
     pub script: VecDeque<Option<Fault>>,
-    /// Beyond the script, so many of a thousand requests fail, by seed.
+    /// After the script, this many of a thousand requests fail, selected by the seed.
     pub per_thousand: u64,
     pub seed: u64,
-    /// Which failures those are; all if empty.
+    /// The kinds of these failures; all if empty.
     pub kinds: Vec<Fault>,
-    /// Everything fails as when the service is down.
+    /// All requests fail as during an outage.
     pub is_down: bool,
-    /// A whole response that is wrong, once: to the search or fetch with this number, from 0.
+    /// One complete but wrong response: to the search or fetch with this number, from 0.
     pub lie: Option<(u64, Fault)>,
-    /// Requests so far.
+    /// Number of requests so far.
     pub requests: u64,
-    /// How often each failure was shown.
+    /// How often each failure occurred.
     pub shown: std::collections::BTreeMap<String, u64>,
 }
 
 impl Faults {
-    /// Failures by seed, so many of a thousand requests.
+    /// Random failures by seed, `per_thousand` of a thousand requests.
     pub fn seeded(seed: u64, per_thousand: u64) -> Self {
         Self { per_thousand, seed, ..Self::default() }
     }
 
-    /// The next requests fail so.
+    /// Failures of the next requests, in order.
     pub fn scripted(faults: impl IntoIterator<Item = Option<Fault>>) -> Self {
         Self { script: faults.into_iter().collect(), ..Self::default() }
     }
 
-    /// The lie to this request, if it is its turn. A request that fails otherwise is not lied to.
+    /// The wrong response to this request, if its number is reached. It is not used for a request that fails otherwise.
     fn lie_to(&mut self, endpoint: &str) -> Option<Fault> {
         let (left, fault) = self.lie?;
         let is_fetch = fault == Fault::NoRecords;

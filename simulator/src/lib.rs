@@ -24,7 +24,7 @@ pub use faults::{Fault, Faults};
 pub use server::{Options, Simulator};
 pub use traffic::Arrival;
 
-/// A number from a seed: the same everywhere (splitmix64).
+/// A number derived from a seed (splitmix64), the same on every platform.
 pub fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -5,24 +5,21 @@ use chrono::NaiveDate;
 
 use crate::corpus::{Corpus, Entry};
 
-/// A parsed query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// Records of a topic; no bit for an unknown word.
+    /// Records of a topic; 0 for an unknown word.
     Topic(u32),
-    /// PMIDs from, to.
+    /// A range of PMIDs, inclusive.
     Pmids(u32, u32),
-    /// A span of days.
+    /// A range of days, inclusive.
     Dates(Field, NaiveDate, NaiveDate),
-    /// Both.
     And(Box<Query>, Box<Query>),
-    /// Either.
     Or(Box<Query>, Box<Query>),
-    /// The first without the second.
+    /// The first but not the second.
     Not(Box<Query>, Box<Query>),
 }
 
-/// A date of a record.
+/// A date field of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// Entry
@@ -31,12 +28,12 @@ pub enum Field {
     Crdt,
     /// Modification
     Mdat,
-    /// Publication; here the first of the entry's month, as for month-only records.
+    /// Publication; here the first day of the entry's month, as for records with only a month.
     Pdat,
 }
 
 impl Field {
-    /// A field by its `datetype` or tag.
+    /// Finds a field by its `datetype` or tag.
     pub fn named(name: &str) -> Option<Self> {
         match name.to_lowercase().as_str() {
             "edat" => Some(Self::Edat),
@@ -59,14 +56,14 @@ impl Field {
 }
 
 impl Query {
-    /// Parses a term; the second value are words that no record has. Nothing when it is malformed.
+    /// Parses a term; the second value are words that no record has. None if the term is malformed.
     pub fn parse(term: &str, corpus: &Corpus) -> Option<(Self, Vec<String>)> {
         let mut parser = Parser { tokens: tokens(term)?, at: 0, corpus, unknown: Vec::new() };
         let query = parser.expression()?;
         (parser.at == parser.tokens.len()).then_some((query, parser.unknown))
     }
 
-    /// Whether a record is found.
+    /// Whether a record matches.
     pub fn finds(&self, pmid: u32, entry: &Entry) -> bool {
         match self {
             Self::Topic(bits) => *bits == u32::MAX || entry.topics & bits != 0,
@@ -79,7 +76,8 @@ impl Query {
     }
 }
 
-/// A day as E-utilities take it: `YYYY/MM/DD`, `YYYY/MM` or `YYYY`; the last day of it with `end`.
+/// Parses a day in the formats of E-utilities: `YYYY/MM/DD`, `YYYY/MM` or `YYYY`; `end` selects the last day of the
+/// period.
 pub fn day(text: &str, end: bool) -> Option<NaiveDate> {
     let mut parts = text.split('/').map(|part| part.parse::<u32>().ok());
     let year = i32::try_from(parts.next()??).ok()?;
@@ -179,7 +177,7 @@ impl Parser<'_> {
                     self.at += 1;
                     self.tokens[self.at - 1].clone()
                 }
-                // Words beside each other are all meant.
+                // Adjacent words are joined by `AND`.
                 Some(Token::Open | Token::Word(..)) => Token::And,
                 _ => return Some(query),
             };

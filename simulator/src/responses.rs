@@ -1,4 +1,4 @@
-//! The bodies of responses, in the shapes that NCBI uses.
+//! Response bodies, in NCBI's formats.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::corpus::Corpus;
 
-/// What a search found.
+/// The results of a search.
 pub struct Found<'a> {
     pub count: usize,
     pub start: usize,
@@ -18,7 +18,7 @@ pub struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// As JSON; all numbers are strings.
+    /// In JSON; all numbers are strings.
     pub fn json(&self, only_count: bool) -> String {
         let header = json!({ "type": "esearch", "version": "0.3" });
         if only_count {
@@ -45,7 +45,6 @@ impl Found<'_> {
         json!({ "header": header, "esearchresult": result }).to_string()
     }
 
-    /// As XML.
     pub fn xml(&self, only_count: bool) -> String {
         let mut xml = String::from(
             "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\n<!DOCTYPE eSearchResult PUBLIC \"-//NLM//DTD esearch 20060628//EN\" \
@@ -82,7 +81,7 @@ impl Found<'_> {
     }
 }
 
-/// A set of records, in the order asked for.
+/// A set of records, in the requested order.
 pub fn record_set(corpus: &Corpus, pmids: &[u32]) -> String {
     let mut xml = String::from(HEAD);
     for record in pmids.iter().filter_map(|pmid| corpus.xml(*pmid)) {
@@ -110,7 +109,7 @@ pub fn summaries(corpus: &Corpus, pmids: &[u32]) -> Value {
     json!({ "header": { "type": "esummary", "version": "0.3" }, "result": result })
 }
 
-/// A whole response of ESearch that found nothing, with a message beside it.
+/// A complete response of ESearch that found nothing, with a message.
 pub fn nothing(message: &str) -> String {
     json!({
         "header": { "type": "esearch", "version": "0.3" },
@@ -122,7 +121,7 @@ pub fn nothing(message: &str) -> String {
     .to_string()
 }
 
-/// The response of EInfo: the fields that are searched by.
+/// The response of EInfo: the searchable fields.
 pub fn fields(with_creation: bool) -> String {
     let mut xml = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\n<!DOCTYPE eInfoResult PUBLIC \"-//NLM//DTD einfo 20190110//EN\" \
@@ -138,7 +137,7 @@ pub fn fields(with_creation: bool) -> String {
     xml
 }
 
-/// A failure document of EFetch.
+/// An error document of EFetch.
 pub fn efetch_error(text: &str) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\n<!DOCTYPE eEfetchResult PUBLIC \"-//NLM//DTD efetch 20131226//EN\" \
@@ -146,7 +145,7 @@ pub fn efetch_error(text: &str) -> String {
     )
 }
 
-/// A failure document of ESearch in JSON: written without escaping, so that a line end makes it invalid.
+/// An error document of ESearch in JSON: not escaped, so that a line end makes it invalid.
 pub fn esearch_error(text: &str) -> String {
     format!("{{\"header\":{{\"type\":\"esearch\",\"version\":\"0.3\"}},\"esearchresult\":{{\"ERROR\":\"{text}\"}}}}")
 }
@@ -156,7 +155,7 @@ pub fn posted(web_env: &str, key: usize) -> String {
     epost(&format!("\t<QueryKey>{key}</QueryKey>\n\t<WebEnv>{web_env}</WebEnv>\n"))
 }
 
-/// A refusal of EPost.
+/// An error response of EPost.
 pub fn epost_error(text: &str) -> String {
     epost(&format!("\t<ERROR>{text}</ERROR>\n"))
 }

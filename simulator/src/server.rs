@@ -1,4 +1,4 @@
-//! The server: requests in, responses or failures out.
+//! The HTTP server: serves requests with responses or failures.
 
 mod endpoints;
 
@@ -30,25 +30,25 @@ use crate::responses;
 use crate::traffic::{Arrival, Traffic};
 use endpoints::{efetch, epost, esearch, esummary};
 
-/// The longest request line.
+/// Maximum length of a URI.
 const MAX_URI_BYTES: usize = 4096;
 
 /// How the server behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The most results a search hands out; NCBI's is 9,999.
+    /// Maximum number of results of a search; NCBI's is 9,999.
     pub cap: usize,
-    /// Requests a second without a key and with one; nothing for no limit.
+    /// Maximum requests per second without a key and with one; none for no limit.
     pub limit: Option<(u32, u32)>,
-    /// Keys that are valid.
+    /// Valid API keys.
     pub keys: Vec<String>,
-    /// How long each response takes.
+    /// Delay of each response.
     pub delay: Duration,
-    /// What fails.
+    /// Simulated failures.
     pub faults: Faults,
-    /// The port; 0 for any.
+    /// Port; 0 selects any free port.
     pub port: u16,
-    /// Whether searches can be made by creation date.
+    /// Whether searches by creation date are supported.
     pub lists_creation: bool,
 }
 
@@ -66,7 +66,6 @@ impl Default for Options {
     }
 }
 
-/// Requests in progress.
 #[derive(Default)]
 struct Inside {
     now: AtomicUsize,
@@ -81,7 +80,7 @@ impl Inside {
     }
 }
 
-/// One of them, until it has a response or is given up.
+/// A request in progress, until it has a response or is cancelled.
 struct Entered(Arc<Inside>);
 
 impl Drop for Entered {
@@ -101,7 +100,7 @@ struct Shared {
     file_requests: AtomicUsize,
 }
 
-/// A running server; it stops when this is dropped.
+/// A running server; stops when dropped.
 pub struct Simulator {
     shared: Arc<Shared>,
     port: u16,
@@ -113,7 +112,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Simulator {
-    /// Starts a server on loopback over a corpus.
+    /// Starts a server on loopback.
     pub async fn start(corpus: Corpus, options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let port = listener.local_addr()?.port();
@@ -133,28 +132,27 @@ impl Simulator {
             .route("/pubmed/{folder}/{name}", any(bulk))
             .with_state(shared.clone());
         let task = tokio::spawn(async move {
-            // Ends only when the task is aborted.
+            // Ends only if the task is aborted.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { shared, port, task })
     }
 
-    /// Where its E-utilities are.
+    /// Base URL of its E-utilities.
     pub fn eutils_url(&self) -> String {
         format!("http://127.0.0.1:{}/entrez/eutils/", self.port)
     }
 
-    /// Where its bulk files are.
+    /// Base URL of its bulk files.
     pub fn files_url(&self) -> String {
         format!("http://127.0.0.1:{}/pubmed/", self.port)
     }
 
-    /// The corpus, to look at or change while the server runs.
+    /// The corpus, to read or change while the server runs.
     pub fn corpus(&self) -> MutexGuard<'_, Corpus> {
         lock(&self.shared.corpus)
     }
 
-    /// The plan of failures.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         lock(&self.shared.faults)
     }
@@ -164,17 +162,17 @@ impl Simulator {
         lock(&self.shared.traffic).arrivals().to_vec()
     }
 
-    /// The most requests in progress at the same time.
+    /// Maximum number of concurrent requests so far.
     pub fn most_at_once(&self) -> usize {
         self.shared.inside.most.load(Ordering::Relaxed)
     }
 
-    /// Requests for bulk files and their folders so far.
+    /// Number of requests for bulk files and their folders so far.
     pub fn file_requests(&self) -> usize {
         self.shared.file_requests.load(Ordering::Relaxed)
     }
 
-    /// Publishes an update file with these records as they are now, and deletions.
+    /// Publishes an update file with the current version of these records, and deletions.
     pub fn publish_update(&self, name: &str, pmids: &[u32], deleted: &[u32], modified: i64) {
         let records: Vec<String> = {
             let corpus = self.corpus();
@@ -262,7 +260,7 @@ fn parse_form(text: &str, params: &mut Params) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = value.replace('+', " ");
         let value = percent_decode_str(&value).decode_utf8_lossy().into_owned();
-        // A repeated id is another id.
+        // A repeated id adds an id.
         params
             .entry(name.to_owned())
             .and_modify(|before| {
@@ -360,7 +358,7 @@ async fn spoil(fault: Fault, good: HttpResponse, key: Option<&str>, endpoint: &s
     }
 }
 
-/// A folder as NCBI lists it: HTML with dates and rounded sizes.
+/// A folder in the format of NCBI's listings: HTML with dates and rounded sizes.
 async fn bulk_listing(State(shared): State<Arc<Shared>>, Path(folder): Path<String>) -> HttpResponse {
     shared.file_requests.fetch_add(1, Ordering::Relaxed);
     let mut html = format!("<html><head><title>Index of /pubmed/{folder}</title></head><body><pre>\n");

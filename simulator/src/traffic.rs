@@ -1,18 +1,17 @@
-//! Who came when, and the limit of requests a second.
+//! Records requests, and enforces the limit of requests per second.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// One request.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// When it came.
+    /// Time of arrival.
     pub at: Instant,
-    /// Whether it was over the limit.
+    /// Whether it exceeded the limit.
     pub refused: bool,
-    /// Which program was called: `esearch`, `efetch` …
+    /// The called program: `esearch`, `efetch` …
     pub endpoint: &'static str,
-    /// The header `traceparent`.
+    /// Value of the header `traceparent`.
     pub traceparent: Option<String>,
 }
 
@@ -24,8 +23,8 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Counts a request; returns how many came within the last second when that is over the limit.
-    /// A refused one counts too: coming back at once keeps the window full.
+    /// Records a request; returns the number of requests within the last second if it exceeds the limit. A refused
+    /// request counts too: an immediate retry keeps the window full.
     pub fn arrive(&mut self, endpoint: &'static str, traceparent: Option<String>, limit: Option<u32>) -> Option<usize> {
         let at = Instant::now();
         while self.window.front().is_some_and(|first| at - *first >= Duration::from_secs(1)) {

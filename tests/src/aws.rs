@@ -1,11 +1,11 @@
-//! Things of AWS on the emulator: queues, tables, secrets.
+//! Resources on the AWS emulator: queues, tables, secrets.
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
-/// Where the emulator is; nothing, and a word about it, where none runs.
+/// URL of the emulator; none, with a message, if none runs.
 pub fn endpoint() -> Option<String> {
     let endpoint = crate::variable("BIO_MCP_TEST_AWS_ENDPOINT");
     if endpoint.is_none() {
@@ -14,7 +14,7 @@ pub fn endpoint() -> Option<String> {
     endpoint
 }
 
-/// What a program needs in its environment to reach the emulator.
+/// Environment variables for a program to reach the emulator.
 pub fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL", endpoint.to_owned()),
@@ -28,17 +28,17 @@ fn new_name(kind: &str) -> String {
     format!("{kind}-{}", uuid::Uuid::new_v4().simple())
 }
 
-/// A queue and its dead letters.
+/// A queue and its dead-letter queue.
 #[derive(Clone, Debug)]
 pub struct Queues {
     pub client: aws_sdk_sqs::Client,
     pub url: String,
-    /// Where messages go that were received too often.
+    /// URL of the dead-letter queue.
     pub dead_url: String,
 }
 
 impl Queues {
-    /// A new pair; a message is hidden for so many seconds, and dead after so many receives.
+    /// Creates a new pair; a message is hidden for `hidden_secs` seconds, and dead after `receives` receives.
     pub async fn new(config: &SdkConfig, hidden_secs: u32, receives: u32) -> Self {
         let client = aws_sdk_sqs::Client::new(config);
         let name = new_name("q");
@@ -56,7 +56,7 @@ impl Queues {
         Self { client, url, dead_url }
     }
 
-    /// How many messages are in a queue, seen or hidden.
+    /// Number of messages in a queue, visible or hidden.
     pub async fn count(&self, url: &str) -> usize {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -68,7 +68,7 @@ impl Queues {
     }
 }
 
-/// A new table of limits, with its name.
+/// Creates a limits table; returns its name.
 pub async fn new_table(config: &SdkConfig) -> String {
     let name = new_name("limits");
     let key = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S).build();
@@ -84,14 +84,13 @@ pub async fn new_table(config: &SdkConfig) -> String {
     name
 }
 
-/// A new secret, with its ARN.
+/// Creates a secret; returns its ARN.
 pub async fn new_secret(config: &SdkConfig, text: &str) -> String {
     let client = aws_sdk_secretsmanager::Client::new(config);
     let made = client.create_secret().name(new_name("secret")).secret_string(text).send().await.expect("made");
     made.arn.expect("an ARN")
 }
 
-/// Changes a secret.
 pub async fn change_secret(config: &SdkConfig, arn: &str, text: &str) {
     let client = aws_sdk_secretsmanager::Client::new(config);
     client.put_secret_value().secret_id(arn).secret_string(text).send().await.expect("changed");

@@ -1,5 +1,5 @@
-//! The whole system as it is deployed, on this machine: functions under the runtime interface emulator; S3, SQS and
-//! DynamoDB emulated; a real Postgres; a simulated NCBI.
+//! The whole deployed system on this machine: functions under the runtime interface emulator; emulated S3, SQS and
+//! DynamoDB; a real Postgres; a simulated NCBI.
 
 use std::path::PathBuf;
 
@@ -17,11 +17,11 @@ use crate::sync::{day, simulator};
 /// The token of the sample events.
 const TOKEN: &str = "bio-mcp_example";
 
-/// Everything but the functions.
+/// Everything except the functions.
 pub struct Cloud {
     pub queues: Queues,
     pub bucket: String,
-    /// The database, without a schema until [`Cloud::migrate`].
+    /// URL of the database, without a schema until [`Cloud::migrate`].
     pub url: String,
     pub ncbi: Simulator,
     emulator: PathBuf,
@@ -29,8 +29,8 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// A new one with so many records at NCBI; nothing where the emulators were not fetched. `endpoint` stands for
-    /// AWS in what the functions see.
+    /// Starts one with `records` records at NCBI; none if the emulators were not fetched. `endpoint` replaces AWS in
+    /// the environment of the functions.
     pub async fn new(records: u32, endpoint: Option<&str>) -> Option<Self> {
         let (emulator, real) = (lambda::emulator()?, aws::endpoint()?);
         let config = s3::config(&real);
@@ -56,30 +56,30 @@ impl Cloud {
         Some(Self { queues, bucket, url, ncbi, emulator, environment })
     }
 
-    /// A function of this deployment, with changes of its environment.
+    /// A function of this deployment, with additional environment variables.
     pub fn function(&self, name: &str, more: &[(&'static str, &str)]) -> Function {
         let mut environment = self.environment.clone();
         environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         Function::start(&self.emulator, &lambda::bootstrap(name), 60, &environment)
     }
 
-    /// Creates the schema, by its function.
+    /// Creates the schema with the function `migrate`.
     pub async fn migrate(&self) -> Value {
         self.function("migrate", &[]).invoke(&json!({})).await.expect("migrates")
     }
 
-    /// The mapping of the queue to the worker.
+    /// The event source mapping from the queue to the worker.
     pub fn event_source(&self, batch: i32) -> EventSource {
         EventSource::new(&self.queues, batch)
     }
 
-    /// A connection of the test's own.
+    /// A separate connection for the test.
     pub async fn database(&self) -> PgPool {
         PgPool::connect(&self.url).await.expect("the test server responds")
     }
 }
 
-/// A request as API Gateway makes it of HTTP.
+/// An HTTP request in API Gateway's event format.
 pub fn request(method: &str, path: &str, body: Option<&Value>) -> Value {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut event: Value = serde_json::from_str(
@@ -94,7 +94,7 @@ pub fn request(method: &str, path: &str, body: Option<&Value>) -> Value {
     event
 }
 
-/// Asks the function `api`; returns status and body.
+/// Sends a request to the function `api`; returns status and body.
 pub async fn ask(api: &Function, method: &str, path: &str, body: Option<&Value>) -> Result<(u64, Value), Crashed> {
     let response = api.invoke(&request(method, path, body)).await?;
     let status = response["statusCode"].as_u64().ok_or_else(|| Crashed(response.to_string()))?;

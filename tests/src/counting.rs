@@ -1,5 +1,5 @@
-//! A pipeline that does nothing but count: every batch of every unit accepts records of its own, so
-//! that anything lost or done twice shows.
+//! A pipeline that only counts: every batch of every unit accepts different records, so that lost or repeated work is
+//! detected.
 
 use std::sync::Arc;
 
@@ -13,13 +13,12 @@ use shared::jobs::{self, FirstUnit, Limits, Submission};
 use shared::records::{self, PointerUpdate};
 use shared::sources::store_records::StoredBatch;
 
-/// The tool.
 pub const TOOL: &str = "test.count";
 
 /// Records per batch.
 pub const PER_BATCH: u32 = 3;
 
-/// The pipeline; its jobs have params `{first, units, batches}`.
+/// The pipeline; the parameters of its jobs are `{first, units, batches}`.
 pub struct Counting;
 
 fn number(value: &Value, key: &str) -> u32 {
@@ -33,7 +32,7 @@ pub fn plan(params: &Value) -> Plan {
     Plan { units: units.collect(), work_total: 100, external_version, is_whole: true, ..Plan::default() }
 }
 
-/// The next batch of a unit, or nothing when it is done.
+/// The next batch of a unit; none if it is done.
 pub fn next_batch(lease: &Lease) -> Option<Batch> {
     let done = lease.cursor.as_ref().map_or(0, |cursor| number(cursor, "done"));
     let batches = number(&lease.params, "batches");
@@ -45,7 +44,7 @@ pub fn next_batch(lease: &Lease) -> Option<Batch> {
     for n in start..start + PER_BATCH {
         let pmid = Pmid::new(n).expect("a PMID");
         let hash = Sha256::of(&n.to_le_bytes());
-        // An address of its own for every claim: a second acceptance would be a second event.
+        // A different address for every claim: a second acceptance would be a second event.
         let uri = format!("memory:///{n}?versionId={}", lease.epoch);
         batch.rows.accepts.push(PointerUpdate {
             pmid,
@@ -102,7 +101,7 @@ impl Pipeline for Counting {
     }
 }
 
-/// An engine that can only count.
+/// An engine with only the counting pipeline.
 pub async fn engine(connections: u32) -> Engine {
     super::engine::engine(vec![Arc::new(Counting)], Settings::default(), connections).await
 }

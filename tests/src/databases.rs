@@ -1,4 +1,4 @@
-//! Databases on the test server. The migrations run once, into a template; every test has a copy of it.
+//! Databases on the test server. The migrations run once, into a template; every test gets a copy of it.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use shared::db;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
-/// Held while the template is made, so that processes that need it at the same time make it once.
+/// Advisory lock, held while the template is created, so that concurrent processes create it only once.
 const LOCK: i64 = 0x0062_696f_6d63_7074;
 
-/// The URL of a new database on the test server, its schema up to date.
+/// Creates a database on the test server with the current schema; returns its URL.
 pub async fn new_database() -> String {
     let server = server();
     let mut connection = connect(&server).await;
@@ -26,7 +26,7 @@ pub async fn new_database() -> String {
     url_of(&server, &name)
 }
 
-/// The URL of a new database on the test server with nothing in it.
+/// Creates an empty database on the test server; returns its URL.
 pub async fn empty_database() -> String {
     let server = server();
     let mut connection = connect(&server).await;
@@ -36,7 +36,7 @@ pub async fn empty_database() -> String {
     url_of(&server, &name)
 }
 
-/// Returns once a statement of this pool's database waits for a lock.
+/// Returns when a statement in this pool's database waits for a lock.
 pub async fn until_one_waits(db: &PgPool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -79,7 +79,7 @@ async fn run(connection: &mut PgConnection, sql: String) {
     sqlx::query(AssertSqlSafe(sql.as_str())).execute(connection).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
 }
 
-/// The template of this program's migrations: a server that has one of others keeps it.
+/// Name of the template for these migrations: templates of other migrations on the server are kept.
 fn template() -> String {
     let checksums: Vec<u8> = db::MIGRATIONS.iter().flat_map(|migration| migration.checksum.to_vec()).collect();
     format!("bio_mcp_template_{}", &Sha256::of(&checksums).to_hex()[..16])
@@ -90,17 +90,17 @@ async fn exists(connection: &mut PgConnection, database: &str) -> bool {
     sqlx::query_scalar(sql).bind(database).fetch_one(connection).await.expect("the test server responds")
 }
 
-/// Files are copied where nothing waits for the disk: that is half the time. Else it would be ten times as long,
-/// because of two checkpoints.
+/// Copies files if fsync is off: that takes half the time. Otherwise it would take ten times as long, because of two
+/// checkpoints.
 async fn strategy(connection: &mut PgConnection) -> &'static str {
     let sql = "select current_setting('fsync') = 'off' and current_setting('server_version_num')::int >= 150000";
     let copies: bool = sqlx::query_scalar(sql).fetch_one(connection).await.expect("the test server responds");
     if copies { " strategy file_copy" } else { "" }
 }
 
-/// Makes the template under another name first: what has its name is complete, and nothing is connected to it.
+/// Creates the template under another name first: a template with its final name is complete and has no connections.
 async fn make(connection: &mut PgConnection, server: &str, template: &str) {
-    // The lock goes with the connection, also when this process is killed.
+    // The lock ends with the connection, also if this process is killed.
     run(connection, format!("select pg_advisory_lock({LOCK})")).await;
     if !exists(connection, template).await {
         let unfinished = format!("{template}_unfinished");

@@ -1,8 +1,9 @@
-//! What stands between a queue of SQS and a function in AWS: the event source mapping, as documented.
+//! Simulates the event source mapping between a queue of SQS and a function, as documented by AWS.
 //!
-//! It receives a batch, invokes the function with it, and deletes what the function did not name as failed. A response
-//! that is none, an empty or unknown id, an error: then nothing is deleted, and all of it comes back when its
-//! visibility ends. The keys of an event are not those of the API: `stringValue`, not `StringValue`.
+//! It receives a batch, invokes the function with it, and deletes the messages that the function did not report as
+//! failed. After an invalid response, an empty or unknown id, or an error, nothing is deleted, and the whole batch is
+//! redelivered when its visibility timeout ends. The keys of an event differ from those of the API: `stringValue`, not
+//! `StringValue`.
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use serde_json::{Map, Value, json};
@@ -10,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::aws::Queues;
 use crate::lambda::Crashed;
 
-/// A mapping of a queue to a function.
+/// A mapping from a queue to a function.
 #[derive(Clone, Debug)]
 pub struct EventSource {
     queues: Queues,
@@ -18,12 +19,12 @@ pub struct EventSource {
 }
 
 impl EventSource {
-    /// Batches of so many messages.
+    /// A mapping with batches of at most `batch` messages.
     pub fn new(queues: &Queues, batch: i32) -> Self {
         Self { queues: queues.clone(), batch }
     }
 
-    /// Receives what is there; waits a second for it.
+    /// Receives available messages; waits at most a second.
     pub async fn receive(&self) -> Vec<Message> {
         let received = self
             .queues
@@ -37,7 +38,7 @@ impl EventSource {
         received.send().await.expect("the queue responds").messages.unwrap_or_default()
     }
 
-    /// One round: receive, invoke, delete. Returns how many messages there were and how many are done with.
+    /// One round: receive, invoke, delete. Returns the number of received and of acknowledged messages.
     pub async fn poll(&self, invoke: impl AsyncFnOnce(Value) -> Result<Value, Crashed>) -> (usize, usize) {
         let messages = self.receive().await;
         if messages.is_empty() {
@@ -51,8 +52,8 @@ impl EventSource {
         (messages.len(), done.len())
     }
 
-    /// Deletes a message, if it is still the same receipt's: one that became visible again meanwhile stays, and its
-    /// next receiver deletes it.
+    /// Deletes a message, if its receipt is still valid: one that became visible again meanwhile stays, and its next
+    /// receiver deletes it.
     pub async fn delete(&self, message: &Message) {
         let receipt = message.receipt_handle.as_deref().unwrap_or_default();
         let delete = self.queues.client.delete_message().queue_url(&self.queues.url).receipt_handle(receipt);
@@ -63,7 +64,7 @@ impl EventSource {
     }
 }
 
-/// The messages that a function's response is done with; `None` stands for an error.
+/// The messages that a function's response acknowledges; `None` is an error.
 pub fn acknowledged<'a>(messages: &'a [Message], response: Option<&Value>) -> Vec<&'a Message> {
     let Some(response) = response else { return Vec::new() };
     let failures = match response {
@@ -86,7 +87,7 @@ pub fn acknowledged<'a>(messages: &'a [Message], response: Option<&Value>) -> Ve
     messages.iter().filter(|message| !failed.contains(&message.message_id.as_deref().unwrap_or_default())).collect()
 }
 
-/// The event that a function gets for messages.
+/// The event for a function with these messages.
 pub fn event(messages: &[Message]) -> Value {
     let record = |message: &Message| {
         let attributes: Map<String, Value> =

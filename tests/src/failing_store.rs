@@ -1,4 +1,4 @@
-//! A store whose reads, or whose puts, fail while a test says so.
+//! A store whose reads or puts fail when a test requests it.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,23 +6,23 @@ use async_trait::async_trait;
 use shared::archive::store::{Head, Object, Stored};
 use shared::archive::{Body, ByteRange, Key, MemoryStore, Put, Root, Store, StoreError, StreamPut, VersionId};
 
-/// How a read fails, or that a put does.
+/// How calls fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing is there.
+    /// The object is missing.
     Missing,
     /// The store cannot be reached.
     Unavailable,
-    /// It may not be read.
+    /// Reading is not permitted.
     Denied,
-    /// Reads are served, and nothing can be stored.
+    /// Reads succeed, puts fail.
     Unwritable,
 }
 
-/// Which calls fail: those of keys that contain a text.
+/// The current fault, for keys that contain this text.
 pub type Faults = Arc<Mutex<Option<(&'static str, Fault)>>>;
 
-/// The store, in memory.
+/// An in-memory store with faults.
 #[derive(Default)]
 pub struct FailingStore {
     inner: MemoryStore,
@@ -30,14 +30,14 @@ pub struct FailingStore {
 }
 
 impl FailingStore {
-    /// A store, and what decides which of its calls fail.
+    /// Creates a store, and the handle that sets its faults.
     pub fn new() -> (Self, Faults) {
         let store = Self::default();
         let faults = store.faults.clone();
         (store, faults)
     }
 
-    /// The fault of reads of a key, if they fail now.
+    /// The fault of reads of a key, if any.
     fn read_of(&self, key: &Key) -> Result<(), StoreError> {
         let fault = *self.faults.lock().expect("no panic");
         match fault.filter(|(part, _)| key.as_str().contains(part)) {

@@ -1,5 +1,5 @@
-//! A line to the test server that fails as networks do: it loses a response (the server carries the statement out, and
-//! the connection ends before the response arrives), or ends all connections and refuses the next ones.
+//! A proxy to the test server that fails as networks do: it loses a response (the server executes the statement, and
+//! the connection ends before the response arrives), or closes all connections and refuses the next ones.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,9 +11,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// The line; it ends with the test's runtime.
+/// The proxy; it ends with the test's runtime.
 pub struct FaultyLine {
-    /// How to connect through it.
+    /// Connection options through the proxy.
     pub options: PgConnectOptions,
     state: Arc<State>,
     _dir: tempfile::TempDir,
@@ -28,7 +28,7 @@ struct State {
 }
 
 impl State {
-    /// Carries a new connection, or refuses it.
+    /// Forwards a new connection, or refuses it.
     async fn begin<S: Stream + 'static>(self: Arc<Self>, client: S, server: impl Future<Output = std::io::Result<S>>) {
         let refused = self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if refused.is_err() {
@@ -39,7 +39,7 @@ impl State {
 }
 
 impl FaultyLine {
-    /// A line to the database of a URL.
+    /// A proxy to the database of a URL.
     pub async fn new(url: &str) -> Self {
         let server: PgConnectOptions = url.parse().expect("a URL");
         let dir = tempfile::tempdir().expect("a directory");
@@ -70,36 +70,36 @@ impl FaultyLine {
         Self { options, state, _dir: dir }
     }
 
-    /// Loses the response to the next message that holds this text, a parameter for instance.
+    /// Loses the response to the next message that contains this text, such as a parameter.
     pub fn lose(&self, text: &str) {
         *self.state.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.as_bytes().to_vec());
     }
 
-    /// Ends all connections, and refuses so many after that.
+    /// Closes all connections, and refuses this many after that.
     pub fn cut(&self, refusals: usize) {
         self.state.refusals.store(refusals, Ordering::Relaxed);
         self.state.cut.notify_waiters();
     }
 
-    /// How many are still to be refused.
+    /// Number of connections that are still to be refused.
     pub fn refusals(&self) -> usize {
         self.state.refusals.load(Ordering::Relaxed)
     }
 
-    /// How many responses were lost.
+    /// Number of lost responses.
     pub fn lost(&self) -> usize {
         self.state.lost.load(Ordering::Relaxed)
     }
 }
 
-/// Carries bytes both ways, until a response is to be lost.
+/// Forwards bytes both ways, until a response is to be lost.
 async fn carry(client: Box<dyn Stream>, server: Box<dyn Stream>, state: Arc<State>) {
     let ((mut client_read, mut client_write), (mut server_read, mut server_write)) = (split(client), split(server));
     let losing = AtomicBool::new(false);
     let there = async {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(n @ 1..) = server_read.read(&mut buffer).await {
-            // The server responds once the statement is committed.
+            // The server sends its response after the commit.
             if losing.load(Ordering::Relaxed) {
                 state.lost.fetch_add(1, Ordering::Relaxed);
                 return;

@@ -1,4 +1,4 @@
-//! The change feed in tests: records whose payloads say something of their integrity, and what the feed makes of them.
+//! The change feed in tests: records with integrity information, and the resulting rows.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::forged::{arrive_record, as_of, source};
 use crate::random::Random;
 use crate::sync::LIMITS;
 
-/// A row of the feed: number, kind, record, what its payload says, and from what.
+/// A row of the feed: number, kind, record, integrity, and details.
 pub type Row = (i64, String, String, Option<String>, Option<Value>);
 
-/// An engine without jobs whose batches have at most five events.
+/// An engine without jobs, with at most five events per batch.
 pub async fn engine() -> Engine {
     let settings = Settings { batch_records: 1, ..Settings::default() };
     crate::engine::engine(Vec::new(), settings, 6).await
 }
 
-/// An engine that counts, whose jobs are followed by jobs that read the log.
+/// A counting engine whose jobs are followed by catch-up jobs of the projections.
 pub async fn with_readers(settings: Settings) -> Engine {
     let readers = ReadersOfTheLog::new(projections::all(), LIMITS);
     let pipelines = vec![Arc::new(Counting) as _, readers.pipeline()];
@@ -31,13 +31,13 @@ pub async fn with_readers(settings: Settings) -> Engine {
     Engine { upkeep: Arc::new([Arc::new(readers) as _]), ..engine }
 }
 
-/// The states of the jobs that read the log, the last one first.
+/// States of the catch-up jobs, newest first.
 pub async fn catch_up_jobs(engine: &Engine) -> Vec<JobState> {
     let filter = Filter { tool: Some(TOOL.to_owned()), limit: 100, ..Filter::default() };
     jobs::list(&engine.db, &filter).await.expect("listed").0.rows.into_iter().map(|one| one.job.state).collect()
 }
 
-/// Events of records that are not of PubMed, which need no object; `gap` numbers before each of them are memberships.
+/// Adds events of records outside PubMed, which need no object; before each of them `gap` numbers are memberships.
 pub async fn others_arrive(engine: &Engine, count: i32, gap: i32) {
     let sql = "with last as (update archive_event_counter set last_seq = last_seq + $1 * ($2 + 1) \
                              returning last_seq - $1 * ($2 + 1) as seq) \
@@ -48,7 +48,7 @@ pub async fn others_arrive(engine: &Engine, count: i32, gap: i32) {
     sqlx::query(sql).bind(count).bind(gap).execute(&engine.db).await.expect("arrived");
 }
 
-/// A record that names notices: the type of each, and the PMID of the notice.
+/// A record that refers to notices: the type of each, and the PMID of the notice.
 pub fn record(n: u32, version: i32, title: &str, notices: &[(&str, u32)]) -> String {
     let notices = notices
         .iter()
@@ -67,13 +67,13 @@ pub fn record(n: u32, version: i32, title: &str, notices: &[(&str, u32)]) -> Str
     )
 }
 
-/// A payload, or a deletion, out of a file named by NLM.
+/// Accepts a payload, or a deletion, of a numbered file of NLM.
 pub async fn arrive(engine: &Engine, file: i32, n: u32, version: i32, xml: Option<String>) -> Outcome {
     let origin = Origin { source: source(file), as_of: as_of(file), file_number: 260_000 + file, file_id: None };
     arrive_record(engine, origin, n, version, xml).await
 }
 
-/// Payloads and deletions of six records, some with versions, in the order of files after this one.
+/// Accepts payloads and deletions of six records, some with versions, in the order of these files.
 pub async fn history(engine: &Engine, random: &mut Random, files: std::ops::Range<i32>) {
     for file in files {
         let n = 1 + u32::try_from(random.below(6)).expect("small");
@@ -95,14 +95,14 @@ pub async fn history(engine: &Engine, random: &mut Random, files: std::ops::Rang
     }
 }
 
-/// Lets every projection read on to the end.
+/// Runs every projection until it is current.
 pub async fn catch_up(engine: &Engine) -> CatchUpOutcome {
     let done = projections::catch_up(engine, &projections::all(), |_| true).await.expect("reads on");
     assert!(done.is_current);
     done
 }
 
-/// What the feed has.
+/// All rows of the feed.
 pub async fn rows(engine: &Engine) -> Vec<Row> {
     sqlx::query_as("select seq, kind, record_id, integrity, details from changes order by seq, kind")
         .fetch_all(&engine.db)
@@ -110,7 +110,7 @@ pub async fn rows(engine: &Engine) -> Vec<Row> {
         .expect("read")
 }
 
-/// The kinds of a record's changes, in order: those of one event together.
+/// The kinds of a record's changes, in order; those of one event are joined.
 pub async fn kinds(engine: &Engine, n: u32) -> Vec<String> {
     sqlx::query_scalar(
         "select string_agg(kind, ' ' order by array_position(array['new', 'revised', 'retracted', \
@@ -123,7 +123,7 @@ pub async fn kinds(engine: &Engine, n: u32) -> Vec<String> {
     .expect("read")
 }
 
-/// Forgets what was noted of payloads when they were archived, as in an archive from before there were notes.
+/// Removes the integrity that was recorded when payloads were archived, as in an archive from before it was recorded.
 pub async fn forget_notes(engine: &Engine) {
     sqlx::query("update archive_events set integrity_rules = null, integrity = null")
         .execute(&engine.db)
@@ -131,7 +131,7 @@ pub async fn forget_notes(engine: &Engine) {
         .expect("forgotten");
 }
 
-/// Takes the feed and its position away.
+/// Deletes the feed and its position.
 pub async fn drop_feed(engine: &Engine) {
     sqlx::raw_sql("truncate changes, projections").execute(&engine.db).await.expect("dropped");
 }

@@ -1,4 +1,4 @@
-//! An archive whose store others write to: genuine records, and what can be planted beside and over them.
+//! An archive whose store has other writers: genuine records, and objects that can be planted or overwritten.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,24 +17,23 @@ use shared::verify::{self, Report, VerifyRun};
 use crate::random::Random;
 use crate::record_files::record;
 
-/// How many records there are.
+/// Number of genuine records.
 pub const RECORDS: u32 = 6;
 
-/// One that was never archived.
+/// A PMID that was never archived.
 pub const PLANTED: u32 = 77;
 
-/// A PMID of a number.
 pub fn pmid(n: u32) -> Pmid {
     Pmid::new(n).expect("a PMID")
 }
 
-/// A payload or deletion out of a file, as the pipelines archive it; what became of it.
+/// Archives a payload or deletion of a file, like the pipelines; returns the outcome.
 pub async fn arrive(engine: &Engine, file: i32, n: u32, version: i32, title: Option<&str>) -> Outcome {
     let origin = Origin { source: source(file), as_of: as_of(file), file_number: 260_000 + file, file_id: None };
     arrive_from(engine, origin, &format!("2026-01-{:02}", file % 100), n, version, title).await
 }
 
-/// The same from any origin, with the day of its revision.
+/// The same from any origin, with a revision date.
 pub async fn arrive_from(
     engine: &Engine,
     origin: Origin,
@@ -46,7 +45,7 @@ pub async fn arrive_from(
     arrive_record(engine, origin, n, version, title.map(|title| record(n, version, revised, title))).await
 }
 
-/// The same of any payload.
+/// The same with any payload.
 pub async fn arrive_record(engine: &Engine, origin: Origin, n: u32, version: i32, xml: Option<String>) -> Outcome {
     let (bytes, kind) = match xml {
         Some(xml) => {
@@ -76,12 +75,12 @@ pub fn source(file: i32) -> Source {
     Source { api: "bulk_file".to_owned(), endpoint, http_status: 0, http_etag: None }
 }
 
-/// When a file is as of.
+/// The time that a file is as of.
 pub fn as_of(file: i32) -> DateTime<Utc> {
     DateTime::from_timestamp(1_760_000_000 + i64::from(file) * 86_400, 0).expect("a time")
 }
 
-/// What upstream sent: so many records, some revised, one with two versions, one deleted.
+/// Archives the genuine records: some revised, one with two versions, one deleted.
 pub async fn genuine(engine: &Engine, random: &mut Random) {
     for n in 1..=RECORDS {
         for file in 1..=1 + i32::try_from(random.below(3)).expect("small") {
@@ -92,7 +91,7 @@ pub async fn genuine(engine: &Engine, random: &mut Random) {
     arrive(engine, 5, 3, 1, None).await;
 }
 
-/// What the rows say of every record, and what its envelope holds.
+/// The pointer of every record, and the content of its envelope.
 pub async fn held(engine: &Engine) -> BTreeMap<Pmid, (Pointer, Option<String>)> {
     let mut held = BTreeMap::new();
     for pointer in records::page(&engine.db, None, 1000).await.expect("read") {
@@ -102,7 +101,7 @@ pub async fn held(engine: &Engine) -> BTreeMap<Pmid, (Pointer, Option<String>)> 
     held
 }
 
-/// What does not change when the same payload is stored once more.
+/// The parts that do not change if the same payload is stored again.
 pub fn essence(held: &BTreeMap<Pmid, (Pointer, Option<String>)>) -> Vec<Value> {
     let one = |(pointer, xml): &(Pointer, Option<String>)| {
         json!([
@@ -119,12 +118,11 @@ pub fn essence(held: &BTreeMap<Pmid, (Pointer, Option<String>)>) -> Vec<Value> {
     held.values().map(one).collect()
 }
 
-/// The key of a record.
 pub fn key(engine: &Engine, n: u32) -> Key {
     engine.archive.layout().record(pmid(n))
 }
 
-/// Writes over what lies under a key, as anything with the bucket's credentials can.
+/// Overwrites the object at a key, as any writer with the bucket's credentials can.
 pub async fn write(engine: &Engine, key: &Key, bytes: &[u8]) -> String {
     let store = engine.archive.store();
     let condition = match store.head(key).await {
@@ -156,7 +154,7 @@ fn forged_xml(n: u32) -> Payload {
     Payload::Xml(record(n, 1, "2026-02-28", "FORGED"))
 }
 
-/// What can be done to an object.
+/// Kinds of attacks on an object.
 pub const ATTACKS: [&str; 12] = [
     "forged",
     "future",
@@ -172,7 +170,7 @@ pub const ATTACKS: [&str; 12] = [
     "garbage",
 ];
 
-/// Does one of [`ATTACKS`] to a record; nothing where it would change nothing.
+/// Performs one of [`ATTACKS`] on a record; none if it would change nothing.
 pub async fn attack(engine: &Engine, kind: &str, n: u32) -> Option<String> {
     let store = engine.archive.store();
     let key = key(engine, n);
@@ -209,12 +207,12 @@ pub async fn attack(engine: &Engine, kind: &str, n: u32) -> Option<String> {
     Some(write(engine, &key, &bytes).await)
 }
 
-/// What `verify` finds.
+/// The report of `verify`.
 pub async fn check(engine: &Engine) -> Report {
     verify::check(&engine.db, &engine.archive, &VerifyRun::default()).await.expect("checked")
 }
 
-/// Takes every row of the archive away.
+/// Deletes all rows of the archive.
 pub async fn empty(engine: &Engine) {
     sqlx::raw_sql(
         "truncate pubmed_archive, pubmed_archive_history, pubmed_archive_versions, archive_events, archive_set_aside, \
@@ -225,7 +223,7 @@ pub async fn empty(engine: &Engine) {
     .expect("empty");
 }
 
-/// The engine with another store, whose records are small.
+/// The engine with another store, and a small maximum record size.
 pub fn over(engine: &Engine, store: Arc<dyn Store>) -> Engine {
     Engine { archive: crate::engine::archive(store, 64 << 10), ..engine.clone() }
 }

@@ -1,4 +1,4 @@
-//! What other users of a machine can do: as them, where the tests run as root.
+//! Attacks by other users of a machine: run as them, if the tests run as root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -8,15 +8,15 @@ use std::process::{Command, Stdio};
 
 use crate::program::{self, Run};
 
-/// Two ordinary users that every Linux has: `daemon` and `nobody`.
+/// Two unprivileged users that exist on every Linux: `daemon` and `nobody`.
 pub const USERS: [u32; 2] = [1, 65_534];
 
-/// A folder that every user can enter, with the program in it.
+/// A directory that every user can enter, with a copy of the program.
 pub struct Shared {
     dir: tempfile::TempDir,
 }
 
-/// Whether this is root, without whom a test cannot be other users; says so.
+/// Whether the tests run as root, which is needed to act as other users; prints a message if not.
 pub fn is_root() -> bool {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     if !is_root {
@@ -26,19 +26,18 @@ pub fn is_root() -> bool {
 }
 
 impl Shared {
-    /// A new one; it goes when it is dropped.
+    /// Creates a directory, which is deleted when dropped.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         set_mode(dir.path(), 0o755);
         Self { dir }
     }
 
-    /// Its path.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A folder in it, with an owner (of this process if none) and a mode.
+    /// Creates a directory in it, with an owner (by default of this process) and a mode.
     pub fn folder(&self, name: &str, owner: Option<u32>, mode: u32) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(&path).expect("made");
@@ -49,7 +48,7 @@ impl Shared {
         path
     }
 
-    /// The program where every user can run it.
+    /// A copy of the program that every user can run.
     pub fn program(&self) -> PathBuf {
         let path = self.path().join("bin/bio-mcp");
         if !path.exists() {
@@ -60,7 +59,7 @@ impl Shared {
         path
     }
 
-    /// The program in a folder, without a database of the test server. What it remembers is in this folder too.
+    /// The program in a directory, without a database on the test server. Its state directory is in this directory too.
     pub fn command(&self, program: &Path, folder: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
@@ -71,12 +70,12 @@ impl Shared {
         command
     }
 
-    /// Runs the program in a folder.
+    /// Runs the program in a directory.
     pub fn run(&self, folder: &Path, arguments: &[&str]) -> Run {
         self.command(&program::path(), folder, arguments).output().expect("the program starts").into()
     }
 
-    /// The same as another user, who has no home.
+    /// The same as another user without a home.
     pub fn run_as(&self, user: u32, folder: &Path, arguments: &[&str]) -> Run {
         let mut command = self.command(&self.program(), folder, arguments);
         command.env("XDG_STATE_HOME", self.folder(&format!("state-{user}"), Some(user), 0o700));
@@ -90,7 +89,7 @@ impl Default for Shared {
     }
 }
 
-/// Runs a shell script as another user; whether it could do that.
+/// Runs a shell script as another user; returns whether it succeeded.
 pub fn shell_as(user: u32, script: &str, parameters: &[&Path]) -> bool {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script, "sh"]).args(parameters).current_dir("/").stdin(Stdio::null());
@@ -98,17 +97,15 @@ pub fn shell_as(user: u32, script: &str, parameters: &[&Path]) -> bool {
     command.uid(user).gid(user).status().expect("a shell starts").success()
 }
 
-/// Sets a mode.
 pub fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the mode is set");
 }
 
-/// The mode of a file.
 pub fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).expect("there").mode() & 0o7777
 }
 
-/// Programs that call themselves Postgres, and write who runs them with what environment to a file that is named.
+/// Writes fake Postgres programs that append their user and environment to the file `trace`.
 pub fn write_false_postgres(bin: &Path, trace: &Path) {
     fs::create_dir_all(bin).expect("made");
     fs::write(trace, "").expect("written");
@@ -124,7 +121,7 @@ pub fn write_false_postgres(bin: &Path, trace: &Path) {
     }
 }
 
-/// Everything below a folder with owner, mode and content: what must not change.
+/// Owner, mode and content of everything below a directory: what must not change.
 pub fn state_of(folder: &Path) -> Vec<String> {
     let metadata = fs::symlink_metadata(folder).expect("there");
     let content = if metadata.is_file() { fs::read_to_string(folder).expect("text") } else { String::new() };

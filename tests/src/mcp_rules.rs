@@ -1,11 +1,11 @@
-//! What providers of models take as the schema of a function, as their documentation and refusals say it.
+//! What model providers accept as the schema of a function, according to their documentation and error messages.
 
 use serde_json::{Map, Value};
 
 const PLAIN: [&str; 10] =
     ["type", "description", "properties", "required", "items", "enum", "minimum", "maximum", "minItems", "maxItems"];
 
-/// What is wrong with an input schema as MCP lists it; nothing for a plain object.
+/// The errors of an input schema in MCP's list; empty for a plain object.
 pub fn listed(schema: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     for keyword in ["oneOf", "anyOf", "allOf", "not", "const", "enum"] {
@@ -33,7 +33,7 @@ pub fn listed(schema: &Value) -> Vec<String> {
     faults
 }
 
-/// What a provider refuses in a function that a client has made for it. `to` is `openai`, `openai-strict`,
+/// What a provider refuses in a function that a client has created for it. `to` is `openai`, `openai-strict`,
 /// `anthropic`, `gemini` or `google-json`.
 pub fn refused(to: &str, function: &Value) -> Vec<String> {
     let mut faults = Vec::new();
@@ -107,7 +107,7 @@ fn has_type(named: &Value, kind: &str) -> bool {
     }
 }
 
-/// Visits every schema in a schema with its address.
+/// Visits every subschema with its JSON pointer.
 fn walk(schema: &Value, at: &str, visit: &mut impl FnMut(&str, &Map<String, Value>)) {
     let Value::Object(fields) = schema else { return };
     visit(at, fields);

@@ -1,4 +1,4 @@
-//! The program as a user runs it.
+//! The program, run as a user runs it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,7 +12,7 @@ use shared::limits::PostgresLimits;
 
 use crate::engine;
 
-/// The built program.
+/// Path of the built program.
 pub fn path() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let program = test.ancestors().nth(2).expect("target/debug/deps/test").join("bio-mcp");
@@ -20,26 +20,24 @@ pub fn path() -> PathBuf {
     program
 }
 
-/// A data directory with the program over it; its database is one of the test server's. A clone is the same one.
+/// A data directory for the program; its database is on the test server. Clones share both.
 #[derive(Clone)]
 pub struct Archive {
     pub dir: Arc<tempfile::TempDir>,
     url: Option<String>,
 }
 
-/// What a run of the program gave.
+/// The result of a run of the program.
 #[derive(Debug)]
 pub struct Run {
-    /// Exit code; none when it was killed.
+    /// Exit code; none if it was killed.
     pub code: Option<i32>,
-    /// Standard output.
     pub out: String,
-    /// Standard error.
     pub err: String,
 }
 
 impl Run {
-    /// Standard output as JSON: its last line.
+    /// The last line of standard output as JSON.
     pub fn json(&self) -> Value {
         let line = self.out.lines().last().unwrap_or_default();
         serde_json::from_str(line).unwrap_or_else(|e| panic!("no JSON ({e}): {self:?}"))
@@ -65,12 +63,12 @@ impl From<Output> for Run {
 }
 
 impl Archive {
-    /// A new one with a database of its own on the test server, its schema up to date.
+    /// A new archive with a new database on the test server that has the current schema.
     pub async fn new() -> Self {
         Self::with_database(super::databases::new_database().await)
     }
 
-    /// A new one with a database of its own on the test server, in which the program makes the schema.
+    /// A new archive with a new empty database on the test server, in which the program creates the schema.
     pub async fn with_empty_database() -> Self {
         Self::with_database(super::databases::empty_database().await)
     }
@@ -79,28 +77,27 @@ impl Archive {
         Self { dir: Arc::new(tempfile::tempdir().expect("a temporary directory")), url: Some(url) }
     }
 
-    /// A new one with a private Postgres.
+    /// A new archive with a private Postgres.
     pub fn with_private_postgres() -> Self {
         Self { dir: Arc::new(tempfile::tempdir().expect("a temporary directory")), url: None }
     }
 
-    /// The URL of its database, if that is on the test server.
+    /// URL of its database, if that is on the test server.
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref()
     }
 
-    /// The same data directory with the database under another URL. It goes when both have gone.
+    /// The same data directory with another URL of the database. It is deleted when both values are dropped.
     #[must_use]
     pub fn with_url(&self, url: &str) -> Self {
         Self { dir: self.dir.clone(), url: Some(url.to_owned()) }
     }
 
-    /// Where its data is.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    /// A command on it.
+    /// A command with this data directory.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(path());
         command.arg("--data-dir").arg(self.data_dir()).args(arguments);
@@ -111,7 +108,7 @@ impl Archive {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command until it exits.
     pub fn run(&self, arguments: &[&str]) -> Run {
         self.command(arguments).output().expect("the program starts").into()
     }
@@ -122,21 +119,21 @@ impl Archive {
         self.run(&["--output", "json", "ingest", text(file)]).expect(0).json()
     }
 
-    /// Starts a command.
+    /// Starts a command without waiting.
     pub fn start(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
         let mut command = self.command(arguments);
         command.envs(environment.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
     }
 
-    /// The file of a record's newest object.
+    /// Path of a record's newest object.
     pub fn object(&self, pmid: u32) -> PathBuf {
         let digits = format!("{pmid:011}");
         let folder = format!("pmid={}/{}/{}", &digits[..3], &digits[3..6], &digits[6..9]);
         self.data_dir().join("archive/pubmed/raw").join(folder).join(format!("{pmid}.json.zst"))
     }
 
-    /// An engine of this process over its database and its objects.
+    /// An engine in this process over its database and its objects.
     pub async fn engine(&self) -> Engine {
         let store = Arc::new(DiskStore::new(&self.data_dir().join("archive")));
         let db = engine::pool_on(self.url().expect("a database on the test server"), 8).await;
@@ -152,7 +149,7 @@ impl Archive {
     }
 }
 
-/// The same command with a limit that `ulimit` knows, such as `-n 400`.
+/// The same command with a limit of `ulimit`, such as `-n 400`.
 pub fn limited(command: &Command, limit: &str) -> Command {
     let mut limited = Command::new("sh");
     limited.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\""));
@@ -169,7 +166,7 @@ pub fn limited(command: &Command, limit: &str) -> Command {
     limited
 }
 
-/// A path as an argument.
+/// A path as a command-line argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("test paths are UTF-8")
 }

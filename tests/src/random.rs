@@ -1,4 +1,4 @@
-//! Numbers from a seed, so that a seed is a schedule.
+//! Random numbers from a seed, so that a seed reproduces a schedule.
 
 /// splitmix64.
 pub struct Random(pub u64);
@@ -13,7 +13,7 @@ impl Random {
         (z ^ (z >> 31)) % n
     }
 
-    /// True so many times of a hundred.
+    /// True with a probability of `n` percent.
     pub fn percent(&mut self, n: u64) -> bool {
         self.below(100) < n
     }

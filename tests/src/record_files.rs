@@ -1,4 +1,4 @@
-//! Files of small records, whose versions and dates a test says.
+//! Files of small records, with versions and dates that a test selects.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use shared::archive::Address;
 
 use crate::program::Archive;
 
-/// A record with a version, the day of its revision (none, if empty) and a title.
+/// A record with a version, a revision date (none if empty) and a title.
 pub fn record(pmid: u32, version: i32, revised: &str, title: &str) -> String {
     let date = revised.split('-').collect::<Vec<_>>();
     let date = match date[..] {
@@ -32,20 +32,20 @@ pub fn file(dir: &Path, name: &str, records: &[String], deletions: &[&str]) -> P
     path
 }
 
-/// Ingests such a file, which is made in the archive's directory; returns the result.
+/// Writes such a file to the archive's directory and ingests it; returns the result.
 #[track_caller]
 pub fn ingest(archive: &Archive, name: &str, records: &[String], deletions: &[&str]) -> Value {
     archive.ingest(&file(archive.dir.path(), name, records, deletions))
 }
 
-/// The title that `get` shows of a record, if it is there.
+/// The title that `get` prints of a record, if it exists.
 pub fn title(archive: &Archive, pmid: &str) -> Option<String> {
     let run = archive.run(&["--output", "json", "get", pmid]);
     let got = run.json();
     (got["found"] != false).then(|| got["title"].as_str().or(got["record"]["title"].as_str()).map(str::to_owned))?
 }
 
-/// The file at an address.
+/// Path of the file at an address.
 pub fn path_of(address: &str) -> PathBuf {
     let address = Address::parse(address).expect("an address");
     address.file_path().expect("a file").into()

@@ -1,9 +1,9 @@
-//! What the role that programs log in as may not do.
+//! What the role that programs log in as must not be able to do.
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// Statements that such a role is refused for want of a privilege.
+/// Statements that the role is refused because it lacks a privilege.
 pub const FORBIDDEN: [&str; 60] = [
     "create table t ()",
     "create temporary table t ()",
@@ -67,7 +67,7 @@ pub const FORBIDDEN: [&str; 60] = [
     "do $$ begin lock table archive_events in access exclusive mode; end $$",
 ];
 
-/// Fails the test unless a connection of this role is refused all of that, and its statements have limits.
+/// Fails the test unless a connection of this role is refused all of [`FORBIDDEN`], and its statements have limits.
 pub async fn assert_confined(as_role: PgConnectOptions) {
     let pool = PgPool::connect_with(as_role).await.expect("it may log in");
     for sql in FORBIDDEN {

@@ -5,7 +5,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 
-/// How the emulator is reached; any credentials do.
+/// SDK settings for the emulator, which accepts any credentials.
 pub fn config(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -21,7 +21,6 @@ pub fn client(endpoint: &str) -> Client {
     Client::from_conf(aws_sdk_s3::config::Builder::from(&config(endpoint)).force_path_style(true).build())
 }
 
-/// Makes a bucket.
 pub async fn new_bucket(client: &Client, versioned: bool) -> String {
     let name = format!("t-{}", uuid::Uuid::new_v4().simple());
     client.create_bucket().bucket(&name).send().await.expect("made");

@@ -1,4 +1,4 @@
-//! A running server of the program, and clients for it.
+//! A running server of the program, and clients of it.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command};
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 pub struct Running(pub Child);
 
 impl Running {
-    /// The address that a server says it listens on.
+    /// The address that the server prints when it listens.
     pub fn address(&mut self) -> String {
         let mut line = String::new();
         let out = self.0.stdout.take().expect("piped");
@@ -17,13 +17,13 @@ impl Running {
         line.trim().strip_prefix("listening on ").expect("an address").to_owned()
     }
 
-    /// Sends it a signal, such as `-TERM`.
+    /// Sends a signal, such as `-TERM`.
     pub fn signal(&self, signal: &str) {
         let id = self.0.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
     }
 
-    /// Ends it by a signal: its exit code, if it has one.
+    /// Ends it with a signal; returns its exit code, if it has one.
     pub fn end(mut self, signal: &str) -> Option<i32> {
         self.signal(signal);
         self.0.wait().expect("ends").code()
@@ -37,14 +37,13 @@ impl Drop for Running {
     }
 }
 
-/// A client of HTTP.
 pub fn client() -> reqwest::Client {
-    // Fails only when one is chosen already.
+    // Fails only if a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
 }
 
-/// All that comes back for the one request that a connection is used for.
+/// Sends one request on a connection; returns everything that is received.
 pub async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     host: &str,

@@ -1,5 +1,5 @@
-//! A proxy before the test server whose connections can fall silent, as behind a NAT that forgot them: they stay open,
-//! and no byte passes any more. New ones are served.
+//! A proxy to the test server whose connections can become silent, as behind a NAT that dropped its state: they stay
+//! open, but no data passes. New connections work.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct SilentProxy {
 }
 
 impl SilentProxy {
-    /// Before the database of a URL of the test server.
+    /// A proxy to the database of a URL of the test server.
     pub async fn before(url: &str) -> Self {
         let options = PgConnectOptions::from_str(url).expect("a URL");
         let socket = options.get_socket().expect("a socket").join(format!(".s.PGSQL.{}", options.get_port()));
@@ -50,34 +50,34 @@ impl SilentProxy {
         }
     }
 
-    /// The database through the proxy.
+    /// URL of the database through the proxy.
     pub fn url(&self) -> String {
         self.url_at(self.port)
     }
 
-    /// The database behind another port of this machine.
+    /// URL of the database through another local port.
     pub fn url_at(&self, port: u16) -> String {
         format!("postgres://{}@127.0.0.1:{port}/{}?sslmode=disable", self.user, self.database)
     }
 
-    /// The database's name.
+    /// Name of the database.
     pub fn database(&self) -> &str {
         &self.database
     }
 
-    /// All connections that are open fall silent, for ever.
+    /// All open connections become silent, permanently.
     pub fn hush(&self) {
         self.silenced.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// Forwards until the connection is closed; a silent one is not even closed.
+/// Forwards until the connection is closed; a silent connection is not even closed.
 async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, silenced: &AtomicU64, born: u64) {
     let mut piece = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut piece).await;
         if silenced.load(Ordering::SeqCst) != born {
-            // Taken, and lost.
+            // Read, then discarded.
             if matches!(read, Ok(0) | Err(_)) {
                 std::future::pending::<()>().await;
             }

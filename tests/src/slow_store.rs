@@ -1,4 +1,4 @@
-//! A store that takes a while for each request and counts them.
+//! A store that delays each request, and counts requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use shared::archive::store::{Head, Object, Stored};
 use shared::archive::{Body, ByteRange, Key, MemoryStore, Put, Root, Store, StoreError, StreamPut, VersionId};
 
-/// Requests so far, and how many there were at the same time.
+/// Number of requests so far, and of concurrent ones.
 #[derive(Debug, Default)]
 pub struct Requests {
     all: AtomicUsize,
@@ -17,12 +17,12 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Requests since this was last called.
+    /// Number of requests since the last call.
     pub fn take(&self) -> usize {
         self.all.swap(0, Ordering::Relaxed)
     }
 
-    /// The most at the same time.
+    /// Maximum number of concurrent requests.
     pub fn most_at_once(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }
@@ -36,7 +36,7 @@ pub struct SlowStore {
 }
 
 impl SlowStore {
-    /// A store in memory whose every request takes `latency`.
+    /// An in-memory store with this latency for every request.
     pub fn new(latency: Duration) -> (Self, Arc<Requests>) {
         let requests = Arc::new(Requests::default());
         (Self { inner: MemoryStore::new(), latency, requests: requests.clone() }, requests)
@@ -55,7 +55,7 @@ impl SlowStore {
 
 #[async_trait]
 impl Store for SlowStore {
-    /// As if all puts of a batch were made at the same time.
+    /// One delay per batch, as if its puts were concurrent.
     async fn put_batch(&self, puts: &[Put<'_>]) -> Vec<Result<Stored, StoreError>> {
         self.request(self.inner.put_batch(puts)).await
     }

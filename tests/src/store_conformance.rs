@@ -1,4 +1,4 @@
-//! What every store must do; run against each implementation.
+//! Conformance tests of every store, run against each implementation.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,24 +8,23 @@ use shared::core::Sha256;
 
 use crate::store_parts;
 
-/// A key.
 pub fn key(text: &str) -> Key {
     Key::parse(text).expect("a key")
 }
 
-/// A put of bytes.
+/// A put of these bytes.
 pub(crate) fn put<'a>(at: &str, bytes: &'a [u8], condition: Condition) -> Put<'a> {
     Put { key: key(at), bytes, condition, payload_hash: Some(Sha256::of(bytes)) }
 }
 
-/// Does one put.
+/// Performs one put.
 pub(crate) async fn one(store: &dyn Store, put: Put<'_>) -> Result<(VersionId, ETag), StoreError> {
     let mut results = store.put_batch(&[put]).await;
     assert_eq!(results.len(), 1);
     results.pop().expect("one result").map(|stored| (stored.version, stored.etag))
 }
 
-/// The tag of no object.
+/// A tag that no object has.
 pub(crate) fn other_tag() -> ETag {
     ETag::parse("0").expect("a tag")
 }
@@ -57,7 +56,7 @@ async fn versions_stay(store: &dyn Store) {
     let at = "a/pmid=1/1.json.zst";
     let (first, etag) = one(store, put(at, b"A", Condition::Absent)).await.expect("stored");
     let (second, etag) = one(store, put(at, b"B", Condition::Matches(etag))).await.expect("stored");
-    // The same bytes again are the newest again, whatever was between.
+    // Storing earlier bytes again makes them the newest version again.
     let (third, etag) = one(store, put(at, b"A", Condition::Matches(etag))).await.expect("stored");
     let head = store.head(&key(at)).await.expect("there");
     assert_eq!((&head.version, &head.etag), (&third, &etag));
@@ -116,7 +115,7 @@ async fn batches_return_results_in_order(store: &dyn Store) {
 }
 
 async fn listings_are_ordered_and_paged(store: &dyn Store) {
-    // `.` sorts before `/`, which a walk over folders gets wrong easily.
+    // `.` sorts before `/`, which a traversal of directories easily gets wrong.
     let names =
         ["l/a.json.zst", "l/a/x.json.zst", "l/a0.json.zst", "l/b/1/2.json.zst", "l/b/1/3.json.zst", "m/1.json.zst"];
     for name in names {
@@ -144,7 +143,7 @@ async fn what_is_larger_than_asked_for_is_not_read(store: &dyn Store) {
     assert!(is_too_large(store.get(&key(at), Some(&large), 999).await));
     assert_eq!(store.get(&key(at), None, 1000).await.expect("not too large").bytes, [7; 1000]);
     assert_eq!(store.get(&key(at), Some(&small), 999).await.expect("not too large").bytes, b"small");
-    // Without its bytes it is known as ever, and can be replaced.
+    // An object without its bytes is still listed, and can be replaced.
     let head = store.head(&key(at)).await.expect("there");
     assert_eq!((&head.version, store.versions(&key(at)).await.expect("listed").len()), (&large, 2));
     one(store, put(at, b"again", Condition::Matches(head.etag))).await.expect("stored");

@@ -1,4 +1,4 @@
-//! What every store must do with parts of objects, and with objects whose bytes are read while they are stored.
+//! Conformance tests of stores: ranges of objects, and objects whose bytes are streamed while they are stored.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 
 use crate::store_conformance::{key, one, other_tag, put};
 
-/// More than goes in one part, and not a whole number of parts.
+/// Larger than one part, and not a multiple of the part size.
 pub const LARGE: usize = (20 << 20) + 7;
 
-/// Part of the suite.
+/// Part of the conformance suite.
 pub(crate) async fn check(store: &Arc<dyn Store>) {
     a_range_is_all_of_it_or_an_error(&**store).await;
     a_range_is_one_of_its_version(&**store).await;
@@ -91,14 +91,14 @@ async fn a_stream_is_an_object_as_any(store: &dyn Store) {
     assert!(object.bytes.is_empty());
 }
 
-/// Bytes that are made while they are read.
+/// A reader that generates bytes.
 pub struct Made {
     at: usize,
     length: usize,
 }
 
 impl Made {
-    /// This many bytes.
+    /// A reader of `length` bytes.
     pub fn new(length: usize) -> Self {
         Self { at: 0, length }
     }
@@ -110,7 +110,7 @@ impl Made {
 
 impl AsyncRead for Made {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        // Never as much as was asked for.
+        // Always fewer bytes than requested.
         let count = buffer.remaining().min(9_999).min(self.length - self.at);
         for at in self.at..self.at + count {
             buffer.put_slice(&[Self::byte(at)]);
@@ -121,7 +121,7 @@ impl AsyncRead for Made {
 }
 
 async fn a_large_stream_arrives_whole(store: &dyn Store) {
-    // A whole number of parts too.
+    // Also a multiple of the part size.
     for length in [LARGE, 16 << 20] {
         let at = format!("stream/large-{length}");
         let put = stream(&at, Condition::Absent, length);
@@ -153,7 +153,7 @@ async fn a_refused_stream_leaves_nothing(store: &dyn Store) {
     }
 }
 
-/// A reader that fails, or whose bytes never come; `is_read` is notified when it is read.
+/// A reader that fails, or never returns bytes; `is_read` is notified when it is read.
 struct Broken {
     comes: bool,
     is_read: Arc<Notify>,
@@ -181,7 +181,7 @@ async fn a_stream_that_breaks_off_leaves_nothing(store: &dyn Store) {
         assert!(matches!(broken, Err(StoreError::Body { .. })), "{broken:?}");
         assert!(matches!(store.head(&key(&at)).await, Err(StoreError::NotFound(_))));
     }
-    // Its caller is stopped: before anything is sent, and when parts are.
+    // The caller is cancelled: before anything is sent, and while parts are sent.
     for length in [1000, LARGE] {
         let at = format!("stream/given-up-{length}");
         let put = stream(&at, Condition::Absent, usize::MAX);

@@ -1,4 +1,4 @@
-//! Syncs in tests: a simulator, a client of it, an engine that can sync.
+//! Syncs in tests: a simulator, its client, and an engine with sync pipelines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +14,17 @@ use shared::sources::pubmed_sync::{IncrementalParams, Sources, SyncParams, submi
 use simulator::{Corpus, Options, Simulator, Spread};
 use sqlx::PgPool;
 
-/// An afternoon of the day on which the records of [`corpus`] end.
+/// An afternoon of the last day of the records of [`corpus`].
 pub const NOW: &str = "2026-03-10T17:00:00Z";
 
-/// A day.
 pub fn day(text: &str) -> NaiveDate {
     text.parse().expect("a date")
 }
 
-/// An instant.
 pub fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("a time")
 }
 
-/// A PMID.
 pub fn pmid(n: u32) -> Pmid {
     Pmid::new(n).expect("a PMID")
 }
@@ -37,7 +34,7 @@ pub async fn simulator(corpus: Corpus, options: Options) -> Simulator {
     Simulator::start(corpus, options).await.expect("a port is free")
 }
 
-/// How a client asks a simulator: quickly, and in pages of its own.
+/// Client settings for a simulator: short delays, and small pages.
 pub fn settings(simulator: &Simulator) -> EutilsSettings {
     EutilsSettings {
         backoff: Duration::from_millis(2),
@@ -52,28 +49,28 @@ pub fn client(settings: EutilsSettings) -> Client {
     Client::new(settings, Arc::new(LocalRateLimiter::unlimited()))
 }
 
-/// A plain HTTP client; making the other one first chooses the cryptography that both use.
+/// A plain HTTP client; creating the other one first installs the crypto provider that both use.
 pub fn http(simulator: &Simulator) -> reqwest::Client {
     drop(client(settings(simulator)));
     reqwest::Client::new()
 }
 
-/// Files of the server that a client asks, fetched into a folder of this test run.
+/// Settings for the bulk files of the client's server, downloaded into a directory of this test run.
 pub fn files(client: &Client) -> FileSettings {
     let files_url = client.settings().base_url.replace("entrez/eutils/", "pubmed/");
     let downloads = std::env::temp_dir().join(format!("bio-mcp-downloads-{}", uuid::Uuid::new_v4().simple()));
     FileSettings { max_file_bytes: 1 << 30, files_url, downloads }
 }
 
-/// An engine over a database, a store in memory and a client.
+/// An engine over a database, an in-memory store and a client.
 pub fn engine(db: PgPool, client: Client, settings: Settings) -> Engine {
-    // Small units and requests, so that a few records have several of each.
+    // Small units and requests, so that a few records need several of each.
     let sources = Sources { unit_records: 5, request_records: 3, ..Sources::new(client, 1_000_000) };
     let pipelines = shared::sources::all(files(&sources.client), &sources);
     Engine { settings, pipelines, ..crate::engine::plain(db, &sources.client) }
 }
 
-/// A simulator with so many records, numbered from 1000, of the last thirty days, and an engine that can sync them.
+/// A simulator with `count` records of the last thirty days, numbered from 1000, and an engine that can sync them.
 pub async fn corpus(count: u32) -> (Simulator, Engine) {
     let corpus = Corpus::generated(day("2026-03-10"), 1000, count, 1, Spread::Even(30));
     let simulator = simulator(corpus, Options::default()).await;
@@ -81,12 +78,12 @@ pub async fn corpus(count: u32) -> (Simulator, Engine) {
     (simulator, engine)
 }
 
-/// An incremental sync of all records, under a key of that name.
+/// An incremental sync of all records, with the query key `all`.
 pub fn of_all(limit: Option<i64>) -> IncrementalParams {
     IncrementalParams::new("all", Some("all"), Some(2), limit).expect("fine")
 }
 
-/// Objects, pointers, history rows and events.
+/// Number of objects, pointers, history rows and events.
 pub async fn sizes(engine: &Engine) -> (usize, i64, i64, i64) {
     let objects = engine.archive.store().list("pubmed/raw/", None, usize::MAX).await.expect("listed");
     let mut versions = 0;
@@ -97,10 +94,10 @@ pub async fn sizes(engine: &Engine) -> (usize, i64, i64, i64) {
     (versions, summary.live, summary.payloads, summary.events)
 }
 
-/// Limits on submissions that are never met.
+/// Submission limits that are never reached.
 pub const LIMITS: Limits = Limits::without_quotas(1_000_000, 3600.0);
 
-/// Submits an incremental sync that starts at an instant.
+/// Submits an incremental sync that starts at a time.
 pub async fn start_incremental(engine: &Engine, params: &IncrementalParams, now: DateTime<Utc>) -> JobId {
     let submitted = submit_incremental(&engine.db, params, LIMITS, |submission| submission).await.expect("submitted");
     sqlx::query("update jobs set started_at = $2 where id = $1 and started_at is null")
@@ -112,26 +109,26 @@ pub async fn start_incremental(engine: &Engine, params: &IncrementalParams, now:
     submitted.job().job_id()
 }
 
-/// Runs a job to its end.
+/// Runs a job until it ends.
 pub async fn finish(engine: &Engine, job: JobId) -> Job {
     let worker = Worker::new(engine.clone(), None).expect("a worker");
     worker.run_job(job).await.expect("works");
     jobs::get(&engine.db, job).await.expect("read").expect("there")
 }
 
-/// Runs an incremental sync to its end.
+/// Runs an incremental sync until it ends.
 pub async fn incremental(engine: &Engine, params: &IncrementalParams, now: DateTime<Utc>) -> Job {
     let job = start_incremental(engine, params, now).await;
     finish(engine, job).await
 }
 
-/// Runs a sync to its end.
+/// Runs a sync until it ends.
 pub async fn sync(engine: &Engine, params: &SyncParams) -> Job {
     let submitted = submit_sync(&engine.db, params, LIMITS, |submission| submission).await.expect("submitted");
     finish(engine, submitted.job().job_id()).await
 }
 
-/// A number of a job's result.
+/// A number in a job's result.
 #[track_caller]
 pub fn number(job: &Job, key: &str) -> i64 {
     let result = serde_json::to_value(&job.result).expect("JSON");

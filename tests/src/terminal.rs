@@ -1,8 +1,8 @@
-//! A command whose output goes to a terminal, and what the terminal gets.
+//! Runs a command with its output on a terminal, and returns what the terminal receives.
 
 use std::process::Command;
 
-/// Runs what stands behind it with a terminal as standard output and error, and writes what that gets to its own.
+/// Runs its arguments with a terminal as standard output and error, and copies what that receives to its own output.
 const ON_A_TERMINAL: &str = "import os, pty, sys
 pid, fd = pty.fork()
 if pid == 0:
@@ -17,7 +17,7 @@ while True:
     os.write(1, data)
 os.waitpid(pid, 0)";
 
-/// What a terminal gets of a command.
+/// What a terminal receives from a command.
 pub fn sent(command: &Command) -> Vec<u8> {
     let mut python = Command::new("python3");
     python.args(["-c", ON_A_TERMINAL]).arg(command.get_program()).args(command.get_args());
@@ -33,8 +33,8 @@ pub fn sent(command: &Command) -> Vec<u8> {
     python.env("TERM", "xterm").output().expect("python3 runs").stdout
 }
 
-/// The first thing in it that a terminal would obey: an operating system command, a control character of eight bits, a
-/// bell, a turned line, or anything but colours and lines where `is_plain`.
+/// The first part that a terminal would obey: an operating system command, an 8-bit control character, a bell, a
+/// bidirectional control, or with `is_plain` any control character except in bold text and line ends.
 pub fn obeyed(sent: &[u8], is_plain: bool) -> Option<String> {
     let text = String::from_utf8_lossy(sent).replace("\r\n", "\n").replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
     let is_bad = |at: usize, c: char| {

@@ -1,4 +1,4 @@
-//! Arguments about the queue: workers, jobs and the records that they could not archive.
+//! Arguments of commands about the queue: workers, jobs and quarantined records.
 
 use clap::Subcommand;
 

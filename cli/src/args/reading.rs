@@ -1,4 +1,4 @@
-//! What is read: records of files, of the archive, and exports.
+//! Arguments of commands that read: files, archived records and exports.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Arguments about NCBI: searches, syncs and topics.
+//! Arguments of commands about NCBI: searches, syncs and topics.
 
 use clap::{Subcommand, ValueEnum};
 

@@ -1,4 +1,4 @@
-//! Times, days, intervals and roles as they are written on the command line.
+//! Parsers of times, days, intervals and roles on the command line.
 
 use shared::core::Role;
 use shared::projections::changes::ChangeKind;
@@ -21,7 +21,7 @@ pub(super) fn parse_day(text: &str) -> Result<chrono::NaiveDate, String> {
     text.parse().map_err(|_| "must be a date such as 2026-11-22".to_owned())
 }
 
-/// Seconds of `6h`, `30m`, `7d` or `90s`; at least a minute.
+/// Parses `6h`, `30m`, `7d` or `90s` to seconds; at least a minute.
 pub(super) fn parse_interval(text: &str) -> Result<i32, String> {
     let bad = || "must be an interval such as 30m, 6h or 7d, at least 1m".to_owned();
     let (digits, unit) = text.split_at(text.len().saturating_sub(1));

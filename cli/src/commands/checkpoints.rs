@@ -1,4 +1,4 @@
-//! `checkpoints`: what was deleted, and its way back.
+//! `checkpoints`: lists deleted checkpoints and restores them.
 
 use serde_json::json;
 use shared::checkpoints;
@@ -9,7 +9,6 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
-/// Runs the command.
 pub async fn run(session: &Session, action: Checkpoints, json: bool) -> Result<Exit, CliError> {
     match action {
         Checkpoints::Deleted => deleted(session, json).await?,

@@ -1,4 +1,4 @@
-//! `db`: the private Postgres, and migrations of any.
+//! `db`: manages the private Postgres; migrates any database.
 
 use std::path::Path;
 
@@ -13,7 +13,6 @@ use crate::out;
 use crate::postgres;
 use crate::session::{self, Session};
 
-/// Runs the command.
 pub async fn run(action: Db, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, CliError> {
     if matches!(action, Db::Migrate) {
         return migrate(data_dir, &config, json).await;
@@ -56,7 +55,7 @@ pub async fn run(action: Db, data_dir: Option<&Path>, config: Config, json: bool
                 }
                 psql.arg("-h").arg(postgres.socket_dir()).args(["-U", "postgres", "-d", postgres::DATABASE]);
             }
-            // Ctrl-C belongs to psql while it runs: it must not end this program before psql.
+            // psql handles Ctrl-C while it runs: it must not end this program before psql.
             tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
             let status = tokio::task::block_in_place(|| psql.status());
             session.close().await;
@@ -69,7 +68,7 @@ pub async fn run(action: Db, data_dir: Option<&Path>, config: Config, json: bool
     Ok(Exit::Done)
 }
 
-/// Migrates as the owner of the tables, and makes the role that programs log in as, where there is one.
+/// Migrates as the owner of the tables, and creates the role that programs log in as, if there is one.
 async fn migrate(data_dir: Option<&Path>, config: &Config, json: bool) -> Result<Exit, CliError> {
     let (postgres, owner, role) = session::database(config, || DataDir::find_or_create(data_dir, config))?;
     let owner = db::connect(owner, 2).await?;

@@ -1,4 +1,4 @@
-//! `diff`: what changed in a record, field by field; what no field shows, by its path in the XML.
+//! `diff`: what changed in a record, field by field; changes that no field shows, by their path in the XML.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,6 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
-/// Runs the command.
 pub async fn run(
     session: &Session,
     pmid: Pmid,
@@ -80,10 +79,10 @@ fn typed(pmid: Pmid, payload: &Payload) -> Result<Value, CliError> {
     }
 }
 
-/// What the typed record does not show, by its path in the XML.
+/// Changes that the typed record does not show, by their path in the XML.
 fn not_shown(pmid: Pmid, old: &Payload, new: &Payload) -> Result<Vec<Change>, CliError> {
     let (Payload::Xml(old), Payload::Xml(new)) = (old, new) else { return Ok(Vec::new()) };
-    // Both have been read as records before.
+    // Both payloads have been parsed as records before.
     let hidden = xml_diff::not_shown(old, new)
         .map_err(|error| CliError::internal(format!("PMID {pmid} is archived but its payload is not XML ({error})")))?;
     let changes = hidden.into_iter().map(|change| Change {
@@ -131,7 +130,7 @@ fn compare(field: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
                 }
             }
         }
-        // Members that are in both lists are not mentioned, wherever they stand.
+        // Members that are in both lists are omitted, whatever their position.
         (Value::Array(a), Value::Array(b)) => {
             let mut places: HashMap<String, Vec<usize>> = HashMap::new();
             for (at, value) in a.iter().enumerate().rev() {
@@ -160,7 +159,7 @@ fn compare(field: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
     }
 }
 
-/// One line of a value, cut where it is long.
+/// A value as one line, truncated if it is long.
 fn short(value: &Value) -> String {
     const MAX_VALUE_CHARS: usize = 300;
     let text = match value {

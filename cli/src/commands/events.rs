@@ -20,7 +20,6 @@ const PAGE: usize = 1000;
 /// How long one request of `--follow` waits.
 const WAIT: Duration = Duration::from_secs(25);
 
-/// Runs the command.
 pub async fn run(session: &Session, args: &Events, json: bool) -> Result<Exit, CliError> {
     let json = json || args.json;
     if let Some(key) = &args.query_key

@@ -1,4 +1,4 @@
-//! `get`: records, now or as they were.
+//! `get`: prints records, current or as of a time.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -14,23 +14,23 @@ use crate::out;
 use crate::record_name::RecordName;
 use crate::session::Session;
 
-/// Objects that are read at once.
+/// Maximum number of objects that are read concurrently.
 const READS: usize = 16;
 
-/// A payload of the archive with its address.
+/// An archived payload with its address.
 struct Found {
     envelope: Envelope,
     s3_uri: String,
 }
 
-/// Runs the command. Of several records each is printed or named; the exit code is that of the gravest failure.
+/// Each of several records is printed or reported; the exit code is that of the most severe failure.
 pub async fn run(session: &Session, args: &Get, json: bool) -> Result<Exit, CliError> {
     let json = json || args.json;
     let mut found =
         stream::iter(&args.records).map(async |name| (*name, find(session, args, *name).await)).buffered(READS);
     let (mut failures, mut printed) = (Vec::new(), 0);
     while let Some((name, found)) = found.next().await {
-        // Between records for people an empty line, and after the exact XML of each of several the end of its line.
+        // Separates records: by an empty line in text for people, by a line end after exact XML.
         if printed > 0 && !json && !args.xml {
             out::line("")?;
         }
@@ -75,7 +75,7 @@ async fn find_version(session: &Session, args: &Get, pmid: Pmid, version: i32) -
                 return Ok(Some(Found { envelope, s3_uri }));
             }
             Ok(_) => {}
-            // It may be the one.
+            // The unreadable one may be the requested version.
             Err(error) if error.is_missing_or_damaged() => {
                 unreadable.get_or_insert(error);
             }
@@ -155,7 +155,7 @@ fn parse_as(pmid: Pmid, xml: &str, form: TextForm) -> Result<Article<'_>, CliErr
     })
 }
 
-/// Says that a record, or one version of it, was deleted by the tombstone at an address, and what it held until then.
+/// Reports that a record, or one version of it, was deleted by the tombstone at an address, and its last content.
 async fn deleted(
     session: &Session,
     version: Option<i32>,
@@ -182,7 +182,7 @@ async fn deleted(
     }
     let what = version.map(|version| format!("version {version} of ")).unwrap_or_default();
     let source = &envelope.source;
-    // The reason that an operator gave stands where the name of a file does.
+    // Of a purge, `endpoint` holds the operator's reason instead of a file name.
     let how = if source.api == OPERATOR {
         format!("was purged: {}", out::plain(&source.endpoint))
     } else {

@@ -8,7 +8,6 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
-/// Runs the command.
 pub async fn run(session: &Session, pmid: Pmid, json: bool) -> Result<Exit, CliError> {
     let events = records::events(session.db(), pmid).await?;
     if json {

@@ -1,4 +1,4 @@
-//! `ingest`: submit a job over files and work on it.
+//! `ingest`: submits a job over files and runs it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,12 +18,12 @@ use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::{input_files, out};
 
-/// Whether it is the name of a bulk file that is not here: NCBI has it.
+/// Whether it is the name of a bulk file that does not exist locally: NCBI has it.
 fn is_remote(file: &Path) -> bool {
     !file.exists() && file.to_str().is_some_and(|name| bulk_file::number(name).is_some())
 }
 
-/// The files of records that arguments name. Refuses what is not a file before anything is made.
+/// The record files that the arguments name. Refuses a path that is not a file before anything is created.
 pub fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     for file in given.iter().filter(|file| !is_remote(file) && !file.is_dir()) {
         let metadata = std::fs::metadata(file)
@@ -35,14 +35,13 @@ pub fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     input_files::expand(given)
 }
 
-/// Runs the command.
 pub async fn run(session: &Session, args: &Ingest, json: bool) -> Result<Exit, CliError> {
     let key = args.idempotency_key.clone();
     let Registration { submitted, refused } = submit(session, &args.files, args.as_of, args.priority, key).await?;
     for failure in &refused {
         failure.show(json);
     }
-    // The others are archived all the same.
+    // The other files are archived nevertheless.
     let exit =
         |exit| if refused.is_empty() || !matches!(exit, Exit::Done | Exit::Partial) { exit } else { Exit::Usage };
     session.engine.wake_after_commit().await;
@@ -51,14 +50,13 @@ pub async fn run(session: &Session, args: &Ingest, json: bool) -> Result<Exit, C
         return detached(&job, json).map(exit);
     }
     announce(&submitted, json);
-    // One unit a file, and its stages use every core.
+    // One unit per file; its stages use every core.
     let job = work(session, &job, 1).await?;
     report(&job, json).map(exit)
 }
 
-/// A job over files, and those that are not part of it.
+/// A job over files, and the files that were refused.
 pub struct Registration {
-    /// The job.
     pub submitted: SubmitOutcome,
     /// Why files were refused, each with its name.
     pub refused: Vec<CliError>,
@@ -82,7 +80,7 @@ pub async fn submit(
             (file.clone(), None)
         });
     }
-    // Without sums beside them, gzip files are unpacked once to be checked: on every core.
+    // Gzip files without a checksum file are decompressed once to verify them: on every core.
     let reading = found.iter().map(|(path, last_modified)| register(session, &hostname, path, *last_modified));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut reading = stream::iter(reading).buffered(cores);
@@ -114,7 +112,7 @@ pub async fn submit(
     Ok(Registration { submitted, refused })
 }
 
-/// Registers a file of this machine; what a download was last modified at is what its records are as of.
+/// Registers a local file; its records are as of the time at which a download was last modified.
 async fn register(
     session: &Session,
     hostname: &str,
@@ -125,7 +123,7 @@ async fn register(
     Ok(FileRef { as_of, ..registered.file })
 }
 
-/// Fetches a bulk file of NCBI into the data directory.
+/// Downloads a bulk file of NCBI into the data directory.
 async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, CliError> {
     let dir = session.data_dir.downloads();
     make_folder(&dir)?;
@@ -134,7 +132,7 @@ async fn fetch(session: &Session, name: &Path) -> Result<Downloaded, CliError> {
     Ok(FilesServer::new(&session.config.pubmed.files_url).download(&name, &dir).await?)
 }
 
-/// Submits and works on one file; for the demo.
+/// Submits one file and runs the job; for the demo.
 pub async fn one_file(session: &Session, file: &Path) -> Result<Job, CliError> {
     let registration = submit(session, &[file.to_owned()], None, 0, None).await?;
     work(session, registration.submitted.job(), 1).await

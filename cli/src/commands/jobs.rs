@@ -1,4 +1,4 @@
-//! `jobs`: list, show, watch, cancel.
+//! `jobs`: lists, shows, follows, cancels and retries jobs.
 
 use serde_json::json;
 use shared::core::{Caller, ErrorCode, JobId};
@@ -13,7 +13,6 @@ use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::{out, progress};
 
-/// Runs the command.
 pub async fn run(session: &Session, action: Jobs, json: bool) -> Result<Exit, CliError> {
     match action {
         Jobs::List { state, limit } => list(session, state.as_deref(), limit, json).await,
@@ -82,7 +81,7 @@ async fn show(session: &Session, job: JobId, json: bool) -> Result<Exit, CliErro
         output["estimated_duration_secs"] = json!(estimate);
         output["previous_job_id"] = json!(previous);
         output["logs"] = json!(logs);
-        // Attempts that another one followed, or that were the last: with what was wrong.
+        // Attempts that were followed by another one, or that were the last, with their errors.
         output["troubled_attempts"] = json!(ingest::troubled_attempts(session.db(), job.job_id(), 100).await?);
         out::json(&output)?;
         return Ok(Exit::Done);
@@ -200,7 +199,7 @@ async fn retry(session: &Session, job: JobId, detach: bool, json: bool) -> Resul
 
 async fn cancel(session: &Session, job: JobId, json: bool) -> Result<Exit, CliError> {
     let found = one(session, job).await?.job;
-    // A worker that was killed holds nothing up.
+    // Units of a killed worker must not delay the cancellation.
     sweep(&session.engine, Some(&session.data_dir.workers())).await?;
     let done = ingest::cancel(&session.engine, found.job_id()).await?;
     let gone = Cancelled { state: found.state, cancelled: false, stopping: false, next_job: None };

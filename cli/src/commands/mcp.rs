@@ -1,4 +1,4 @@
-//! `mcp`: tools for an MCP client that starts this program and speaks over its standard input and output.
+//! `mcp`: serves tools to an MCP client that starts this program, on standard input and output.
 
 use api::mcp::{McpServer, stdio};
 
@@ -7,7 +7,7 @@ use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::workers::Workers;
 
-/// Serves until the client closes the input. Jobs that run then go on with the next program that has workers.
+/// Serves until the client closes the input. Jobs that are still running then resume in the next program with workers.
 pub async fn run(session: &Session) -> Result<Exit, CliError> {
     let _keeper = session.keep_database_alive();
     let mut workers = Workers::start(session)?;

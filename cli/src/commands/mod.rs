@@ -39,7 +39,6 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
-/// Runs what was asked for.
 pub async fn run(mut args: Args, config: Config) -> Result<Exit, CliError> {
     let json = args.output == Output::Json;
     let given = args.data_dir.as_deref();
@@ -113,8 +112,8 @@ pub async fn run(mut args: Args, config: Config) -> Result<Exit, CliError> {
     result
 }
 
-/// When the process is asked to stop: Ctrl-C, or a supervisor's SIGTERM. From the call on, neither ends it otherwise; a
-/// second one does so at once.
+/// Resolves when the process receives Ctrl-C or a supervisor's SIGTERM. From the call on, the first signal does not end
+/// the process; a second one does so at once.
 pub fn interrupted() -> impl Future<Output = ()> + Send + 'static {
     let signals = signal(SignalKind::interrupt()).and_then(|ctrl_c| Ok((ctrl_c, signal(SignalKind::terminate())?)));
     async move {

@@ -1,4 +1,4 @@
-//! `parse`: PubMed XML to JSON, one record a line.
+//! `parse`: PubMed XML to JSON, one record per line.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -18,11 +18,11 @@ use crate::{input_files, out};
 /// Bytes of XML that one thread parses at a time.
 const CHUNK_BYTES: usize = 512 * 1024;
 
-/// Slices of a file on their way to a parser.
+/// Slices of a file that one parser gets.
 struct Chunk {
     bytes: Vec<u8>,
     slices: Vec<Slice>,
-    /// Position of the first one in the file.
+    /// Position of the first slice in the file.
     first: u64,
 }
 
@@ -32,25 +32,24 @@ struct Slice {
     is_deletion: bool,
 }
 
-/// What a parser made of a chunk.
+/// The output of a parser for a chunk.
 struct Parsed {
     json: Vec<u8>,
     deletions: u64,
     bad: Vec<String>,
 }
 
-/// How a file was read.
+/// Counts and errors of one file.
 #[derive(Default)]
 struct Report {
     deletions: u64,
     bad: u64,
-    /// Why the rest of it could not be read.
+    /// Why the rest of the file could not be read.
     unreadable: Option<FileError>,
     ignored: Option<IgnoredBytes>,
 }
 
-/// Runs the command: one thread reads, several parse, and this one writes in order. A file that cannot be read does not
-/// keep the others from being read.
+/// One thread reads, several parse, and this one writes in order. An unreadable file does not stop the others.
 pub fn run(args: &Parse, config: &Config, as_json: bool) -> Result<Exit, CliError> {
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let parsers = ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("parse-{n}")).build();
@@ -84,7 +83,7 @@ fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// A file in messages.
+/// Name of a file in messages.
 fn shown(path: &Path) -> String {
     if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
@@ -104,12 +103,12 @@ fn parse_file(path: &Path, parsers: &ThreadPool, args: &Parse, config: &Config) 
     let name = shown(path);
     let max_record_bytes = config.max_record_bytes;
     let read_and_write = |parsing: &rayon::Scope<'_>| -> Result<Report, CliError> {
-        // What is parsed, or will be, in the order of the file. Its bound is that of memory: the reader waits.
+        // Results in the order of the file. The bound limits memory: the reader waits when it is reached.
         let (in_order, results) = mpsc::sync_channel::<mpsc::Receiver<Parsed>>(parsers.current_num_threads() * 2);
         let parse = move |chunk: Chunk| {
             let (parsed, result) = mpsc::sync_channel(1);
             parsing.spawn(move |_| {
-                // The command may have stopped writing.
+                // The receiver is gone if the command has stopped writing.
                 let _ = parsed.send(parse_chunk(&chunk, deletions, form));
             });
             in_order.send(result).is_ok()
@@ -118,7 +117,7 @@ fn parse_file(path: &Path, parsers: &ThreadPool, args: &Parse, config: &Config) 
             let reading = scope.spawn(move || read_chunks(source, max_record_bytes, parse));
             let mut out = std::io::BufWriter::with_capacity(256 * 1024, out::stdout());
             let mut report = Report::default();
-            // A parser that panicked sends nothing; the panic goes on when the others are done.
+            // A parser that panicked sends nothing; the panic is propagated when the others are done.
             for parsed in results.into_iter().map_while(|result| result.recv().ok()) {
                 out.write_all(&parsed.json)?;
                 report.deletions += parsed.deletions;
@@ -136,7 +135,7 @@ fn parse_file(path: &Path, parsers: &ThreadPool, args: &Parse, config: &Config) 
     parsers.in_place_scope(read_and_write)
 }
 
-/// Hands chunks to `parse` until the end, or until it wants no more.
+/// Passes chunks to `parse` until the end of the file, or until `parse` returns false.
 fn read_chunks(reader: impl Read, max_record_bytes: usize, parse: impl Fn(Chunk) -> bool) -> Result<(), FileError> {
     let mut splitter = Splitter::new(reader, max_record_bytes);
     let mut position = 0;

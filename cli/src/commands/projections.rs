@@ -1,4 +1,4 @@
-//! `projections`: projections of the event log.
+//! `projections`: shows, runs and rebuilds projections of the event log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +14,9 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
-/// The minimum time that a command gives the projections at its end.
+/// Minimum time for catching up at the end of a command.
 const LEAST: Duration = Duration::from_secs(10);
 
-/// Runs the command.
 pub async fn run(session: &Session, action: Projections, json: bool) -> Result<Exit, CliError> {
     match action {
         Projections::Status => status(session, json).await,
@@ -87,7 +86,7 @@ async fn read_on(session: &Session, json: bool) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// Returns a flag that is set when the command is to stop. It stops between batches: no transaction is dropped halfway.
+/// Returns a flag that is set when the command must stop. It stops between batches: no transaction is dropped halfway.
 fn set_when_interrupted() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let (set, interrupted) = (flag.clone(), interrupted());
@@ -99,7 +98,7 @@ fn set_when_interrupted() -> Arc<AtomicBool> {
 }
 
 /// Catches up at the end of a command that wrote events, for a quarter of the command's duration, or [`LEAST`]: the
-/// next command or `up` processes the rest. A failure here is logged, and is none of the command.
+/// next command or `up` processes the rest. A failure here is logged, and does not fail the command.
 pub async fn after(session: &Session, took: Duration) {
     let began = Instant::now();
     let longest = LEAST.max(took / 4);

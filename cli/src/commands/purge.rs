@@ -1,4 +1,4 @@
-//! `purge`: takes a record out.
+//! `purge`: removes a record.
 
 use serde_json::json;
 use shared::core::Caller;
@@ -10,10 +10,9 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
-/// The longest reason, in characters.
+/// Maximum length of a reason, in characters.
 const MAX_REASON: usize = 500;
 
-/// Runs the command.
 pub async fn run(session: &Session, args: &Purge, json: bool) -> Result<Exit, CliError> {
     let reason = args.reason.trim();
     if reason.is_empty() || reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {

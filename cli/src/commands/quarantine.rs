@@ -1,4 +1,4 @@
-//! `quarantine`: records that could not be archived.
+//! `quarantine`: lists, shows and retries records that could not be archived.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,6 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
-/// Runs the command.
 pub async fn run(session: &Session, action: Quarantine, json: bool) -> Result<Exit, CliError> {
     match action {
         Quarantine::List { job, limit } => {

@@ -1,4 +1,4 @@
-//! `search`: what PubMed finds.
+//! `search`: searches PubMed.
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::failure::{CliError, Exit};
 use crate::session::{self, Session};
 use crate::{out, waiting};
 
-/// Runs the command. Beside an archive it keeps the pace of all its workers; without one, its own.
+/// With an archive it shares the rate limit of all its workers; without one, it has its own.
 pub async fn run(args: &Search, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, CliError> {
     let query = Query::parse(&args.term).map_err(|error| CliError::usage(error.to_string()))?;
     let Some(data_dir) = DataDir::of_search(data_dir, &config)? else {
@@ -39,7 +39,7 @@ async fn search(
         Sort::Author => "Author",
         Sort::Journal => "JournalName",
     });
-    // A page across the last result that is handed out would be cut silently.
+    // A page that extends beyond the last result that NCBI returns would be truncated silently.
     let limit = args.limit.min(client.settings().cap.saturating_sub(args.offset));
     let request = SearchRequest { query, slice: None, start: args.offset, limit, sort };
     let page = waiting::for_ncbi(client.search(&request)).await?;

@@ -1,4 +1,4 @@
-//! `serve`: the HTTP server alone.
+//! `serve`: only the HTTP server.
 
 use api::{Api, Listener};
 use shared::config::AuthSetting;
@@ -12,17 +12,17 @@ use crate::listen::{ListenAddress, SocketFile};
 use crate::out;
 use crate::session::Session;
 
-/// Runs the command until it is stopped; requests in progress are completed.
+/// Serves until stopped; requests in progress are completed.
 pub async fn run(session: &Session, args: &Listen) -> Result<Exit, CliError> {
     let _keeper = session.keep_database_alive();
-    // Before there is a file to remove, and before a supervisor is told that it listens.
+    // Before the socket file exists, and before a supervisor is notified that the server listens.
     let stop = interrupted();
     let (listener, _file) = listen(session, args).await?;
     serve(session, listener, stop).await.map_err(|error| CliError::internal(error.to_string()))??;
     Ok(Exit::Done)
 }
 
-/// Takes the port, without credentials only on loopback, or the socket, whose file is to be kept while it is served.
+/// Binds the port (without credentials only on loopback) or the socket, whose file must be kept while it is served.
 pub async fn listen(session: &Session, args: &Listen) -> Result<(Listener, Option<SocketFile>), CliError> {
     let address = match &args.listen {
         ListenAddress::Tcp(address) => *address,
@@ -47,7 +47,7 @@ pub async fn listen(session: &Session, args: &Listen) -> Result<(Listener, Optio
     Ok((listener.into(), None))
 }
 
-/// Serves until `stop`, in a task of its own: whatever else this process waits for.
+/// Serves until `stop`, in a separate task: independent of what this process waits for.
 pub fn serve(
     session: &Session,
     listener: Listener,
@@ -56,7 +56,7 @@ pub fn serve(
     tokio::spawn(api::serve(listener, api(session), stop))
 }
 
-/// The interfaces to what a session has open.
+/// The interfaces over the resources of a session.
 pub fn api(session: &Session) -> Api {
     Api::new(session.toolbox(), &session.config.http)
 }

@@ -1,4 +1,4 @@
-//! `simulator`: E-utilities of your own.
+//! `simulator`: local E-utilities with generated records.
 
 use serde_json::json;
 use shared::core::clock;
@@ -15,7 +15,7 @@ const FIRST: u32 = 30_000_001;
 /// Days over which the records were added.
 const DAYS: u32 = 3650;
 
-/// Runs the command until it is stopped.
+/// Serves until stopped.
 pub async fn run(args: &args::Simulator, json: bool) -> Result<Exit, CliError> {
     let today = shared::syncs::ncbi_day(clock::now());
     let mut corpus = Corpus::generated(today, FIRST, args.records, args.seed, Spread::Even(DAYS));

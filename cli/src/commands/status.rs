@@ -1,4 +1,4 @@
-//! `status`: what is in the archive and what is going on.
+//! `status`: contents of the archive and current activity.
 
 use serde_json::json;
 use shared::core::clock;
@@ -12,7 +12,6 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::{Session, archive_location};
 
-/// Runs the command.
 pub async fn run(session: &Session, json: bool) -> Result<Exit, CliError> {
     let summary = summary(session.db()).await?;
     let workers = session.living_workers().await?.count();
@@ -111,7 +110,7 @@ fn show_queries(queries: &[SyncQuery]) -> Result<(), CliError> {
     show_gaps(queries)
 }
 
-/// What did not add up in the last runs: it holds watermarks.
+/// Shows what did not add up in the last runs: such a gap holds back the watermarks.
 fn show_gaps(queries: &[SyncQuery]) -> Result<(), CliError> {
     let rows: Vec<Vec<String>> = queries
         .iter()

@@ -1,4 +1,4 @@
-//! `sync`: records from NCBI into the archive.
+//! `sync`: archives records from NCBI.
 
 use std::io::Read;
 use std::path::Path;
@@ -21,7 +21,6 @@ use crate::failure::{CliError, Exit};
 use crate::session::{self, Session};
 use crate::{out, waiting};
 
-/// Runs the command.
 pub async fn run(session: &Session, args: &Sync, json: bool) -> Result<Exit, CliError> {
     if session.config.pubmed.email.is_none() && !json {
         out::note("BIO_MCP_PUBMED_EMAIL is not set: NCBI asks for a contact e-mail");
@@ -37,7 +36,6 @@ pub async fn run(session: &Session, args: &Sync, json: bool) -> Result<Exit, Cli
     report(&job, json)
 }
 
-/// Submits what was asked for.
 pub async fn submit(session: &Session, args: &Sync) -> Result<SubmitOutcome, CliError> {
     let with = |submission: Submission| Submission {
         idempotency_key: args.idempotency_key.clone(),
@@ -79,7 +77,7 @@ pub async fn submit(session: &Session, args: &Sync) -> Result<SubmitOutcome, Cli
     Ok(submit_incremental(session.db(), &params, session.limits(), with).await?)
 }
 
-/// What a key that was named is bound to.
+/// The query that a given key is bound to.
 async fn known(session: &Session, args: &Sync) -> Result<Option<SyncQuery>, CliError> {
     match &args.query_key {
         Some(key) => Ok(syncs::one(session.db(), key).await?),
@@ -98,7 +96,7 @@ fn query_of(args: &Sync, known: Option<&SyncQuery>) -> Result<String, CliError> 
     }
 }
 
-/// PMIDs as given; each that is none is named.
+/// Parses PMIDs as given; reports each invalid one.
 pub fn pmids(given: &[String]) -> Result<Vec<Pmid>, CliError> {
     let mut text = given.join(" ");
     if given == ["-"] {
@@ -122,7 +120,7 @@ pub fn pmids_of(text: &str) -> Result<Vec<Pmid>, CliError> {
     Ok(words.iter().filter_map(|word| Pmid::parse(word).ok()).collect())
 }
 
-/// `--dry-run`: what it would take. Writes nothing, and makes no archive where there is none.
+/// `--dry-run`: prints an estimate. Writes nothing, and creates no archive.
 pub async fn dry_run(args: &Sync, data_dir: Option<&Path>, config: Config, json: bool) -> Result<Exit, CliError> {
     if !args.pmids.is_empty() {
         let hits = pmids(&args.pmids)?.len();

@@ -1,4 +1,4 @@
-//! `token new`: a token for a client and its hash for the server.
+//! `token new`: creates a token for a client and its hash for the server.
 
 use serde_json::json;
 use shared::config::TokenHash;
@@ -8,7 +8,7 @@ use crate::args::Token;
 use crate::failure::{CliError, Exit};
 use crate::out;
 
-/// Runs the command; nothing is kept of the token.
+/// The token is not stored.
 pub fn run(token: &Token, json: bool) -> Result<Exit, CliError> {
     let Token::New { name, role } = token;
     if let Some(name) = name.as_deref().filter(|name| !TokenHash::is_id(name)) {
@@ -17,7 +17,7 @@ pub fn run(token: &Token, json: bool) -> Result<Exit, CliError> {
              and projections are reserved"
         )));
     }
-    // Two random ids: 244 bits from the system.
+    // Two random ids: 244 random bits.
     let token = format!("bio-mcp_{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let hash = Sha256::of(token.as_bytes()).to_hex();
     let setting = match (name, role) {

@@ -13,7 +13,6 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
-/// Lists all tools, or shows one.
 pub fn list(name: Option<&str>, json: bool) -> Result<Exit, CliError> {
     let shown = |tool: &Tool| {
         json!({
@@ -38,7 +37,7 @@ pub fn list(name: Option<&str>, json: bool) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// Calls a tool and prints its result as JSON; of a job, the job.
+/// Calls a tool and prints its result as JSON; for a job tool, the job.
 pub async fn call(session: &Session, name: &str, params: &str, then: &[String]) -> Result<Exit, CliError> {
     let tool = find(name)?;
     let mut text = params.to_owned();

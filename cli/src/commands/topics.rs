@@ -1,4 +1,4 @@
-//! `topics`: queries that are synced by themselves.
+//! `topics`: queries that are synced on a schedule.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -11,7 +11,6 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::Session;
 
-/// Runs the command.
 pub async fn run(session: &Session, action: Topics, json: bool) -> Result<Exit, CliError> {
     match action {
         Topics::Add { query, query_key, every, priority } => {

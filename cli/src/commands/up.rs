@@ -1,4 +1,4 @@
-//! `up`: everything that keeps an archive going, in one process.
+//! `up`: everything that keeps an archive up to date, in one process.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::workers::Workers;
 
-/// How often topics are looked at.
+/// How often topics are checked.
 const TICK: Duration = Duration::from_secs(15);
 
-/// Runs the command until it is stopped; workers end at their next batch.
+/// Runs until stopped; workers end at their next batch.
 pub async fn run(session: &Session, args: &Listen) -> Result<Exit, CliError> {
     let _keeper = session.keep_database_alive();
     let interrupted = interrupted();
@@ -30,7 +30,7 @@ pub async fn run(session: &Session, args: &Listen) -> Result<Exit, CliError> {
             _ = ticks.tick() => match submit_due(&session.engine, session.limits(), session.config.job_ttl_hours).await {
                 Ok(jobs) => jobs.iter().for_each(|job| tracing::info!(job_id = %job, "a scheduled topic was \
                                                                                       submitted")),
-                // The next tick looks again.
+                // The next tick tries again.
                 Err(error) => tracing::warn!(%error, "topics could not be submitted"),
             },
             failed = workers.failed() => break failed,
@@ -46,7 +46,7 @@ pub async fn run(session: &Session, args: &Listen) -> Result<Exit, CliError> {
     ended.map(|()| Exit::Done)
 }
 
-/// How the server ended.
+/// The result of the server task.
 fn served_result(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), CliError> {
     Ok(served.map_err(|error| CliError::internal(format!("the server panicked: {error}")))??)
 }

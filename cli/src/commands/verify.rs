@@ -1,4 +1,4 @@
-//! `verify`: every pointer, object, hash and history row.
+//! `verify`: checks every pointer, object, hash and history row.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -16,16 +16,15 @@ use crate::failure::{CliError, Exit};
 use crate::out;
 use crate::session::{Session, archive_dir};
 
-/// How many problems are listed for a person; scripts get all that were kept.
+/// Maximum number of problems printed for people; scripts get all that were kept.
 const SHOWN: usize = 20;
 
-/// Runs the command.
 pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool) -> Result<Exit, CliError> {
     let reporter = Reporter::new();
     let on_progress = |progress: VerifyProgress| reporter.show(progress);
     let mut run = VerifyRun { on_progress: &on_progress, from_objects, ..VerifyRun::default() };
     if repair {
-        // A worker that died while a clock was ahead is not taken for living for ever.
+        // A worker that died while a clock was ahead must not count as alive.
         clock::pull_back_jobs(session.db()).await?;
         let workers = session.living_workers().await?;
         if workers.count() > 0 {
@@ -80,7 +79,7 @@ pub async fn run(session: &Session, repair: bool, from_objects: bool, json: bool
     Ok(if report.is_clean() { Exit::Done } else { Exit::Failed })
 }
 
-/// Says which workers stand in the way of a repair, and what to do.
+/// Names the workers that block a repair, and what to do.
 fn still_running(workers: &LivingWorkers, stale: Duration) -> String {
     let (are, them) = if workers.count() == 1 { ("worker is", "it") } else { ("workers are", "them") };
     let mut text = format!("{} {are} running", workers.count());
@@ -89,7 +88,7 @@ fn still_running(workers: &LivingWorkers, stale: Duration) -> String {
     }
     let here = (workers.here > 0).then(|| format!("{} here", workers.here));
     let elsewhere = workers.elsewhere.iter().map(|(host, workers)| format!("{workers} on {}", out::plain(host)));
-    // Writing to a text cannot fail.
+    // Writing to a `String` cannot fail.
     let _ = write!(
         text,
         " ({}): stop {them} before a repair; one of another data directory that was killed counts for {} s more",
@@ -99,10 +98,10 @@ fn still_running(workers: &LivingWorkers, stale: Duration) -> String {
     text
 }
 
-/// How often a line of progress is printed where no bar can be shown.
+/// How often a line of progress is printed if there is no terminal.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Shows progress on standard error: a line that is replaced on a terminal, else a line now and then.
+/// Shows progress on standard error: on a terminal a line that is replaced, otherwise a line at intervals.
 struct Reporter {
     bar: ProgressBar,
     is_terminal: bool,

@@ -1,4 +1,4 @@
-//! Working on a job in the foreground, and telling how it ended.
+//! Runs a job in the foreground, and reports how it ended.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::failure::{CliError, Exit};
 use crate::session::Session;
 use crate::{out, progress};
 
-/// Says that a job was submitted for another process to do.
+/// Reports a job that was submitted for another process to run.
 pub fn detached(job: &Job, json: bool) -> Result<Exit, CliError> {
     if json {
         out::json(&json!({ "job_id": job.id, "state": job.state }))?;
@@ -29,7 +29,7 @@ pub fn detached(job: &Job, json: bool) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// Says which job is worked on.
+/// Prints the id of the job that is run.
 pub fn announce(submitted: &SubmitOutcome, json: bool) {
     if json {
         return;
@@ -39,17 +39,17 @@ pub fn announce(submitted: &SubmitOutcome, json: bool) {
     out::note(format_args!("job {}{}", job.id, if is_old { " (resumed)" } else { "" }));
 }
 
-/// Works on a job with `workers` units at a time while following it, until it has ended, and lets the projections
-/// process its events. Stopped by Ctrl-C at the next batch; the job is kept.
+/// Runs a job with `workers` units at a time and follows it until it ends, then lets the projections process its
+/// events. Ctrl-C stops it at the next batch; the job is kept.
 pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, CliError> {
     let _keeper = session.keep_database_alive();
     let (id, began) = (job.job_id(), Instant::now());
-    // Who waits for this job has chosen it: jobs that no worker has must not keep it from starting.
+    // The user waits for this job: jobs without a worker must not keep it from starting through a tool's limit.
     let mut engine = session.engine.clone();
     engine.settings.tool_limits.clear();
-    // The projections catch up here, without a job that no worker might run.
+    // The projections catch up here, without a separate job that may find no worker.
     engine.upkeep = sources::upkeep();
-    // Before the first worker takes back what the last command left: that one may have been killed, and killed again.
+    // Before the first worker takes over units of the last command: that one may have been killed, more than once.
     ingest::restart(&engine, id, &session.data_dir.workers()).await?;
     let mut working = JoinSet::new();
     let mut shutdowns = Vec::new();
@@ -86,7 +86,7 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, C
         }
     };
     stop();
-    // They end at their next batch and hand their units back.
+    // The workers end at their next batch and release their units.
     while working.join_next().await.is_some() {}
     if followed.is_ok() {
         projections::after(session, began.elapsed()).await;
@@ -164,7 +164,7 @@ fn report_result(job: &Job, result: &JobResult) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What does not add up, of one span of days.
+/// Describes what does not add up in one range of days.
 fn gap_line(gap: &Value) -> String {
     let text = |name: &str| gap[name].as_str().unwrap_or_default();
     let days = match (text("date"), text("from"), text("to")) {

@@ -1,4 +1,4 @@
-//! `worker`: works on queued jobs.
+//! `worker`: runs queued jobs.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use super::interrupted;
 use crate::failure::{CliError, Exit};
 use crate::session::Session;
 
-/// Runs the command: until stopped, or until no work is left.
+/// Runs until stopped, or with `once` until no work is left.
 pub async fn run(session: &Session, once: bool) -> Result<Exit, CliError> {
     let worker = Worker::new(session.engine.clone(), Some(session.data_dir.workers()))?;
     let shutdown = worker.shutdown_flag();

@@ -1,5 +1,5 @@
-//! Finding Postgres' programs: in places that are configured, or that no other user can change. Nothing that is written
-//! in a data directory says what is run.
+//! Finds Postgres' programs: in directories that are configured, or that no other user can change. The content of a
+//! data directory never decides what is run.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -12,29 +12,29 @@ use crate::failure::CliError;
 use crate::ownership::{self, Untrusted, Use};
 use crate::users;
 
-/// The oldest version that has all we use.
+/// The oldest version with all the features that are used.
 const OLDEST: u32 = 14;
 
-/// What is run of them.
+/// The programs that are used.
 const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 
-/// Where initdb, `pg_ctl` and postgres are.
+/// Directory of initdb, `pg_ctl` and postgres.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binaries {
     pub dir: PathBuf,
-    /// Their major version.
+    /// Major version of the programs.
     pub major: u32,
 }
 
-/// A directory that may have them.
+/// A directory that may contain the programs.
 struct Candidate {
     dir: PathBuf,
-    /// Whether the caller has named it, and so decided to run what is in it.
+    /// Whether the caller named it, and so decided to run its programs.
     is_named: bool,
 }
 
 impl Binaries {
-    /// Programs of one version, or of any: what is configured, what the project fetched, what the system has.
+    /// Finds programs of one version, or of any: configured, fetched by the project, or installed in the system.
     pub fn find(config: &Config, identity: &RunAs, major: Option<u32>) -> Result<Self, CliError> {
         let mut refused = Vec::new();
         for candidate in candidates(config) {
@@ -55,19 +55,19 @@ impl Binaries {
              directory, or use a server with BIO_MCP_DATABASE_URL"
         );
         for (dir, untrusted) in refused {
-            // Writing to a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(message, "; {} is not used: {untrusted}", dir.display());
         }
         Err(CliError::database(message))
     }
 
-    /// The programs of a directory, if they are there and of a version that can be read.
+    /// The programs of a directory, if they exist and their version can be read.
     fn at(candidate: &Candidate, identity: &RunAs) -> Result<Option<Self>, Untrusted> {
         let dir = &candidate.dir;
         if !dir.is_absolute() || !PROGRAMS.iter().all(|program| dir.join(program).is_file()) {
             return Ok(None);
         }
-        // Through links: Debian links some programs into /usr/local/bin, but initdb wants its siblings.
+        // Resolves links: Debian links some programs into /usr/local/bin, but initdb needs its sibling programs.
         let dir = if candidate.is_named {
             std::fs::canonicalize(dir.join(PROGRAMS[0])).map_err(|reason| Untrusted::Io { path: dir.clone(), reason })
         } else {
@@ -109,13 +109,13 @@ fn candidates(config: &Config) -> Vec<Candidate> {
     named
         .chain(beside_program.into_iter().map(candidate(false)))
         .chain(installed.into_iter().rev().map(candidate(false)))
-        // Users run what is in their PATH; root may have it of another user.
+        // Users trust the programs in their PATH; root may have the PATH of another user.
         .chain(path.map(candidate(!users::is_root())))
         .chain(["/usr/local/bin".into()].map(candidate(false)))
         .collect()
 }
 
-/// The version that a program says it has, without anything of this process's environment.
+/// The version that a program reports, run without this process's environment.
 fn major(identity: &RunAs, postgres: &Path) -> Option<u32> {
     let version = identity.command(postgres).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&version.stdout).into_owned();

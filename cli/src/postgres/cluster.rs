@@ -1,4 +1,4 @@
-//! One Postgres cluster on disk: made, started, stopped.
+//! One Postgres cluster on disk: create, start, stop.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,47 +22,46 @@ use crate::ownership;
 
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// More of a file of the server is not read: of its log the last lines count.
+/// Maximum size that is read of a file of the server, from its end: the last lines of a log matter.
 const MAX_READ_BYTES: u64 = 64 * 1024;
 
 /// Makes the directory `$1`.
 const MAKE_UNFINISHED: &str = r#"umask 077 && mkdir -- "$1""#;
 
-/// Removes in `$1` what earlier attempts left. The initdb of one that was killed may still write there: what it makes
-/// meanwhile is removed another time.
+/// Removes in `$1` what earlier attempts left. The initdb of a killed attempt may still write there: the next attempt
+/// removes the rest.
 const CLEAR: &str = r#"rm -rf -- "$1"/data.new "$1"/data.new.* 2>/dev/null; :"#;
 
 /// Removes the directory `$1`.
 const REMOVE: &str = r#"rm -rf -- "$1""#;
 
-/// Adds our settings to the new cluster `$1`, and gives it its name `$2`; one without a version is no cluster.
+/// Adds our settings to the new cluster `$1`, and renames it to `$2`; a directory without a version is not a cluster.
 const FINISH: &str = r#"printf "\ninclude_if_exists = 'bio-mcp.conf'\n" >> "$1/postgresql.conf" &&
 { [ ! -d "$2" ] || rmdir -- "$2"; } && mv -- "$1" "$2""#;
 
-/// Makes the directory `$1` of the socket, if it is not there, and writes the settings `$3` to `$2`.
+/// Creates the directory `$1` of the socket, if it does not exist, and writes the settings `$3` to `$2`.
 const PREPARE: &str = r#"umask 077
 mkdir -- "$1" 2>/dev/null || { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; } ||
 { echo "$1: not a private directory of this user" >&2; exit 1; }
 chmod 700 -- "$1" && rm -f -- "$2" && printf %s "$3" > "$2""#;
 
-/// What the system says when a disk is full.
+/// The system's message for a full disk.
 const NO_SPACE: &str = "No space left on device";
 
-/// Of a log, so many last lines are about now.
+/// Number of last lines of a log that count as current.
 const LAST_LINES: usize = 10;
 
-/// With less, a server cannot make another file of its log of transactions.
+/// With less, a server cannot create another WAL segment.
 const SMALLEST_SPACE: u64 = 16 << 20;
 
-/// With more, what a log says of a full disk is past.
+/// With more, a full disk reported in a log is no longer full.
 const LITTLE_SPACE: u64 = 256 << 20;
 
-/// A cluster.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// Where the locks are.
+    /// Directory of the locks.
     dir: PathBuf,
-    /// Where the server's files are; the same, unless its user cannot get there.
+    /// Directory of the server's files; the same, unless the server's user cannot reach it.
     location: PathBuf,
     socket_dir: PathBuf,
     binaries: Binaries,
@@ -100,7 +99,7 @@ impl Cluster {
         self.location.join("log")
     }
 
-    /// How to connect to a database of it.
+    /// Connection options for a database of the cluster.
     pub fn options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(&self.socket_dir)
@@ -129,8 +128,7 @@ impl Cluster {
         is_served(UnixStream::connect(self.socket_dir.join(SOCKET)).map(drop))
     }
 
-    /// Makes the cluster where it does not exist, and starts it where it does not run. The caller
-    /// holds the start lock.
+    /// Creates the cluster if it does not exist, and starts it if it does not run. The caller holds the start lock.
     pub fn ensure_running(&self) -> Result<(), CliError> {
         if self.is_running() {
             return Ok(());
@@ -142,8 +140,9 @@ impl Cluster {
         self.start()
     }
 
-    /// Into a sibling first, then renamed: a killed initdb leaves nothing that looks complete. The sibling has a name
-    /// of its own: that initdb may go on for a while. What one that failed made is removed.
+    /// Creates a sibling directory first, then renames it: a killed initdb leaves nothing that looks complete. The
+    /// sibling has a unique name, because a killed command's initdb may still run. What a failed one created is
+    /// removed.
     fn create(&self) -> Result<(), CliError> {
         let unfinished = self.location.join(format!("data.new.{}", UnitId::new().0.simple()));
         let created = self.create_by_way_of(&unfinished);
@@ -166,7 +165,7 @@ impl Cluster {
     }
 
     fn start(&self) -> Result<(), CliError> {
-        // Written at each start: the data directory may have been moved.
+        // Written at each start, because the data directory may have been moved.
         let socket_dir = self.socket_dir.display().to_string().replace('\'', "''");
         let settings = format!(
             "listen_addresses = ''\nunix_socket_directories = '\"{socket_dir}\"'\nunix_socket_permissions = 0700\n\
@@ -176,7 +175,7 @@ impl Cluster {
         let file = self.data().join("bio-mcp.conf");
         self.perform(PREPARE, &[self.socket_dir.as_os_str(), file.as_os_str(), settings.as_ref()])?;
         let (log, data) = (self.log(), self.data());
-        // After a crash, the children of a killed server need a moment to go.
+        // After a crash, the children of a killed server need a moment to exit.
         let give_up = Instant::now() + Duration::from_secs(15);
         while let Err(failure) = self.pg_ctl_start(&log, &data) {
             let may_still_come = self.is_left_over() || self.is_coming_up();
@@ -199,8 +198,8 @@ impl Cluster {
         )
     }
 
-    /// Whether a crash left something in the way of a start: a lock file whose process is gone, not
-    /// yet reaped, or whose id is that of another by now (it is removed), or shared memory still in use.
+    /// Whether a crash left something that prevents a start: a lock file whose process has ended, is not yet reaped, or
+    /// whose id was reused by another process (the file is removed), or shared memory still in use.
     fn is_left_over(&self) -> bool {
         let locks = [self.data().join("postmaster.pid"), self.socket_dir.join(format!("{SOCKET}.lock"))];
         let mut removed = false;
@@ -215,8 +214,7 @@ impl Cluster {
         removed || log.lines().rev().take(4).any(|line| line.contains("still in use"))
     }
 
-    /// Whether a server lives here that does not respond yet: the command that was starting it was
-    /// killed.
+    /// Whether a server is starting here that does not respond yet: the command that started it was killed.
     pub fn is_coming_up(&self) -> bool {
         let lock = read_end(&self.data().join("postmaster.pid"));
         is_postgres(lock.lines().next().unwrap_or_default().trim())
@@ -236,7 +234,7 @@ impl Cluster {
         self.run("pg_ctl", &["stop", "-w", "-s", "-m", "fast", "-t", "60", "-D"], &[self.data().as_os_str()])
     }
 
-    /// Ends a server whose start failed, as a crash would: it comes to itself when it is started again.
+    /// Kills a server whose start failed: it recovers at its next start, as after a crash.
     pub fn abandon(&self) {
         if self.is_coming_up() {
             let stop = ["stop", "-w", "-s", "-m", "immediate", "-t", "10", "-D"];
@@ -246,8 +244,8 @@ impl Cluster {
         }
     }
 
-    /// What to do, where the disk of its files is full: nearly nothing is left, or little and the last lines of
-    /// its log say so.
+    /// What to do if the disk of its files is full: nearly no space is left, or little and the last lines of its log
+    /// report a full disk.
     pub fn out_of_space(&self) -> Option<String> {
         let log = read_end(&self.log());
         let lines = log.lines().rev().take(LAST_LINES).any(|line| line.contains(NO_SPACE));
@@ -257,7 +255,7 @@ impl Cluster {
         is_full.then(|| format!("no space left for {}: free some space", self.location.display()))
     }
 
-    /// Changes files of the cluster, as the user of its server.
+    /// Changes files of the cluster, as the server's user.
     fn perform(&self, script: &str, paths: &[&OsStr]) -> Result<(), CliError> {
         let location = self.location.display();
         self.identity.perform(script, paths).map_err(|error| {
@@ -267,7 +265,7 @@ impl Cluster {
     }
 
     fn run(&self, program: &str, arguments: &[&str], paths: &[&std::ffi::OsStr]) -> Result<(), CliError> {
-        // Output goes to a file: a started server would hold a pipe open for ever.
+        // Output goes to a file: a started server would hold a pipe open forever.
         let output_path = self.dir.join("last-command.log");
         let output = ownership::private_file(&output_path).map_err(|error| {
             let hint = if error.kind() == ErrorKind::StorageFull { ": free some space" } else { "" };
@@ -297,7 +295,7 @@ impl Cluster {
         } else {
             String::new()
         };
-        // Where it could not be written, there is only what the command said.
+        // If there is no log, only the output of the command is available.
         let log_path = if self.log().exists() { self.log() } else { output_path };
         let told = [last(&said, 2), last(&log, 2)].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
         Err(CliError::database(format!(
@@ -308,8 +306,7 @@ impl Cluster {
     }
 }
 
-/// The end of a file of the server's user, who may have put anything there: a link is not followed, a pipe not waited
-/// for.
+/// Reads the end of a file that the server's user controls: a link is not followed, a pipe not waited for.
 fn read_end(path: &Path) -> String {
     let read = || {
         let mut file = ownership::open_itself(path, OFlags::empty())?;
@@ -325,14 +322,14 @@ fn read_end(path: &Path) -> String {
     read().unwrap_or_default()
 }
 
-/// Whether a server accepts connections, by how connecting ended. Only some errors are about the server: a process that
-/// has no file descriptor left, or a server with a full queue, says nothing about whether it runs.
+/// Whether a server accepts connections, from the result of connecting. Only some errors are about the server: a
+/// process without free file descriptors, or a server with a full queue, says nothing about whether it runs.
 fn is_served(connected: std::io::Result<()>) -> bool {
     use std::io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound};
     !matches!(connected.map_err(|error| error.kind()), Err(NotFound | ConnectionRefused | NotADirectory))
 }
 
-/// Whether a process is a living Postgres.
+/// Whether a process is a running Postgres.
 fn is_postgres(pid: &str) -> bool {
     // `pid (name) state …`
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -340,8 +337,8 @@ fn is_postgres(pid: &str) -> bool {
     process.ends_with("(postgres") && !matches!(state.trim().chars().next(), Some('Z' | 'X') | None)
 }
 
-/// In the cluster's directory, or, where that path is too long for a socket or holds characters
-/// that Postgres' list of directories cannot, in a private directory under /tmp named after it.
+/// In the cluster's directory, or, if that path is too long for a socket or contains characters that Postgres' list of
+/// directories does not allow, in a private directory under /tmp named after it.
 fn socket_dir(location: &Path, owner: u32) -> Result<PathBuf, CliError> {
     let near = location.join("socket");
     let text = near.as_os_str().as_encoded_bytes();
@@ -351,7 +348,7 @@ fn socket_dir(location: &Path, owner: u32) -> Result<PathBuf, CliError> {
     }
     let name = Sha256::of(location.as_os_str().as_encoded_bytes()).to_hex();
     let far = PathBuf::from(format!("/tmp/bio-mcp-{owner}-{}", &name[..16]));
-    // Another user may have put something there first.
+    // Another user may have created something there first.
     if let Ok(metadata) = fs::symlink_metadata(&far)
         && (!metadata.is_dir() || metadata.mode() & 0o077 != 0 || metadata.uid() != owner)
     {

@@ -1,4 +1,4 @@
-//! As whom Postgres runs: it refuses to be root.
+//! The user that Postgres runs as: it refuses to run as root.
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
@@ -14,29 +14,28 @@ use shared::config::Config;
 use crate::ownership::{self, Use};
 use crate::users;
 
-/// Where the system's own programs are; the last two where there is a Linux of Nix or Guix.
+/// Directories of the system's programs; the last two are those of NixOS and Guix.
 const PATH: &str = "/usr/bin:/bin:/run/current-system/sw/bin:/run/current-system/profile/bin";
 
-/// Names the directory of a cluster that is not in the data directory.
+/// Contains the name of a cluster's directory outside the data directory.
 const LOCATION_FILE: &str = "place";
 
-/// As whom the server runs.
+/// The identity that the server runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunAs {
-    /// As the user who runs this program.
+    /// The user who runs this program.
     Oneself,
-    /// As root seen as another user, in a user namespace: its files stay root's.
+    /// Root mapped to another user id, in a user namespace: its files remain root's.
     Namespace {
         /// The program `unshare`.
         unshare: PathBuf,
-        /// The user it seems to be.
+        /// The user id inside the namespace.
         user: UserIds,
     },
-    /// As an existing unprivileged user.
+    /// An existing unprivileged user.
     Other(UserIds),
 }
 
-/// A user of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserIds {
     uid: u32,
@@ -44,7 +43,7 @@ pub struct UserIds {
 }
 
 impl RunAs {
-    /// What works here.
+    /// Selects an identity that works on this machine.
     pub fn find(config: &Config) -> Result<Self, &'static str> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Oneself);
@@ -88,20 +87,20 @@ impl RunAs {
         command
     }
 
-    /// A directory this identity can reach, owned by it: `wanted`, or, where another user could not
-    /// get there (below a private home), one under /var/tmp named after it.
+    /// A directory this identity can reach, owned by it: `wanted`, or, if another user could not reach that (below a
+    /// private home), one under /var/tmp named after it.
     pub fn location(&self, wanted: &Path) -> std::io::Result<PathBuf> {
         let Self::Other(user) = self else { return Ok(wanted.to_owned()) };
         ownership::private_dir(wanted)?;
         let reachable = |dir: &Path| dir.metadata().is_ok_and(|m| m.permissions().mode() & 0o001 != 0);
         let data_dir = wanted.parent().unwrap_or(wanted);
         let within = wanted.join("cluster");
-        // One that was placed elsewhere stays there.
+        // A cluster that was created elsewhere stays there.
         let is_elsewhere = wanted.join(LOCATION_FILE).exists() && !within.exists();
         let is_within = !is_elsewhere && data_dir.ancestors().skip(1).all(reachable);
         let location = if is_within { within } else { PathBuf::from(format!("/var/tmp/bio-mcp-{}", token(wanted)?)) };
         if is_within {
-            // The other user passes through both, and reads and enters nothing else there.
+            // The other user can pass through both directories, but cannot read them or enter anything else in them.
             for entry in std::fs::read_dir(data_dir)?.chain(std::fs::read_dir(wanted)?) {
                 let path = entry?.path();
                 if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) && path != location && path != wanted
@@ -116,7 +115,7 @@ impl RunAs {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            // Just made, or by a command that was killed then. It is in a directory of root's own.
+            // Just created, or by a command that was killed then. Its parent directory is root's own.
             let made = ownership::open_itself(&location, OFlags::DIRECTORY)?;
             if made.metadata()?.uid() == users::caller() {
                 fchown(made, Some(user.uid), Some(user.gid))?;
@@ -134,8 +133,8 @@ impl RunAs {
         Ok(location)
     }
 
-    /// Runs a shell script as this identity, with parameters from `$1` on. Whatever changes files below [`location`] is
-    /// done so: links that its user has put there lead only where that user could write anyway.
+    /// Runs a shell script as this identity, with parameters from `$1` on. All changes of files below [`location`] are
+    /// made this way: links that its user created there lead only where that user could write anyway.
     ///
     /// [`location`]: RunAs::location
     pub fn perform(&self, script: &str, parameters: &[&OsStr]) -> std::io::Result<()> {
@@ -151,7 +150,7 @@ impl RunAs {
         Err(std::io::Error::new(kind, said))
     }
 
-    /// The user id that owns its files.
+    /// The user id that owns the server's files.
     pub fn uid(&self) -> u32 {
         match self {
             Self::Other(user) => user.uid,
@@ -160,15 +159,15 @@ impl RunAs {
     }
 }
 
-/// Names the place of this directory's cluster; gone with the directory, so a new directory never
-/// meets the cluster of an old one.
+/// Random name for the location of this directory's cluster; deleted with the directory, so a new directory never uses
+/// the cluster of an old one.
 fn token(dir: &Path) -> std::io::Result<String> {
     let file = dir.join(LOCATION_FILE);
     if file.symlink_metadata().is_err() {
         let name = shared::core::UnitId::new().0.simple().to_string();
         let new = dir.join(format!("place.{name}"));
         ownership::private_file(&new)?.write_all(name.as_bytes())?;
-        // The first command has named it.
+        // If the link exists, another command has named it first.
         let _ = std::fs::hard_link(&new, &file);
         std::fs::remove_file(new)?;
     }

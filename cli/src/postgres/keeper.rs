@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use super::cluster::Cluster;
 use super::lock_file;
 
-/// How often it is looked at.
+/// How often the server is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The pause after the second start in a row; twice as long after each more.
+/// Delay after the second start in a row; doubled after each further start.
 const MIN_RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause: what keeps a server from running may be mended at any time.
+/// Maximum delay: the cause of the failures may be fixed at any time.
 const MAX_RESTART_PAUSE: Duration = Duration::from_secs(30);
 
-/// When to start a server again that does not stay.
+/// Delays between starts of a server that keeps ending.
 struct Pauses {
     next: Duration,
     not_before: Instant,
@@ -27,12 +27,12 @@ impl Pauses {
         Self { next: Duration::ZERO, not_before: now }
     }
 
-    /// Whether it may be started now; if so, the next start comes later.
+    /// Whether the server may be started now; if so, the next start is delayed longer.
     fn is_due(&mut self, now: Instant) -> bool {
         if now < self.not_before {
             return false;
         }
-        // It ran for long since.
+        // The server ran for a long time since.
         if now > self.not_before + 2 * MAX_RESTART_PAUSE {
             self.next = Duration::ZERO;
         }
@@ -42,7 +42,7 @@ impl Pauses {
     }
 }
 
-/// Watches until dropped.
+/// Checks the server until dropped.
 pub struct Keeper {
     done: Arc<AtomicBool>,
 }

@@ -1,12 +1,11 @@
 //! A private Postgres in the data directory: started by the first command that needs it, shared by
 //! all commands on that directory, stopped by the last one.
 //!
-//! Two locks, both dropped by the kernel when a process is killed: `start.lock` is held while the
-//! server is started or stopped, `use.lock` is shared by every process that uses it. Whether it runs is
-//! decided by connecting to its socket; pid files lie after `kill -9`. It listens on no network
-//! port, and its socket lies in a directory of mode 0700.
+//! Two locks, both dropped by the kernel when a process is killed: `start.lock` is held while the server is started or
+//! stopped, `use.lock` is shared by every process that uses it. Whether it runs is decided by connecting to its socket;
+//! pid files remain after `kill -9`. It listens on no network port, and its socket is in a directory of mode 0700.
 //!
-//! Own code, because embedded servers of crates belong to one process and fetch their own binaries; this one is shared
+//! Not an embedded-server crate: those bind a server to one process and download their own binaries; this one is shared
 //! by commands, survives a killed one, and is the system's or the one that `make setup` fetched.
 
 mod binaries;
@@ -35,28 +34,27 @@ const START: &str = "start.lock";
 /// Shared by all commands that use the server.
 const USE: &str = "use.lock";
 
-/// How long a lock is waited for: more than a server needs that recovers from a crash.
+/// Maximum wait for a lock: longer than a server needs to recover from a crash.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(180);
 
-/// The name of the database in it.
 pub const DATABASE: &str = "bio_mcp";
 
 /// A running private Postgres that this process uses.
 pub struct Postgres {
     cluster: Cluster,
-    /// The shared lock, held as long as the server is used.
+    /// The shared lock, held while the server is used.
     using: Option<File>,
 }
 
 impl Postgres {
-    /// Uses the server of a directory, starting or recovering it where necessary.
+    /// Uses the server of a directory; starts or recovers it if necessary.
     pub fn open(dir: &Path, config: &Config) -> Result<Self, CliError> {
         ownership::private_dir(dir).map_err(|error| not_ours(dir, &error))?;
         let cluster = Cluster::at(dir, config)?;
         let _starting = locked(dir, START, Mode::Exclusive)?;
         let is_anothers = cluster.is_coming_up();
         if let Err(failure) = cluster.ensure_running() {
-            // No server stays behind a start that failed, if no other command uses it.
+            // Stops a server whose start failed, if no other command uses it.
             if !is_anothers && lock_file(dir, USE).is_ok_and(|using| using.try_lock().is_ok()) {
                 cluster.abandon();
             }
@@ -66,37 +64,35 @@ impl Postgres {
         Ok(Self { cluster, using: Some(using) })
     }
 
-    /// How its owner connects, who migrates and makes the role of programs.
+    /// Connection options of the owner, who migrates and creates the role of programs.
     pub fn owner(&self) -> PgConnectOptions {
         self.cluster.options(DATABASE)
     }
 
-    /// The same as a URL.
+    /// The owner's connection URL.
     pub fn url(&self) -> String {
         self.cluster.url()
     }
 
-    /// The directory of its programs.
     pub fn binaries(&self) -> &Binaries {
         self.cluster.binaries()
     }
 
-    /// The directory of its socket.
     pub fn socket_dir(&self) -> &Path {
         self.cluster.socket_dir()
     }
 
-    /// Keeps it running while this process works, whatever happens to it.
+    /// Restarts the server if it ends while this process works.
     pub fn keep_alive(&self) -> Keeper {
         Keeper::start(self.cluster.clone())
     }
 
-    /// What to do, where the disk of its files is full.
+    /// What to do if the disk of its files is full.
     pub fn out_of_space(&self) -> Option<String> {
         self.cluster.out_of_space()
     }
 
-    /// Leaves it running when no process uses it any more, until [`stop`].
+    /// Keeps it running after the last process that uses it ends, until [`stop`].
     pub fn keep(&self) -> Result<(), CliError> {
         ownership::private_file(&keep_mark(self.cluster.dir()))?;
         Ok(())
@@ -122,7 +118,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Stops a server that was kept. Refuses while others use it.
+/// Stops a server that was kept running. Refuses while other processes use it.
 pub fn stop(dir: &Path, config: &Config) -> Result<bool, CliError> {
     if !dir.exists() {
         return Ok(false);
@@ -154,7 +150,7 @@ fn lock_file(dir: &Path, name: &str) -> Result<File, CliError> {
         .map_err(|error| CliError::disk(&error, format!("cannot write {}: {error}", path.display())))
 }
 
-/// A lock, held as long as the file; waits for other commands, but not for ever.
+/// Takes a lock, held until the file is dropped; the wait for other commands is limited.
 fn locked(dir: &Path, name: &str, mode: Mode) -> Result<File, CliError> {
     let file = lock_file(dir, name)?;
     file_lock::lock(&file, &dir.join(name), mode, MAX_LOCK_WAIT)

@@ -1,4 +1,4 @@
-//! Which principal a request is of, and its role.
+//! Authentication: the principal of a request, and its role.
 
 use std::net::IpAddr;
 
@@ -21,32 +21,31 @@ use crate::trace::TraceId;
 /// Routes that need no credentials; every other route does.
 pub const UNAUTHENTICATED_PATHS: [&str; 5] = ["/healthz", "/livez", "/readyz", resource::PATHS[0], resource::PATHS[1]];
 
-/// The longest token that is looked at.
+/// Maximum length of a token that is checked.
 const MAX_TOKEN_BYTES: usize = 4096;
 
-/// A request is not let in.
+/// Why a request is not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its credentials are missing or not valid.
+    /// Its credentials are missing or invalid.
     Unauthenticated,
-    /// Its token is valid, and none of its claims gives a role.
+    /// Its token is valid, but none of its claims grants a role.
     NoRole,
 }
 
-/// Who is let in.
+/// How requests are authenticated.
 #[derive(Debug)]
 pub enum Auth {
-    /// Every client that can reach it: it listens on loopback only. Such clients are not told apart, so they have the
-    /// role [`Role::Submit`].
+    /// No credentials: the server listens on loopback only. Its clients cannot be distinguished, so all have the role
+    /// [`Role::Submit`].
     WithoutTokens,
-    /// Who has a token.
+    /// Configured tokens.
     Bearer(Tokens),
-    /// Who has a token of an issuer.
+    /// Tokens of an OpenID Connect issuer.
     Oidc(Oidc),
 }
 
 impl Auth {
-    /// As configured.
     pub fn new(settings: &HttpSettings) -> Self {
         match &settings.auth {
             AuthSetting::None => Self::WithoutTokens,
@@ -55,7 +54,7 @@ impl Auth {
         }
     }
 
-    /// The principal of a request with these headers.
+    /// Authenticates a request with these headers.
     pub async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
         let given = || token(headers).ok_or(Refusal::Unauthenticated);
         match self {
@@ -66,7 +65,7 @@ impl Auth {
     }
 }
 
-/// The one token of the one header for it.
+/// The token, if there is exactly one header with one token.
 fn token(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else { return None };
@@ -100,7 +99,7 @@ pub async fn check(State(api): State<Api>, mut request: Request, next: Next) -> 
     next.run(request).await
 }
 
-/// The address that a request came from, where its server knows it.
+/// The address that a request came from, if the server knows it.
 fn source_address(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<SourceAddress>()?.0
 }

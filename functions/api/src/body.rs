@@ -1,4 +1,4 @@
-//! Bodies of requests: JSON of a bounded size, and nothing else.
+//! Request bodies: only JSON of a limited size.
 
 use std::time::Duration;
 
@@ -12,25 +12,23 @@ use shared::tools::{FieldError, ToolError, parse, understood};
 
 use crate::error::ApiError;
 
-/// The longest body.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The longest body that is too long and is yet taken, so that the response is read.
+/// Maximum size of a too large body that is still read, so that the client reads the response.
 const MAX_DISCARDED_BYTES: u64 = 4 << 20;
 
-/// How long that may take.
+/// Maximum time for discarding a too large body.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a body may take to arrive.
+/// Maximum time for receiving a body.
 const BODY_READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A JSON body.
 pub struct Body(pub Value);
 
 impl Body {
-    /// Reads it as what a route takes, understood as parameters of tools are.
+    /// Deserializes the body by the schema of a route, with the conversions of tool parameters.
     pub fn read<T: DeserializeOwned>(self, schema: &Value) -> Result<T, ApiError> {
-        // Taken for left out, it would silently protect from nothing.
+        // Treated as absent, an empty key would silently give no idempotency.
         if self.0.get("idempotency_key").is_some_and(|key| key == "") {
             return Err(ToolError::invalid_field("idempotency_key", "must not be empty").into());
         }
@@ -51,7 +49,6 @@ impl<S: Sync> FromRequest<S> for Body {
     }
 }
 
-/// A JSON body, or none.
 pub struct OptionalBody(pub Option<Body>);
 
 impl<S: Sync> FromRequest<S> for OptionalBody {
@@ -68,7 +65,7 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
     }
 }
 
-/// The bytes of a body that says it is JSON, is not too long and arrives in time.
+/// The bytes of a body that is declared as JSON, is not too large and arrives in time.
 pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
     let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));
     let media = text(header::CONTENT_TYPE).map(|text| text.split(';').next().unwrap_or_default().trim());
@@ -81,19 +78,19 @@ pub async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Vec<u8>
     whole(headers, body).await
 }
 
-/// The same request with its body in memory, when that has arrived, is not too long and arrived in time.
+/// The same request with its body in memory, if the body is not too large and arrived in time.
 pub async fn arrived(request: Request) -> Result<Request, ApiError> {
     let (parts, body) = request.into_parts();
     let bytes = whole(&parts.headers, body).await?;
     Ok(Request::from_parts(parts, axum::body::Body::from(bytes)))
 }
 
-/// Takes what a client sends without keeping it. The connection is closed after the response, and a client that still
-/// sends then would lose it.
+/// Reads and discards the rest of a body. The connection is closed after the response, and a client that is still
+/// sending then would lose the response.
 async fn discard(body: axum::body::Body) {
     let mut pieces = body.into_data_stream();
     let all = async { while let Some(Ok(_)) = pieces.next().await {} };
-    // A slow one gets its response all the same.
+    // A slow client gets its response nevertheless.
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, all).await;
 }
 

@@ -1,5 +1,4 @@
-//! Calling tools, whichever interface the call came through: within limits, counted, and not while the database is
-//! unavailable.
+//! Tool calls of every interface: limited, counted, and refused while the database is unavailable.
 
 use std::time::Instant;
 
@@ -11,15 +10,15 @@ use shared::tools::{Action, SubmitContext, Tool, ToolError};
 use crate::Api;
 use crate::error::ApiError;
 
-/// The tool of a name, in either spelling.
+/// Finds a tool by its name, in either spelling.
 pub fn known<'a>(api: &'a Api, name: &str) -> Result<&'a Tool, ApiError> {
     api.tool(name).ok_or_else(|| {
-        // The name is the caller's: it is not repeated.
+        // The name is the caller's text: it is not repeated.
         ApiError::new(ErrorCode::ToolNotFound, "unknown tool: see GET /v1/mcp/tools")
     })
 }
 
-/// Runs a fast tool within its limit; `pointer_prefix` is where its parameters stood.
+/// Runs a fast tool within its limit; `pointer_prefix` is the JSON pointer of its parameters.
 pub async fn run(
     api: &Api,
     tool: &Tool,
@@ -37,7 +36,7 @@ pub async fn run(
     result
 }
 
-/// Counts a call, and does not begin it while the database is unavailable.
+/// Counts a call; refuses it while the database is unavailable.
 async fn counted<T>(
     api: &Api,
     tool: &Tool,
@@ -63,7 +62,7 @@ async fn counted<T>(
     })
 }
 
-/// Submits the job of a job tool; `pointer_prefix` is where its parameters stood.
+/// Submits the job of a job tool; `pointer_prefix` is the JSON pointer of its parameters.
 pub async fn submit(
     api: &Api,
     tool: &Tool,

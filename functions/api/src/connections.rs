@@ -1,4 +1,4 @@
-//! Open connections, and which of them can be closed first.
+//! Open connections, and which of them are closed first.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,33 +6,32 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-/// In [`Connection::since`]: it has a request.
+/// Value of [`Connection::since`] while a request is in progress.
 const HAS_REQUEST: u64 = u64::MAX;
 
-/// All connections of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Connections(Arc<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
     all: Mutex<BTreeMap<u64, Weak<Connection>>>,
-    /// Counts up, in place of a clock.
+    /// A logical clock: incremented at each use.
     now: AtomicU64,
 }
 
-/// One connection; it is forgotten when it is dropped.
+/// One connection; removed from the set when dropped.
 #[derive(Debug)]
 pub struct Connection {
     id: u64,
     open: Arc<Open>,
-    /// Since when it has had no complete request, or [`HAS_REQUEST`].
+    /// The logical time since which it has had no complete request, or [`HAS_REQUEST`].
     since: AtomicU64,
     is_to_close: AtomicBool,
     close: Notify,
 }
 
 impl Connections {
-    /// One more.
+    /// Adds a connection.
     pub fn add(&self) -> Arc<Connection> {
         let id = self.0.now.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection {
@@ -46,7 +45,7 @@ impl Connections {
         connection
     }
 
-    /// Closes the connection that has been without a complete request for longest, if any is without.
+    /// Closes the connection that has been without a complete request for longest, if there is one.
     pub fn close_longest_waiting(&self) {
         let all: Vec<Arc<Connection>> = self.0.all().values().filter_map(Weak::upgrade).collect();
         let waiting = all.iter().filter(|one| !one.is_to_close.load(Ordering::Relaxed));
@@ -67,17 +66,17 @@ impl Open {
 }
 
 impl Connection {
-    /// It has a complete request.
+    /// Records that it has a complete request.
     pub fn works(&self) {
         self.since.store(HAS_REQUEST, Ordering::Relaxed);
     }
 
-    /// It has none from now on.
+    /// Records that it has no request any more.
     pub fn waits(&self) {
         self.since.store(self.open.now.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Ends when the connection is to be closed.
+    /// Resolves when the connection must be closed.
     pub async fn is_to_close(&self) {
         self.close.notified().await;
     }

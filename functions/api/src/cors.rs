@@ -1,5 +1,5 @@
-//! What a browser wants to hear before it shows a response to a page of another origin (CORS). `names` decides which
-//! pages may call; nothing here opens anything to others. Credentials are tokens in a header, never cookies, so
+//! CORS: the headers that a browser needs to let a page of another origin read a response. `names` decides which pages
+//! may call; this module grants nothing to others. Credentials are tokens in a header, never cookies, so
 //! `Access-Control-Allow-Credentials` is not sent.
 
 use axum::extract::{Request, State};
@@ -12,25 +12,25 @@ use crate::host_policy;
 
 const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 
-/// Headers of responses that a page may read beside those that it always may.
+/// Response headers that a page may read in addition to those that are always readable.
 const EXPOSED: &str = "mcp-protocol-version, mcp-session-id, www-authenticate, x-trace-id, location, retry-after, \
      etag, idempotent-replayed, allow";
 
-/// Headers that clients of MCP and of HTTP send.
+/// Request headers that clients of MCP and HTTP send.
 const ALLOWED: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, \
      mcp-session-id, last-event-id, idempotency-key, if-none-match, traceparent, tracestate";
 
-/// How long a browser may keep what a preflight said, in seconds.
+/// How long a browser may cache a preflight response, in seconds.
 const MAX_AGE_SECS: &str = "600";
 
-/// Whether a page of the internet may call a server of this network.
+/// Asks whether a page of the internet may call a server of a private network.
 const PRIVATE_NETWORK_REQUESTED: &str = "access-control-request-private-network";
 const PRIVATE_NETWORK_ALLOWED: &str = "access-control-allow-private-network";
 
-/// The longest list of header names that is granted as it was asked for, in bytes.
+/// Maximum length of a requested list of header names that is granted unchanged, in bytes.
 const MAX_REQUESTED_HEADERS_BYTES: usize = 2048;
 
-/// Whether a browser asks if a page may send a request.
+/// Whether a request is a CORS preflight.
 pub fn is_preflight(request: &Request) -> bool {
     let headers = request.headers();
     request.method() == Method::OPTIONS
@@ -38,13 +38,13 @@ pub fn is_preflight(request: &Request) -> bool {
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Adds what a browser needs to show a response to the page that asked for it, if that page may call.
+/// Adds the CORS headers to a response if the requesting page may call.
 pub async fn around(State(api): State<Api>, request: Request, next: Next) -> Response {
     let origin = host_policy::origin(request.headers()).filter(|origin| api.host_policy.admits(Some(origin))).cloned();
     let granted = is_preflight(&request).then(|| granted(request.headers()));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    // A cache must not show one page the response of another.
+    // A cache must not return the response for one page to another.
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -54,7 +54,8 @@ pub async fn around(State(api): State<Api>, request: Request, next: Next) -> Res
     response
 }
 
-/// What a preflight grants. A page that may call may send any header: which ones a client needs, it knows best.
+/// The headers that a preflight grants. A page that may call may send any header: its client may need more than
+/// [`ALLOWED`].
 fn granted(requested: &HeaderMap) -> HeaderMap {
     let is_name = |name: &str| HeaderName::try_from(name.trim()).is_ok();
     let names = requested

@@ -1,5 +1,5 @@
-//! Fails fast while the database is unavailable: after a few failures in a row no request waits for it, and one request
-//! a second probes it.
+//! Fails fast while the database is unavailable: after a few failures in a row requests fail without waiting, and one
+//! request per second probes it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use sqlx::PgPool;
 use crate::Api;
 use crate::error::ApiError;
 
-/// How long a probe may take.
+/// Timeout of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A circuit breaker before the database.
+/// A circuit breaker for the database.
 pub struct DatabaseGuard {
     breaker: Breaker,
     db: PgPool,
@@ -27,23 +27,23 @@ pub struct DatabaseGuard {
 }
 
 impl DatabaseGuard {
-    /// An open one.
+    /// The guard of a connected pool.
     pub fn new(db: PgPool) -> Self {
         Self { breaker: Breaker::new(BreakerPolicy::DATABASE), db, access: None }
     }
 
-    /// One that connects first.
+    /// A guard that connects lazily.
     pub fn for_lambda(access: Arc<Access>) -> Self {
         let db = access.pool().clone();
         Self { access: Some(access), ..Self::new(db) }
     }
 
-    /// For how long no request is let through from now on.
+    /// How long requests are refused from now on; none if they are allowed.
     pub fn closed_for(&self) -> Option<Duration> {
         self.breaker.open_for(Instant::now())
     }
 
-    /// Lets a request through, or fails at once while the database is unavailable.
+    /// Allows a request, or fails at once while the database is unavailable.
     pub async fn check(&self) -> Result<(), ApiError> {
         let unavailable = |pause: Duration| {
             let message = "the database is unavailable: try again later";
@@ -65,7 +65,7 @@ impl DatabaseGuard {
         ready.inspect_err(|failure| self.record(Some(failure)))
     }
 
-    /// As a request would connect: a password that was changed is read again.
+    /// Connects like a request would: a changed password is read again.
     async fn probe(&self) -> Result<bool, DbError> {
         if let Some(access) = &self.access {
             access.ensure_connected().await?;
@@ -73,7 +73,7 @@ impl DatabaseGuard {
         db::check(&self.db).await
     }
 
-    /// Records how a request ended.
+    /// Records the result of a request.
     pub fn record(&self, failure: Option<&ApiError>) {
         match failure.map(|failure| failure.error.code) {
             Some(ErrorCode::DatabaseError) => {
@@ -83,13 +83,13 @@ impl DatabaseGuard {
                 }
             }
             None => self.breaker.succeeded(),
-            // It was refused for what it is.
+            // The request itself was refused: this says nothing about the database.
             Some(_) => {}
         }
     }
 }
 
-/// A probe; when its caller disconnects meanwhile, another may probe.
+/// A probe; if its caller disconnects during it, another request may probe.
 struct Probe<'a>(&'a Breaker);
 
 impl Drop for Probe<'_> {
@@ -98,10 +98,10 @@ impl Drop for Probe<'_> {
     }
 }
 
-/// Around routes that read rows.
+/// Middleware of routes that read rows.
 pub async fn around(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
     api.database.check().await?;
-    // What else is done to jobs is done by tools, which are recorded where they are called.
+    // Other methods call tools, whose results are recorded in `call`.
     let records = request.method() == axum::http::Method::GET;
     let response = next.run(request).await;
     if records {

@@ -1,4 +1,4 @@
-//! The one error body, and which status each code has.
+//! The error body of all responses, and the HTTP status of each code.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub struct ErrorBody {
     pub details: Vec<FieldError>,
 }
 
-/// A request that failed; [`crate::trace`] makes the body of it.
+/// A failed request; [`crate::trace`] turns it into a response.
 #[derive(Clone, Debug)]
 pub struct ApiError {
     pub error: ToolError,
@@ -41,26 +41,26 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// A failure outside of any tool.
+    /// An error outside of any tool.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         ToolError::new(code, message).into()
     }
 
-    /// The same in a tool.
+    /// Adds the tool that failed.
     #[must_use]
     pub fn of_tool(mut self, tool: &str) -> Self {
         self.tool = Some(tool.to_owned());
         self
     }
 
-    /// A `Retry-After` of so long.
+    /// Adds a `Retry-After` header.
     #[must_use]
     pub fn retry_after(mut self, pause: Duration) -> Self {
         self.error.retry_after = Some(pause);
         self
     }
 
-    /// The body, of a request with this trace.
+    /// The error body, with the trace id of the request.
     pub fn body(self, trace_id: String) -> ErrorBody {
         ErrorBody {
             ok: false,
@@ -106,7 +106,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The status of a code.
+/// The HTTP status of a code.
 pub fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::ValidationError | ErrorCode::QueryRejected => StatusCode::BAD_REQUEST,

@@ -1,4 +1,5 @@
-//! Limits of the whole fleet, for tools whose upstream is scarce: each function alone cannot know how many others ask.
+//! Fleet-wide limits, for tools whose upstream is rate-limited: a function instance cannot know how many others call
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use shared::tools::Tool;
 use crate::error::ApiError;
 use crate::limits::full;
 
-/// A call that has not ended by then does not count any more; API Gateway gave it up before.
+/// After this time a call no longer counts; API Gateway has timed out before.
 const SLOT_TTL: Duration = Duration::from_secs(35);
 
-/// Slots of the whole fleet, where it keeps them.
+/// Slots shared by the whole fleet, if there is a store for them.
 #[derive(Clone, Default)]
 pub struct FleetLimits {
     slots: Option<Arc<dyn Slots>>,
@@ -23,23 +24,23 @@ pub struct FleetLimits {
     wait_slots: usize,
 }
 
-/// Whether a request may wait.
+/// Whether a request may wait for a job.
 #[derive(Debug)]
 pub enum Wait {
-    /// It may; the slot is to be released where there is one.
+    /// It may; the slot, if any, must be released.
     Allowed(Option<Slot>),
-    /// All wait slots are taken, or their number is unknown: the response is sent at once.
+    /// All wait slots are taken, or their number is unknown: the response is sent without waiting.
     No,
 }
 
 impl FleetLimits {
-    /// The limits of one process hold for all together.
+    /// Creates limits that apply to all processes together.
     pub fn new(slots: Option<Arc<dyn Slots>>, settings: &HttpSettings) -> Self {
         Self { slots, limits: settings.fast_limits.clone(), wait_slots: settings.wait_slots }
     }
 
-    /// A slot for a call of a tool that asks NCBI each time. Slots that are out of reach keep no call from reading:
-    /// NCBI is then protected by its pace, without which no request starts.
+    /// Acquires a slot for a tool that calls NCBI each time. If the slots are unreachable, the call is allowed: NCBI is
+    /// still protected by its rate limiter, without which no request starts.
     pub async fn acquire(&self, tool: &Tool) -> Result<Option<Slot>, ApiError> {
         let (Some(slots), Some(limit)) = (&self.slots, self.limits.get(tool.name)) else { return Ok(None) };
         if !tool.rate_limited_upstream {
@@ -55,7 +56,7 @@ impl FleetLimits {
         }
     }
 
-    /// A slot for a request that waits for a job, which keeps a whole function from serving anything else.
+    /// Acquires a slot for a request that waits for a job: it occupies a whole function instance meanwhile.
     pub async fn acquire_wait(&self) -> Wait {
         let Some(slots) = &self.slots else { return Wait::Allowed(None) };
         match slots.take_slot("wait", self.wait_slots, SLOT_TTL).await {
@@ -71,7 +72,6 @@ impl FleetLimits {
         }
     }
 
-    /// Releases it.
     pub async fn release(&self, slot: Option<Slot>) {
         let (Some(slots), Some(slot)) = (&self.slots, slot) else { return };
         if let Err(error) = slots.release_slot(&slot).await {

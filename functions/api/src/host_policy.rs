@@ -1,5 +1,5 @@
-//! Which Host and Origin headers are accepted. A page in a browser can make its own name lead
-//! to this machine (DNS rebinding): then it says that name in `Host`, and its own in `Origin`.
+//! Which Host and Origin headers are accepted. A web page can make its own name resolve to this machine (DNS
+//! rebinding): then the browser sends that name in `Host`, and the page's origin in `Origin`.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -13,17 +13,16 @@ use crate::auth::UNAUTHENTICATED_PATHS;
 use crate::cors;
 use crate::error::ApiError;
 
-/// Names that are allowed.
+/// Allowed hosts and origins.
 #[derive(Clone, Debug)]
 pub struct HostPolicy {
-    /// No credentials are needed: then only names of loopback are this server's own.
+    /// No credentials are needed: then only loopback names are accepted.
     is_open: bool,
     hosts: Vec<String>,
     origins: Vec<String>,
 }
 
 impl HostPolicy {
-    /// As configured.
     pub fn new(settings: &HttpSettings) -> Self {
         Self {
             is_open: settings.auth == AuthSetting::None,
@@ -32,19 +31,19 @@ impl HostPolicy {
         }
     }
 
-    /// Whether this server goes by a name. With credentials and no list, whatever leads here is fine.
+    /// Whether a Host name is accepted. With credentials and without a configured list, every name is.
     fn is_host(&self, host: &str) -> bool {
         let (name, _) = split(host);
         let is_listed = self.hosts.iter().any(|one| one.eq_ignore_ascii_case(name) || one.eq_ignore_ascii_case(host));
         is_listed || is_loopback(name) || (!self.is_open && self.hosts.is_empty())
     }
 
-    /// Whether a page that says this origin may call.
+    /// Whether a page with this Origin header may call.
     pub fn admits(&self, origin: Option<&HeaderValue>) -> bool {
         origin.and_then(|origin| origin.to_str().ok()).is_some_and(|origin| self.is_origin(origin))
     }
 
-    /// Whether pages of an origin may call: those that are listed, and without credentials those of this machine.
+    /// Whether pages of an origin may call: configured ones, and without credentials those of this machine.
     fn is_origin(&self, origin: &str) -> bool {
         if self.origins.iter().any(|one| matches(one, origin)) {
             return true;
@@ -54,7 +53,7 @@ impl HostPolicy {
     }
 }
 
-/// Name and port of `name:port`, `[::1]:port` or a name alone.
+/// Splits `name:port`, `[::1]:port` or a name into name and port.
 fn split(authority: &str) -> (&str, Option<&str>) {
     match authority.strip_prefix('[') {
         Some(rest) => {
@@ -74,7 +73,7 @@ fn is_loopback(name: &str) -> bool {
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether an origin is the allowed one: scheme, name and port; `:*` stands for any port, none for the scheme's own.
+/// Whether an origin matches an allowed one: scheme, name and port; `:*` allows any port, no port the scheme's default.
 fn matches(allowed: &str, origin: &str) -> bool {
     if let Some(any_port) = allowed.strip_suffix(":*") {
         let rest = origin.get(..any_port.len()).filter(|start| start.eq_ignore_ascii_case(any_port));
@@ -91,13 +90,13 @@ fn matches(allowed: &str, origin: &str) -> bool {
     own_port(allowed) == own_port(origin)
 }
 
-/// Every name that a request calls this server by: in the header, and in an address that has one.
+/// Every host name of a request: in the Host header, and in an absolute URI.
 fn hosts<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> impl Iterator<Item = Option<&'a str>> {
     let said = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
     said.chain(uri.authority().map(|authority| Some(authority.as_str())))
 }
 
-/// The one origin that a request names.
+/// The origin, if the request has exactly one.
 pub fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     origins.next().filter(|_| origins.next().is_none())
@@ -108,10 +107,9 @@ fn foreign_origin() -> ApiError {
     ApiError::new(ErrorCode::Forbidden, message)
 }
 
-/// Lets a request through that calls this server by a name of its own, from a page that may; responds to a browser
-/// that asks whether such a page may.
+/// Allows a request with an accepted Host and Origin; responds to preflight requests of allowed pages.
 pub async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
-    // Probes of a supervisor say any name, and are told nothing but a status.
+    // Probes of a supervisor use any Host name, and get only a status.
     let path = request.uri().path();
     if UNAUTHENTICATED_PATHS.contains(&path) && (path != "/readyz" || !api.host_policy.is_open) {
         if cors::is_preflight(&request) {
@@ -122,7 +120,7 @@ pub async fn check(State(api): State<Api>, request: Request, next: Next) -> Resu
     }
     let headers = request.headers();
     let refuse = |message: &str| Err(ApiError::new(ErrorCode::Forbidden, message));
-    // A server in between may have looked at the other one.
+    // A proxy may have checked the other header.
     if headers.get_all(header::HOST).iter().count() > 1 {
         return Err(ApiError::new(ErrorCode::ValidationError, "exactly one Host header is required"));
     }
@@ -130,7 +128,7 @@ pub async fn check(State(api): State<Api>, request: Request, next: Next) -> Resu
     if hosts.is_empty() || !hosts.iter().all(|host| host.is_some_and(|host| api.host_policy.is_host(host))) {
         return refuse("Host header not allowed: see BIO_MCP_ALLOWED_HOSTS");
     }
-    // Without an origin it is no browser: those always say where a page is from when it asks for more than to be shown.
+    // A request without Origin is not from a browser's script: browsers send it with every cross-origin call.
     if headers.contains_key(header::ORIGIN) && !api.host_policy.admits(origin(headers)) {
         return Err(foreign_origin());
     }

@@ -1,9 +1,9 @@
-//! Every tool and job over HTTP and MCP.
+//! All tools and jobs over HTTP and MCP.
 //!
-//! The way of a request: `cors` (what a browser shows to a known page) → [`trace`] (a trace id, one error body, no
-//! panic gets out) → `host_policy` (own names in `Host`, known pages in `Origin`) → [`auth`] → [`limits`] → a route,
-//! which decodes, calls a tool or a verb of `shared`, and encodes. The router runs in `bio-mcp serve`
-//! and `up`, and knows nothing of where it runs.
+//! Layers of a request: `cors` (what a browser shows to a known page) → [`trace`] (trace id, error body, panics) →
+//! `host_policy` (own names in `Host`, known pages in `Origin`) → [`auth`] → [`limits`] → a route, which decodes, calls
+//! a tool or a function of `shared`, and encodes. The router runs in `bio-mcp serve` and `up`, and does not depend on
+//! where it runs.
 
 pub mod auth;
 mod body;
@@ -49,18 +49,18 @@ pub use error::{ApiError, ErrorBody, status_of};
 pub use listener::Listener;
 pub use server::SourceAddress;
 
-/// The longest that a request waits for a job.
+/// Maximum time that a request waits for a job.
 const MAX_WAIT: Duration = Duration::from_secs(25);
 
-/// The same in a function, which serves nothing else meanwhile and is paid for.
+/// The same in Lambda, where an instance serves only this request meanwhile and the wait is billed.
 const MAX_WAIT_IN_LAMBDA: Duration = Duration::from_secs(2);
 
-/// What the routes work with.
+/// State of the routes.
 #[derive(Clone)]
 pub struct Api {
     toolbox: Toolbox,
     tools: Arc<[Tool]>,
-    /// The tools that MCP lists, as it lists them.
+    /// The tools in the form of MCP's `tools/list`.
     listed: Arc<[rmcp::model::Tool]>,
     host_policy: Arc<host_policy::HostPolicy>,
     auth: Arc<Auth>,
@@ -76,7 +76,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// The interfaces to a toolbox.
+    /// Interfaces to a toolbox.
     pub fn new(toolbox: Toolbox, settings: &HttpSettings) -> Self {
         let tools = catalogue();
         Self {
@@ -97,8 +97,8 @@ impl Api {
         }
     }
 
-    /// The interfaces of a function: it connects to its database by itself, hears of no changes while it is frozen, and
-    /// shares limits with the whole fleet.
+    /// Interfaces in Lambda: they connect to the database lazily, receive no notifications while the function is
+    /// frozen, and share limits with the whole fleet.
     pub fn for_lambda(deployment: &Deployment) -> Result<Self, StartError> {
         let settings = &deployment.config.http;
         if settings.auth == AuthSetting::None && !settings.allow_anonymous {
@@ -125,7 +125,7 @@ impl Api {
     }
 }
 
-/// Every route; `/mcp` is served by this handler, [`mcp::McpServer`] where it is not a test.
+/// All routes; `/mcp` is served by this handler: [`mcp::McpServer`], except in tests.
 pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Router {
     Router::new()
         .merge(rows(&api))
@@ -151,7 +151,7 @@ pub fn router(api: Api, mcp: impl rmcp::ServerHandler + Clone + 'static) -> Rout
         .with_state(api)
 }
 
-/// Jobs and events exist only as rows.
+/// Routes of jobs and events, which exist only as rows.
 fn rows(api: &Api) -> Router<Api> {
     Router::new()
         .route("/v1/jobs", get(routes::jobs::list).post(routes::jobs::submit))
@@ -164,7 +164,7 @@ fn rows(api: &Api) -> Router<Api> {
         .route_layer(from_fn_with_state(api.clone(), database::around))
 }
 
-/// Serves requests until `stop`, as [`serve_with`].
+/// Serves requests until `stop`, like [`serve_with`].
 pub async fn serve(
     listener: impl Into<Listener>,
     api: Api,
@@ -174,8 +174,8 @@ pub async fn serve(
     serve_with(listener, api, mcp, stop).await
 }
 
-/// Serves requests, those of MCP with this handler, until `stop`; then no new connection is accepted, requests that
-/// wait for a job get a response at once, and other requests have ten seconds.
+/// Serves requests until `stop`, those of MCP with this handler; then no new connection is accepted, requests that wait
+/// for a job get a response at once, and other requests have ten seconds.
 pub async fn serve_with(
     listener: impl Into<Listener>,
     api: Api,

@@ -1,4 +1,4 @@
-//! Back-pressure: beyond so many requests in flight the next is refused before anything is touched.
+//! Back-pressure: requests beyond the limit are refused before any work is done.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,22 +17,21 @@ use crate::permits::{NoPermit, Permit, Permits};
 use crate::query::QueryParams;
 use crate::{body, server};
 
-/// When the client may try again.
+/// `Retry-After` of a refused request.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Requests in flight.
+/// Permits for concurrent requests.
 #[derive(Debug)]
 pub struct RequestLimits {
     all: Permits,
-    /// A request that waits for a job or for events holds nothing but memory, so it counts apart.
+    /// A request that waits for a job or for events uses only memory, so it is counted separately.
     waiting: Permits,
-    /// What an MCP client asked for goes on when it hangs up, so it counts until it has ended.
+    /// Work for an MCP client continues after the client disconnects, so it is counted until it ends.
     mcp: Permits,
     tools: BTreeMap<String, Permits>,
 }
 
 impl RequestLimits {
-    /// As configured.
     pub fn new(settings: &HttpSettings) -> Self {
         let of = |limit: usize| Permits::new(limit, settings.auth != AuthSetting::None);
         Self {
@@ -43,12 +42,12 @@ impl RequestLimits {
         }
     }
 
-    /// A permit for a request of MCP that does some work.
+    /// Acquires a permit for a request of MCP that does some work.
     pub fn mcp(&self, principal: &Principal) -> Result<Permit, ApiError> {
         self.mcp.acquire(principal).map_err(|why| too_many("requests", why))
     }
 
-    /// A permit for a call of a fast tool.
+    /// Acquires a permit for a call of a fast tool.
     pub fn tool(&self, tool: &str, principal: &Principal) -> Result<Option<Permit>, ApiError> {
         let Some(limit) = self.tools.get(tool) else { return Ok(None) };
         let refused = |why| too_many(&format!("calls of {tool}"), why).of_tool(tool);
@@ -56,7 +55,7 @@ impl RequestLimits {
     }
 }
 
-/// The error for one request too many of these.
+/// The error for a request beyond a limit; `what` names what is limited.
 fn too_many(what: &str, why: NoPermit) -> ApiError {
     match why {
         NoPermit::Full => full(&format!("too many {what} are in flight")),
@@ -64,13 +63,13 @@ fn too_many(what: &str, why: NoPermit) -> ApiError {
     }
 }
 
-/// The error for one request too many.
+/// The error for a request beyond a limit.
 pub fn full(message: &str) -> ApiError {
     ApiError::new(ErrorCode::RateLimitExceeded, format!("{message}: try again")).retry_after(RETRY_AFTER)
 }
 
-/// Lets a request through, or responds with 429. Health routes are always served. A permit is taken for a request that
-/// is complete: a client that sends its body slowly takes no permit meanwhile.
+/// Allows a request, or responds with 429. Health routes are always served. A permit is acquired when the request is
+/// complete: a client that sends its body slowly holds none meanwhile.
 pub async fn admit(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
     if UNAUTHENTICATED_PATHS.contains(&request.uri().path()) {
         server::is_complete(&request);
@@ -79,7 +78,7 @@ pub async fn admit(State(api): State<Api>, request: Request, next: Next) -> Resu
     let request = body::arrived(request).await?;
     server::is_complete(&request);
     let limit = if waits(&request) { &api.limits.waiting } else { &api.limits.all };
-    // What needs no credentials was served above.
+    // Routes without credentials were served above.
     let caller = request.extensions().get::<Caller>();
     let principal = caller.map_or_else(|| Principal::local(Role::Read), |caller| caller.principal.clone());
     let _permit = limit.acquire(&principal).map_err(|why| too_many("requests", why))?;

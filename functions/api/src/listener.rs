@@ -1,16 +1,14 @@
-//! Where connections come from: a TCP port, or a Unix socket, whose file says who may connect. Connections of a socket
-//! have no address of their peer.
+//! Listens on a TCP port, or on a Unix socket, whose file permissions decide who may connect. Connections of a Unix
+//! socket have no peer address.
 
 use std::io;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-/// A place that clients connect to.
+/// An address that clients connect to.
 #[derive(Debug)]
 pub enum Listener {
-    /// A port.
     Tcp(TcpListener),
-    /// A socket with a path.
     Unix(UnixListener),
 }
 

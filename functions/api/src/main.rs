@@ -1,4 +1,4 @@
-//! The function `api`: API Gateway's HTTP API in front of the router; see the library.
+//! The function `api`: serves the router behind API Gateway's HTTP API; see the library.
 
 use std::net::IpAddr;
 
@@ -14,14 +14,14 @@ use shared::observability;
 async fn main() -> Result<(), Error> {
     let deployment = Deployment::for_lambda("api").await?;
     let api = Api::for_lambda(&deployment).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-    // Lambda asks a process to end only where an extension is registered.
+    // Lambda sends SIGTERM only if an extension is registered.
     let access = deployment.access.clone();
     let hook = lambda_runtime::spawn_graceful_shutdown_handler(move || async move { access.close().await });
     if tokio::spawn(hook).await.is_err() {
         tracing::warn!("no notice before this function is stopped: the database closes its connections");
     }
     let mcp = api::mcp::McpServer::new(api.clone());
-    // Metrics and spans before the response: afterwards a function is frozen.
+    // Metrics and spans are sent before the response: afterwards the function is frozen.
     let router = api::router(api, mcp).layer(from_fn(async |mut request: Request, next: Next| {
         let source = SourceAddress(source_address(&request));
         request.extensions_mut().insert(source);
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Error> {
     lambda_http::run(router).await
 }
 
-/// The address that a request came from, as API Gateway says.
+/// The client's address, from API Gateway's request context.
 fn source_address(request: &Request) -> Option<IpAddr> {
     match request.extensions().get::<RequestContext>()? {
         RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref()?.parse().ok(),

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made of the routes' own types and the tools' own schemas.
+//! The OpenAPI 3.1 document, generated from the types of the routes and the schemas of the tools.
 
 mod bodies;
 mod plain;
@@ -15,7 +15,7 @@ use self::reading::{events, record};
 use crate::error::ErrorBody;
 use crate::routes::{job, jobs, tools};
 
-/// The document for these tools, where a token is needed or not.
+/// The document for these tools; `needs_token` adds the authentication.
 pub fn document(tools: &[Tool], needs_token: bool) -> Value {
     let mut schemas = Schemas::new();
     let error = schemas.of::<ErrorBody>();
@@ -53,7 +53,7 @@ pub fn document(tools: &[Tool], needs_token: bool) -> Value {
     document
 }
 
-/// Groups of operations, in which clients keep them: name, description, and how the paths begin.
+/// Groups of operations: name, description, and prefix of the paths.
 const TAGS: [(&str, &str, &str); 5] = [
     ("jobs", "Long-running work: submit, wait, cancel.", "/v1/jobs"),
     ("tools", "The tools of the server.", "/v1/mcp"),
@@ -62,7 +62,7 @@ const TAGS: [(&str, &str, &str); 5] = [
     ("server", "The server itself.", "/"),
 ];
 
-/// The paths with the first tag that is theirs.
+/// Tags each operation with the first group whose prefix matches.
 fn tagged(mut paths: Value) -> Value {
     for (path, operations) in paths.as_object_mut().into_iter().flatten() {
         let tag = TAGS.iter().find(|(_, _, start)| path.starts_with(start)).map(|(name, _, _)| name);
@@ -73,7 +73,7 @@ fn tagged(mut paths: Value) -> Value {
     paths
 }
 
-/// Schemas by their name: those of types, and those of tools' calls.
+/// Schemas by name: those of types, and those of tool calls.
 struct Schemas {
     generator: SchemaGenerator,
     named: Map<String, Value>,
@@ -89,7 +89,7 @@ impl Schemas {
         Self { generator: settings.into_generator(), named: Map::new() }
     }
 
-    /// A reference to the schema of a type.
+    /// A reference to the schema of a type, which is added.
     fn of<T: JsonSchema>(&mut self) -> Value {
         self.generator.subschema_for::<T>().to_value()
     }
@@ -100,7 +100,7 @@ impl Schemas {
     }
 }
 
-/// What can go wrong at a route, beside what can everywhere.
+/// The responses of a route, in addition to the errors of every route.
 fn responses(good: &[(u16, &str, Value)], bad: &[u16]) -> Value {
     let mut all = Map::new();
     for (status, description, schema) in good {
@@ -147,7 +147,7 @@ fn idempotency_key() -> Value {
         "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$" } })
 }
 
-/// A retry may name its key; it needs no body.
+/// A retry may have an idempotency key; its body is optional.
 fn retry(new_job: &Value, idempotency_key: &Value, key: &Value) -> Value {
     json!({ "post": { "operationId": "retry_job", "summary": "Retry only what failed or is missing, as a new job",
         "parameters": [job_id(), idempotency_key],
@@ -159,7 +159,7 @@ fn retry(new_job: &Value, idempotency_key: &Value, key: &Value) -> Value {
         ) } })
 }
 
-/// A step of a chain. Its parameters are those of its tool, in which a reference may replace any value.
+/// A step of a chain. Its parameters are those of its tool, with a reference allowed in place of any value.
 fn new_step() -> Value {
     json!({ "title": "NewStep", "type": "object", "description": "A step of a chain: a job that is submitted when \
             the previous one has succeeded. In its parameters, {\"$result\": \"/pointer\"} is replaced by the value that the \

@@ -1,4 +1,4 @@
-//! Permits for requests in flight, of which no principal gets more than half while others may come.
+//! Permits for concurrent requests; no principal gets more than half of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,44 +6,43 @@ use std::sync::{Arc, Mutex, PoisonError};
 use shared::core::{Principal, Role};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many permits each principal has.
+/// Number of permits that each principal holds.
 type Taken = Arc<Mutex<HashMap<String, usize>>>;
 
-/// A number of permits.
+/// A limited number of permits.
 #[derive(Clone, Debug)]
 pub struct Permits {
     all: Arc<Semaphore>,
-    /// How many each principal has.
     taken: Taken,
-    /// How many one principal may have.
+    /// Maximum number of permits of one principal.
     share: usize,
 }
 
-/// Why there is no permit.
+/// Why no permit was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoPermit {
     /// All are taken.
     Full,
-    /// The principal has its share.
+    /// The principal holds its maximum share.
     Share,
 }
 
-/// A permit; released when it is dropped.
+/// A permit; released when dropped.
 #[derive(Debug)]
 pub struct Permit {
     _permit: OwnedSemaphorePermit,
-    /// Whose share it is of.
+    /// The principal that holds it, and the counters.
     of: Option<(Taken, String)>,
 }
 
 impl Permits {
-    /// So many; a principal has at most half of them, rounded up, or all where principals are not told apart.
+    /// `count` permits; a principal gets at most half of them, rounded up, or all if principals are not distinguished.
     pub fn new(count: usize, are_shared: bool) -> Self {
         let share = if are_shared { count.div_ceil(2) } else { count };
         Self { all: Arc::new(Semaphore::new(count)), taken: Arc::default(), share }
     }
 
-    /// A permit for a request of a principal. Admins take what is free.
+    /// Acquires a permit for a request of a principal. Admins have no share limit.
     pub fn acquire(&self, principal: &Principal) -> Result<Permit, NoPermit> {
         let permit = self.all.clone().try_acquire_owned().map_err(|_| NoPermit::Full)?;
         if principal.role >= Role::Admin {

@@ -1,4 +1,4 @@
-//! Query parameters: each known by name, every fault reported.
+//! Query parameters: unknown names are refused, all errors are reported together.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use shared::tools::{FieldError, ToolError, whole_number};
 
 use crate::error::ApiError;
 
-/// Routes that read query parameters, or are probed with any. Every other route takes none.
+/// Routes that read query parameters, or are probed with any. All other routes have none.
 const ROUTES_WITH_QUERY: [&str; 11] = [
     "/healthz",
     "/livez",
@@ -26,13 +26,13 @@ const ROUTES_WITH_QUERY: [&str; 11] = [
     "/v1/events",
 ];
 
-/// Refuses query parameters of routes that take none. Routes that take some read them by [`QueryParams`], which refuses
-/// those that are left; other methods of the same routes take none either.
+/// Refuses query parameters of routes that have none. Other routes read them by [`QueryParams`], which refuses unknown
+/// ones; other methods of these routes have none either.
 pub async fn refuse_unknown(request: Request, next: Next) -> Result<Response, ApiError> {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let takes_none = match *request.method() {
         Method::GET | Method::HEAD => !path.is_empty() && !ROUTES_WITH_QUERY.contains(&path),
-        // Of a method that a route does not have, that is what is said.
+        // For a method that the route does not have, that error is returned instead.
         Method::POST => ["/v1/jobs", "/v1/jobs/{id}/retry", "/v1/mcp/invoke"].contains(&path),
         Method::DELETE => path == "/v1/jobs/{id}",
         _ => false,
@@ -43,14 +43,14 @@ pub async fn refuse_unknown(request: Request, next: Next) -> Result<Response, Ap
     Ok(next.run(request).await)
 }
 
-/// The parameters of a request, to be taken one by one.
+/// The parameters of a request; each read removes one.
 pub struct QueryParams {
     given: BTreeMap<String, String>,
     faults: Vec<FieldError>,
 }
 
 impl QueryParams {
-    /// Reads what stands after the `?`.
+    /// Parses the part after the `?`.
     pub fn read(text: Option<&str>) -> Self {
         let mut query = Self { given: BTreeMap::new(), faults: Vec::new() };
         for pair in text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -74,12 +74,12 @@ impl QueryParams {
         query
     }
 
-    /// A parameter as it is; an empty one was left out.
+    /// Takes a parameter unchanged; an empty one counts as absent.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.given.remove(name).filter(|text| !text.is_empty())
     }
 
-    /// A parameter that must be read in some way.
+    /// Takes and parses a parameter; `reason` is the error if it cannot be parsed.
     pub fn parsed<T>(&mut self, name: &str, reason: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let text = self.text(name)?;
         let parsed = parse(&text);
@@ -89,7 +89,7 @@ impl QueryParams {
         parsed
     }
 
-    /// A number within bounds.
+    /// Takes a number within bounds.
     pub fn number<T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy>(
         &mut self,
         name: &str,
@@ -102,14 +102,14 @@ impl QueryParams {
         self.parsed(name, &reason, parse).unwrap_or(default)
     }
 
-    /// A fault of a parameter.
+    /// Adds an error of a parameter.
     pub fn fault(&mut self, name: &str, reason: &str) {
         let pointer =
             if name.is_empty() { String::new() } else { format!("/{}", name.replace('~', "~0").replace('/', "~1")) };
         self.faults.push(FieldError { pointer, reason: reason.to_owned() });
     }
 
-    /// Whether there was no fault, and nothing is left that was not read.
+    /// Fails if there was an error, or a parameter that was not read.
     pub fn end(mut self) -> Result<(), ApiError> {
         for name in std::mem::take(&mut self.given).into_keys() {
             self.fault(&name, "is not a parameter of this route");

@@ -1,4 +1,4 @@
-//! The readiness of this process, checked once every few seconds however often it is requested.
+//! Readiness of this process, checked at most once every few seconds, however often it is requested.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,11 @@ use crate::Api;
 /// How long a result is reused.
 const READINESS_CACHE_TTL: Duration = Duration::from_secs(5);
 
-/// The last result.
 #[derive(Debug, Default)]
 pub struct Cached(Mutex<Option<(Instant, Readiness)>>);
 
 impl Cached {
-    /// The readiness now. While one request checks, all others wait for its result.
+    /// The current readiness. While one request checks, all others wait for its result.
     pub async fn get(&self, api: &Api) -> Readiness {
         let mut last = self.0.lock().await;
         if let Some((at, readiness)) = &*last

@@ -1,5 +1,5 @@
-//! Where a client without a token learns who gives one: metadata of the protected resource (RFC 9728), which a 401
-//! names and MCP clients follow to the issuer.
+//! Metadata of the protected resource (RFC 9728): a client without a token finds the issuer here. A 401 response names
+//! it and MCP clients follow it to the issuer.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,13 +10,13 @@ use shared::core::ErrorCode;
 use crate::error::ApiError;
 use crate::{Api, Auth};
 
-/// Where the metadata of all, and of MCP alone, are: readable without credentials.
+/// Paths of the metadata for all routes, and for MCP alone: readable without credentials.
 pub const PATHS: [&str; 2] = ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"];
 
-/// The longest name of a host that is repeated.
+/// Maximum length of a host name that is repeated in a response.
 const MAX_HOST_BYTES: usize = 255;
 
-/// The address by which this server is reached: as it is set, or by the name in `Host`.
+/// The origin of this server: as configured, or from the `Host` header.
 fn origin(api: &Api, headers: &HeaderMap) -> Option<String> {
     if let Some(url) = &api.public_url {
         return Some(url.trim_end_matches('/').to_owned());
@@ -28,7 +28,7 @@ fn origin(api: &Api, headers: &HeaderMap) -> Option<String> {
     if !(1..=MAX_HOST_BYTES).contains(&host.len()) || !host.bytes().all(fine) {
         return None;
     }
-    // Without TLS on this machine only.
+    // Plain HTTP only on this machine.
     let here = format!("http://{host}");
     Some(if shared::config::is_safe_url(&here) { here } else { format!("https://{host}") })
 }
@@ -49,7 +49,7 @@ pub async fn metadata(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> R
     })))
 }
 
-/// What a request to this path without a valid token is told to do.
+/// The `WWW-Authenticate` header for a request to this path without a valid token.
 pub fn challenge(api: &Api, path: &str, headers: &HeaderMap) -> HeaderValue {
     let plain = HeaderValue::from_static("Bearer");
     let (Auth::Oidc(_), Some(origin)) = (&*api.auth, origin(api, headers)) else { return plain };

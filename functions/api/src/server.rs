@@ -1,8 +1,9 @@
 //! The HTTP server of `serve` and `up`: slow clients cost little and block no other client.
 //!
-//! A connection has a time limit for each header, also for the first byte of the next one, and for taking a response; a
-//! body has one in `body`. There are at most so many connections that file descriptors are left for the database and
-//! the archive. Beyond that, the one that has been without a complete request for longest is closed for a new one.
+//! Each connection has a time limit for receiving a header, including the wait for its first byte, and for sending a
+//! response; a body has one in `body`. The number of connections is limited so that file descriptors remain for the
+//! database and the archive. Beyond that, the connection that has been without a complete request for longest is closed
+//! for a new one.
 
 use std::io;
 use std::net::IpAddr;
@@ -26,23 +27,21 @@ use crate::connections::{Connection, Connections};
 use crate::listener::{Listener, Stream};
 use crate::stalling::Stalling;
 
-/// How long a header may take to arrive, counted from when a connection is ready for it: also how long one may be idle.
+/// Maximum time for receiving a header, counted from when the connection is ready for it: also the maximum idle time.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may take no byte of a response.
+/// Maximum time during which a client accepts no byte of a response.
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most bytes of a header.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-/// The most connections, however many files may be open.
+/// Maximum number of connections, however many files may be open.
 const MAX_CONNECTIONS: u64 = 10_000;
 
-/// How long after a failed accept, or without a free permit, it is tried again.
+/// Delay before the next attempt after a failed accept, or without a free permit.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// The address that a request came from, an extension of it: that at the other end of its connection, or as a gateway
-/// names it.
+/// The client's address, as an extension of the request: that of the peer, or the one that a gateway reports.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceAddress(pub Option<IpAddr>);
 
@@ -58,7 +57,7 @@ pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output 
             let service = TowerToHyperService::new(router.clone());
             match stream {
                 Stream::Tcp(stream) => {
-                    // Responses are written at once; it is a matter of speed alone.
+                    // Only for latency: the error is ignored.
                     let _ = stream.set_nodelay(true);
                     let source = SourceAddress(stream.peer_addr().ok().map(|peer| peer.ip()));
                     tokio::spawn(run(stream, source, service, open.add(), stopped.clone(), permit));
@@ -75,11 +74,11 @@ pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output 
     }
     drop((listener, stopping));
     let all = u32::try_from(most).unwrap_or(u32::MAX);
-    // It is never closed.
+    // The semaphore is never closed.
     let _ = permits.acquire_many(all).await;
 }
 
-/// Half of the files that this process may have open.
+/// Half of the process's limit on open files.
 fn most_connections() -> usize {
     let half = getrlimit(Resource::Nofile).current.map_or(MAX_CONNECTIONS, |files| files / 2);
     usize::try_from(half.clamp(8, MAX_CONNECTIONS)).unwrap_or(8)
@@ -91,7 +90,7 @@ async fn accept(listener: &Listener, open: &Connections) -> Stream {
             Ok(stream) => return stream,
             Err(error) => error,
         };
-        // Others of this process have taken the files: one fewer connection here.
+        // The process has no free file descriptors: close one connection.
         if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
             open.close_longest_waiting();
         }
@@ -102,7 +101,7 @@ async fn accept(listener: &Listener, open: &Connections) -> Stream {
     }
 }
 
-/// A permit for one more connection.
+/// A permit for another connection.
 async fn permit(permits: &Arc<Semaphore>, open: &Connections) -> OwnedSemaphorePermit {
     loop {
         let free = match permits.clone().try_acquire_owned() {
@@ -161,7 +160,7 @@ fn log(ended: hyper::Result<()>) {
     }
 }
 
-/// The request is complete: its connection stays until it has a response.
+/// Marks the request as complete: its connection is not closed until the response is sent.
 pub fn is_complete(request: &Request) {
     if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
         connection.works();

@@ -1,4 +1,4 @@
-//! A stream whose peer must take what is written within a time.
+//! A stream whose writes fail if the peer accepts nothing for a time.
 
 use std::io;
 use std::pin::Pin;
@@ -8,21 +8,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails with [`io::ErrorKind::TimedOut`] when nothing could be written for the limit.
+/// Fails with [`io::ErrorKind::TimedOut`] if nothing could be written for the limit.
 pub struct Stalling<S> {
     stream: S,
     limit: Duration,
-    /// Runs while a write waits.
+    /// Set while a write is pending.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stalling<S> {
-    /// The stream with this limit.
+    /// Wraps a stream with this limit.
     pub fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, stalled: None }
     }
 
-    /// What a write gave, or the end of its time.
+    /// The result of a write, or a timeout if it stays pending for the limit.
     fn limited<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;

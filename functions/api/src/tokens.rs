@@ -1,4 +1,4 @@
-//! Tokens that are let in, known by their hashes.
+//! Accepted tokens, by their hashes.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,27 +11,27 @@ use shared::secrets::Renewal;
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-/// A token that is not known makes the secret be read again, at most once in this time: strangers may ask as often as
-/// they like.
+/// An unknown token causes the secret to be read again, at most once in this interval: unauthenticated clients may send
+/// any number of tokens.
 const SECRET_MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Whatever is asked, the secret is read again after this time: a token that was taken out of it goes.
+/// The secret is read again after this time in any case, so that removed tokens stop working.
 const SECRET_MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Reads the secret; nothing when it cannot be read.
+/// Reads the secret; none if it cannot be read.
 type Read = Box<dyn Fn() -> BoxFuture<'static, Option<Secret>> + Send + Sync>;
 
-/// Hashes of tokens. Where they are a secret by ARN, tokens that were added to it work at once, and those that were
-/// taken out end after ten minutes.
+/// Hashes of tokens. If they are a secret given by ARN, added tokens work at once, and removed ones stop working after
+/// ten minutes.
 #[derive(Clone, Debug)]
 pub struct Tokens(Arc<Shared>);
 
 struct Shared {
     known: RwLock<Arc<[TokenHash]>>,
     read: Option<Read>,
-    /// When the secret is to be read whatever is asked.
+    /// When the secret must be read again in any case.
     next: Mutex<Instant>,
-    /// When a token that was not known made the secret be read.
+    /// When an unknown token last caused the secret to be read.
     asked_at: Mutex<Option<Instant>>,
 }
 
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Tokens {
-    /// These, and what the environment's secret says later.
+    /// These hashes, replaced by those of the environment's secret when it is read.
     pub fn new(known: Vec<TokenHash>) -> Self {
         let renewal = Renewal::of("BIO_MCP_AUTH_TOKENS").map(Arc::new);
         Self::renewed(
@@ -81,7 +81,7 @@ impl Tokens {
         self.0.find(&hash)
     }
 
-    /// In a task of its own: who asks may go away.
+    /// In a separate task: it continues if the caller disconnects.
     async fn renew(&self) {
         let shared = self.0.clone();
         let _ = tokio::spawn(async move { shared.renew().await }).await;
@@ -89,12 +89,12 @@ impl Tokens {
 }
 
 impl Shared {
-    /// Whether this request is to read the secret again; the others go on with what is known meanwhile.
+    /// Whether this request must read the secret again; others continue with the known hashes meanwhile.
     fn is_due(&self) -> bool {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = self.read.is_some() && Instant::now() >= *next;
         if is_due {
-            // Should it fail.
+            // Next attempt if the read fails.
             *next = Instant::now() + SECRET_MIN_REFRESH_INTERVAL;
         }
         is_due
@@ -109,7 +109,7 @@ impl Shared {
         may
     }
 
-    /// What cannot be read, or holds no hashes, changes nothing.
+    /// Reads the secret. If it cannot be read, or has no hashes, the known ones remain.
     async fn renew(&self) {
         let Some(read) = &self.read else { return };
         let Some(secret) = read().await else { return };
@@ -123,7 +123,7 @@ impl Shared {
 
     fn find(&self, hash: &Sha256) -> Option<Principal> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        // All are compared, whichever it is, and hashes tell nothing of the tokens.
+        // Compares all hashes in constant time: the duration reveals nothing about the tokens.
         let mut found = None;
         for one in known.iter() {
             if bool::from(one.hash.as_bytes().ct_eq(hash.as_bytes())) {
@@ -143,7 +143,7 @@ mod tests {
         format!("{name}={}", Sha256::of(token.as_bytes()).to_hex())
     }
 
-    /// Tokens with a secret that says what is put into it; with how often it was read.
+    /// Tokens with a secret that a test can change, and a count of its reads.
     fn tokens(secret: &Arc<Mutex<(Option<String>, u32)>>) -> Tokens {
         let secret = secret.clone();
         let known = TokenHash::parse_all(&named("old", "a")).expect("hashes");

@@ -1,4 +1,4 @@
-//! Around every request: a trace id, a line in the log, the one error body, and no panic gets out.
+//! Middleware of every request: trace id, log line, error body, and panics as responses.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -15,16 +15,16 @@ use tracing::Instrument;
 
 use crate::error::{ApiError, status_of};
 
-/// The trace a request belongs to: 32 hex digits.
+/// Trace id of a request: 32 hex digits.
 #[derive(Clone, Debug)]
 pub struct TraceId(pub String);
 
-/// Wraps a request.
+/// The middleware.
 pub async fn around(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let trace_id = given(request.headers()).unwrap_or_else(trace::new_id);
     request.extensions_mut().insert(TraceId(trace_id.clone()));
-    // The route as it is declared: an address may hold anything.
+    // The declared route: the path itself may contain anything.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span =
         tracing::info_span!("request", trace_id, method = %request.method(), route, principal = tracing::field::Empty);
@@ -46,7 +46,7 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// What the router itself responded with, which is not JSON.
+/// An error response of the router itself, which is not JSON.
 fn unnamed(response: &Response) -> Option<ApiError> {
     if response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == "application/json") {
         return None;
@@ -76,7 +76,7 @@ fn with_body(failure: ApiError, said: &HeaderMap, trace_id: &str) -> Response {
         response.headers_mut().entry(header::WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
     }
     if let Some(pause) = retry_after {
-        // Whole seconds, never too few.
+        // Whole seconds, rounded up.
         let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
         response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
     }

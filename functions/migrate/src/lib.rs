@@ -1,7 +1,7 @@
-//! Brings the schema up to date before the other functions are deployed: called by Terraform, by CloudFormation as a
-//! custom resource, or by hand.
+//! Migrates the schema before the other functions are deployed: called by Terraform, by CloudFormation as a custom
+//! resource, or manually.
 //!
-//! Migrations expand first and contract in a later release, so functions of the release before go on serving
+//! Migrations expand first and contract in a later release, so functions of the previous release continue to serve
 //! meanwhile; functions of this one refuse an older schema.
 
 use std::time::Duration;
@@ -12,23 +12,23 @@ use shared::db::{self, DatabaseRole, DbError};
 use shared::deployment::{Deployment, StartError};
 use shared::observability;
 
-/// An event: anything, or a request of CloudFormation.
+/// An event: a request of CloudFormation, or anything else.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `Create`, `Update` or `Delete`.
     pub request_type: Option<String>,
-    /// Where CloudFormation waits for the response: an address that is itself the permission.
+    /// Where CloudFormation waits for the response: a presigned URL.
     pub response_url: Option<String>,
-    /// Sent back.
+    /// Repeated in the response.
     pub stack_id: String,
-    /// Sent back.
+    /// Repeated in the response.
     pub request_id: String,
-    /// Sent back.
+    /// Repeated in the response.
     pub logical_resource_id: String,
 }
 
 impl Request {
-    /// Reads an event, whatever it is: who calls by hand may send `null`, a text or a list.
+    /// Parses an event of any form: a manual call may send `null`, a string or a list.
     pub fn read(event: &Value) -> Self {
         let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
         Self {
@@ -41,37 +41,37 @@ impl Request {
     }
 }
 
-/// What was done.
+/// The result of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Migrated {
-    /// The version of the schema before; 0 when there was none.
+    /// The version of the schema before; 0 if there was none.
     pub from: i64,
     /// The version of the schema now.
     pub to: i64,
 }
 
-/// It was not done, or CloudFormation could not be notified.
+/// Why the migration failed, or CloudFormation could not be notified.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// It could not begin.
+    /// The function could not start.
     #[error("the function cannot start")]
     Start(#[from] StartError),
-    /// The schema is as it was.
+    /// The schema is unchanged.
     #[error("the schema was not migrated")]
     Db(#[from] DbError),
-    /// CloudFormation does not know, and waits until the time of the custom resource is over.
+    /// CloudFormation does not know the result, and waits until the custom resource times out.
     #[error("CloudFormation could not be notified")]
     Notify(#[source] reqwest::Error),
 }
 
-/// Migrates, and notifies CloudFormation where it asked: whatever happens, also when `deployment` cannot be made,
-/// because else it would wait for long. A failure it was notified of is no failure of this function: it is not to be
-/// invoked again.
+/// Migrates, and notifies CloudFormation if it sent the request: also if `deployment` fails, because otherwise it would
+/// wait until its timeout. A failure that CloudFormation was notified of is not a failure of this invocation: it must
+/// not be retried.
 pub async fn handle(
     request: Request,
     deployment: impl Future<Output = Result<Deployment, StartError>>,
 ) -> Result<Option<Migrated>, MigrateError> {
-    // A stack that goes takes no schema with it: the archive outlives its functions.
+    // Deleting a stack does not delete the schema: the archive outlives its functions.
     let migrated = match request.request_type.as_deref() {
         Some("Delete") => Ok(None),
         _ => migrate(deployment).await.map(Some),
@@ -109,13 +109,12 @@ fn response(request: &Request, migrated: &Result<Option<Migrated>, MigrateError>
     response
 }
 
-/// How often it is tried to notify CloudFormation.
 const MAX_NOTIFY_ATTEMPTS: u32 = 4;
 
 async fn notify(url: &str, response: &Value) -> Result<(), reqwest::Error> {
-    // Fails only when there is one already.
+    // Fails only if a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // It responds where it was asked to and nowhere else.
+    // No redirects: the response is sent only to the requested URL.
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(20))
         .redirect(reqwest::redirect::Policy::none())
@@ -123,7 +122,7 @@ async fn notify(url: &str, response: &Value) -> Result<(), reqwest::Error> {
     let mut tried = 0;
     loop {
         let sent = client.put(url).header("content-type", "").body(response.to_string()).send().await;
-        // The address is a permission: it is not shown.
+        // The URL grants access: it is not logged.
         match sent.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url) {
             Ok(_) => return Ok(()),
             Err(error) if tried + 1 == MAX_NOTIFY_ATTEMPTS => return Err(error),

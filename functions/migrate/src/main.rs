@@ -8,7 +8,7 @@ use shared::observability;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    // Before the first request, which may be the one that says where to tell of a bad environment.
+    // Before the first event is read, because its URL is needed to report an invalid environment.
     log_of_function("migrate");
     run(service_fn(async |event: LambdaEvent<Value>| {
         let done = handle(Request::read(&event.payload), Deployment::for_lambda("migrate")).await;

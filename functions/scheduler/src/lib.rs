@@ -1,7 +1,7 @@
-//! What is done by the clock: jobs of topics whose time has come, and the sweep.
+//! Scheduled work: jobs of due topics, and the sweep.
 //!
-//! Doing either twice changes nothing: a topic's slot makes one job, and the sweep finds nothing the second time. The
-//! lease only saves the work.
+//! Both are idempotent: a topic's slot creates one job, and a second sweep finds nothing. The lease only avoids
+//! duplicate work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,43 +21,42 @@ use shared::observability;
 use shared::readiness;
 use shared::sources::topics::{self, TopicError};
 
-/// An invocation that does the same may be taken as dead after this time.
+/// After this time another invocation with the same action counts as dead.
 const LEASE_TTL: Duration = Duration::from_secs(55);
 
-/// What the clock asks for.
+/// The action of a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TickAction {
-    /// Jobs for topics that are due.
+    /// Submit jobs for topics that are due.
     Topics,
     /// Reclaim the units of dead workers, wake workers for waiting units, finish stranded jobs, delete expired ones,
-    /// start projections that are behind; and report the state of everything.
+    /// start projections that are behind; and report gauges.
     Sweep,
 }
 
-/// What the clock sent: the input of a schedule, or the plain event of a rule or schedule without one.
+/// A scheduled event: the input of a schedule, or the plain event of a rule or schedule without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick {
-    /// What is to be done.
     pub action: TickAction,
 }
 
-/// The event is no tick: the invocation fails, so that its sender knows.
+/// The event is not a tick: the invocation fails, so that the sender is notified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTick {
-    /// Something else.
+    /// Not a tick at all.
     #[error(
         "this function accepts {{\"action\": \"topics\"}}, {{\"action\": \"sweep\"}} or a Scheduled Event of \
          EventBridge, but received {0}"
     )]
     Event(String),
-    /// An action that there is not.
+    /// An unknown action.
     #[error("action must be topics or sweep")]
     Action,
 }
 
 impl Tick {
-    /// Reads an event. EventBridge's plain "Scheduled Event", which holds no action, is the tick of topics.
+    /// Parses an event. EventBridge's plain "Scheduled Event", which has no action, means topics.
     pub fn read(event: &Value) -> Result<Self, InvalidTick> {
         if let Some(action) = event.get("action") {
             let action = TickAction::deserialize(action).map_err(|_| InvalidTick::Action)?;
@@ -71,30 +70,30 @@ impl Tick {
     }
 }
 
-/// What was done.
+/// Counts of what was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TickResult {
-    /// Another invocation did it at the same moment.
+    /// Another invocation was doing the same.
     pub left_to_another: bool,
-    /// Jobs that are new.
+    /// Jobs that were submitted.
     pub jobs: usize,
-    /// Units taken back.
+    /// Units that were reclaimed.
     pub reclaimed: i32,
-    /// Jobs that had no end and have one now.
+    /// Stranded jobs that were finished.
     pub finished: u64,
-    /// Jobs whose rows went.
+    /// Expired jobs that were deleted.
     pub expired: u64,
     /// Wake-ups sent.
     pub wake_ups: usize,
 }
 
-/// It could not be done; the next tick tries again.
+/// Why a tick failed; the next tick tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum TickError {
     /// The database failed.
     #[error("the database failed")]
     Db(#[from] DbError),
-    /// A configured topic cannot be one.
+    /// A configured topic is invalid.
     #[error("a topic of BIO_MCP_SYNC_TOPICS cannot be synced")]
     Topic(#[from] TopicError),
     /// Sweeping failed.
@@ -102,7 +101,6 @@ pub enum TickError {
     Sweep(#[from] UnitError),
 }
 
-/// The function.
 pub struct SchedulerFunction {
     engine: Engine,
     access: Arc<Access>,
@@ -113,7 +111,6 @@ pub struct SchedulerFunction {
 }
 
 impl SchedulerFunction {
-    /// The function of a deployment.
     pub fn new(deployment: Deployment) -> Self {
         Self {
             leases: deployment.limits.leases(),
@@ -125,7 +122,7 @@ impl SchedulerFunction {
         }
     }
 
-    /// Does what the clock asks for; returns what was done, and the gauges.
+    /// Performs the action; returns what was done, and the gauges.
     pub async fn handle(&self, tick: Tick) -> Result<(TickResult, Vec<Gauge>), TickError> {
         let done = match self.access.ensure_ready().await {
             Ok(()) => self.act(tick.action).await,
@@ -140,7 +137,7 @@ impl SchedulerFunction {
         match done {
             Ok(done) => Ok((done, seen)),
             Err(error) => {
-                // An alarm hears of it, though the tick failed.
+                // The gauges are written even if the tick failed: alarms depend on them.
                 observability::write_metrics(observability::LogOutput::Stdout, "scheduler", &seen);
                 Err(error)
             }
@@ -152,7 +149,7 @@ impl SchedulerFunction {
         let lease: Option<NamedLease> = match self.leases.acquire(&name, LEASE_TTL).await {
             Ok(None) => return Ok(TickResult { left_to_another: true, ..TickResult::default() }),
             Ok(lease) => lease,
-            // The work is done all the same: doing it twice is harmless.
+            // Continues without a lease: duplicate work is harmless.
             Err(error) => {
                 tracing::warn!(error = observability::chain(&error), "no lease could be taken; continuing without one");
                 None

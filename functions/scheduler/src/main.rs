@@ -9,7 +9,7 @@ use shared::observability;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let deployment = Deployment::for_lambda("scheduler").await?;
-    // Lambda asks a process to end only where an extension is registered.
+    // Lambda sends SIGTERM only if an extension is registered.
     let access = deployment.access.clone();
     let hook = lambda_runtime::spawn_graceful_shutdown_handler(move || async move { access.close().await });
     if tokio::spawn(hook).await.is_err() {

@@ -1,19 +1,19 @@
-//! From an event to messages: what is no batch of SQS is refused, by a name for what it is.
+//! Parses an event into messages; an event that is not a batch of SQS is refused.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use serde_json::Value;
 use shared::invocation::kind_of;
 
-/// The event is no batch of messages: the invocation fails, so that its sender knows.
+/// The event is not a batch of messages: the invocation fails, so that the sender is notified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBatch {
-    /// Something else altogether.
+    /// Not a batch at all.
     #[error("this function accepts messages of SQS, but received {0}: connect only its queue to it")]
     Event(String),
-    /// A message that could not be named as failed.
+    /// Without an id, a message cannot be reported as failed.
     #[error("a message has no messageId, so it cannot be redelivered alone")]
     NoMessageId,
-    /// Not as SQS writes it.
+    /// Not in the format of SQS.
     #[error("a message does not have the format of SQS")]
     Format,
 }
@@ -26,7 +26,7 @@ pub fn messages(event: &Value) -> Result<Vec<(String, SqsMessage)>, InvalidBatch
     for record in records {
         let is_message = match record.get("eventSource") {
             Some(source) => source == "aws:sqs",
-            // As one is written by hand.
+            // A manually written event may omit the source.
             None => record.get("body").is_some() && record.get("messageId").is_some(),
         };
         if !is_message {
@@ -46,7 +46,7 @@ pub fn receives(message: &SqsMessage) -> u32 {
     message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
-/// Names messages that are to come back.
+/// A response with the messages to redeliver.
 pub fn response(failed: Vec<String>) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     for id in failed {

@@ -1,10 +1,10 @@
-//! Work units, woken by messages of SQS.
+//! Runs work units, woken by messages of SQS.
 //!
-//! A message names a unit that may be claimable. It is acknowledged when there is nothing to do for it, or when a unit
-//! ran; it comes back only when a unit failed and is to be tried again, at that time, and while the database is
-//! unavailable. What waits is sent again by the sweep, so that waiting never uses up a message's receives; what is no
-//! wake-up comes back at once until the queue gives it to its dead letters, where an alarm reports it. What is no
-//! message at all fails the invocation. An invocation that did nothing says so, and why.
+//! A message names a unit that may be claimable. It is acknowledged if there is nothing to do for it, or if a unit ran;
+//! it is redelivered only if a unit failed and is to be retried, at that time, and while the database is unavailable.
+//! The sweep sends wake-ups for waiting units again, so that waiting never uses up a message's receives; a message that
+//! is not a wake-up is redelivered at once until it reaches the dead-letter queue, where an alarm reports it. An event
+//! that is not a batch fails the invocation. An invocation that did nothing logs why.
 
 mod batch;
 
@@ -24,39 +24,37 @@ use tokio::task::JoinHandle;
 
 pub use batch::InvalidBatch;
 
-/// The most that is kept of an invocation's time for releasing a unit.
+/// Maximum part of an invocation's time that is reserved for releasing a unit.
 const RELEASE_RESERVE: Duration = Duration::from_secs(30);
 
-/// How long a message is hidden the first time the database is unavailable; twice as long each time after.
+/// How long a message is hidden the first time the database is unavailable; doubled each time after.
 const DATABASE_DOWN_DELAY: Duration = Duration::from_secs(30);
 
-/// The longest.
+/// Maximum of the doubled delay.
 const MAX_DATABASE_DOWN_DELAY: Duration = Duration::from_secs(900);
 
-/// The function.
 pub struct WorkerFunction {
     engine: Engine,
     access: Arc<Access>,
     worker: Worker,
 }
 
-/// What becomes of a message.
+/// What happens to a message.
 enum MessageOutcome {
-    /// A unit ran: the message is done with.
+    /// A unit ran: the message is acknowledged.
     Ran,
-    /// There was nothing to do, for this reason: it is done with too.
+    /// There was nothing to do, for this reason: it is acknowledged too.
     Idle(String),
-    /// It is redelivered after this time; nothing was done, for this reason, where there is one.
+    /// It is redelivered after this time; nothing was done, for this reason, if there is one.
     Redeliver(Duration, Option<&'static str>),
 }
 
 impl WorkerFunction {
-    /// The function over an engine.
     pub fn new(engine: Engine, access: Arc<Access>) -> std::io::Result<Self> {
         Ok(Self { worker: Worker::new(engine.clone(), None)?, engine, access })
     }
 
-    /// Works on a batch until `deadline`: which of its messages are to come back.
+    /// Processes a batch until `deadline`; returns the messages to redeliver.
     pub async fn handle(&self, event: &Value, deadline: Instant) -> Result<SqsBatchResponse, InvalidBatch> {
         let messages = batch::messages(event)?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -66,9 +64,9 @@ impl WorkerFunction {
         let (mut ran, mut reasons, count) = (0, BTreeSet::new(), messages.len());
         for (id, message) in messages {
             let outcome = match wake_up(&message) {
-                // At once, and so soon among the dead letters.
+                // Redelivered at once, so that it reaches the dead-letter queue soon.
                 None => MessageOutcome::Redeliver(Duration::ZERO, Some("a message is not a wake-up")),
-                // What is left of the time may be too little for a batch of records.
+                // The remaining time may be too short for a batch of records.
                 Some(wake_up) if Instant::now() + reserve * 2 > deadline => {
                     unbegun.push((id, wake_up.unit_id));
                     continue;
@@ -88,8 +86,8 @@ impl WorkerFunction {
         }
         clock.abort();
         if unbegun.len() == count && count > 0 {
-            // Sent again, they would meet the same again and again: they are redelivered, and an alarm reports the last
-            // time.
+            // New wake-ups would find as little time: the messages are redelivered, and after the last receive an alarm
+            // reports them.
             reasons.insert(format!("{} ms are left of the invocation: too little to begin", left.as_millis()));
             failed.extend(unbegun.into_iter().map(|(id, _)| id));
         } else if !unbegun.is_empty() && self.rewake_others(&unbegun).await.is_err() {
@@ -105,7 +103,7 @@ impl WorkerFunction {
         Ok(batch::response(failed))
     }
 
-    /// Lets the unit that runs then come to the end of its batch of records, and be released.
+    /// At this time, stops the running unit after its batch of records, and releases it.
     fn stop_at(&self, at: Instant) -> JoinHandle<()> {
         let stop = self.worker.shutdown_flag();
         stop.store(false, Ordering::Relaxed);
@@ -138,7 +136,7 @@ impl WorkerFunction {
         }
     }
 
-    /// Another wake-up in place of a message that there was no time for.
+    /// Sends new wake-ups for messages that there was no time for.
     async fn rewake_others(&self, unbegun: &[(String, UnitId)]) -> Result<(), shared::db::DbError> {
         let units: Vec<UnitId> = unbegun.iter().map(|(_, unit)| *unit).collect();
         tracing::info!(units = units.len(), "little time is left: waking other workers for the remaining units");
@@ -149,21 +147,21 @@ impl WorkerFunction {
     async fn delay(&self, message: &SqsMessage, pause: Duration) {
         let Some(receipt) = &message.receipt_handle else { return };
         if let Err(error) = self.engine.queue.delay(receipt, pause).await {
-            // It comes back when its visibility ends; meanwhile the sweep wakes another worker.
+            // It is redelivered when its visibility timeout ends; meanwhile the sweep wakes another worker.
             tracing::warn!(error = observability::chain(&error), "a message could not be delayed");
         }
     }
 }
 
-/// How long a message is hidden that was received so often and met a database that is away: an outage of hours does
-/// not use up its receives.
+/// How long a message is hidden while the database is unavailable, by its number of receives: an outage of hours does
+/// not use them up.
 pub fn database_down_delay(receives: u32) -> Duration {
     DATABASE_DOWN_DELAY.saturating_mul(1 << receives.saturating_sub(1).min(10)).min(MAX_DATABASE_DOWN_DELAY)
 }
 
 fn wake_up(message: &SqsMessage) -> Option<WakeUp> {
     let parsed = serde_json::from_str(message.body.as_deref().unwrap_or_default());
-    // What it holds is not repeated: it is not ours.
+    // The message is foreign: its content is not logged.
     parsed.inspect_err(|_| tracing::error!(message_id = message.message_id, "a message is not a wake-up")).ok()
 }
 

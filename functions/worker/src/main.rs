@@ -13,7 +13,7 @@ use shared::observability;
 async fn main() -> Result<(), Error> {
     let deployment = Deployment::for_lambda("worker").await?;
     let timeout = deployment.config.function_timeout;
-    // Lambda asks a process to end only where an extension is registered.
+    // Lambda sends SIGTERM only if an extension is registered.
     let access = deployment.access.clone();
     let hook = lambda_runtime::spawn_graceful_shutdown_handler(move || async move { access.close().await });
     if tokio::spawn(hook).await.is_err() {

@@ -1,4 +1,4 @@
-//! Addresses of payloads, and keys of objects.
+//! Addresses of payloads, and object keys.
 
 use std::num::NonZeroU32;
 use std::path::{Component, Path};
@@ -6,8 +6,8 @@ use std::path::{Component, Path};
 use shared::archive::{Address, ByteRange, Compression, Key, Layout, PackPart, Root, VersionId};
 use shared::core::{JobId, Pmid};
 
-/// Text that is none of ours is refused or read without harm: no key leads out of its prefix. What is written of a
-/// folder, a key, a version and a part is read again.
+/// Foreign text is refused or parsed without harm: no key leads out of its prefix. An address made of a folder, a key,
+/// a version and a part parses to the same values.
 pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let layout = Layout::new("pubmed", Compression::Zstd).expect("a valid prefix");

@@ -3,14 +3,14 @@
 use chrono::DateTime;
 use shared::core::JobId;
 
-/// A cursor that is read is spelled as the listing spells it; every position comes back from its cursor.
+/// A cursor that parses is spelled as the listing spells it; every position survives a round trip.
 pub fn cursor(data: &[u8]) {
     if let Some((at, job)) = std::str::from_utf8(data).ok().and_then(api::cursor::parse) {
         let text = api::cursor::format(at, job);
         assert_eq!(text.as_bytes(), data, "one position, two spellings");
         let (micros, id) = text.split_once('.').expect("two parts");
         assert_eq!(i64::from_str_radix(micros, 16), Ok(at.timestamp_micros()));
-        // As the OpenAPI document describes a cursor.
+        // The format in the OpenAPI document.
         let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         assert!((1..=16).contains(&micros.len()) && is_hex(micros) && id.len() == 32 && is_hex(id), "{text}");
     }

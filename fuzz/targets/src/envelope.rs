@@ -1,4 +1,4 @@
-//! Envelopes: what is archived of a record.
+//! Envelopes: the archived form of a record.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,11 +6,11 @@ use shared::archive::codec::{self, Encoder};
 use shared::archive::{Compression, Envelope, Payload, Source, envelope as format};
 use shared::core::{Pmid, RecordOrder, Sha256};
 
-/// More than any input decompresses to that is worth a look.
+/// Larger than the decompressed size of any useful input.
 const LIMIT: usize = 1 << 20;
 
-/// What is read as an envelope holds what a plain JSON reader finds in it, and its payload has the hash it names. Any
-/// text comes back from an envelope, from both compressions, and within the bound on its size.
+/// A parsed envelope has the values that a plain JSON parser finds, and its payload has the hash it names. Any text
+/// survives a round trip through an envelope, with both compressions, and within the limit on its size.
 pub fn envelope(data: &[u8]) {
     let json = codec::decode(data, LIMIT);
     assert!(json.as_ref().map_or(0, Vec::len) <= LIMIT, "more than the limit");

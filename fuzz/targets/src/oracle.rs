@@ -1,5 +1,5 @@
-//! XML as another reader sees it: quick-xml, held to what `shared::pubmed` documents where it accepts more (names,
-//! attributes, references, where text may be).
+//! An independent XML reader: quick-xml, restricted to what `shared::pubmed` documents where quick-xml accepts more
+//! (names, attributes, references, where text may be).
 
 use std::ops::Range;
 
@@ -8,47 +8,43 @@ use quick_xml::events::{BytesStart, Event};
 use shared::pubmed::markup::{MAX_ATTRIBUTES, MAX_NAME_BYTES};
 use shared::pubmed::split::MAX_DEPTH;
 
-/// An element.
 #[derive(Clone, Debug)]
 pub struct Element {
-    /// The name, with its prefix.
+    /// The name, including its prefix.
     pub name: String,
     /// Attributes in document order, values normalised.
     pub attributes: Vec<(String, String)>,
-    /// Elements and texts; texts are not empty and not next to each other.
+    /// Elements and texts; texts are not empty and not adjacent.
     pub children: Vec<Child>,
-    /// The bytes of the document that it is.
+    /// The element's bytes in the document.
     pub span: Range<usize>,
 }
 
-/// A child of an element.
 #[derive(Clone, Debug)]
 pub enum Child {
-    /// An element.
     Element(Element),
-    /// A text, references resolved.
+    /// A text with resolved references.
     Text(String),
 }
 
-/// What a document has outside of other elements.
+/// The top level of a document.
 #[derive(Debug, Default)]
 pub struct Document {
-    /// Its elements; a well-formed document has one.
+    /// The top-level elements; a well-formed document has one.
     pub elements: Vec<Element>,
-    /// Where its last document type is.
+    /// Position of the last document type.
     pub document_type: Option<usize>,
-    /// XML declarations outside of elements, and where they are.
+    /// Positions and texts of XML declarations outside of elements.
     pub declarations: Vec<(usize, String)>,
 }
 
-/// Why a document is not read.
+/// Why a document is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is not well-formed.
     Malformed(String),
-    /// Well-formed so far, but beyond a documented bound.
+    /// Well-formed so far, but beyond a documented limit.
     Beyond,
-    /// The two readers may differ: white space that XML does not have, references with many leading zeros.
+    /// The two readers may differ: white space that XML does not allow, references with many leading zeros.
     Undecided,
 }
 
@@ -56,10 +52,10 @@ fn malformed<T>(what: &str) -> Result<T, Refusal> {
     Err(Refusal::Malformed(what.to_owned()))
 }
 
-/// XML's white space.
+/// White space of XML.
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Reads exactly one element, around which only comments, instructions and white space may be.
+/// Parses exactly one element, surrounded only by comments, processing instructions and white space.
 pub fn element(xml: &str) -> Result<Element, Refusal> {
     let mut document = read(xml)?;
     match (document.elements.len(), document.document_type) {
@@ -69,7 +65,6 @@ pub fn element(xml: &str) -> Result<Element, Refusal> {
     }
 }
 
-/// Reads a document.
 pub fn read(xml: &str) -> Result<Document, Refusal> {
     if xml.starts_with('\u{feff}') {
         return malformed("a byte order mark");
@@ -114,7 +109,6 @@ fn position(reader: &Reader<&[u8]>) -> usize {
     usize::try_from(reader.buffer_position()).expect("documents are in memory")
 }
 
-/// An element without its children.
 fn opened(tag: &BytesStart<'_>, span: Range<usize>) -> Result<Element, Refusal> {
     Ok(Element { name: name(tag.name().0)?.to_owned(), attributes: attributes(tag)?, children: Vec::new(), span })
 }
@@ -153,7 +147,7 @@ fn name(name: &str) -> Result<&str, Refusal> {
     if name.len() > MAX_NAME_BYTES { Err(Refusal::Beyond) } else { Ok(name) }
 }
 
-/// The attributes of a tag. quick-xml finds them and refuses two of one name; what is between them is checked here.
+/// The attributes of a tag. quick-xml finds them and refuses duplicates; the text between them is checked here.
 fn attributes(tag: &BytesStart<'_>) -> Result<Vec<(String, String)>, Refusal> {
     let mut found = Vec::new();
     let mut rest = tag.attributes_raw();
@@ -183,7 +177,7 @@ fn attributes(tag: &BytesStart<'_>) -> Result<Vec<(String, String)>, Refusal> {
     if found.len() > MAX_ATTRIBUTES { Err(Refusal::Beyond) } else { Ok(found) }
 }
 
-/// The normalised value of an attribute: white space is spaces, unless it was written as a reference.
+/// The normalised value of an attribute: white space becomes spaces, unless it was written as a reference.
 fn value(raw: &str) -> Result<String, Refusal> {
     if raw.contains('<') {
         return malformed("a '<' in a value");
@@ -204,7 +198,7 @@ fn line_ends(raw: &str) -> String {
     raw.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// The character that a reference names: XML declares five, and PubMed none.
+/// The character of a named reference: XML declares five names, and PubMed none.
 fn resolve(name: &str) -> Result<char, Refusal> {
     let declared = [("amp", '&'), ("lt", '<'), ("gt", '>'), ("quot", '"'), ("apos", '\'')];
     if let Some((_, c)) = declared.iter().find(|(of, _)| *of == name) {

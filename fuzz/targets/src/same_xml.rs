@@ -1,4 +1,4 @@
-//! Whether two payloads are one record in two spellings.
+//! Whether two payloads are two spellings of the same record.
 
 use fastrand::Rng;
 use shared::pubmed::same_xml::same;
@@ -8,8 +8,8 @@ use crate::oracle::{self, Child, Element};
 use crate::spelling::{change, spell};
 use crate::{seed_of, tree};
 
-/// Of two texts, which a zero byte separates: they are the same when their trees are, and never when more than white
-/// space differs. Each is the same as its tree in another spelling, and not the same as a tree with a change.
+/// Two texts, separated by a zero byte, are the same if their trees are equal, and never if more than white space
+/// differs. Each is the same as its tree in another spelling, and not the same as a changed tree.
 pub fn same_xml(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (left, right) = text.split_once('\0').unwrap_or((text, text));
@@ -34,7 +34,7 @@ pub fn same_xml(data: &[u8]) {
     }
 }
 
-/// Whether two trees are equal, but for the order of attributes; `roughly`, also but for white space beside elements.
+/// Whether two trees are equal, ignoring the order of attributes; `roughly` also ignores white space between elements.
 fn are_equal(left: &Element, right: &Element, roughly: bool) -> bool {
     let sorted = |element: &Element| {
         let mut attributes = element.attributes.clone();
@@ -52,7 +52,7 @@ fn are_equal(left: &Element, right: &Element, roughly: bool) -> bool {
         })
 }
 
-/// The children that are compared.
+/// The children to compare.
 fn compared(element: &Element, roughly: bool) -> Vec<&Child> {
     let has_elements = element.children.iter().any(|child| matches!(child, Child::Element(_)));
     let counts = |child: &&Child| match child {

@@ -1,4 +1,4 @@
-//! The inputs that fuzzing starts from, made of constructed records: committed in `fuzz/corpus`, which a test compares.
+//! The initial inputs of fuzzing, built from constructed records: committed in `fuzz/corpus`; a test compares them.
 
 use samples::files::{HEAD, TAIL};
 use samples::record::Record;
@@ -7,10 +7,9 @@ use samples::shapes;
 /// A name and an input.
 pub type Seed = (String, Vec<u8>);
 
-/// Records over this are left out: a corpus of small inputs is searched faster.
+/// Larger records are omitted: a corpus of small inputs is searched faster.
 const MAX_BYTES: usize = 2500;
 
-/// The seeds of a target.
 pub fn seeds(target: &str) -> Vec<Seed> {
     match target {
         "splitter" => splitter(),
@@ -27,7 +26,7 @@ fn named(seeds: &[(&str, &str)]) -> Vec<Seed> {
     seeds.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
 }
 
-/// Small records, by what they show.
+/// Small records, by the name of their shape.
 fn records() -> Vec<(String, String)> {
     let small = shapes::all().into_iter().filter(|shape| shape.xml.len() <= MAX_BYTES);
     small
@@ -35,7 +34,7 @@ fn records() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Elements that are correct, or nearly.
+/// Elements that are valid, or nearly.
 fn odd() -> Vec<(String, String)> {
     [
         ("spellings", "<a x='1' y=\"&quot;2\n\"><b/>&#956;&lt;<![CDATA[<&]]><!-- -- --></a>"),
@@ -96,7 +95,7 @@ fn same_xml() -> Vec<Seed> {
     seeds
 }
 
-/// The golden envelopes are replayed too.
+/// Includes the golden envelopes.
 fn envelope() -> Vec<Seed> {
     named(&[
         ("escapes", "<a>\t\"\\/\r\n\u{7f}μ🧬</a>"),

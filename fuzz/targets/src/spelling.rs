@@ -1,4 +1,4 @@
-//! Other spellings of a tree, and trees that are another.
+//! Other spellings of a tree, and changed trees.
 
 use std::fmt::Write;
 
@@ -6,8 +6,8 @@ use fastrand::Rng;
 
 use crate::oracle::{Child, Element};
 
-/// The tree as XML, spelled by chance: the order of attributes, quotes, references, CDATA sections, comments, the
-/// form of empty tags and of line ends.
+/// The tree as XML, spelled randomly: order of attributes, quotes, references, CDATA sections, comments, the form of
+/// empty tags and of line ends.
 pub fn spell(element: &Element, random: &mut Rng) -> String {
     let mut xml = String::new();
     write(element, random, &mut xml);
@@ -79,7 +79,7 @@ fn reference(c: char, random: &mut Rng, xml: &mut String) {
     };
 }
 
-/// Makes one change somewhere: a name, an attribute, a text or a child more.
+/// Makes one random change: of a name, an attribute or a text, or an additional child.
 pub fn change(element: &mut Element, random: &mut Rng) {
     let inside: Vec<usize> =
         (0..element.children.len()).filter(|at| matches!(element.children[*at], Child::Element(_))).collect();

@@ -4,20 +4,20 @@ use shared::pubmed::{Defect, Item, Splitter, identity};
 
 use crate::oracle::{self, Child, Element, Refusal};
 
-/// More than any input has.
+/// Larger than any input.
 const LIMIT: usize = 1 << 20;
 
-/// Few records are within it.
+/// Only few records are smaller.
 const SMALL_LIMIT: usize = 64;
 
-/// One item, and where in the document it ends.
+/// An item and its end position in the document.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     Record(Vec<u8>, Option<Defect>, u64),
     Deletion(Vec<u8>, u64),
 }
 
-/// What a document gives: items, and the error that ended it.
+/// Result of splitting a document: the items, and the error that ended it.
 type Split = (Vec<Found>, Option<String>);
 
 fn split(document: &[u8], limit: usize, chunk: usize) -> Split {
@@ -39,8 +39,9 @@ fn split(document: &[u8], limit: usize, chunk: usize) -> Split {
     }
 }
 
-/// However a document arrives, the same items come out of it; each is bytes of the document, in its order; a record
-/// without a defect is well-formed; and of a document that the oracle reads, every record and deletion is found.
+/// The items do not depend on the chunks that a document arrives in; they are bytes of the document, in its order; a
+/// record without a defect is well-formed; and in a document that the oracle accepts, every record and deletion is
+/// found.
 pub fn splitter(data: &[u8]) {
     let whole = split(data, LIMIT, 1 << 16);
     for chunk in [1, 5, 64] {
@@ -76,19 +77,19 @@ pub fn splitter(data: &[u8]) {
 
 fn assert_well_formed(record: &[u8]) {
     let _ = identity::of_record(record);
-    // What is not UTF-8 is found when it is identified.
+    // Invalid UTF-8 is detected when the record is identified.
     let Ok(xml) = std::str::from_utf8(record) else { return };
     if let Err(Refusal::Malformed(why)) = oracle::element(xml) {
         panic!("a record without a defect is not well-formed: {why}: {xml}");
     }
 }
 
-/// Where the records (true) and deletions of a document are, if it is one set of them and nothing else.
+/// Positions of records (true) and deletions of a document, if it is one set of them and nothing else.
 fn expected(document: &str) -> Option<Vec<(std::ops::Range<usize>, bool)>> {
     let mut read = oracle::read(document).ok()?;
     let set = read.elements.pop()?;
     let is_set = ["PubmedArticleSet", "PubmedBookArticleSet"].contains(&set.name.as_str());
-    // Behind the set they would begin another document; other encodings are refused.
+    // A declaration after the set would begin another document; other encodings are refused.
     let is_utf8 = |text: &str| !text.contains("encoding") || text == "<?xml version=\"1.0\" encoding=\"utf-8\"?>";
     let is_first = |(at, declaration): &(usize, String)| *at == 0 && is_utf8(declaration);
     let begins_no_other =
@@ -116,19 +117,19 @@ fn expected(document: &str) -> Option<Vec<(std::ops::Range<usize>, bool)>> {
             Child::Element(record) => expected.push((record.span.clone(), true)),
         }
     }
-    // Character data and references between records are text that does not belong there, even where it is white space.
+    // Character data and references between records are invalid text, even if they are only white space.
     let outside = outside_of(&set, document);
     (!["<![CDATA[", "&"].iter().any(|what| outside.contains(what))).then_some(expected)
 }
 
-/// A `PMID` with nothing but a number.
+/// Whether a deletion's `PMID` contains only a number.
 fn is_plain_deletion(pmid: &Element, document: &str) -> bool {
     let xml = &document[pmid.span.clone()];
     let has_text = matches!(pmid.children[..], [Child::Text(_)]);
     pmid.name == "PMID" && has_text && !xml.contains("<!") && !xml.contains("<?")
 }
 
-/// What a set has between its records.
+/// The content of a set between its records.
 fn outside_of(set: &Element, document: &str) -> String {
     let (mut outside, mut at) = (String::new(), set.span.start);
     for child in &set.children {
@@ -143,7 +144,7 @@ fn outside_of(set: &Element, document: &str) -> String {
     outside + &document[at..set.span.end]
 }
 
-/// Where one begins inside another, the first was not closed.
+/// A record that begins inside another means that the first was not closed.
 fn has_record_inside(element: &Element) -> bool {
     let names = ["PubmedArticle", "PubmedBookArticle", "DeleteCitation"];
     element.children.iter().any(|child| match child {

@@ -5,8 +5,8 @@ use shared::pubmed::{Article, TextForm, is_retracted, xml_diff};
 
 use crate::oracle::{self, Child, Element, Refusal};
 
-/// A text is read as a tree exactly when the oracle reads it, and both trees are the same. What is made of a tree is
-/// made of any.
+/// A text is parsed as a tree exactly if the oracle parses it, and both trees are equal. Whatever is derived from a
+/// tree can be derived from any.
 pub fn tree(data: &[u8]) {
     let Ok(xml) = std::str::from_utf8(data) else { return };
     match (Tree::parse(xml), oracle::element(xml)) {
@@ -26,12 +26,12 @@ pub fn tree(data: &[u8]) {
     let _ = is_retracted(xml);
 }
 
-/// Fails where two trees differ.
+/// Panics if two trees differ.
 fn assert_same(found: xml_tree::Element<'_, '_>, expected: &Element) {
     assert_same_by(found, expected, &|_| {});
 }
 
-/// The same for a tree whose attributes are in another order.
+/// The same, ignoring the order of attributes.
 pub fn assert_same_but_for_the_order_of_attributes(found: xml_tree::Element<'_, '_>, expected: &Element) {
     assert_same_by(found, expected, &|attributes| attributes.sort_unstable());
 }

@@ -1,8 +1,9 @@
-//! Variants of an input, for a replay without libFuzzer: a few bytes changed, removed, repeated, or taken from another.
+//! Variants of an input, for a replay without libFuzzer: a few bytes changed, removed, repeated, or copied from
+//! another.
 
 use fastrand::Rng;
 
-/// What is put into inputs: markup, whole or in pieces, and what separates parts of a text.
+/// Pieces to insert into inputs: markup, whole or in parts, and separators.
 const PIECES: [&str; 40] = [
     "<",
     ">",
@@ -46,7 +47,7 @@ const PIECES: [&str; 40] = [
     "\u{a0}",
 ];
 
-/// The `n`th variant of an input: up to four changes, the same ones in every run. `other` is another input.
+/// The `n`th variant of an input: up to four changes, the same in every run. `other` is another input.
 pub fn variant(input: &[u8], other: &[u8], n: u64) -> Vec<u8> {
     let mut random = Rng::with_seed(crate::seed_of(input) ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = input.to_vec();
@@ -73,7 +74,7 @@ fn change(bytes: &mut Vec<u8>, other: &[u8], random: &mut Rng) {
             let to = (from + random.usize(..64)).min(other.len());
             bytes.splice(at..end, other[from..to].iter().copied());
         }
-        // Names become other names.
+        // Changes a name to another name.
         6 if bytes.get(at).is_some_and(u8::is_ascii_alphabetic) => bytes.insert(at, random.u8(b'a'..=b'z')),
         _ => {
             let piece = PIECES[random.usize(..PIECES.len())];

@@ -1,4 +1,4 @@
-//! What each of the E-utilities returns for the parameters of a request.
+//! The responses of each E-utility to the parameters of a request.
 
 use chrono::NaiveDate;
 
@@ -16,7 +16,7 @@ fn is_pubmed(params: &Params) -> bool {
     params.get("db").is_some_and(|db| db == "pubmed")
 }
 
-/// One left out: what a short page has.
+/// Removes one result for the failure `Short`.
 fn shorten(fault: Option<Fault>, pmids: &mut Vec<u32>) {
     if fault == Some(Fault::Short) && !pmids.is_empty() {
         let at = usize::try_from(crate::mix(pmids.len() as u64)).unwrap_or(0) % pmids.len();
@@ -61,7 +61,7 @@ pub(super) fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) ->
         let Some((query, unknown)) = Query::parse(term, &corpus) else { return failed("Search Backend failed") };
         let query = match narrowed(query, params, corpus.today) {
             Ok(query) => query,
-            // Empty dates make a query that finds nothing.
+            // Empty dates find nothing.
             Err(()) => Query::Topic(0),
         };
         let found = corpus.entries.iter().rev().filter(|(pmid, entry)| entry.is_indexed && query.finds(**pmid, entry));
@@ -73,7 +73,7 @@ pub(super) fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) ->
             found.clear();
             unknown.push(term.clone());
         }
-        // By PMID, so that it is the same half whatever the page.
+        // Selected by PMID, so that it is the same half on every page.
         Some(Fault::Half) => found.retain(|pmid| crate::mix(u64::from(*pmid)) & 1 == 0),
         _ => {}
     }
@@ -95,20 +95,20 @@ pub(super) fn esearch(shared: &Shared, params: &Params, fault: Option<Fault>) ->
     if json { respond(200, JSON, found.json(only_count)) } else { respond(200, XML, found.xml(only_count)) }
 }
 
-/// A query within `datetype` and `mindate`, `maxdate` or `reldate`.
+/// A query restricted by `datetype` and `mindate`, `maxdate` or `reldate`.
 fn narrowed(query: Query, params: &Params, today: NaiveDate) -> Result<Query, ()> {
     let field = Field::named(params.get("datetype").map_or("pdat", String::as_str)).ok_or(())?;
     let dates = match (params.get("mindate"), params.get("maxdate"), params.get("reldate")) {
         (Some(from), Some(to), _) => (day(from, false).ok_or(())?, day(to, true).ok_or(())?),
         (None, None, Some(days)) => (today - chrono::Days::new(days.parse().map_err(|_| ())?), today),
         (None, None, None) => return Ok(query),
-        // They must come as a pair.
+        // Both must be given.
         _ => return Err(()),
     };
     Ok(Query::And(Box::new(query), Box::new(Query::Dates(field, dates.0, dates.1))))
 }
 
-/// The PMIDs that a request names: by `id`, or by session, cut at the cap.
+/// The PMIDs of a request: from `id`, or from a session, truncated at the cap.
 fn named(shared: &Shared, params: &Params) -> Result<Vec<u32>, Box<HttpResponse>> {
     if let (Some(web_env), Some(key)) = (params.get("WebEnv"), params.get("query_key")) {
         let start = number(params, "retstart", 0);
@@ -121,7 +121,7 @@ fn named(shared: &Shared, params: &Params) -> Result<Vec<u32>, Box<HttpResponse>
         let Some(pmids) = history.read(web_env, key) else {
             return Err(respond(200, XML, responses::efetch_error(&format!("Unable to obtain query #{key}"))).into());
         };
-        // A page across the cap is cut, and nothing says so.
+        // A page across the cap is truncated silently, as at NCBI.
         let end = pmids.len().min(cap).min(start.saturating_add(number(params, "retmax", cap).min(cap)));
         return Ok(pmids.get(start..end).unwrap_or_default().to_vec());
     }

@@ -1,4 +1,4 @@
-//! The runner's tools: their names, their schemas, and what those return that ask nothing.
+//! The runner's tools: names, schemas, and results of those that request no input.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{PNG, of};
 
-/// A sound of no length.
+/// An empty sound.
 const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=";
 
 pub(super) const TOOLS: [&str; 35] = [
@@ -48,7 +48,7 @@ pub(super) const TOOLS: [&str; 35] = [
     "test_tool_with_task",
 ];
 
-/// Tools without questions: their names and what they return.
+/// Results of the tools that request no input, by name.
 pub(super) fn plain(name: &str) -> Option<Value> {
     let text = |text: &str| json!({ "type": "text", "text": text });
     let image = json!({ "type": "image", "data": PNG, "mimeType": "image/png" });

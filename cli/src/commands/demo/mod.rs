@@ -1,5 +1,4 @@
-//! `demo`: the whole thing on constructed sample files and a simulated NCBI, on a file of yours, or on
-//! the real NCBI.
+//! `demo`: the main commands on constructed sample files and a simulated NCBI, on your own file, or on the real NCBI.
 
 mod ncbi;
 mod steps;
@@ -20,13 +19,12 @@ use crate::session::{Session, archive_location};
 use crate::{out, users};
 use steps::{Tried, note, say, verified};
 
-/// Marks a directory that the demo made and may make anew.
+/// Marks a directory that the demo created and may delete and create again.
 const MARK: &str = "made-by-demo";
 
 /// Ordinary records in the sample baseline.
 const ORDINARY: u32 = 2000;
 
-/// Runs the command.
 pub async fn run(
     data_dir: Option<&Path>,
     file: Option<&Path>,
@@ -43,10 +41,10 @@ pub async fn run(
     let made = if is_named { DataDir::find_or_create(Some(&dir), &config) } else { DataDir::create(&dir, &config) }?;
     std::fs::write(made.path().join(MARK), "")?;
     if matches!(config.archive, Some(ArchiveLocation::Bucket(_))) {
-        // What an earlier demo left in the bucket is not taken for this one's.
+        // Objects that an earlier demo left in the bucket must not count as this one's.
         config.archive_prefix = format!("{}/demo-{}", config.archive_prefix, clock::now().format("%Y%m%dT%H%M%S"));
     }
-    // The simulator is on this machine: requests are not spaced.
+    // The simulator runs on this machine: requests are not rate-limited.
     let upstream = if file.is_none() && !live { Some(ncbi::simulator().await?) } else { None };
     if let Some(upstream) = &upstream {
         config.pubmed.base_url = upstream.eutils_url();
@@ -68,7 +66,7 @@ pub async fn run(
     outcome
 }
 
-/// In the current folder, or, where another user could replace it there, among the temporary files.
+/// In the current directory, or, if another user could replace it there, in the temporary directory.
 fn default_dir() -> std::io::Result<PathBuf> {
     let here = std::env::current_dir()?;
     Ok(match ownership::resolve(&here, Use::Parent) {
@@ -77,7 +75,7 @@ fn default_dir() -> std::io::Result<PathBuf> {
     })
 }
 
-/// An earlier demo is removed; anything else is left alone.
+/// Removes an earlier demo; refuses any other directory.
 fn prepare(dir: &Path, is_named: bool, config: &Config) -> Result<(), CliError> {
     if !dir.exists() {
         return Ok(());
@@ -141,7 +139,7 @@ fn pmid(number: u32) -> Result<Pmid, CliError> {
     Pmid::new(number).map_err(|error| CliError::internal(error.to_string()))
 }
 
-/// The demo proves what it claims.
+/// Fails unless the counts match what the demo claims.
 fn check(sample: &Sample, steps: &[(String, Tally)]) -> Result<(), CliError> {
     let n = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let changes = &sample.changes;
@@ -187,7 +185,7 @@ fn finish(session: &Session, dir: &Path, tried: &Tried, began: Instant) -> Resul
         |path| {
             let here = std::env::current_dir().unwrap_or_default();
             let near = path.strip_prefix(here).unwrap_or(&path);
-            // A name alone would be looked for in PATH.
+            // A name without a slash would be searched in PATH.
             if near.components().count() == 1 { format!("./{}", near.display()) } else { near.display().to_string() }
         },
     );

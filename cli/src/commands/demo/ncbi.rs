@@ -1,4 +1,4 @@
-//! The part of the demo that talks to NCBI: a simulated one on this machine, or the real one.
+//! The part of the demo that syncs: from a simulated NCBI on this machine, or from the real one.
 
 use std::path::PathBuf;
 
@@ -17,31 +17,30 @@ use crate::failure::CliError;
 use crate::out;
 use crate::session::Session;
 
-/// The query.
+/// Key of the query.
 const TOPIC: &str = "demo";
 
-/// Of the upstream records, those that the sample files have too.
+/// Upstream records that are also in the sample files.
 const KNOWN: std::ops::RangeInclusive<u32> = FIRST + 101..=FIRST + 400;
 
-/// And those that they do not have.
+/// Upstream records that are not in the sample files.
 const UNKNOWN: std::ops::RangeInclusive<u32> = FIRST + 5001..=FIRST + 5200;
 
-/// What happens upstream between the two syncs.
+/// Records that change upstream between the two syncs.
 const REVISED: std::ops::RangeInclusive<u32> = FIRST + 5001..=FIRST + 5005;
 const RETRACTED: u32 = FIRST + 5050;
 const ADDED: std::ops::RangeInclusive<u32> = FIRST + 5201..=FIRST + 5203;
 
-/// And what the update file deletes.
+/// The record that the update file deletes.
 const DELETED: u32 = FIRST + 5100;
 
-/// The update file.
 const UPDATE: &str = "pubmed26n0003.xml.gz";
 
 /// The query of the demo on the real NCBI, and how many records it takes.
 const LIVE_QUERY: &str = "\"retraction of publication\"[pt] AND 2025[dp]";
 const LIVE_LIMIT: i64 = 20;
 
-/// An NCBI with the records of the query, all added some time ago.
+/// A simulated NCBI with the records of the query, all added some time ago.
 pub async fn simulator() -> Result<Simulator, CliError> {
     let today = ncbi_day(clock::now());
     let mut corpus = Corpus::new(today);
@@ -53,7 +52,7 @@ pub async fn simulator() -> Result<Simulator, CliError> {
     Ok(Simulator::start(corpus, Options::default()).await?)
 }
 
-/// Syncs, lets upstream change, syncs again, applies an update file; checks what it claims.
+/// Syncs, changes upstream, syncs again, applies an update file; checks the counts that the demo claims.
 pub async fn syncs(session: &Session, upstream: &Simulator, steps: &mut Vec<(String, Tally)>) -> Result<(), CliError> {
     let params = IncrementalParams::new(TOPIC, Some(TOPIC), None, None)?;
     let sync = async |name: &str, steps: &mut Vec<(String, Tally)>| {
@@ -76,7 +75,7 @@ pub async fn syncs(session: &Session, upstream: &Simulator, steps: &mut Vec<(Str
 
     let name = "8. Fetch and ingest the update file that deletes a record";
     say(name)?;
-    // NCBI would publish it on a later day than the records were fetched.
+    // NCBI would publish the file on a later day than the records were fetched.
     let published = clock::now() + TimeDelta::seconds(1);
     upstream.publish_update(UPDATE, &[RETRACTED], &[DELETED], published.timestamp());
     let job = ingest::one_file(session, &PathBuf::from(UPDATE)).await?;
@@ -84,7 +83,7 @@ pub async fn syncs(session: &Session, upstream: &Simulator, steps: &mut Vec<(Str
     check(steps)
 }
 
-/// The demo proves what it claims.
+/// Fails unless the counts match what the demo claims.
 fn check(steps: &[(String, Tally)]) -> Result<(), CliError> {
     let n = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let (known, unknown) = (n(KNOWN.count()), n(UNKNOWN.count()));

@@ -1,4 +1,4 @@
-//! The steps of a demo: said, done, counted.
+//! The steps of a demo: announced, run, counted.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use crate::failure::CliError;
 use crate::out;
 use crate::session::Session;
 
-/// What the demo did: its steps, and a record to look at.
+/// What the demo did: its steps, and a record as an example.
 pub struct Tried {
     pub steps: Vec<(String, Tally)>,
     pub look_at: Option<u32>,
@@ -23,7 +23,7 @@ pub fn say(text: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Tells how a step ended and keeps its counts.
+/// Reports how a step ended and adds its counts.
 pub fn note(name: &str, job: &Job, steps: &mut Vec<(String, Tally)>) -> Result<(), CliError> {
     work::report(job, false)?;
     steps.push((name.to_owned(), job.result.clone().unwrap_or_default().counts));

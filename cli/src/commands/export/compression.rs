@@ -1,23 +1,21 @@
-//! How an exported file is compressed: by its name. Each page is a frame of its own, so that a file can be continued.
+//! Compression of an exported file, selected by its name. Each page is a separate frame, so that a file can be resumed.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use flate2::write::GzEncoder;
 
-/// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameCompression {
-    /// None.
     Plain,
-    /// Members of gzip.
+    /// A gzip member per page.
     Gzip,
-    /// Frames of zstd.
+    /// A zstd frame per page.
     Zstd,
 }
 
 impl FrameCompression {
-    /// The compression of a file of this name.
+    /// The compression that a file name selects.
     pub fn of(path: &Path) -> Self {
         match path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase().as_str() {
             "gz" => Self::Gzip,
@@ -27,18 +25,14 @@ impl FrameCompression {
     }
 }
 
-/// A part of the output that can be read by itself.
+/// A part of the output that can be decompressed separately.
 pub enum Frame<W: Write> {
-    /// Not compressed.
     Plain(W),
-    /// A member of gzip.
     Gzip(GzEncoder<W>),
-    /// A frame of zstd.
     Zstd(zstd::stream::write::Encoder<'static, W>),
 }
 
 impl<W: Write> Frame<W> {
-    /// Starts one.
     pub fn new(compression: FrameCompression, out: W) -> io::Result<Self> {
         Ok(match compression {
             FrameCompression::Plain => Self::Plain(out),
@@ -51,7 +45,6 @@ impl<W: Write> Frame<W> {
         })
     }
 
-    /// Ends it.
     pub fn finish(self) -> io::Result<()> {
         match self {
             Self::Plain(out) => Ok(out),

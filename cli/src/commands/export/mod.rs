@@ -1,7 +1,7 @@
 //! `export`: records as NDJSON, for a mirror or for other programs.
 //!
-//! What is written is the archive at one event of its log, in a fixed order, so an export that was interrupted and
-//! resumed is the same as one that was not, whatever is archived meanwhile.
+//! An export contains the archive as of one event of its log, in a fixed order, so an export that was interrupted and
+//! resumed equals one that was not, whatever is archived meanwhile.
 
 mod compression;
 mod records;
@@ -20,7 +20,6 @@ use crate::session::Session;
 use selection::Selection;
 use sink::{ExportPlan, ExportProgress, Sink};
 
-/// Runs the command.
 pub async fn run(session: &Session, args: &Export, json: bool) -> Result<Exit, CliError> {
     let now = checkpoints::now(session.db()).await?.last_seq;
     let selection = Selection::of(session, args, now).await?;

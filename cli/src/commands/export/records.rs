@@ -17,16 +17,16 @@ use crate::failure::CliError;
 use crate::out;
 use crate::session::Session;
 
-/// Objects that are read at once.
+/// Maximum number of objects that are read concurrently.
 const READS: usize = 64;
 
-/// Names a record that is not in the output, and why.
+/// Reports a record that is not in the output, and why.
 pub fn leave_out(pmid: Pmid, why: impl std::fmt::Display) {
     out::note(format_args!("bio-mcp: PMID {pmid} omitted: {why}"));
 }
 
-/// Writes records, and counts them. What is wrong with one object does not keep the others from being written; only an
-/// unavailable archive or output ends it. `failed` names the output.
+/// Writes records, and counts them. An error of one object does not stop the export; only an unavailable archive or
+/// output does. `failed` names the output.
 pub async fn write(
     session: &Session,
     format: ExportFormat,
@@ -56,7 +56,7 @@ pub async fn write(
     Ok(())
 }
 
-/// A record as it is written, or why it is not.
+/// A record as it is written, or why it is omitted.
 enum Line {
     Text(Vec<u8>),
     LeftOut(String),
@@ -71,7 +71,7 @@ async fn line(session: &Session, format: ExportFormat, record: &Selected) -> Res
         Err(error) => return Err(error.into()),
     };
     let Some(hash) = &record.content_hash else {
-        // That it was deleted is known from the log, whatever became of its tombstone.
+        // The log says that it was deleted, even if its tombstone is missing or damaged.
         let version = envelope.ok().map(|envelope| envelope.order.version).filter(|version| *version != EVERY_VERSION);
         let line = json!({ "kind": "deletion", "pmid": record.pmid, "version": version });
         return Ok(Line::Text(line.to_string().into_bytes()));
@@ -82,7 +82,7 @@ async fn line(session: &Session, format: ExportFormat, record: &Selected) -> Res
     })
 }
 
-/// Whether only this object cannot be read, while its store can be reached.
+/// Whether only this object cannot be read, while its store is reachable.
 async fn is_alone(session: &Session, error: &ReadError) -> bool {
     matches!(error, ReadError::Store(_)) && session.engine.archive.store().check().await.is_ok()
 }

@@ -11,14 +11,13 @@ use crate::commands::sync;
 use crate::failure::CliError;
 use crate::session::Session;
 
-/// Records of a page.
+/// Maximum number of records of a page.
 const PAGE: i64 = 1000;
 
-/// What is exported.
 pub enum Selection {
     /// Live records of the whole archive or of queries, as of an event.
     Corpus(SelectedCorpus),
-    /// These records, in the order of their numbers.
+    /// These records, in the order of their PMIDs.
     Pmids(Vec<Pmid>),
     /// What changed after an event, in a query or anywhere.
     Changes { since: i64, query_key: Option<String> },
@@ -34,33 +33,32 @@ pub struct SelectedCorpus {
 /// Where the next page starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelectionCursor {
-    /// The last position that was written; of a corpus only its record.
+    /// The last position that was written; for a corpus only its record.
     after: StatesPosition,
     /// How many records of a list were written.
     listed: usize,
 }
 
-/// Some records of a selection.
+/// A page of a selection.
 pub struct SelectionPage {
-    /// They, as they were at the event of the export.
+    /// The records, as of the event of the export.
     pub records: Vec<Selected>,
-    /// Those of a list that the archive does not have.
+    /// Records of a list that the archive does not have.
     pub unknown: Vec<Pmid>,
     /// Where the next page starts.
     pub next: SelectionCursor,
 }
 
-/// A record of a selection.
 pub struct Selected {
     pub pmid: Pmid,
-    /// Address of its version.
+    /// Address of the exported version.
     pub s3_uri: String,
-    /// Hash of its payload; none when it was deleted.
+    /// Hash of its payload; none if it was deleted.
     pub content_hash: Option<String>,
 }
 
 impl Selection {
-    /// What arguments ask for; `now` is the last event.
+    /// The selection of the arguments; `now` is the last event.
     pub async fn of(session: &Session, args: &Export, now: i64) -> Result<Self, CliError> {
         let db = session.db();
         if let Some(key) = &args.query_key
@@ -113,7 +111,7 @@ impl Selection {
         }
     }
 
-    /// Tells selections apart: an export is resumed by the command that began it.
+    /// Identifies the selection: an export is resumed only by a command with the same one.
     pub fn description(&self) -> String {
         match self {
             Self::Corpus(SelectedCorpus { checkpoint: Some((_, id)), .. }) => format!("checkpoint {id}"),

@@ -1,7 +1,7 @@
-//! Where an export is written: a stream, or a file that has its name when it is complete.
+//! Where an export is written: a stream, or a file that gets its name when it is complete.
 //!
-//! A file is written as `NAME.unfinished`, a page at a time. `NAME.unfinished.json` says how far it is known to be
-//! right: what a killed export wrote behind that is cut off before it is resumed.
+//! A file is written as `NAME.unfinished`, a page at a time. `NAME.unfinished.json` says how many bytes of it are known
+//! to be complete: what a killed export wrote after them is truncated before the export is resumed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek, SeekFrom, Write};
@@ -17,56 +17,52 @@ use crate::args::ExportFormat;
 use crate::failure::{CliError, Exit};
 use crate::out;
 
-/// A pipe that lies there is not waited for.
+/// Does not follow a link, and does not block on a pipe at that path.
 const NOT_BY_LINKS: i32 = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
 
-/// What an export holds.
+/// What an export contains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportPlan {
-    /// What each line holds.
+    /// Content of each line.
     pub format: ExportFormat,
     pub selection: String,
     /// The event whose state is written.
     pub seq: i64,
-    /// Where the archive is, and the number of the first event of its log: a log that was rebuilt is another one.
+    /// Where the archive is, and the number of the first event of its log: a rebuilt log has another one.
     #[serde(default)]
     pub log: (String, i64),
 }
 
-/// How far an export is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportProgress {
     /// Where the next page starts.
     pub cursor: SelectionCursor,
-    /// Bytes of the file.
+    /// Bytes of the file that are complete.
     pub bytes: u64,
     /// Records written.
     pub records: u64,
     /// Deletions written.
     pub deletions: u64,
-    /// Records named on standard error instead.
+    /// Records that were omitted and listed on standard error.
     pub left_out: u64,
-    /// Those of them that are not in the archive.
+    /// Omitted records that are not in the archive.
     #[serde(default)]
     pub absent: u64,
 }
 
-/// What is stored beside an unfinished file.
+/// Content of `NAME.unfinished.json`.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     plan: ExportPlan,
     progress: ExportProgress,
 }
 
-/// An open output.
 pub enum Sink {
     /// Standard output, a pipe or a device.
     Stream(Box<dyn Write>, FrameCompression),
-    /// A file.
     File(Unfinished),
 }
 
-/// A file that is being written.
 pub struct Unfinished {
     file: File,
     compression: FrameCompression,
@@ -76,7 +72,7 @@ pub struct Unfinished {
 }
 
 impl Sink {
-    /// Opens the output. An unfinished export of the same kind is resumed: as of its own event, behind what it has.
+    /// Opens the output. An unfinished export of the same kind is resumed: as of its own event, after its last page.
     pub fn open(
         path: Option<&Path>,
         plan: ExportPlan,
@@ -94,7 +90,7 @@ impl Sink {
             |error: &dyn std::fmt::Display| CliError::usage(format!("cannot write {}: {error}", path.display()));
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => return Err(cannot_write(&"it is a directory")),
-            // A pipe or a device keeps its name, and is not replaced.
+            // A pipe or a device is written to directly, and is not replaced.
             Ok(metadata) if !metadata.is_file() => {
                 let stream = OpenOptions::new().write(true).open(path).map_err(|error| cannot_write(&error))?;
                 return Ok((Self::Stream(Box::new(stream), compression), plan, ExportProgress::default()));
@@ -139,7 +135,7 @@ impl Sink {
         Ok(Frame::new(compression, out)?)
     }
 
-    /// Makes what has been written durable, then says so.
+    /// Makes what has been written durable, then records it.
     pub fn commit(&mut self, plan: &ExportPlan, progress: &mut ExportProgress) -> Result<(), CliError> {
         match self {
             Self::Stream(stream, _) => Ok(stream.flush()?),
@@ -149,9 +145,9 @@ impl Sink {
         }
     }
 
-    /// Gives a complete file its name.
+    /// Renames a complete file to its final name.
     pub fn finish(mut self) -> Result<(), CliError> {
-        // A compressed file without any record is one of its format, too.
+        // A compressed file without records must also be valid in its format.
         if let Self::File(unfinished) = &mut self {
             let length = unfinished.file.stream_position().map_err(|error| failed(Some(&unfinished.path), &error))?;
             if length == 0 {
@@ -161,7 +157,7 @@ impl Sink {
         let Self::File(Unfinished { file, path, data, state, .. }) = self else { return Ok(()) };
         let renamed = file.sync_all().and_then(|()| fs::rename(&data, &path));
         renamed.map_err(|error| failed(Some(&path), &error))?;
-        // Without its file it says nothing.
+        // Without its file the state has no meaning.
         let _ = fs::remove_file(&state);
         Ok(())
     }
@@ -180,18 +176,18 @@ impl Unfinished {
     }
 }
 
-/// An output that cannot be written any more.
+/// The error of an output that can no longer be written.
 pub fn failed(path: Option<&Path>, error: &io::Error) -> CliError {
     let Some(path) = path.filter(|path| *path != Path::new("-")) else {
-        // It names itself.
+        // The error message names standard output.
         return CliError::new(Exit::Unavailable, ErrorCode::Internal, error.to_string());
     };
     let message = format!("cannot write {}: {error}; rerun the same command to resume", path.display());
     CliError::new(Exit::Unavailable, ErrorCode::ArchiveError, message)
 }
 
-/// A file with a name that others can guess, made where it is not there: in a directory that others can write to it may
-/// be a link to a file of the user, or another's file, who could read and change what is written.
+/// Opens a file whose name others can guess, or creates it. In a directory that others can write to, it may be a link
+/// to a file of the user, or the file of another user, who could read and change what is written.
 fn open_own(path: &Path) -> io::Result<File> {
     own(OpenOptions::new().create(true).truncate(false).write(true).custom_flags(NOT_BY_LINKS).open(path)?)
 }

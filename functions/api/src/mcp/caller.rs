@@ -10,12 +10,12 @@ use shared::core::{self, trace};
 
 use super::names::without_local_addresses;
 
-/// The caller of a request, and where its response goes.
+/// The caller of a request, and whether it is remote.
 #[derive(Clone, Debug)]
 pub struct McpCaller {
-    /// By whom, from where, as part of which trace.
+    /// Principal, source address and trace.
     pub caller: core::Caller,
-    /// Whether it may be on another machine: over stdio it has started this program itself.
+    /// Whether it may be on another machine: a client over stdio started this program itself.
     pub is_remote: bool,
 }
 
@@ -28,7 +28,7 @@ impl Deref for McpCaller {
 }
 
 impl McpCaller {
-    /// What HTTP or the request's own metadata say; over stdio it is the command line, which started the program.
+    /// From HTTP or the request's own metadata; over stdio the caller is the command line that started the program.
     pub fn of(context: &RequestContext<RoleServer>) -> Self {
         let http = context.extensions.get::<Parts>().map(|parts| &parts.extensions);
         let known = http.and_then(|http| http.get::<core::Caller>().cloned());
@@ -39,7 +39,7 @@ impl McpCaller {
         Self { caller, is_remote: http.is_some() }
     }
 
-    /// A result as this caller can use it.
+    /// Removes from a result what this caller cannot use.
     pub fn visible(&self, result: Value) -> Value {
         if self.is_remote { without_local_addresses(result) } else { result }
     }

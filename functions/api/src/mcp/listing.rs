@@ -1,5 +1,5 @@
-//! Tools as `tools/list` shows them. A client puts the whole list before its model with every request, so it has a
-//! budget: at most 24 kB and 6,000 tokens for all tools that are planned.
+//! Tools in the form of `tools/list`. A client gives the whole list to its model with every request, so it has a
+//! budget: at most 24 kB and 6,000 tokens for all planned tools.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use shared::tools::{Kind, Tool, output_schema};
 use super::names::flat_names;
 use crate::routes::jobs;
 
-/// How large the list may grow by schemas of results, in bytes. A token is at least three bytes of JSON, so this
-/// many are at most 6,000 tokens.
+/// Maximum size of the list with schemas of results, in bytes. A token is at least three bytes of JSON, so this is at
+/// most 6,000 tokens.
 const MAX_BYTES_WITH_OUTPUT_SCHEMAS: usize = 18_000;
 
-/// What is kept of a result's schema: the rest is prose, or narrower than a client needs.
+/// Keywords that are kept of a result's schema: the rest is prose, or narrower than a client needs.
 const KEPT: [&str; 4] = ["type", "required", "enum", "const"];
 
-/// The list of the tools in these groups. Schemas of results are in it as far as they fit.
+/// Lists the tools of these groups. Schemas of results are included as far as they fit.
 pub fn listing(tools: &[Tool], toolsets: &BTreeSet<Toolset>) -> Vec<McpTool> {
     let chosen: Vec<&Tool> = tools.iter().filter(|tool| toolsets.contains(&tool.toolset)).collect();
     let mut listed: Vec<McpTool> = chosen.iter().map(|tool| described(tool, tools)).collect();
@@ -39,7 +39,7 @@ fn described(tool: &Tool, all: &[Tool]) -> McpTool {
     let annotations = tool.annotations;
     let mut listed_annotations =
         ToolAnnotations::new().read_only(annotations.read_only).open_world(annotations.open_world);
-    // Of a tool that changes nothing these say nothing.
+    // These annotations have no meaning for a read-only tool.
     if !annotations.read_only {
         listed_annotations = listed_annotations.destructive(annotations.destructive).idempotent(annotations.idempotent);
     }
@@ -49,7 +49,7 @@ fn described(tool: &Tool, all: &[Tool]) -> McpTool {
         .with_annotations(listed_annotations)
 }
 
-/// The descriptions of a schema with tools' names as MCP spells them.
+/// Replaces names of tools in a schema's descriptions by their MCP spelling.
 fn with_flat_names(schema: &Value, tools: &[Tool]) -> Value {
     match schema {
         Value::Object(fields) => {
@@ -66,7 +66,7 @@ fn with_flat_names(schema: &Value, tools: &[Tool]) -> Value {
     }
 }
 
-/// The schema of what a call returns: of a job tool the job, or its result when it was called as a task.
+/// The schema of what a call returns: for a job tool the job, or its result when it was called as a task.
 fn result_schema(tool: &Tool) -> Value {
     let result = without_prose(&tool.output_schema);
     match tool.kind() {
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_schema_of_a_result_never_takes_the_place_of_a_tool() {
-        // Three times the tools of today, as planned.
+        // Three times the current tools, as planned.
         let many: Vec<Tool> = (0..3).flat_map(|_| catalogue()).collect();
         let all = Toolset::ALL.iter().map(|(_, set)| *set).collect();
         let listed = listing(&many, &all);

@@ -1,8 +1,8 @@
-//! Whether what arrived is a message of JSON-RPC, with the parameters that its method takes. The protocol's library
-//! takes what it cannot read for an unknown method, or says nothing; so this is checked before it.
+//! Checks that a body is a JSON-RPC message with the parameters of its method. The rmcp library treats unreadable
+//! messages as unknown methods, or sends no response; so they are checked before it.
 //!
 //! rmcp ignores such messages on purpose (modelcontextprotocol/rust-sdk#938, #940: peers could return errors for each
-//! other's errors without end), so this stays as long as JSON-RPC's errors are to be returned.
+//! other's errors without end), so this check stays as long as JSON-RPC errors must be returned.
 
 use rmcp::model::{
     CallToolRequestParams, CancelTaskParams, CustomRequest, GetTaskParams, InitializeRequestParams,
@@ -10,43 +10,43 @@ use rmcp::model::{
 };
 use serde_json::{Map, Value, json};
 
-/// What arrived is not JSON.
+/// The body is not JSON.
 pub const PARSE_ERROR: i32 = -32700;
-/// It is no message.
+/// The body is not a JSON-RPC message.
 pub const INVALID_REQUEST: i32 = -32600;
-/// Its parameters are not those of its method.
+/// The parameters are invalid for the method.
 pub const INVALID_PARAMS: i32 = -32602;
 
 /// A message that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Null where the message has none, or none that can be used.
+    /// Null if the message has no usable id.
     pub id: Value,
-    /// JSON-RPC's code.
+    /// JSON-RPC error code.
     pub code: i32,
     pub message: String,
-    /// Whether it is wrong in `_meta`, which belongs to the transport rather than to the method.
+    /// Whether the error is in `_meta`, which belongs to the transport rather than to the method.
     pub in_metadata: bool,
 }
 
 impl Refused {
-    /// A refusal of what is no message.
+    /// Refuses a body that is not a message.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self { id: Value::Null, code: INVALID_REQUEST, message: message.into(), in_metadata: false }
     }
 
-    /// The response that says so.
+    /// The JSON-RPC error response.
     pub fn response(&self) -> Value {
         json!({ "jsonrpc": "2.0", "id": self.id, "error": { "code": self.code, "message": self.message } })
     }
 }
 
-/// What a parameter must be.
+/// Type of a parameter.
 #[derive(Clone, Copy)]
 enum Type {
     Text,
     Object,
-    /// A text or a number.
+    /// A string or a number.
     Token,
 }
 
@@ -68,13 +68,13 @@ impl Type {
     }
 }
 
-/// A parameter: where it is in `params`, what it must be, and whether it must be there.
+/// A parameter: its path in `params`, its type, and whether it is required.
 type Param = (&'static [&'static str], Type, bool);
 
 const PAGE: &[Param] = &[(&["cursor"], Type::Text, false)];
 const TASK: &[Param] = &[(&["taskId"], Type::Text, true)];
 
-/// The methods of this server with what they take, beside what every request may have.
+/// The methods of this server with their parameters, in addition to [`COMMON`].
 const METHODS: [(&str, &[Param]); 11] = [
     (
         "initialize",
@@ -98,13 +98,13 @@ const METHODS: [(&str, &[Param]); 11] = [
     ("tasks/cancel", TASK),
 ];
 
-/// Where requests since 2026-07-28 name the revision they are in.
+/// Metadata key with which requests since 2026-07-28 name their protocol revision.
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// What every request may have.
+/// Parameters of every request.
 const COMMON: [Param; 2] = [(&["_meta"], Type::Object, false), (&["_meta", "progressToken"], Type::Token, false)];
 
-/// Reads one message. A notification is never refused for its parameters, because nothing may be said of it.
+/// Parses one message. A notification is never refused for its parameters, because it gets no response.
 pub fn read(bytes: &[u8]) -> Result<Value, Refused> {
     let message: Value = serde_json::from_slice(bytes).map_err(|error| {
         let message = format!("not valid JSON at line {}, column {}", error.line(), error.column());
@@ -144,7 +144,7 @@ fn is_id(id: &Value) -> bool {
     id.is_string() || id.is_i64() || id.is_u64()
 }
 
-/// What is wrong with the parameters of a method of this server, and whether in `_meta`.
+/// The error in the parameters of a method of this server, and whether it is in `_meta`.
 fn check_params(method: &str, params: Option<&Value>) -> Result<(), (String, bool)> {
     let Some((_, expected)) = METHODS.iter().find(|(name, _)| *name == method) else { return Ok(()) };
     let empty = Map::new();
@@ -153,7 +153,7 @@ fn check_params(method: &str, params: Option<&Value>) -> Result<(), (String, boo
         Some(Value::Object(params)) => params,
         Some(_) => return Err(("params must be an object".to_owned(), false)),
     };
-    // The newest revision has no handshake: what names it there is an unknown method to the library.
+    // The newest revision has no handshake: the library treats `initialize` with this key as an unknown method.
     let names_revision = params.get("_meta").is_some_and(|meta| meta.get(REVISION).is_some());
     let expected: &[Param] = if method == "initialize" && names_revision { &[] } else { expected };
     for (path, kind, is_required) in COMMON.iter().chain(expected) {
@@ -169,8 +169,7 @@ fn check_params(method: &str, params: Option<&Value>) -> Result<(), (String, boo
     Ok(())
 }
 
-/// What is wrong with a request of a known method that the library could not read all the same; nothing for a method
-/// that this server does not have.
+/// The error of a request of a known method that the library could not parse; none for an unknown method.
 pub fn unreadable(request: &CustomRequest) -> Option<String> {
     METHODS.iter().find(|(name, _)| *name == request.method)?;
     let error = match request.method.as_str() {

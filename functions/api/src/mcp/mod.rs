@@ -1,7 +1,7 @@
-//! MCP: the same tools, jobs as tasks, and what is worth reading as resources.
+//! MCP: the same tools, jobs as tasks, and readable data as resources.
 //!
-//! [`McpServer`] serves requests; it keeps nothing between them, so any process can serve any of them. [`transport`]
-//! brings it to HTTP (2026-07-28 and the older handshake at one address), [`stdio`] to standard input and output.
+//! [`McpServer`] serves requests without state between them, so any process can serve any of them. [`transport`]
+//! connects it to HTTP (2026-07-28 and the older handshake at one path), [`stdio`] to standard input and output.
 
 mod caller;
 mod listing;

@@ -1,10 +1,9 @@
-//! What callers over MCP are told in their own words: tools by the names they know, and no address that only this
-//! machine can open.
+//! Texts for MCP callers: with the tool names of MCP, and without addresses that only this machine can open.
 
 use serde_json::Value;
 use shared::tools::Tool;
 
-/// A text with the tools' names as MCP spells them: `pubmed_get` for `pubmed.get`.
+/// Replaces tool names in a text by their MCP spelling: `pubmed_get` for `pubmed.get`.
 pub fn flat_names(tools: &[Tool], text: &str) -> String {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     let mut flat = String::with_capacity(text.len());
@@ -18,7 +17,7 @@ pub fn flat_names(tools: &[Tool], text: &str) -> String {
             None => flat.push_str(word),
         }
         rest = &rest[start + word.len()..];
-        // The full stops behind a word.
+        // The full stops after a word.
         let stops = rest.len() - rest.trim_start_matches('.').len();
         flat.push_str(&rest[..stops]);
         rest = &rest[stops..];
@@ -27,11 +26,11 @@ pub fn flat_names(tools: &[Tool], text: &str) -> String {
     flat
 }
 
-/// Fields of results that hold the address of an object.
+/// Fields of results with the address of an object.
 const ADDRESSES: [&str; 4] = ["manifest", "result_ref", "s3_uri", "uri"];
 
-/// A result without addresses of files of this machine, which another one cannot open. What other fields hold is the
-/// caller's or a record's text, whatever it begins with.
+/// Removes addresses of local files, which another machine cannot open, from a result. Other fields contain the
+/// caller's or a record's text and are unchanged, whatever they begin with.
 pub fn without_local_addresses(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(without_local_addresses).collect(),

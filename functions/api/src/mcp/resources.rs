@@ -1,4 +1,4 @@
-//! What is worth reading without a tool.
+//! MCP resources: data that can be read without a tool.
 
 use rmcp::ErrorData;
 use rmcp::model::{CacheScope, ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
@@ -15,13 +15,13 @@ use crate::error::ApiError;
 
 const JSON: &str = "application/json";
 
-/// Where records are, in both spellings.
+/// URI prefixes of records, in both spellings.
 const PAPERS: [&str; 2] = ["bio-mcp://pubmed/paper/", "resource://pubmed/paper/"];
 
-/// How many syncs and checkpoints are shown.
+/// Maximum number of syncs and checkpoints in a resource.
 const SHOWN: i64 = 20;
 
-/// Every resource with an address of its own.
+/// Resources with a fixed URI.
 pub fn listed() -> Vec<Resource> {
     [
         (
@@ -43,7 +43,7 @@ pub fn listed() -> Vec<Resource> {
     .collect()
 }
 
-/// Addresses of records.
+/// URI templates of records.
 pub fn templates() -> Vec<ResourceTemplate> {
     let paper = |prefix: &str, name: &str| {
         ResourceTemplate::new(format!("{prefix}{{pmid}}"), name)
@@ -79,7 +79,7 @@ pub async fn read(api: &Api, uri: &str, caller: &McpCaller) -> Result<ReadResour
     };
     let value = caller.visible(value.map_err(|failure| internal(failure, caller))?);
     let contents = ResourceContents::text(value.to_string(), uri).with_mime_type(JSON);
-    // They are of this moment, and of who may ask.
+    // The contents are current, and depend on the caller.
     let result = ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private);
     Ok(result.into())
 }

@@ -1,4 +1,4 @@
-//! MCP over standard input and output: one message a line. What is no message is refused and the next line read.
+//! MCP over standard input and output: one message per line. An invalid message is refused and the next line is read.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::message::{self, Refused};
 
-/// The longest message, in bytes.
+/// Maximum length of a message, in bytes.
 const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Serves standard input and output until the input ends.
@@ -23,7 +23,7 @@ pub async fn serve(handler: impl ServerHandler) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Messages as lines.
+/// A transport with one message per line.
 struct Lines<W> {
     received: mpsc::Receiver<RxJsonRpcMessage<RoleServer>>,
     output: Arc<Mutex<W>>,
@@ -33,7 +33,7 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Lines<W> {
     fn new(input: impl AsyncRead + Send + Unpin + 'static, output: W) -> Self {
         let output = Arc::new(Mutex::new(output));
         let (send, received) = mpsc::channel(1);
-        // In a task of its own, so that no wait for a line is ever dropped half-way.
+        // In a separate task, so that reading a line is never cancelled halfway.
         tokio::spawn(read_messages(BufReader::new(input), output.clone(), send));
         Self { received, output }
     }
@@ -93,7 +93,7 @@ async fn read_messages<W: AsyncWrite + Unpin>(
         match read {
             Ok(message) => {
                 let is_request = matches!(message, ClientJsonRpcMessage::Request(_));
-                // The library ends the session where anything but a request comes first.
+                // The library ends the session if the first message is not a request.
                 if !is_request && !has_begun {
                     continue;
                 }
@@ -113,7 +113,7 @@ async fn read_messages<W: AsyncWrite + Unpin>(
     }
 }
 
-/// Reads a message; nothing for one that cannot be read and to which nothing may be said: a notification or a response.
+/// Parses a message; none for an invalid notification or response, which must get no response.
 fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Refused> {
     let message = message::read(line)?;
     let id = message["id"].clone();
@@ -128,7 +128,8 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Refused> {
     }
 }
 
-/// The next line; nothing at the end. One that is too long is read to its end and is the error `FileTooLarge`.
+/// Reads the next line; none at the end. A line that is too long is read to its end and returns the error
+/// `FileTooLarge`.
 async fn read_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let limit = MAX_LINE_BYTES as u64 + 1;

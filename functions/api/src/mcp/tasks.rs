@@ -1,4 +1,4 @@
-//! Jobs as tasks of MCP: a task is a job, and its id is the job's. Rows in Postgres are all there is of it.
+//! Jobs as MCP tasks: a task is a job, with the job's id. There is no state except the job's rows in Postgres.
 
 use chrono::SecondsFormat;
 use rmcp::ErrorData;
@@ -15,7 +15,7 @@ use crate::Api;
 use crate::call;
 use crate::error::ApiError;
 
-/// How often it is worth asking, in milliseconds.
+/// Suggested polling interval, in milliseconds.
 const POLL_INTERVAL_MS: u64 = 1000;
 
 /// A job as a task.
@@ -23,7 +23,7 @@ pub fn task(job: &Job) -> Task {
     let at = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let status = match job.state {
         JobState::Queued | JobState::Running => TaskStatus::Working,
-        // A tool that ran and failed has a result that says so.
+        // A tool that ran and failed has a result with the error.
         JobState::Succeeded | JobState::Failed => TaskStatus::Completed,
         JobState::Cancelled => TaskStatus::Cancelled,
     };
@@ -31,7 +31,7 @@ pub fn task(job: &Job) -> Task {
         JobState::Running => format!("running: {:.0} %", job.progress.fraction * 100.0),
         other => other.as_str().to_owned(),
     };
-    // While it runs, the latest time at which its row can go.
+    // For a job that has not ended, the latest time at which its row can expire.
     let ends = job.expires_at.unwrap_or(job.deadline_at + chrono::TimeDelta::hours(job.ttl_hours.into()));
     let ttl_ms = u64::try_from((ends - job.created_at).num_milliseconds()).unwrap_or(0);
     Task::new(job.id.to_string(), status, at(job.created_at), at(job.updated_at))
@@ -61,7 +61,7 @@ pub async fn get(api: &Api, task_id: &str, caller: &McpCaller) -> Result<GetTask
     Ok(GetTaskResult::new(DetailedTask::new(task(&job), payload)))
 }
 
-/// `tasks/update`: no job here ever asks for anything, so an update has nothing to respond to.
+/// `tasks/update`: jobs never request input, so there is nothing to update.
 pub async fn update(api: &Api, task_id: &str, caller: &McpCaller) -> Result<(), ErrorData> {
     find(api, task_id, caller).await.map(|_| ())
 }

@@ -1,4 +1,4 @@
-//! Tools as MCP calls them.
+//! MCP tool calls.
 
 use rmcp::ErrorData;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult};
@@ -16,8 +16,8 @@ use crate::call;
 use crate::error::ApiError;
 use crate::routes::jobs;
 
-/// What a tool refuses or fails at: the error of HTTP as text alone. With structured content beside it, clients would
-/// hold that against the schema of the tool's results, and lose the reason.
+/// The error of a tool call, as the HTTP error body in text alone. Clients would validate structured content against
+/// the schema of the tool's results, and lose the reason.
 pub fn refused(api: &Api, failure: ApiError, trace_id: String) -> CallToolResult {
     let mut body = failure.body(trace_id);
     body.message = flat_names(&api.tools, &body.message);
@@ -55,10 +55,10 @@ pub async fn call(
     Ok(called.unwrap_or_else(|failure| refused(api, failure.of_tool(tool.name), trace_id).into()))
 }
 
-/// A result beside a text that says all of it: several clients show a model only the text.
+/// A structured result with a text of the same content: several clients show a model only the text.
 pub fn readable(text: &str, result: Value) -> CallToolResult {
     let mut both = CallToolResult::structured(result);
-    // Clients print it on terminals. The structured content is as it came.
+    // Clients print the text on terminals. The structured content is unchanged.
     both.content = vec![ContentBlock::text(plain(text))];
     both
 }

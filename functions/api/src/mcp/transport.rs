@@ -1,4 +1,4 @@
-//! From HTTP to [`ServerHandler`] and back, without sessions.
+//! Connects HTTP to a [`ServerHandler`], without sessions.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use super::message::{self, INVALID_PARAMS, Refused};
 use crate::body;
 
-/// What the library wants a client to accept, though it only ever sends the first of the two.
+/// The Accept value that the library requires, though it only ever sends the first of the two.
 const ACCEPTED: &str = "application/json, text/event-stream";
 
-/// The route `/mcp`: JSON responses, no sessions, both eras. `Host` and `Origin` are checked for every route alike.
+/// The route `/mcp`: JSON responses, no sessions, both eras. `Host` and `Origin` are checked as for every route.
 pub fn http<S, H>(handler: H) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -33,11 +33,11 @@ where
         .disable_allowed_origins();
     let service =
         StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(NeverSessionManager::default()), config);
-    // Several clients add a slash to the address they are given.
+    // Several clients append a slash to the configured address.
     Router::new().route_service("/mcp", service.clone()).route_service("/mcp/", service).layer(from_fn(speak_json_rpc))
 }
 
-/// What is no JSON-RPC message is refused as JSON-RPC says, and a refusal in plain text is put into its words.
+/// Refuses invalid JSON-RPC messages with JSON-RPC errors, and converts the library's plain-text errors to them.
 async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate::error::ApiError> {
     if request.method() != Method::POST {
         return Ok(next.run(request).await);
@@ -54,7 +54,7 @@ async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate:
         Some(_) => Ok(()),
     });
     if let Err(refused) = read {
-        // A response of a method is no failure of HTTP, as with every other refusal of the method itself.
+        // An error of a method has HTTP status 200, like every other refusal by the method itself.
         let is_of_method = refused.code == INVALID_PARAMS && !refused.in_metadata;
         return Ok(refusal(if is_of_method { StatusCode::OK } else { StatusCode::BAD_REQUEST }, &refused));
     }
@@ -66,7 +66,7 @@ async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate:
     }
     let text = to_bytes(response.into_body(), body::MAX_BODY_BYTES).await.unwrap_or_default();
     let status = if status == StatusCode::UNSUPPORTED_MEDIA_TYPE { StatusCode::BAD_REQUEST } else { status };
-    // An internal error's text is for the log.
+    // The text of an internal error is only logged.
     let text = if status.is_server_error() {
         tracing::error!(error = %String::from_utf8_lossy(&text), "the MCP transport failed");
         "internal error: see the log for this trace_id".into()
@@ -76,7 +76,7 @@ async fn speak_json_rpc(request: Request, next: Next) -> Result<Response, crate:
     Ok(refusal(status, &Refused::invalid(text)))
 }
 
-/// Whether a client takes JSON: it says so, or takes anything, or says nothing.
+/// Whether a client accepts JSON: by its type or a wildcard, or because it sends no Accept header.
 fn accepts_json(headers: &HeaderMap) -> bool {
     let mut said = headers.get_all(header::ACCEPT).iter().peekable();
     let takes = |range: &str| {

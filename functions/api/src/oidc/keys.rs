@@ -1,7 +1,7 @@
-//! The keys an issuer publishes: fetched when a token names one that is not known, and kept.
+//! The signing keys of an issuer: fetched when a token names an unknown key, and cached.
 //!
-//! Own code, because jsonwebtoken checks signatures and fetches nothing, and what a client sends must not decide how
-//! often an issuer is asked.
+//! Own code, because jsonwebtoken checks signatures but fetches nothing, and clients must not control how often the
+//! issuer is called.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, RwLock};
 
-/// Not more often than this are keys fetched, whatever tokens name.
+/// Minimum interval between fetches, whatever keys the tokens name.
 const JWKS_MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The same while none was ever read: no token can be let in.
+/// The same until the first successful fetch: without keys every token is refused.
 const JWKS_FIRST_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// After so long they are fetched again, so that a key that was withdrawn is forgotten.
+/// After this time keys are fetched again, so that withdrawn keys are dropped.
 const JWKS_MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// How long a fetch may take.
+/// Timeout of a fetch.
 const JWKS_FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest response.
+/// Maximum size of the issuer's response.
 const MAX_JWKS_BYTES: usize = 256 * 1024;
 
-/// Keys by their id.
+/// Cached keys by their id.
 #[derive(Debug)]
 pub struct Keys {
     issuer: String,
@@ -44,7 +44,7 @@ struct CachedKeys {
     tried: Option<Instant>,
 }
 
-/// Keys could not be fetched.
+/// Why the keys could not be fetched.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("the issuer is unreachable")]
@@ -73,7 +73,7 @@ struct KeySet {
 }
 
 impl Keys {
-    /// Of an issuer.
+    /// The keys of an issuer; nothing is fetched yet.
     pub fn new(issuer: &str) -> Self {
         let http = reqwest::Client::builder().timeout(JWKS_FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none());
         Self {
@@ -87,7 +87,7 @@ impl Keys {
         }
     }
 
-    /// The key of an id, if it is one for this algorithm. A known one is returned at once, however old.
+    /// Finds the key of an id, if it is for this algorithm. A known key is returned at once, however old.
     pub async fn find(self: &Arc<Self>, id: &str, algorithm: Algorithm) -> Option<Arc<DecodingKey>> {
         let (found, wants_fetch) = {
             let known = self.known.read().await;
@@ -96,13 +96,13 @@ impl Keys {
         if !wants_fetch {
             return found;
         }
-        // In a task of its own: who asked may hang up, all others wait for the same response.
+        // In a separate task: if the caller disconnects, all other callers still wait for the same response.
         let (keys, wanted) = (self.clone(), id.to_owned());
         let refreshed = tokio::spawn(async move { keys.refresh(&wanted).await });
         if found.is_some() {
             return found;
         }
-        // A panic there leaves what was known.
+        // After a panic in the task the cached keys are unchanged.
         let _ = refreshed.await;
         self.known.read().await.get(id, algorithm)
     }
@@ -123,7 +123,7 @@ impl Keys {
         known.tried = Some(now);
         match fetched {
             Ok(keys) => (known.keys, known.fetched) = (keys, Some(now)),
-            // Keys that are known stay good while the issuer is away.
+            // Cached keys remain valid while the issuer is unavailable.
             Err(error) => {
                 let error = shared::observability::chain(&error);
                 tracing::warn!(error, "the keys of the issuer cannot be read");
@@ -141,7 +141,7 @@ impl Keys {
             return Err(FetchError::Insecure);
         }
         let set: KeySet = self.get(&configuration.jwks_uri).await?;
-        // A key of a kind that is not known here is none of ours.
+        // A key of an unknown type cannot be used here.
         Ok(set.keys.into_iter().filter_map(|key| usable(&serde_json::from_value(key).ok()?)).collect())
     }
 
@@ -178,7 +178,7 @@ impl CachedKeys {
     }
 }
 
-/// A key for signatures of one of the two algorithms, with its id.
+/// The key and its id, if it is for signatures with one of the two algorithms.
 fn usable(key: &Jwk) -> Option<(String, (Algorithm, Arc<DecodingKey>))> {
     let (algorithm, name) = match &key.algorithm {
         AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),

@@ -1,6 +1,5 @@
-//! Tokens of an OpenID Connect issuer: signed with RS256 or ES256 by a key that the issuer publishes, for this
-//! audience or given to one of these clients, valid now. Nothing that a token says about how it is to be checked is
-//! believed.
+//! Tokens of an OpenID Connect issuer: signed with RS256 or ES256 by a published key of the issuer, for this audience
+//! or one of these clients, and valid now. What a token says about its own validation is not trusted.
 
 mod keys;
 mod signature;
@@ -17,20 +16,20 @@ use keys::Keys;
 
 use crate::auth::Refusal;
 
-/// How far clocks may be apart, in seconds.
+/// Allowed clock difference, in seconds.
 const LEEWAY_SECS: u64 = 60;
 
-/// The longest name of who asks.
+/// Maximum length of a subject.
 const MAX_SUBJECT_CHARS: usize = 256;
 
-/// Checks tokens.
+/// Validates tokens.
 #[derive(Debug)]
 pub struct Oidc {
     settings: OidcSettings,
     keys: Arc<Keys>,
 }
 
-/// What a token must say, in these types. Everything else in it is left alone.
+/// The claims that are validated, with their types. All others are ignored by the validation.
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
@@ -40,13 +39,13 @@ struct Claims {
     nbf: Option<f64>,
     #[serde(default)]
     iat: Option<f64>,
-    /// For whom it is: a text, or a list of them.
+    /// The audience: a string, or a list of strings.
     #[serde(default, deserialize_with = "given")]
     aud: Option<Value>,
-    /// Amazon Cognito's: `id` or `access`.
+    /// Claim of Amazon Cognito: `id` or `access`.
     #[serde(default)]
     token_use: Option<String>,
-    /// The client that it was given to; Amazon Cognito's access tokens have this in place of `aud`.
+    /// The client that the token was issued to; Amazon Cognito's access tokens have this instead of `aud`.
     #[serde(default)]
     client_id: Option<String>,
     /// Every other claim.
@@ -55,7 +54,7 @@ struct Claims {
 }
 
 impl Claims {
-    /// All claims that a role can be given by.
+    /// All claims that can grant a role.
     fn everything(&self) -> Map<String, Value> {
         let mut all = self.others.clone();
         let texts = [("iss", Some(&self.iss)), ("sub", Some(&self.sub)), ("client_id", self.client_id.as_ref())];
@@ -64,24 +63,24 @@ impl Claims {
     }
 }
 
-/// What is `null` is not left out.
+/// Distinguishes `null` from an absent claim.
 fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(value).map(Some)
 }
 
 impl Oidc {
-    /// Nothing is fetched before a token comes.
+    /// Keys are not fetched before the first token.
     pub fn new(settings: &OidcSettings) -> Self {
         signature::install();
         Self { settings: settings.clone(), keys: Arc::new(Keys::new(&settings.issuer)) }
     }
 
-    /// Who gives tokens.
+    /// URL of the issuer.
     pub fn issuer(&self) -> &str {
         &self.settings.issuer
     }
 
-    /// The principal of a token: its subject, with the highest role that its claims give.
+    /// The principal of a token: its subject, with the highest role that its claims grant.
     pub async fn principal(&self, token: &str) -> Result<Principal, Refusal> {
         let claims = self.claims(token).await.ok_or(Refusal::Unauthenticated)?;
         let all = claims.everything();
@@ -93,21 +92,21 @@ impl Oidc {
         }
     }
 
-    /// What a token says, if its signature, issuer and times are right.
+    /// The claims of a token, if its signature, issuer and times are valid.
     async fn claims(&self, token: &str) -> Option<Claims> {
         let header = decode_header(token).ok()?;
         let algorithm = header.alg;
         if !matches!(algorithm, Algorithm::RS256 | Algorithm::ES256) || header.crit.is_some() {
             return None;
         }
-        // The key says for which algorithm it is, not the token.
+        // The key determines the algorithm, not the token.
         let key: Arc<DecodingKey> = self.keys.find(header.kid.as_deref()?, algorithm).await?;
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY_SECS;
         validation.validate_nbf = true;
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         validation.set_issuer(&[&self.settings.issuer]);
-        // Looked at below: a token without one may name its client.
+        // Checked below: a token without `aud` may name its client.
         validation.validate_aud = false;
         Some(decode::<Claims>(token, &key, &validation).ok()?.claims)
     }
@@ -128,10 +127,10 @@ impl Oidc {
                 all.iter().all(Value::is_string) && all.iter().any(|one| one == audience)
             }
             (Some(_), _) => false,
-            // As API Gateway does: the client counts only where there is no audience, and where it is named.
+            // Like API Gateway: the client counts only without an audience, and if it is configured.
             (None, _) => client_id.is_some_and(|client| self.settings.client_ids.contains(&client)),
         };
-        // An ID token is for the client it was made for, not for a server.
+        // An ID token is for its client, not for a server.
         let is_for_servers = token_use.is_none_or(|token_use| token_use == "access");
         (iss == self.settings.issuer && times_fit && subject_fits && is_for_us && is_for_servers).then_some(sub)
     }

@@ -1,4 +1,4 @@
-//! Signatures are checked by `ring`, which TLS uses too.
+//! Signatures are verified by `ring`, which TLS uses too.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -12,12 +12,12 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes this how the process checks signatures. A second call changes nothing.
+/// Makes `ring` the process's provider of signature verification. A second call changes nothing.
 pub fn install() {
     let _ = PROVIDER.install_default();
 }
 
-/// A key with the one algorithm it is used for.
+/// A key with its algorithm.
 struct Ring {
     algorithm: Algorithm,
     kind: DecodingKeyKind,

@@ -1,11 +1,11 @@
-//! Schemas in the form that generators of clients and linters read: one way to say each thing.
+//! Converts schemas to the form that client generators and linters understand: one notation per construct.
 //!
-//! JSON Schema lets the same set of values be written in several ways, and types of Rust and schemas of tools use them
-//! all. Generators know the oldest of them: an `enum` with its `type`, `items` of every array, formats of the registry.
+//! JSON Schema has several notations for the same set of values, and schemas of Rust types and of tools use all of
+//! them. Generators know the oldest: an `enum` with its `type`, `items` of every array, formats of the registry.
 
 use serde_json::{Map, Value, json};
 
-/// Keywords that hold one schema.
+/// Keywords whose value is a schema.
 const ONE: [&str; 10] = [
     "items",
     "additionalProperties",
@@ -19,19 +19,19 @@ const ONE: [&str; 10] = [
     "unevaluatedProperties",
 ];
 
-/// Keywords that hold a list of schemas.
+/// Keywords whose value is a list of schemas.
 const LIST: [&str; 4] = ["oneOf", "anyOf", "allOf", "prefixItems"];
 
-/// Keywords that hold schemas by name.
+/// Keywords whose value is a map of schemas.
 const NAMED: [&str; 4] = ["properties", "patternProperties", "dependentSchemas", "$defs"];
 
-/// Formats that generators have types for (<https://spec.openapis.org/registry/format/>); others only annotate.
+/// Formats that generators have types for (<https://spec.openapis.org/registry/format/>); others are only annotations.
 const FORMATS: [&str; 8] = ["int32", "int64", "float", "double", "date", "date-time", "uuid", "uri"];
 
-/// What a constant may say beside its value and stay one.
+/// Keywords that a constant may have.
 const OF_A_CONSTANT: [&str; 5] = ["const", "enum", "type", "title", "description"];
 
-/// Makes every schema of a document plain; what the schemas allow stays the same.
+/// Converts every schema of a document; the set of valid values is unchanged.
 pub fn plain(document: &mut Value) {
     match document {
         Value::Object(members) => {
@@ -55,7 +55,7 @@ fn schema(value: &mut Value) {
     let Value::Object(node) = value else { return };
     for (name, inner) in node.iter_mut() {
         match inner {
-            // These two are read as booleans too.
+            // Both keywords may also be booleans.
             Value::Bool(_) if ["additionalProperties", "unevaluatedProperties"].contains(&name.as_str()) => {}
             inner if ONE.contains(&name.as_str()) => schema(inner),
             Value::Array(list) if LIST.contains(&name.as_str()) => list.iter_mut().for_each(schema),
@@ -80,8 +80,8 @@ fn schema(value: &mut Value) {
     }
 }
 
-/// The default of a property in its description: generators of types take a property with a `default` for one that is
-/// always there, so that every caller would have to give it. A default of null says no more than that it may be absent.
+/// Moves the default of a property to its description: generators treat a property with a `default` as always present,
+/// so that every caller would have to set it. A default of null only means that it may be absent.
 fn default_in_words(property: &mut Map<String, Value>) {
     let Some(value) = property.remove("default").filter(|value| !value.is_null()) else { return };
     let words = format!("Default: `{value}`.");
@@ -90,14 +90,14 @@ fn default_in_words(property: &mut Map<String, Value>) {
     property.insert("description".to_owned(), json!(text));
 }
 
-/// `const` as an `enum` of one.
+/// Converts `const` to an `enum` with one value.
 fn constant(node: &mut Map<String, Value>) {
     if let Some(value) = node.remove("const") {
         node.insert("enum".to_owned(), json!([value]));
     }
 }
 
-/// An `enum` without repetitions, and with the type of its values.
+/// Removes duplicates from an `enum`, and adds the type of its values.
 fn enumeration(node: &mut Map<String, Value>) {
     let Some(Value::Array(values)) = node.get_mut("enum") else { return };
     let mut kept: Vec<Value> = Vec::new();
@@ -114,8 +114,8 @@ fn enumeration(node: &mut Map<String, Value>) {
     node.entry("type").or_insert(types);
 }
 
-/// Constants among the branches of a choice as one `enum`, what each means in its description; the choice itself goes
-/// when nothing else is left of it.
+/// Merges the constants of a choice into one `enum`, with their meanings in its description; the choice itself is
+/// removed if no other branches are left.
 fn choice(node: &mut Map<String, Value>, keyword: &str) {
     let Some(Value::Array(branches)) = node.get_mut(keyword) else { return };
     let (constants, mut others): (Vec<Value>, Vec<Value>) = branches.drain(..).partition(is_constant);
@@ -135,7 +135,7 @@ fn choice(node: &mut Map<String, Value>, keyword: &str) {
     *branches = others;
 }
 
-/// Whether a schema allows some strings and says nothing else.
+/// Whether a schema only allows constant strings.
 fn is_constant(branch: &Value) -> bool {
     let Some(branch) = branch.as_object() else { return false };
     branch.keys().all(|name| OF_A_CONSTANT.contains(&name.as_str()))

@@ -1,11 +1,10 @@
-//! Routes that read: records and changes.
+//! OpenAPI paths of records and changes.
 
 use serde_json::{Value, json};
 use shared::tools::{DEFAULT_EVENTS, EventPage, Include, KINDS, MAX_CHARS, MAX_EVENTS, MIN_CHARS, RecordView};
 
 use super::{Schemas, query, responses};
 
-/// The change feed.
 pub(super) fn events(schemas: &mut Schemas) -> Value {
     let integer = |min: i64, max: i64, default: i64| json!({ "type": "integer", "minimum": min, "maximum": max, "default": default });
     json!({ "get": { "operationId": "list_events", "summary": "List the changes after an event, in order",
@@ -27,7 +26,6 @@ pub(super) fn events(schemas: &mut Schemas) -> Value {
         "responses": responses(&[(200, "A page of changes.", schemas.of::<EventPage>())], &[]) } })
 }
 
-/// The record of a PMID.
 pub(super) fn record(schemas: &mut Schemas) -> Value {
     json!({ "get": { "operationId": "get_record",
         "summary": "Get a record, current or as archived earlier",

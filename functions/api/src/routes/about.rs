@@ -1,4 +1,4 @@
-//! What this server says of itself, for programs and for models.
+//! Descriptions of this server, for programs and for models.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +14,7 @@ pub async fn openapi(State(api): State<Api>) -> Json<Value> {
     Json(crate::openapi::document(&api.tools, !matches!(*api.auth, Auth::WithoutTokens)))
 }
 
-/// `GET /llms.txt`: the tools in a few lines.
+/// `GET /llms.txt`: a short list of the tools.
 pub async fn llms(State(api): State<Api>) -> impl IntoResponse {
     let tools = api.tools.iter().map(|tool| {
         let kind = if tool.kind() == Kind::Job { " (a job)" } else { "" };

@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can serve.
+//! Health: whether the process is alive, and whether it can serve.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ pub async fn alive() -> Json<Value> {
     Json(json!({ "status": "healthy" }))
 }
 
-/// `GET /readyz`; without credentials, the status alone.
+/// `GET /readyz`; without credentials, only the status.
 pub async fn ready(State(api): State<Api>, headers: HeaderMap) -> Response {
     let readiness = api.readiness.get(&api).await;
     let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -28,8 +28,8 @@ pub async fn ready(State(api): State<Api>, headers: HeaderMap) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// `GET /metrics`: counters of this process, and what is going on; without the database the counters alone. Those of a
-/// function are in CloudWatch.
+/// `GET /metrics`: counters of this process and current activity; only the counters while the database is unavailable.
+/// Those of a function are in CloudWatch.
 pub async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     let is_open = |pause: Option<Duration>| if pause.is_some() { 1.0 } else { 0.0 };
     let of = |key: &'static str, value: &str| vec![(key, value.to_owned())];

@@ -1,4 +1,4 @@
-//! One job: looked at, waited for, cancelled, done again.
+//! Routes of one job: get, wait, cancel, retry, manifest, failures, logs.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -23,11 +23,11 @@ use crate::error::ApiError;
 use crate::fleet::Wait;
 use crate::query::QueryParams;
 
-/// The longest a client may wait in one request, in seconds.
+/// Maximum wait of one request, in seconds.
 const MAX_WAIT_SECS: u64 = 25;
 
 fn id(text: &str) -> Result<JobId, ApiError> {
-    // Only as ids are written, so that one job has one address.
+    // Only the canonical spelling of an id, so that a job has exactly one URL.
     let parsed = text.parse::<JobId>().ok().filter(|job| job.to_string() == text);
     parsed.ok_or_else(|| not_found().into())
 }
@@ -44,7 +44,7 @@ fn etag(job: &Job) -> String {
     format!("\"{}\"", job.version)
 }
 
-/// `GET /v1/jobs/{id}`: 304 while nothing has changed; with `wait`, as soon as something has.
+/// `GET /v1/jobs/{id}`: 304 if nothing has changed; with `wait`, returns as soon as something has.
 pub async fn get(
     State(api): State<Api>,
     Path(job): Path<String>,
@@ -65,7 +65,7 @@ pub async fn get(
         .map(|tag| tag.trim().trim_start_matches("W/").to_owned())
         .collect();
     let is_known = |job: &Job| known_tags.iter().any(|tag| *tag == etag(job) || tag == "*");
-    // Who names another version has news already.
+    // A request with the ETag of another version gets the job at once.
     let job = &details.job;
     let has_no_news = !job.state.is_terminal() && (known_tags.is_empty() || is_known(job));
     if !wait.is_zero()
@@ -102,7 +102,7 @@ static RETRY: LazyLock<Value> = LazyLock::new(
     || json!({ "additionalProperties": false, "properties": { "idempotency_key": { "type": "string" } } }),
 );
 
-/// What a retry may say; nothing at all is fine.
+/// The optional body of a retry.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Retry {
@@ -110,7 +110,7 @@ struct Retry {
     idempotency_key: Option<String>,
 }
 
-/// `POST /v1/jobs/{id}/retry`: a new job of only what failed or was not returned.
+/// `POST /v1/jobs/{id}/retry`: creates a job of only what failed or was not returned.
 pub async fn retry(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
@@ -124,7 +124,7 @@ pub async fn retry(
     };
     let idempotency_key = check_key(key_of(&headers, retry.idempotency_key)?)?;
     let job = jobs::to_retry(&api.toolbox.engine.db, one(&api, &job).await?).await?;
-    // As for submitting it. What only the command line submits needs its role.
+    // Needs the same role as submitting. Tools that only the command line submits need the role admin.
     let role = api.tool(&job.tool).map_or(Role::Admin, |tool| tool.role);
     allow(&caller.principal, &job.tool, role).and_then(|()| allow_change(&caller.principal, &job, "retried"))?;
     if !job.state.is_terminal() {

@@ -1,4 +1,4 @@
-//! Jobs: submitted, and listed.
+//! Routes to submit and list jobs.
 
 use std::sync::LazyLock;
 
@@ -21,13 +21,13 @@ use crate::cursor;
 use crate::error::ApiError;
 use crate::query::QueryParams;
 
-/// When it is worth looking at a new job, in seconds.
+/// `Retry-After` of a submitted job, in seconds.
 const POLL_AFTER_SECS: u64 = 1;
 
-/// The longest idempotency key.
+/// Maximum length of an idempotency key.
 const MAX_KEY_CHARS: usize = 255;
 
-/// The schema of what a tool is asked with: its name, its parameters and a key, and what else a route takes.
+/// The schema of a tool call: name, parameters and idempotency key, and additional properties of a route.
 pub fn envelope<const N: usize>(more: [(&str, Value); N]) -> Value {
     let mut properties = json!({
         "tool": { "type": "string" },
@@ -54,7 +54,6 @@ static NEW_JOB: LazyLock<Value> = LazyLock::new(|| {
     ])
 });
 
-/// A submission.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewJob {
@@ -80,7 +79,7 @@ struct NewStep {
     params: Value,
 }
 
-/// Parameters that are not given.
+/// Default for omitted parameters.
 pub fn none() -> Value {
     json!({})
 }
@@ -117,7 +116,7 @@ pub struct JobPage {
     pub total: i64,
 }
 
-/// `POST /v1/jobs`: one transaction, one job however often it is sent.
+/// `POST /v1/jobs`: one transaction; repeated with the same key it creates one job.
 pub async fn submit(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
@@ -139,7 +138,7 @@ pub async fn submit(
     Ok(submitted(&api, &call::submit(&api, tool, new.params, context, "/params").await?))
 }
 
-/// The key of the header or the body; both must be the same.
+/// The idempotency key of the header or the body; if both are present, they must be equal.
 pub fn key_of(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<String>, ApiError> {
     let mut in_headers = headers.get_all("idempotency-key").iter();
     let invalid = |reason: &str| ApiError::from(ToolError::invalid_field("idempotency_key", reason));
@@ -154,7 +153,7 @@ pub fn key_of(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<Str
     }
 }
 
-/// A key as it may be kept.
+/// Checks an idempotency key.
 pub fn check_key(key: Option<String>) -> Result<Option<String>, ApiError> {
     let Some(key) = key else { return Ok(None) };
     let fine = (1..=MAX_KEY_CHARS).contains(&key.chars().count()) && !key.chars().any(char::is_control);
@@ -165,7 +164,7 @@ pub fn check_key(key: Option<String>) -> Result<Option<String>, ApiError> {
     Err(ToolError::invalid_field("idempotency_key", reason).into())
 }
 
-/// A job that was submitted, as it is shown.
+/// Converts a submitted job to its response.
 pub fn shown(api: &Api, submitted: &jobs::SubmitOutcome) -> Submitted {
     let details = submitted.details();
     Submitted {
@@ -179,7 +178,7 @@ pub fn shown(api: &Api, submitted: &jobs::SubmitOutcome) -> Submitted {
     }
 }
 
-/// 202 for a new job, 200 for one that was there.
+/// Status 202 for a new job, 200 for an existing one.
 pub fn submitted(api: &Api, submitted: &jobs::SubmitOutcome) -> Response {
     let is_replay = matches!(submitted, jobs::SubmitOutcome::Replayed(_));
     let body = Json(shown(api, submitted));
@@ -195,7 +194,7 @@ pub fn submitted(api: &Api, submitted: &jobs::SubmitOutcome) -> Response {
     response
 }
 
-/// `GET /v1/jobs`: newest first.
+/// `GET /v1/jobs`: jobs, newest first.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<JobPage>, ApiError> {
     let mut query = QueryParams::read(query.as_deref());
     let state = query.parsed("state", "must be queued, running, succeeded, failed or cancelled", JobState::parse);
@@ -212,7 +211,7 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<J
     let engine = &api.toolbox.engine;
     let tool = query.parsed("tool", "unknown tool", |name| match api.tool(name) {
         Some(tool) => Some(tool.name.to_owned()),
-        // What only the command line submits is listed too.
+        // Tools that only the command line submits are listed too.
         None => engine.tools().into_iter().find(|tool| tool == name || tool.replace('.', "_") == name),
     });
     let chain = query.parsed("chain_id", "must be a job id", |text| text.parse::<JobId>().ok());

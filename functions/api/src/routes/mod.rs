@@ -1,4 +1,4 @@
-//! One file per kind of thing.
+//! HTTP routes: one file per kind of resource.
 
 pub mod about;
 pub mod events;
@@ -12,7 +12,7 @@ use shared::core::ErrorCode;
 
 use crate::error::ApiError;
 
-/// What no route is for.
+/// Fallback for unknown routes.
 pub async fn nothing() -> ApiError {
     ApiError::new(ErrorCode::NotFound, "unknown route")
 }

@@ -1,4 +1,4 @@
-//! Records.
+//! Routes of records.
 
 use axum::extract::{Path, RawQuery, State};
 use axum::{Extension, Json};
@@ -10,7 +10,7 @@ use crate::call::{known, run};
 use crate::error::ApiError;
 use crate::query::QueryParams;
 
-/// `GET /v1/pubmed/{pmid}`: as `pubmed.get`.
+/// `GET /v1/pubmed/{pmid}`: the same as the tool `pubmed.get`.
 pub async fn get(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,

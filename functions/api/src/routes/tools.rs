@@ -1,4 +1,4 @@
-//! Tools: listed, and called.
+//! Routes to list and call tools.
 
 use std::sync::LazyLock;
 
@@ -74,7 +74,6 @@ pub async fn list(State(api): State<Api>) -> Json<ToolList> {
 /// The schema of [`Call`].
 static CALL: LazyLock<Value> = LazyLock::new(|| envelope([]));
 
-/// A call.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Call {
