@@ -1,4 +1,4 @@
-//! What HTTP refuses, and how it says so.
+//! Requests that HTTP refuses, and the responses to them.
 
 use serde_json::{Value, json};
 use shared::core::Sha256;
@@ -223,7 +223,7 @@ async fn a_lost_database_is_said_at_every_door_and_nothing_leaks() {
         assert_eq!(response.body["retryable"], true);
         assert!(response.header("retry-after").is_some());
     }
-    // What needs no database goes on; a search does, for the shared rate limiter.
+    // Requests without a database continue to work; a search needs it for the shared rate limiter.
     assert_eq!(lost.post("/v1/mcp/invoke", &json!({ "tool": "ping" })).await.status, 200);
 }
 

@@ -1,4 +1,4 @@
-//! What commands say: each thing once, in its right number, and what it is.
+//! Output of commands: each fact once, with the right number, in plain words.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Files as people have them: folders, side files, pipes, concatenated and damaged files, in `ingest` and `parse`.
+//! Files as users have them: folders, side files, pipes, concatenated and damaged files, in `ingest` and `parse`.
 
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -48,7 +48,7 @@ fn parse_input(bytes: &[u8]) -> Run {
     child.wait_with_output().expect("ends").into()
 }
 
-/// The PMIDs printed, in order.
+/// The printed PMIDs, in order.
 fn pmids(run: &Run) -> Vec<u32> {
     let pmid = |line: &str| -> u32 {
         let line: Value = serde_json::from_str(line).expect("JSON");
@@ -193,7 +193,7 @@ async fn a_folder_is_ingested_with_its_side_files() {
     let run = archive.run(&[&["--output", "json", "ingest"], &named[..]].concat()).expect(0);
     assert_eq!(run.json()["requested"], 2, "{run:?}");
     assert_eq!(pmids(&parse(&named).expect(0)), [1, 3]);
-    // The sums are used; what is wrong with some files does not keep the others out.
+    // The checksums are used; an error in some files does not exclude the others.
     std::fs::write(&side, "MD5(c.xml.gz)= 00000000000000000000000000000000\n").expect("written");
     symlink("loop.xml", dir.join("loop.xml")).expect("linked");
     write(&dir, "page.xml.gz", "<html/>");

@@ -1,4 +1,4 @@
-//! Limits of statements, and what becomes of a connection whose statement was left.
+//! Time limits of statements, and what happens to a connection with an abandoned statement.
 
 use std::time::{Duration, Instant};
 
