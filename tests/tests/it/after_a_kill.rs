@@ -72,7 +72,7 @@ async fn objects_of_a_unit_that_was_given_up_are_problems() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_worker_is_none_and_an_idle_one_is() {
+async fn idle_workers_are_counted_and_dead_ones_are_not() {
     let (archive, file) = killed().await;
     // It holds a unit, and its process is dead.
     assert_eq!(workers(&archive), 0);
@@ -115,7 +115,7 @@ fn until_one_works(archive: &Archive, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_worker_of_another_machine_is_one_until_it_ends() {
+async fn an_idle_worker_of_another_machine_is_counted_until_it_ends() {
     let archive = written().await;
     let other = tempfile::tempdir().expect("a temporary directory");
     for arguments in [&["worker"][..], &["up", "--listen", "127.0.0.1:0"], &["mcp"]] {
@@ -131,7 +131,7 @@ async fn an_idle_worker_of_another_machine_is_one_until_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_worker_that_was_killed_elsewhere_is_one_until_it_was_silent_for_long() {
+async fn a_killed_idle_worker_of_another_machine_is_counted_until_it_is_stale() {
     let archive = written().await;
     let other = tempfile::tempdir().expect("a temporary directory");
     let mut idle = elsewhere(&archive, &other.path().join("data"), &["worker"]);
@@ -162,7 +162,7 @@ async fn an_idle_worker_that_was_killed_elsewhere_is_one_until_it_was_silent_for
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_of_another_machine_is_one_as_long_as_it_is_heard_of() {
+async fn a_worker_of_another_machine_is_counted_while_its_heartbeat_is_fresh() {
     let (archive, _) = killed().await;
     let db = archive.database().await;
     let heard = async |secs_ago: f64| {

@@ -37,7 +37,7 @@ async fn beyond_the_limits_requests_are_refused_and_jobs_are_queued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_together_has_a_limit_and_waiting_for_a_job_has_its_own() {
+async fn all_requests_share_a_limit_and_long_polls_have_their_own() {
     let slow = Options { delay: Duration::from_millis(400), ..Options::default() };
     let World { simulator: _ncbi, server } = World::new(5, slow, &[("BIO_MCP_MAX_CONCURRENCY", "3")]).await;
     let job = server.submit(&sync_of(1000..1001)).await;
@@ -264,7 +264,7 @@ impl Shutter {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
+async fn without_a_database_requests_fail_fast_until_it_is_reachable_again() {
     let url = tests::databases::new_database().await;
     let options = PgConnectOptions::from_str(&url).expect("a URL");
     let socket = options.get_socket().expect("a socket").join(format!(".s.PGSQL.{}", options.get_port()));

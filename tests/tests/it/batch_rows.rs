@@ -72,7 +72,7 @@ async fn things(engine: &Engine) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_is_made_again_starts_from_the_outcomes_it_came_with() {
+async fn a_retried_commit_starts_from_the_original_outcomes() {
     let (engine, job, mut lease) = unit().await;
     let (batch, seen) = batch(2, || DbError::from(sqlx::Error::PoolTimedOut).into());
     lease.commit(&engine, batch).await.expect("the database is back");
@@ -84,7 +84,7 @@ async fn a_commit_that_is_made_again_starts_from_the_outcomes_it_came_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_refuse_leave_nothing_of_their_batch() {
+async fn failing_rows_roll_back_their_batch() {
     let (engine, job, mut lease) = unit().await;
     let refuse = || -> CommitError {
         let message = "decide again".to_owned();

@@ -59,7 +59,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_beyond_the_bounds_is_served_as_it_is_and_refused_as_a_record() {
+async fn records_beyond_the_bounds_are_served_raw_and_refused_when_parsed() {
     let archive = Archive::new().await;
     let engine = archive.engine().await;
     let beyond = beyond();

@@ -59,7 +59,7 @@ async fn events_that_come_while_a_catch_up_ends_wait_for_the_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_takes_long_leaves_a_single_worker_to_other_jobs_in_between() {
+async fn a_long_catch_up_lets_a_single_worker_run_other_jobs() {
     let engine = with_readers(small()).await;
     // One job reads 200 batches.
     others_arrive(&engine, 1_200, 0).await;

@@ -166,7 +166,7 @@ fn then(tool: &str, params: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_that_end_a_job_one_submits_what_follows() {
+async fn concurrent_ends_of_a_job_submit_its_next_step_once() {
     let engine = counting_engine().await;
     for round in 0..30u32 {
         let job = submit(&engine, count(1 + round * 1000), &[count(501 + round * 1000)]).await;
@@ -203,7 +203,7 @@ async fn a_job_cannot_have_two_jobs_of_one_step_after_it() {
 
 /// The program is killed after it has ended a job: before that is committed, or before it has sent the notification.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_around_the_end_of_a_job_what_follows_is_submitted_once() {
+async fn a_kill_around_the_end_of_a_job_submits_its_next_step_once() {
     let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 10, 1, Spread::Even(30)), Options::default()).await;
     let url = ncbi.eutils_url();
     let environment = [("BIO_MCP_PUBMED_BASE_URL", url.as_str()), ("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "1000")];
@@ -270,7 +270,7 @@ async fn a_step_that_fails_ends_the_chain_until_it_is_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_hash_of_parameters_is_that_of_the_parameters_whatever_follows() {
+async fn the_hash_of_parameters_does_not_depend_on_the_next_steps() {
     let engine = counting_engine().await;
     let first = submit(&engine, count(1), &[count(501)]).await;
     ended(&engine, first).await;

@@ -23,7 +23,7 @@ async fn said(engine: &Engine, n: u32, file: i32, title: &str, notices: &[(&str,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_change_is_told_by_its_kinds() {
+async fn each_change_has_its_kinds() {
     let engine = feed::engine().await;
     let retraction: &[(&str, u32)] = &[("RetractionIn", 90)];
     // A, B and A again.
@@ -57,7 +57,7 @@ async fn each_change_is_told_by_its_kinds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_goes_or_comes_below_another_is_no_deletion() {
+async fn deleting_one_of_several_versions_is_no_deletion_of_the_record() {
     let engine = feed::engine().await;
     let version = |n: u32, version: i32, title: &str| Some(record(n, version, title, &[]));
     // The second version is deleted: the first one is the current version again.
@@ -330,7 +330,7 @@ async fn one_object_that_can_never_be_read_is_given_up_by_the_third_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_was_lost_and_rebuilt_is_told_anew() {
+async fn a_lost_and_rebuilt_log_is_published_again() {
     let engine = feed::engine().await;
     said(&engine, 1, 1, "a", &[]).await;
     said(&engine, 2, 1, "RETRACTED: b", &[]).await;

@@ -43,7 +43,7 @@ impl Cli {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sync_tells_what_it_did_and_status_how_far_it_is() {
+async fn a_sync_reports_its_outcomes_and_status_its_progress() {
     let simulator = upstream(60, Options::default()).await;
     let cli = Cli::new(&simulator).await;
     let searched = cli.json(&["search", "all", "--limit", "3"]);
@@ -113,7 +113,7 @@ async fn status_shows_what_ncbi_counts_and_what_does_not_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_input_is_a_clear_error_and_asks_nobody() {
+async fn bad_input_is_a_clear_error_without_requests() {
     let simulator = upstream(5, Options::default()).await;
     let cli = Cli::new(&simulator).await;
     let check = |arguments: &[&str], words: &str| {
@@ -145,7 +145,7 @@ async fn bad_input_is_a_clear_error_and_asks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_key_and_a_missing_ncbi_are_told_without_the_key() {
+async fn errors_of_a_wrong_key_or_unreachable_ncbi_do_not_contain_the_key() {
     let simulator = upstream(5, Options::default()).await;
     let mut cli = Cli::new(&simulator).await;
     cli.more.push(("BIO_MCP_PUBMED_API_KEY", "hunter2hunter2".to_owned()));
@@ -230,7 +230,7 @@ async fn killed_at_every_step_a_sync_ends_as_if_it_had_not_been() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_syncs_due_topics_and_ends_when_told() {
+async fn up_syncs_due_topics_and_ends_on_a_signal() {
     let simulator = upstream(40, Options::default()).await;
     let mut cli = Cli::new(&simulator).await;
     cli.json(&["topics", "add", "all", "--query-key", "everything", "--every", "6h"]);
@@ -311,7 +311,7 @@ async fn a_quarantined_record_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn upstream_text_and_keys_stand_nowhere() {
+async fn upstream_text_and_keys_are_never_logged() {
     let simulator = upstream(5, Options::default()).await;
     let mut cli = Cli::new(&simulator).await;
     cli.more.push(("BIO_MCP_PUBMED_API_KEY", "valid-key".to_owned()));

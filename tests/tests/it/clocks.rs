@@ -82,7 +82,7 @@ async fn without_a_good_watermark_the_whole_query_is_walked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_less_than_a_minute_ahead_is_left_alone() {
+async fn timestamps_less_than_a_minute_ahead_are_unchanged() {
     let (_simulator, engine) = corpus(1).await;
     syncs::bind(&engine.db, "all", "all", "test").await.expect("bound");
     execute(
@@ -121,7 +121,7 @@ async fn a_slot_in_the_future_does_not_stop_its_topic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_in_the_future_does_not_put_off_the_next_try_for_ever() {
+async fn a_failure_in_the_future_does_not_delay_retries_for_ever() {
     let (_simulator, engine) = corpus(1).await;
     syncs::bind(&engine.db, "all", "all", "test").await.expect("bound");
     syncs::add_topic(&engine.db, "all", 3600, 0).await.expect("added");
@@ -145,7 +145,7 @@ async fn a_failure_in_the_future_does_not_put_off_the_next_try_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turns_in_the_future_stop_no_request_and_no_hold_is_longer_than_a_minute() {
+async fn reservations_in_the_future_block_no_request_and_pauses_last_at_most_a_minute() {
     let db = tests::engine::pool(4).await;
     let rate_limiter = PostgresRateLimiter::new(db.clone(), "ncbi", 10);
     let soon = || Instant::now() + Duration::from_secs(5);
@@ -168,7 +168,7 @@ async fn turns_in_the_future_stop_no_request_and_no_hold_is_longer_than_a_minute
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn units_and_jobs_of_a_clock_that_was_ahead_are_done_all_the_same() {
+async fn units_and_jobs_stored_by_a_clock_ahead_still_run() {
     let engine = counting::engine(4).await;
     let (silent, waiting, old) = (
         counting::submit(&engine, 1, 1, 1).await,
@@ -239,7 +239,7 @@ async fn units_and_jobs_of_a_clock_that_was_ahead_are_done_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_is_put_off_for_five_minutes_at_most() {
+async fn a_unit_is_delayed_by_five_minutes_at_most() {
     let engine = counting::engine(2).await;
     let job = counting::submit(&engine, 1, 1, 1).await;
     let (worker, tools) = (WorkerId::new(), engine.tools());
@@ -306,7 +306,7 @@ async fn status_says_which_clock_was_ahead() {
 
 /// Each timestamp column is either corrected when its value is in the future, or nothing ever waits for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_every_stored_instant_it_is_known_what_one_in_the_future_does() {
+async fn every_timestamp_column_has_a_rule_for_future_values() {
     const PULLED_BACK: [&str; 21] = [
         "sync_queries.entry_watermark",
         "sync_queries.modification_watermark",

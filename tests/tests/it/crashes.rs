@@ -116,7 +116,7 @@ fn ingest_job(archive: &Archive) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn interrupted_it_hands_back_and_goes_on_later() {
+async fn an_interrupted_ingest_releases_its_unit_and_resumes_later() {
     let archive = Archive::new().await;
     let file = large(archive.dir.path(), 3000);
     let child = archive.start(&["ingest", text(&file)], &[SMALL]);

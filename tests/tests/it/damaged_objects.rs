@@ -57,7 +57,7 @@ async fn an_object_that_cannot_be_read_is_named_and_everything_else_is_checked()
 
 /// An object larger than any record is neither read nor used as the record.
 #[tokio::test]
-async fn an_object_without_end_is_named_and_replaced_and_never_read() {
+async fn an_oversized_object_is_reported_and_replaced_and_never_read() {
     let archive = Archive::new().await;
     let records = [record(1, 1, "2026-01-01", "one"), record(2, 1, "2026-01-01", "two")];
     let source = file(archive.dir.path(), "pubmed26n0001.xml", &records, &[]);

@@ -59,7 +59,7 @@ async fn a_directory_of_something_else_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_another_user_has_in_it_is_not_closed() {
+async fn a_directory_with_entries_of_another_user_is_refused_and_unchanged() {
     if !is_root() {
         return;
     }

@@ -325,7 +325,7 @@ async fn a_unit_without_progress_fails_after_three_attempts_and_with_progress_do
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn submitting_again_is_the_same_job_while_it_lives() {
+async fn submitting_again_returns_the_same_job_while_it_is_active() {
     let engine = counting::engine(20).await;
     let submitting: Vec<_> = (0..32)
         .map(|_| {

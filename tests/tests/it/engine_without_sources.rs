@@ -158,7 +158,7 @@ async fn check(db: &PgPool, job: Uuid) {
 }
 
 #[tokio::test]
-async fn what_programs_from_before_wrote_and_write_is_keyed_by_record() {
+async fn rows_of_older_programs_are_keyed_by_record() {
     let db = before().await;
     let (job, later, unit) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
     let submit = "insert into jobs (id, tool, params, params_hash, principal, trace_id, deadline_at, query_key) \

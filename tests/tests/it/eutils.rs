@@ -39,7 +39,7 @@ fn spoiling() -> impl Iterator<Item = Fault> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_failure_is_ridden_out_when_it_passes() {
+async fn every_temporary_failure_is_retried_until_it_passes() {
     let pmids: Vec<Pmid> = (1000..1010).map(pmid).collect();
     for fault in spoiling() {
         let simulator = small(Faults::scripted([Some(fault), Some(fault), None, Some(fault), None])).await;
@@ -149,7 +149,7 @@ async fn an_outage_of_the_search_backend_never_blames_the_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_set_of_nothing_is_no_outcome_unless_a_record_known_to_be_there_came_with_it() {
+async fn an_empty_set_is_an_outcome_only_beside_a_returned_control_record() {
     let simulator = small(Faults::default()).await;
     let client = client(few_attempts(&simulator));
     let (live, control) = ([pmid(1000)], [pmid(1001)]);
@@ -207,7 +207,7 @@ async fn whether_creation_dates_can_be_searched_by_is_what_the_server_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_down_is_left_alone_after_a_while() {
+async fn the_breaker_opens_for_a_server_that_is_down() {
     let simulator = small(Faults { is_down: true, ..Faults::default() }).await;
     let client = client(few_attempts(&simulator));
     let mut asked = 0;
@@ -232,7 +232,7 @@ async fn a_call_ends_at_its_deadline_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_stops_in_the_middle_ends_at_the_limit_of_its_request_or_of_its_call() {
+async fn a_stalled_response_ends_at_the_time_limit_of_its_request_or_call() {
     let limit = Duration::from_millis(400);
     let simulator = small(Faults::scripted([Some(Fault::Stalled), None, Some(Fault::Stalled)])).await;
     let began = Instant::now();
@@ -317,7 +317,7 @@ async fn a_million_records_meet_the_real_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_that_says_less_than_there_is_is_found_out_wherever_it_comes() {
+async fn a_search_that_reports_too_few_results_is_detected_at_every_call() {
     let query = all();
     for fault in [Fault::Nothing, Fault::Half] {
         for call in 0..12 {

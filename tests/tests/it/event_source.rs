@@ -53,7 +53,7 @@ async fn wake_ups_arrive_with_their_trace_in_every_spelling() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_away_says_so_per_entry() {
+async fn a_missing_queue_is_an_error_of_each_entry() {
     let Some(endpoint) = aws::endpoint() else { return };
     let queue = SqsQueue::new(format!("{endpoint}/000000000000/no-such-queue"), &s3::config(&endpoint));
     let sent = queue.wake(&[wake_up(), wake_up()]).await;
@@ -103,7 +103,7 @@ async fn responses_are_read_as_documented() {
 }
 
 #[tokio::test]
-async fn what_is_not_acknowledged_comes_back_and_is_dead_in_the_end() {
+async fn unacknowledged_messages_are_redelivered_and_become_dead_letters() {
     let Some(endpoint) = aws::endpoint() else { return };
     // Hidden for one second, a dead letter after two receives.
     let queues = Queues::new(&s3::config(&endpoint), 1, 2).await;

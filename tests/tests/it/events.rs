@@ -104,7 +104,7 @@ async fn a_feed_that_is_behind_says_so_and_its_reader_misses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_wrongly_is_named() {
+async fn invalid_parameters_of_the_feed_are_named() {
     let World { server, simulator: _ncbi } = plain().await;
     for (query, pointer) in [
         ("after=-1", "/after"),
@@ -174,7 +174,7 @@ async fn join(engine: &Engine, key: &str, numbers: &[u32]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_query_each_record_is_new_when_it_came_to_belong_to_it() {
+async fn a_record_is_new_in_the_feed_of_a_query_when_it_joins() {
     let World { server, simulator: _ncbi } = plain().await;
     let engine = &server.engine;
     let said = async |n: u32, file: i32, title: &str| arrive(engine, file, n, 1, Some(record(n, 1, title, &[]))).await;

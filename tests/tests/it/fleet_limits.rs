@@ -14,7 +14,7 @@ async fn table(endpoint: &str) -> LimitsTable {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn turns_of_many_workers_are_spaced_evenly() {
+async fn requests_of_many_workers_are_spaced_evenly() {
     let Some(endpoint) = aws::endpoint() else { return };
     let table = table(&endpoint).await;
     // Each worker has a separate rate limiter, as each function has; they share the item.
@@ -44,7 +44,7 @@ async fn turns_of_many_workers_are_spaced_evenly() {
 }
 
 #[tokio::test]
-async fn a_turn_too_far_ahead_is_not_taken_and_a_hold_holds_everybody() {
+async fn a_reservation_too_far_ahead_is_refused_and_a_pause_applies_to_all_workers() {
     let Some(endpoint) = aws::endpoint() else { return };
     let table = table(&endpoint).await;
     let (one, other) =
@@ -60,7 +60,7 @@ async fn a_turn_too_far_ahead_is_not_taken_and_a_hold_holds_everybody() {
 }
 
 #[tokio::test]
-async fn without_the_table_nobody_asks_ncbi_and_everybody_reads() {
+async fn without_the_table_ncbi_is_not_called() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let nowhere = LimitsTable::new("no-such-table", &config);
@@ -111,7 +111,7 @@ fn in_a_day() -> AttributeValue {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
+async fn an_item_stored_by_a_clock_ahead_blocks_no_worker() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let name = aws::new_table(&config).await;
@@ -152,7 +152,7 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
 /// A process whose clock is behind sees the reservations of others in the future: while they change, they are real, and
 /// it waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn turns_that_others_take_are_not_pulled_back() {
+async fn reservations_of_active_workers_are_not_corrected() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let name = aws::new_table(&config).await;

@@ -178,7 +178,7 @@ async fn in_a_bucket_nothing_forged_is_served_or_adopted_and_a_repair_undoes_it(
 
 /// An envelope with a future date and no row is not adopted, and does not block the next revision.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_no_intent_names_is_not_adopted_and_lies_below_what_is_stored() {
+async fn an_object_without_an_intent_is_not_adopted_and_becomes_an_older_version() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     for what in ["forged", "future", "highest rank", "tombstone"] {
         empty(&engine).await;
@@ -222,7 +222,7 @@ async fn an_object_that_an_intent_names_is_adopted_and_stored_once() {
 
 /// A batch's intents are written while the batch before is stored: once, and deleted if it will not be stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_named_ahead_once_and_no_longer_when_it_is_not_going_to_be_stored() {
+async fn intents_are_written_ahead_once_and_deleted_if_their_batch_is_not_stored() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     let named = async || -> Vec<i64> {
         let sql = "select id from archive_intents order by id";
@@ -309,7 +309,7 @@ async fn an_as_of_time_in_the_future_is_named_and_pulled_back() {
 
 /// With all rows lost, only the objects' consistency can be checked, and every record is marked so.
 #[tokio::test(flavor = "multi_thread")]
-async fn from_objects_alone_what_can_be_checked_is_checked_and_every_record_says_so() {
+async fn records_rebuilt_from_objects_alone_are_checked_and_marked() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     genuine(&engine, &mut Random(5)).await;
     let before = held(&engine).await;
@@ -333,7 +333,7 @@ async fn from_objects_alone_what_can_be_checked_is_checked_and_every_record_says
 
 /// A database restored to an earlier state does not know what was stored since.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_row_names_is_believed_only_when_the_operator_says_so() {
+async fn objects_without_rows_are_trusted_only_at_the_operators_request() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     arrive(&engine, 1, 1, 1, Some("first")).await;
     arrive(&engine, 2, 1, 1, Some("second")).await;
@@ -356,7 +356,7 @@ async fn what_no_row_names_is_believed_only_when_the_operator_says_so() {
 
 /// A write-once object has the intended content, whatever was stored under its key before.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_is_written_once_is_the_one_that_was_to_be_written() {
+async fn a_write_once_object_has_the_intended_content() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     let key = Key::parse("pubmed/manifests/sync_run=x-1.json").expect("a key");
     write(&engine, &key, b"forged").await;
@@ -367,7 +367,7 @@ async fn an_object_that_is_written_once_is_the_one_that_was_to_be_written() {
 }
 
 #[tokio::test]
-async fn bytes_of_quarantine_that_were_replaced_are_not_let_in() {
+async fn replaced_quarantine_bytes_are_refused() {
     let archive = Archive::new().await;
     let bad = "<PubmedArticle><MedlineCitation><PMID>9</PMID>&undefined;</MedlineCitation></PubmedArticle>".to_owned();
     let file = tests::record_files::file(archive.dir.path(), "bad.xml", &[bad], &[]);

@@ -56,7 +56,7 @@ async fn every_function_handles_its_sample_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_that_are_none_hurt_only_themselves() {
+async fn an_invalid_message_affects_no_other() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     cloud.migrate().await;
     let worker = cloud.function("worker", &[]);
@@ -90,7 +90,7 @@ async fn messages_that_are_none_hurt_only_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_database_away_messages_come_back_and_reads_say_so() {
+async fn without_a_database_messages_are_redelivered_and_reads_fail() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     let away = [("BIO_MCP_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none")];
     let worker = cloud.function("worker", &away);
@@ -111,7 +111,7 @@ async fn with_the_database_away_messages_come_back_and_reads_say_so() {
 }
 
 #[tokio::test]
-async fn a_bad_environment_is_said_in_the_log_and_nothing_starts() {
+async fn a_bad_environment_is_logged_and_prevents_the_start() {
     let Some(emulator) = lambda::emulator() else { return };
     for (name, environment, said) in [
         ("worker", vec![], "BIO_MCP_DATABASE_URL"),
@@ -216,7 +216,7 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
 
 /// CloudFormation waits for a response at a URL; deleting a stack deletes no data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cloudformation_is_told_how_a_migration_ended() {
+async fn cloudformation_receives_the_result_of_a_migration() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel::<Value>();
     let put = axum::routing::put(move |body: String| {

@@ -121,7 +121,7 @@ fn commands_that_start_at_a_time_make_one_data_directory() {
 }
 
 #[test]
-fn what_another_user_could_have_placed_is_not_found() {
+fn a_data_directory_that_another_user_could_have_planted_is_not_used() {
     let shared = Shared::new();
     let folder = shared.folder("own", None, 0o755);
     one_record(&folder);

@@ -22,7 +22,7 @@ fn file(archive: &Archive, name: &[u8], inside: &[u8]) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_obeys_nothing_that_others_wrote() {
+async fn no_foreign_escape_sequence_reaches_a_terminal() {
     let archive = Archive::new().await;
     let ncbi = simulator(Corpus::new(day("2026-03-10")), Options::default()).await;
     let url = ncbi.eutils_url();

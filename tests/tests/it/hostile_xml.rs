@@ -86,7 +86,7 @@ fn a_bad_record_at_the_end_does_not_take_the_deletions_along() {
 }
 
 #[test]
-fn garbage_between_records_is_put_aside() {
+fn garbage_between_records_is_reported_as_malformed() {
     for garbage in [
         "text",
         "</PubmedArticle>",

@@ -81,7 +81,7 @@ async fn a_job_is_submitted_waited_for_and_read_to_its_last_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_is_as_careful_as_a_submission() {
+async fn a_retry_is_validated_like_a_submission() {
     let World { simulator, mut server } = plain().await;
     server.work();
     simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(
@@ -234,7 +234,7 @@ async fn jobs_are_listed_page_by_page_with_a_true_total() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_gets_a_response_when_the_server_stops() {
+async fn a_waiting_request_gets_a_response_when_the_server_stops() {
     let World { simulator: _ncbi, mut server } = plain().await;
     let job = server.submit(&sync_of(1000..1001)).await;
     let tag = server.get(&format!("/v1/jobs/{job}")).await.header("etag").expect("a version").to_owned();

@@ -73,7 +73,7 @@ async fn abstracts_are_withheld_where_they_may_not_be_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_server_is_smoked_and_called_by_make() {
+async fn make_smoke_http_and_make_invoke_work_on_a_running_server() {
     let World { simulator: _ncbi, mut server } = plain().await;
     server.work();
     let url = format!("URL={}", server.url);

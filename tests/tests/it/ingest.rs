@@ -276,7 +276,7 @@ async fn several_versions_and_repetitions_in_one_file() {
 }
 
 #[tokio::test]
-async fn a_bad_record_goes_to_quarantine_and_its_file_goes_on() {
+async fn a_bad_record_is_quarantined_and_the_rest_of_its_file_archived() {
     let archive = Archive::new().await;
     let good = |pmid| Record::new(pmid, 0).xml();
     let bad = [
@@ -354,7 +354,7 @@ async fn bad_files_are_typed_errors_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn bombs_and_giants_stop_at_their_limits() {
+async fn gzip_bombs_and_oversized_records_stop_at_their_limits() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     // A record over the limit is quarantined; the record after it is archived.

@@ -148,7 +148,7 @@ const PLACES: [(&str, &[&str]); 18] = [
 ];
 
 #[test]
-fn the_outside_is_touched_in_one_place_each() {
+fn each_external_interface_is_used_in_one_module() {
     for package in [
         "shared/core/src",
         "shared/pubmed/src",
@@ -211,7 +211,7 @@ fn no_error_is_matched_by_its_text() {
 }
 
 #[test]
-fn functions_do_not_stand_on_each_other() {
+fn functions_do_not_depend_on_each_other() {
     for package in ["shared", "samples"] {
         let manifest = std::fs::read_to_string(tests::root().join(package).join("Cargo.toml")).expect("there");
         for above in ["bio-mcp", "tests", "bench"] {

@@ -259,7 +259,7 @@ async fn a_cancelled_task_says_so_and_a_failed_one_has_the_error_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_speak_mcp_and_from_where() {
+async fn mcp_requires_a_token_and_an_allowed_host_and_origin() {
     let ncbi = ncbi().await;
     let token = "bio-mcp_a-token-of-a-test";
     let hash = Sha256::of(token.as_bytes()).to_hex();

@@ -198,7 +198,7 @@ async fn json_alone_and_a_slash_at_the_end_are_fine() {
 const PAGE: &str = "https://app.lab";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_may_call_can_read_what_is_said_to_it() {
+async fn an_allowed_origin_can_read_the_response() {
     let more = [
         ("BIO_MCP_ALLOWED_ORIGINS", PAGE),
         ("BIO_MCP_AUTH_TOKENS", "0000000000000000000000000000000000000000000000000000000000000000"),
@@ -333,7 +333,7 @@ async fn garbage_on_standard_input_is_refused_and_the_next_message_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_of_another_machine_is_told_no_address_of_this_one() {
+async fn a_remote_caller_receives_no_file_address() {
     let mut world = plain().await;
     world.server.work();
     let job_id = world.server.submit(&sync_of(1001..1003)).await;

@@ -91,7 +91,7 @@ async fn status(server: &Server, token: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_and_odd_tokens_are_refused_and_good_ones_let_in() {
+async fn forged_and_malformed_tokens_are_refused_and_valid_ones_accepted() {
     let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     issuer.publish(StatusCode::OK, &tokens["keys"]);
     let server = server(&issuer).await;
@@ -121,7 +121,7 @@ async fn forged_and_odd_tokens_are_refused_and_good_ones_let_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_fetched_once_and_stay_good_while_the_issuer_is_away() {
+async fn keys_are_fetched_once_and_stay_valid_while_the_issuer_is_unavailable() {
     let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     let server = server(&issuer).await;
     let good = tokens["good"]["plain"].as_str().expect("a token");
@@ -138,7 +138,7 @@ async fn keys_are_fetched_once_and_stay_good_while_the_issuer_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_be_checked_is_not_let_in() {
+async fn a_token_that_cannot_be_verified_is_refused() {
     let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     let good = tokens["good"]["plain"].as_str().expect("a token");
     for (code, keys) in [
@@ -156,7 +156,7 @@ async fn who_cannot_be_checked_is_not_let_in() {
 
 /// Access tokens of Amazon Cognito have no audience, but the id of the client that they were issued to.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_without_an_audience_is_let_in_by_its_client_where_that_is_configured() {
+async fn a_token_without_an_audience_is_accepted_by_a_configured_client_id() {
     let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     issuer.publish(StatusCode::OK, &tokens["keys"]);
     let by_client = server_with(&issuer, &[("BIO_MCP_OIDC_CLIENT_IDS", "client-1, client-2")]).await;

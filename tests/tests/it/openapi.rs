@@ -118,7 +118,7 @@ fn the_names_of_calls_are_not_those_of_types() {
 }
 
 #[test]
-fn somebody_else_finds_the_document_valid() {
+fn an_independent_validator_accepts_the_document() {
     let Some(mut python) = python() else { return };
     let file = tempfile::NamedTempFile::with_suffix(".json").expect("a temporary file");
     let document = api::openapi::document(&shared::tools::catalogue(), true);

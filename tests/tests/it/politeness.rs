@@ -73,7 +73,7 @@ async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_429_holds_everybody_back() {
+async fn a_429_pauses_all_workers() {
     let db = tests::engine::pool(4).await;
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
     let simulator = simulator(corpus, Options::default()).await;
@@ -112,7 +112,7 @@ async fn a_429_holds_everybody_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_database_nothing_is_asked() {
+async fn without_the_database_no_request_is_sent() {
     let db = tests::engine::pool(1).await;
     let corpus = Corpus::new(day("2026-03-10"));
     let simulator = simulator(corpus, Options::default()).await;
@@ -152,7 +152,7 @@ async fn far_away(socket: std::path::PathBuf, server: std::path::PathBuf, half: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_far_away_gives_turns_all_the_same() {
+async fn a_distant_database_still_grants_reservations() {
     let url = tests::databases::new_database().await;
     let Some((base, host)) = url.split_once("?host=") else {
         eprintln!("SKIPPED: the test server listens on no socket file");

@@ -320,7 +320,7 @@ async fn after_a_catch_up_that_failed_the_next_sweep_starts_another_not_its_end(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_stands_still_is_told_and_one_that_reads_on_is_not() {
+async fn a_stalled_reader_is_reported_and_an_active_one_is_not() {
     let engine = feed::engine().await;
     let check = async || readiness::check_readiness(&engine, &[]).await.checks.projections;
     assert_eq!(check().await.status, Status::Ready, "an empty log");

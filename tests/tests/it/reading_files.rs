@@ -134,7 +134,7 @@ async fn what_follows_the_gzip_data_is_warned_about_and_a_cut_member_is_an_error
 }
 
 #[test]
-fn parse_goes_on_after_a_bad_file_and_says_so_at_the_end() {
+fn parse_continues_after_a_bad_file_and_reports_it_at_the_end() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let bad = [
         write(dir.path(), "empty.xml", ""),
@@ -235,7 +235,7 @@ async fn every_file_that_is_refused_is_named_at_once_and_equal_names_are_differe
 }
 
 #[test]
-fn what_came_before_a_file_breaks_off_is_read() {
+fn records_before_a_truncation_are_read() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let pmids: Vec<u32> = (1..=400).collect();
     let whole = gzip(&set(&pmids, ""));
@@ -246,7 +246,7 @@ fn what_came_before_a_file_breaks_off_is_read() {
 }
 
 #[test]
-fn what_is_no_deletion_keeps_nothing_else_from_being_read() {
+fn an_invalid_deletion_does_not_affect_other_records() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     for odd in ["<PMID Version=\"1\"/>", "some text", "<Other>9</Other>", "<![CDATA[9]]>"] {
         let deletions = format!("<DeleteCitation>{odd}<PMID Version=\"1\">5</PMID></DeleteCitation>");

@@ -88,7 +88,7 @@ fn needed(tool: &str) -> Role {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_tool_refuses_a_lower_role_at_every_door_before_it_looks_at_anything_else() {
+async fn every_tool_refuses_a_lower_role_at_every_interface_before_any_other_check() {
     let server = server(|limits| limits).await;
     let roles = [("reader", Role::Read), ("ann", Role::Submit), ("plain", Role::Submit), ("root", Role::Admin)];
     for tool in catalogue() {
@@ -202,7 +202,7 @@ async fn high_priorities_and_bulk_files_are_for_admins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_by_one_principal_leaves_the_others_admins_and_topics_their_places() {
+async fn a_flood_by_one_principal_leaves_capacity_for_others_admins_and_topics() {
     let server = server(|limits| Limits { max_queued_jobs: 20, principal_queued_jobs: 10, ..limits }).await;
     let mut refused = 0;
     for pmid in 1..=40 {

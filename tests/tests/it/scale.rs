@@ -175,7 +175,7 @@ async fn best<F: Future<Output = ()>>(ask: impl Fn() -> F) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_asked_for_again_and_again_does_not_grow_with_the_archive() {
+async fn frequent_queries_do_not_grow_with_the_archive() {
     let world = plain().await;
     let server = &world.server;
     let db = &world.server.engine.db;

@@ -209,7 +209,7 @@ async fn shutter(endpoint: &str, is_shut: Arc<AtomicBool>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_workers_and_an_aws_that_is_away_in_bursts_change_nothing() {
+async fn killed_workers_and_outages_of_aws_change_nothing() {
     let Some(endpoint) = aws::endpoint() else { return };
     let is_shut = Arc::new(AtomicBool::new(false));
     let proxy = shutter(&endpoint, is_shut.clone()).await;

@@ -78,7 +78,7 @@ async fn served(http: &reqwest::Client, address: &str, longest: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_worker_goes_on_when_its_connections_fall_silent() {
+async fn an_idle_worker_recovers_when_its_connections_fall_silent() {
     let network = Network::new().await;
     let _worker = Running(network.behind.start(&["worker"], &[]));
     network.ended(&network.submit("first.xml.gz", 1..50), RECOVERY * 2).await;
@@ -87,7 +87,7 @@ async fn an_idle_worker_goes_on_when_its_connections_fall_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serve_goes_on_when_its_connections_fall_silent() {
+async fn serve_recovers_when_its_connections_fall_silent() {
     let network = Network::new().await;
     let mut serve = Running(network.behind.start(&["serve", "--listen", "127.0.0.1:0"], &[]));
     let (address, http) = (serve.address(), client());
@@ -97,7 +97,7 @@ async fn serve_goes_on_when_its_connections_fall_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_goes_on_when_its_connections_fall_silent() {
+async fn up_recovers_when_its_connections_fall_silent() {
     let network = Network::new().await;
     let mut up = Running(network.behind.start(&["up", "--listen", "127.0.0.1:0"], &[]));
     let (address, http) = (up.address(), client());
@@ -109,7 +109,7 @@ async fn up_goes_on_when_its_connections_fall_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ingest_goes_on_when_its_connections_fall_silent() {
+async fn an_ingest_recovers_when_its_connections_fall_silent() {
     const RECORDS: u32 = 6_000;
     let network = Network::new().await;
     let file = network.file("large.xml.gz", 1..RECORDS + 1);
@@ -131,7 +131,7 @@ async fn an_ingest_goes_on_when_its_connections_fall_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn functions_go_on_when_their_connections_fall_silent() {
+async fn functions_recover_when_their_connections_fall_silent() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     cloud.migrate().await;
     let proxy = SilentProxy::before(&cloud.url).await;

@@ -53,7 +53,7 @@ async fn status(address: &str, method: &str, path: &str, body: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_headers_and_slow_bodies_keep_nobody_out_and_the_database_is_not_taken_for_gone() {
+async fn slow_clients_block_no_other_client_and_no_check_of_the_database() {
     const FILES: usize = 400;
     let archive = Archive::with_private_postgres();
     let server = Server::start(&archive, FILES, &[("BIO_MCP_MAX_CONCURRENCY", "20")]);

@@ -11,7 +11,7 @@ async fn backend(connection: &mut PgConnection) -> Result<i32, DbError> {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_and_the_pool_has_its_half() {
+async fn a_connection_is_reused_and_half_of_the_pool_stays_free() {
     let pool = pool(4).await;
     let kept = StickyConnections::new(pool.clone());
     let first = kept.run(backend).await.expect("responds");
@@ -28,7 +28,7 @@ async fn a_connection_is_used_again_and_the_pool_has_its_half() {
 }
 
 #[tokio::test]
-async fn a_statement_that_fails_or_is_left_spoils_nothing() {
+async fn a_failed_or_abandoned_statement_affects_no_later_one() {
     let pool = pool(2).await;
     let kept = StickyConnections::new(pool.clone());
     let refused = kept.run(async |connection| Ok(sqlx::query("select 1/0").execute(connection).await?)).await;

@@ -191,7 +191,7 @@ async fn a_part_of_a_file_that_was_written_since_is_none_of_its_version() {
 
 /// A planted file larger than any object is never read, and can be replaced.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_without_end_is_refused_by_its_size_and_moved_aside() {
+async fn an_oversized_file_is_refused_by_its_size_and_moved_aside() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = DiskStore::new(dir.path());
     let one = put("a/1.json.zst");
@@ -217,7 +217,7 @@ async fn a_file_without_end_is_refused_by_its_size_and_moved_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_file_is_not_waited_for() {
+async fn pipes_and_devices_are_never_read() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = DiskStore::new(dir.path());
     let key = Key::parse("a/1.json.zst").expect("a key");

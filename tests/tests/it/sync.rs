@@ -85,7 +85,7 @@ async fn a_retry_does_again_only_what_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quarantined_record_is_let_in_when_it_can_be_read() {
+async fn a_quarantined_record_is_archived_when_it_can_be_read() {
     let (simulator, engine) = corpus(20).await;
     simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(
         "<PubmedArticle><MedlineCitation><PMID Version=\"1\">1004</PMID><x></MedlineCitation></PubmedArticle>",
@@ -168,7 +168,7 @@ async fn a_record_that_vanishes_upstream_is_missing_and_not_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_stops_and_the_next_run_goes_on_behind_it() {
+async fn a_limit_stops_and_the_next_run_continues_after_it() {
     let (simulator, engine) = corpus(30).await;
     let mut runs = 0;
     loop {
@@ -234,7 +234,7 @@ async fn a_key_belongs_to_one_query_and_has_one_run_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_record_holds_no_watermark_and_is_tried_first_by_later_runs() {
+async fn a_failed_record_holds_back_no_watermark_and_is_retried_first() {
     let (simulator, engine) = corpus(12).await;
     simulator.corpus().entry(1011).expect("there").xml =
         Some(Arc::from("<PubmedArticle><PMID>no</PMID></PubmedArticle>"));
@@ -256,7 +256,7 @@ async fn a_failed_record_holds_no_watermark_and_is_tried_first_by_later_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listed_record_that_is_never_returned_is_looked_for_a_few_times() {
+async fn a_listed_record_that_is_never_returned_is_requested_a_few_times() {
     let (simulator, engine) = corpus(6).await;
     simulator.corpus().entry(1002).expect("there").is_served = false;
     let first = incremental(&engine, &of_all(None), at(NOW)).await;

@@ -59,7 +59,7 @@ async fn a_limit_counts_what_is_tried_again_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_damaged_leaves_quarantine_when_it_comes_whole() {
+async fn a_damaged_record_leaves_quarantine_when_it_is_archived() {
     let (simulator, engine) = corpus(10).await;
     let asked = SyncParams::of_pmids((1000..1010).map(pmid).collect(), None).expect("fine");
     // Damaged before it is archived, and archived later.
@@ -83,7 +83,7 @@ async fn what_came_damaged_leaves_quarantine_when_it_comes_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_damaged_later_stays_in_quarantine() {
+async fn a_record_damaged_later_stays_in_quarantine() {
     let (simulator, engine) = corpus(10).await;
     let asked = SyncParams::of_pmids(vec![pmid(1004)], None).expect("fine");
     simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(DAMAGED));
@@ -107,7 +107,7 @@ async fn what_came_damaged_later_stays_in_quarantine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listed_record_that_does_not_come_is_looked_for_for_a_day_at_least() {
+async fn a_listed_record_that_is_not_returned_is_retried_for_a_day_at_least() {
     let (simulator, engine) = corpus(6).await;
     simulator.corpus().entry(1002).expect("there").is_served = false;
     incremental(&engine, &of_all(None), at(NOW)).await;

@@ -167,7 +167,7 @@ async fn a_record_is_missing_after_two_responses_that_prove_it_and_not_before() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_day_that_never_adds_up_holds_its_watermark_and_nothing_else() {
+async fn an_incomplete_day_holds_back_its_watermark_and_nothing_else() {
     let (simulator, engine) = corpus(60).await;
     incremental(&engine, &of_all(None), at(NOW)).await;
     {

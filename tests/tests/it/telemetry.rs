@@ -70,7 +70,7 @@ async fn a_silent_collector_costs_spans_and_never_the_command() {
 
 /// An invalid endpoint is not repeated in the message: it may contain a password.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_that_is_none_is_not_repeated() {
+async fn an_invalid_endpoint_is_not_repeated() {
     let archive = Archive::new().await;
     let run = run(ingest(&archive, "http://me:hunter2@[nowhere")).await.expect(0);
     assert!(run.err.contains("OTEL_EXPORTER_OTLP_ENDPOINT or _HEADERS is not valid"), "{}", run.err);

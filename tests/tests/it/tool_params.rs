@@ -176,7 +176,7 @@ fn item_is_file(schema: &Value) -> bool {
 }
 
 #[test]
-fn every_parameter_of_every_tool_is_understood_where_its_meaning_is_plain_and_refused_in_the_callers_words() {
+fn every_parameter_of_every_tool_is_parsed_leniently_or_refused_clearly() {
     let mut seen = 0;
     for tool in catalogue() {
         let own = fine(tool.name);
@@ -195,7 +195,7 @@ fn every_parameter_of_every_tool_is_understood_where_its_meaning_is_plain_and_re
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn all_invalid_parameters_are_reported_together() {
     let search = shared::tools::find("pubmed_search").expect("a tool");
     let params = json!({ "limit": "0", "offset": -1, "sort": "best", "filters": { "species": "fish", "x": 1 } });
     let error = search.understood(params).expect_err("refused");
@@ -214,7 +214,7 @@ fn all_faults_are_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_as_text_are_the_same_job_and_the_same_call_at_every_door() {
+async fn numbers_as_text_are_the_same_job_and_the_same_call_at_every_interface() {
     let World { simulator: _ncbi, server } = tests::http::plain().await;
     let submit = async |limit: Value, overlap: Value| {
         let params = json!({ "query": "all", "limit": limit, "overlap_days": overlap, "query_key": "" });

@@ -173,7 +173,7 @@ async fn archived() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_records_come_in_one_call_and_what_does_not_fit_is_asked_for_again() {
+async fn one_call_returns_many_records_and_defers_those_that_do_not_fit() {
     let World { simulator, server } = archived().await;
     let before = simulator.arrivals().len();
     let asked: Vec<u32> = (1000..1020).chain([1000, 999]).collect();

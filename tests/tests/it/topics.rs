@@ -140,7 +140,7 @@ async fn the_run_of_a_user_does_not_use_up_the_slot_of_a_topic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn status_and_topics_say_what_failed_and_never_only_when_it_is_true() {
+async fn status_and_topics_show_failures_and_never_synced() {
     let archive = Archive::new().await;
     archive.run(&["topics", "add", "all", "--query-key", "every", "--every", "1d"]).expect(0);
     let status = archive.run(&["status"]).expect(0);

@@ -61,7 +61,7 @@ async fn requests_over_a_socket_need_no_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_server_left_is_replaced_and_anything_else_is_not() {
+async fn the_socket_of_a_killed_server_is_replaced_and_any_other_file_is_not() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     let socket = dir.join("http.sock");

@@ -40,7 +40,7 @@ async fn heard(requests: &mut mpsc::UnboundedReceiver<()>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_is_followed_while_ncbi_is_waited_for() {
+async fn a_signal_ends_a_program_that_waits_for_ncbi() {
     let (url, mut requests) = silent().await;
     let archive = Archive::new().await;
     let environment = [("BIO_MCP_PUBMED_BASE_URL", url.as_str()), ("BIO_MCP_PUBMED_FILES_URL", url.as_str())];
@@ -137,7 +137,7 @@ async fn the_breaker_opens_after_two_requests_of_fast_tools() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_gives_up_too() {
+async fn the_command_line_has_a_time_limit_too() {
     let archive = Archive::new().await;
     let mut command = archive.command(&["search", "asthma"]);
     let run: Run = command.env("BIO_MCP_PUBMED_BASE_URL", refusing().await).output().expect("runs").into();

@@ -50,7 +50,7 @@ async fn a_later_file_without_a_time_replaces_and_deletes_what_an_earlier_one_br
 }
 
 #[tokio::test]
-async fn an_equal_payload_of_a_later_file_keeps_out_what_lies_between() {
+async fn an_equal_payload_of_a_later_file_supersedes_files_between() {
     let archive = Archive::new().await;
     ingest(&archive, "pubmed26n0001.xml", &[record(1, 1, "2026-01-01", "same")], &[]);
     let third = ingest(&archive, "pubmed26n0003.xml", &[record(1, 1, "2026-01-01", "same")], &[]);
@@ -451,7 +451,7 @@ async fn a_version_whose_commit_was_killed_is_archived_by_the_next_attempt() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_issued_again_stays_as_it_came_last_after_a_repair() {
+async fn a_repair_keeps_the_last_issue_of_a_file() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     for title in ["first issued", "issued again"] {

@@ -82,7 +82,7 @@ async fn the_heartbeat_tells_a_running_unit_that_its_job_was_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_told_to_stop_hands_its_unit_back() {
+async fn a_worker_that_stops_releases_its_unit() {
     let engine = engine(Settings::default()).await;
     let job = counting::submit(&engine, 1, 1, WAITS).await;
     let worker = Worker::new(engine.clone(), None).expect("a worker");
@@ -123,7 +123,7 @@ async fn units_that_are_too_slow_or_panic_fail_after_their_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_workers_unit_is_taken_back_by_the_sweep_and_expired_jobs_go() {
+async fn the_sweep_reclaims_units_of_silent_workers_and_deletes_expired_jobs() {
     let engine = counting::engine(4).await;
     let job = counting::submit(&engine, 1, 1, 1).await;
     let worker = shared::core::WorkerId::new();
@@ -146,7 +146,7 @@ async fn a_silent_workers_unit_is_taken_back_by_the_sweep_and_expired_jobs_go() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_names_a_job_and_the_queue_has_an_end() {
+async fn a_key_identifies_a_job_and_the_queue_has_a_limit() {
     let engine = counting::engine(4).await;
     let submission = |params: serde_json::Value, key: Option<&str>| jobs::Submission {
         tool: counting::TOOL.into(),

@@ -174,7 +174,7 @@ fn shapes_that_chance_makes_grow_no_faster() {
 }
 
 #[test]
-fn what_is_beyond_the_bounds_is_put_aside_with_the_reason_and_refused_on_reading() {
+fn records_beyond_the_bounds_are_quarantined_with_the_reason_and_refused_on_reading() {
     let attributes = |count: usize| format!("<a{}/>", numbered(count, |i| format!(" a{i}='x'")));
     let good = record("<a b='1' c='2'/>");
     for (inside, defect, error) in [

@@ -41,7 +41,7 @@ async fn a_job_that_has_ended_does_not_change_and_names_the_one_to_cancel() {
 
 /// Between the end of its last unit and its own end, a job can no longer be cancelled; its next steps can.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_is_about_to_end_takes_its_chain_with_it() {
+async fn cancelling_a_job_about_to_end_cancels_its_next_steps() {
     let engine = counting_engine().await;
     let job = submit(&engine, count(1), &[count(501), count(601)]).await;
     until_its_end(&engine, job).await;

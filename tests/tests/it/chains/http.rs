@@ -102,7 +102,7 @@ async fn a_chain_is_cancelled_and_retried_as_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_left_records_is_retried_itself_whatever_stopped_its_chain() {
+async fn a_job_with_failed_records_is_retried_outside_its_stopped_chain() {
     let World { simulator, server } = plain().await;
     simulator.corpus().entry(1001).expect("there").is_served = false;
     let first = server.submit(&chained(&[then("pubmed.sync", &json!({ "pmids": { "$result": "/nothing" } }))])).await;
@@ -291,7 +291,7 @@ async fn a_step_beyond_a_limit_waits_and_is_then_a_job_that_can_be_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_follows_is_part_of_what_makes_two_requests_one() {
+async fn steps_are_part_of_the_identity_of_a_request() {
     let World { simulator: _ncbi, server } = plain().await;
     let one = chained(&[then("pubmed.sync", &json!({ "pmids": [1010] }))]);
     let other = chained(&[then("pubmed.sync", &json!({ "pmids": [1011] }))]);

@@ -149,7 +149,7 @@ async fn a_step_whose_job_has_expired_is_not_submitted_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_program_from_before_chains_ended_goes_on_with_the_next_sweep() {
+async fn a_chain_whose_job_an_older_program_ended_continues_with_the_next_sweep() {
     let engine = counting_engine().await;
     let job = submit(&engine, count(1), &[count(501)]).await;
     ended_by_an_older_program(&engine, job).await;
@@ -160,7 +160,7 @@ async fn what_a_program_from_before_chains_ended_goes_on_with_the_next_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_cannot_be_submitted_keeps_neither_its_job_nor_the_sweep_from_ending() {
+async fn a_step_that_cannot_be_submitted_blocks_neither_its_job_nor_the_sweep() {
     let engine = counting_engine().await;
     // Each attempt loses its connection: this program never ends the job before it, and the next sweep still processes
     // the others.

@@ -27,7 +27,7 @@ fn both_descriptions_have_the_numbers_of_the_stack() {
 }
 
 #[test]
-fn numbers_that_must_fit_do() {
+fn timeouts_and_limits_are_consistent() {
     let stack = stack();
     let (queue, functions) = (&stack["queue"], &stack["functions"]);
     let worker = &functions["worker"];
@@ -62,7 +62,7 @@ fn told(template: &Value, function: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn functions_are_told_the_same_and_only_what_they_read() {
+fn functions_have_the_same_settings_and_only_those_they_read() {
     let (Some(template), Some(planned)) = (translated(&template()), planned()) else { return };
     let known = std::fs::read_to_string(tests::root().join(".env.example")).expect("read");
     let names = |list: &Value| -> BTreeSet<String> {

@@ -98,7 +98,7 @@ fn every_function_has_a_role_of_its_own_that_may_do_what_the_stack_says() {
 
 /// The template has exactly these roles.
 #[test]
-fn the_clock_may_call_the_scheduler_and_nothing_else() {
+fn the_schedule_may_invoke_the_scheduler_and_nothing_else() {
     let Some(template) = translated(&template()) else { return };
     let roles: BTreeSet<&str> = of_type(&template, "AWS::IAM::Role").iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(roles, BTreeSet::from(["ApiRole", "ClockRole", "MigrateRole", "SchedulerRole", "WorkerRole"]));

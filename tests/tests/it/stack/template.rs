@@ -53,7 +53,7 @@ fn the_template_is_valid_and_faults_in_it_are_found() {
 }
 
 #[test]
-fn every_finding_of_checkov_is_mended_or_has_a_reason() {
+fn every_finding_of_checkov_is_fixed_or_has_a_reason() {
     checkov_finds_nothing_unexplained("cloudformation", 60, &["-f".as_ref(), template().as_os_str()]);
 }
 

@@ -75,7 +75,7 @@ fn arguments_and_references_are_right_and_faults_are_found() {
 }
 
 #[test]
-fn every_finding_of_checkov_is_mended_or_has_a_reason() {
+fn every_finding_of_checkov_is_fixed_or_has_a_reason() {
     // terraform/tests deploys nothing, and checkov cannot parse it.
     let all = modules();
     let but_tests = ["--skip-path".as_ref(), "terraform/tests".as_ref(), "-d".as_ref(), all.as_os_str()];
@@ -85,7 +85,7 @@ fn every_finding_of_checkov_is_mended_or_has_a_reason() {
 /// If the program `terraform` is installed and can download the provider, its own checks: formatting, `validate` of the
 /// examples, and a plan of every option with a mock provider.
 #[test]
-fn terraform_itself_is_content_where_it_is() {
+fn terraform_accepts_the_modules_if_installed() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let copy = copy_to(dir.path());
     let terraform = |at: &Path, arguments: &[&str]| {
