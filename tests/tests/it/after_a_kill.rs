@@ -1,4 +1,4 @@
-//! What `verify` and `status` say between a kill and the next run, and beside workers that live.
+//! What `verify` and `status` report between a kill and the next run, and beside live workers.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use tests::program::{Archive, text};
 use tests::serving::Running;
 
-/// An archive with a file in it.
+/// An archive with one ingested file.
 async fn written() -> Archive {
     let archive = Archive::new().await;
     let sample = write_sample(archive.dir.path(), 100).expect("written");
@@ -18,7 +18,7 @@ async fn written() -> Archive {
     archive
 }
 
-/// An archive with a job that was killed after it stored the objects of its first batch; the file of the job.
+/// An archive with a job that was killed after it stored the objects of its first batch, and the file of the job.
 async fn killed() -> (Archive, std::path::PathBuf) {
     let archive = Archive::new().await;
     let sample = write_sample(archive.dir.path(), 150).expect("written");
@@ -44,7 +44,7 @@ async fn objects_that_a_job_has_not_committed_yet_are_no_problem() {
     assert!(run.out.contains("no problems") && run.out.contains("unfinished: 50 objects"), "{run:?}");
     assert!(run.out.contains(&format!("job {job}")), "{run:?}");
 
-    // An object that was changed since is not the one that was intended; nor is one of a unit that was given up.
+    // Objects that changed since, and those of a failed unit, are problems: they are not the intended ones.
     let first = "select pmids[1] from archive_intents order by id limit 1";
     let pmid: i32 = sqlx::query_scalar(first).fetch_one(&db).await.expect("an intent");
     let object = archive.object(u32::try_from(pmid).expect("a PMID"));
@@ -72,9 +72,9 @@ async fn objects_of_a_unit_that_was_given_up_are_problems() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_worker_is_none_and_an_idle_one_is() {
+async fn idle_workers_are_counted_and_dead_ones_are_not() {
     let (archive, file) = killed().await;
-    // It has a unit, and its process is gone.
+    // It holds a unit, and its process is dead.
     assert_eq!(workers(&archive), 0);
     archive.run(&["verify", "--repair"]).expect(0);
     archive.ingest(&file);
@@ -90,19 +90,19 @@ async fn a_dead_worker_is_none_and_an_idle_one_is() {
     idle.0.wait().expect("ends");
     assert_eq!(workers(&archive), 0);
     archive.run(&["verify", "--repair"]).expect(0);
-    // The next worker removes what is left of it: the lock file, by which it was known to be dead, and its row.
+    // The next worker removes its lock file, by which it was known to be dead, and its row.
     archive.run(&["worker", "--once"]).expect(0);
     assert_eq!(std::fs::read_dir(archive.data_dir().join("workers")).expect("there").count(), 0);
     assert_eq!(workers(&archive), 0);
 }
 
-/// A program over the same database with a data directory of its own: it sees none of the other's lock files.
+/// Runs the program on the same database with a separate data directory: it sees none of the other's lock files.
 fn elsewhere(archive: &Archive, dir: &Path, arguments: &[&str]) -> Running {
     let inner = archive.command(arguments);
     let mut command = Command::new(inner.get_program());
     command.arg("--data-dir").arg(dir).args(arguments).current_dir(archive.dir.path());
     command.env("BIO_MCP_DATABASE_URL", archive.url().expect("on the test server"));
-    // A client of MCP keeps the input open.
+    // An MCP client keeps the input open.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Running(command.spawn().expect("the program starts"))
 }
@@ -115,7 +115,7 @@ fn until_one_works(archive: &Archive, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_worker_of_another_machine_is_one_until_it_ends() {
+async fn an_idle_worker_of_another_machine_is_counted_until_it_ends() {
     let archive = written().await;
     let other = tempfile::tempdir().expect("a temporary directory");
     for arguments in [&["worker"][..], &["up", "--listen", "127.0.0.1:0"], &["mcp"]] {
@@ -131,7 +131,7 @@ async fn an_idle_worker_of_another_machine_is_one_until_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_worker_that_was_killed_elsewhere_is_one_until_it_was_silent_for_long() {
+async fn a_killed_idle_worker_of_another_machine_is_counted_until_it_is_stale() {
     let archive = written().await;
     let other = tempfile::tempdir().expect("a temporary directory");
     let mut idle = elsewhere(&archive, &other.path().join("data"), &["worker"]);
@@ -142,7 +142,7 @@ async fn an_idle_worker_that_was_killed_elsewhere_is_one_until_it_was_silent_for
     let run = archive.run(&["verify", "--repair"]).expect(2);
     assert!(run.err.contains("1 worker is running (1 on ") && run.err.contains("120 s"), "{run:?}");
 
-    // It died while a clock was ahead: then it is silent from the first look on.
+    // It died while a clock was ahead: it counts as silent from the first check on.
     let db = archive.database().await;
     let seen = async |change: &'static str| {
         sqlx::query(change).execute(&db).await.expect("written");
@@ -162,7 +162,7 @@ async fn an_idle_worker_that_was_killed_elsewhere_is_one_until_it_was_silent_for
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_of_another_machine_is_one_as_long_as_it_is_heard_of() {
+async fn a_worker_of_another_machine_is_counted_while_its_heartbeat_is_fresh() {
     let (archive, _) = killed().await;
     let db = archive.database().await;
     let heard = async |secs_ago: f64| {

@@ -1,4 +1,4 @@
-//! Every change leaves a line that says who made it, from where, as part of which trace.
+//! Every change writes an audit line: who made it, from which interface, in which trace.
 
 use std::io::Read as _;
 use std::process::Command;
@@ -40,7 +40,7 @@ async fn every_change_over_http_has_an_audit_line_at_every_level_of_the_log() {
     let again = again["job_id"].as_str().expect("an id").to_owned();
     invoke("ann", "corpus.checkpoint.create", json!({ "checkpoint_id": "c", "name": "n" })).await;
     invoke("ann", "corpus.checkpoint.delete", json!({ "checkpoint_id": "c" })).await;
-    // What changes nothing has none, and neither has what is refused or was done before.
+    // Calls that change nothing, refused calls and replays write none.
     invoke("ann", "ping", json!({})).await;
     invoke("reader", "corpus.checkpoint.create", json!({ "checkpoint_id": "d", "name": "n" })).await;
     ask("ann", "DELETE", &format!("/v1/jobs/{id}"), Value::Null).await;
@@ -93,7 +93,7 @@ async fn what_an_operator_changes_on_the_command_line_has_an_audit_line() {
     archive.run(&["call", "corpus.checkpoint.get", r#"{"checkpoint_id":"c"}"#]).expect(0);
 }
 
-/// A step may be submitted long after its chain, when the token has another role or is revoked.
+/// A step may be submitted long after its chain, when the token has another role or has been revoked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_of_a_chain_has_an_audit_line_that_says_whose_role_it_has() {
     let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 10, 1, Spread::Even(30)), Options::default()).await;

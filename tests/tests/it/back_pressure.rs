@@ -1,4 +1,4 @@
-//! More than the limits allow: refused at once, nothing touched, and all well afterwards.
+//! Load beyond the limits: excess requests are refused at once without side effects, and the server recovers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ async fn beyond_the_limits_requests_are_refused_and_jobs_are_queued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_together_has_a_limit_and_waiting_for_a_job_has_its_own() {
+async fn all_requests_share_a_limit_and_long_polls_have_their_own() {
     let slow = Options { delay: Duration::from_millis(400), ..Options::default() };
     let World { simulator: _ncbi, server } = World::new(5, slow, &[("BIO_MCP_MAX_CONCURRENCY", "3")]).await;
     let job = server.submit(&sync_of(1000..1001)).await;
@@ -93,7 +93,7 @@ async fn a_hundred_jobs_at_once_run_to_their_end() {
     assert_eq!(invariants::broken(&server.engine.db).await, Vec::<String>::new());
 }
 
-/// Notes how many connections a server has at most, until it is dropped.
+/// Records the maximum number of connections that a server has, until it is dropped.
 async fn watch(server: &Server, most: &AtomicI64) {
     let options = server.engine.db.connect_options();
     let mut watcher = sqlx::PgConnection::connect_with(&options).await.expect("connects");
@@ -106,8 +106,8 @@ async fn watch(server: &Server, most: &AtomicI64) {
     }
 }
 
-/// Everything at once, far beyond every limit: responses are good or 429 with a time to come again, nothing breaks,
-/// and neither the database nor NCBI sees more than its share.
+/// Load far beyond every limit: each response is a success or 429 with Retry-After, and neither the database nor NCBI
+/// gets more than its share.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_flood_beyond_every_limit_breaks_nothing() {
     const POOL: u32 = 6;
@@ -157,7 +157,7 @@ async fn a_flood_beyond_every_limit_breaks_nothing() {
             }
         });
         let mut responses = futures_util::future::join_all(requests).await;
-        // As many jobs as get past the first limit.
+        // As many jobs as the first limit lets through.
         let jobs = (1000..1040).map(|n| {
             let (server, body) = (&server, sync_of(n..n + 1));
             async move { server.post("/v1/jobs", &body).await }
@@ -174,7 +174,7 @@ async fn a_flood_beyond_every_limit_breaks_nothing() {
     for response in &responses {
         match response.status.as_u16() {
             200 | 202 => {
-                // A tool of MCP that is refused says so in its response.
+                // An MCP tool call that is refused reports it in its result.
                 if let Some(body) = response.body["result"].get("structuredContent").filter(|body| body["ok"] == false)
                 {
                     assert_eq!(
@@ -200,14 +200,14 @@ async fn a_flood_beyond_every_limit_breaks_nothing() {
     assert!(ncbi.most_at_once() <= 3 + 5, "{} requests to NCBI at once", ncbi.most_at_once());
     let jobs: i64 =
         sqlx::query_scalar("select count(*) from jobs").fetch_one(&server.engine.db).await.expect("counted");
-    // Those that are submitted at the very same moment do not see each other yet: at most one for each connection.
+    // Jobs submitted at the same moment do not see each other yet: at most one per connection.
     assert!((25..25 + i64::from(POOL)).contains(&jobs), "{jobs}");
     for path in ["/readyz", "/v1/jobs", "/v1/pubmed/1001", "/v1/mcp/tools"] {
         assert_eq!(server.get(path).await.status, 200, "{path} is well again");
     }
 }
 
-/// A large job that came first does not keep a hundred small ones waiting.
+/// A large job that was submitted first does not delay a hundred small ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hundred_small_jobs_do_not_wait_for_a_large_one() {
     let World { simulator: _ncbi, mut server } = World::new(1200, Options::default(), &[]).await;
@@ -230,7 +230,7 @@ async fn a_hundred_small_jobs_do_not_wait_for_a_large_one() {
     assert!(last.as_str() < large["completed_at"].as_str().expect("a time"), "{last}: {large}");
 }
 
-/// The database behind a proxy that can be shut.
+/// The database behind a proxy that can refuse connections.
 struct Shutter {
     port: u16,
     is_shut: Arc<AtomicBool>,
@@ -264,7 +264,7 @@ impl Shutter {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
+async fn without_a_database_requests_fail_fast_until_it_is_reachable_again() {
     let url = tests::databases::new_database().await;
     let options = PgConnectOptions::from_str(&url).expect("a URL");
     let socket = options.get_socket().expect("a socket").join(format!(".s.PGSQL.{}", options.get_port()));
@@ -290,7 +290,7 @@ async fn while_the_database_is_away_nobody_waits_for_it_and_then_all_is_well() {
         loop {
             let response = server.get("/v1/jobs").await;
             if response.status == 200 {
-                continue; // The proxy is not quite shut yet.
+                continue; // The proxy is not fully closed yet.
             }
             assert_eq!(response.error(), (503, "DATABASE_ERROR"));
             if metric(&metrics().await).as_deref() == Some("bio_mcp_breaker_open{dependency=\"database\"} 1") {

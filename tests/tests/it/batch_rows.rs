@@ -1,4 +1,4 @@
-//! Rows that a source writes with a batch: once for each commit that counts, or not at all.
+//! Rows that a source writes with a batch: exactly once per successful commit, or not at all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tests::counting;
 
 const THING: RecordType = RecordType::new("thing");
 
-/// Amends what it is given, and then fails as often as it is told.
+/// Changes the outcome that it is given, then fails `failures` times.
 struct Rows {
     failures: AtomicUsize,
     seen: Arc<std::sync::Mutex<Vec<Outcome>>>,
@@ -36,7 +36,7 @@ impl BatchRows for Rows {
     }
 }
 
-/// A unit that runs, and how often its rows were written.
+/// A started unit.
 async fn unit() -> (Engine, JobId, Lease) {
     let engine = counting::engine(4).await;
     sqlx::query("create table things (n integer)").execute(&engine.db).await.expect("made");
@@ -72,7 +72,7 @@ async fn things(engine: &Engine) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_is_made_again_starts_from_the_outcomes_it_came_with() {
+async fn a_retried_commit_starts_from_the_original_outcomes() {
     let (engine, job, mut lease) = unit().await;
     let (batch, seen) = batch(2, || DbError::from(sqlx::Error::PoolTimedOut).into());
     lease.commit(&engine, batch).await.expect("the database is back");
@@ -84,7 +84,7 @@ async fn a_commit_that_is_made_again_starts_from_the_outcomes_it_came_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_refuse_leave_nothing_of_their_batch() {
+async fn failing_rows_roll_back_their_batch() {
     let (engine, job, mut lease) = unit().await;
     let refuse = || -> CommitError {
         let message = "decide again".to_owned();

@@ -1,5 +1,5 @@
-//! Records beyond the bounds of XML that an earlier version stored: their exact bytes are still served, and whatever
-//! reads them as records says why it does not.
+//! Records beyond the XML bounds that an earlier version stored: their exact bytes are still served, and whatever
+//! parses them reports why it refuses.
 
 use serde_json::{Value, json};
 use shared::core::Outcome;
@@ -13,7 +13,7 @@ use tests::program::Archive;
 use tests::record_files::record;
 use tests::sync::{client, day, settings as eutils_settings, simulator};
 
-/// A record that is beyond a bound, and how it is refused.
+/// A record beyond one bound, and how it is refused.
 struct Beyond {
     pmid: u32,
     xml: String,
@@ -22,7 +22,7 @@ struct Beyond {
 
 const TITLE: &str = "a title";
 
-/// Records that are beyond each bound in their title, and wherever a record can be beyond one before its PMID.
+/// Records beyond each bound in their title, and wherever a bound can be exceeded before the PMID.
 fn beyond() -> Vec<Beyond> {
     let (many, long, deep) = ("more than 64 attributes", "a name of more than 256 bytes", "nest deeper than 256");
     let attributes = (0..=MAX_ATTRIBUTES).map(|n| format!(" a{n}=\"x\"")).collect::<Vec<_>>().concat();
@@ -51,7 +51,7 @@ fn beyond() -> Vec<Beyond> {
     (1..).zip(changes).map(one).collect()
 }
 
-/// The PMID of the record that is within the bounds.
+/// The PMID of the record within the bounds.
 const FINE: u32 = 99;
 
 fn lines(text: &str) -> Vec<Value> {
@@ -59,7 +59,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_beyond_the_bounds_is_served_as_it_is_and_refused_as_a_record() {
+async fn records_beyond_the_bounds_are_served_raw_and_refused_when_parsed() {
     let archive = Archive::new().await;
     let engine = archive.engine().await;
     let beyond = beyond();
@@ -85,7 +85,7 @@ async fn what_is_beyond_the_bounds_is_served_as_it_is_and_refused_as_a_record() 
         let refused = server.post("/v1/mcp/invoke", &call).await;
         assert_eq!(refused.error(), (400, "VALIDATION_ERROR"), "{why}");
         assert!(refused.body["message"].as_str().is_some_and(|text| text.contains(why)), "{}", refused.body);
-        // It takes no other record with it.
+        // It affects no other record of the call.
         let call = json!({ "tool": "pubmed.get_many", "params": { "pmids": [pmid, FINE.to_string()] } });
         let many = server.post("/v1/mcp/invoke", &call).await.body["result"]["records"].clone();
         assert!(many[0]["error"].as_str().is_some_and(|text| text.contains(why)), "{many}");
@@ -99,13 +99,13 @@ async fn what_is_beyond_the_bounds_is_served_as_it_is_and_refused_as_a_record() 
     }
     assert!(check(&engine).await.is_clean(), "they are what was stored");
 
-    // Their objects alone say as much: whose they are, of which version and date.
+    // A rebuild from the objects alone gives the same: their record, version and date.
     let payloads = async || held(&engine).await.into_values().map(|(_, xml)| xml).collect::<Vec<_>>();
     let kept = payloads().await;
     empty(&engine).await;
     verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
     assert_eq!(payloads().await, kept);
-    // Bytes that are not those of the row are not served.
+    // Bytes that differ from the row's hash are not served.
     let one = beyond[4].pmid;
     std::fs::write(archive.object(one), "other bytes").expect("written");
     let damaged = archive.run(&["get", &one.to_string(), "--xml"]);

@@ -1,7 +1,7 @@
 //! Work under load that is interrupted at random moments: workers, servers and Postgres are killed, connections fall
-//! silent. At the end the archive is what one undisturbed ingest of the same files gives.
+//! silent. At the end the archive equals that of one undisturbed ingest of the same files.
 //!
-//! `BIO_MCP_KILLS` and `BIO_MCP_SILENCES` say how often; `make campaign` does it hundreds of times.
+//! `BIO_MCP_KILLS` and `BIO_MCP_SILENCES` set the number of interruptions; `make campaign` runs hundreds.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
@@ -20,14 +20,14 @@ use tests::serving::{Running, client};
 use tests::silent_proxy::SilentProxy;
 use tests::sync::{day, simulator};
 
-/// In so much time all is as before.
+/// Maximum time to recover from an interruption.
 const RECOVERY: Duration = Duration::from_secs(30);
 
 /// Update files of the upstream, and records in each.
 const FILES: u32 = 24;
 const RECORDS: u32 = 150;
 
-/// The number that a variable says.
+/// The number in an environment variable.
 fn number(name: &str, default: usize) -> usize {
     tests::variable(name).map_or(default, |text| text.parse().expect("a number"))
 }
@@ -65,7 +65,7 @@ async fn upstream(random: &mut Random) -> Simulator {
     upstream
 }
 
-/// What an archive holds of each record: its payload and version, or that it was deleted.
+/// What an archive holds of each record: its payload hash and version, or that it was deleted.
 type Contents = BTreeMap<String, (Option<String>, i32, i64)>;
 
 async fn contents(db: &PgPool) -> Contents {
@@ -74,7 +74,7 @@ async fn contents(db: &PgPool) -> Contents {
     rows.into_iter().map(|(pmid, hash, version, position)| (pmid, (hash, version, position))).collect()
 }
 
-/// How programs under test are set.
+/// Environment variables of the programs under test.
 fn environment(upstream: &Simulator) -> Vec<(&'static str, String)> {
     vec![
         ("BIO_MCP_PUBMED_EMAIL", "tests@example.org".to_owned()),
@@ -109,7 +109,7 @@ struct Programs {
 
 impl Programs {
     async fn new(archive: Archive, upstream: &Simulator) -> Self {
-        // Servers that follow each other listen on one port; it stays free when nothing listens on it.
+        // Successive servers listen on the same port; it stays free while none listens.
         let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let port = port.local_addr().expect("bound").port();
         Self { archive, environment: environment(upstream), port }
@@ -134,11 +134,11 @@ impl Programs {
     }
 }
 
-/// What clients saw.
+/// What the clients observed.
 #[derive(Default)]
 struct Seen {
     requests: AtomicUsize,
-    /// Responses that ask to try again: with a code, as they must be.
+    /// Responses that ask to retry; each must have an error code.
     unavailable: AtomicUsize,
     /// Connections that a killed server broke.
     broken: AtomicUsize,
@@ -146,7 +146,7 @@ struct Seen {
     is_over: AtomicBool,
 }
 
-/// Asks once; nothing where the server was away or asks to try again. A response from 500 on has a code.
+/// Sends a request once; `None` if the server is unreachable or asks to retry. A 5xx response must have a code.
 async fn ask(http: &reqwest::Client, seen: &Seen, request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
     let request = request.bearer_auth("admin").timeout(RECOVERY).build().expect("a request");
     seen.requests.fetch_add(1, Ordering::Relaxed);
@@ -174,7 +174,7 @@ async fn ask(http: &reqwest::Client, seen: &Seen, request: reqwest::RequestBuild
     Some((status, body))
 }
 
-/// A client that submits files and reads, until it is over. What it submits, it submits until it knows the job.
+/// A client that submits files and reads until it is stopped. It repeats each submission until it knows the job.
 async fn load(address: String, seen: Arc<Seen>, mut random: Random) {
     let http = client();
     let mut n = 0;
@@ -210,7 +210,7 @@ async fn load(address: String, seen: Arc<Seen>, mut random: Random) {
     }
 }
 
-/// Clients at work.
+/// Running clients.
 struct Load {
     seen: Arc<Seen>,
     clients: Vec<tokio::task::JoinHandle<()>>,
@@ -225,7 +225,7 @@ impl Load {
         Self { seen, clients }
     }
 
-    /// Ends the load; every client must have got the promised responses.
+    /// Ends the load; every client must have received the promised responses.
     async fn end(self) -> Arc<Seen> {
         self.seen.is_over.store(true, Ordering::Relaxed);
         for client in self.clients {
@@ -235,7 +235,7 @@ impl Load {
     }
 }
 
-/// One more job reads every file, also those that chance left out.
+/// One more job reads every file, including those that the random choice left out.
 async fn submit_all(programs: &Programs, seen: &Seen) {
     let http = client();
     let body =
@@ -253,7 +253,7 @@ async fn submit_all(programs: &Programs, seen: &Seen) {
     seen.jobs.lock().expect("no panic").push(job["job_id"].as_str().expect("an id").to_owned());
 }
 
-/// Every job ends well; one whose unit lost its worker too often is tried again, as a user would.
+/// Every job ends with success; one whose unit lost its worker too often is retried, as a user would.
 async fn ended_well(programs: &Programs, seen: &Seen) -> usize {
     let http = client();
     let mut retried = 0;
@@ -277,9 +277,9 @@ async fn ended_well(programs: &Programs, seen: &Seen) -> usize {
     retried
 }
 
-/// The archive holds what it must, nothing twice, and each key one job.
+/// The archive holds the expected records, nothing twice, and one job per idempotency key.
 async fn nothing_lost(db: &PgPool, expected: &Contents, seen: &Seen) {
-    // The projections still catch up: between the end of its last unit and its own, a job counts as stranded.
+    // The projections still catch up: between the end of its last unit and its own end, a job counts as stranded.
     let quiet = async {
         let sql = "select count(*) from jobs where state in ('queued', 'running')";
         while sqlx::query_scalar::<_, i64>(sql).fetch_one(db).await.expect("counted") > 0 {
@@ -305,7 +305,7 @@ async fn nothing_lost(db: &PgPool, expected: &Contents, seen: &Seen) {
     assert_eq!(usize::try_from(jobs).expect("few"), submitted, "one job for each key");
 }
 
-/// How long it took until requests are served and batches are committed again.
+/// The time until requests are served and batches are committed again.
 async fn recovered(programs: &Programs, db: &PgPool, seen: &Seen) -> Duration {
     let began = Instant::now();
     let http = client();
@@ -340,7 +340,7 @@ fn summary(what: &str, mut times: Vec<Duration>, seen: &Seen, retried: usize) {
     );
 }
 
-/// The process of the private Postgres, if it runs.
+/// The PID of the private Postgres, if it runs.
 fn postgres(archive: &Archive) -> Option<String> {
     let pid_file = archive.data_dir().join("postgres/data/postmaster.pid");
     let pid = std::fs::read_to_string(pid_file).ok()?.lines().next()?.trim().to_owned();
@@ -354,24 +354,24 @@ async fn nothing_is_lost_when_workers_servers_and_postgres_are_killed_under_load
     let upstream = upstream(&mut random).await;
     let expected = undisturbed(&upstream).await;
     let programs = Programs::new(Archive::with_private_postgres(), &upstream).await;
-    // The server of the database starts with the first command; this one keeps it until it is stopped.
+    // The Postgres server starts with the first command; this one keeps it running until it is stopped.
     let url = programs.archive.run(&["db", "start"]).expect(0).out.trim().to_owned();
     let direct = programs.archive.with_url(&url);
     let (mut server, mut workers) = (programs.serve(), [programs.worker(), programs.worker()]);
     let load = Load::start(&programs, &mut random);
     let mut times = Vec::new();
     for n in 0..kills {
-        // A random moment is the point.
+        // Random timing is the purpose of this test.
         tokio::time::sleep(Duration::from_millis(100 + random.below(900))).await;
         let began = Instant::now();
-        // Each kind early, so that few kills try all.
+        // Each kind of kill first, so that a few kills cover all.
         match if n < 3 { u64::try_from(n).expect("small") * 4 } else { random.below(10) } {
             0..4 => {
                 let worker = usize::try_from(random.below(2)).expect("small");
                 workers[worker] = programs.worker();
             }
             4..7 => {
-                // It has the port: the one before must have gone.
+                // The new server uses the same port: the old one must have exited.
                 drop(std::mem::replace(&mut server, Running(programs.start(&["--version"]))));
                 server = programs.serve();
             }

@@ -1,4 +1,4 @@
-//! Jobs that read the event log: how many there are, how long one runs, and what its progress says.
+//! Jobs that read the event log: how many there are, how long one runs, and what its progress reports.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,14 +22,14 @@ async fn last_job(engine: &Engine) -> Job {
     jobs::list(&engine.db, &filter).await.expect("listed").0.rows.remove(0).job
 }
 
-/// What happens at the end of a job.
+/// Calls the hooks that run at the end of a job.
 async fn ended(engine: &Engine, job: &Job, state: JobState) {
     for upkeep in &*engine.upkeep {
         upkeep.job_ended(engine, job, state).await.expect("done");
     }
 }
 
-/// During a long load, events come at every moment: if each were followed by a job, there would be one per second.
+/// A long load writes events all the time: with one catch-up job after each there would be one per second.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_come_while_a_catch_up_ends_wait_for_the_sweep() {
     let engine = with_readers(small()).await;
@@ -50,7 +50,7 @@ async fn events_that_come_while_a_catch_up_ends_wait_for_the_sweep() {
     ended(&engine, &other, JobState::Failed).await;
     assert_eq!(catch_up_jobs(&engine).await.len(), 3, "it wrote events, whatever it ended as");
     worker.run(true).await.expect("works");
-    // Much is left.
+    // More than one batch is left.
     others_arrive(&engine, 6, 0).await;
     ended(&engine, &job, JobState::Failed).await;
     assert_eq!(catch_up_jobs(&engine).await.len(), 3, "one that failed is repeated by the sweep");
@@ -59,9 +59,9 @@ async fn events_that_come_while_a_catch_up_ends_wait_for_the_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_takes_long_leaves_a_single_worker_to_other_jobs_in_between() {
+async fn a_long_catch_up_lets_a_single_worker_run_other_jobs() {
     let engine = with_readers(small()).await;
-    // A job reads 200 batches.
+    // One job reads 200 batches.
     others_arrive(&engine, 1_200, 0).await;
     sweep(&engine, None).await.expect("sweeps");
     counting::submit(&engine, 1, 0, 0).await;
@@ -76,9 +76,9 @@ async fn a_log_that_takes_long_leaves_a_single_worker_to_other_jobs_in_between()
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_counts_the_numbers_of_the_log_that_exist() {
     let engine = with_readers(small()).await;
-    // A log that was lost and rebuilt begins with the time in microseconds.
+    // The sequence numbers of a log that was lost and rebuilt start at the time in microseconds.
     sqlx::query("update archive_event_counter set last_seq = 1700000000000000").execute(&engine.db).await.expect("set");
-    // With memberships in between, and at the end.
+    // With members of queries in between, and at the end.
     others_arrive(&engine, 12, 1).await;
     sqlx::query("update archive_event_counter set last_seq = last_seq + 100").execute(&engine.db).await.expect("set");
     for rebuilt in [false, true] {
@@ -93,7 +93,7 @@ async fn progress_counts_the_numbers_of_the_log_that_exist() {
     }
 }
 
-/// A projection without rows. Another process reads on to the end while its first batch is prepared.
+/// A projection without rows. Another process reads to the end of the log while its first batch is prepared.
 struct Overtaken(AtomicBool);
 
 struct Nothing;

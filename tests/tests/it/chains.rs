@@ -1,4 +1,4 @@
-//! Chains of jobs: submitted as one, each step once when the one before has succeeded, cancelled and retried as one.
+//! Chains of jobs: submitted together, each step once when the one before has succeeded, cancelled and retried as one.
 
 mod cancelling;
 mod http;
@@ -20,7 +20,7 @@ use tests::invariants;
 use tests::program::{Archive, Run};
 use tests::sync::{LIMITS, day, simulator};
 
-/// What the counting pipeline says of its steps: a key is exclusive, and a fault is one of the submission.
+/// Steps of the counting pipeline: parameter `key` is exclusive, `fault` makes the submission fail.
 struct Counted;
 
 #[async_trait]
@@ -68,7 +68,7 @@ fn steps(params: &[Value]) -> Vec<Step> {
     params.iter().map(|params| Step { tool: counting::TOOL.to_owned(), params: params.clone() }).collect()
 }
 
-/// Submits a job and what follows it.
+/// Submits a job with its next steps.
 async fn submit(engine: &Engine, first: Value, then: &[Value]) -> JobId {
     let submission = Submission { then: steps(then), ..Submission::new(counting::TOOL, first, "count") };
     jobs::submit(&engine.db, &submission, LIMITS).await.expect("submitted").job().job_id()
@@ -82,7 +82,7 @@ async fn claim(engine: &Engine, job: JobId) -> Lease {
     lease
 }
 
-/// Runs a job until its only unit is completed, and it can be ended.
+/// Runs a job until its only unit is completed; the job itself is still running.
 async fn until_its_end(engine: &Engine, job: JobId) {
     let plan = claim(engine, job).await;
     plan.complete_plan(engine, &counting::plan(&plan.params)).await.expect("planned");
@@ -91,13 +91,13 @@ async fn until_its_end(engine: &Engine, job: JobId) {
     assert_eq!(lease.complete(engine).await.expect("completes"), JobProgressed::JobOver);
 }
 
-/// Runs a job until it has ended with success.
+/// Runs a job until it has succeeded.
 async fn ended(engine: &Engine, job: JobId) {
     until_its_end(engine, job).await;
     assert!(finalise(engine, job).await.expect("finalises"));
 }
 
-/// Ends a job as a program from before chains does.
+/// Ends a job as a program without support for chains does.
 async fn ended_by_an_older_program(engine: &Engine, job: JobId) {
     until_its_end(engine, job).await;
     sqlx::query(
@@ -136,7 +136,7 @@ fn states(jobs: &[Job]) -> Vec<(i16, JobState)> {
     jobs.iter().map(|job| (job.chain_step.expect("a step"), job.state)).collect()
 }
 
-/// Whether the log of a job has a line that contains this.
+/// Whether the log of a job has a line that contains `text`.
 async fn is_logged(engine: &Engine, job: JobId, text: &str) -> bool {
     let logs = jobs::logs(&engine.db, job, 100).await.expect("read");
     logs.iter().any(|line| line.message.contains(text))
@@ -166,7 +166,7 @@ fn then(tool: &str, params: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_that_end_a_job_one_submits_what_follows() {
+async fn concurrent_ends_of_a_job_submit_its_next_step_once() {
     let engine = counting_engine().await;
     for round in 0..30u32 {
         let job = submit(&engine, count(1 + round * 1000), &[count(501 + round * 1000)]).await;
@@ -201,9 +201,9 @@ async fn a_job_cannot_have_two_jobs_of_one_step_after_it() {
     assert!(refused.is_err_and(|error| error.to_string().contains("jobs_chain_step")), "the schema says so");
 }
 
-/// A program that is killed when it has ended a job and not told yet, or has not committed that.
+/// The program is killed after it has ended a job: before that is committed, or before it has sent the notification.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_around_the_end_of_a_job_what_follows_is_submitted_once() {
+async fn a_kill_around_the_end_of_a_job_submits_its_next_step_once() {
     let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 10, 1, Spread::Even(30)), Options::default()).await;
     let url = ncbi.eutils_url();
     let environment = [("BIO_MCP_PUBMED_BASE_URL", url.as_str()), ("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "1000")];
@@ -218,7 +218,7 @@ async fn killed_around_the_end_of_a_job_what_follows_is_submitted_once() {
         let mut child = archive.start(&["worker", "--once"], &killed);
         assert_eq!(child.wait().expect("ends").signal(), Some(9), "{point} is passed");
         let db = archive.database().await;
-        // Besides the job by which the projections catch up.
+        // Without the catch-up job of the projections.
         let jobs = async || -> Vec<String> {
             let sql = "select state from jobs where tool = 'pubmed.sync' order by chain_step";
             sqlx::query_scalar(sql).fetch_all(&db).await.expect("read")
@@ -245,7 +245,7 @@ async fn a_step_that_fails_ends_the_chain_until_it_is_retried() {
     assert_eq!(chain(&engine, first).await.len(), 2, "what follows is not submitted");
     assert!(is_logged(&engine, second, "the step after this one is not submitted").await);
 
-    // Whichever job is named, the chain goes on where it stopped, and once.
+    // For every job of the chain that is named, the chain continues where it stopped, and once.
     let child = retry(&engine, first).await;
     assert!(matches!(child, SubmitOutcome::Created(_)));
     assert_eq!((child.job().parent_job_id, child.job().chain_step), (Some(second.0), Some(2)));
@@ -270,7 +270,7 @@ async fn a_step_that_fails_ends_the_chain_until_it_is_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_hash_of_parameters_is_that_of_the_parameters_whatever_follows() {
+async fn the_hash_of_parameters_does_not_depend_on_the_next_steps() {
     let engine = counting_engine().await;
     let first = submit(&engine, count(1), &[count(501)]).await;
     ended(&engine, first).await;

@@ -1,5 +1,4 @@
-//! The change feed: of which kinds changes are, over constructed histories, real files, and objects that cannot be
-//! read.
+//! The change feed: how changes are classified, over constructed histories, real files, and unreadable objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,27 +23,27 @@ async fn said(engine: &Engine, n: u32, file: i32, title: &str, notices: &[(&str,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_change_is_told_by_its_kinds() {
+async fn each_change_has_its_kinds() {
     let engine = feed::engine().await;
     let retraction: &[(&str, u32)] = &[("RetractionIn", 90)];
     // A, B and A again.
     for (file, title) in [(1, "a"), (2, "b"), (3, "a")] {
         said(&engine, 1, file, title, &[]).await;
     }
-    // Retracted, changed, withdrawn.
+    // Retracted, revised, retraction withdrawn.
     for (file, title, notices) in [(1, "a", &[][..]), (2, "a", retraction), (3, "b", retraction), (4, "b", &[])] {
         said(&engine, 2, file, title, notices).await;
     }
-    // Corrected twice, then of concern.
+    // Corrected twice, then an expression of concern.
     let (one, two) = (("ErratumIn", 91), ("ErratumIn", 92));
     for (file, notices) in [(1, &[one][..]), (2, &[one, two]), (3, &[one, two, ("ExpressionOfConcernIn", 93)])] {
         said(&engine, 3, file, "a", notices).await;
     }
-    // Deleted, and back, retracted.
+    // Deleted, then archived again as retracted.
     said(&engine, 4, 1, "a", &[]).await;
     arrive(&engine, 2, 4, 0, None).await;
     said(&engine, 4, 3, "RETRACTED: a", &[]).await;
-    // The notice of a retraction is a record of its own, and not retracted.
+    // A retraction notice is a separate record that is not itself retracted.
     said(&engine, 90, 1, "Retraction: a", &[("RetractionOf", 2)]).await;
     feed::catch_up(&engine).await;
     assert_eq!(kinds(&engine, 1).await, ["new", "revised", "revised"]);
@@ -58,18 +57,18 @@ async fn each_change_is_told_by_its_kinds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_goes_or_comes_below_another_is_no_deletion() {
+async fn deleting_one_of_several_versions_is_no_deletion_of_the_record() {
     let engine = feed::engine().await;
     let version = |n: u32, version: i32, title: &str| Some(record(n, version, title, &[]));
-    // Its second version goes: the first one is the record again.
+    // The second version is deleted: the first one is the current version again.
     arrive(&engine, 1, 1, 1, version(1, 1, "one")).await;
     arrive(&engine, 2, 1, 2, version(1, 2, "two")).await;
     arrive(&engine, 3, 1, 2, None).await;
-    // A lower version comes late, and goes: a reader of the record sees neither.
+    // A lower version arrives late and is deleted: readers of the record see neither.
     arrive(&engine, 1, 2, 2, version(2, 2, "two")).await;
     arrive(&engine, 2, 2, 1, version(2, 1, "one")).await;
     arrive(&engine, 3, 2, 1, None).await;
-    // All versions go.
+    // All versions are deleted.
     arrive(&engine, 1, 3, 1, version(3, 1, "one")).await;
     arrive(&engine, 2, 3, 2, version(3, 2, "two")).await;
     arrive(&engine, 3, 3, 0, None).await;
@@ -122,7 +121,7 @@ async fn events_of_other_types_of_records_are_told_and_disturb_no_reader_of_pubm
     ] {
         assert!(sqlx::query(sql).execute(&engine.db).await.is_err(), "{name}");
     }
-    // A program from before record types writes neither.
+    // Programs older than record types write neither column.
     sqlx::query("update archive_events set record_id = null where pmid = '1'").execute(&engine.db).await.expect("old");
     let there = rows(&engine).await;
     feed::drop_feed(&engine).await;
@@ -149,7 +148,7 @@ async fn objects_that_cannot_be_read_stop_no_reader_and_hide_no_retraction() {
     for (n, what) in [(1, "garbage"), (2, "truncated"), (3, "of another record"), (4, "forged")] {
         attack(&engine, what, n).await;
     }
-    // The newest objects of these four are not what their rows say any more; versions stay.
+    // The newest objects of these four no longer match their rows; versions remain.
     let damaged = "update archive_events set s3_uri = split_part(s3_uri, '?', 1) || '?versionId=none' \
                    where pmid in ('1', '2', '3', '4')";
     sqlx::query(damaged).execute(&engine.db).await.expect("pointed elsewhere");
@@ -160,7 +159,7 @@ async fn objects_that_cannot_be_read_stop_no_reader_and_hide_no_retraction() {
     }
     assert_eq!(kinds(&engine, 5).await, ["new retracted"]);
     assert_eq!(changes::unknown(&engine.db).await.expect("counted"), 4);
-    // The next payload says it, and it is told then.
+    // The next payload contains the retraction, so it is reported then.
     said(&engine, 1, 2, "RETRACTED: 1, revised", &[]).await;
     said(&engine, 2, 2, "2", &[]).await;
     feed::catch_up(&engine).await;
@@ -217,7 +216,7 @@ async fn a_store_that_fails_stops_the_reader_until_it_can_be_read() {
     assert_eq!(kinds(&engine, 3).await, ["new retracted"]);
 }
 
-/// Lets the events and the pointers of a record name a version of its object.
+/// Makes the events and the pointer of a record name this version of its object.
 async fn point_to(engine: &Engine, n: u32, version: &str) {
     for table in ["archive_events", "pubmed_archive"] {
         let sql = format!("update {table} set s3_uri = split_part(s3_uri, '?', 1) || $1 where pmid = $2");
@@ -230,11 +229,11 @@ async fn point_to(engine: &Engine, n: u32, version: &str) {
     }
 }
 
-/// A program that does not suit the archive takes nothing for unknown.
+/// A program that cannot read the archive at all must not record every change as unknown.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_of_which_no_object_can_be_read_stops_the_reader() {
     let engine = feed::engine().await;
-    // More than a batch: others could be read in place of those of the first.
+    // More than one batch: later events could be read in place of those of the first batch.
     for n in 1..=8 {
         said(&engine, n, 1, &format!("RETRACTED: {n}"), &[]).await;
     }
@@ -247,7 +246,7 @@ async fn an_archive_of_which_no_object_can_be_read_stops_the_reader() {
     let failed = catch_up(&engine, &projections::all(), |_| true).await;
     assert!(matches!(&failed, Err(UnitError::Failed { retry: true, .. })), "{failed:?}");
     assert_eq!(rows(&engine).await, []);
-    // One that can be read shows that the fault is that of the others.
+    // One readable object shows that the others are damaged.
     point_to(&engine, 8, newest.as_str()).await;
     feed::catch_up(&engine).await;
     assert_eq!(changes::unknown(&engine.db).await.expect("counted"), 7);
@@ -276,7 +275,7 @@ async fn a_wrong_prefix_stops_the_reader_and_a_renamed_one_does_not() {
     assert!(failed.err.contains("no object of the archive can be read"), "{failed:?}");
     assert_eq!(feed().await, there, "nothing is taken for unknown");
     let folder = archive.data_dir().join("archive");
-    // Earlier versions are beside the objects.
+    // Earlier versions are stored beside the objects.
     for folder in [folder.clone(), folder.join(".versions")] {
         std::fs::rename(folder.join("pubmed"), folder.join("literature")).expect("renamed");
     }
@@ -289,7 +288,7 @@ async fn a_wrong_prefix_stops_the_reader_and_a_renamed_one_does_not() {
     run(&["get", &pmid]).expect(0);
 }
 
-/// Without a worker nothing else would ever try again.
+/// Without a worker there is no later retry.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_object_that_can_never_be_read_is_given_up_by_a_command_too() {
     let (engine, faults) = failing().await;
@@ -331,7 +330,7 @@ async fn one_object_that_can_never_be_read_is_given_up_by_the_third_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_was_lost_and_rebuilt_is_told_anew() {
+async fn a_lost_and_rebuilt_log_is_published_again() {
     let engine = feed::engine().await;
     said(&engine, 1, 1, "a", &[]).await;
     said(&engine, 2, 1, "RETRACTED: b", &[]).await;
@@ -358,7 +357,7 @@ async fn a_purge_is_a_deletion() {
     assert_eq!(kinds(&engine, 1).await, ["new", "deleted"]);
 }
 
-/// Every real file: what the feed says last of each record is what its typed form says, and each retraction is told.
+/// Every real file: the feed's last state of each record equals its typed form, and each retraction has its event.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_feed_of_real_files_says_what_their_records_say() {
     let files = tests::real_pubmed_files();

@@ -1,4 +1,4 @@
-//! Checkpoints hold what the corpus was, and their digests and differences are what can be counted from a listing.
+//! A checkpoint preserves the state of the corpus; its digests and differences can be recomputed from a listing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use tests::invariants;
 use tests::random::Random;
 
-/// A version of a record; its text tells which, and whether it was retracted.
+/// A version of a record; `revision` determines its text and whether it is retracted or deleted.
 fn version(n: u64, revision: u64, place: u64) -> PointerUpdate {
     let pmid = Pmid::new(u32::try_from(n).expect("small")).expect("a PMID");
     let deleted = revision % 7 == 6;
@@ -52,7 +52,7 @@ fn new(id: &str, queries: &[&str]) -> NewCheckpoint {
     }
 }
 
-/// The digest as the documentation says it is made.
+/// The digest as documented.
 fn digest(documents: &BTreeMap<String, String>) -> String {
     let mut sums = [0_u64; 4];
     for (pmid, hash) in documents {
@@ -65,7 +65,7 @@ fn digest(documents: &BTreeMap<String, String>) -> String {
     format!("{a:016x}{b:016x}{c:016x}{d:016x}")
 }
 
-/// Everything a checkpoint holds, page by page.
+/// All records of a checkpoint, read page by page.
 async fn held(db: &PgPool, checkpoint: &Checkpoint) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut after = None;
@@ -82,8 +82,8 @@ async fn held(db: &PgPool, checkpoint: &Checkpoint) -> BTreeMap<String, String> 
     }
 }
 
-/// Writers that revise, delete and bring back the same few records, and others that make them members of queries,
-/// all at once; checkpoints are taken meanwhile.
+/// Writers revise, delete and restore the same few records while others make them members of queries; checkpoints are
+/// created meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn checkpoints_hold_what_was_there_while_others_write() {
     const KEYS: [&str; 3] = ["a", "b", "c"];
@@ -102,7 +102,7 @@ async fn checkpoints_hold_what_was_there_while_others_write() {
                 let place = 1 + writer + 4 * step;
                 let rows: Vec<_> = distinct.iter().map(|n| version(*n, random.below(20), place * 1000 + n)).collect();
                 records::accept(&mut tx, &rows).await.expect("accepted");
-                // As a batch does: pointers, then members.
+                // In the order of a batch: pointers, then members.
                 if random.percent(30) {
                     let pmids: BTreeSet<u32> =
                         (0..5).map(|_| 1 + u32::try_from(random.below(60)).expect("small")).collect();
@@ -137,7 +137,7 @@ async fn checkpoints_hold_what_was_there_while_others_write() {
     let last_of_all = &made[made.len() - 4];
     assert_eq!((&now.digest, now.total_documents), (&last_of_all.digest, last_of_all.total_documents));
 
-    // A few of each scope, the first and the last ones.
+    // The first and the last checkpoints of each scope.
     let picked: Vec<&Checkpoint> = made.iter().take(8).chain(made.iter().rev().take(8)).collect();
     let mut contents = Vec::new();
     for checkpoint in &picked {
@@ -175,7 +175,7 @@ async fn checkpoints_hold_what_was_there_while_others_write() {
     }
 }
 
-/// The migration counts what was archived before it; what it could not know is said.
+/// The migration counts what was archived before it, and reports what it could not know.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_from_before_has_its_digests_too() {
     let db = PgPool::connect(&tests::databases::empty_database().await).await.expect("connects");

@@ -1,4 +1,4 @@
-//! The commands that talk to NCBI, as a user runs them, against a simulator.
+//! Commands that call NCBI, run as a user would, against a simulator.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -43,7 +43,7 @@ impl Cli {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sync_tells_what_it_did_and_status_how_far_it_is() {
+async fn a_sync_reports_its_outcomes_and_status_its_progress() {
     let simulator = upstream(60, Options::default()).await;
     let cli = Cli::new(&simulator).await;
     let searched = cli.json(&["search", "all", "--limit", "3"]);
@@ -80,7 +80,7 @@ async fn a_sync_tells_what_it_did_and_status_how_far_it_is() {
     assert_eq!(messages, ["planned", "planned", "succeeded"]);
     let failures = cli.json(&["jobs", "failures", &job]);
     assert_eq!((&failures["total"], &failures["failures"][0]["pmid"]), (&1.into(), &"7".into()));
-    // What is missing is asked for again; where nothing is, there is nothing to retry.
+    // Missing records are requested again; if none is missing, there is nothing to retry.
     let retried = cli.run(&["--output", "json", "jobs", "retry", &job]).expect(0).json();
     assert_eq!((&retried["requested"], &retried["missing"]), (&1.into(), &1.into()), "{retried}");
     let fine = again["job_id"].as_str().expect("an id");
@@ -113,7 +113,7 @@ async fn status_shows_what_ncbi_counts_and_what_does_not_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_input_is_a_clear_error_and_asks_nobody() {
+async fn bad_input_is_a_clear_error_without_requests() {
     let simulator = upstream(5, Options::default()).await;
     let cli = Cli::new(&simulator).await;
     let check = |arguments: &[&str], words: &str| {
@@ -145,7 +145,7 @@ async fn bad_input_is_a_clear_error_and_asks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_key_and_a_missing_ncbi_are_told_without_the_key() {
+async fn errors_of_a_wrong_key_or_unreachable_ncbi_do_not_contain_the_key() {
     let simulator = upstream(5, Options::default()).await;
     let mut cli = Cli::new(&simulator).await;
     cli.more.push(("BIO_MCP_PUBMED_API_KEY", "hunter2hunter2".to_owned()));
@@ -156,7 +156,7 @@ async fn a_wrong_key_and_a_missing_ncbi_are_told_without_the_key() {
     let searched = cli.run(&["search", "all"]).expect(2);
     assert!(searched.err.contains("refuses the API key") && !searched.err.contains("hunter2"), "{}", searched.err);
     cli.more.pop();
-    // Nothing listens there.
+    // Nothing listens on this port.
     cli.base_url = "http://127.0.0.1:1/entrez/eutils/".into();
     let child = {
         let mut command = cli.archive.command(&["sync", "all"]);
@@ -215,7 +215,7 @@ async fn killed_at_every_step_a_sync_ends_as_if_it_had_not_been() {
             command.output().expect("starts")
         };
         assert_eq!(killed.status.code(), None, "{place}: killed; {}", String::from_utf8_lossy(&killed.stderr));
-        // The very same command, although its watermarks cannot be moved while the run goes on.
+        // The same command, although its watermarks cannot move during the run.
         let ended = cli.run(&[&arguments[..], &["--from", &from]].concat()).expect(0).json();
         assert_eq!(
             (&ended["requested"], &ended["failed"], &ended["missing"]),
@@ -230,7 +230,7 @@ async fn killed_at_every_step_a_sync_ends_as_if_it_had_not_been() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_syncs_due_topics_and_ends_when_told() {
+async fn up_syncs_due_topics_and_ends_on_a_signal() {
     let simulator = upstream(40, Options::default()).await;
     let mut cli = Cli::new(&simulator).await;
     cli.json(&["topics", "add", "all", "--query-key", "everything", "--every", "6h"]);
@@ -311,7 +311,7 @@ async fn a_quarantined_record_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn upstream_text_and_keys_stand_nowhere() {
+async fn upstream_text_and_keys_are_never_logged() {
     let simulator = upstream(5, Options::default()).await;
     let mut cli = Cli::new(&simulator).await;
     cli.more.push(("BIO_MCP_PUBMED_API_KEY", "valid-key".to_owned()));
@@ -341,12 +341,12 @@ async fn a_search_without_a_network_says_that_it_waits_and_fails_in_bounded_time
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     };
-    // Refused at once: tried again a few times, then said.
+    // Connection refused: retried a few times, then reported.
     let began = Instant::now();
     let refused = Run::from(search("http://127.0.0.1:1/entrez/eutils/").output().expect("runs")).expect(4);
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert!(refused.err.contains("bio-mcp: ") && refused.out.is_empty(), "{refused:?}");
-    // A server that accepts and is silent.
+    // A server that accepts connections and does not respond.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = silent.local_addr().expect("an address");
     let began = Instant::now();

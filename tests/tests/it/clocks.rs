@@ -1,5 +1,5 @@
-//! A clock that jumped ahead leaves instants in the future behind. None of them silences anything: what lies more than
-//! a minute ahead of the database's clock is pulled back, and told.
+//! A clock that jumped ahead leaves timestamps in the future. None of them blocks anything: a timestamp more than a
+//! minute ahead of the database's clock is corrected, and the correction is recorded.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ async fn told(db: &PgPool) -> BTreeSet<String> {
 async fn a_watermark_in_the_future_goes_back_to_the_last_good_one_and_nothing_is_missed() {
     let (simulator, engine) = corpus(20).await;
     incremental(&engine, &of_all(None), at(NOW)).await;
-    // A run while the clock was a year ahead, and a record entered since the real time of that run.
+    // A run while the clock was a year ahead, and a record entered after the real time of that run.
     execute(
         &engine.db,
         "with ahead as (update sync_queries set entry_watermark = now() + interval '1 year', \
@@ -82,7 +82,7 @@ async fn without_a_good_watermark_the_whole_query_is_walked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_less_than_a_minute_ahead_is_left_alone() {
+async fn timestamps_less_than_a_minute_ahead_are_unchanged() {
     let (_simulator, engine) = corpus(1).await;
     syncs::bind(&engine.db, "all", "all", "test").await.expect("bound");
     execute(
@@ -100,7 +100,7 @@ async fn a_run_planned_by_a_clock_that_was_ahead_moves_no_watermark() {
     incremental(&engine, &of_all(None), at(NOW)).await;
     let ahead = shared::core::clock::now() + Days::new(365);
     let job = start_incremental(&engine, &of_all(None), ahead).await;
-    // It is planned before a sweep comes by, and ends after the clock was put right.
+    // It is planned before the sweep runs, and ends after the clock was corrected.
     Worker::new(engine.clone(), None).expect("a worker").run_one(Some(job)).await.expect("planned");
     let run = finish(&engine, job).await;
     assert_eq!(run.state, JobState::Succeeded, "{:?}", run.error);
@@ -121,7 +121,7 @@ async fn a_slot_in_the_future_does_not_stop_its_topic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_in_the_future_does_not_put_off_the_next_try_for_ever() {
+async fn a_failure_in_the_future_does_not_delay_retries_for_ever() {
     let (_simulator, engine) = corpus(1).await;
     syncs::bind(&engine.db, "all", "all", "test").await.expect("bound");
     syncs::add_topic(&engine.db, "all", 3600, 0).await.expect("added");
@@ -145,7 +145,7 @@ async fn a_failure_in_the_future_does_not_put_off_the_next_try_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turns_in_the_future_stop_no_request_and_no_hold_is_longer_than_a_minute() {
+async fn reservations_in_the_future_block_no_request_and_pauses_last_at_most_a_minute() {
     let db = tests::engine::pool(4).await;
     let rate_limiter = PostgresRateLimiter::new(db.clone(), "ncbi", 10);
     let soon = || Instant::now() + Duration::from_secs(5);
@@ -168,7 +168,7 @@ async fn turns_in_the_future_stop_no_request_and_no_hold_is_longer_than_a_minute
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn units_and_jobs_of_a_clock_that_was_ahead_are_done_all_the_same() {
+async fn units_and_jobs_stored_by_a_clock_ahead_still_run() {
     let engine = counting::engine(4).await;
     let (silent, waiting, old) = (
         counting::submit(&engine, 1, 1, 1).await,
@@ -224,7 +224,7 @@ async fn units_and_jobs_of_a_clock_that_was_ahead_are_done_all_the_same() {
     .await
     .expect("counted");
     assert_eq!(stuck, 0);
-    // What it was silent from then on is what counts.
+    // Its silence is counted from the correction on.
     execute(
         &engine.db,
         "update ingestion_work_units set heartbeat_at = heartbeat_at - interval '3 minutes' where status = 'claimed'",
@@ -239,7 +239,7 @@ async fn units_and_jobs_of_a_clock_that_was_ahead_are_done_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_is_put_off_for_five_minutes_at_most() {
+async fn a_unit_is_delayed_by_five_minutes_at_most() {
     let engine = counting::engine(2).await;
     let job = counting::submit(&engine, 1, 1, 1).await;
     let (worker, tools) = (WorkerId::new(), engine.tools());
@@ -304,9 +304,9 @@ async fn status_says_which_clock_was_ahead() {
     assert_eq!(json["clock_corrections"][0]["what"], "sync_topics.last_slot_at");
 }
 
-/// Each stored instant is either pulled back where it lies in the future, or nothing ever waits for it.
+/// Each timestamp column is either corrected when its value is in the future, or nothing ever waits for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_every_stored_instant_it_is_known_what_one_in_the_future_does() {
+async fn every_timestamp_column_has_a_rule_for_future_values() {
     const PULLED_BACK: [&str; 21] = [
         "sync_queries.entry_watermark",
         "sync_queries.modification_watermark",
@@ -330,7 +330,7 @@ async fn of_every_stored_instant_it_is_known_what_one_in_the_future_does() {
         "leases.expires_at",
         "ingestion_workers.seen_at",
     ];
-    /// Shown to people, or compared with other stored instants only.
+    /// Only displayed, or only compared with other stored timestamps.
     const NEVER_WAITED_FOR: [&str; 43] = [
         "jobs.cancel_requested_at",
         "jobs.completed_at",

@@ -1,5 +1,5 @@
-//! A process killed at every step of archiving a batch, by Ctrl-C, or at any moment; the next command
-//! goes on, and the end is that of an undisturbed run.
+//! A process killed at every step of archiving a batch, by Ctrl-C, or at a random moment; the next command resumes, and
+//! the result is that of an undisturbed run.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use tests::invariants;
 use tests::program::{Archive, text};
 
-/// Every place where the program can be killed; several are passed more than once.
+/// Every point where the program can be killed; some are passed more than once.
 const POINTS: [&str; 16] = [
     "after_claim:1",
     "after_start:1",
@@ -32,7 +32,7 @@ const POINTS: [&str; 16] = [
     "after_manifest:1",
 ];
 
-/// What an archive holds, without times and addresses of attempts.
+/// The contents of an archive, without timestamps and object addresses of attempts.
 type Contents = Vec<(String, Option<String>, i32, i64, i64)>;
 
 async fn contents(archive: &Archive) -> Contents {
@@ -108,7 +108,7 @@ async fn under_way(db: &sqlx::PgPool) {
     }
 }
 
-/// The newest job of the command line, besides those by which the projections catch up.
+/// The newest job of the command line, without the catch-up jobs of the projections.
 fn ingest_job(archive: &Archive) -> Value {
     let listed = archive.run(&["--output", "json", "jobs", "list"]).expect(0).json();
     let jobs = listed["jobs"].as_array().expect("jobs");
@@ -116,7 +116,7 @@ fn ingest_job(archive: &Archive) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn interrupted_it_hands_back_and_goes_on_later() {
+async fn an_interrupted_ingest_releases_its_unit_and_resumes_later() {
     let archive = Archive::new().await;
     let file = large(archive.dir.path(), 3000);
     let child = archive.start(&["ingest", text(&file)], &[SMALL]);
@@ -136,7 +136,7 @@ async fn interrupted_it_hands_back_and_goes_on_later() {
     let intents: i64 =
         sqlx::query_scalar("select count(*) from archive_intents").fetch_one(&db).await.expect("counted");
     assert_eq!(intents, 0, "batches that were prepared and not stored are named no longer");
-    // A worker finishes it, whichever process submitted it.
+    // Any worker can finish the job, not only the process that submitted it.
     archive.run(&["worker", "--once"]).expect(0);
     let job = ingest_job(&archive);
     assert_eq!((&job["state"], &job["result"]["requested"]), (&"succeeded".into(), &3000.into()));
@@ -210,7 +210,7 @@ async fn a_unit_that_is_lost_three_times_without_a_foreground_command_fails() {
 async fn two_programs_on_one_file_do_it_once() {
     let archive = Archive::new().await;
     let file = large(archive.dir.path(), 1500);
-    archive.ingest(&large(&archive.dir.path().join("."), 1)); // the schema is there
+    archive.ingest(&large(&archive.dir.path().join("."), 1)); // creates the schema
     let file_again = file.clone();
     std::fs::rename(large(archive.dir.path(), 1500), &file).expect("renamed");
     let first = archive.start(&["--output", "json", "ingest", text(&file)], &[SMALL]);

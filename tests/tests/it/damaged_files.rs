@@ -1,4 +1,4 @@
-//! A gzip file says only at its end that it is damaged: no part of one is archived.
+//! A gzip file shows only at its end that it is damaged: no part of such a file is archived.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use samples::record::Record;
 use shared::pubmed::bulk_file::Md5;
 use tests::program::{Archive, text};
 
-/// A gzip member whose text can be changed without touching its structure: it is stored, not compressed.
+/// A gzip member that is stored, not compressed: its text can be changed without touching its structure.
 fn stored(xml: &str) -> Vec<u8> {
     let mut member = GzEncoder::new(Vec::new(), Compression::none());
     member.write_all(xml.as_bytes()).expect("written");
@@ -22,7 +22,7 @@ fn document(pmids: std::ops::RangeInclusive<u32>) -> String {
     format!("{HEAD}{}\n{TAIL}", records.join("\n"))
 }
 
-/// The first place of a text.
+/// The first offset of a text.
 fn place(bytes: &[u8], text: &str) -> usize {
     bytes.windows(text.len()).position(|window| window == text.as_bytes()).expect("the text is there")
 }
@@ -38,7 +38,7 @@ async fn a_damaged_gzip_file_is_refused_whole() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     let good = stored(&document(1001..=1050));
-    // One bit: PMID 1002 reads 1003 or the like, the file inflates to its end, and is well-formed.
+    // One flipped bit: PMID 1002 reads 1003 or similar, and the file still decompresses as well-formed XML.
     let mut flipped = good.clone();
     let at = place(&flipped, ">1002<") + 4;
     flipped[at] ^= 1;
@@ -70,7 +70,7 @@ async fn a_damaged_gzip_file_is_refused_whole() {
     let jobs: i64 = sqlx::query_scalar("select count(*) from jobs").fetch_one(&db).await.expect("counted");
     assert_eq!(jobs, 0, "no job was made of a file that is refused");
 
-    // Beside a damaged one, the others are archived.
+    // Valid files beside a damaged one are archived.
     let path = write(dir, "good.xml.gz", &[good, second].concat());
     let run = archive.run(&["--output", "json", "ingest", text(&path), text(&dir.join("flipped.xml.gz"))]).expect(2);
     assert_eq!(run.json()["archived"], 60, "{run:?}");
@@ -83,8 +83,8 @@ async fn an_md5_file_that_agrees_is_enough() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     let file = stored(&document(1..=20));
-    // Cut behind the last record: what its .md5 file confirms is what was published, and its own sum is looked at where
-    // it stands.
+    // Truncated after the last record: the .md5 file confirms the bytes as published, so the missing trailer of the
+    // gzip stream is only a warning.
     let cut = &file[..file.len() - 8];
     let path = write(dir, "pubmed26n0001.xml.gz", cut);
     let mut sum = Md5::default();

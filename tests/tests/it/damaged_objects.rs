@@ -1,5 +1,5 @@
-//! Objects that were swapped, removed or made unreadable behind the program's back: what reads, `verify` and `--repair`
-//! make of them.
+//! Objects that were swapped, removed or made unreadable outside the program: results of reads, `verify` and
+//! `--repair`.
 
 use tests::program::{Archive, Run, limited};
 use tests::record_files::{file, ingest, record, title};
@@ -44,7 +44,7 @@ async fn an_object_that_cannot_be_read_is_named_and_everything_else_is_checked()
     let archive = Archive::new().await;
     let records = [record(1, 1, "2026-01-01", "one"), record(2, 1, "2026-01-01", "two")];
     ingest(&archive, "pubmed26n0001.xml", &records, &[]);
-    // A directory in its place cannot be read as a file, not even by root.
+    // A directory under its name cannot be read as a file, not even by root.
     std::fs::remove_file(archive.object(1)).expect("removed");
     std::fs::create_dir(archive.object(1)).expect("made");
     for arguments in [&["--output", "json", "verify"][..], &["--output", "json", "verify", "--repair"]] {
@@ -55,15 +55,15 @@ async fn an_object_that_cannot_be_read_is_named_and_everything_else_is_checked()
     }
 }
 
-/// An object that is larger than any record is neither read nor taken for the record.
+/// An object larger than any record is neither read nor used as the record.
 #[tokio::test]
-async fn an_object_without_end_is_named_and_replaced_and_never_read() {
+async fn an_oversized_object_is_reported_and_replaced_and_never_read() {
     let archive = Archive::new().await;
     let records = [record(1, 1, "2026-01-01", "one"), record(2, 1, "2026-01-01", "two")];
     let source = file(archive.dir.path(), "pubmed26n0001.xml", &records, &[]);
     archive.ingest(&source);
     std::fs::remove_file(archive.object(1)).expect("removed");
-    // It takes no room on the disk, and more in memory than the program is given.
+    // A sparse file: it uses no disk space, and is larger than the memory that the program has.
     std::fs::File::create(archive.object(1)).and_then(|file| file.set_len(8 << 30)).expect("made");
     let run = |arguments: &[&str]| -> Run {
         limited(&archive.command(arguments), "-v 4000000").output().expect("the program starts").into()

@@ -1,4 +1,4 @@
-//! Which directory `--data-dir` may name, and what becomes of one that is refused: nothing.
+//! Which directory `--data-dir` may name; a refused one is left unchanged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use samples::record::Record;
 use tests::hostile::{USERS, is_root, mode, set_mode};
 use tests::program::{Archive, Run, text};
 
-/// The program on a directory, with a database of the test server.
+/// The program with a data directory and a database of the test server.
 struct Directory {
     archive: Archive,
     path: PathBuf,
@@ -59,7 +59,7 @@ async fn a_directory_of_something_else_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_another_user_has_in_it_is_not_closed() {
+async fn a_directory_with_entries_of_another_user_is_refused_and_unchanged() {
     if !is_root() {
         return;
     }
@@ -85,7 +85,7 @@ async fn only_commands_that_make_an_archive_take_an_empty_directory() {
     }
     directory.ingest().expect(0);
     assert_eq!(mode(&directory.path), 0o700, "it is a data directory now");
-    // Something that is put beside what is ours does not matter.
+    // Another file beside the program's own does not matter.
     put(&directory.path.join("letter.txt"));
     directory.archive.run(&["status"]).expect(0);
     directory.archive.run(&["get", "1"]).expect(0);
@@ -94,7 +94,7 @@ async fn only_commands_that_make_an_archive_take_an_empty_directory() {
     set_mode(&directory.path, 0o755);
     directory.archive.run(&["status"]).expect(0);
     assert_eq!(mode(&directory.path), 0o700);
-    // Only the objects were copied back.
+    // Only the objects were restored.
     for name in directory.names().iter().filter(|name| *name != "archive") {
         let path = directory.path.join(name);
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("removed");

@@ -13,14 +13,14 @@ use tests::roles::assert_confined;
 use tests::serving::{Running, client};
 use tests::sync::{day, simulator};
 
-/// Who is logged in at a server by this program, besides who asks.
+/// Users of the sessions that programs have at this server, other than the asking session.
 async fn users(owner: &PgPool) -> Vec<String> {
     let sql = "select distinct usename::text from pg_stat_activity where application_name = 'bio-mcp' \
                and datname = current_database() order by 1";
     sqlx::query_scalar(sql).fetch_all(owner).await.expect("read")
 }
 
-/// Everything that programs do: files, syncs, topics, jobs over HTTP, checkpoints, repairs, deletions.
+/// All kinds of work: files, syncs, topics, jobs over HTTP, checkpoints, repairs, deletions.
 async fn all_programs_work(archive: &Archive, variables: &[(&str, &str)], owner: &PgPool) {
     let mut corpus = Corpus::new(day("2026-03-10"));
     for pmid in 31_000_000..31_000_020 {
@@ -56,7 +56,7 @@ async fn all_programs_work(archive: &Archive, variables: &[(&str, &str)], owner:
     let ended = async {
         loop {
             let job = http.get(&url).send().await.expect("sent").text().await.expect("read");
-            // A response comes with every change of the job.
+            // The long poll returns at every change of the job.
             if ["\"queued\"", "\"running\""].iter().all(|state| !job.contains(&format!("\"state\":{state}"))) {
                 break job;
             }
@@ -93,7 +93,7 @@ async fn programs_of_the_private_postgres_change_no_table() {
         assert!(other.is_err(), "it has no business in the server's other databases");
     }
 
-    // What it sets for itself is undone, and a cluster from before it gets it: with the next command that migrates.
+    // The next command that migrates resets what the role set for itself, and adds the role to an older cluster.
     let own = PgPool::connect_with(options.clone().username("bio_mcp")).await.expect("it may log in");
     sqlx::raw_sql("alter role current_user set statement_timeout = 0").execute(&own).await.expect("Postgres lets it");
     own.close().await;
@@ -113,7 +113,7 @@ async fn programs_of_the_private_postgres_change_no_table() {
     archive.run(&["db", "stop"]).expect(0);
 }
 
-/// A server of the user's own: `db migrate` as the owner, everything else as the role.
+/// A Postgres of the user: `db migrate` as the owner, everything else as the role.
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_of_another_postgres_change_no_table_where_a_role_is_named() {
     let archive = Archive::with_empty_database().await;
@@ -128,7 +128,7 @@ async fn programs_of_another_postgres_change_no_table_where_a_role_is_named() {
     let migrated = migrated.expect(0);
     assert!(migrated.out.contains(&name) && !migrated.out.contains("hunter2"), "{migrated:?}");
     assert!(!archive.data_dir().exists(), "there is nothing to keep in one");
-    // As owner and role in one environment, and as the role alone.
+    // With owner and role in one environment, and with the role alone.
     all_programs_work(&archive, &with_role, &owner).await;
     let unknown = archive.with_url(&as_user(&url, "postgres", "not_a_role")).run(&["status"]).expect(4);
     assert!(unknown.err.contains("refused the user"), "{unknown:?}");
@@ -150,7 +150,7 @@ fn as_user(url: &str, was: &str, user: &str) -> String {
     format!("{scheme}://{user}@{}", rest.split_once('@').expect("a user").1)
 }
 
-/// Programs log in as no role that could do more; what was done for it is undone.
+/// A role with more privileges is refused, and what was done for it is rolled back.
 #[tokio::test]
 async fn a_role_that_could_do_more_is_refused() {
     let pool = tests::engine::pool(2).await;
@@ -174,7 +174,7 @@ async fn a_role_that_could_do_more_is_refused() {
         assert_eq!(noted, 0, "{more}");
         run(format!("reassign owned by {name} to postgres; drop owned by {name}; drop role {name}")).await;
     }
-    // What a superuser can take away is taken away.
+    // The attributes that a superuser can revoke are revoked.
     let name = format!("m_{}", uuid::Uuid::new_v4().simple());
     run(format!(
         "create role {name} superuser createdb createrole; grant all on all tables in schema public to {name}"
@@ -186,8 +186,7 @@ async fn a_role_that_could_do_more_is_refused() {
     assert!(shared::observability::chain(&error).contains("owner"), "{error}");
 }
 
-/// Statements and functions of the schema need nothing that the role has not: two that are made ready at once do not
-/// disturb each other either.
+/// Statements and functions of the schema need no other privilege; preparing the role concurrently causes no conflict.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_programs_may_make_the_role_at_the_same_time() {
     let archive = Archive::with_private_postgres();

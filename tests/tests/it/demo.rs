@@ -1,4 +1,4 @@
-//! The demo on other grounds than its own: in a bucket, and against what is configured as NCBI.
+//! The demo in other environments: in a bucket, and against the configured NCBI.
 
 use samples::files::FIRST;
 use simulator::{Corpus, Options, Spread};
@@ -32,7 +32,7 @@ async fn the_demo_works_in_a_bucket_by_environment_variables_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_live_demo_searches_and_syncs_what_is_configured() {
     let mut corpus = Corpus::generated(day("2026-03-10"), FIRST, 100, 1, Spread::Even(30));
-    // The query names a publication type and a year; here they are words that every record has.
+    // The query names a publication type and a year; in the simulator every record contains these words.
     let bit = corpus.topic("retraction of publication");
     let other = corpus.topic("2025");
     for pmid in corpus.pmids().collect::<Vec<_>>() {

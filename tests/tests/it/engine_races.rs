@@ -10,13 +10,13 @@ use tests::counting::{self, PER_BATCH};
 use tests::invariants;
 use tests::random::Random;
 
-/// A worker that does one thing at a time, whatever it was told before.
+/// A worker that takes one action at a time, regardless of its earlier results.
 struct Actor {
     worker: WorkerId,
     held: Vec<(Lease, bool)>,
 }
 
-/// Fails the test on anything but the protocol's own responses.
+/// Fails the test on any error that the protocol does not allow.
 #[track_caller]
 fn allowed<T>(result: Result<T, UnitError>) -> Option<T> {
     match result {
@@ -55,7 +55,7 @@ impl Actor {
                     lease.heartbeat(&engine.db, 120.0).await.expect("beats");
                 }
             }
-            // Every lease has run out; the workers that hold one have lost their units from here on.
+            // Every lease expires; workers that hold one have lost their units.
             13 | 14 => {
                 sqlx::query("select reclaim_stale_work_units(-1)").execute(&engine.db).await.expect("reclaims");
             }
@@ -63,7 +63,7 @@ impl Actor {
         }
     }
 
-    /// The next step of the unit it holds: plan, batch or completion; even if it lost it long ago.
+    /// The next step of the unit it holds: plan, batch or completion, even if it lost the unit long ago.
     async fn go_on(&mut self, engine: &Engine, job: JobId) {
         let Some((lease, started)) = self.held.last_mut() else { return };
         if !*started {
@@ -101,7 +101,7 @@ async fn finalise_if_over(engine: &Engine, job: JobId, progressed: Option<JobPro
     }
 }
 
-/// Brings a job to its end as an undisturbed worker would.
+/// Runs a job to its end as an undisturbed worker would.
 async fn drain(engine: &Engine, job: JobId) {
     sqlx::query("select reclaim_stale_work_units(-1)").execute(&engine.db).await.expect("reclaims");
     sqlx::query("update ingestion_work_units set not_before = now() where status = 'pending'")
@@ -134,7 +134,7 @@ async fn check(engine: &Engine, seed: u64, job: JobId, first: u32, expected: u32
     }
 }
 
-/// Several workers take turns in an order that the seed decides.
+/// Several workers act one after the other, in an order that the seed decides.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_order_of_turns_breaks_the_protocol() {
     let engine = counting::engine(8).await;
@@ -158,7 +158,7 @@ async fn no_order_of_turns_breaks_the_protocol() {
     }
 }
 
-/// The same at the same time: each round, all workers act at once.
+/// The same concurrently: in each round, all workers act at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_race_breaks_the_protocol() {
     let engine = counting::engine(12).await;
@@ -191,7 +191,7 @@ async fn no_race_breaks_the_protocol() {
     }
 }
 
-/// All units of a job end at the same moment: exactly one of them ends the job.
+/// All units of a job complete at the same moment: exactly one of them ends the job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_last_units_of_a_job_end_it_exactly_once() {
     let engine = counting::engine(12).await;
@@ -232,7 +232,7 @@ async fn the_last_units_of_a_job_end_it_exactly_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_takes_no_more_than_asked_whatever_the_plan() {
     let engine = counting::engine(4).await;
-    // One job with many units: the limit is within a job, too.
+    // One job with many units: the limit also holds within a job.
     counting::submit(&engine, 1, 40, 1).await;
     let worker = WorkerId::new();
     let tools = engine.tools();
@@ -325,7 +325,7 @@ async fn a_unit_without_progress_fails_after_three_attempts_and_with_progress_do
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn submitting_again_is_the_same_job_while_it_lives() {
+async fn submitting_again_returns_the_same_job_while_it_is_active() {
     let engine = counting::engine(20).await;
     let submitting: Vec<_> = (0..32)
         .map(|_| {
@@ -374,7 +374,7 @@ async fn readers_never_see_an_older_event_appear() {
     assert!(times.is_sorted(), "events are accepted in the order of their numbers");
 }
 
-/// After its unit was taken over, a worker's every write is refused, even when the unit runs again.
+/// After its unit was reclaimed, every write of the old worker is refused, even when the unit runs again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_lost_its_lease_can_write_nothing() {
     let engine = counting::engine(4).await;

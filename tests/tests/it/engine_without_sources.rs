@@ -1,5 +1,5 @@
-//! The engine knows no source: neither its text nor the schema's indexes name one or a tool, no layer reads the JSON of
-//! another, and what was stored before is keyed by record now.
+//! The engine is independent of sources: neither its code nor the schema's indexes name a source or a tool, no layer
+//! reads the JSON of another, and rows of older programs are keyed by record.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// Modules of the engine.
 const ENGINE: [&str; 5] = ["ingest", "jobs", "queue", "db", "limits"];
 
-/// Words of sources, and modules above the engine.
+/// Words that belong to sources, and modules above the engine.
 const FOREIGN: [&str; 16] = [
     "pubmed",
     "pmid",
@@ -34,7 +34,7 @@ const FOREIGN: [&str; 16] = [
     "crate::verify",
 ];
 
-/// Where a column that the engine keeps for others may be named.
+/// Files that may name a column that the engine stores for other layers.
 const QUERY_KEY: [&str; 4] = ["jobs/submit.rs", "jobs/submit.sql", "jobs/state.rs", "ingest/retry.rs"];
 
 fn texts(dir: &Path) -> Vec<(PathBuf, String)> {
@@ -51,7 +51,7 @@ fn texts(dir: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Tools as they stand in texts of programs and in SQL.
+/// Tool names as literals in code and in SQL.
 fn tools() -> Vec<String> {
     let names = shared::tools::catalogue().into_iter().map(|tool| tool.name);
     names.flat_map(|name| [format!("\"{name}\""), format!("'{name}'")]).collect()
@@ -73,7 +73,7 @@ fn the_engine_names_no_source_and_no_tool() {
     assert!(read > 50, "the test reads the sources");
 }
 
-/// Inputs and cursors are of the pipeline that wrote them, parameters of the tool: in SQL they are never looked into.
+/// Inputs and cursors belong to the pipeline that wrote them, parameters to the tool: SQL never reads inside them.
 #[test]
 fn no_statement_looks_into_the_json_of_another_layer() {
     let root = tests::root();
@@ -84,7 +84,7 @@ fn no_statement_looks_into_the_json_of_another_layer() {
     all.extend(texts(&root.join("migrations")));
     for (path, text) in all {
         let name = path.strip_prefix(&root).expect("below").display().to_string();
-        // It carries over, once, what was stored before.
+        // This migration converts old rows once.
         if name.ends_with("0020_engine_without_sources.sql") {
             continue;
         }
@@ -117,7 +117,7 @@ async fn no_index_names_a_tool() {
     assert!(exclusive.contains("UNIQUE") && exclusive.contains("'queued'"), "{exclusive}");
 }
 
-/// A database of the schema before this one.
+/// A database with the schema before this change.
 async fn before() -> PgPool {
     let db = PgPool::connect(&tests::databases::empty_database().await).await.expect("connects");
     let mut migrations: Vec<_> = db::MIGRATIONS.iter().cloned().collect();
@@ -126,7 +126,7 @@ async fn before() -> PgPool {
     db
 }
 
-/// As programs of that schema wrote them.
+/// Inserts rows as programs of that schema wrote them.
 async fn write(db: &PgPool, job: Uuid, unit: Uuid) {
     for sql in [
         "insert into ingestion_failures (job_id, unit_id, pmid, outcome, reason) values ($1, $2, '1004', 'failed', 'odd')",
@@ -158,7 +158,7 @@ async fn check(db: &PgPool, job: Uuid) {
 }
 
 #[tokio::test]
-async fn what_programs_from_before_wrote_and_write_is_keyed_by_record() {
+async fn rows_of_older_programs_are_keyed_by_record() {
     let db = before().await;
     let (job, later, unit) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
     let submit = "insert into jobs (id, tool, params, params_hash, principal, trace_id, deadline_at, query_key) \
@@ -191,7 +191,7 @@ async fn what_programs_from_before_wrote_and_write_is_keyed_by_record() {
         sqlx::query_scalar("select to_jsonb(label) from ingestion_work_units").fetch_one(&db).await.expect("read");
     assert_eq!(label, json!("a.xml.gz"));
 
-    // A program from before that still runs.
+    // An older program that is still running.
     sqlx::query("delete from ingestion_failures").execute(&db).await.expect("emptied");
     sqlx::query("delete from quarantine").execute(&db).await.expect("emptied");
     write(&db, job, unit).await;

@@ -1,4 +1,4 @@
-//! Envelopes are pinned: what was written once stays readable, byte for byte.
+//! Envelopes are pinned: stored ones remain readable, byte for byte.
 
 use chrono::DateTime;
 use shared::archive::{Compression, Envelope, EnvelopeError, Payload, Source, codec};

@@ -1,4 +1,4 @@
-//! The client of E-utilities against everything that goes wrong, and against recorded exchanges (`recorded`).
+//! The E-utilities client against every kind of failure, and against recorded exchanges (`recorded`).
 
 mod recorded;
 
@@ -33,13 +33,13 @@ fn few_attempts(simulator: &Simulator) -> EutilsSettings {
     EutilsSettings { attempts: 3, ..settings(simulator) }
 }
 
-/// Faults that spoil a response whatever it is.
+/// Faults that break a response of any kind.
 fn spoiling() -> impl Iterator<Item = Fault> {
     Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::Short | Fault::Drift | Fault::Duplicate))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_failure_is_ridden_out_when_it_passes() {
+async fn every_temporary_failure_is_retried_until_it_passes() {
     let pmids: Vec<Pmid> = (1000..1010).map(pmid).collect();
     for fault in spoiling() {
         let simulator = small(Faults::scripted([Some(fault), Some(fault), None, Some(fault), None])).await;
@@ -105,7 +105,7 @@ async fn a_key_is_refused_in_words_that_do_not_repeat_it() {
     let error = client.search(&request(&all(), 1)).await.expect_err("refused");
     assert!(matches!(error, EutilsError::BadKey), "{error:?}");
     assert_eq!(simulator.arrivals().len(), 1, "it is not asked again");
-    // A limit that is reached shows the key in NCBI's response.
+    // When the limit is reached, NCBI's response contains the key.
     simulator.faults().per_thousand = 1000;
     simulator.faults().kinds = vec![Fault::Throttled];
     let throttled = client.search(&request(&all(), 1)).await.expect_err("refused");
@@ -120,7 +120,7 @@ async fn a_query_that_fails_every_time_is_rejected() {
     let client = client(settings(&simulator));
     let query = Query::parse("asthma AND").expect("balanced");
     assert!(matches!(client.search(&request(&query, 1)).await, Err(EutilsError::QueryRejected)));
-    // Three times, and once more between two searches that work.
+    // Three times, and once more between two successful searches.
     assert_eq!(simulator.arrivals().len(), 6);
     let nothing = Query::parse("nothinglikeit").expect("a query");
     let page = client.search(&request(&nothing, 1)).await.expect("no results are a response");
@@ -149,7 +149,7 @@ async fn an_outage_of_the_search_backend_never_blames_the_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_set_of_nothing_is_no_outcome_unless_a_record_known_to_be_there_came_with_it() {
+async fn an_empty_set_is_an_outcome_only_beside_a_returned_control_record() {
     let simulator = small(Faults::default()).await;
     let client = client(few_attempts(&simulator));
     let (live, control) = ([pmid(1000)], [pmid(1001)]);
@@ -177,7 +177,7 @@ async fn a_record_that_the_index_has_twice_is_listed_once_and_one_that_is_displa
         Listing::Complete { pmids, counted } => assert_eq!((pmids.len(), counted), (60, 61)),
         other => panic!("{other:?}"),
     }
-    // Listed twice in the place of another, which is counted once: not complete until that comes.
+    // Listed twice instead of another, which is counted: the list is incomplete until that one is returned.
     simulator.corpus().entry(1007).expect("there").listed = Listed::Once;
     simulator.faults().script.extend([Some(Fault::Duplicate), None]);
     match client.list(&all(), &Slice::all()).await.expect("listed") {
@@ -197,7 +197,7 @@ async fn whether_creation_dates_can_be_searched_by_is_what_the_server_lists() {
         let listed = client(settings(&simulator)).lists_field(DateField::Creation).await.expect("it responds");
         assert_eq!(listed, lists_creation, "{fault:?}");
     }
-    // A server that has no such program lists nothing.
+    // A server without EInfo lists nothing.
     let simulator = small(Faults::default()).await;
     let elsewhere = EutilsSettings { base_url: format!("{}none/", simulator.eutils_url()), ..settings(&simulator) };
     assert!(!client(elsewhere).lists_field(DateField::Creation).await.expect("it responds"));
@@ -207,7 +207,7 @@ async fn whether_creation_dates_can_be_searched_by_is_what_the_server_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_down_is_left_alone_after_a_while() {
+async fn the_breaker_opens_for_a_server_that_is_down() {
     let simulator = small(Faults { is_down: true, ..Faults::default() }).await;
     let client = client(few_attempts(&simulator));
     let mut asked = 0;
@@ -232,7 +232,7 @@ async fn a_call_ends_at_its_deadline_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_stops_in_the_middle_ends_at_the_limit_of_its_request_or_of_its_call() {
+async fn a_stalled_response_ends_at_the_time_limit_of_its_request_or_call() {
     let limit = Duration::from_millis(400);
     let simulator = small(Faults::scripted([Some(Fault::Stalled), None, Some(Fault::Stalled)])).await;
     let began = Instant::now();
@@ -243,12 +243,12 @@ async fn an_answer_that_stops_in_the_middle_ends_at_the_limit_of_its_request_or_
     let error = hurried.fetch(&[pmid(1000)], None, MAX).await.expect_err("no time is left");
     assert!(matches!(error, EutilsError::Deadline { fault: Seen::Timeout, .. }), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    // As jobs wait; what a person or a tool waits for has less.
+    // The limits of jobs; interactive calls have shorter ones.
     let usual = EutilsSettings::new("http://127.0.0.1:1/");
     assert_eq!((usual.request_timeout.as_secs(), usual.deadline.as_secs()), (60, 180));
 }
 
-/// Walks over a query until a walk adds up; what did not was listed again by later runs.
+/// Walks over a query until one is complete; later runs list the incomplete slices again.
 async fn list(client: &Client, query: &Query, cap: u32) -> Vec<Pmid> {
     for _ in 0..20 {
         let (found, is_complete) = walk_once(client, query, cap).await;
@@ -287,7 +287,7 @@ async fn searches_past_the_cap_are_exact_for_adversarial_dates() {
     for spread in [Spread::Even(700), Spread::Spike(30), Spread::OneDay] {
         for (count, cap, page) in [(50, 50, 7), (51, 50, 50), (500, 50, 13), (2000, 99, 40)] {
             let mut corpus = Corpus::generated(day("2026-03-10"), 1000, count, 7, spread);
-            // A back issue, added long after but dated as of its publication; and one dated ahead.
+            // A back issue, added long after its publication date, and one with a future date.
             corpus.entry(1001).expect("there").entered = day("1848-05-01");
             corpus.entry(1002).expect("there").entered = day("2999-12-31");
             let options = Options { cap: cap as usize, ..Options::default() };
@@ -317,7 +317,7 @@ async fn a_million_records_meet_the_real_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_that_says_less_than_there_is_is_found_out_wherever_it_comes() {
+async fn a_search_that_reports_too_few_results_is_detected_at_every_call() {
     let query = all();
     for fault in [Fault::Nothing, Fault::Half] {
         for call in 0..12 {
@@ -354,7 +354,7 @@ async fn responses_of_any_kind_with_failures_at_random_are_never_wrong() {
     let query = all();
     for seed in 0..20 {
         let corpus = Corpus::generated(day("2026-03-10"), 1000, 120, seed, Spread::Spike(20));
-        // All but the one that makes the client wait for a whole second.
+        // All but the fault that makes the client wait for a second.
         let kinds = Fault::ALL.into_iter().filter(|fault| *fault != Fault::Throttled).collect();
         let faults = Faults { kinds, ..Faults::seeded(seed, 300) };
         let options = Options { cap: 40, faults, ..Options::default() };

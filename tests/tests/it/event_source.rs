@@ -1,5 +1,5 @@
-//! The stand-in for SQS's event source mapping does what AWS documents, case by case; and the queue adapter's messages
-//! arrive through it.
+//! The simulated SQS event source mapping behaves as AWS documents, case by case; messages of the queue adapter are
+//! delivered through it.
 
 use serde_json::{Value, json};
 use shared::core::{JobId, UnitId};
@@ -29,7 +29,7 @@ async fn send(queues: &Queues, endpoint: &str, n: usize) -> Vec<WakeUp> {
 async fn wake_ups_arrive_with_their_trace_in_every_spelling() {
     let Some(endpoint) = aws::endpoint() else { return };
     let queues = Queues::new(&s3::config(&endpoint), 60, 5).await;
-    // More than one batch holds.
+    // More than one batch.
     let sent = send(&queues, &endpoint, 23).await;
     let source = EventSource::new(&queues, 10);
     let mut arrived = Vec::new();
@@ -53,7 +53,7 @@ async fn wake_ups_arrive_with_their_trace_in_every_spelling() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_away_says_so_per_entry() {
+async fn a_missing_queue_is_an_error_of_each_entry() {
     let Some(endpoint) = aws::endpoint() else { return };
     let queue = SqsQueue::new(format!("{endpoint}/000000000000/no-such-queue"), &s3::config(&endpoint));
     let sent = queue.wake(&[wake_up(), wake_up()]).await;
@@ -62,7 +62,7 @@ async fn a_queue_that_is_away_says_so_per_entry() {
     queue.delay("no receipt", Duration::from_secs(1)).await.expect_err("nor is a message");
 }
 
-/// What a function may return, and which of two messages are done with then.
+/// The responses that a function may return, and which of two messages each acknowledges.
 #[tokio::test]
 async fn responses_are_read_as_documented() {
     let Some(endpoint) = aws::endpoint() else { return };
@@ -103,9 +103,9 @@ async fn responses_are_read_as_documented() {
 }
 
 #[tokio::test]
-async fn what_is_not_acknowledged_comes_back_and_is_dead_in_the_end() {
+async fn unacknowledged_messages_are_redelivered_and_become_dead_letters() {
     let Some(endpoint) = aws::endpoint() else { return };
-    // Hidden for a second, dead after two receives.
+    // Hidden for one second, a dead letter after two receives.
     let queues = Queues::new(&s3::config(&endpoint), 1, 2).await;
     send(&queues, &endpoint, 1).await;
     let source = EventSource::new(&queues, 10);
@@ -144,7 +144,7 @@ async fn a_throttled_invocation_uses_up_a_receive_and_the_rest_of_a_batch_is_del
                     .filter(|record| kept.get_or_insert_with(|| record["messageId"].clone()) == &record["messageId"])
                     .collect();
                 for record in &failed {
-                    // It is to come back at once.
+                    // Makes it visible again at once.
                     queue.delay(record["receiptHandle"].as_str().expect("text"), Duration::ZERO).await.expect("done");
                 }
                 let failed: Vec<Value> =

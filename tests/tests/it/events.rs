@@ -1,4 +1,4 @@
-//! The change feed as readers have it: over HTTP in pages and long polls, of a query, and on the command line.
+//! The change feed for readers: over HTTP in pages and long polls, for one query, and on the command line.
 
 use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
@@ -97,14 +97,14 @@ async fn a_feed_that_is_behind_says_so_and_its_reader_misses_nothing() {
     assert_eq!((&second["events"][0]["pmid"], &second["complete"]), (&json!("2"), &json!(true)));
     let end = second["next_seq"].as_i64().expect("a number");
     assert_eq!(server.get(&format!("/v1/events?after={end}")).await.body["next_seq"], end);
-    // A position of another log: it is refused, or its reader would wait for ever.
+    // A position beyond the end belongs to another log: it is refused, or its reader would wait for ever.
     let beyond = server.get(&format!("/v1/events?after={}", end + 1)).await;
     assert_eq!(beyond.error(), (400, "VALIDATION_ERROR"));
     assert_eq!(beyond.body["details"][0]["pointer"], "/after");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_wrongly_is_named() {
+async fn invalid_parameters_of_the_feed_are_named() {
     let World { server, simulator: _ncbi } = plain().await;
     for (query, pointer) in [
         ("after=-1", "/after"),
@@ -152,7 +152,7 @@ async fn a_reader_that_waits_has_the_next_change_as_soon_as_it_is_there() {
         (Some(1), &json!("retracted")),
         "{told}"
     );
-    // A server that stops lets no reader wait.
+    // A server that shuts down ends the waits of its readers.
     let after = told["next_seq"].as_i64().expect("a number");
     let request = server.request("GET", &format!("/v1/events?wait=25&after={after}"));
     let waiting = tokio::spawn(async move { request.send().await });
@@ -165,7 +165,7 @@ async fn a_reader_that_waits_has_the_next_change_as_soon_as_it_is_there() {
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
-/// Makes records members of a list.
+/// Makes records members of a query.
 async fn join(engine: &Engine, key: &str, numbers: &[u32]) {
     let mut tx = shared::db::begin(&engine.db).await.expect("begun");
     let pmids: Vec<Pmid> = numbers.iter().map(|n| Pmid::new(*n).expect("a PMID")).collect();
@@ -174,7 +174,7 @@ async fn join(engine: &Engine, key: &str, numbers: &[u32]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_query_each_record_is_new_when_it_came_to_belong_to_it() {
+async fn a_record_is_new_in_the_feed_of_a_query_when_it_joins() {
     let World { server, simulator: _ncbi } = plain().await;
     let engine = &server.engine;
     let said = async |n: u32, file: i32, title: &str| arrive(engine, file, n, 1, Some(record(n, 1, title, &[]))).await;
@@ -215,7 +215,7 @@ async fn of_a_query_each_record_is_new_when_it_came_to_belong_to_it() {
     }
     let retracted = kinds_of(&all(&server, "&query_key=mine&kinds=retracted", 1).await);
     assert_eq!(retracted.iter().map(|one| one.1.as_str()).collect::<Vec<_>>(), ["2", "5"]);
-    // What was read once is read the same again, whichever records join later.
+    // Pages already read stay the same, whichever records join later.
     let whole = all(&server, "&query_key=mine", 100).await;
     join(engine, "mine", &[4]).await;
     let later = all(&server, "&query_key=mine", 100).await;
@@ -231,7 +231,7 @@ async fn the_command_prints_what_an_ingest_changed_and_follows_what_comes() {
     archive.ingest(&sample.baseline);
     let printed = archive.run(&["events", "--json"]).expect(0);
     let first: Vec<Value> = printed.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    // One record is there in two versions.
+    // One record has two versions.
     assert_eq!(first.iter().filter(|one| one["kind"] == "new").count(), sample.baseline_records - 1);
     let last = first.iter().filter_map(|one| one["seq"].as_i64()).max().expect("some");
     let after = last.to_string();
@@ -269,7 +269,7 @@ async fn the_command_prints_what_an_ingest_changed_and_follows_what_comes() {
     let told = archive.run(&["--output", "json", "projections", "status"]).expect(0).json();
     assert_eq!((&told["integrity_unknown"], &told["projections"][0]["rebuilt_seq"]), (&json!(0), &Value::Null));
 
-    // What no job wrote is read too.
+    // Changes that no job wrote are read too.
     let pmid = first[0]["pmid"].as_str().expect("a PMID");
     archive.run(&["purge", pmid, "--reason", "a test"]).expect(0);
     let last = archive.run(&["events", "--json"]).expect(0).json();

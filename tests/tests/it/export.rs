@@ -1,4 +1,4 @@
-//! `export` and `get`: what is written, what is left out, and that an interrupted export is resumed.
+//! `export` and `get`: what is written, what is omitted, and that an interrupted export is resumed.
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
@@ -21,7 +21,7 @@ fn bulk(dir: &Path, name: &str, mtime: u32, records: &[(u32, u32)], deleted: &[u
     path
 }
 
-/// The lines of an exported file, unpacked by its name.
+/// The lines of an exported file, decompressed according to its name.
 fn lines(path: &Path) -> Vec<Value> {
     let bytes = std::fs::read(path).expect("there");
     let mut unpacked = Vec::new();
@@ -37,7 +37,7 @@ fn parsed(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// PMIDs of lines; of deletions with a minus.
+/// PMIDs of lines; deletions have a minus sign.
 fn named(lines: &[Value]) -> Vec<String> {
     let name = |line: &Value| {
         let sign = if line["kind"] == "deletion" { "-" } else { "" };
@@ -74,14 +74,14 @@ async fn damaged_objects_are_left_out_and_named_and_everything_else_is_written()
     assert!(run.err.contains("6 records omitted"), "{run:?}");
     assert_eq!(named(&parsed(&archive.run(&["export"]).expect(5).out)), ["7", "8", "9"]);
 
-    // What is damaged is said to be damaged, what is gone to be gone.
+    // Damaged objects are reported as damaged, missing ones as missing.
     let said = |pmid: &str| archive.run(&["get", pmid]).expect(1).err;
     assert!(said("1").contains("not found in the archive"), "{}", said("1"));
     for pmid in ["2", "3", "4"] {
         assert!(said(pmid).contains("is damaged") && said(pmid).contains("verify"), "{}", said(pmid));
     }
     archive.run(&["get", "7"]).expect(0);
-    // Several: each is printed or named, and the gravest failure is the exit code.
+    // Several records: each is printed or named, and the most severe failure determines the exit code.
     let several = archive.run(&["--output", "json", "get", "2", "7", "77", "8"]).expect(1);
     assert_eq!(named(&parsed(&several.out)), ["7", "77", "8"]);
     assert!(several.err.contains("damaged") && several.err.contains("PMID 77 is not in the archive"), "{several:?}");
@@ -172,7 +172,7 @@ async fn a_mirror_takes_queries_lists_checkpoints_and_what_changed_since() {
     assert_eq!(export(&["--query-key", "a"]), ["11", "12", "13", "14"]);
     assert_eq!(export(&["--since", &since]), Vec::<String>::new());
 
-    // Published after the records were fetched, and withdrawn upstream too.
+    // Published after the records were fetched, and deletes one upstream.
     let published = u32::try_from(shared::core::clock::now().timestamp() + 60).expect("a time of gzip");
     ncbi.corpus().remove(13);
     archive.ingest(&bulk(dir, "pubmed26n0002.xml.gz", published, &[(1, 1), (1, 2), (4, 0), (12, 1)], &[2, 13]));
@@ -189,7 +189,7 @@ async fn a_mirror_takes_queries_lists_checkpoints_and_what_changed_since() {
     of_query.sort();
     assert_eq!(of_query, ["-13", "12"]);
 
-    // What was archived before, and came to belong to the query since, is new to a mirror of the query.
+    // Records that were archived before but joined the query since are new to a mirror of the query.
     let since = last_event();
     let added = |pmids: &[u32]| {
         let mut corpus = ncbi.corpus();
@@ -242,10 +242,10 @@ async fn an_interrupted_export_is_resumed_with_the_same_result() {
     for name in ["whole.gz", "whole.zst"] {
         export(name);
     }
-    // Killed with a page that is written and not counted, and between two pages.
+    // Killed after a page is written but not recorded, and between two pages.
     kill("killed.gz", "after_frame:2");
     kill("killed.zst", "after_page:1");
-    // What is archived meanwhile belongs to the next export.
+    // Records that are archived meanwhile belong to the next export.
     archive.ingest(&bulk(dir, "pubmed26n0002.xml.gz", 10, &[(2, 1), (2100, 1), (9999, 0)], &[2150]));
     for ending in ["gz", "zst"] {
         let again = export(&format!("killed.{ending}"));
@@ -254,7 +254,7 @@ async fn an_interrupted_export_is_resumed_with_the_same_result() {
         let read = |name: &str| std::fs::read(dir.join(format!("{name}.{ending}"))).expect("there");
         assert!(read("killed") == read("whole"), "{ending}");
     }
-    // Nothing that was archived since is a file of its format, too.
+    // An export without new records is still a valid file of its format.
     for name in ["none.ndjson.gz", "none.ndjson.zst"] {
         let sql = "select max(seq) from archive_events";
         let last: i64 = sqlx::query_scalar(sql).fetch_one(&archive.database().await).await.expect("read");
@@ -263,7 +263,7 @@ async fn an_interrupted_export_is_resumed_with_the_same_result() {
         let empty = std::fs::read(dir.join(name)).expect("there");
         assert!(empty.starts_with(&[0x1f, 0x8b]) || empty.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "{name}: {empty:?}");
     }
-    // What is not the same selection, or begins again, or has nothing that is counted, starts at the beginning.
+    // A different selection, an explicit restart, and a missing progress file start at the beginning.
     let path = dir.join("other.ndjson");
     for (point, arguments, code, count) in [
         ("after_page:1", &["--pmids", "7"][..], 0, 1),

@@ -1,4 +1,4 @@
-//! What the engine owes to jobs beside each other: priorities, fairness, limits, deadlines, estimates.
+//! Scheduling of concurrent jobs: priorities, fairness, limits, deadlines, estimates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ async fn claim(engine: &Engine) -> Option<Lease> {
     Lease::claim(&engine.db, &engine.settings, claim).await.expect("claims")
 }
 
-/// Submits a job and plans it, so that its units wait.
+/// Submits a job and plans it, so that its units are pending.
 async fn planned(engine: &Engine, first: u32, units: u32, priority: i16) -> JobId {
     let job = counting::submit(engine, first, units, 1).await;
     sqlx::query("update jobs set priority = $2 where id = $1")
@@ -105,7 +105,7 @@ async fn limits_hold_exactly_however_many_claim_at_once() {
     assert_eq!(per_job.values().copied().collect::<Vec<_>>(), [3, 3], "three units of each, no more");
 }
 
-/// Claims wait for each other; a job that is submitted meanwhile must not be claimed and lost.
+/// Claims wait for each other's locks; a job submitted meanwhile must not be claimed and lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_submitted_while_others_claim_are_all_done_at_once() {
     let engine = engine(Settings::default()).await;

@@ -1,4 +1,4 @@
-//! The change feed of a long log: what a page reads, and how large it becomes.
+//! The change feed of a long log: how much a page reads, and how large it becomes.
 
 use serde_json::{Value, json};
 use shared::core::Pmid;
@@ -8,9 +8,9 @@ use sqlx::PgPool;
 use tests::databases::new_database;
 use tests::http::{World, plain};
 
-/// A database with a log of so many events of so many records, and their feed.
+/// A database with a log of this many events and records, and their feed.
 async fn log(events: i64, records: i64) -> PgPool {
-    // Without the time limits of programs.
+    // Without the statement time limits of the program.
     let db = PgPool::connect(&new_database().await).await.expect("connects");
     fill(&db, events, records).await;
     db
@@ -43,7 +43,7 @@ async fn join(db: &PgPool, key: &str, numbers: impl Iterator<Item = u32>) {
     tx.commit().await.expect("committed");
 }
 
-/// The largest number of rows that a node of a plan read.
+/// The largest number of rows that a node of a query plan read.
 fn most_rows(node: &Value) -> f64 {
     let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
     let rows = (number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Index Recheck"))
@@ -158,7 +158,7 @@ async fn records_that_become_members_at_once_share_a_number_with_few() {
     let page = feed(&db, &filter, 0, 1).await.expect("read");
     let (entries, next) = (page.entries.len(), page.next_seq);
     assert!(entries <= 2 * 100 && next == 251 && !page.is_complete, "{entries} up to {next}");
-    // Members that are there already take no number.
+    // Existing members take no sequence number.
     join(&db, "mine", 1..251).await;
     let again: i64 =
         sqlx::query_scalar("select last_seq from archive_event_counter").fetch_one(&db).await.expect("read");
@@ -181,7 +181,7 @@ async fn new_members_are_filtered_by_kinds_before_they_fill_a_page() {
     assert_eq!(read(&[ChangeKind::New], 1000).await.entries.len(), 250);
 }
 
-/// A page looks up at most ten thousand members, whatever the filter.
+/// A page examines at most ten thousand members, whatever the filter.
 #[tokio::test]
 async fn a_page_that_finds_nothing_among_many_members_ends() {
     let db = log(100, 100).await;
@@ -191,7 +191,7 @@ async fn a_page_that_finds_nothing_among_many_members_ends() {
     assert_eq!((first.entries.len(), first.next_seq, first.is_complete), (0, 100 + 100, false));
     let second = feed(&db, &filter, first.next_seq, 100).await.expect("read");
     assert_eq!((second.entries.len(), second.next_seq, second.is_complete), (0, 100 + 110, true));
-    // Members from before there was a maximum of them for a number.
+    // Members stored before their number per sequence number was limited.
     sqlx::query("update query_members set first_seq = 210").execute(&db).await.expect("moved");
     let whole = feed(&db, &filter, 209, 100).await.expect("read");
     assert_eq!((whole.entries.len(), whole.next_seq, whole.is_complete), (0, 210, true));

@@ -1,4 +1,4 @@
-//! Leases of a fleet with fencing tokens, in Postgres and in DynamoDB: one suite for both.
+//! Leases of a fleet with fencing tokens, in Postgres and in DynamoDB: the same suite for both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ async fn a_lease_of_a_database_whose_clock_was_ahead_is_over() {
     assert!(second.token() > first.token());
 }
 
-/// While a transaction that names the lease is open, no other process takes it over, though its time is up.
+/// While a transaction that checked the lease is open, no other process takes it over, even if it has expired.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_in_postgres_is_not_taken_over_during_a_transaction_that_names_it() {
     let db = tests::engine::pool(4).await;

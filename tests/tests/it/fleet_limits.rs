@@ -1,4 +1,4 @@
-//! Limits of a fleet in a DynamoDB table: the rate limiter for NCBI, slots; leases are in `fleet_leases`.
+//! Limits of a fleet in a DynamoDB table: the rate limiter for NCBI, and slots. Leases are in `fleet_leases`.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ async fn table(endpoint: &str) -> LimitsTable {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn turns_of_many_workers_are_spaced_evenly() {
+async fn requests_of_many_workers_are_spaced_evenly() {
     let Some(endpoint) = aws::endpoint() else { return };
     let table = table(&endpoint).await;
-    // Each worker has a rate limiter of its own, as each function has; they share the item.
+    // Each worker has a separate rate limiter, as each function has; they share the item.
     let workers = (0..16).map(|_| {
         let rate_limiter = DynamoRateLimiter::new(table.clone(), "ncbi", 10);
         tokio::spawn(async move {
@@ -38,13 +38,13 @@ async fn turns_of_many_workers_are_spaced_evenly() {
     let gap = gap(10);
     for pair in starts.windows(2) {
         let between = pair[1].duration_since(pair[0]);
-        // Starts are kept in whole milliseconds; each worker reads its own clock twice.
+        // Starts are stored in whole milliseconds; each worker reads its clock twice.
         assert!(between + Duration::from_millis(15) >= gap, "{between:?} after another start, {gap:?} wanted");
     }
 }
 
 #[tokio::test]
-async fn a_turn_too_far_ahead_is_not_taken_and_a_hold_holds_everybody() {
+async fn a_reservation_too_far_ahead_is_refused_and_a_pause_applies_to_all_workers() {
     let Some(endpoint) = aws::endpoint() else { return };
     let table = table(&endpoint).await;
     let (one, other) =
@@ -60,7 +60,7 @@ async fn a_turn_too_far_ahead_is_not_taken_and_a_hold_holds_everybody() {
 }
 
 #[tokio::test]
-async fn without_the_table_nobody_asks_ncbi_and_everybody_reads() {
+async fn without_the_table_ncbi_is_not_called() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let nowhere = LimitsTable::new("no-such-table", &config);
@@ -96,7 +96,7 @@ async fn slots_are_never_more_than_there_are() {
     assert!(table.take_slot("another", 1, Duration::from_secs(1)).await.expect("responds").is_some());
 }
 
-/// An item of the table as a clock wrote it that was ahead.
+/// Writes an item of the table as a clock that was ahead would.
 async fn write(endpoint: &str, table: &str, key: &str, attributes: &[(&str, AttributeValue)]) {
     let client = aws_sdk_dynamodb::Client::new(&s3::config(endpoint));
     let mut put = client.put_item().table_name(table).item("pk", AttributeValue::S(key.to_owned()));
@@ -111,7 +111,7 @@ fn in_a_day() -> AttributeValue {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
+async fn an_item_stored_by_a_clock_ahead_blocks_no_worker() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let name = aws::new_table(&config).await;
@@ -119,7 +119,7 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
     let soon = || Instant::now() + Duration::from_secs(2);
 
     write(&endpoint, &name, "pace#ncbi", &[("next_ms", in_a_day())]).await;
-    // Its own clock could be behind, so it waits whether others take turns; then it does not wait for a day.
+    // Its own clock could be behind, so it first waits whether others make reservations; then it does not wait a day.
     let patient = DynamoRateLimiter::new(table.clone(), "ncbi", 10);
     assert!(matches!(patient.acquire(soon()).await, Err(RateLimiterError::TooLong)));
     let rate_limiter = DynamoRateLimiter::new(table.clone(), "ncbi", 10).patient_for(Duration::ZERO);
@@ -149,10 +149,10 @@ async fn an_item_of_a_clock_that_was_ahead_stops_nobody() {
     assert_eq!(table.acquire("topics", Duration::from_secs(55)).await.expect("responds"), None, "a fresh one holds");
 }
 
-/// A process whose clock is behind sees the turns of the others in the future: as long as they change, they are
-/// taken, and it waits.
+/// A process whose clock is behind sees the reservations of others in the future: while they change, they are real, and
+/// it waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn turns_that_others_take_are_not_pulled_back() {
+async fn reservations_of_active_workers_are_not_corrected() {
     let Some(endpoint) = aws::endpoint() else { return };
     let config = s3::config(&endpoint);
     let name = aws::new_table(&config).await;

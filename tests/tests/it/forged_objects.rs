@@ -1,5 +1,5 @@
-//! With write access to the store any object can be put under any key. None of it is served, none of it is adopted,
-//! `verify` names all of it, and a repair restores what was there before.
+//! With write access to the store any object can be written under any key. No forged object is served or adopted,
+//! `verify` names each, and a repair restores the earlier state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use tests::random::Random;
 use tests::record_files::record;
 use tests::sync::{client, day, settings as eutils_settings, simulator};
 
-/// One archive, attacked at random, read, verified, added to and repaired.
+/// One archive: attacked at random, read, verified, ingested into and repaired.
 async fn survives(engine: &Engine, interfaces: &Interfaces, seed: u64, name: &str) {
     let mut random = Random(seed);
     empty(engine).await;
@@ -48,7 +48,7 @@ async fn survives(engine: &Engine, interfaces: &Interfaces, seed: u64, name: &st
     // Never served.
     assert_eq!(held(engine).await, before, "{told}");
     assert_eq!(interfaces.responses().await, served, "{told}");
-    // Always named: the record, and each version that is not a genuine one.
+    // Always reported: the record, and each version that is not genuine.
     let report = check(engine).await;
     for (n, versions) in &attacked {
         let of = |problem: &&verify::Problem| problem.pmid.as_deref() == Some(&n.to_string());
@@ -88,17 +88,17 @@ async fn survives(engine: &Engine, interfaces: &Interfaces, seed: u64, name: &st
             assert!(is_genuine || is_known(version) || aside.contains(version.as_str()), "{told}: {aside}");
         }
     }
-    // The plain key holds what the pointer says.
+    // The current object is the one that the pointer names.
     for (pmid, (pointer, _)) in held(engine).await {
         let (there, _) = engine.archive.envelope_at(&key(engine, pmid.get()), None).await.expect("readable");
         assert_eq!(there.content_hash(), pointer.content_hash, "{told}: {pmid}");
     }
 }
 
-/// Where an archive is read.
+/// The interfaces through which an archive is read.
 struct Interfaces {
     server: Server,
-    /// The program, where it can read the store.
+    /// The command line, where it can read the store.
     program: Option<Archive>,
 }
 
@@ -107,7 +107,7 @@ impl Interfaces {
         Self { server: Server::start(engine.clone(), client.clone(), &settings(&[])).await, program }
     }
 
-    /// What they return about all records.
+    /// Their responses about all records.
     async fn responses(&self) -> Value {
         let pmids: Vec<String> = (1..=RECORDS).map(|n| n.to_string()).collect();
         let params = json!({ "pmids": pmids, "include": ["all"] });
@@ -130,7 +130,7 @@ impl Interfaces {
     }
 }
 
-/// A server over an engine, once for each store.
+/// A server over an engine, once per store.
 async fn world() -> (Engine, shared::pubmed::eutils::Client, simulator::Simulator) {
     let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 1, 1, Spread::Even(30)), Options::default()).await;
     let client = client(eutils_settings(&ncbi));
@@ -176,9 +176,9 @@ async fn in_a_bucket_nothing_forged_is_served_or_adopted_and_a_repair_undoes_it(
     }
 }
 
-/// An envelope in the future with no row is not adopted, and does not keep the revision out that comes then.
+/// An envelope with a future date and no row is not adopted, and does not block the next revision.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_no_intent_names_is_not_adopted_and_lies_below_what_is_stored() {
+async fn an_object_without_an_intent_is_not_adopted_and_becomes_an_older_version() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     for what in ["forged", "future", "highest rank", "tombstone"] {
         empty(&engine).await;
@@ -191,7 +191,7 @@ async fn an_object_that_no_intent_names_is_not_adopted_and_lies_below_what_is_st
         let problems = report.problems;
         assert_eq!((problems.len(), problems[0].kind), (1, "unknown_object"), "{what}: {problems:?}");
         assert!(problems[0].detail.contains(&version), "{what}: {problems:?}");
-        // Nothing is lost: what was planted is an older version.
+        // Nothing is lost: the planted object is an older version.
         assert_eq!(engine.archive.store().versions(&key(&engine, 1)).await.expect("listed").len(), 2, "{what}");
     }
 }
@@ -206,7 +206,7 @@ async fn prepared(engine: &Engine, n: u32, title: &str) -> PreparedRecords {
     store_records::prepare(engine, origin, &raw).await.expect("prepared")
 }
 
-/// What a killed attempt stored is adopted by the next one: its bytes are named by a committed intent.
+/// The next attempt adopts what a killed attempt stored: a committed intent names its bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_an_intent_names_is_adopted_and_stored_once() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
@@ -220,9 +220,9 @@ async fn an_object_that_an_intent_names_is_adopted_and_stored_once() {
     assert!(check(&engine).await.is_clean());
 }
 
-/// What a batch stores is named while the batch before is stored: once, and only as long as it may be stored.
+/// A batch's intents are written while the batch before is stored: once, and deleted if it will not be stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_named_ahead_once_and_no_longer_when_it_is_not_going_to_be_stored() {
+async fn intents_are_written_ahead_once_and_deleted_if_their_batch_is_not_stored() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     let named = async || -> Vec<i64> {
         let sql = "select id from archive_intents order by id";
@@ -238,17 +238,17 @@ async fn a_batch_is_named_ahead_once_and_no_longer_when_it_is_not_going_to_be_st
     let stored = store_records::store_without_unit(&engine, vec![first]).await.expect("stored").pop().expect("a batch");
     assert_eq!(named().await.len(), 2, "what is named is not named again");
     ahead.take_back(&engine).await.expect("taken back");
-    // What was stored is adopted after a kill: its intent goes with the commit.
+    // A stored object can be adopted after a kill: its intent is deleted with the commit.
     assert_eq!(named().await, stored.rows.intents);
 
-    // Batches that are committed together and were not named are named by one.
+    // Batches that are committed together without earlier intents share one.
     let batches = vec![prepared(&engine, 3, "together").await, prepared(&engine, 4, "together").await];
     let stored = store_records::store_without_unit(&engine, batches).await.expect("stored");
     let intents: Vec<usize> = stored.iter().map(|batch| batch.rows.intents.len()).collect();
     assert_eq!((intents, named().await.len()), (vec![0, 1], 2));
 }
 
-/// The envelope of a newer program is no damage: nothing reads it, nothing replaces it, and other records go on.
+/// The envelope of a newer program is not damage: it is neither read nor replaced, and other records are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_envelope_of_a_newer_program_is_never_replaced() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
@@ -272,11 +272,11 @@ async fn an_envelope_of_a_newer_program_is_never_replaced() {
         }
         verify::repair(&engine.db, &engine.archive, &mut VerifyRun::default()).await.expect("repaired");
     }
-    // The pointer names its own version, which is still served.
+    // The pointer names its version, which is still served.
     assert_eq!(held(&engine).await[&pmid(1)].1.as_deref(), Some(record(1, 1, "2026-01-01", "old").as_str()));
 }
 
-/// A pointer whose as-of time is in the future, as earlier programs could adopt one, keeps no revision out.
+/// A pointer with a future as-of time, as earlier programs could adopt one, blocks no revision.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_as_of_time_in_the_future_is_named_and_pulled_back() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
@@ -295,7 +295,7 @@ async fn an_as_of_time_in_the_future_is_named_and_pulled_back() {
             let report = check(&engine).await;
             assert!(report.is_clean(), "{:?}", report.problems);
         }
-        // Its date is that of the first: only the as-of time tells that it is newer.
+        // Its date equals that of the first: only the as-of time shows that it is newer.
         let fetched = Source { api: "efetch".to_owned(), ..source(0) };
         let origin = Origin { source: fetched, as_of: clock::now(), file_number: 0, file_id: None };
         let outcome = arrive_from(&engine, origin, "2026-01-01", 1, 1, Some("second")).await;
@@ -307,9 +307,9 @@ async fn an_as_of_time_in_the_future_is_named_and_pulled_back() {
     }
 }
 
-/// With every row lost the objects are all there is. They are checked by themselves, and every record says so.
+/// With all rows lost, only the objects' consistency can be checked, and every record is marked so.
 #[tokio::test(flavor = "multi_thread")]
-async fn from_objects_alone_what_can_be_checked_is_checked_and_every_record_says_so() {
+async fn records_rebuilt_from_objects_alone_are_checked_and_marked() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     genuine(&engine, &mut Random(5)).await;
     let before = held(&engine).await;
@@ -326,14 +326,14 @@ async fn from_objects_alone_what_can_be_checked_is_checked_and_every_record_says
     let report = check(&engine).await;
     assert_eq!(report.from_objects_count, i64::from(RECORDS));
     assert_eq!(report.set_aside_count, 4, "{:?}", report.set_aside);
-    // A payload from upstream vouches for its record again.
+    // A new payload from upstream removes the mark.
     arrive(&engine, 8, 1, 1, Some("newer")).await;
     assert!(!check(&engine).await.from_objects.contains(&pmid(1)));
 }
 
-/// A database that was set back to an earlier state knows nothing of what was stored since.
+/// A database restored to an earlier state does not know what was stored since.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_row_names_is_believed_only_when_the_operator_says_so() {
+async fn objects_without_rows_are_trusted_only_at_the_operators_request() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     arrive(&engine, 1, 1, 1, Some("first")).await;
     arrive(&engine, 2, 1, 1, Some("second")).await;
@@ -354,10 +354,9 @@ async fn what_no_row_names_is_believed_only_when_the_operator_says_so() {
     assert_eq!((held(&engine).await[&pmid(1)].1.clone(), repaired.from_objects), (titled("second", 2), 1));
 }
 
-/// What is written once is what was to be written, whatever lay in its place; the bytes of quarantine are read as they
-/// were stored.
+/// A write-once object has the intended content, whatever was stored under its key before.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_is_written_once_is_the_one_that_was_to_be_written() {
+async fn a_write_once_object_has_the_intended_content() {
     let engine = tests::engine::engine(Vec::new(), Settings::default(), 4).await;
     let key = Key::parse("pubmed/manifests/sync_run=x-1.json").expect("a key");
     write(&engine, &key, b"forged").await;
@@ -368,7 +367,7 @@ async fn an_object_that_is_written_once_is_the_one_that_was_to_be_written() {
 }
 
 #[tokio::test]
-async fn bytes_of_quarantine_that_were_replaced_are_not_let_in() {
+async fn replaced_quarantine_bytes_are_refused() {
     let archive = Archive::new().await;
     let bad = "<PubmedArticle><MedlineCitation><PMID>9</PMID>&undefined;</MedlineCitation></PubmedArticle>".to_owned();
     let file = tests::record_files::file(archive.dir.path(), "bad.xml", &[bad], &[]);

@@ -1,4 +1,4 @@
-//! The README's output is what the program prints.
+//! The README shows the actual output of the program.
 
 use tests::program::{Archive, Run};
 
@@ -6,7 +6,7 @@ fn readme() -> String {
     std::fs::read_to_string(tests::root().join("README.md")).expect("there")
 }
 
-/// The blocks of a language, in order.
+/// The code blocks of a language, in order.
 fn blocks(readme: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut open: Option<(bool, String)> = None;
@@ -29,7 +29,7 @@ fn blocks(readme: &str, language: &str) -> Vec<String> {
     blocks
 }
 
-/// A line without the seconds that something took.
+/// A line without its durations.
 fn without_times(line: &str) -> String {
     let is_time = |word: &str| word.contains('.') && word.parse::<f64>().is_ok();
     line.split(' ').map(|word| if is_time(word) { "T" } else { word }).collect::<Vec<_>>().join(" ")

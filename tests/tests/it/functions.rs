@@ -1,4 +1,4 @@
-//! Each function as Lambda runs it: its own sample event, bad events, bad environments.
+//! Each function as Lambda runs it: its sample event, invalid events, invalid environments.
 
 use serde_json::{Value, json};
 use shared::core::Sha256;
@@ -56,7 +56,7 @@ async fn every_function_handles_its_sample_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_that_are_none_hurt_only_themselves() {
+async fn an_invalid_message_affects_no_other() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     cloud.migrate().await;
     let worker = cloud.function("worker", &[]);
@@ -90,7 +90,7 @@ async fn messages_that_are_none_hurt_only_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_database_away_messages_come_back_and_reads_say_so() {
+async fn without_a_database_messages_are_redelivered_and_reads_fail() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     let away = [("BIO_MCP_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none")];
     let worker = cloud.function("worker", &away);
@@ -111,7 +111,7 @@ async fn with_the_database_away_messages_come_back_and_reads_say_so() {
 }
 
 #[tokio::test]
-async fn a_bad_environment_is_said_in_the_log_and_nothing_starts() {
+async fn a_bad_environment_is_logged_and_prevents_the_start() {
     let Some(emulator) = lambda::emulator() else { return };
     for (name, environment, said) in [
         ("worker", vec![], "BIO_MCP_DATABASE_URL"),
@@ -140,7 +140,7 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     let config = tests::s3::config(&aws::endpoint().expect("there"));
     cloud.migrate().await;
     let admin = cloud.database().await;
-    // The test server lets every role in: only one that does not exist is refused, as a changed password is.
+    // The test server accepts every existing role: a role that does not exist stands for a changed password.
     let role = format!("r_{}", uuid::Uuid::new_v4().simple());
     let create = format!("create role {role} login superuser");
     sqlx::query(sqlx::AssertSqlSafe(create)).execute(&admin).await.expect("created");
@@ -155,18 +155,18 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     assert!(worker.log().contains("reading the secret again"));
     assert!(!worker.log().contains("hunter2"));
 
-    // The api keeps a connection while the password changes: what needs another one has it after a failure or two.
+    // The api keeps a connection while the password changes; a new one works after a failure or two.
     let api = cloud.function("api", &[("BIO_MCP_DATABASE_URL_SECRET_ARN", arn.as_str())]);
     let (status, response) =
         ask(&api, "GET", "/v1/jobs/019ae000-0000-7000-8000-000000000001", None).await.expect("asks");
     assert_eq!(status, 404, "{response}");
     let next = format!("{role}_next");
-    // Sessions of the old name go on; new ones are refused.
+    // Sessions of the old name continue; new ones are refused.
     for sql in [format!("create role {next} login superuser"), format!("alter role {role} rename to {role}_before")] {
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&admin).await.expect("done");
     }
     aws::change_secret(&config, &arn, &as_role(&next)).await;
-    // Whatever connections it has end: those in the pool, and the one that is kept, which still counts as one.
+    // All its connections are closed: those in the pool, and the sticky one, which still counts as one.
     let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = $1";
     sqlx::query(end).bind(format!("{role}_before")).execute(&admin).await.expect("ended");
     let mut statuses = Vec::new();
@@ -175,7 +175,7 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     }
     assert_eq!(statuses.last(), Some(&200), "{statuses:?}\n{}", api.log());
 
-    // Hashes of tokens: one that is not known may have been added since.
+    // Hashes of tokens: an unknown token may have been added since.
     let hash = |token: &str| Sha256::of(token.as_bytes()).to_hex();
     let tokens = aws::new_secret(&config, &hash("bio-mcp_old")).await;
     let environment = [("BIO_MCP_AUTH_TOKENS_SECRET_ARN", tokens.as_str()), ("BIO_MCP_AUTH_TOKENS", "")];
@@ -197,7 +197,7 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
         api.log()
     );
 
-    // NCBI's key: refused, read again, and the same request goes on.
+    // NCBI's key: refused, read again, and the same request continues.
     let key = aws::new_secret(&config, "revoked-key").await;
     let api = cloud.function("api", &[("BIO_MCP_PUBMED_API_KEY_SECRET_ARN", key.as_str())]);
     let search = json!({ "tool": "pubmed.search", "params": { "term": "all[sb]" } });
@@ -214,9 +214,9 @@ async fn secrets_are_read_by_arn_and_again_when_what_they_said_is_refused() {
     assert!(missing.log().contains("the secret of BIO_MCP_AUTH_TOKENS cannot be read"), "{}", missing.log());
 }
 
-/// CloudFormation waits for a response at an address; a stack that goes takes nothing with it.
+/// CloudFormation waits for a response at a URL; deleting a stack deletes no data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cloudformation_is_told_how_a_migration_ended() {
+async fn cloudformation_receives_the_result_of_a_migration() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel::<Value>();
     let put = axum::routing::put(move |body: String| {
@@ -251,7 +251,7 @@ async fn cloudformation_is_told_how_a_migration_ended() {
     assert!(response["Reason"].as_str().expect("a reason").contains("cannot be reached"), "{response}");
     assert!(!migrate.log().contains("hunter2") && !away.log().contains("hunter2"), "an address is a permission");
     away.invoke(&json!({})).await.expect_err("Terraform hears of it by the failure");
-    // What keeps the function from starting: a secret that cannot be read. A stack that goes needs none.
+    // The function cannot start without its secret. Deleting a stack needs none.
     let arn = "arn:aws:secretsmanager:us-east-1:0:secret:no";
     let lost = cloud.function("migrate", &[("BIO_MCP_DATABASE_URL_SECRET_ARN", arn), ("BIO_MCP_LOG_LEVEL", "trace")]);
     lost.invoke(&event).await.expect("who asked was told");
@@ -267,7 +267,7 @@ async fn cloudformation_is_told_how_a_migration_ended() {
     server.abort();
 }
 
-/// One trace from the request through the queue to NCBI; spans of it at a collector, also when the collector fails.
+/// One trace from the request through the queue to NCBI; its spans reach a collector, also when the collector fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trace_reaches_ncbi_and_its_spans_a_collector() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
@@ -284,7 +284,7 @@ async fn a_trace_reaches_ncbi_and_its_spans_a_collector() {
     });
     let holds = |spans: &[u8], text: &[u8]| spans.windows(text.len()).any(|window| window == text);
     let trace_id = "0af7651916cd43dd8448eb211c80319c";
-    // As OTLP writes an id.
+    // The encoding of an id in OTLP.
     let id: Vec<u8> =
         (0..32).step_by(2).map(|at| u8::from_str_radix(&trace_id[at..at + 2], 16).expect("hex")).collect();
     let to_collector = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str())];
@@ -314,7 +314,7 @@ async fn a_trace_reaches_ncbi_and_its_spans_a_collector() {
     assert!(api.log().contains("the collector did not accept the spans"), "{}", api.log());
 }
 
-/// The owner of the tables is for migrations; the other functions log in as a role that reads and writes rows.
+/// The owner of the tables is for migrations; the other functions use a role that only reads and writes rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn functions_work_as_a_role_that_owns_nothing() {
     let Some(cloud) = Cloud::new(5, None).await else { return };

@@ -1,5 +1,5 @@
-//! What fuzzers check, without a fuzzer: the corpus, and variants of each input of it
-//! (`BIO_MCP_FUZZ_VARIANTS` of each).
+//! The fuzz targets without a fuzzer: on the corpus, and on variants of each input of it (`BIO_MCP_FUZZ_VARIANTS` of
+//! each).
 
 use std::panic::catch_unwind;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// Runs a target over one input; where it fails, the input is shown.
+/// Runs a target over one input, and shows the input if it fails.
 fn check(run: Target, name: &str, input: &[u8]) {
     let ran = catch_unwind(|| run(input));
     assert!(ran.is_ok(), "{name}: {}", String::from_utf8_lossy(input).escape_debug());
@@ -80,7 +80,7 @@ fn an_address_leads_where_it_was_written() {
     replay("address");
 }
 
-/// The corpus is made of constructed records; more files may lie beside (what a fuzzer found).
+/// The corpus contains the constructed seeds; inputs that a fuzzer found may be added.
 #[test]
 fn the_corpus_holds_the_seeds() {
     let is_updating = tests::variable("BIO_MCP_UPDATE_CORPUS").is_some();
@@ -107,7 +107,7 @@ fn the_corpus_holds_the_seeds() {
     assert!(bytes < 200_000, "a corpus of small inputs: {bytes} bytes");
 }
 
-/// A target without its wrapper would not be fuzzed.
+/// Without its wrapper a target would not be fuzzed.
 #[test]
 fn every_target_has_its_fuzzer() {
     let manifest = std::fs::read_to_string(tests::root().join("fuzz/Cargo.toml")).expect("there");

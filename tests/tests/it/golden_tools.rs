@@ -1,6 +1,6 @@
 //! What every tool takes and returns, pinned: the same over HTTP, MCP over HTTP, and MCP over stdio.
 //!
-//! `BIO_MCP_UPDATE_GOLDEN=1` writes `tests/golden/tools.json` anew.
+//! `BIO_MCP_UPDATE_GOLDEN=1` rewrites `tests/golden/tools.json`.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -16,7 +16,7 @@ use tests::mcp;
 use tests::program::Archive;
 use tests::sync::{client, day, engine, settings, simulator};
 
-/// A program that speaks MCP over its standard input and output.
+/// A program that speaks MCP over stdio.
 struct Program {
     child: Child,
     input: ChildStdin,
@@ -41,7 +41,7 @@ impl Interface {
         Self::Stdio(Box::new(Program { child, input, output: BufReader::new(output), _archive: archive }))
     }
 
-    /// What a tool returns: `{"result"}` or `{"error"}`.
+    /// The response of a tool: `{"result"}` or `{"error"}`.
     async fn call(&mut self, tool: &str, params: &Value) -> Value {
         match self {
             Self::Http(server) => {
@@ -79,7 +79,7 @@ fn split(message: &Value) -> Value {
     if is_error { json!({ "error": response }) } else { json!({ "result": response }) }
 }
 
-/// Replaces what differs from run to run, and where parameters stood in the request.
+/// Replaces values that differ between runs, and the prefix of pointers into the request.
 fn steady(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -90,9 +90,9 @@ fn steady(value: &Value) -> Value {
                     "execution_time_ms" | "duration_ms" | "estimated_duration_secs" | "position_in_queue" => {
                         json!("<n>")
                     }
-                    // Workers may have begun, or not.
+                    // Depends on whether a worker has started.
                     "state" if value == "queued" || value == "running" => json!("<queued or running>"),
-                    // An address of this machine's files is told to those alone who are on it.
+                    // File addresses of this machine are returned only to local callers.
                     "manifest" | "result_ref" => json!("<address or null>"),
                     "pointer" => json!(value.as_str().unwrap_or_default().trim_start_matches("/params")),
                     _ => steady(value),
@@ -111,7 +111,7 @@ fn steady(value: &Value) -> Value {
     }
 }
 
-/// What is asked, step by step; `wait` waits for the jobs so far, `change` changes what NCBI has.
+/// The calls in order; `wait` waits for the jobs so far, `change` changes the records at NCBI.
 fn steps() -> Vec<(&'static str, Value)> {
     let pmids = ["1001", "1002", "1003"];
     let corpora = |from: &str, to: &str| json!({ "from_checkpoint_id": from, "to_checkpoint_id": to });
@@ -180,7 +180,7 @@ fn steps() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The story that is told at every interface.
+/// Runs all steps through one interface.
 async fn story(mut interface: Interface, ncbi: &Simulator) -> Vec<Value> {
     let mut told = Vec::new();
     let mut jobs: Vec<Value> = Vec::new();
@@ -224,7 +224,7 @@ async fn story(mut interface: Interface, ncbi: &Simulator) -> Vec<Value> {
     told
 }
 
-/// Remembers the id behind the last response.
+/// Stores the job id with the last response.
 fn jobs_last(told: &mut [Value], job: &Value) {
     told.last_mut().expect("told")["id"] = job.clone();
 }

@@ -1,4 +1,4 @@
-//! A folder that came from elsewhere runs nothing: neither programs it names nor the database in it.
+//! A folder from elsewhere runs nothing: neither programs that it names nor the database in it.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use samples::record::Record;
 use tests::hostile::{Shared, USERS, is_root, set_mode, write_false_postgres};
 use tests::program::{Run, text};
 
-/// Commands that look for a data directory.
+/// Commands that search for a data directory.
 const COMMANDS: [&[&str]; 11] = [
     &["status"],
     &["get", "1"],
@@ -54,12 +54,12 @@ fn programs_that_a_data_directory_names_are_not_run() {
             refused(shared.run(&below, arguments), "neither created nor named");
         }
     }
-    // What the demo left is stopped and removed: only what the demo of this user has left.
+    // `demo` stops and removes what an earlier demo left, but only that of this user.
     let demo = clone.join(".bio-mcp-demo");
     copy(&clone.join(".bio-mcp"), &demo);
     fs::write(demo.join("made-by-demo"), "").expect("written");
     refused(shared.run(&clone, &["demo"]), "neither created nor named");
-    // Also of a directory that is named, nothing says which programs are run.
+    // A named data directory cannot choose which programs run either.
     shared.run(&clone, &["--data-dir", ".bio-mcp", "db", "url"]);
     shared.run(&clone, &["--data-dir", ".bio-mcp", "db", "stop"]);
     assert_eq!(fs::read_to_string(&trace).expect("there"), "", "a planted program ran");
@@ -90,13 +90,13 @@ fn a_cluster_that_came_with_a_folder_is_not_started() {
         refused(shared.run(&clone, arguments), "neither created nor named");
     }
     assert_eq!(fs::read_to_string(&trace).expect("there"), "", "a planted setting ran a program");
-    // One that is like it, but harmless: named once, it is found.
+    // A harmless copy: once named, it is found.
     let moved = shared.folder("moved", None, 0o755);
     copy(&own.join(".bio-mcp"), &moved);
     refused(shared.run(&moved, &["status"]), "neither created nor named");
     shared.run(&moved, &["--data-dir", ".bio-mcp", "status"]).expect(0);
     shared.run(&moved, &["status"]).expect(0);
-    // Another one in the place of a known one is not the known one.
+    // A directory with another id in the location of a known one is not trusted.
     fs::write(own.join(".bio-mcp/id"), "0123").expect("written");
     refused(shared.run(&own, &["status"]), "neither created nor named");
     fs::remove_file(own.join(".bio-mcp/id")).expect("removed");
@@ -121,14 +121,14 @@ fn commands_that_start_at_a_time_make_one_data_directory() {
 }
 
 #[test]
-fn what_another_user_could_have_placed_is_not_found() {
+fn a_data_directory_that_another_user_could_have_planted_is_not_used() {
     let shared = Shared::new();
     let folder = shared.folder("own", None, 0o755);
     one_record(&folder);
     shared.run(&folder, &["ingest", "one.xml"]).expect(0);
     let refused = |run: Run, why: &str| refused(run, why);
     for (mode, is_fine) in [(0o775, false), (0o777, false), (0o1777, true), (0o755, true)] {
-        // The user of a group alone may let it write.
+        // Only the user's private group may have write permission.
         if mode == 0o775 && !fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0) {
             continue;
         }
@@ -146,7 +146,7 @@ fn what_another_user_could_have_placed_is_not_found() {
     let run = shared.run(&new, &["ingest", "one.xml"]).expect(2);
     assert!(run.err.contains("writable by other users") && !new.join(".bio-mcp").exists(), "{run:?}");
     set_mode(&folder, 0o755);
-    // Through a link that leads to it.
+    // Through a symbolic link to it.
     let link = shared.folder("link", None, 0o755);
     std::os::unix::fs::symlink(folder.join(".bio-mcp"), link.join(".bio-mcp")).expect("linked");
     shared.run(&link, &["db", "stop"]).expect(0);
@@ -166,7 +166,7 @@ fn two_users_do_not_find_each_others_data_directories() {
     // In a folder like /tmp every user may make one, and finds it again.
     for _ in 0..2 {
         let run = shared.run_as(one, &common, &["topics", "list"]);
-        // The only Postgres may be one in the home of root.
+        // The only Postgres may be in root's home directory.
         assert!(run.code == Some(0) || run.err.contains("no PostgreSQL"), "{run:?}");
     }
     assert!(common.join(".bio-mcp").exists());
@@ -175,7 +175,7 @@ fn two_users_do_not_find_each_others_data_directories() {
         let run = if user == 0 { shared.run(&folder, &["status"]) } else { shared.run_as(user, &folder, &["status"]) };
         refused(run, "belongs to another user");
     }
-    // Nor is one used in a folder of another user, who can put another one in its place.
+    // A data directory in a folder of another user, who could replace it, is not used either.
     let folder = shared.folder("ones", Some(one), 0o777);
     let data = folder.join(".bio-mcp");
     fs::create_dir(&data).expect("made");
@@ -199,7 +199,7 @@ fn programs_beside_the_program_are_run_only_if_no_other_user_could_change_them()
     };
     let path = "/usr/bin:/bin";
     for path in [path, "/nowhere"] {
-        // No other user can write it: it is asked for its version, without what the caller has in the environment.
+        // No other user can write it: it is run for its version, without the caller's environment.
         let (ran, run) = start(path);
         assert!(ran.contains("ran ") && !ran.contains("SECRET") && !ran.contains("XDG"), "{ran}: {run:?}");
         assert!(!ran.lines().any(|line| line == "0"), "not as root: {ran}");

@@ -1,4 +1,4 @@
-//! Files, links and servers that others made: nothing is written through them, and no request is led elsewhere.
+//! Files, links and servers of others: nothing is written through them, and no request is redirected elsewhere.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tests::program::{Archive, text};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// A server that responds to every request of one connection after the other with this.
+/// A server that responds to every connection with this response.
 async fn responding(response: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("bound");
@@ -65,13 +65,13 @@ async fn a_server_of_files_leads_to_no_other_address() {
         assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 0, "{to}");
         assert!(heard.try_recv().is_err(), "{to} was asked");
     }
-    // In circles.
+    // A redirect loop.
     let circle = responding(|path| {
         format!("HTTP/1.1 302 Found\r\nlocation: {path}x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
     });
     let refused = FilesServer::new(&circle.await).download("pubmed26n0001.xml.gz", dir.path()).await;
     assert!(matches!(&refused, Err(DownloadError::Server { .. })), "{refused:?}");
-    // A sum that does not end.
+    // An .md5 file without end.
     let long = responding(|_| format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "0".repeat(1 << 20)));
     let refused = FilesServer::new(&long.await).download("pubmed26n0001.xml.gz", dir.path()).await;
     assert!(matches!(&refused, Err(DownloadError::Server { what, .. }) if what.contains("longer")), "{refused:?}");
@@ -109,12 +109,12 @@ async fn an_export_is_written_into_no_file_of_another_user() {
         assert!(made.success());
         refused("a pipe that nothing reads");
         clear(&unfinished(ending));
-        // What an earlier refusal left is this user's own.
+        // A file left by an earlier refusal belongs to this user.
         let _ = std::fs::remove_file(unfinished(""));
     }
     let is_root = rustix::process::geteuid().is_root();
     if is_root {
-        // As another user of a directory for all could: with words about what was written.
+        // As another user of a shared directory could: with a file that claims progress.
         for ending in ["", ".json"] {
             std::fs::write(unfinished(ending), "{}").expect("written");
             std::os::unix::fs::chown(unfinished(ending), Some(65_534), Some(65_534)).expect("given away");

@@ -1,4 +1,4 @@
-//! File names, records, queries and errors hold sequences that a terminal would obey: it is sent none of them.
+//! File names, records, queries and errors contain terminal escape sequences: none is sent to a terminal.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,7 +12,7 @@ use tests::program::Archive;
 use tests::sync::{day, simulator};
 use tests::terminal::{obeyed, sent};
 
-/// Changes the title, asks the terminal to respond, clears the screen: in seven bits and in eight; and turns a line.
+/// Changes the title, requests a report, clears the screen: in 7-bit and 8-bit form; and reverses the text direction.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{1b}[6n\u{1b}[2J\u{9b}31m\u{9d}0;x\u{9c}\u{7f}\u{202e}";
 
 fn file(archive: &Archive, name: &[u8], inside: &[u8]) -> PathBuf {
@@ -22,7 +22,7 @@ fn file(archive: &Archive, name: &[u8], inside: &[u8]) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_obeys_nothing_that_others_wrote() {
+async fn no_foreign_escape_sequence_reaches_a_terminal() {
     let archive = Archive::new().await;
     let ncbi = simulator(Corpus::new(day("2026-03-10")), Options::default()).await;
     let url = ncbi.eutils_url();
@@ -31,7 +31,7 @@ async fn a_terminal_obeys_nothing_that_others_wrote() {
         let at = xml.find("<ArticleTitle>").expect("a title") + "<ArticleTitle>".len();
         format!("{}{HOSTILE}{}", &xml[..at], &xml[at..])
     };
-    // Raw bytes too, which are no text.
+    // Bytes that are not UTF-8, too.
     let bad =
         [b"<PubmedArticle><a></b>".as_slice(), HOSTILE.as_bytes(), b"\x9b31m\x1b]0;x\x07\xff</PubmedArticle>"].concat();
     let name = [b"records-", HOSTILE.as_bytes(), b".xml"].concat();
@@ -47,14 +47,14 @@ async fn a_terminal_obeys_nothing_that_others_wrote() {
         assert_eq!(obeyed(&sent, is_plain), None, "{arguments:?}");
         String::from_utf8_lossy(&sent).into_owned()
     };
-    // A bar moves the cursor, where a job is followed.
+    // A progress bar moves the cursor when a job is followed.
     let said = show(&["ingest".as_ref(), records.as_os_str()], false);
     file(&archive, b"next.xml", titled(1, 1).as_bytes());
     let _ = show(&["ingest".as_ref(), "next.xml".as_ref()], false);
     let db = archive.database().await;
     let (id, job): (i64, uuid::Uuid) =
         sqlx::query_as("select id, job_id from quarantine").fetch_one(&db).await.unwrap_or_else(|_| panic!("{said}"));
-    // Whatever put them there.
+    // In every column, however the text got there.
     for sql in [
         "insert into ingestion_job_logs (job_id, level, message, fields) values ($1, 'warn', $2, jsonb_build_object('x', $2::text))",
         "insert into ingestion_failures (job_id, unit_id, record_type, record_id, outcome, reason) \
@@ -62,7 +62,7 @@ async fn a_terminal_obeys_nothing_that_others_wrote() {
         "update jobs set error = jsonb_build_object('code', 'INTERNAL', 'message', $2::text), query_key = $2 where id = $1",
         "update quarantine set reason = $2, source = $2 where job_id = $1",
     ] {
-        // Not every schema has all of these columns: what is there is shown.
+        // Not every schema has all of these columns.
         let _ = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(job).bind(HOSTILE).execute(&db).await;
     }
     let (id, job) = (id.to_string(), job.to_string());
@@ -99,10 +99,10 @@ async fn a_terminal_obeys_nothing_that_others_wrote() {
     for arguments in commands {
         let _ = show(arguments, true);
     }
-    // The log of a program that tells everything.
+    // The log at its most verbose level.
     let _ = show(&["--verbose".as_ref(), "ingest".as_ref(), records.as_os_str()], false);
 
-    // Elsewhere than on a terminal bytes are as they are.
+    // Output that is not a terminal gets the bytes unchanged.
     let raw = archive.command(&["quarantine", "show", &id]).output().expect("runs").stdout;
     assert_eq!(raw, bad);
     let raw = archive.command(&["get", "1", "--xml"]).output().expect("runs").stdout;

@@ -1,4 +1,4 @@
-//! Other users of the machine: the one that root's Postgres runs as, and those who hold a lock.
+//! Other users of the machine: the one that root's Postgres runs as, and those that hold a lock.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -30,7 +30,7 @@ fn run(shared: &Shared, data: &Path, path: Option<&str>, arguments: &[&str]) -> 
     command.output().expect("the program starts").into()
 }
 
-/// An archive of one record, out of a file, in a folder that every user can enter.
+/// An archive of one record, made from a file, in a folder that every user can enter.
 struct Archive {
     shared: Shared,
     data: PathBuf,
@@ -47,7 +47,7 @@ impl Archive {
     }
 }
 
-/// The directory of the cluster of a data directory, when it runs as another user.
+/// The directory of the cluster of a data directory when it runs as another user.
 fn cluster_of(data: &Path) -> PathBuf {
     let within = data.join("postgres/cluster");
     if within.exists() {
@@ -57,7 +57,7 @@ fn cluster_of(data: &Path) -> PathBuf {
     PathBuf::from(format!("/var/tmp/bio-mcp-{name}"))
 }
 
-/// What the user of the server does in its own directory `$1`, with `$2` a folder of root's.
+/// What the server's user does in its directory `$1`, with `$2` a folder of root's.
 const ATTACKS: [(&str, &str); 7] = [
     ("the directory of the socket", r#"rm -rf "$1/socket" && ln -s "$2" "$1/socket""#),
     ("the settings", r#"rm -f "$1/data/bio-mcp.conf" && ln -s "$2/file" "$1/data/bio-mcp.conf""#),
@@ -72,7 +72,7 @@ fn root_changes_nothing_for_the_user_of_its_postgres(is_private: bool) {
     let shared = Shared::new();
     let base = shared.folder("base", None, if is_private { 0o700 } else { 0o755 });
     let file = one_record(&base);
-    // Root's own, but readable, as /etc.
+    // Root's, but readable, like /etc.
     let victim = shared.folder("victim", None, 0o755);
     for name in ["file", "postmaster.pid", "postgresql.conf"] {
         fs::write(victim.join(name), "root's\n").expect("written");
@@ -141,13 +141,13 @@ fn root_writes_nowhere_where_another_user_decides() {
         assert!(run.err.contains("belongs to another user"), "{run:?}");
     };
     for path in [None, Some(WITHOUT_NAMESPACES)] {
-        // Below it, in it, and in a directory of root's own there.
+        // Below the user's folder, in it, and in a directory of root's inside it.
         refused(run(&shared, &theirs.join("new/data"), path, &["ingest", text(&file)]));
         refused(run(&shared, &theirs, path, &["ingest", text(&file)]));
         let own = shared.folder("theirs/own", None, 0o700);
         refused(run(&shared, &own, path, &["ingest", text(&file)]));
         fs::remove_dir(&own).expect("empty");
-        // By links, of the data directory and in it.
+        // Through symbolic links: the data directory itself, and inside it.
         let data = shared.path().join("linked");
         symlink(&theirs, &data).expect("linked");
         refused(run(&shared, &data, path, &["ingest", text(&file)]));
@@ -158,7 +158,7 @@ fn root_writes_nowhere_where_another_user_decides() {
             refused(run(&shared, &data, path, &["ingest", text(&file)]));
             fs::remove_dir_all(&data).expect("removed");
         }
-        // An archive elsewhere.
+        // The archive in another location.
         let data = shared.path().join("data");
         let mut command =
             shared.command(&tests::program::path(), shared.path(), &["--data-dir", text(&data), "ingest", text(&file)]);
@@ -179,7 +179,7 @@ fn directories_and_locks_are_closed_to_other_users() {
         }
         for folder in &folders {
             let mode = mode(folder);
-            // Without user namespaces root's Postgres passes through two of them.
+            // Without user namespaces root's Postgres has to enter two of them.
             assert!(mode == 0o700 || mode == 0o711 && !data.join("postgres/data").exists(), "{}", folder.display());
         }
     };
@@ -194,7 +194,7 @@ fn directories_and_locks_are_closed_to_other_users() {
     set_mode(&folders[4], 0o755);
     run(&shared, &data, None, &["status"]).expect(0);
     check();
-    // A lock that leads elsewhere is none.
+    // A symbolic link is not accepted as a lock file.
     fs::remove_file(&locks[0]).expect("removed");
     symlink(&file, &locks[0]).expect("linked");
     let before = fs::read_to_string(&file).expect("there");
@@ -209,7 +209,7 @@ fn a_lock_that_another_user_holds_hangs_no_command() {
     }
     let Archive { shared, data, file } = Archive::new();
     let lock = data.join("postgres/start.lock");
-    // As an earlier version left it, and as another user found it.
+    // As an earlier version left it, when another user opened it.
     for (path, mode) in [(&data, 0o755), (&data.join("postgres"), 0o755), (&lock, 0o644)] {
         set_mode(path, mode);
     }
@@ -236,7 +236,7 @@ fn a_lock_that_another_user_holds_hangs_no_command() {
     holder.wait().expect("ends");
     run(&shared, &data, None, &["status"]).expect(0);
     assert!(!shell_as(USERS[1], r#"exec flock --shared "$1" true"#, &[&lock]), "it is closed now");
-    // Nor is a lock file used that another user owns.
+    // A lock file owned by another user is not used either.
     chown(&lock, Some(USERS[1]), None).expect("given away");
     let run = run(&shared, &data, None, &["status"]).expect(2);
     assert!(run.err.contains("belongs to another user"), "{run:?}");

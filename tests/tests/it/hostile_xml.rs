@@ -1,5 +1,4 @@
-//! Splitter and parser on input that should never come: they never panic, never loop, never lose
-//! the records around a bad one.
+//! Splitter and parser on malformed input: they never panic, never loop, never lose the records around a bad one.
 
 use std::io::Read;
 
@@ -87,7 +86,7 @@ fn a_bad_record_at_the_end_does_not_take_the_deletions_along() {
 }
 
 #[test]
-fn garbage_between_records_is_put_aside() {
+fn garbage_between_records_is_reported_as_malformed() {
     for garbage in [
         "text",
         "</PubmedArticle>",
@@ -196,7 +195,7 @@ fn documents_and_bare_records_one_after_the_other_are_read_to_the_end() {
     let deleted = Found::Deleted(deletion.to_owned());
     check(&format!("{}{deletions}{}", good(1), good(2)), &[&one, &deleted, &two]);
     check(&format!("{}{}", set(&format!("{}{deletions}", good(1))), set(&good(2))), &[&one, &deleted, &two]);
-    // A bad one among them, and a first document that was cut off, take nothing along.
+    // A bad one among them, and a truncated first document, do not affect the others.
     let bad = Found::Bad(Defect::Malformed("a closing tag without its opening tag"));
     check(&format!("{}<PubmedArticle><a></b></PubmedArticle>{}", good(1), good(2)), &[&one, &bad, &two]);
     let cut = format!("<PubmedArticleSet>{}<PubmedArticle><MedlineCitation>{}", good(1), set(&good(2)));

@@ -33,7 +33,7 @@ async fn a_job_is_submitted_waited_for_and_read_to_its_last_record() {
     assert_eq!((&waiting.body["trace_id"], &waiting.body["attempt"]), (&json!(trace), &json!(1)));
     let unchanged = server.send(server.request("GET", &format!("/v1/jobs/{job}")).header("if-none-match", &tag)).await;
     assert_eq!((unchanged.status.as_u16(), unchanged.header("etag")), (304, Some(tag.as_str())));
-    // No worker runs yet: a short wait ends with nothing new.
+    // No worker runs yet: a short wait ends without a change.
     let poll = server.request("GET", &format!("/v1/jobs/{job}?wait=1")).header("if-none-match", &tag);
     assert_eq!(server.send(poll).await.status, 304);
 
@@ -69,7 +69,7 @@ async fn a_job_is_submitted_waited_for_and_read_to_its_last_record() {
         logs["logs"].as_array().expect("lines").iter().filter_map(|l| l["message"].as_str()).collect();
     assert!(lines.contains(&"planned") && lines.contains(&"succeeded"), "{logs}");
 
-    // Done again: a child of only what failed.
+    // A retry creates a child job of the failed records only.
     simulator.corpus().entry(1004).expect("there").xml = None;
     let child = server.send(server.request("POST", &format!("/v1/jobs/{job}/retry"))).await;
     assert_eq!(child.status, 202, "{}", child.body);
@@ -81,7 +81,7 @@ async fn a_job_is_submitted_waited_for_and_read_to_its_last_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_is_as_careful_as_a_submission() {
+async fn a_retry_is_validated_like_a_submission() {
     let World { simulator, mut server } = plain().await;
     server.work();
     simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(
@@ -107,7 +107,7 @@ async fn a_retry_is_as_careful_as_a_submission() {
     server.ended(first.body["job_id"].as_str().expect("an id")).await;
     let second = keyed().await;
     assert_eq!((second.status.as_u16(), &second.body["job_id"]), (200, &first.body["job_id"]), "the key counts");
-    // One key, another job.
+    // The same key with another job.
     let other = server.submit(&sync_of(1000..1003)).await;
     assert_eq!(server.ended(&other).await["state"], "succeeded");
     let nothing = server.post(&format!("/v1/jobs/{other}/retry"), &json!({})).await;
@@ -164,27 +164,27 @@ async fn a_request_sent_again_is_not_a_second_one() {
     let again = server.post("/v1/jobs", &keyed).await;
     assert_eq!((again.status.as_u16(), again.header("idempotent-replayed")), (200, Some("true")));
     assert_eq!(again.body["job_id"], json!(first));
-    // The header is the same thing; its name counts in no case.
+    // The header is equivalent; its name is case-insensitive.
     let by_header = server
         .request("POST", "/v1/jobs")
         .header("content-type", "application/json")
         .header("IDEMPOTENCY-KEY", "once")
         .body(sync_of(1000..1003).to_string());
     assert_eq!(server.send(by_header).await.body["job_id"], json!(first));
-    // So is the order of the PMIDs.
+    // The order of the PMIDs is irrelevant.
     let shuffled = json!({ "tool": "pubmed_sync", "idempotency_key": "once", "params": { "pmids": ["1002", "1000", "1001", "1000"] } });
     assert_eq!(server.post("/v1/jobs", &shuffled).await.body["job_id"], json!(first));
     let mut other = sync_of(1000..1004);
     other["idempotency_key"] = json!("once");
     let conflict = server.post("/v1/jobs", &other).await;
     assert_eq!(conflict.error(), (422, "IDEMPOTENCY_CONFLICT"));
-    // Without a key, while it waits.
+    // Without a key, while the job waits.
     let unkeyed = server.submit(&sync_of(1005..1006)).await;
     assert_eq!(server.post("/v1/jobs", &sync_of(1005..1006)).await.body["job_id"], json!(unkeyed));
     let invoked = json!({ "tool": "pubmed.sync", "params": { "pmids": ["1005"] } });
     assert_eq!(server.post("/v1/mcp/invoke", &invoked).await.body["job_id"], json!(unkeyed));
 
-    // Fifty at the same moment: one job.
+    // Fifty concurrent requests: one job.
     let incremental = json!({ "tool": "pubmed.sync.incremental", "params": { "query": "all" }, "priority": 5 });
     let responses = (0..50).map(|_| server.post("/v1/jobs", &incremental));
     let responses = futures_util::future::join_all(responses).await;
@@ -216,7 +216,7 @@ async fn jobs_are_listed_page_by_page_with_a_true_total() {
     assert_eq!(offset["jobs"][1]["job_id"], json!(submitted[6]));
     assert_eq!(offset["next_cursor"], Value::Null);
 
-    // A queued one is cancelled at once, an ended one is not touched.
+    // A queued job is cancelled at once, a finished one is unchanged.
     let gone = server.send(server.request("DELETE", &format!("/v1/jobs/{}", submitted[0]))).await;
     assert_eq!(gone.body, json!({ "job_id": submitted[0], "state": "cancelled", "cancelled": true }));
     server.work();
@@ -234,14 +234,14 @@ async fn jobs_are_listed_page_by_page_with_a_true_total() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_gets_a_response_when_the_server_stops() {
+async fn a_waiting_request_gets_a_response_when_the_server_stops() {
     let World { simulator: _ncbi, mut server } = plain().await;
     let job = server.submit(&sync_of(1000..1001)).await;
     let tag = server.get(&format!("/v1/jobs/{job}")).await.header("etag").expect("a version").to_owned();
     let began = std::time::Instant::now();
     let poll = server.request("GET", &format!("/v1/jobs/{job}?wait=25")).header("if-none-match", &tag);
     let waiting = tokio::spawn(poll.send());
-    // It waits when there is a connection that listens.
+    // The request is waiting once a connection listens.
     let listening = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
     while sqlx::query_scalar::<_, i64>(listening).fetch_one(&server.engine.db).await.expect("counted") == 0 {
         tokio::task::yield_now().await;
@@ -288,7 +288,7 @@ async fn files_are_ingested_by_their_names() {
         "{:?}",
         too_many.body
     );
-    // Also waited for: what must hold holds when nothing is under way.
+    // Waits for the job: the invariants hold when no job is active.
     let most = server.submit(&of(names(100))).await;
     server.ended(&most).await;
     for (files, pointer) in [
@@ -311,7 +311,7 @@ async fn keys_and_plain_meanings_hold_at_every_route() {
     for pmid in [1004, 1005] {
         simulator.corpus().entry(pmid).expect("there").is_served = false;
     }
-    // A key of one retry cannot be that of another.
+    // The key of one retry cannot be used for another.
     let [one, other] = [server.submit(&sync_of(1003..1005)).await, server.submit(&sync_of(1005..1007)).await];
     server.work();
     server.ended(&one).await;
@@ -323,7 +323,7 @@ async fn keys_and_plain_meanings_hold_at_every_route() {
     assert_eq!(retry(&one).await.status, 202);
     assert_eq!(retry(&other).await.error(), (422, "IDEMPOTENCY_CONFLICT"));
 
-    // The header is the same at the route that runs tools.
+    // The header works the same at the route that runs tools.
     let invoke = async |pmid: u32| {
         let body = json!({ "tool": "pubmed.sync", "params": { "pmids": [pmid] } }).to_string();
         let request = server.request("POST", "/v1/mcp/invoke").header("content-type", "application/json");

@@ -1,4 +1,4 @@
-//! What HTTP refuses, and how it says so.
+//! Requests that HTTP refuses, and the responses to them.
 
 use serde_json::{Value, json};
 use shared::core::Sha256;
@@ -7,7 +7,7 @@ use tests::http::{Server, World, plain, settings as http_settings, sync_of};
 use tests::sync::{client, settings};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_acceptable_is_refused_where_it_stands() {
+async fn invalid_values_are_refused_with_their_pointer() {
     let World { simulator: _ncbi, server } = plain().await;
     let job = server.submit(&sync_of(1000..1001)).await;
     let invoke =
@@ -128,7 +128,7 @@ async fn bodies_and_methods_are_checked_before_anything_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_token_only_the_state_of_the_process_is_told() {
+async fn without_a_token_only_the_health_routes_respond() {
     let token = "bio-mcp_some-token";
     let hash = Sha256::of(token.as_bytes()).to_hex();
     let tokens = format!("{}, agents={hash}", "0".repeat(64));
@@ -199,7 +199,7 @@ async fn without_a_token_only_the_state_of_the_process_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_database_is_said_at_every_door_and_nothing_leaks() {
+async fn a_lost_database_is_reported_at_every_route_without_leaks() {
     let World { simulator, mut server } = plain().await;
     assert_eq!(server.get("/readyz").await.body["checks"]["archive"]["status"], "ready");
     server.work();
@@ -223,12 +223,12 @@ async fn a_lost_database_is_said_at_every_door_and_nothing_leaks() {
         assert_eq!(response.body["retryable"], true);
         assert!(response.header("retry-after").is_some());
     }
-    // What needs no database goes on; a search does, for the shared rate limiter.
+    // Requests without a database continue to work; a search needs it for the shared rate limiter.
     assert_eq!(lost.post("/v1/mcp/invoke", &json!({ "tool": "ping" })).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_leads_its_own_name_here_is_refused() {
+async fn a_foreign_host_header_is_refused() {
     let World { simulator: _ncbi, server } =
         World::new(5, Options::default(), &[("BIO_MCP_ALLOWED_HOSTS", "archive.lab")]).await;
     let named = |host: &str| server.send(server.request("GET", "/v1/jobs").header("host", host));

@@ -1,4 +1,4 @@
-//! `ingest` as a user runs it: what is archived, skipped, deleted, and in which order.
+//! `ingest` as a user runs it: what is archived, skipped and deleted, and in which order.
 
 use std::path::{Path, PathBuf};
 
@@ -153,7 +153,7 @@ async fn pointers_are_rebuilt_from_the_objects_alone() {
     archive.ingest(&sample.update);
     let db = archive.database().await;
     let rows = |db: sqlx::PgPool| async move {
-        // Not the order columns: what advanced them, an equal payload of a later file, left no object.
+        // Not the order columns: an equal payload of a later file advanced them and left no object.
         sqlx::query_as::<_, (String, String, Option<String>, String, bool)>(
             "select pmid, s3_uri, content_hash, object_etag, deleted_at is not null from pubmed_archive order by pmid",
         )
@@ -177,7 +177,7 @@ async fn pointers_are_rebuilt_from_the_objects_alone() {
         "a second repair writes nothing: {again}"
     );
 
-    // One flipped byte is found; the record comes back with its file.
+    // One flipped byte is detected; ingesting the record's file again restores it.
     let path = archive.data_dir().join("archive/pubmed/raw/pmid=000/300/001/30000101.json.zst");
     let mut bytes = std::fs::read(&path).expect("there");
     let middle = bytes.len() / 2;
@@ -186,7 +186,7 @@ async fn pointers_are_rebuilt_from_the_objects_alone() {
     let found = archive.run(&["--output", "json", "verify"]).expect(1).json();
     let problems = found["report"]["problems"].as_array().expect("a list");
     assert!(problems.iter().all(|p| p["pmid"] == "30000101"), "{problems:?}");
-    // Repaired, it comes back with its file; so does one whose object is gone.
+    // After a repair it is restored from its file; so is one whose object is missing.
     archive.run(&["verify", "--repair"]).expect(1);
     assert_eq!(archive.ingest(&sample.baseline)["archived"], 1);
     archive.run(&["verify"]).expect(0);
@@ -247,7 +247,7 @@ async fn another_spelling_of_the_same_record_is_skipped_and_a_real_change_is_not
     assert_eq!(reasons(&result), ["format_only"]);
     let changed = record.replacen("<ArticleTitle>", "<ArticleTitle>Not ", 1);
     assert_eq!(counts(&archive.ingest(&xml_file(dir, "c.xml", &[changed]))), [1, 1, 0, 0, 0, 0]);
-    // A → B → A: three changes, two payloads, and the first one again.
+    // A → B → A: three changes, two payloads, and the first payload again.
     assert_eq!(counts(&archive.ingest(&xml_file(dir, "d.xml", std::slice::from_ref(&record)))), [1, 1, 0, 0, 0, 0]);
     let history = archive.run(&["--output", "json", "history", "7"]).expect(0).json();
     assert_eq!(history["events"].as_array().map(Vec::len), Some(3));
@@ -267,7 +267,7 @@ async fn several_versions_and_repetitions_in_one_file() {
     let v3 = v2.replacen("<PMID Version=\"2\">9<", "<PMID Version=\"3\">9<", 1);
     let file = bulk(archive.dir.path(), "pubmed26n0001.xml.gz", 5, &[v1.clone(), v3.clone(), v2, v3, v1], &[]);
     let result = archive.ingest(&file);
-    // Each version has a newest payload of its own.
+    // Each version has its newest payload.
     assert_eq!(counts(&result), [5, 3, 2, 0, 0, 0]);
     assert_eq!(reasons(&result), ["-", "-", "-", "-", "-"]);
     let got = archive.run(&["get", "9", "--json"]).expect(0).json();
@@ -276,7 +276,7 @@ async fn several_versions_and_repetitions_in_one_file() {
 }
 
 #[tokio::test]
-async fn a_bad_record_goes_to_quarantine_and_its_file_goes_on() {
+async fn a_bad_record_is_quarantined_and_the_rest_of_its_file_archived() {
     let archive = Archive::new().await;
     let good = |pmid| Record::new(pmid, 0).xml();
     let bad = [
@@ -290,7 +290,7 @@ async fn a_bad_record_goes_to_quarantine_and_its_file_goes_on() {
     let path = xml_file(archive.dir.path(), "bad.xml", &bad);
     let mut bytes = std::fs::read(&path).expect("there");
     let at = bytes.windows(6).position(|w| w == b"<PMID ").expect("a PMID");
-    bytes.splice(at..at, *b"<X>\xff\xfe</X>"); // the first good one is not UTF-8 any more
+    bytes.splice(at..at, *b"<X>\xff\xfe</X>"); // makes the first good one invalid UTF-8
     std::fs::write(&path, bytes).expect("written");
     let run = archive.run(&["--output", "json", "ingest", text(&path)]).expect(5);
     assert_eq!(counts(&run.json()), [6, 1, 0, 5, 0, 0]);
@@ -342,7 +342,7 @@ async fn bad_files_are_typed_errors_and_nothing_is_lost() {
     let objects: i64 = sqlx::query_scalar("select count(*) from pubmed_archive").fetch_one(&db).await.expect("one");
     assert_eq!(objects, 0, "nothing was archived from any of them");
 
-    // What was read before the end of a cut document stays; the whole file completes it.
+    // Records before a truncation are kept; the whole file adds the rest.
     let document = format!("{HEAD}{}", records.join("\n"));
     check(&write("cut.xml", &document.as_bytes()[..document.len() * 9 / 10]), 2, "truncated");
     let kept: i64 = sqlx::query_scalar("select count(*) from pubmed_archive").fetch_one(&db).await.expect("one");
@@ -354,10 +354,10 @@ async fn bad_files_are_typed_errors_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn bombs_and_giants_stop_at_their_limits() {
+async fn gzip_bombs_and_oversized_records_stop_at_their_limits() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
-    // A record over the limit is put aside; the record after it is archived.
+    // A record over the limit is quarantined; the record after it is archived.
     let giant = Record::new(1, 0).xml().replacen("<Abstract>", &format!("<Abstract>{}", "x".repeat(3 << 20)), 1);
     let file = bulk(dir, "giant.xml.gz", 1, &[giant, Record::new(2, 0).xml()], &[]);
     let limited = |limits: &[(&str, &str)], path: &Path| -> program::Run {
@@ -368,7 +368,7 @@ async fn bombs_and_giants_stop_at_their_limits() {
     assert_eq!(counts(&run.json()), [2, 1, 0, 1, 0, 0]);
     let list = archive.run(&["quarantine", "list"]).expect(0).out;
     assert!(list.contains("over the limit of 1048576"), "{list}");
-    // The whole file over the limit is refused; without its .md5 file before it is a job.
+    // A file over the limit is refused; without its .md5 file, before a job is created.
     let error = |run: &program::Run| run.json()["error"]["message"].as_str().expect("a message").to_owned();
     let run = limited(&[("BIO_MCP_MAX_FILE_BYTES", "1048576")], &file).expect(2);
     assert!(error(&run).contains("unpacks to more"), "{run:?}");

@@ -1,4 +1,4 @@
-//! The house as code: which module may use which, and who may touch the outside.
+//! Architecture rules as tests: which module may use which, and which may use external APIs.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ const LAYERS: [(&str, u8); 15] = [
     ("deployment", 7),
 ];
 
-/// What `shared` re-exports of the crates below it, which Cargo keeps apart: below every layer.
+/// What `shared` re-exports from the crates below it, which Cargo separates: below every layer.
 const CRATES: [&str; 9] = ["archive", "core", "db", "file_lock", "ingest", "jobs", "limits", "pubmed", "queue"];
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -44,7 +44,7 @@ fn module_of(path: &Path) -> String {
     first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
 }
 
-/// Modules that a source names after `crate::`, also inside braces.
+/// Modules that a source file names after `crate::`, also inside braces.
 fn used(source: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in source.match_indices("crate::") {
@@ -75,7 +75,7 @@ fn modules_use_only_lower_layers() {
                 continue;
             }
             let of = layer(&other).unwrap_or_else(|| panic!("{}: {other} has no layer", path.display()));
-            // `jobs` and `records`, `sources` and `verify` are siblings that do not know each other.
+            // `jobs` and `records`, `sources` and `verify` are siblings that do not use each other.
             assert!(of < own, "{} (layer {own}) uses {other} (layer {of})", path.display());
             looked_at += 1;
         }
@@ -83,7 +83,7 @@ fn modules_use_only_lower_layers() {
     assert!(looked_at > 50, "the test reads the sources");
 }
 
-/// Who may name an AWS crate.
+/// Paths that may name an AWS crate.
 const AWS: [&str; 11] = [
     "shared/src/aws/sdk.rs",
     "shared/src/aws/secrets_manager.rs",
@@ -98,7 +98,7 @@ const AWS: [&str; 11] = [
     "tests/",
 ];
 
-/// `(what, where it may stand)`: paths start with one of the second.
+/// `(text, path prefixes that may contain it)`.
 const PLACES: [(&str, &[&str]); 18] = [
     (
         "sqlx::query",
@@ -112,10 +112,9 @@ const PLACES: [(&str, &[&str]); 18] = [
             "tests/",
         ],
     ),
-    // One place makes an engine; tests change what it runs.
+    // Only one function builds an engine; tests change its pipelines.
     ("sources::all(", &["shared/src/deployment.rs", "tests/"]),
-    // Every connection leads through the relay, which bounds its statements; what may take long says so by
-    // `db::patient`.
+    // Every connection uses the relay, which limits its statements; long ones use `db::patient`.
     ("PgPoolOptions", &["shared/engine/src/db/mod.rs"]),
     ("PgListener", &["shared/engine/src/db/listen.rs"]),
     ("PgPool::connect", &["tests/"]),
@@ -123,7 +122,7 @@ const PLACES: [(&str, &[&str]); 18] = [
     ("connect_options()", &["shared/engine/src/db/", "shared/engine/src/jobs/wake.rs", "tests/"]),
     ("statement_timeout", &["shared/engine/src/db/session.rs", "shared/engine/src/db/patient.rs", "tests/"]),
     ("std::env::var", &["shared/src/config/mod.rs", "shared/core/src/crash.rs", "tests/"]),
-    // A closed pipe must not end a command.
+    // A closed pipe must not abort a command.
     ("io::stdout()", &["cli/src/out.rs", "shared/src/observability/mod.rs", "tests/"]),
     ("Utc::now", &["shared/core/src/clock.rs"]),
     ("tracing_subscriber", &["shared/src/observability/"]),
@@ -137,7 +136,7 @@ const PLACES: [(&str, &[&str]); 18] = [
             "shared/pubmed/src/eutils",
             "shared/pubmed/src/download.rs",
             "shared/pubmed/src/resolver.rs",
-            // Addresses are read as the client reads them.
+            // URLs are parsed as the HTTP client parses them.
             "shared/src/config/address.rs",
             "shared/src/observability/export.rs",
             "functions/api/src/oidc",
@@ -149,7 +148,7 @@ const PLACES: [(&str, &[&str]); 18] = [
 ];
 
 #[test]
-fn the_outside_is_touched_in_one_place_each() {
+fn each_external_interface_is_used_in_one_module() {
     for package in [
         "shared/core/src",
         "shared/pubmed/src",
@@ -182,7 +181,7 @@ fn the_outside_is_touched_in_one_place_each() {
     }
 }
 
-/// How the text of an error would be looked into, or a failure told from others by its words.
+/// Ways to inspect the text of an error, or to distinguish failures by their message.
 const MATCHED_TEXTS: [&str; 6] = [
     "to_string().contains(",
     "to_string().ends_with(",
@@ -192,7 +191,7 @@ const MATCHED_TEXTS: [&str; 6] = [
     "{ action, ..",
 ];
 
-/// An error is matched by its type: its words are for people, and change.
+/// Errors are matched by type: their messages are for people, and change.
 #[test]
 fn no_error_is_matched_by_its_text() {
     let mut looked_at = 0;
@@ -212,7 +211,7 @@ fn no_error_is_matched_by_its_text() {
 }
 
 #[test]
-fn functions_do_not_stand_on_each_other() {
+fn functions_do_not_depend_on_each_other() {
     for package in ["shared", "samples"] {
         let manifest = std::fs::read_to_string(tests::root().join(package).join("Cargo.toml")).expect("there");
         for above in ["bio-mcp", "tests", "bench"] {
@@ -223,7 +222,7 @@ fn functions_do_not_stand_on_each_other() {
     }
 }
 
-/// Not a limit: a list to look at, longest first.
+/// Not a limit: prints the longest files for review.
 #[test]
 fn sizes_of_files() {
     let mut sizes: Vec<(usize, String)> =
@@ -242,13 +241,13 @@ fn sizes_of_files() {
     assert!(sizes.len() > 60);
 }
 
-/// The modules that the program of tests is made of.
+/// The modules of the test program.
 fn modules_of_tests() -> Vec<String> {
     let main = std::fs::read_to_string(tests::root().join("tests/tests/it/main.rs")).expect("readable");
     main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')).map(str::to_owned).collect()
 }
 
-/// A file that main.rs does not name would never run, and nothing would say so.
+/// A file that main.rs does not name would silently never run.
 #[test]
 fn every_file_of_tests_is_part_of_the_program() {
     let mut there: Vec<String> = std::fs::read_dir(tests::root().join("tests/tests/it"))
@@ -257,7 +256,7 @@ fn every_file_of_tests_is_part_of_the_program() {
         .filter(|path| !path.ends_with("main.rs"))
         .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
         .collect();
-    // A module with parts of its own may be a file and a folder.
+    // A module with submodules may be a file and a folder.
     there.sort();
     there.dedup();
     let mut named = modules_of_tests();
@@ -267,8 +266,7 @@ fn every_file_of_tests_is_part_of_the_program() {
     assert_eq!(others.len(), 1, "one program of tests, linked once: {others:?}");
 }
 
-/// `make mutants` takes long; that its patches still fit the code, and that the tests they name are there, is seen at
-/// once.
+/// `make mutants` takes long; this quickly checks that its patches still apply and that the tests they name exist.
 #[test]
 fn every_planted_bug_still_applies_and_names_its_tests() {
     let directory = tests::root().join("tests/tests/it");

@@ -1,4 +1,4 @@
-//! Leases of units: a heartbeat keeps one, silence loses it, and a claim whose response was lost keeps no unit waiting.
+//! Leases of units: a heartbeat keeps one, silence loses it, and a claim whose response was lost blocks no unit.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ async fn a_heartbeat_that_comes_while_a_sweep_waits_for_the_job_keeps_the_unit()
         .expect("locked");
     let other = engine.clone();
     let sweeping = tokio::spawn(async move { sweep(&other, None).await });
-    // The sweep has seen the silence, and waits for the job's lock before it looks again.
+    // The sweep has seen the stale heartbeat, and waits for the job's lock before it checks again.
     until_one_waits(&engine.db).await;
     assert!(lease.heartbeat(&engine.db, 120.0).await.expect("beats"));
     job.rollback().await.expect("unlocked");
@@ -76,7 +76,7 @@ async fn a_claim_whose_response_was_lost_is_released_at_once() {
     let worker = Worker::new(Engine { db: through, ..engine.clone() }, None).expect("a worker");
     let job = counting::submit(&engine, 1, 2, 1).await;
 
-    // A parameter of the claim, in no other statement.
+    // This text is a parameter of the claim, and of no other statement.
     line.lose(counting::TOOL);
     worker.run_one(None).await.expect_err("the response is lost");
     assert_eq!(line.lost(), 1);
@@ -109,7 +109,7 @@ async fn what_a_worker_runs_is_not_released_after_a_lost_response() {
     let job = counting::submit(&engine, 1, 4, 2).await;
     line.lose(counting::TOOL);
     worker.run_one(None).await.expect_err("the response is lost");
-    // For a while it looks before each claim; two tasks of one worker claim and run beside each other.
+    // For a while the worker checks for lost claims first; two tasks of one worker claim and run concurrently.
     let both = (0..2).map(|_| {
         let worker = worker.clone();
         tokio::spawn(async move { worker.run(true).await })

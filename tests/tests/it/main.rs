@@ -1,5 +1,5 @@
-//! Every test that crosses packages, in one program: what it stands on is linked once. nextest runs each test in a
-//! process of its own all the same. A module per subject, so that `test(/^audit::/)` names the tests of `audit.rs`.
+//! All tests that cross packages, in one program, so that their dependencies are linked once; nextest still runs each
+//! test in a separate process. One module per subject: `test(/^audit::/)` selects the tests of `audit.rs`.
 
 mod after_a_kill;
 mod audit;

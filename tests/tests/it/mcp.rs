@@ -1,4 +1,4 @@
-//! MCP as others speak it: the official conformance runner, the Inspector and the Python client, over HTTP and stdio.
+//! MCP with independent clients: the official conformance runner, the Inspector and the Python client; HTTP and stdio.
 
 use std::collections::BTreeMap;
 
@@ -23,14 +23,14 @@ async fn server(ncbi: &Simulator, more: &[(&str, &str)]) -> Server {
     Server::start(engine, client, &http_settings(more)).await
 }
 
-/// A server with the runner's own tools behind the transport and the checks of this project.
+/// A server with the runner's tools behind this project's transport and checks.
 async fn fixture(ncbi: &Simulator) -> Server {
     let client = client(settings(ncbi));
     let engine = engine(tests::engine::pool(4).await, client.clone(), Settings::default());
     Server::with_mcp(engine, client, &http_settings(&[]), Fixture::default()).await
 }
 
-/// How each scenario ended: `✓ name: 3 passed, 0 failed`, or `✓ name (why it is not scored)`.
+/// The result of each scenario: `✓ name: 3 passed, 0 failed`, or `✓ name (why it is not scored)`.
 fn scenarios(said: &str) -> BTreeMap<String, bool> {
     let lines = said.lines().map(str::trim);
     let ended = lines.filter_map(|line| {
@@ -47,8 +47,8 @@ fn failed(scenarios: &BTreeMap<String, bool>) -> Vec<&str> {
 
 const RUNNER: &str = "@modelcontextprotocol/conformance/dist/index.js";
 
-/// Every server scenario of both revisions, those of tasks and those that are not scored too. The runner calls
-/// tools, prompts and resources of its own; behind them is what serves this project's.
+/// Every server scenario of both revisions, including tasks and unscored ones. The runner calls its own tools, prompts
+/// and resources, behind this project's transport.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_transport_conforms_to_both_revisions() {
     let ncbi = ncbi().await;
@@ -61,7 +61,7 @@ async fn the_transport_conforms_to_both_revisions() {
         assert!(is_fine && failed(&ended).is_empty(), "{revision}: {:?}\n{said}", failed(&ended));
         assert!(ended.len() >= least, "{revision}: only {} scenarios ran\n{said}", ended.len());
     }
-    // The runner of the older revision's own time.
+    // The runner that was released with the older revision.
     let Some(mut runner) = node("conformance-2025/dist/index.js") else { return };
     runner.args(["server", "--url", &format!("{}/mcp", server.url), "--suite", "active"]);
     let (is_fine, said) = ran(runner).await;
@@ -70,8 +70,8 @@ async fn the_transport_conforms_to_both_revisions() {
     assert!(ended.len() >= 25, "only {} scenarios ran\n{said}", ended.len());
 }
 
-/// What needs no tools of the runner passes against the real tools. In `server-stateless` the runner calls four
-/// tools of its own; those checks, and subscriptions, which this server does not offer, are named.
+/// Scenarios that need none of the runner's tools pass against the real tools. In `server-stateless` the runner calls
+/// four of its own tools; those checks, and subscriptions, which this server does not offer, are listed as exceptions.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_server_passes_what_needs_no_fixtures() {
     let ncbi = ncbi().await;
@@ -129,7 +129,7 @@ async fn the_inspector_lists_and_calls_over_http_and_stdio() {
     }
 }
 
-/// The Python client checks every response against the schema its tool announces.
+/// The Python client validates every response against the output schema of its tool.
 const PYTHON: &str = r#"
 import asyncio, json, os, sys
 from mcp.client.client import Client
@@ -192,7 +192,7 @@ async fn the_python_client_works_over_http_and_stdio_in_both_eras() {
     python.env("BIO_MCP_PUBMED_BASE_URL", ncbi.eutils_url()).env("BIO_MCP_PUBMED_REQUESTS_PER_SECOND", "1000");
     python.args(["-c", PYTHON, &format!("{}/mcp", server.url)]).arg(tests::program::path()).arg(archive.data_dir());
     let (is_fine, said) = ran(python).await;
-    // Over HTTP without a token, and over stdio, where the program is the client's own.
+    // Over HTTP without a token, and over stdio, where the client started the program.
     let listed = [Role::Submit, Role::Admin]
         .map(|role| shared::tools::catalogue().iter().filter(|tool| tool.role <= role).count().to_string());
     assert!(is_fine && said.contains(&format!("fine {}", listed.join(" "))), "{said}");
@@ -259,7 +259,7 @@ async fn a_cancelled_task_says_so_and_a_failed_one_has_the_error_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_speak_mcp_and_from_where() {
+async fn mcp_requires_a_token_and_an_allowed_host_and_origin() {
     let ncbi = ncbi().await;
     let token = "bio-mcp_a-token-of-a-test";
     let hash = Sha256::of(token.as_bytes()).to_hex();

@@ -1,5 +1,5 @@
-//! Clients that others wrote, as people use them: each lists every tool, makes functions of them for models, calls
-//! every tool that reads, and receives the reason of a wrong call of every tool.
+//! Independent clients as people use them: each lists every tool, converts the tools into functions for models, calls
+//! every tool that reads, and receives the error message of a wrong call of every tool.
 
 use std::process::Command;
 
@@ -46,7 +46,7 @@ impl World {
     }
 }
 
-/// The program with an archive of its own, as clients start it.
+/// The program with a separate archive, as clients start it.
 async fn program(ncbi: &Simulator) -> (Archive, Value) {
     let archive = Archive::new().await;
     let command = archive.command(&[]);
@@ -129,7 +129,7 @@ async fn fastmcp() {
     over_http(python("mcp-agents", "fast_mcp.py"), &[]).await;
 }
 
-/// Both Inspectors start a process for every call, so one call of each kind of tool stands for the rest.
+/// Both Inspectors start a process per call, so one call of each kind of tool represents the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_inspectors_show_results_and_the_reason_of_a_wrong_call() {
     let world = World::new().await;
@@ -162,11 +162,11 @@ async fn the_inspectors_show_results_and_the_reason_of_a_wrong_call() {
     }
 }
 
-/// The whole list as a client puts it before its model, with room for the tools that are planned.
+/// The whole list as a client passes it to its model, with a reserve for planned tools.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_tools_is_small_enough_for_a_model() {
     const PLANNED: usize = 37;
-    // What a tool that is still to come may take, without the schema of its result.
+    // The reserve for a planned tool, without its output schema.
     const BYTES_EACH: usize = 500;
     const TOKENS_EACH: usize = 120;
     let tools = shared::tools::catalogue();

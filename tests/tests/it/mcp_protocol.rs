@@ -1,5 +1,5 @@
-//! What the server says to messages, headers and addresses that are not as the protocol has them, what it lists where,
-//! and what it tells callers of other machines.
+//! Responses to messages, headers and addresses that violate the protocol, what is listed at which interface, and what
+//! remote callers receive.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
@@ -12,7 +12,7 @@ use tests::mcp_rules;
 use tests::program::Archive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A message without any header of MCP, as older clients send it.
+/// A message without MCP headers, as older clients send it.
 async fn legacy(server: &Server, message: &Value) -> ApiResponse {
     server.post("/mcp", message).await
 }
@@ -44,7 +44,7 @@ async fn malformed_parameters_of_every_method_are_named() {
         ("initialize", json!({}), "protocolVersion"),
         ("initialize", with("capabilities", json!([])), "capabilities"),
         ("initialize", with("clientInfo", json!({ "name": "a" })), "version"),
-        // Deeper than the names of parameters: what the library cannot read.
+        // Errors deeper than the names of parameters: what the library cannot parse.
         ("initialize", with("capabilities", json!({ "experimental": 7 })), "initialize"),
         ("tools/call", json!({ "name": "ping", "_meta": 7 }), "_meta"),
         ("ping", json!({ "_meta": { "progressToken": {} } }), "progressToken"),
@@ -114,7 +114,7 @@ fn a_tool_is_named_as_its_client_knows_it() {
     assert!(listed.contains("with pubmed_get"), "one description names another tool");
 }
 
-/// What a caller cannot run or open is of no use to it. Sources are read, because no test reaches every message.
+/// A caller cannot run commands or open paths of the server. Searches the source: no test covers every message.
 #[test]
 fn no_message_of_a_tool_tells_a_command_to_run() {
     let mut dirs = ["shared/src/tools", "functions/api/src/mcp"].map(|dir| tests::root().join(dir)).to_vec();
@@ -198,7 +198,7 @@ async fn json_alone_and_a_slash_at_the_end_are_fine() {
 const PAGE: &str = "https://app.lab";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_may_call_can_read_what_is_said_to_it() {
+async fn an_allowed_origin_can_read_the_response() {
     let more = [
         ("BIO_MCP_ALLOWED_ORIGINS", PAGE),
         ("BIO_MCP_AUTH_TOKENS", "0000000000000000000000000000000000000000000000000000000000000000"),
@@ -228,7 +228,7 @@ async fn a_page_that_may_call_can_read_what_is_said_to_it() {
         assert_eq!(refused.error(), (403, "FORBIDDEN"), "{path}");
         assert_eq!(refused.header("access-control-allow-origin"), None);
     }
-    // The response itself too, and one that refuses all the more: a page must see why.
+    // The response itself too, also an error: a page must be able to read why.
     let call = world.server.request("POST", "/mcp").header("origin", PAGE).header("content-type", "application/json");
     let refused = world.server.send(call.body("{}")).await;
     assert_eq!(refused.error(), (401, "UNAUTHENTICATED"));
@@ -261,7 +261,7 @@ async fn a_request_has_one_host() {
     }
 }
 
-/// The program over its standard input and output.
+/// The program over stdio.
 struct Program {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
@@ -323,7 +323,7 @@ async fn garbage_on_standard_input_is_refused_and_the_next_message_read() {
             let said = program.hear();
             assert_eq!(said["error"]["code"], code, "{round}: {line}: {said}");
         }
-        // Nothing is said of these.
+        // These lines get no response.
         program.say("");
         program.say("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":7}");
         program.say("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"no\"}}");
@@ -333,7 +333,7 @@ async fn garbage_on_standard_input_is_refused_and_the_next_message_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_of_another_machine_is_told_no_address_of_this_one() {
+async fn a_remote_caller_receives_no_file_address() {
     let mut world = plain().await;
     world.server.work();
     let job_id = world.server.submit(&sync_of(1001..1003)).await;

@@ -6,7 +6,7 @@ use shared::db;
 use sqlx::PgPool;
 use tests::databases::{empty_database, until_one_waits};
 
-/// Statements that come after one that waits for an exclusive lock wait behind it.
+/// Statements queue behind one that waits for an exclusive lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_waits_for_a_lock_lets_others_pass() {
     let url = empty_database().await;

@@ -10,7 +10,7 @@ async fn rows(db: &sqlx::PgPool, view: &str) -> Vec<sqlx::postgres::PgRow> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_four_monitoring_queries_tell_what_goes_on() {
+async fn the_four_monitoring_queries_report_current_work() {
     let engine = counting::engine(4).await;
     counting::submit(&engine, 1, 2, 2).await;
     let worker = WorkerId::new();

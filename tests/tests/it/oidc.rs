@@ -1,4 +1,4 @@
-//! Tokens of an OpenID Connect issuer: who is let in, and who is not, by tokens that an independent library made.
+//! Tokens of an OpenID Connect issuer, made by an independent library: which are accepted and which are refused.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -62,14 +62,14 @@ async fn server_with(issuer: &Issuer, settings_of_oidc: &[(&str, &str)]) -> Serv
     let ncbi = simulator(Corpus::new(day("2026-03-10")), Options::default()).await;
     let client = client(settings(&ncbi));
     let engine = engine(tests::engine::pool(4).await, client.clone(), Settings::default());
-    // Where nothing else is said, every token of the issuer may submit jobs.
+    // Without other settings, every token of the issuer may submit jobs.
     let all = format!("submit:iss={}", issuer.url);
     let roles = [("BIO_MCP_OIDC_ISSUER", issuer.url.as_str()), ("BIO_MCP_OIDC_ROLES", all.as_str())];
     let more = [settings_of_oidc, &roles].concat();
     Server::start(engine, client, &http_settings(&more)).await
 }
 
-/// An issuer that publishes no keys yet, and tokens of it; nothing where the library that makes them is not there.
+/// An issuer that publishes no keys yet, and its tokens; `None` if the library that makes them is not installed.
 async fn issuer_with_tokens() -> Option<(Issuer, Value)> {
     let mut python = python()?;
     let issuer = Issuer::start().await;
@@ -91,7 +91,7 @@ async fn status(server: &Server, token: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_and_odd_tokens_are_refused_and_good_ones_let_in() {
+async fn forged_and_malformed_tokens_are_refused_and_valid_ones_accepted() {
     let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     issuer.publish(StatusCode::OK, &tokens["keys"]);
     let server = server(&issuer).await;
@@ -121,7 +121,7 @@ async fn forged_and_odd_tokens_are_refused_and_good_ones_let_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_fetched_once_and_stay_good_while_the_issuer_is_away() {
+async fn keys_are_fetched_once_and_stay_valid_while_the_issuer_is_unavailable() {
     let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     let server = server(&issuer).await;
     let good = tokens["good"]["plain"].as_str().expect("a token");
@@ -138,7 +138,7 @@ async fn keys_are_fetched_once_and_stay_good_while_the_issuer_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_be_checked_is_not_let_in() {
+async fn a_token_that_cannot_be_verified_is_refused() {
     let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     let good = tokens["good"]["plain"].as_str().expect("a token");
     for (code, keys) in [
@@ -154,9 +154,9 @@ async fn who_cannot_be_checked_is_not_let_in() {
     }
 }
 
-/// Access tokens of Amazon Cognito have no audience: they name the client that they were given to.
+/// Access tokens of Amazon Cognito have no audience, but the id of the client that they were issued to.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_without_an_audience_is_let_in_by_its_client_where_that_is_configured() {
+async fn a_token_without_an_audience_is_accepted_by_a_configured_client_id() {
     let Some((issuer, tokens)) = issuer_with_tokens().await else { return };
     issuer.publish(StatusCode::OK, &tokens["keys"]);
     let by_client = server_with(&issuer, &[("BIO_MCP_OIDC_CLIENT_IDS", "client-1, client-2")]).await;
@@ -179,7 +179,7 @@ async fn a_token_without_an_audience_is_let_in_by_its_client_where_that_is_confi
     assert_eq!(status(&by_both, with_audience).await, 200);
 }
 
-/// RFC 9728: a client of MCP finds the issuer from the refusal.
+/// RFC 9728: an MCP client finds the issuer from the 401 response.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_names_metadata_that_name_the_issuer() {
     let issuer = Issuer::start().await;

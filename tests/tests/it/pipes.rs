@@ -1,4 +1,4 @@
-//! A reader that closes its end of a pipe ends the output of a command, never its verdict.
+//! A reader that closes its end of a pipe ends the output of a command, but does not change its exit code.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use samples::record::Record;
 use tests::program::{Archive, text};
 use tests::serving::{Running, client};
 
-/// A pipe whose reader has gone before anything is written.
+/// A pipe whose reader has closed it before anything is written.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -73,7 +73,7 @@ async fn a_closed_pipe_never_changes_the_exit_code() {
     check(&archive, &["export"], 0);
     check(&archive, &["verify"], 0);
 
-    // One object is gone: what is found is said by the exit code alone.
+    // One object is missing: only the exit code reports it.
     std::fs::remove_file(object(&archive, &revised)).expect("removed");
     check(&archive, &["verify"], 1);
     check(&archive, &["get", &revised], 1);
@@ -106,7 +106,7 @@ async fn output_that_cannot_be_written_for_another_reason_is_a_failure() {
     assert!(!run.err.contains("ARCHIVE_ERROR"), "{run:?}");
 }
 
-/// A log that nothing reads fills its pipe (64 kB) after some hundred lines; requests get their responses all the same.
+/// A log that is not read fills its pipe (64 kB) after some hundred lines; requests are still served.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_not_read_does_not_stop_the_server() {
     const REQUESTS: usize = 2_000;

@@ -1,4 +1,4 @@
-//! What commands say: each thing once, in its right number, and what it is.
+//! Output of commands: each fact once, with the right number, in plain words.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ async fn a_record_that_stays_bad_is_named_once() {
 }
 
 #[tokio::test]
-async fn an_export_tells_what_is_not_there_from_what_is_damaged() {
+async fn an_export_distinguishes_missing_from_damaged_objects() {
     let archive = Archive::new().await;
     let records = [Record::new(1, 0).xml(), Record::new(2, 0).xml()];
     archive.ingest(&xml_file(archive.dir.path(), "two.xml", &records));
@@ -42,7 +42,7 @@ async fn an_export_tells_what_is_not_there_from_what_is_damaged() {
 }
 
 #[tokio::test]
-async fn a_purge_is_told_by_its_reason() {
+async fn a_purge_is_reported_with_its_reason() {
     let archive = Archive::new().await;
     archive.ingest(&xml_file(archive.dir.path(), "one.xml", &[Record::new(1, 0).xml()]));
     archive.run(&["purge", "1", "--reason", "test it"]).expect(0);
@@ -65,7 +65,7 @@ async fn a_topic_that_is_added_again_keeps_what_is_not_given() {
 }
 
 #[tokio::test]
-async fn jobs_that_have_ended_are_told_as_such() {
+async fn ended_jobs_are_reported_as_ended() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     let run = archive.run(&["ingest", text(&xml_file(dir, "one.xml", &[Record::new(1, 0).xml()]))]).expect(0);

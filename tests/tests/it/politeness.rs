@@ -1,6 +1,6 @@
-//! NCBI's limit of requests a second, over all workers together: with crashes, holds, and workers on
-//! connections and clocks of their own. Takes seconds of real time, because a second is what is
-//! counted; it runs alone (`.config/nextest.toml`), so that others do not make it late.
+//! NCBI's limit of requests per second over all workers together: with crashes, pauses, and workers with separate
+//! connections and clocks. Takes seconds of real time, because requests per second are counted; runs alone
+//! (`.config/nextest.toml`), so that other tests do not delay it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use simulator::{Arrival, Corpus, Fault, Options, Spread};
 use tests::random::Random;
 use tests::sync::{day, settings, simulator};
 
-/// The most requests in any second, the second's both ends included.
+/// The most requests in any second, both ends included.
 fn fullest_second(arrivals: &[Arrival]) -> usize {
     let within = |first: &Arrival| {
         arrivals.iter().filter(|other| other.at >= first.at && other.at - first.at < Duration::from_secs(1)).count()
@@ -25,7 +25,7 @@ fn fullest_second(arrivals: &[Arrival]) -> usize {
 async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
     const LIMIT: u32 = 10;
     const SECONDS: u64 = 8;
-    // Each worker would make the schema, as programs that start together do.
+    // Each worker creates the schema, as programs that start together do.
     let url = tests::databases::empty_database().await;
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
     let simulator = simulator(corpus, Options { limit: Some((3, LIMIT)), ..Options::default() }).await;
@@ -38,7 +38,7 @@ async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
         let (url, crashes) = (url.clone(), crashes.clone());
         workers.push(tokio::spawn(async move {
             let mut random = Random(number);
-            // A few connections for all of a process; every third worker is a process of its own.
+            // A few connections per process; every third worker is a separate process.
             let options = url.parse().expect("a URL");
             let db = shared::db::connect(options, 1).await.expect("connects");
             shared::db::migrate(&db).await.expect("migrates");
@@ -73,7 +73,7 @@ async fn no_second_holds_more_than_the_limit_and_most_of_it_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_429_holds_everybody_back() {
+async fn a_429_pauses_all_workers() {
     let db = tests::engine::pool(4).await;
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 50, 1, Spread::Even(30));
     let simulator = simulator(corpus, Options::default()).await;
@@ -89,7 +89,7 @@ async fn a_429_holds_everybody_back() {
         one.search(&request).await.expect("after a while");
     };
     let others = async {
-        // As soon as the first has told all others.
+        // As soon as the first has stored the pause for all.
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             assert!(Instant::now() < deadline, "no hold was noted");
@@ -112,7 +112,7 @@ async fn a_429_holds_everybody_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_database_nothing_is_asked() {
+async fn without_the_database_no_request_is_sent() {
     let db = tests::engine::pool(1).await;
     let corpus = Corpus::new(day("2026-03-10"));
     let simulator = simulator(corpus, Options::default()).await;
@@ -129,7 +129,7 @@ async fn without_the_database_nothing_is_asked() {
     assert!(simulator.arrivals().is_empty(), "closed towards NCBI");
 }
 
-/// Forwards connections to the test server, each byte half a distance later in either direction.
+/// Forwards connections to the test server; each byte is delayed by `half` in either direction.
 async fn far_away(socket: std::path::PathBuf, server: std::path::PathBuf, half: Duration) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{UnixListener, UnixStream};
@@ -152,7 +152,7 @@ async fn far_away(socket: std::path::PathBuf, server: std::path::PathBuf, half: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_far_away_gives_turns_all_the_same() {
+async fn a_distant_database_still_grants_reservations() {
     let url = tests::databases::new_database().await;
     let Some((base, host)) = url.split_once("?host=") else {
         eprintln!("SKIPPED: the test server listens on no socket file");
@@ -171,7 +171,7 @@ async fn a_database_far_away_gives_turns_all_the_same() {
     for _ in 0..4 {
         rate_limiter.acquire(began + Duration::from_secs(20)).await.expect("a turn, however far");
     }
-    // Every reservation but the first few is the first that was asked for.
+    // Except for the first few, every acquisition needs one reservation.
     let taken: f64 =
         sqlx::query_scalar("select extract(epoch from next_at - now())::double precision from upstream_pace")
             .fetch_one(&near)

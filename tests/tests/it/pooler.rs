@@ -1,4 +1,4 @@
-//! A pgbouncer before the database: one of sessions is fine, one of transactions is refused.
+//! A pgbouncer before the database: session pooling works, transaction pooling is refused.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use tests::lambda::free_port;
 use tests::program::{Archive, text};
 use tests::silent_proxy::SilentProxy;
 
-/// The program, where it is installed.
+/// The path of pgbouncer, if it is installed.
 fn pgbouncer() -> Option<PathBuf> {
     let places = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"].map(PathBuf::from);
     let found = places.into_iter().find(|place| place.exists());
@@ -31,7 +31,7 @@ impl Pooler {
             before.database(),
         );
         std::fs::write(&config, settings).expect("written");
-        // It refuses to be root.
+        // pgbouncer refuses to run as root.
         let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
         let as_user: &[&str] = if is_root { &["-u", "nobody"] } else { &[] };
         let mut command = Command::new(program);

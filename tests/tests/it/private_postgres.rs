@@ -1,4 +1,4 @@
-//! The private Postgres: shared, stopped by the last, adopted, recovered.
+//! The private Postgres: shared, stopped by its last user, taken over, recovered.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn one_record(dir: &Path) -> std::path::PathBuf {
     path
 }
 
-/// The server's process, if it runs.
+/// The PID of the server, if it runs.
 fn server(archive: &Archive) -> Option<String> {
     let pid_file = archive.data_dir().join("postgres/data/postmaster.pid");
     let pid = std::fs::read_to_string(pid_file).ok()?.lines().next()?.trim().to_owned();
@@ -63,7 +63,7 @@ async fn a_killed_command_leaves_it_to_the_next() {
     }
     worker.kill().expect("killed");
     worker.wait().expect("ends");
-    // Whether the killed one had come to use it or was starting it: the next command works, and stops it.
+    // Whether the killed command was using it or starting it: the next command works, and stops it.
     archive.run(&["status"]).expect(0);
     assert_eq!(server(&archive), None);
 }
@@ -123,8 +123,7 @@ async fn a_path_longer_than_a_socket_may_be_is_fine() {
     drop(outer);
 }
 
-/// Without `unshare` in its path, root runs the server as another user, with its files where that
-/// user can reach them.
+/// Without `unshare` in the PATH, root runs the server as another user, with its files where that user can reach them.
 #[tokio::test(flavor = "multi_thread")]
 async fn root_without_user_namespaces_uses_an_unprivileged_user() {
     let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
@@ -139,7 +138,7 @@ async fn root_without_user_namespaces_uses_an_unprivileged_user() {
     assert_eq!(run.json()["archived"], 1);
 }
 
-/// The initdb of a command that was killed goes on: it writes into the directory that it was given.
+/// The initdb of a killed command continues to write into its directory.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_initdb_still_writes_disturbs_no_start() {
     let archive = Archive::with_private_postgres();
@@ -172,7 +171,7 @@ async fn what_a_killed_initdb_still_writes_disturbs_no_start() {
     assert!(left.is_empty(), "{left:?}: it goes with the next start");
 }
 
-/// Programs of Postgres, one of which runs a script in place of itself: `$real` is the program.
+/// Programs of Postgres, one of them replaced by a script: `$real` is the real program.
 struct Programs(tempfile::TempDir);
 
 impl Programs {
@@ -196,7 +195,7 @@ impl Programs {
     }
 }
 
-/// Where the programs are that tests use, or the newest of the system's.
+/// The directory of the programs that tests use, or of the newest ones of the system.
 fn real_programs() -> std::path::PathBuf {
     if let Some(dir) = tests::variable("BIO_MCP_POSTGRES_BIN") {
         return dir.into();
@@ -212,7 +211,7 @@ fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
 }
 
-/// Directories of clusters, finished or not.
+/// Directories of clusters, complete or not.
 fn clusters(archive: &Archive) -> Vec<String> {
     let postgres = archive.data_dir().join("postgres");
     let places = [postgres.join("cluster"), postgres];
@@ -239,7 +238,7 @@ async fn an_initdb_that_failed_leaves_no_cluster() {
     assert_eq!((clusters(&archive), server(&archive)), (vec!["data".to_owned()], None));
 }
 
-/// The server runs, and its database cannot be made.
+/// The server runs, but its database cannot be created.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_failed_leaves_no_server() {
     let archive = Archive::with_private_postgres();
@@ -251,7 +250,7 @@ async fn a_start_that_failed_leaves_no_server() {
         let run = programs.run(&archive, &["ingest", text(&file)]);
         let left = server(&archive);
         if let Some(pid) = &left {
-            // It does not outlive this test.
+            // Stops it, so that it does not outlive this test.
             kill("-QUIT", pid);
         }
         assert_eq!((run.code, left), (Some(4), None), "{run:?}");
@@ -286,7 +285,7 @@ async fn the_disk_of_postgres_being_full_is_said_and_leaves_no_server() {
     assert!(log.ends_with("last-command.log"), "the server had not begun to write one: {run:?}");
 }
 
-/// A directory that can only be read says so, as a disk that is not available now.
+/// A read-only directory is reported as such, as is a disk that is temporarily unavailable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_file_system_is_named() {
     let archive = Archive::new().await;
@@ -319,7 +318,7 @@ async fn a_read_only_file_system_is_named() {
     let run = read_only(&archive, &archive.data_dir(), &["ingest", text(&other)]).expect(4);
     assert!(run.err.to_lowercase().contains("read-only file system"), "{run:?}");
     read_only(&archive, &archive.data_dir(), &["get", "1"]).expect(0);
-    // A private server cannot run there, and a new directory not be made.
+    // A private server cannot run there, and a new directory cannot be created.
     let private = Archive::with_private_postgres();
     private.ingest(&file);
     let run = read_only(&private, &private.data_dir(), &["get", "1"]).expect(4);
@@ -331,7 +330,7 @@ async fn a_read_only_file_system_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_is_a_typed_error_and_nothing_is_lost() {
-    // A small file system of our own, where the machine lets us mount one.
+    // A small file system for the test, if the machine allows a mount.
     let small = tempfile::tempdir().expect("a temporary directory");
     let script = "mount -t tmpfs -o size=3m none \"$1\" && shift && exec \"$@\"";
     let wrapped = |archive: &Archive, arguments: &[&str]| {
@@ -357,7 +356,7 @@ async fn a_disk_that_is_full_is_a_typed_error_and_nothing_is_lost() {
     }
     let run = run.expect(4);
     assert!(run.err.contains("ARCHIVE_ERROR") && run.err.contains("no space left"), "{run:?}");
-    // The job waits. With room, the same command goes on with it, and nothing is lost.
+    // The job waits. With free space, the same command resumes it, and nothing is lost.
     let db = archive.database().await;
     let state: String = sqlx::query_scalar("select state from jobs").fetch_one(&db).await.expect("one job");
     assert_eq!(state, "running");
@@ -380,7 +379,7 @@ async fn the_demo_works_twice_and_leaves_other_directories_alone() {
         }
     }
     assert_eq!(server(&archive), None);
-    // A file of one's own, and a directory that is not the demo's.
+    // A file of the user, and a directory that is not the demo's.
     let file = one_record(archive.dir.path());
     let other = Archive::with_private_postgres();
     other.ingest(&file);

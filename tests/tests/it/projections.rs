@@ -1,4 +1,4 @@
-//! Projections of the event log: read on in order, killed and resumed, by several at once, dropped and made again.
+//! Projections of the event log: read in order, killed and resumed, read concurrently, dropped and rebuilt.
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tests::random::Random;
 use tests::serving::Running;
 use tests::{counting, sync};
 
-/// A projection that keeps the number of each event.
+/// A projection that stores the sequence number of each event.
 struct Numbers {
     rules: i32,
 }
@@ -67,7 +67,7 @@ async fn numbers(rules: i32, db: &PgPool) -> Arc<[Arc<dyn Projection>]> {
     Arc::new([Arc::new(Numbers { rules }) as Arc<dyn Projection>])
 }
 
-/// The rules by which each event was read, in order.
+/// The version of the rules by which each event was read, in order.
 async fn rules_of_rows(db: &PgPool) -> Vec<i32> {
     sqlx::query_scalar("select rules from numbers order by seq").fetch_all(db).await.expect("read")
 }
@@ -76,7 +76,7 @@ async fn events(db: &PgPool) -> i64 {
     sqlx::query_scalar("select count(*) from archive_events").fetch_one(db).await.expect("counted")
 }
 
-/// The feed, and what it is when it is dropped and made again in one go.
+/// The feed, and the same feed dropped and rebuilt in one run.
 async fn with_a_new_one(engine: &Engine) -> (Vec<Row>, Vec<Row>) {
     let there = rows(engine).await;
     drop_feed(engine).await;
@@ -100,7 +100,7 @@ async fn a_feed_that_is_dropped_and_made_again_is_the_same() {
         let (there, again) = with_a_new_one(&engine).await;
         assert!(there.len() > 20, "seed {seed}: {}", there.len());
         assert_eq!(there, again, "seed {seed}: however the log was cut into batches");
-        // From the payloads alone.
+        // Rebuilt from the payloads alone.
         feed::forget_notes(&engine).await;
         let (_, from_objects) = with_a_new_one(&engine).await;
         assert_eq!(there, from_objects, "seed {seed}");
@@ -124,7 +124,7 @@ async fn a_rebuild_writes_what_the_log_says_over_whatever_is_there() {
         sqlx::query(damage).execute(&engine.db).await.expect("damaged");
         assert_ne!(rows(&engine).await, expected, "{damage}");
         rebuild(&engine.db, &projections::all(), "changes").await.expect("started");
-        // New events are read first, so that readers wait for none of it.
+        // New events are read first, so that a rebuild does not delay readers.
         let mut parts = 0;
         let one = catch_up(&engine, &projections::all(), |_| false).await.expect("reads");
         assert!(!one.is_current, "a batch is not all");
@@ -203,7 +203,7 @@ async fn killed_at_any_step_it_resumes_and_ends_the_same() {
     }
 }
 
-/// A command that is stopped ends its batch: a transaction that is dropped halfway would leave its connection unusable.
+/// An interrupted command finishes its batch: a transaction that is dropped halfway would make its connection unusable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_interrupted_ends_at_the_end_of_a_batch() {
     let archive = Archive::new().await;
@@ -259,7 +259,7 @@ async fn newer_rules_rebuild_and_older_ones_leave_the_log_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_wrote_events_is_followed_by_one_that_reads_them() {
     let engine = feed::with_readers(Settings::default()).await;
-    // Its payloads are not in the store, as if they were lost.
+    // The payloads are missing from the store, as if they were lost.
     feed_of_counting(&engine).await;
     let worker = Worker::new(engine.clone(), None).expect("a worker");
     assert_eq!(catch_up_jobs(&engine).await, [JobState::Queued], "submitted once, whatever ends meanwhile");
@@ -271,7 +271,7 @@ async fn a_job_that_wrote_events_is_followed_by_one_that_reads_them() {
     worker.run_job(other).await.expect("works");
     sweep(&engine, None).await.expect("sweeps");
     assert_eq!(catch_up_jobs(&engine).await.len(), 1);
-    // What came without a job, the sweep finds.
+    // The sweep finds events that no job wrote.
     feed::arrive(&engine, 1, 7, 1, Some(feed::record(7, 1, "a", &[]))).await;
     sweep(&engine, None).await.expect("sweeps");
     sweep(&engine, None).await.expect("sweeps");
@@ -292,7 +292,7 @@ async fn feed_of_counting(engine: &Engine) {
         let job = counting::submit(engine, first, 2, 2).await;
         worker.run_job(job).await.expect("works");
     }
-    // The payloads of counting jobs are numbers: nothing is to be read of them.
+    // The payloads of counting jobs are numbers: there is nothing to read in them.
     sqlx::query("update archive_events set integrity_rules = 1").execute(&engine.db).await.expect("noted");
 }
 
@@ -320,7 +320,7 @@ async fn after_a_catch_up_that_failed_the_next_sweep_starts_another_not_its_end(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_stands_still_is_told_and_one_that_reads_on_is_not() {
+async fn a_stalled_reader_is_reported_and_an_active_one_is_not() {
     let engine = feed::engine().await;
     let check = async || readiness::check_readiness(&engine, &[]).await.checks.projections;
     assert_eq!(check().await.status, Status::Ready, "an empty log");
@@ -330,7 +330,7 @@ async fn a_reader_that_stands_still_is_told_and_one_that_reads_on_is_not() {
     assert_eq!((behind.events_behind, behind.seq), (events(&engine.db).await, 0), "{behind:?}");
     assert!(behind.seconds_behind < 60.0 && !behind.is_stalled() && behind.is_to_be_read());
     catch_up(&engine, &projections::all(), |_| false).await.expect("reads");
-    // A log from long ago that is being read: it moved a moment ago.
+    // An old log that is being read: its position moved a moment ago.
     sqlx::raw_sql("update archive_events set accepted_at = now() - interval '1 year'")
         .execute(&engine.db)
         .await
@@ -349,7 +349,7 @@ async fn a_reader_that_stands_still_is_told_and_one_that_reads_on_is_not() {
     feed::catch_up(&engine).await;
     sqlx::query(age).execute(&engine.db).await.expect("aged");
     assert_eq!(check().await.status, Status::Ready, "nothing is left to read");
-    // A clock that was ahead hides nothing.
+    // A clock that was ahead hides no lag.
     feed::history(&engine, &mut Random(18), 20..30).await;
     sqlx::raw_sql(
         "update projections set updated_at = now() + interval '1 day'; \

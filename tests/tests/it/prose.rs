@@ -1,5 +1,5 @@
-//! How documents, help texts and sources are written: whom they name, how long their lines are, where their links lead,
-//! and that the messages they quote are those of the program.
+//! The style of documents, help texts and sources: whom they name, how long their lines are, whether their links
+//! resolve, and whether the messages they quote are those of the program.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,9 +8,9 @@ use std::process::Command;
 /// Name the caller, the worker or the client instead, or use the passive.
 const PERSONIFIED: [&str; 5] = ["somebody", "nobody", "anybody", "everybody", "whoever"];
 
-/// Sources that still have one of those words, or quote a name or a record that has: parts of their paths.
+/// Sources that still have one of those words, or quote a name or record with it: parts of their paths.
 const NOT_YET: [&str; 4] = [
-    // Migrations that have run are not edited.
+    // Migrations are never edited once merged.
     "migrations/",
     // Names in constructed records.
     "samples/src/shapes.rs",
@@ -18,7 +18,7 @@ const NOT_YET: [&str; 4] = [
     "tests/tests/it/prose.rs",
 ];
 
-/// Folders whose comments are within the width of the code.
+/// Folders whose comments are limited to the width of the code.
 const WRAPPED: [&str; 12] = [
     "bench/",
     "fuzz/",
@@ -34,17 +34,17 @@ const WRAPPED: [&str; 12] = [
     "simulator/",
 ];
 
-/// As wide as rustfmt makes code.
+/// rustfmt's width.
 const WIDTH: usize = 120;
 
-/// A row of a table cannot be wrapped.
+/// A table row cannot be wrapped.
 const ROW_WIDTH: usize = 250;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(tests::root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Committed files that end in one of these.
+/// Committed files with one of these endings.
 fn tracked(endings: &[&str]) -> Vec<String> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(tests::root()).output().expect("git runs");
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
@@ -55,7 +55,7 @@ fn tracked(endings: &[&str]) -> Vec<String> {
     names.split('\0').filter(wanted).filter(exists).map(str::to_owned).collect()
 }
 
-/// README, ARCHITECTURE, CONTRIBUTING and what is in docs/.
+/// README, ARCHITECTURE, CONTRIBUTING and the files of docs/.
 fn documents() -> Vec<(String, String)> {
     let mut names = tracked(&[".md"]);
     names.retain(|name| name.starts_with("docs/") || (!name.contains('/') && name != "CHANGELOG.md"));
@@ -96,7 +96,7 @@ fn the_rule_knows_the_words() {
     }
 }
 
-/// Every help text of the program, by the command that prints it.
+/// Every help text of the program, by its command.
 fn help_texts() -> Vec<(String, String)> {
     let (mut left, mut texts) = (vec![Vec::<String>::new()], Vec::new());
     while let Some(command) = left.pop() {
@@ -105,7 +105,7 @@ fn help_texts() -> Vec<(String, String)> {
         let text = String::from_utf8(output.stdout).expect("help is text");
         let listed = text.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
         for line in listed.lines() {
-            // Continued descriptions are indented further.
+            // Continued descriptions have a deeper indent.
             let name =
                 line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')).and_then(|rest| rest.split(' ').next());
             if let Some(name) = name.filter(|name| *name != "help") {
@@ -144,7 +144,7 @@ fn sources_name_who_acts() {
     assert!(lines > 30_000, "sources are read: {lines} lines");
 }
 
-/// A line without the addresses of its links, which cannot be wrapped.
+/// A line without its link targets, which cannot be wrapped.
 fn without_addresses(line: &str) -> String {
     let mut kept = String::new();
     let mut rest = line;
@@ -192,7 +192,7 @@ fn comments_are_within_the_width_of_code() {
     assert!(comments > 300, "comments are read: {comments}");
 }
 
-/// The anchors of a document, as GitHub makes them of its headings.
+/// The anchors of a document, as GitHub derives them from its headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let anchor = |heading: &str| {
         let kept = heading.trim().to_lowercase();
@@ -225,7 +225,7 @@ fn links_between_documents_lead_somewhere() {
     assert!(links > 40, "links are read: {links}");
 }
 
-/// Messages that the table of symptoms quotes, in parts without what differs from case to case.
+/// Messages that the troubleshooting table quotes, split at their variable parts.
 fn quoted_messages() -> Vec<String> {
     let text = read("docs/operations.md");
     let table = text.split("## Troubleshooting").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the table");
@@ -244,7 +244,7 @@ fn documents_quote_messages_as_the_program_prints_them() {
     for name in tracked(&[".rs"]).into_iter().filter(|name| !name.starts_with("tests/") && !name.starts_with("fuzz/")) {
         sources.push_str(&read(&name));
     }
-    // A literal that goes over several lines.
+    // Joins string literals that span several lines.
     let mut joined = String::with_capacity(sources.len());
     let mut rest = sources.as_str();
     while let Some((before, after)) = rest.split_once("\\\n") {

@@ -1,4 +1,4 @@
-//! Tables, columns and functions that are published: queries of others name them.
+//! Tables, columns and functions that are published: queries of users name them.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use samples::files::write_sample;
 use shared::core::Sha256;
 use tests::program::{Archive, text};
 
-/// Tables and their published columns; they may have more.
+/// Tables and their published columns; others may be added.
 const PUBLISHED: [(&str, &str); 11] = [
     ("pubmed_archive", "pmid s3_uri content_hash fetched_at api_etag updated_at object_etag deleted_at missing_since"),
     ("pubmed_archive_versions", "pmid version s3_uri content_hash deleted_at"),
@@ -50,14 +50,14 @@ async fn every_published_name_is_there() {
         PUBLISHED.iter().flat_map(|(table, columns)| columns.split(' ').map(move |column| (*table, column)));
     let missing: Vec<_> = published.filter(|name| !there.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    // With the arguments that may be left out.
+    // Without the optional arguments.
     for call in ["claim_work_unit('w', 'h', array[]::text[], 0)", "reclaim_stale_work_units()"] {
         let sql = format!("select count(*) from {call}");
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&db).await.unwrap_or_else(|error| panic!("{call}: {error}"));
     }
 }
 
-/// Anyone can check it: `sha256sum FILE… | sha256sum`.
+/// Users can recompute it: `sha256sum FILE… | sha256sum`.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_digest_of_an_ingest_is_that_of_its_files() {
     let archive = Archive::new().await;

@@ -1,4 +1,4 @@
-//! Of a record that is purged for good, no row keeps any text.
+//! After a permanent purge of a record, no row contains any of its text.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +65,7 @@ async fn no_row_has_text_of_a_record_that_was_purged_for_good() {
     assert_eq!(feed::kinds(&engine, 1).await, ["new", "revised", "deleted"]);
     assert_eq!(feed::kinds(&engine, 2).await, ["new retracted corrected"], "other records are as they were");
     assert_eq!(changes::unknown(&engine.db).await.expect("counted"), 0, "nothing is to be repaired");
-    // The log says no more than the feed.
+    // The log reveals no more than the feed.
     let there = rows(&engine).await;
     rebuild(&engine.db, &projections::all(), "changes").await.expect("started");
     feed::catch_up(&engine).await;
@@ -73,7 +73,7 @@ async fn no_row_has_text_of_a_record_that_was_purged_for_good() {
     assert_eq!(tables_with_text(&engine).await, Vec::<String>::new());
 }
 
-/// The change feed, during whose first batch another process purges the record.
+/// The change feed; another process purges the record during its first batch.
 struct Purging(AtomicBool);
 
 #[async_trait]

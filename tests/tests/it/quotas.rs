@@ -1,4 +1,4 @@
-//! What a principal may store in a day, while its jobs run.
+//! The daily storage quota of a principal while its jobs run.
 
 use shared::core::{Caller, Principal, Role};
 use shared::ingest::{self, Worker, finalise};
@@ -6,8 +6,8 @@ use shared::jobs::{self, JobState, Limits, Submission};
 use shared::sources::pubmed_sync::{SyncParams, submit_sync};
 use tests::sync::{corpus, finish};
 
-/// More records than fit into a day: the units that have begun end, what is stored stays, and a retry on the next day
-/// goes on. Another principal is not concerned.
+/// More records than the daily quota: units that have begun end, stored records stay, and a retry on the next day
+/// continues. Other principals are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_stores_more_than_a_day_allows_stops_and_is_retried_the_next_day() {
     const LIMIT: i64 = 12;
@@ -41,7 +41,7 @@ async fn a_query_that_stores_more_than_a_day_allows_stops_and_is_retried_the_nex
     assert!(refused.is_err(), "nothing is left for today");
     let bob = |submission: Submission| Submission { principal: by("bob", Role::Submit), ..submission };
     submit_sync(&engine.db, &more, limits, bob).await.expect("another principal has its own");
-    // The next days: each has room for the rest.
+    // The next days: each has quota for more.
     let caller = Caller { principal: ann.clone(), ..Caller::command_line() };
     let mut last = ended;
     while stored().await < 30 {

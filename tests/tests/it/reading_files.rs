@@ -1,4 +1,4 @@
-//! Files as people have them: folders, side files, pipes, concatenated and damaged files, in `ingest` and `parse`.
+//! Files as users have them: folders, side files, pipes, concatenated and damaged files, in `ingest` and `parse`.
 
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -48,7 +48,7 @@ fn parse_input(bytes: &[u8]) -> Run {
     child.wait_with_output().expect("ends").into()
 }
 
-/// The PMIDs printed, in order.
+/// The printed PMIDs, in order.
 fn pmids(run: &Run) -> Vec<u32> {
     let pmid = |line: &str| -> u32 {
         let line: Value = serde_json::from_str(line).expect("JSON");
@@ -134,7 +134,7 @@ async fn what_follows_the_gzip_data_is_warned_about_and_a_cut_member_is_an_error
 }
 
 #[test]
-fn parse_goes_on_after_a_bad_file_and_says_so_at_the_end() {
+fn parse_continues_after_a_bad_file_and_reports_it_at_the_end() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let bad = [
         write(dir.path(), "empty.xml", ""),
@@ -193,7 +193,7 @@ async fn a_folder_is_ingested_with_its_side_files() {
     let run = archive.run(&[&["--output", "json", "ingest"], &named[..]].concat()).expect(0);
     assert_eq!(run.json()["requested"], 2, "{run:?}");
     assert_eq!(pmids(&parse(&named).expect(0)), [1, 3]);
-    // The sums are used; what is wrong with some files does not keep the others out.
+    // The checksums are used; an error in some files does not exclude the others.
     std::fs::write(&side, "MD5(c.xml.gz)= 00000000000000000000000000000000\n").expect("written");
     symlink("loop.xml", dir.join("loop.xml")).expect("linked");
     write(&dir, "page.xml.gz", "<html/>");
@@ -235,7 +235,7 @@ async fn every_file_that_is_refused_is_named_at_once_and_equal_names_are_differe
 }
 
 #[test]
-fn what_came_before_a_file_breaks_off_is_read() {
+fn records_before_a_truncation_are_read() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let pmids: Vec<u32> = (1..=400).collect();
     let whole = gzip(&set(&pmids, ""));
@@ -246,7 +246,7 @@ fn what_came_before_a_file_breaks_off_is_read() {
 }
 
 #[test]
-fn what_is_no_deletion_keeps_nothing_else_from_being_read() {
+fn an_invalid_deletion_does_not_affect_other_records() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     for odd in ["<PMID Version=\"1\"/>", "some text", "<Other>9</Other>", "<![CDATA[9]]>"] {
         let deletions = format!("<DeleteCitation>{odd}<PMID Version=\"1\">5</PMID></DeleteCitation>");

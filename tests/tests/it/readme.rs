@@ -6,7 +6,7 @@ use samples::files::write_sample;
 use simulator::{Corpus, Options};
 use tests::sync::simulator;
 
-/// Shell lines of the README's second block with `bio-mcp` commands.
+/// The lines of the README's second shell block that run `bio-mcp`.
 fn commands() -> Vec<String> {
     let readme = std::fs::read_to_string(tests::root().join("README.md")).expect("there");
     let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
@@ -47,7 +47,7 @@ async fn every_command_of_the_readme_works() {
     let commands = commands();
     assert!(commands.len() >= 15, "{commands:?}");
     for command in &commands {
-        // Tools that the README uses beside the program need not be on every machine.
+        // Tools that the README uses beside the program may be missing on a machine.
         if command.starts_with("zstd ")
             && Command::new("sh").args(["-c", "command -v zstd jq"]).output().is_ok_and(|o| !o.status.success())
         {
@@ -65,7 +65,7 @@ async fn every_command_of_the_readme_works() {
 #[test]
 fn every_variable_that_is_read_is_in_the_example_file() {
     let dir = std::fs::read_dir(tests::root().join("shared/src/config")).expect("there");
-    // What tests of a file read is not read by a program.
+    // The program does not read what its unit tests read.
     let program = |text: String| text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
     let config: String = dir
         .map(|file| program(std::fs::read_to_string(file.expect("listed").path()).expect("read")))
@@ -79,10 +79,10 @@ fn every_variable_that_is_read_is_in_the_example_file() {
                 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
         })
         .collect();
-    // Each in the file of its tool.
+    // The limit of each tool is defined in the tool's file.
     let limits = shared::tools::limits();
     names.extend(limits.iter().map(|limit| limit.variable));
-    // Made of the names of secrets.
+    // Derived from the names of secrets.
     names.extend([
         "BIO_MCP_DATABASE_URL_SECRET_ARN",
         "BIO_MCP_DATABASE_ROLE_SECRET_ARN",

@@ -1,4 +1,4 @@
-//! The splitter and the parser against independent ones, on every real file and on every shape.
+//! The splitter and the parser compared with independent ones, on every real file and every shape of record.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn reference(program: &str, files: &[PathBuf]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// Splits a file through readers that hand out few bytes at a time, so that every seam is met.
+/// Splits a file through readers that return few bytes at a time, so that every boundary is exercised.
 fn slices(path: &Path, chunk: usize) -> Vec<(&'static str, Vec<u8>)> {
     struct Few<R>(R, usize);
     impl<R: Read> Read for Few<R> {
@@ -52,8 +52,8 @@ fn files() -> (tempfile::TempDir, Vec<PathBuf>) {
     (dir, files)
 }
 
-/// Compares what is found in each file with what the reference program prints of all of them, one after the other:
-/// to start it once costs less than to start it for each.
+/// Compares the results for each file with the reference program's output for all of them in sequence: one start is
+/// cheaper than one per file.
 fn compare(
     program: &str,
     files: &[PathBuf],

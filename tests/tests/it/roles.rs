@@ -1,4 +1,4 @@
-//! Who may do what: roles, quotas and what belongs to whom, at every interface.
+//! Authorization: roles, quotas and ownership, at every interface.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,11 @@ use simulator::Options;
 use tests::http::{ApiResponse, Server, settings as http_settings};
 use tests::sync::{client, day, engine, settings, simulator};
 
-/// The tokens of these tests: name, role.
+/// The tokens of these tests: name and role.
 const TOKENS: [(&str, &str); 5] =
     [("reader", "read"), ("ann", "submit"), ("bob", "submit"), ("root", "admin"), ("plain", "")];
 
-/// A server that lets these tokens in, with these limits of principals.
+/// A server that accepts these tokens, with these limits of principals.
 async fn server(change: impl FnOnce(Limits) -> Limits) -> Server {
     let ncbi = simulator(Corpus::new(day("2026-03-10")), Options::default()).await;
     let client = client(settings(&ncbi));
@@ -53,7 +53,7 @@ async fn submit(server: &Server, who: &str, pmid: u32) -> ApiResponse {
     ask(server, who, "POST", "/v1/jobs", Some(body)).await
 }
 
-/// The text of a tool's response over MCP.
+/// The text of a tool's result over MCP.
 async fn over_mcp(server: &Server, who: &str, method: &str, params: Value) -> Value {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let request = server
@@ -66,7 +66,7 @@ async fn over_mcp(server: &Server, who: &str, method: &str, params: Value) -> Va
     server.send(request).await.body
 }
 
-/// The role that each tool needs, written here once more: a tool that is added must be thought about.
+/// The role that each tool needs, repeated here on purpose: adding a tool requires a decision.
 fn needed(tool: &str) -> Role {
     match tool {
         "ping"
@@ -88,7 +88,7 @@ fn needed(tool: &str) -> Role {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_tool_refuses_a_lower_role_at_every_door_before_it_looks_at_anything_else() {
+async fn every_tool_refuses_a_lower_role_at_every_interface_before_any_other_check() {
     let server = server(|limits| limits).await;
     let roles = [("reader", Role::Read), ("ann", Role::Submit), ("plain", Role::Submit), ("root", Role::Admin)];
     for tool in catalogue() {
@@ -96,7 +96,7 @@ async fn every_tool_refuses_a_lower_role_at_every_door_before_it_looks_at_anythi
         for (who, role) in roles {
             let case = format!("{} as {who}", tool.name);
             let may = role >= tool.role;
-            // Parameters that no tool takes: who may not call it learns nothing about them.
+            // Parameters that no tool takes: an unauthorized caller learns nothing about them.
             let wrong = json!({ "no such parameter": 1 });
             let expected = if may { (400, "VALIDATION_ERROR") } else { (403, "FORBIDDEN") };
             let response = invoke(&server, who, tool.name, wrong.clone()).await;
@@ -194,7 +194,7 @@ async fn high_priorities_and_bulk_files_are_for_admins() {
     let bulk = invoke(&server, "root", "pubmed.ingest_files", files).await;
     assert_eq!(bulk.status, 202, "{}", bulk.body);
     assert_eq!(bulk.body["estimated_cost"]["records_at_most"], 30_000, "{}", bulk.body);
-    // Doing it again is doing it.
+    // An equal request returns the same job.
     let id = bulk.body["job_id"].as_str().expect("an id");
     ask(&server, "root", "DELETE", &format!("/v1/jobs/{id}"), None).await;
     let again = ask(&server, "ann", "POST", &format!("/v1/jobs/{id}/retry"), None).await;
@@ -202,7 +202,7 @@ async fn high_priorities_and_bulk_files_are_for_admins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_by_one_principal_leaves_the_others_admins_and_topics_their_places() {
+async fn a_flood_by_one_principal_leaves_capacity_for_others_admins_and_topics() {
     let server = server(|limits| Limits { max_queued_jobs: 20, principal_queued_jobs: 10, ..limits }).await;
     let mut refused = 0;
     for pmid in 1..=40 {
@@ -215,7 +215,7 @@ async fn a_flood_by_one_principal_leaves_the_others_admins_and_topics_their_plac
         }
     }
     assert_eq!(refused, 30, "ten of its jobs wait");
-    // With eight of another one, all but the reserve is taken.
+    // With eight jobs of another principal, only the reserve is left.
     for pmid in 1..=8 {
         assert_eq!(submit(&server, "bob", pmid).await.status, 202, "{pmid}");
     }
@@ -283,7 +283,7 @@ async fn a_checkpoint_is_deleted_by_its_maker_or_an_admin_and_can_be_restored() 
     assert!(checkpoints::restore(db, "a").await.expect("asked"), "an operator restores it");
     let restored = invoke(&server, "bob", "corpus.checkpoint.get", which.clone()).await;
     assert_eq!(restored.body["result"]["digest"], read.body["result"]["digest"]);
-    // After thirty days it is gone.
+    // After thirty days it is deleted.
     assert_eq!(invoke(&server, "root", "corpus.checkpoint.delete", which).await.status, 200, "an admin may");
     let aged = "update corpus_checkpoints set deleted_at = now() - interval '31 days'";
     sqlx::query(aged).execute(db).await.expect("aged");
@@ -307,7 +307,7 @@ async fn members_of_a_key_come_from_its_own_query_or_its_own_principal() {
         assert_eq!(response.error(), (400, "VALIDATION_ERROR"), "{who} {params}");
         assert_eq!(response.body["details"][0]["pointer"], "/params/query_key", "{}", response.body);
     }
-    // A list of PMIDs has its principal.
+    // A list of PMIDs belongs to its principal.
     assert_eq!(post("ann", json!({ "pmids": [1], "query_key": "mine" })).await.status, 202);
     assert_eq!(post("ann", json!({ "pmids": [2], "query_key": "mine" })).await.status, 202, "more of its own");
     assert_eq!(post("bob", json!({ "pmids": [3], "query_key": "mine" })).await.error(), (400, "VALIDATION_ERROR"));

@@ -1,4 +1,4 @@
-//! What must not grow with the archive or with the number of files.
+//! Costs that must not grow with the archive or the number of files.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ async fn many_files_are_planned_with_a_few_requests() {
     assert_eq!(planned, 1400);
     assert!(upstream.file_requests() <= 10, "{} requests", upstream.file_requests());
 
-    // A file that the server does not list is named; nothing of its job is begun.
+    // A file that the server does not list is named in the error, and no part of its job is started.
     let params = NamedParams::new(vec!["pubmed26n9999.xml.gz".to_owned()]).expect("a name");
     let submission = Submission::new(pubmed_files::TOOL, json!(params), "files");
     let job = jobs::submit(&engine.db, &submission, LIMITS).await.expect("submitted").job().job_id();
@@ -46,7 +46,7 @@ async fn many_files_are_planned_with_a_few_requests() {
     assert!(job.error.expect("it failed")["message"].as_str().expect("text").contains("pubmed26n9999.xml.gz"));
 }
 
-/// Records `first` to `first + n`, archived through a store; in batches as a file has them.
+/// Archives the records `first` to `first + n` through a store, in batches like those of a file.
 async fn archive_records(engine: &Engine, n: u32) {
     for first in (1..=n).step_by(1000) {
         let mut raw = RawBatch::default();
@@ -73,7 +73,7 @@ async fn archive_records(engine: &Engine, n: u32) {
     }
 }
 
-/// `BIO_MCP_SCALE_RECORDS` for a longer measurement; what it took is printed.
+/// `BIO_MCP_SCALE_RECORDS` runs a longer measurement; the durations are printed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_object_is_read_once_and_many_at_a_time() {
     let n: u32 = tests::variable("BIO_MCP_SCALE_RECORDS").and_then(|text| text.parse().ok()).unwrap_or(3000);
@@ -84,7 +84,7 @@ async fn each_object_is_read_once_and_many_at_a_time() {
     archive_records(&engine, n).await;
     requests.take();
     let bound = |read: &str, requests: usize| {
-        // One read per record, and a listing of each thousand in two ways.
+        // One read per record, and two kinds of listings per thousand.
         let most = n as usize + n.div_ceil(1000) as usize * 4 + 8;
         assert!(requests <= most, "{read}: {requests} requests for {n} records");
     };
@@ -118,7 +118,7 @@ async fn a_repair_that_was_stopped_resumes() {
         .execute(&engine.db)
         .await
         .expect("lost");
-    // Stopped after its first page: dropped in the middle, as a kill would.
+    // Stopped after its first page: dropped in the middle, as by a kill.
     let (told, mut page) = tokio::sync::mpsc::unbounded_channel();
     let on_progress = move |progress: VerifyProgress| told.send(progress.done).unwrap_or_default();
     let mut run = VerifyRun { on_progress: &on_progress, ..VerifyRun::default() };
@@ -133,9 +133,9 @@ async fn a_repair_that_was_stopped_resumes() {
     assert!(report.is_clean(), "{:?}", report.problems);
 }
 
-/// Rows as an archive of that many records has them, without objects.
+/// Inserts the rows of an archive with that many records, without objects.
 async fn fill(db: &sqlx::PgPool, records: i64) {
-    // How long this takes is not the point.
+    // The duration of this setup does not matter.
     let mut patient = shared::db::patient(db).await.expect("connects");
     for sql in [
         "begin",
@@ -163,7 +163,7 @@ async fn fill(db: &sqlx::PgPool, records: i64) {
     }
 }
 
-/// The best of a few tries: what else the machine does at the moment is not what is measured.
+/// The fastest of a few runs, to exclude other load on the machine.
 async fn best<F: Future<Output = ()>>(ask: impl Fn() -> F) -> Duration {
     let mut best = Duration::MAX;
     for _ in 0..5 {
@@ -175,7 +175,7 @@ async fn best<F: Future<Output = ()>>(ask: impl Fn() -> F) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_asked_for_again_and_again_does_not_grow_with_the_archive() {
+async fn frequent_queries_do_not_grow_with_the_archive() {
     let world = plain().await;
     let server = &world.server;
     let db = &world.server.engine.db;

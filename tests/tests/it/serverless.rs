@@ -1,6 +1,6 @@
-//! End to end as deployed: a job POSTed through the function `api`, worked on by worker functions that SQS wakes,
-//! looked after by the scheduler. The same with messages doubled, shuffled and lost, with workers killed, and with S3,
-//! SQS and DynamoDB away now and then: the end is always the same.
+//! End to end as deployed: a job POSTed through the function `api` is processed by worker functions that SQS invokes,
+//! with sweeps by the scheduler. The same with duplicated, reordered and lost messages, with killed workers, and with
+//! S3, SQS and DynamoDB unavailable at times: the result is always the same.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,10 +30,10 @@ async fn submit(api: &Function) -> String {
     job["job_id"].as_str().expect("an id").to_owned()
 }
 
-/// The job when it has ended; `is_over` is set then.
+/// The job when it has ended; sets `is_over` then.
 async fn ended(api: &Function, job: &str, is_over: &AtomicBool) -> Value {
     loop {
-        // While the archive or the database is away the response says so: asked again.
+        // While the archive or the database is unavailable, the request is repeated.
         if let Ok((200, job)) = ask(api, "GET", &format!("/v1/jobs/{job}?wait=2"), None).await
             && ["succeeded", "failed", "cancelled"].contains(&job["state"].as_str().expect("a state"))
         {
@@ -43,7 +43,7 @@ async fn ended(api: &Function, job: &str, is_over: &AtomicBool) -> Value {
     }
 }
 
-/// Sweeps until then. The lease may be out of reach; the sweep goes on without it.
+/// Sweeps until `is_over`. The lease may be unavailable; the sweep works without it.
 async fn sweep(scheduler: &Function, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         scheduler.invoke(&json!({ "action": "sweep" })).await.expect("sweeps");
@@ -51,7 +51,7 @@ async fn sweep(scheduler: &Function, is_over: &AtomicBool) {
     }
 }
 
-/// What must be there whatever happened on the way.
+/// The expected result after any disturbance.
 async fn all_is_well(cloud: &Cloud, job: &Value) {
     assert_eq!(job["state"], "succeeded", "{}", job["error"]);
     let result = &job["result"];
@@ -67,7 +67,7 @@ async fn all_is_well(cloud: &Cloud, job: &Value) {
     assert_eq!(pointers.len(), RECORDS as usize);
     let events: i64 = sqlx::query_scalar("select count(*) from archive_events").fetch_one(&db).await.expect("read");
     assert_eq!(events, i64::from(RECORDS), "each record was accepted once");
-    // Each pointer's object is there, in the version that it names, and nothing is stored twice.
+    // Each pointer's object exists in the version that it names, and nothing is stored twice.
     let client = s3::client(&aws::endpoint().expect("there"));
     let stored = versions(&client, &cloud.bucket).await;
     for (pmid, uri) in &pointers {
@@ -78,7 +78,7 @@ async fn all_is_well(cloud: &Cloud, job: &Value) {
     assert!(manifest.starts_with(&format!("s3://{}/pubmed/manifests/sync_run=", cloud.bucket)), "{manifest}");
 }
 
-/// Addresses of all versions of records, as pointers name them.
+/// Addresses of all versions of records, in the form of pointers.
 async fn versions(client: &aws_sdk_s3::Client, bucket: &str) -> BTreeSet<String> {
     let (mut found, mut key, mut version) = (BTreeSet::new(), None, None);
     loop {
@@ -112,7 +112,7 @@ async fn a_job_goes_through_every_function_and_comes_out_whole() {
         }
     });
     let wait = ended(&api, &job, &is_over);
-    // Nothing was lost, so the sweep is not needed.
+    // Nothing was lost, so no sweep is needed.
     let (job, _) = tokio::join!(wait, join_all(work));
     all_is_well(&cloud, &job).await;
     assert_eq!(cloud.queues.count(&cloud.queues.dead_url).await, 0);
@@ -121,7 +121,7 @@ async fn a_job_goes_through_every_function_and_comes_out_whole() {
     let trace = "0af7651916cd43dd8448eb211c80319c";
     assert_eq!(job["trace_id"], trace);
     let lines: Vec<Value> = workers.iter().flat_map(Function::log_lines).collect();
-    // Besides the job by which the projections catch up.
+    // Not the catch-up job of the projections.
     let ended = lines.iter().find(|line| line["message"] == "job ended" && line["job_id"] == job["job_id"]);
     let ended = ended.expect("the end is logged");
     assert_eq!((&ended["trace_id"], &ended["service"]), (&json!(trace), &json!("worker")));
@@ -132,7 +132,7 @@ async fn a_job_goes_through_every_function_and_comes_out_whole() {
         .sum();
     assert!((archived - f64::from(RECORDS)).abs() < 0.5, "the metrics say {archived}");
 
-    // What was there is not stored again; the manifest can be read.
+    // Existing records are not stored again; the manifest can be read.
     let (status, manifest) =
         ask(&api, "GET", &format!("/v1/jobs/{}/manifest", job["job_id"].as_str().expect("an id")), None)
             .await
@@ -160,7 +160,7 @@ async fn messages_doubled_shuffled_and_lost_change_nothing() {
                 source.delete(message).await;
             }
             received += messages.len();
-            // Every third is lost; the others come five times, each time in another order, at both workers.
+            // A third is lost; the others are delivered five times, each time in another order, to both workers.
             messages.retain(|_| fastrand::u8(0..3) > 0);
             let mut copies: Vec<Value> = Vec::new();
             for _ in 0..5 {
@@ -178,12 +178,12 @@ async fn messages_doubled_shuffled_and_lost_change_nothing() {
     let wait = ended(&api, &job, &is_over);
     let (job, received, ()) = tokio::join!(wait, deliver, sweep);
     assert!(received > 0);
-    // The projections catch up meanwhile: what was cut off of that ends here.
+    // The projections catch up meanwhile: this completes an interrupted catch-up.
     scheduler.invoke(&json!({ "action": "sweep" })).await.expect("sweeps");
     all_is_well(&cloud, &job).await;
 }
 
-/// AWS behind a proxy that is shut now and then.
+/// AWS behind a proxy that refuses connections at times.
 async fn shutter(endpoint: &str, is_shut: Arc<AtomicBool>) -> String {
     let to = endpoint.trim_start_matches("http://").to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
@@ -209,7 +209,7 @@ async fn shutter(endpoint: &str, is_shut: Arc<AtomicBool>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_workers_and_an_aws_that_is_away_in_bursts_change_nothing() {
+async fn killed_workers_and_outages_of_aws_change_nothing() {
     let Some(endpoint) = aws::endpoint() else { return };
     let is_shut = Arc::new(AtomicBool::new(false));
     let proxy = shutter(&endpoint, is_shut.clone()).await;
@@ -232,7 +232,7 @@ async fn killed_workers_and_an_aws_that_is_away_in_bursts_change_nothing() {
                         if kills == 0 || n == 1 {
                             return invoked.await;
                         }
-                        // In the middle of a unit, as far as chance has it.
+                        // At a random moment, often in the middle of a unit.
                         let pause = Duration::from_millis(fastrand::u64(20..400));
                         let ended = tokio::time::timeout(pause, invoked).await;
                         is_killed = ended.is_err();
@@ -248,7 +248,7 @@ async fn killed_workers_and_an_aws_that_is_away_in_bursts_change_nothing() {
         }
     });
     let bursts = async {
-        // Enough that most of the work meets one; then it may come to an end.
+        // Enough outages that most of the work meets one; then the job can finish.
         for _ in 0..8 {
             tokio::time::sleep(Duration::from_millis(900)).await;
             is_shut.store(true, Ordering::Relaxed);
@@ -259,7 +259,7 @@ async fn killed_workers_and_an_aws_that_is_away_in_bursts_change_nothing() {
     let sweep = sweep(&scheduler, &is_over);
     let wait = ended(&api, &job, &is_over);
     let (job, _, (), ()) = tokio::join!(wait, join_all(work), bursts, sweep);
-    // The projections catch up meanwhile: what was cut off of that ends here.
+    // The projections catch up meanwhile: this completes an interrupted catch-up.
     scheduler.invoke(&json!({ "action": "sweep" })).await.expect("sweeps");
     let db = cloud.database().await;
     assert_eq!(job["state"], "succeeded", "{}", job["error"]);

@@ -1,4 +1,4 @@
-//! Connections to the database that fall silent without an end: whatever runs goes on within half a minute.
+//! Connections to the database that fall silent without being closed: every program recovers within half a minute.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use tests::program::{Archive, text};
 use tests::serving::{Running, client};
 use tests::silent_proxy::SilentProxy;
 
-/// In so much time all is as before.
+/// Maximum time to recover.
 const RECOVERY: Duration = Duration::from_secs(30);
 
-/// A database, and a proxy before it through which the program under test goes.
+/// A database, and a proxy before it that the program under test connects to.
 struct Network {
     proxy: SilentProxy,
-    /// Through the proxy.
+    /// Connected through the proxy.
     behind: Archive,
     /// The same archive without the proxy.
     direct: Archive,
@@ -44,7 +44,7 @@ impl Network {
         text(&path).to_owned()
     }
 
-    /// A job for others to work on, submitted without the proxy.
+    /// A job for other programs, submitted without the proxy.
     fn submit(&self, name: &str, records: std::ops::Range<u32>) -> String {
         let file = self.file(name, records);
         let submitted = self.direct.run(&["--output", "json", "ingest", "--detach", &file]).expect(0).json();
@@ -66,7 +66,7 @@ impl Network {
     }
 }
 
-/// Many requests at once: all of them are good again in time, not one by luck.
+/// Many concurrent requests: all of them succeed again in time, so that no single one does by luck.
 async fn served(http: &reqwest::Client, address: &str, longest: Duration) {
     let get = || async {
         let sent = http.get(format!("{address}/v1/jobs")).timeout(RECOVERY).send().await;
@@ -78,7 +78,7 @@ async fn served(http: &reqwest::Client, address: &str, longest: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_worker_goes_on_when_its_connections_fall_silent() {
+async fn an_idle_worker_recovers_when_its_connections_fall_silent() {
     let network = Network::new().await;
     let _worker = Running(network.behind.start(&["worker"], &[]));
     network.ended(&network.submit("first.xml.gz", 1..50), RECOVERY * 2).await;
@@ -87,7 +87,7 @@ async fn an_idle_worker_goes_on_when_its_connections_fall_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serve_goes_on_when_its_connections_fall_silent() {
+async fn serve_recovers_when_its_connections_fall_silent() {
     let network = Network::new().await;
     let mut serve = Running(network.behind.start(&["serve", "--listen", "127.0.0.1:0"], &[]));
     let (address, http) = (serve.address(), client());
@@ -97,7 +97,7 @@ async fn serve_goes_on_when_its_connections_fall_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_goes_on_when_its_connections_fall_silent() {
+async fn up_recovers_when_its_connections_fall_silent() {
     let network = Network::new().await;
     let mut up = Running(network.behind.start(&["up", "--listen", "127.0.0.1:0"], &[]));
     let (address, http) = (up.address(), client());
@@ -109,7 +109,7 @@ async fn up_goes_on_when_its_connections_fall_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ingest_goes_on_when_its_connections_fall_silent() {
+async fn an_ingest_recovers_when_its_connections_fall_silent() {
     const RECORDS: u32 = 6_000;
     let network = Network::new().await;
     let file = network.file("large.xml.gz", 1..RECORDS + 1);
@@ -121,7 +121,7 @@ async fn an_ingest_goes_on_when_its_connections_fall_silent() {
     let before = network.batches().await;
     assert!(before < i64::from(RECORDS / 50), "it is in the middle of its work");
     let began = Instant::now();
-    // One commit may have been under way.
+    // One commit may already have been in progress.
     let more = async { while network.batches().await < before + 2 {} };
     tokio::time::timeout(RECOVERY, more).await.expect("it goes on in time");
     println!("recovered after {:?}", began.elapsed());
@@ -131,7 +131,7 @@ async fn an_ingest_goes_on_when_its_connections_fall_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn functions_go_on_when_their_connections_fall_silent() {
+async fn functions_recover_when_their_connections_fall_silent() {
     let Some(cloud) = Cloud::new(5, None).await else { return };
     cloud.migrate().await;
     let proxy = SilentProxy::before(&cloud.url).await;
@@ -147,7 +147,7 @@ async fn functions_go_on_when_their_connections_fall_silent() {
     tokio::time::timeout(RECOVERY, both).await.expect("they response in time");
 }
 
-/// Sessions of a database but the asking one.
+/// Sessions of a database, except the asking one.
 async fn sessions(db: &sqlx::PgPool, application: &str) -> i64 {
     let sql = "select count(*) from pg_stat_activity where datname = current_database() and application_name = $1";
     sqlx::query_scalar(sql).bind(application).fetch_one(db).await.expect("counted")
@@ -164,7 +164,7 @@ async fn a_function_that_is_ended_closes_its_connections_and_one_that_is_frozen_
     scheduler.terminate();
     let gone = async { while sessions(&db, "bio-mcp").await > 0 {} };
     tokio::time::timeout(Duration::from_secs(5), gone).await.expect("closed at once");
-    // What the server does about a frozen one.
+    // The server's limits for sessions of a frozen function.
     let role: Vec<String> = sqlx::query_scalar(
         "select unnest(setconfig) from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase \
          where d.datname = current_database()",

@@ -1,4 +1,4 @@
-//! Clients that send slowly or not at all block no other client.
+//! Clients that send slowly or not at all do not block other clients.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use tests::serving::{Running, exchange};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The program with few file descriptors; its database is private, so it is watched.
+/// The program with few file descriptors; its database is private, so the program monitors it.
 struct Server {
     running: Running,
     address: String,
@@ -26,7 +26,7 @@ impl Server {
         Self { running, address }
     }
 
-    /// What it logged until it was asked to stop.
+    /// Stops the server and returns its log.
     fn stop(mut self) -> String {
         let mut err = self.running.0.stderr.take().expect("piped");
         self.running.signal("-TERM");
@@ -42,7 +42,7 @@ impl Server {
     }
 }
 
-/// The status of a request that is complete.
+/// The status of a complete request.
 async fn status(address: &str, method: &str, path: &str, body: &str) -> u16 {
     let asked = async {
         let stream = TcpStream::connect(address).await.expect("connects");
@@ -53,11 +53,11 @@ async fn status(address: &str, method: &str, path: &str, body: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_headers_and_slow_bodies_keep_nobody_out_and_the_database_is_not_taken_for_gone() {
+async fn slow_clients_block_no_other_client_and_no_check_of_the_database() {
     const FILES: usize = 400;
     let archive = Archive::with_private_postgres();
     let server = Server::start(&archive, FILES, &[("BIO_MCP_MAX_CONCURRENCY", "20")]);
-    // This process has files of its own to keep.
+    // The file descriptors of this process limit the flood.
     let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(4096);
     let flood = 1_100.min(usize::try_from(own).expect("few").saturating_sub(200));
     assert!(flood > FILES, "more than the server may open: {own}");

@@ -1,4 +1,4 @@
-//! Limits of statements, and what becomes of a connection whose statement was left.
+//! Time limits of statements, and what happens to a connection with an abandoned statement.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ async fn every_session_has_limits_and_what_may_take_long_has_larger_ones() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_statement_was_left_is_closed_and_its_place_is_free() {
+async fn a_connection_with_an_abandoned_statement_is_closed_and_replaced() {
     let pool = pool(1).await;
     let backend = || sqlx::query_scalar::<_, i32>("select pg_backend_pid()");
     let first = backend().fetch_one(&pool).await.expect("responds");
@@ -68,7 +68,7 @@ async fn no_way_of_running_sql_waits_for_a_silent_server() {
 }
 
 #[tokio::test]
-async fn why_there_is_no_connection_is_said() {
+async fn the_error_says_why_there_is_no_connection() {
     for url in ["postgres://me@127.0.0.1:1/db", "postgres://me@127.0.0.1:1/db?sslmode=disable"] {
         let options: PgConnectOptions = url.parse().expect("a URL");
         let error = db::connect(options, 1).await.expect_err("nothing listens there");

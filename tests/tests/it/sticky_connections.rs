@@ -1,4 +1,4 @@
-//! Connections that are kept between statements: one is used again, and none that anything happened to.
+//! Sticky connections between statements: a healthy one is reused, one with an error or an open statement never.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ async fn backend(connection: &mut PgConnection) -> Result<i32, DbError> {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_and_the_pool_has_its_half() {
+async fn a_connection_is_reused_and_half_of_the_pool_stays_free() {
     let pool = pool(4).await;
     let kept = StickyConnections::new(pool.clone());
     let first = kept.run(backend).await.expect("responds");
     assert_eq!(kept.run(backend).await.expect("responds"), first);
-    // Many at once: no more than half is kept.
+    // Many at once: at most half of the pool is kept.
     let all = futures_util::future::join_all((0..4).map(|_| kept.run(backend))).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     let of_the_pool = (pool.acquire().await, pool.acquire().await);
@@ -28,12 +28,12 @@ async fn a_connection_is_used_again_and_the_pool_has_its_half() {
 }
 
 #[tokio::test]
-async fn a_statement_that_fails_or_is_left_spoils_nothing() {
+async fn a_failed_or_abandoned_statement_affects_no_later_one() {
     let pool = pool(2).await;
     let kept = StickyConnections::new(pool.clone());
     let refused = kept.run(async |connection| Ok(sqlx::query("select 1/0").execute(connection).await?)).await;
     assert!(matches!(refused, Err(DbError::Refused(_))), "{refused:?}");
-    // Its caller goes away in the middle of a statement.
+    // The caller is dropped in the middle of a statement.
     let slow = kept.run(async |connection| Ok(sqlx::query("select pg_sleep(0.3), 7").execute(connection).await?));
     tokio::time::timeout(Duration::from_millis(50), slow).await.expect_err("it takes longer");
     for n in 0..20_i32 {
@@ -42,12 +42,12 @@ async fn a_statement_that_fails_or_is_left_spoils_nothing() {
         };
         assert_eq!(kept.run(statement).await.expect("responds"), n, "a result of another statement");
     }
-    // The server ends the connection that is kept.
+    // The server closes the kept connection.
     let mine = kept.run(backend).await.expect("responds");
     let ended: bool =
         sqlx::query_scalar("select pg_terminate_backend($1)").bind(mine).fetch_one(&pool).await.expect("asked");
     assert!(ended);
-    // One statement may meet what the server did; the next has a connection.
+    // One statement may fail on the closed connection; the next one gets a new connection.
     let _ = kept.run(backend).await;
     assert_ne!(kept.run(backend).await.expect("responds"), mine);
     pool.close().await;

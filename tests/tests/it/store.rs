@@ -1,4 +1,4 @@
-//! Every store passes the same suite.
+//! Every store passes the same conformance suite.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ async fn the_disk_store_conforms() {
     assert_eq!(DiskStore::new(dir.path()).remove_temporary_files().expect("swept"), 0, "nothing is left behind");
 }
 
-/// A new bucket on the emulator; nothing where there is none.
+/// A new bucket on the emulator; `None` if there is no emulator.
 async fn bucket(versioned: bool) -> Option<(String, aws_sdk_s3::Client)> {
     let Some(endpoint) = tests::variable("BIO_MCP_TEST_AWS_ENDPOINT") else {
         eprintln!("SKIPPED: BIO_MCP_TEST_AWS_ENDPOINT names no AWS emulator: run `make test`");
@@ -56,7 +56,7 @@ async fn the_store_of_a_bucket_that_is_opened_late_conforms() {
     let Some((name, client)) = bucket(true).await else { return };
     let settings = S3Settings { bucket: name.clone(), kms_key_id: None, path_style: true };
     store_conformance::check(Arc::new(LazyStore::new(settings, load))).await;
-    // What was refused or broke off is not paid for; what was given up is aborted in the background.
+    // Parts of refused and failed uploads cost nothing: abandoned uploads are aborted in the background.
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let under_way = client.list_multipart_uploads().bucket(&name).send().await.expect("listed");
@@ -109,7 +109,7 @@ async fn a_large_object_goes_in_parts_and_a_refused_one_leaves_none() {
     let stored = store.put_batch(std::slice::from_ref(&large)).await.pop().expect("a response").expect("stored");
     let back = store.get(&large.key, Some(&stored.version), bytes.len()).await.expect("there");
     assert!(back.bytes == bytes && back.etag == stored.etag);
-    // Whatever fails, nothing is left under way.
+    // A failed upload leaves no parts.
     let lost = store
         .put_batch(&[Put { condition: Condition::Matches(ETag::parse("another").expect("a tag")), ..large.clone() }])
         .await;
@@ -146,7 +146,7 @@ fn put(name: &str) -> Put<'static> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_cannot_be_written_is_a_typed_error() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    // A file where a folder is needed: no user may write below it, root included.
+    // A file where a folder is needed: no user can write below it, not even root.
     std::fs::write(dir.path().join("a"), "in the way").expect("written");
     let results = DiskStore::new(dir.path()).put_batch(&[put("a/b/1.json.zst"), put("c/2.json.zst")]).await;
     assert!(matches!(&results[0], Err(StoreError::Unavailable { .. })), "{:?}", results[0]);
@@ -166,7 +166,7 @@ async fn a_flipped_byte_is_never_taken_for_the_version() {
     assert!(matches!(store.get(&one.key, Some(&stored.version), 4096).await, Err(StoreError::NotFound(_))));
 }
 
-/// Which version a file is, is found out once for each state of it: parts are then read without reading the rest.
+/// The version of a file is computed once per state (size and time): ranges are then read without reading the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_of_a_file_that_was_written_since_is_none_of_its_version() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -179,7 +179,7 @@ async fn a_part_of_a_file_that_was_written_since_is_none_of_its_version() {
     for (version, bytes) in [(&old.version, [7; 5]), (&new.version, [8; 5])] {
         assert_eq!(store.get_range(&one.key, version, range).await.expect("there"), bytes);
     }
-    // Of another length, so that its state is another however fast this is.
+    // With another length, so that the state differs even within one clock tick.
     std::fs::write(dir.path().join("a/1.json.zst"), [9; 4097]).expect("written");
     let read = store.get_range(&one.key, &new.version, range).await;
     assert!(matches!(read, Err(StoreError::NotFound(_))), "{read:?}");
@@ -189,16 +189,16 @@ async fn a_part_of_a_file_that_was_written_since_is_none_of_its_version() {
     assert!(matches!(read, Err(StoreError::Damaged(_))), "{read:?}");
 }
 
-/// What is planted as a file is not read at all where it is larger than any object, and can be replaced.
+/// A planted file larger than any object is never read, and can be replaced.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_without_end_is_refused_by_its_size_and_moved_aside() {
+async fn an_oversized_file_is_refused_by_its_size_and_moved_aside() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = DiskStore::new(dir.path());
     let one = put("a/1.json.zst");
     let genuine = store.put_batch(std::slice::from_ref(&one)).await.pop().expect("a response").expect("stored");
     let path = dir.path().join("a/1.json.zst");
     std::fs::remove_file(&path).expect("removed");
-    // It takes no room, and reading it would take hours.
+    // A sparse file: it uses no space, but reading it would take hours.
     std::fs::File::create(&path).and_then(|file| file.set_len(1 << 40)).expect("made");
     let planted = store.head(&one.key).await.expect("there");
     assert_ne!(planted.version, genuine.version);
@@ -217,7 +217,7 @@ async fn a_file_without_end_is_refused_by_its_size_and_moved_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_file_is_not_waited_for() {
+async fn pipes_and_devices_are_never_read() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = DiskStore::new(dir.path());
     let key = Key::parse("a/1.json.zst").expect("a key");

@@ -1,4 +1,4 @@
-//! Syncs of PMIDs and queries: outcomes, keys, windows, limits, the same records by file and by EFetch.
+//! Syncs of PMIDs and queries: outcomes, keys, windows, limits, and equal records by file and by EFetch.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ async fn a_retry_does_again_only_what_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quarantined_record_is_let_in_when_it_can_be_read() {
+async fn a_quarantined_record_is_archived_when_it_can_be_read() {
     let (simulator, engine) = corpus(20).await;
     simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(
         "<PubmedArticle><MedlineCitation><PMID Version=\"1\">1004</PMID><x></MedlineCitation></PubmedArticle>",
@@ -94,7 +94,7 @@ async fn a_quarantined_record_is_let_in_when_it_can_be_read() {
     simulator.corpus().entry(1004).expect("there").xml = None;
     let entry = &ingest::quarantined(&engine.db, None, 10).await.expect("listed")[0];
     assert!(matches!(operator::retry_quarantined(&engine, entry).await.expect("tried"), Retried::StillBad { .. }));
-    // As if a later program could read it.
+    // As if a later program could parse it.
     let xml = simulator.corpus().xml(1004).expect("served").into_owned();
     let key =
         engine.archive.layout().quarantine(shared::core::JobId(entry.job_id), shared::core::UnitId(entry.unit_id), 99);
@@ -117,7 +117,7 @@ async fn exactly_what_changed_upstream_changes_and_an_unchanged_run_writes_nothi
     let unchanged = incremental(&engine, &of_all(None), next).await;
     assert_eq!(sizes(&engine).await, before, "no object, pointer, history or event");
     assert_eq!(number(&unchanged, "archived"), 0);
-    // Three windows, 8th to 11th of March, each listed at once and counted again; and the whole query is counted.
+    // Three windows, 8 to 11 March: each is listed and counted again, and the whole query is counted.
     assert_eq!(searches(&simulator) - asked, 7);
     let overlap = usize::try_from(number(&unchanged, "requested")).expect("small");
     assert!(overlap > 0);
@@ -168,7 +168,7 @@ async fn a_record_that_vanishes_upstream_is_missing_and_not_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_stops_and_the_next_run_goes_on_behind_it() {
+async fn a_limit_stops_and_the_next_run_continues_after_it() {
     let (simulator, engine) = corpus(30).await;
     let mut runs = 0;
     loop {
@@ -184,7 +184,7 @@ async fn a_limit_stops_and_the_next_run_goes_on_behind_it() {
     }
     assert_eq!(sizes(&engine).await.1, 30);
     assert_eq!(runs, 5);
-    // And inside windows of days: all of it changes on one day.
+    // Also inside windows of days: everything changes on one day.
     {
         let mut corpus = simulator.corpus();
         corpus.today = day("2026-03-11");
@@ -234,7 +234,7 @@ async fn a_key_belongs_to_one_query_and_has_one_run_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_record_holds_no_watermark_and_is_tried_first_by_later_runs() {
+async fn a_failed_record_holds_back_no_watermark_and_is_retried_first() {
     let (simulator, engine) = corpus(12).await;
     simulator.corpus().entry(1011).expect("there").xml =
         Some(Arc::from("<PubmedArticle><PMID>no</PMID></PubmedArticle>"));
@@ -244,7 +244,7 @@ async fn a_failed_record_holds_no_watermark_and_is_tried_first_by_later_runs() {
     assert_eq!(known.watermarks.entry, Some(at(NOW)));
     let (list, total) = syncs::retry_list(&engine.db, 10).await.expect("listed");
     assert_eq!((list[0].pmid.as_str(), total), ("1011", 1));
-    // Far beyond every window, only the list leads to it.
+    // Long after every window, only the retry list leads to it.
     let far = at(NOW) + Days::new(60);
     let again = incremental(&engine, &of_all(Some(1)), far).await;
     assert_eq!(number(&again, "failed"), 1);
@@ -256,7 +256,7 @@ async fn a_failed_record_holds_no_watermark_and_is_tried_first_by_later_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listed_record_that_is_never_returned_is_looked_for_a_few_times() {
+async fn a_listed_record_that_is_never_returned_is_requested_a_few_times() {
     let (simulator, engine) = corpus(6).await;
     simulator.corpus().entry(1002).expect("there").is_served = false;
     let first = incremental(&engine, &of_all(None), at(NOW)).await;
@@ -289,7 +289,7 @@ async fn a_limited_sync_takes_the_newest() {
     let (_simulator, engine) = corpus(20).await;
     let job = sync(&engine, &SyncParams::of_query("all", None, Some(6)).expect("fine")).await;
     assert_eq!(number(&job, "requested"), 6);
-    // Of very many too, and without listing them all.
+    // Also of very many records, without listing them all.
     let many = Corpus::generated(day("2026-03-10"), 100_000, 50_000, 1, Spread::Spike(300));
     let many = simulator(many, Options { cap: 100, ..Options::default() }).await;
     let narrow = EutilsSettings { cap: 100, ..settings(&many) };
@@ -303,7 +303,7 @@ async fn a_limited_sync_takes_the_newest() {
     assert_eq!(archived.iter().map(|p| p.pmid.get()).collect::<Vec<_>>(), (1014..1020).collect::<Vec<_>>());
 }
 
-/// Ingests a file with records as of a time.
+/// Ingests a file with these records as of a time.
 async fn ingest_file(engine: &Engine, dir: &std::path::Path, records: &[String], mtime: u32) -> jobs::Job {
     let path = dir.join(format!("pubmed26n{:04}.xml.gz", mtime % 10_000));
     let mut file = FileWriter::create(&path, mtime).expect("created");
@@ -332,7 +332,7 @@ async fn the_same_records_by_file_and_by_efetch_are_stored_once_in_either_order(
         let dir = tempfile::tempdir().expect("a directory");
         let mut records: Vec<String> =
             (1000..1009).map(|n| simulator.corpus().xml(n).expect("served").into_owned()).collect();
-        // The file spells one in another way, and has an older state of another.
+        // The file has one record with other XML spelling, and an older state of another.
         records[3] = records[3].replace("&#x3bc;", "\u{3bc}").replace("ValidYN=\"Y\"", "ValidYN='Y'");
         assert_ne!(records[3], simulator.corpus().xml(1003).expect("served"));
         simulator.corpus().revise(1004);

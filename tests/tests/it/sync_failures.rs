@@ -1,4 +1,4 @@
-//! What a sync that failed in part leaves behind: the list of what is tried again, quarantine, and watermarks.
+//! What a partly failed sync leaves behind: the retry list, quarantine, and watermarks.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ async fn a_limit_counts_what_is_tried_again_too() {
     let (simulator, engine) = corpus(400).await;
     let tenth = |limit| IncrementalParams::new("tenth", Some("tenth"), Some(2), Some(limit)).expect("fine");
     syncs::bind(&engine.db, "tenth", "tenth", "test").await.expect("bound");
-    // Most of them are none that the query lists: only the list of what failed leads to them.
+    // The query does not list most of them: they are only on the retry list.
     sqlx::query(
         "insert into sync_retry (query_key, pmid, reason) \
          select 'tenth', n::text, 'damaged' from generate_series(1000, 1299) n",
@@ -44,7 +44,7 @@ async fn a_limit_counts_what_is_tried_again_too() {
         assert!(fetches() - before <= 3, "{limit}");
         assert_eq!(run.result.expect("a result")["more"], true);
     }
-    // New records have their part of the places, so the walk ends long before the list does.
+    // New records get a share of each limit, so the walk ends long before the retry list does.
     let mut runs = 0;
     loop {
         let run = incremental(&engine, &tenth(6), at(NOW)).await;
@@ -59,7 +59,7 @@ async fn a_limit_counts_what_is_tried_again_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_damaged_leaves_quarantine_when_it_comes_whole() {
+async fn a_damaged_record_leaves_quarantine_when_it_is_archived() {
     let (simulator, engine) = corpus(10).await;
     let asked = SyncParams::of_pmids((1000..1010).map(pmid).collect(), None).expect("fine");
     // Damaged before it is archived, and archived later.
@@ -72,7 +72,7 @@ async fn what_came_damaged_leaves_quarantine_when_it_comes_whole() {
     let mended = sync(&engine, &asked).await;
     assert_eq!(number(&mended, "archived"), 1);
     assert_eq!(quarantined(&engine.db).await, []);
-    // Damaged when it is archived already, and unchanged later.
+    // Damaged after it was archived, and later unchanged.
     simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(DAMAGED));
     sync(&engine, &asked).await;
     assert_eq!(quarantined(&engine.db).await.len(), 1);
@@ -83,19 +83,19 @@ async fn what_came_damaged_leaves_quarantine_when_it_comes_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_damaged_later_stays_in_quarantine() {
+async fn a_record_damaged_later_stays_in_quarantine() {
     let (simulator, engine) = corpus(10).await;
     let asked = SyncParams::of_pmids(vec![pmid(1004)], None).expect("fine");
     simulator.corpus().entry(1004).expect("there").xml = Some(Arc::from(DAMAGED));
     sync(&engine, &asked).await;
-    // As if it had been fetched after what comes whole now.
+    // As if the damaged state had been fetched after the valid one.
     let later = "update quarantine set source_metadata = source_metadata \
                  || jsonb_build_object('as_of', (source_metadata ->> 'as_of')::timestamptz + interval '1 hour')";
     sqlx::query(later).execute(&engine.db).await.expect("set");
     simulator.corpus().entry(1004).expect("there").xml = None;
     assert_eq!(number(&sync(&engine, &asked).await, "archived"), 1);
     assert_eq!(quarantined(&engine.db).await.len(), 1, "it could be the newer state");
-    // Between two files their numbers decide, in one file time alone.
+    // If both come from files, file numbers decide; if one was fetched, only the time.
     for (file, as_of, stays) in [(261_335, "1 hour", true), (0, "-1 hour", false)] {
         let came = "update quarantine set source_metadata = source_metadata \
                     || jsonb_build_object('file_number', $1::integer, 'as_of', now() + $2::interval)";
@@ -107,7 +107,7 @@ async fn what_came_damaged_later_stays_in_quarantine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listed_record_that_does_not_come_is_looked_for_for_a_day_at_least() {
+async fn a_listed_record_that_is_not_returned_is_retried_for_a_day_at_least() {
     let (simulator, engine) = corpus(6).await;
     simulator.corpus().entry(1002).expect("there").is_served = false;
     incremental(&engine, &of_all(None), at(NOW)).await;
@@ -130,10 +130,10 @@ async fn a_record_left_out_of_one_response_is_requested_again_at_once() {
     assert_eq!(simulator.faults().shown.get("Short"), Some(&1));
 }
 
-/// A unit that failed for good holds the watermarks before its first day, whatever was done after it.
+/// A permanently failed unit holds the watermarks before its first day, whatever was completed after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_unit_is_not_treated_as_done() {
-    // A cap of seven results: the days of the window are walked in several slices.
+    // With a cap of seven results the days of the window are walked in several slices.
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 30, 1, Spread::Even(30));
     let simulator = simulator(corpus, Options { cap: 7, ..Options::default() }).await;
     let engine = engine(tests::engine::pool(6).await, client(settings(&simulator)), Settings::default());
@@ -162,7 +162,7 @@ async fn a_failed_unit_is_not_treated_as_done() {
         .await
         .expect("asked")
     };
-    // One in the middle: four are completed before it, and the others after it.
+    // A unit in the middle: four are completed before it, and the others after it.
     while done().await < 4 {
         worker.run_one(Some(job)).await.expect("works");
     }

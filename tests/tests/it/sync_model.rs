@@ -1,9 +1,9 @@
-//! Incremental sync against random upstream histories: records added, indexed late, revised,
-//! retracted, withdrawn and never archivable; failures, kills, limits, double starts.
+//! Incremental sync against random upstream histories: records added, indexed late, revised, retracted, withdrawn and
+//! never archivable; failures, kills, limits, concurrent starts.
 //!
-//! After every run: nothing dated and indexed before the watermark is without an outcome. At the end,
-//! when upstream is well: the archive is what upstream is, and nothing was stored twice.
-//! `BIO_MCP_MODEL_SEEDS` sets how many histories; `make campaign` runs many.
+//! After every run, every record dated and indexed before the watermark has an outcome. At the end, with a healthy
+//! upstream, the archive equals upstream and nothing was stored twice. `BIO_MCP_MODEL_SEEDS` sets the number of
+//! histories; `make campaign` runs many.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use sqlx::PgPool;
 use tests::random::Random;
 use tests::sync::{at, client, day, engine, finish, pmid, settings, simulator, start_incremental};
 
-/// Days that a record may be indexed late; the overlap of the runs.
+/// The maximum delay of indexing in days, and the overlap of runs.
 const LATE: u32 = 3;
 
 /// Faults that do not make the client wait for seconds.
@@ -47,20 +47,20 @@ const KINDS: [Fault; 18] = [
     Fault::Duplicate,
 ];
 
-/// What the test knows of an upstream record beside the corpus.
+/// Facts about an upstream record that the corpus does not contain.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    /// When searches find it.
+    /// When searches start to find it.
     indexed: DateTime<Utc>,
     /// Its XML can never be archived.
     is_broken: bool,
     /// EFetch does not return it.
     is_withdrawn: bool,
-    /// When it was added, which its entry date does not say.
+    /// The real date of its addition, which its entry date may hide.
     added: NaiveDate,
 }
 
-/// One history.
+/// One random history.
 struct History {
     seed: u64,
     random: Random,
@@ -70,7 +70,7 @@ struct History {
     now: DateTime<Utc>,
     known: BTreeMap<u32, Known>,
     next_pmid: u32,
-    /// Workers that died in it.
+    /// Workers that were killed in it.
     kills: usize,
 }
 
@@ -97,7 +97,7 @@ impl History {
         syncs::ncbi_day(self.now)
     }
 
-    /// Searches find from now on what is to be indexed by now.
+    /// Makes records findable by searches when their indexing is due.
     fn index_what_is_due(&self) {
         let mut corpus = self.simulator.corpus();
         for (pmid, known) in &self.known {
@@ -109,7 +109,7 @@ impl History {
         }
     }
 
-    /// Upstream changes, as it does between two runs.
+    /// Upstream changes between two runs.
     fn change_upstream(&mut self) {
         let today = self.today();
         self.index_what_is_due();
@@ -136,7 +136,7 @@ impl History {
                     "<PubmedArticle><MedlineCitation><PMID Version=\"1\">{pmid}</PMID><broken></MedlineCitation></PubmedArticle>"
                 ))
             });
-            // Within the day on which it is so many days old.
+            // On the day when the record is `late` days old.
             let indexed = if late == 0 { self.now } else { start_of(today + Days::new(late)) };
             self.known.insert(pmid, Known { indexed, is_broken, is_withdrawn, added: today });
         }
@@ -146,7 +146,7 @@ impl History {
                 0 => corpus.revise(pmid),
                 1 => corpus.retract(pmid),
                 2 if self.random.percent(30) => {
-                    // A broken record is mended, or a withdrawn one comes back; it says so by its date.
+                    // A broken record is fixed, or a withdrawn one restored, with a new revision date.
                     if let Some(known) = self.known.get_mut(&pmid).filter(|known| known.is_broken) {
                         known.is_broken = false;
                         if let Some(entry) = corpus.entry(pmid) {
@@ -163,7 +163,7 @@ impl History {
     async fn run(&mut self) {
         let faults =
             Faults { kinds: KINDS.to_vec(), ..Faults::seeded(self.random.below(u64::MAX), self.random.below(120)) };
-        // Once in a run a search finds nothing, or half: more often at once nothing could tell.
+        // At most one search per run returns nothing or half: two at once could not be detected.
         let lies = [Fault::Nothing, Fault::Half];
         let lie = self.random.percent(60).then(|| (self.random.below(9), lies[usize::from(self.random.percent(50))]));
         *self.simulator.faults() = Faults { lie, ..faults };
@@ -171,7 +171,7 @@ impl History {
         let params = IncrementalParams { limit, ..self.params.clone() };
         let job = start_incremental(&self.engine, &params, self.now).await;
         if self.random.percent(20) {
-            // Another caller starts the same: it is one run.
+            // A second caller starts the same query: it gets the same run.
             let other = start_incremental(&self.engine, &self.params, self.now).await;
             assert_eq!(other, job, "seed {}", self.seed);
         }
@@ -188,7 +188,7 @@ impl History {
         self.work(job).await;
     }
 
-    /// A worker whose process dies at a random moment, and its lease running out.
+    /// A worker whose process dies at a random moment, and whose lease expires.
     async fn kill_a_worker(&mut self, job: JobId) {
         self.kills += 1;
         let worker = Worker::new(self.engine.clone(), None).expect("a worker");
@@ -201,11 +201,11 @@ impl History {
         sqlx::query("select reclaim_stale_work_units(-1)").execute(&self.engine.db).await.expect("reclaims");
     }
 
-    /// Works until the job ends; what is put off because NCBI is down is tried again at once, and NCBI
-    /// comes back after a while.
+    /// Works until the job ends. Units delayed because NCBI is down are retried at once, and NCBI recovers after a
+    /// while.
     async fn work(&mut self, job: JobId) -> Job {
         for round in 0.. {
-            // Whatever a dead worker still held, and claims that it had sent before it died.
+            // Reclaims what a killed worker still held, including claims that it sent before it died.
             sqlx::query("select reclaim_stale_work_units(-1)").execute(&self.engine.db).await.expect("reclaims");
             let worker = Worker::new(self.engine.clone(), None).expect("a worker");
             worker.run(true).await.expect("works");
@@ -229,7 +229,7 @@ impl History {
         unreachable!("the loop ends by returning")
     }
 
-    /// The same engine with a client whose breaker is closed.
+    /// The same engine with a new client, whose breaker is closed.
     fn rested(&self) -> Engine {
         let impatient = EutilsSettings {
             cap: 7,
@@ -242,7 +242,7 @@ impl History {
         Engine { archive: self.engine.archive.clone(), ..fresh }
     }
 
-    /// Everything dated and indexed before the watermark has an outcome.
+    /// Every record dated and indexed before the watermark has an outcome.
     async fn check_watermark(&self) {
         let Some(known) = syncs::one(&self.engine.db, &self.params.query_key).await.expect("read") else { return };
         let marks = known.watermarks;
@@ -284,7 +284,7 @@ impl History {
         Sha256::of(self.simulator.corpus().xml(number).expect("served").as_bytes())
     }
 
-    /// When all is well, the archive is what upstream is.
+    /// With a healthy upstream, the archive equals upstream.
     async fn check_end(&self) {
         let db = &self.engine.db;
         let retries = syncs::retries_of(db, &self.params.query_key).await.expect("read");
@@ -327,9 +327,8 @@ impl History {
 }
 
 impl History {
-    /// Each event has its version. A version without an event is what a killed worker stored before its
-    /// rows were committed, and what upstream had replaced before any attempt adopted it: it is a
-    /// payload of its own.
+    /// Each event has its version. A version without an event must have a distinct payload: a killed worker stored it
+    /// before its rows were committed, and upstream replaced it before any later attempt could adopt it.
     async fn check_versions(&self, number: u32, events: &[records::ArchiveEvent]) {
         let seed = self.seed;
         let key = self.engine.archive.layout().record(pmid(number));
@@ -343,7 +342,7 @@ impl History {
             let at = at.unwrap_or_else(|| panic!("seed {seed}: {number}: a version of {event:?} is lost"));
             payloads.swap_remove(at);
         }
-        // One worker works at a time, so each that died left one of a record at most.
+        // One worker runs at a time, so each killed worker left at most one version of a record.
         assert!(payloads.len() <= self.kills, "seed {seed}: {number}: versions without an event: {payloads:?}");
         for orphan in &payloads {
             let is_twice = events.iter().any(|event| event.content_hash == *orphan);
@@ -361,7 +360,7 @@ async fn check(seed: u64, db: &PgPool) {
         let hours = 3 + history.random.below(40);
         history.now += TimeDelta::hours(i64::try_from(hours).expect("small"));
     }
-    // Everything gets indexed, upstream is well, and two runs without a limit follow.
+    // Everything is indexed, upstream is healthy, and two runs without a limit follow.
     history.now = start_of(history.today() + Days::new(u64::from(LATE) + 1)) - TimeDelta::hours(1);
     *history.simulator.faults() = Faults::default();
     history.index_what_is_due();

@@ -1,4 +1,4 @@
-//! Syncs from an NCBI that is down, refuses, says less than there is, or leaves records out.
+//! Syncs from an NCBI that is down, refuses requests, reports too few records, or omits some.
 
 use chrono::Days;
 use futures_util::StreamExt;
@@ -33,7 +33,7 @@ async fn ncbi_down_for_a_while_costs_no_attempt_and_a_refusal_is_told() {
     assert!(syncs::one(&engine.db, "all").await.expect("read").expect("bound").watermarks.entry.is_none());
     simulator.faults().is_down = false;
     sqlx::query("update ingestion_work_units set not_before = now()").execute(&engine.db).await.expect("woken");
-    // Another process: its breaker is closed.
+    // Another process, whose breaker is closed.
     let fresh = tests::sync::engine(engine.db.clone(), client(settings(&simulator)), Settings::default());
     let ended = finish(&Engine { archive: engine.archive.clone(), ..fresh }, job).await;
     assert_eq!((ended.state, number(&ended, "archived")), (JobState::Succeeded, 10));
@@ -65,7 +65,7 @@ async fn a_response_that_is_too_large_is_taken_in_portions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_walk_that_finds_nothing_sets_no_watermark_and_is_made_again() {
     let (simulator, engine) = corpus(30).await;
-    // As if the words of the query were unknown for as long as the run lasts.
+    // As if the words of the query were unknown during the whole run.
     *simulator.faults() = Faults { per_thousand: 1000, kinds: vec![Fault::Nothing], ..Faults::default() };
     let empty = incremental(&engine, &of_all(None), at(NOW)).await;
     assert_eq!((empty.state, number(&empty, "requested")), (JobState::Succeeded, 0));
@@ -101,7 +101,7 @@ async fn one_search_that_finds_less_than_there_is_loses_nothing() {
         assert_eq!(number(&next, "archived"), 30, "{fault:?} at search {call} of the windows");
         assert_eq!(next.result.expect("a result")["complete"], true);
     };
-    // A few at a time: each has a corpus, a database and connections of its own.
+    // A few at a time: each has a separate corpus, database and connections.
     let all = (0..7).flat_map(|call| [Fault::Nothing, Fault::Half].map(|fault| Box::pin(one(call, fault))));
     futures_util::stream::iter(all).for_each_concurrent(4, |one| one).await;
 }
@@ -149,25 +149,25 @@ async fn while_efetch_returns_sets_of_nothing_no_record_becomes_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_is_missing_after_two_responses_that_prove_it_and_not_before() {
-    // In an archive that knows of no record, too.
+    // Also in an archive without any record.
     let (simulator, engine) = corpus(3).await;
     let params = SyncParams::of_pmids(vec![pmid(77)], None).expect("fine");
-    // A set of nothing is followed by two looks beside controls.
+    // An empty set is followed by two requests with control records.
     let job = sync(&engine, &params).await;
     assert_eq!((job.state, number(&job, "missing")), (JobState::Succeeded, 1));
     let fetches = |simulator: &Simulator| simulator.arrivals().iter().filter(|a| a.endpoint == "efetch").count();
     assert_eq!(fetches(&simulator), 3);
-    // Beside a record that came, the first look counts.
+    // Beside a returned record, the first request counts.
     sync(&engine, &SyncParams::of_pmids(vec![pmid(77), pmid(1000)], None).expect("fine")).await;
     assert_eq!(fetches(&simulator), 5);
-    // A first look that leaves out a record is not the last one.
+    // A first response without the record is followed by another request.
     simulator.faults().lie = Some((0, Fault::NoRecords));
     let found = sync(&engine, &SyncParams::of_pmids(vec![pmid(1001)], None).expect("fine")).await;
     assert_eq!((number(&found, "missing"), number(&found, "archived")), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_day_that_never_adds_up_holds_its_watermark_and_nothing_else() {
+async fn an_incomplete_day_holds_back_its_watermark_and_nothing_else() {
     let (simulator, engine) = corpus(60).await;
     incremental(&engine, &of_all(None), at(NOW)).await;
     {
@@ -212,7 +212,7 @@ async fn failures_at_random_change_no_outcome() {
         let engine = tests::sync::engine(engine.db, client(patient), Settings::default());
         let job = incremental(&engine, &of_all(None), at(NOW)).await;
         assert_eq!(job.state, JobState::Succeeded, "seed {seed}: {:?}", job.error);
-        // A set may come short twice in a row: then the record is on the list, and later there.
+        // A set may be short twice in a row: then the record is on the retry list, and archived later.
         *simulator.faults() = Faults::default();
         incremental(&engine, &of_all(None), at(NOW)).await;
         assert_eq!(sizes(&engine).await, (40, 40, 40, 40), "seed {seed}");

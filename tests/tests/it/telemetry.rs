@@ -1,4 +1,4 @@
-//! What programs report of themselves: spans for a collector, metrics for Prometheus.
+//! Telemetry of programs: spans for a collector, metrics for Prometheus.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -7,12 +7,12 @@ use samples::files::write_sample;
 use tests::program::{Archive, Run, text};
 use tests::serving::{Running, client};
 
-/// Runs a command to its end while the runtime serves what it connects to.
+/// Runs a command to its end while the runtime serves its connections.
 async fn run(mut command: Command) -> Run {
     tokio::task::spawn_blocking(move || command.output().expect("the program starts")).await.expect("joined").into()
 }
 
-/// An ingest that reports its spans to a collector.
+/// An ingest that exports its spans to a collector.
 fn ingest(archive: &Archive, collector: &str) -> Command {
     let sample = write_sample(&archive.dir.path().join("s"), 100).expect("written");
     let mut command = archive.command(&["ingest", text(&sample.baseline)]);
@@ -24,7 +24,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// It ends long before the interval of exports: without a flush at its end the collector would get nothing.
+/// The command ends long before the export interval: without a flush at its end, no span would be sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_sends_its_spans_before_it_exits() {
     let archive = Archive::new().await;
@@ -50,7 +50,7 @@ async fn a_command_sends_its_spans_before_it_exits() {
     }
 }
 
-/// It accepts connections and never responds: the command waits a bounded time, says so, and succeeds.
+/// The collector accepts connections and never responds: the command waits a limited time, logs it, and succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_collector_costs_spans_and_never_the_command() {
     let archive = Archive::new().await;
@@ -68,9 +68,9 @@ async fn a_silent_collector_costs_spans_and_never_the_command() {
     assert!(!run.err.contains("hunter2"), "{}", run.err);
 }
 
-/// What no address can be made of is not repeated: it may hold a password.
+/// An invalid endpoint is not repeated in the message: it may contain a password.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_that_is_none_is_not_repeated() {
+async fn an_invalid_endpoint_is_not_repeated() {
     let archive = Archive::new().await;
     let run = run(ingest(&archive, "http://me:hunter2@[nowhere")).await.expect(0);
     assert!(run.err.contains("OTEL_EXPORTER_OTLP_ENDPOINT or _HEADERS is not valid"), "{}", run.err);

@@ -1,11 +1,11 @@
-//! What tools take: every parameter of every tool, as clients and models write it.
+//! Parameters of tools: every parameter of every tool, as clients and models write it.
 
 use serde_json::{Value, json};
 use shared::tools::{Tool, catalogue};
 use tests::http::World;
 use tests::mcp;
 
-/// Words of this program's insides, which no message may hold.
+/// Internal words of this program, which no message may contain.
 const INSIDES: [&str; 13] = [
     "u8",
     "u32",
@@ -22,7 +22,7 @@ const INSIDES: [&str; 13] = [
     "sequence",
 ];
 
-/// Parameters that a tool takes as they are.
+/// Valid parameters of a tool.
 fn fine(tool: &str) -> Value {
     match tool {
         "ping" | "corpus.checkpoint.list" => json!({}),
@@ -58,7 +58,7 @@ fn choice(schema: &Value) -> Option<&str> {
     schema["enum"][0].as_str().or_else(|| schema["oneOf"][0]["const"].as_str())
 }
 
-/// One parameter, below `path` of the parameters.
+/// One parameter of a tool and its path.
 struct Place<'a> {
     tool: &'a Tool,
     path: Vec<String>,
@@ -67,7 +67,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The tool's parameters with this one.
+    /// The tool's parameters with this value.
     fn with(&self, value: Value) -> Value {
         let mut params = fine(self.tool.name);
         let mut at = &mut params;
@@ -78,7 +78,7 @@ impl Place<'_> {
         params
     }
 
-    /// What is understood of it.
+    /// The parsed value.
     fn understood(&self, value: Value) -> Result<Value, String> {
         let understood = self.tool.understood(self.with(value)).map_err(|error| error.fields[0].reason.clone())?;
         Ok(self.path.iter().fold(understood, |value, name| value[name].clone()))
@@ -89,7 +89,7 @@ impl Place<'_> {
         assert_eq!(self.understood(given).as_ref(), Ok(expected), "{place}");
     }
 
-    /// It is refused, where it is, in the caller's words.
+    /// The value is refused with its pointer and a message in the caller's terms.
     fn refused(&self, given: Value, said: &str) {
         let place = format!("{given} as {} of {}", self.path.join("."), self.tool.name);
         let error = self.tool.understood(self.with(given)).expect_err(&place);
@@ -176,14 +176,14 @@ fn item_is_file(schema: &Value) -> bool {
 }
 
 #[test]
-fn every_parameter_of_every_tool_is_understood_where_its_meaning_is_plain_and_refused_in_the_callers_words() {
+fn every_parameter_of_every_tool_is_parsed_leniently_or_refused_clearly() {
     let mut seen = 0;
     for tool in catalogue() {
         let own = fine(tool.name);
         assert_eq!(tool.understood(own.clone()).as_ref(), Ok(&own), "{}", tool.name);
         for (name, schema) in tool.input_schema["properties"].as_object().into_iter().flatten() {
             let is_required = tool.input_schema["required"].as_array().is_some_and(|all| all.contains(&json!(name)));
-            // What is among the fine ones is needed, if only as one of two.
+            // A parameter among the valid ones is required, if only as one of two.
             let is_required = is_required || own.get(name).is_some();
             Place { tool: &tool, path: vec![name.clone()], schema: present(schema), is_required }.check();
             seen += 1;
@@ -195,7 +195,7 @@ fn every_parameter_of_every_tool_is_understood_where_its_meaning_is_plain_and_re
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn all_invalid_parameters_are_reported_together() {
     let search = shared::tools::find("pubmed_search").expect("a tool");
     let params = json!({ "limit": "0", "offset": -1, "sort": "best", "filters": { "species": "fish", "x": 1 } });
     let error = search.understood(params).expect_err("refused");
@@ -214,7 +214,7 @@ fn all_faults_are_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_as_text_are_the_same_job_and_the_same_call_at_every_door() {
+async fn numbers_as_text_are_the_same_job_and_the_same_call_at_every_interface() {
     let World { simulator: _ncbi, server } = tests::http::plain().await;
     let submit = async |limit: Value, overlap: Value| {
         let params = json!({ "query": "all", "limit": limit, "overlap_days": overlap, "query_key": "" });

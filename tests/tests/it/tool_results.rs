@@ -1,4 +1,4 @@
-//! What tools return: bounded, counted where cut, and readable.
+//! Results of tools: limited in size, with counts of what was omitted, and readable.
 
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ fn check_said(text: &str, value: &Value) {
     assert!(text.lines().all(outline), "a line of a record's own: {text}");
 }
 
-/// What a path like `abstract[0].text` names.
+/// The value at a path like `abstract[0].text`.
 fn at<'a>(record: &'a Value, path: &str) -> &'a Value {
     path.split(['.', '[']).fold(record, |value, part| match part.strip_suffix(']') {
         Some(n) => &value[n.parse::<usize>().expect("an index")],
@@ -65,7 +65,7 @@ fn at<'a>(record: &'a Value, path: &str) -> &'a Value {
     })
 }
 
-/// A value without what is empty in it: that may be left out uncounted.
+/// A value without its empty parts, which may be omitted without a count.
 fn telling(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -79,7 +79,7 @@ fn telling(value: &Value) -> Value {
     }
 }
 
-/// Each cut is counted as it is, and nothing is cut that is not counted.
+/// The counts are right, and nothing is omitted without a count.
 fn check_omitted(record: &Value, view: &Value, name: &str) {
     let omitted = view["omitted"].as_array().expect("a list");
     let count = |value: &Value| value.as_array().map_or(0, Vec::len);
@@ -131,7 +131,7 @@ fn real_records_keep_every_bound_and_count_what_they_cut() {
             (&[Include::All], 400_000),
             (&[Include::References, Include::Affiliations], 8_000),
         ];
-        // Of the many short ones some are enough for every shape.
+        // Of the many short records a part covers every structure.
         let all = n % 4 == 0 || written.len() > 20_000;
         for (include, max) in shapes.into_iter().take(if all { shapes.len() } else { 2 }) {
             let view = view(record, include, max);
@@ -173,7 +173,7 @@ async fn archived() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_records_come_in_one_call_and_what_does_not_fit_is_asked_for_again() {
+async fn one_call_returns_many_records_and_defers_those_that_do_not_fit() {
     let World { simulator, server } = archived().await;
     let before = simulator.arrivals().len();
     let asked: Vec<u32> = (1000..1020).chain([1000, 999]).collect();
@@ -218,7 +218,7 @@ async fn many_records_come_in_one_call_and_what_does_not_fit_is_asked_for_again(
         assert!(calls > 1, "{max}");
     }
 
-    // What is archived is there without NCBI; the rest is told of, and is not "missing".
+    // Archived records are returned without NCBI; the others are deferred, not "missing".
     simulator.faults().is_down = true;
     let client = tests::sync::client(shared::pubmed::eutils::EutilsSettings {
         attempts: 1,

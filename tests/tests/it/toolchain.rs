@@ -1,5 +1,5 @@
-//! One compiler: the version in `rust-toolchain.toml` is the one that manifests, images and the workflow name. And what
-//! is built with which profile, and with which features.
+//! One compiler: manifests, images and the workflow use the version in `rust-toolchain.toml`. Also the profiles and
+//! features of builds.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ fn read(name: &str) -> String {
 fn pinned() -> String {
     let file = read("rust-toolchain.toml");
     let version = file.strip_prefix("[toolchain]\nchannel = \"").and_then(|rest| rest.strip_suffix("\"\n"));
-    // Components or a profile would make rustup download what is missing of them.
+    // With components or a profile, rustup would download what is missing.
     version.unwrap_or_else(|| panic!("it names a channel and nothing else: {file}")).to_owned()
 }
 
@@ -34,7 +34,7 @@ fn every_place_that_names_a_compiler_names_the_pinned_one() {
     assert_eq!(images, 2, "both images are read");
 }
 
-/// Every script that calls cargo finds the pinned compiler under the name that rustup has for it.
+/// Every script that calls cargo finds the pinned compiler under rustup's name for it.
 #[test]
 fn every_script_that_calls_cargo_looks_for_the_pinned_compiler() {
     let mut calling = 0;
@@ -61,7 +61,7 @@ fn every_script_that_calls_cargo_looks_for_the_pinned_compiler() {
     }
 }
 
-/// The packages that the program is built from, with these arguments.
+/// The packages that the program is built from with these arguments.
 fn packages(arguments: &[&str]) -> Vec<String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
@@ -81,7 +81,7 @@ fn packages(arguments: &[&str]) -> Vec<String> {
     tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Crates of AWS, of Lambda and of OpenTelemetry take long to build: only programs that use them have them.
+/// Crates for AWS, Lambda and OpenTelemetry are slow to build: only programs that use them depend on them.
 #[test]
 fn a_program_without_features_has_none_of_their_crates() {
     let starts = ["aws-", "aws_", "lambda", "opentelemetry", "tracing-opentelemetry", "prost", "regex"];
@@ -95,7 +95,7 @@ fn a_program_without_features_has_none_of_their_crates() {
     }
 }
 
-/// What `scripts/build.sh` calls cargo with, in an environment of these variables alone.
+/// The cargo arguments of `scripts/build.sh` in an environment with only these variables.
 fn build_script(variables: &[(&str, &str)]) -> String {
     let mut bash = Command::new("bash");
     bash.args(["-c", "cargo() { echo \"cargo $*\"; }; export -f cargo; exec scripts/build.sh"]);
@@ -146,7 +146,7 @@ fn table(name: &str) -> Vec<String> {
     lines.take_while(|line| !line.starts_with('[')).map(str::to_owned).collect()
 }
 
-/// A demo is built soon; what ships is built with whole-program optimisation, by whatever packs it.
+/// A demo should build fast; released programs are built with whole-program optimisation, by whatever packs them.
 #[test]
 fn what_ships_is_built_with_the_profile_dist() {
     let has = |name: &str, line: &str| table(name).iter().any(|one| one == line);
@@ -169,8 +169,7 @@ fn what_ships_is_built_with_the_profile_dist() {
     assert!(read("scripts/bench.sh").contains("${BENCH_PROFILE:-dist}"), "what is measured is what ships");
 }
 
-/// The formats of PubMed and what they are built on are crates that others can use: everything they need is in the
-/// packages.
+/// The crates of PubMed's formats are meant for other projects too: their packages must be self-contained.
 #[test]
 fn the_crates_for_others_can_be_packaged() {
     let to = tempfile::tempdir().expect("a directory");

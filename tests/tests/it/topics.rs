@@ -1,4 +1,4 @@
-//! Topics: one job a slot, another try after a failure, and what is told of it.
+//! Topics: one job per slot, a retry after a failure, and what is reported of it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use simulator::{Corpus, Options, Simulator, Spread};
 use tests::program::Archive;
 use tests::sync::{LIMITS, client, day, engine, finish, settings, simulator};
 
-/// One slot from 2001 to 2033.
+/// One slot lasts from 2001 to 2033.
 const EVERY: i32 = 1_000_000_000;
 
 async fn with_topic(every_secs: i32) -> (Simulator, Engine) {
@@ -33,7 +33,7 @@ async fn topic(engine: &Engine) -> Topic {
     syncs::topics(&engine.db).await.expect("listed").remove(0)
 }
 
-/// Ends a job as an outage does that lasts longer than its patience.
+/// Fails a job, as an outage beyond its time limit does.
 async fn fail(engine: &Engine, job: JobId) {
     let (worker, tools) = (WorkerId::new(), engine.tools());
     let claim = Claim { worker: &worker, hostname: "h", tools: &tools, unit: None, job: Some(job) };
@@ -43,7 +43,7 @@ async fn fail(engine: &Engine, job: JobId) {
     assert!(finalise(engine, job).await.expect("finalises"));
 }
 
-/// Lets time pass for the last failure.
+/// Moves the last failure into the past.
 async fn later(engine: &Engine, secs: i32) {
     sqlx::query("update sync_queries set failed_at = failed_at - make_interval(secs => $1)")
         .bind(secs)
@@ -140,7 +140,7 @@ async fn the_run_of_a_user_does_not_use_up_the_slot_of_a_topic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn status_and_topics_say_what_failed_and_never_only_when_it_is_true() {
+async fn status_and_topics_show_failures_and_never_synced() {
     let archive = Archive::new().await;
     archive.run(&["topics", "add", "all", "--query-key", "every", "--every", "1d"]).expect(0);
     let status = archive.run(&["status"]).expect(0);

@@ -1,5 +1,5 @@
-//! A whole source: its records are the words of a text. What it does not write it has from the engine: claims, fencing,
-//! retries, progress, quarantine, failures, a manifest.
+//! A complete source whose records are the words of a text. The engine provides the rest: claims, fencing, retries,
+//! progress, quarantine, failures, a manifest.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ fn batch(n: i64, word: &str) -> Batch {
     Batch { outcomes: vec![outcome], cursor: json!(n), work: 1, rows: Some(Arc::new(Words)) }
 }
 
-/// Keeps each word once.
+/// Stores each word once.
 struct Words;
 
 #[async_trait]
@@ -165,7 +165,7 @@ async fn a_dead_worker_and_failed_attempts_cost_a_source_nothing() {
     assert_eq!(told.collect::<Vec<_>>(), [lost, (2, Some("failed"), Some("attempt 2 fails"))]);
 }
 
-/// The ingests that are those of their versions: version and digest.
+/// The recorded release of each version: version and digest.
 async fn releases(engine: &Engine) -> Vec<(String, Option<String>)> {
     let sql = "select external_version, source_digest from ingestion_jobs \
                where status = 'completed' and is_release order by external_version";
@@ -188,7 +188,7 @@ async fn a_version_of_other_content_is_a_new_run_that_replaces_it() {
 
     let corrected = submit_version(&engine, "2026_01", "one three").await;
     Worker::new(engine.clone(), None).expect("a worker").run_one(Some(corrected)).await.expect("planned");
-    // While it runs there is no second one, whatever it is made of.
+    // While one run is active there is no second one, whatever its content.
     for text in ["one two", "one four"] {
         let beside = submit_version(&engine, "2026_01", text).await;
         Worker::new(engine.clone(), None).expect("a worker").run_one(Some(beside)).await.expect("refused");

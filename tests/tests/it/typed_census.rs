@@ -1,5 +1,4 @@
-//! Nothing of a record is dropped: a value that is put into any place that occurs in any file is
-//! found in the typed record.
+//! The typed record loses nothing: a value put at any path that occurs in any file is found in the typed record.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,8 +11,7 @@ use shared::pubmed::xml_tree::{Child, Element, Tree};
 use shared::pubmed::{Article, Item, Splitter, TextForm};
 use tests::{real_data, real_pubmed_files};
 
-/// What is put into a place. It is no date, number, flag or known word, and has
-/// letters without a superscript or subscript.
+/// The test value. It is no date, number, flag or known word, and has letters without a superscript or subscript.
 const MARK: &str = "Zq7marK";
 
 /// A text or an attribute of a record.
@@ -23,7 +21,7 @@ enum Place {
     Attribute(usize),
 }
 
-/// Why the value of a place may be missing in the typed record. This is the whole list.
+/// Why a value may be missing in the typed record. This is the complete list.
 fn reason_to_leave_out(path: &str, place: Place) -> Option<&'static str> {
     let is_attribute = matches!(place, Place::Attribute(_));
     if path.ends_with("/MedlineCitation/PMID") || path.ends_with("/BookDocument/PMID") {
@@ -37,8 +35,8 @@ fn reason_to_leave_out(path: &str, place: Place) -> Option<&'static str> {
     }
 }
 
-/// Writes a tree again, with the mark at a place, and lists all places: the path of each, texts as
-/// the path of their element.
+/// Writes a tree with the mark at one place, and lists all places with their paths; texts have the path of their
+/// element.
 struct Writer {
     xml: String,
     mark: Option<Place>,
@@ -92,7 +90,7 @@ impl Writer {
     }
 }
 
-/// Whether a string of a value has the mark.
+/// Whether a string of a value contains the mark.
 fn holds(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains(MARK),
@@ -102,7 +100,7 @@ fn holds(value: &Value) -> bool {
     }
 }
 
-/// Marks one place of every path that was not marked before; says what the typed record lost.
+/// Marks places of every path, and collects those that the typed record lost.
 #[derive(Default)]
 struct Census {
     seen: BTreeMap<String, usize>,
@@ -110,7 +108,7 @@ struct Census {
     lost: Vec<String>,
 }
 
-/// How often a place is tried: records differ, and so may what a place means in them.
+/// How many places are tried per path: records differ, and so may the meaning of a path in them.
 const TRIES: usize = 3;
 
 impl Census {
@@ -146,7 +144,7 @@ fn records(path: &Path) -> Vec<String> {
     let Ok(source) = FileSource::open(path, u64::MAX) else { return Vec::new() };
     let mut splitter = Splitter::new(source, 64 << 20);
     let mut found = Vec::new();
-    // Some files are no sets of records, on purpose; what comes before that counts.
+    // Some files are invalid on purpose; the records before the error count.
     while let Ok(Some(item)) = splitter.next() {
         if let Item::Record { bytes, defect: None } = item
             && let Ok(xml) = std::str::from_utf8(bytes)

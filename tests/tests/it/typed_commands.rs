@@ -1,4 +1,4 @@
-//! The typed record as commands print it: markup, and what changed.
+//! The typed record as commands print it: markup, and differences.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `serve --listen unix:PATH`: only the owner of the socket connects.
+//! `serve --listen unix:PATH`: only the owner of the socket can connect.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ fn start(archive: &Archive, command: &str, socket: &Path) -> Running {
     Running(archive.start(&[command, "--listen", &address(socket)], &[]))
 }
 
-/// One that listens already.
+/// A server that already listens.
 fn started(archive: &Archive, socket: &Path) -> Running {
     let mut server = start(archive, "serve", socket);
     server.address();
@@ -61,7 +61,7 @@ async fn requests_over_a_socket_need_no_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_server_left_is_replaced_and_anything_else_is_not() {
+async fn the_socket_of_a_killed_server_is_replaced_and_any_other_file_is_not() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     let socket = dir.join("http.sock");
@@ -92,7 +92,7 @@ async fn another_user_does_not_connect() {
         return;
     }
     let archive = Archive::new().await;
-    // Where every user can come.
+    // In a directory that every user can enter.
     set_mode(archive.dir.path(), 0o755);
     let socket = archive.dir.path().join("http.sock");
     let theirs: PathBuf = archive.dir.path().join("theirs");
@@ -118,7 +118,7 @@ async fn another_user_does_not_connect() {
         }
     }
     assert_eq!(connect(0).as_deref(), Some("connected"));
-    // A socket that another user has put there is not removed.
+    // A socket that another user created is not removed.
     assert_eq!(server.end("-TERM"), Some(0));
     std::os::unix::net::UnixListener::bind(&socket).expect("bound");
     std::os::unix::fs::chown(&socket, Some(USERS[0]), None).expect("given away");

@@ -1,4 +1,4 @@
-//! Uploads in parts that fail or are given up: they are aborted, and only when no part is under way any more, because S3
+//! Multipart uploads that fail or are abandoned: they are aborted only when no part is in progress any more, because S3
 //! keeps a part that arrives after the abort.
 
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
-/// What the server was asked.
+/// A request that the server received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     PartBegins,
@@ -23,7 +23,7 @@ enum Step {
     Abort,
 }
 
-/// A server that speaks as much of S3 as an upload needs, and stores nothing. A part waits for a permit.
+/// A server with the subset of S3 that uploads need; it stores nothing. Each part waits for a permit.
 #[derive(Clone)]
 struct Stub {
     steps: Arc<Mutex<Vec<Step>>>,
@@ -33,7 +33,7 @@ struct Stub {
 }
 
 impl Stub {
-    /// Starts it, and opens a store in it.
+    /// Starts it, and opens a store on it.
     async fn open() -> (Self, S3Store) {
         let stub = Self {
             steps: Arc::default(),
@@ -54,7 +54,7 @@ impl Stub {
         self.steps.lock().expect("no panic").push(step);
     }
 
-    /// Every part that began has ended before the one abort.
+    /// Every started part has ended before the only abort.
     fn check(&self) {
         let steps = self.steps.lock().expect("no panic").clone();
         let count = |step| steps.iter().filter(|one| **one == step).count();
@@ -106,7 +106,7 @@ async fn an_upload_that_fails_is_aborted_when_its_parts_have_ended() {
         stored = &mut storing => panic!("its content has not ended: {stored:?}"),
         () = stub.begun.notified() => {}
     }
-    // More than it may be.
+    // More bytes than allowed.
     rest.write_all(b"x").await.expect("written");
     drop(rest);
     assert!(timeout(Duration::from_millis(300), &mut storing).await.is_err(), "its parts are under way");

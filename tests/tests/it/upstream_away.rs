@@ -1,4 +1,4 @@
-//! NCBI does not respond: programs stop when they are told to, and fast tools return in time.
+//! NCBI does not respond: programs stop on a signal, and fast tools return in time.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tests::sync::{client, engine};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// A server that takes requests and never responds: its address, and a message for each connection.
+/// A server that accepts requests and never responds: its address, and a message per connection.
 async fn silent() -> (String, mpsc::UnboundedReceiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let url = format!("http://{}/", listener.local_addr().expect("bound"));
@@ -28,7 +28,7 @@ async fn silent() -> (String, mpsc::UnboundedReceiver<()>) {
     (url, heard)
 }
 
-/// The address of a port at which nothing listens.
+/// An address where nothing listens.
 async fn refusing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     format!("http://{}/", listener.local_addr().expect("bound"))
@@ -40,7 +40,7 @@ async fn heard(requests: &mut mpsc::UnboundedReceiver<()>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_is_followed_while_ncbi_is_waited_for() {
+async fn a_signal_ends_a_program_that_waits_for_ncbi() {
     let (url, mut requests) = silent().await;
     let archive = Archive::new().await;
     let environment = [("BIO_MCP_PUBMED_BASE_URL", url.as_str()), ("BIO_MCP_PUBMED_FILES_URL", url.as_str())];
@@ -53,7 +53,7 @@ async fn a_signal_is_followed_while_ncbi_is_waited_for() {
         (&["up", "--listen", "127.0.0.1:0"], 0),
     ] {
         if code == 0 {
-            // A job for it, another one each time.
+            // A job for the worker, a different one each time.
             archive
                 .command(&["sync", "--pmids", &format!("10{}", arguments.len()), "--detach"])
                 .envs(environment)
@@ -137,7 +137,7 @@ async fn the_breaker_opens_after_two_requests_of_fast_tools() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_gives_up_too() {
+async fn the_command_line_has_a_time_limit_too() {
     let archive = Archive::new().await;
     let mut command = archive.command(&["search", "asthma"]);
     let run: Run = command.env("BIO_MCP_PUBMED_BASE_URL", refusing().await).output().expect("runs").into();

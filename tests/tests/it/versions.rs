@@ -1,4 +1,4 @@
-//! Which payload is newer, and versions of records: what the archive holds after files and fetches in any order.
+//! Which payload is newer, and versions of records: the state of the archive after files and fetches in any order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ async fn a_later_file_without_a_time_replaces_and_deletes_what_an_earlier_one_br
     assert_eq!(title(&archive, "3").as_deref(), Some("without a date"), "the number decides, not the date");
     archive.run(&["get", "2"]).expect(3);
 
-    // The earlier file again: all of it is older, which is counted and said.
+    // The earlier file again: all of it is older, which is counted and reported.
     let again = archive.run(&["--output", "json", "ingest", &first.to_string_lossy()]).expect(0);
     let result = again.json();
     assert_eq!((&result["skipped"], &result["older"]), (&3.into(), &3.into()), "{result}");
@@ -50,7 +50,7 @@ async fn a_later_file_without_a_time_replaces_and_deletes_what_an_earlier_one_br
 }
 
 #[tokio::test]
-async fn an_equal_payload_of_a_later_file_keeps_out_what_lies_between() {
+async fn an_equal_payload_of_a_later_file_supersedes_files_between() {
     let archive = Archive::new().await;
     ingest(&archive, "pubmed26n0001.xml", &[record(1, 1, "2026-01-01", "same")], &[]);
     let third = ingest(&archive, "pubmed26n0003.xml", &[record(1, 1, "2026-01-01", "same")], &[]);
@@ -111,7 +111,7 @@ async fn a_deletion_of_one_version_leaves_the_others() {
         assert_eq!(archive.ingest(&second)["deleted"], 1);
         archive.run(&["get", "7"]).expect(3);
         archive.run(&["verify"]).expect(0);
-        // A late copy of a deleted version does not come back.
+        // A late copy of a deleted version does not restore it.
         let late = ingest(&archive, "pubmed26n1339.xml", &[record(7, 1, "2024-01-01", "late")], &[]);
         assert_eq!(late["older"], 1);
         archive.run(&["get", "7"]).expect(3);
@@ -193,11 +193,11 @@ async fn an_archive_from_before_versions_had_rows_reads_them_from_its_objects() 
 struct State {
     from: i64,
     revised: NaiveDate,
-    /// None: deleted.
+    /// `None`: deleted.
     title: Option<String>,
 }
 
-/// What arrives: a file or a fetch, with the states that were true at its time.
+/// A file or a fetch that arrives, with the states at its time.
 #[derive(Clone, Debug)]
 struct Shipment {
     at: i64,
@@ -210,8 +210,8 @@ fn day(n: i64) -> NaiveDate {
     NaiveDate::from_ymd_opt(2024, 1, 1).expect("a date") + TimeDelta::days(n)
 }
 
-/// A history in which dates agree with file numbers: each version is revised, deleted and comes back; files and
-/// fetches hold what is true at their time.
+/// A history whose dates agree with the file numbers: each version is revised, deleted and restored; files and fetches
+/// contain the states at their time.
 fn upstream(random: &mut Random) -> Vec<Shipment> {
     let mut histories: BTreeMap<(u32, i32), Vec<State>> = BTreeMap::new();
     for pmid in 1..=3 {
@@ -222,7 +222,7 @@ fn upstream(random: &mut Random) -> Vec<Shipment> {
                 at += 1 + i64::try_from(random.below(20)).expect("small");
                 let was_live = states.last().is_some_and(|state| state.title.is_some());
                 let deleted = was_live && random.below(4) == 0;
-                // A revision may forget to change its date.
+                // A revision may keep its old date.
                 let last = states.last().map_or(day(at), |state| state.revised);
                 let revised = if random.below(3) == 0 && n > 0 { last } else { day(at) };
                 let title = (!deleted).then(|| format!("{pmid}.{version} state {n}"));
@@ -239,7 +239,7 @@ fn upstream(random: &mut Random) -> Vec<Shipment> {
         for ((pmid, version), history) in &histories {
             let Some(state) = at(history, time) else { continue };
             let is_news = reported.insert((*pmid, *version), state.from) != Some(state.from);
-            // An update file has what changed, and repeats something now and then.
+            // An update file contains what changed, and sometimes repeats a record.
             if is_news || (state.title.is_some() && random.below(4) == 0) {
                 states.push((*pmid, *version, state));
             }
@@ -250,7 +250,7 @@ fn upstream(random: &mut Random) -> Vec<Shipment> {
         let time = i64::try_from(random.below(14_000)).expect("small");
         let mut states = Vec::new();
         for pmid in 1..=3 {
-            // EFetch returns the newest version that is there.
+            // EFetch returns the newest version that is not deleted.
             let newest = histories.range((pmid, 1)..(pmid, 9)).rev().find_map(|((_, version), history)| {
                 at(history, time).filter(|state| state.title.is_some()).map(|state| (pmid, *version, state))
             });
@@ -263,7 +263,7 @@ fn upstream(random: &mut Random) -> Vec<Shipment> {
 
 async fn arrive(engine: &Engine, shipment: &Shipment) {
     let is_file = shipment.file_number > 0;
-    // A record comes once a batch.
+    // A record occurs once per batch.
     for (n, (pmid, version, state)) in (1..).zip(&shipment.states) {
         let pmid = Pmid::new(*pmid).expect("a PMID");
         let (bytes, kind) = match &state.title {
@@ -296,8 +296,8 @@ async fn arrive(engine: &Engine, shipment: &Shipment) {
     }
 }
 
-/// What the archive must hold: of each version the newest state that arrived, of each record the highest version that
-/// is not deleted.
+/// The expected archive: of each version the newest state that arrived, of each record the highest version that is not
+/// deleted.
 fn expected(shipments: &[Shipment]) -> BTreeMap<u32, Option<String>> {
     let mut newest: BTreeMap<(u32, i32), (i64, Option<String>)> = BTreeMap::new();
     for shipment in shipments {
@@ -376,7 +376,7 @@ async fn a_pointer_that_moved_since_it_was_compared_is_compared_again() {
         assert!(accept(newer.clone()).await.accepted.contains(&pmid));
         let late = accept(PointerUpdate { expected: Some(stamp), ..pointer(pmid, 5, older) }).await;
         assert!(late.older.contains(&pmid), "{late:?}");
-        // One that thought there was none.
+        // One that found no pointer when it was compared.
         assert!(accept(pointer(pmid, 4, older)).await.older.contains(&pmid));
         let held = records::one(&engine.db, pmid).await.expect("read").expect("there");
         assert_eq!(held.s3_uri, newer.s3_uri);
@@ -420,7 +420,7 @@ async fn the_final_state_does_not_depend_on_the_order_of_arrival() {
             assert_eq!(held(&engine).await, expected, "seed {seed}, order {order}: {sequence:?}");
             let report = verify::check(&engine.db, &engine.archive, &VerifyRun::default()).await.expect("checked");
             assert!(report.is_clean(), "seed {seed}, order {order}: {:?}", report.problems);
-            // The objects alone lead to the same state.
+            // A rebuild from the objects alone gives the same state.
             sqlx::raw_sql("truncate pubmed_archive, pubmed_archive_history, pubmed_archive_versions, archive_events")
                 .execute(&engine.db)
                 .await
@@ -431,7 +431,7 @@ async fn the_final_state_does_not_depend_on_the_order_of_arrival() {
     }
 }
 
-/// A version that was stored by an attempt that was killed before its commit is not held yet.
+/// A version stored by an attempt that was killed before its commit is not archived yet.
 #[tokio::test]
 async fn a_version_whose_commit_was_killed_is_archived_by_the_next_attempt() {
     for point in ["after_put", "in_transaction"] {
@@ -451,12 +451,12 @@ async fn a_version_whose_commit_was_killed_is_archived_by_the_next_attempt() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_issued_again_stays_as_it_came_last_after_a_repair() {
+async fn a_repair_keeps_the_last_issue_of_a_file() {
     let archive = Archive::new().await;
     let dir = archive.dir.path();
     for title in ["first issued", "issued again"] {
         ingest(&archive, "pubmed26n4000.xml", &[record(1, 1, "2026-01-01", title)], &[]);
-        // A changed file is not the one that was ingested under its name.
+        // Removed, so that the reissued file is a new file and not a modified one.
         std::fs::remove_file(dir.join("pubmed26n4000.xml")).expect("removed");
     }
     assert_eq!(title(&archive, "1").as_deref(), Some("issued again"));

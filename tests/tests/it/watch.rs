@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// cargo-lambda; nothing, and a word about it, where it was not fetched.
+/// The path of cargo-lambda; `None`, with a message, if it was not fetched.
 fn cargo_lambda() -> Option<PathBuf> {
     let path = tests::root().join(".tools/cargo-lambda/cargo-lambda");
     if !path.exists() || !tests::root().join(".tools/sam/.complete-1").exists() {
@@ -15,14 +15,14 @@ fn cargo_lambda() -> Option<PathBuf> {
     Some(path)
 }
 
-/// The commands of the documentation.
+/// The documented commands.
 fn documented() -> String {
     let text = std::fs::read_to_string(tests::root().join("docs/functions.md")).expect("read");
     let block = text.split("## On this machine").nth(1).and_then(|rest| rest.split("```sh\n").nth(1));
     block.and_then(|rest| rest.split("```").next()).expect("a block of commands").to_owned()
 }
 
-/// A `cargo` whose `lambda` is the fetched one, and whose `run` starts what the tests' build made: nothing is built twice.
+/// A `cargo` whose `lambda` is the fetched one, and whose `run` starts the programs that the tests were built with.
 fn stand_in(dir: &Path, cargo_lambda: &Path) -> String {
     let path = tests::variable("PATH").expect("a PATH");
     let built = tests::program::path().parent().expect("a folder").to_owned();
@@ -38,7 +38,7 @@ fn stand_in(dir: &Path, cargo_lambda: &Path) -> String {
     format!("{}:{path}", dir.display())
 }
 
-/// Ends whatever the commands left behind.
+/// Ends all processes that the commands left.
 struct Group {
     id: u32,
     local: PathBuf,

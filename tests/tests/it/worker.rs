@@ -1,4 +1,4 @@
-//! The worker around a unit: cancelled, stopped, too slow, panicking; and what users see of jobs.
+//! The worker around a unit: cancelled, stopped, too slow, panicking; and jobs as users see them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use tests::faulty_line::FaultyLine;
 use tests::invariants;
 use tests::program::{Archive, text};
 
-/// A counting job whose units behave as their job's `batches` says.
+/// A counting job whose units behave as the parameter `batches` says.
 struct Odd;
 
 const WAITS: u32 = 1;
@@ -82,7 +82,7 @@ async fn the_heartbeat_tells_a_running_unit_that_its_job_was_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_told_to_stop_hands_its_unit_back() {
+async fn a_worker_that_stops_releases_its_unit() {
     let engine = engine(Settings::default()).await;
     let job = counting::submit(&engine, 1, 1, WAITS).await;
     let worker = Worker::new(engine.clone(), None).expect("a worker");
@@ -123,7 +123,7 @@ async fn units_that_are_too_slow_or_panic_fail_after_their_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_workers_unit_is_taken_back_by_the_sweep_and_expired_jobs_go() {
+async fn the_sweep_reclaims_units_of_silent_workers_and_deletes_expired_jobs() {
     let engine = counting::engine(4).await;
     let job = counting::submit(&engine, 1, 1, 1).await;
     let worker = shared::core::WorkerId::new();
@@ -146,7 +146,7 @@ async fn a_silent_workers_unit_is_taken_back_by_the_sweep_and_expired_jobs_go() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_names_a_job_and_the_queue_has_an_end() {
+async fn a_key_identifies_a_job_and_the_queue_has_a_limit() {
     let engine = counting::engine(4).await;
     let submission = |params: serde_json::Value, key: Option<&str>| jobs::Submission {
         tool: counting::TOOL.into(),
@@ -196,13 +196,13 @@ async fn jobs_are_listed_shown_watched_and_cancelled_from_the_command_line() {
     assert!(archive.run(&["jobs", "cancel", &first]).expect(0).out.contains("has already ended as succeeded"));
     let listed = archive.run(&["--output", "json", "jobs", "list", "--state", "cancelled"]).expect(0).json();
     assert_eq!(listed["total"], 1);
-    // The two, and that by which the projections caught up.
+    // The two jobs, and the catch-up job of the projections.
     let total = archive.run(&["--output", "json", "jobs", "list"]).expect(0).json()["total"].clone();
     assert!(archive.run(&["jobs", "list", "--limit", "1"]).expect(0).out.contains(&format!("1 of {total}")));
     archive.run(&["jobs", "list", "--state", "odd"]).expect(2);
 }
 
-/// Who listens for work on the database of a test.
+/// Sessions that listen for work on the database of a test.
 async fn listening(engine: &Engine) -> Vec<i32> {
     sqlx::query_scalar("select pid from pg_stat_activity where datname = current_database() and query ilike 'listen%'")
         .fetch_all(&engine.db)
@@ -232,7 +232,7 @@ async fn a_worker_listens_again_after_the_database_was_away() {
     let stop = worker.shutdown_flag();
     let working = tokio::spawn(async move { worker.run(false).await });
     let first = waiting(&[]).await;
-    // More than the listener tries by itself.
+    // More often than the listener itself reconnects.
     line.cut(4);
     let again = waiting(&first).await;
     assert_eq!(line.refusals(), 0, "it was away for a while: {first:?}, {again:?}");

@@ -1,6 +1,6 @@
-//! Work on hostile XML grows in proportion to its size, whatever its shape. Steps are counted, not seconds:
-//! `shared::pubmed::work`. `BIO_MCP_XML_SHAPES` says how many shapes chance makes; `make campaign` makes thousands, and
-//! says how long the slowest took.
+//! Work on hostile XML is linear in its size, whatever its structure. Steps are counted, not seconds:
+//! `shared::pubmed::work`. `BIO_MCP_XML_SHAPES` sets the number of random shapes; `make campaign` runs thousands, and
+//! prints the duration of the slowest.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use shared::pubmed::xml_tree::TreeError;
 use shared::pubmed::{Article, Defect, Item, Splitter, TextForm, identity, is_retracted, same_xml, work, xml_diff};
 use tests::random::Random;
 
-/// A shape: what stands in a record, of about this many bytes.
+/// A shape: the content of a record, of about this many bytes.
 type Shape = (&'static str, fn(usize) -> String);
 
 const SHAPES: [Shape; 33] = [
@@ -84,12 +84,12 @@ fn record(inside: &str) -> String {
     )
 }
 
-/// All that is ever done with a record, and how much of it is written.
+/// All operations on a record; returns the number of bytes written.
 fn all(record: &str) -> usize {
     let mut written = 0;
     for (document, limit) in [
         (format!("<PubmedArticleSet>{record}</PubmedArticleSet>"), 1 << 26),
-        // Nothing closes it, and nothing follows.
+        // It is not closed, and nothing follows.
         (format!("<PubmedArticleSet>{record}"), 1 << 26),
         (format!("<PubmedArticleSet>{record}</PubmedArticleSet>"), 4096),
     ] {
@@ -110,7 +110,7 @@ fn all(record: &str) -> usize {
     let other = record.replace('x', "y").replace("<a>", "<c>").replace("</a>", "</c>");
     for (old, new) in [(record, record), (record, &other), (&other, record)] {
         written += usize::from(same_xml::same(old, new));
-        // `not_shown` tries changes one by one, as long as it has not read so many bytes.
+        // `not_shown` tries changes one at a time, up to a limit of bytes read.
         if let Ok(changes) = xml_diff::changes(old, new) {
             let size = |text: &Option<String>| text.as_ref().map_or(0, String::len);
             written += changes.iter().map(|one| one.path.len() + size(&one.old) + size(&one.new)).sum::<usize>();
@@ -126,7 +126,7 @@ fn work_on(inside: &str) -> u64 {
     work::of(|| written = all(&record)) + written as u64
 }
 
-/// Twice the size may take a little more than twice the work: some is of small records alone.
+/// Twice the size may take a little more than twice the work: some work is limited to small records.
 fn assert_linear(name: &str, inside: impl Fn(usize) -> String, size: usize) {
     let (once, twice) = (work_on(&inside(size)), work_on(&inside(2 * size)));
     assert!(twice <= once * 5 / 2 + 50_000, "{name}: {once} steps, of twice the size {twice}");
@@ -141,7 +141,7 @@ fn twice_the_size_is_twice_the_work_whatever_the_shape() {
     }
 }
 
-/// The number that a variable says.
+/// The number in an environment variable.
 fn number(name: &str, default: u64) -> u64 {
     tests::variable(name).map_or(default, |text| text.parse().expect("a number"))
 }
@@ -152,7 +152,7 @@ fn shapes_that_chance_makes_grow_no_faster() {
     let mut slowest = (Duration::ZERO, String::new());
     for seed in 0..count {
         let mut random = Random(seed);
-        // Shapes in one another and one after the other, each of a part of the size.
+        // Nested and sequential shapes, each with a share of the size.
         let parts: Vec<(Shape, bool, u64)> = (0..=random.below(3))
             .map(|_| {
                 let at = usize::try_from(random.below(SHAPES.len() as u64)).expect("small");
@@ -174,7 +174,7 @@ fn shapes_that_chance_makes_grow_no_faster() {
 }
 
 #[test]
-fn what_is_beyond_the_bounds_is_put_aside_with_the_reason_and_refused_on_reading() {
+fn records_beyond_the_bounds_are_quarantined_with_the_reason_and_refused_on_reading() {
     let attributes = |count: usize| format!("<a{}/>", numbered(count, |i| format!(" a{i}='x'")));
     let good = record("<a b='1' c='2'/>");
     for (inside, defect, error) in [
@@ -198,7 +198,7 @@ fn what_is_beyond_the_bounds_is_put_aside_with_the_reason_and_refused_on_reading
         assert!(Article::parse(&bad).is_err_and(|error| error.is_beyond_bounds()));
         assert!(!same_xml::same(&bad, &bad) && !is_retracted(&bad));
     }
-    // The record's own tag.
+    // Attributes of the record element itself.
     let own = format!("<PubmedArticle{}>x</PubmedArticle>", numbered(100_000, |i| format!(" a{i}='x'")));
     let document = format!("<PubmedArticleSet>{own}{good}</PubmedArticleSet>");
     let mut splitter = Splitter::new(document.as_bytes(), 1 << 26);
@@ -212,7 +212,7 @@ fn what_is_beyond_the_bounds_is_put_aside_with_the_reason_and_refused_on_reading
     assert!(Article::parse(&record("<a b='1' b='2'/>")).is_err_and(|error| !error.is_beyond_bounds()));
 }
 
-/// Every shape that NLM has is within the bounds, by far.
+/// Every structure that NLM publishes is far within the bounds.
 #[test]
 fn records_of_every_shape_are_within_the_bounds() {
     for shape in shapes::all() {

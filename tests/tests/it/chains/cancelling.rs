@@ -1,4 +1,4 @@
-//! A chain is cancelled by cancelling its unfinished job. A job that has ended does not change, and names that one.
+//! A chain is cancelled by its unfinished job. Cancelling a job that has ended changes nothing and names that one.
 
 use std::sync::Arc;
 
@@ -39,9 +39,9 @@ async fn a_job_that_has_ended_does_not_change_and_names_the_one_to_cancel() {
     assert_eq!((response.state, response.cancelled, response.next_job), (JobState::Failed, false, None));
 }
 
-/// Between the end of its units and its own, a job cannot be cancelled any more; what follows can.
+/// Between the end of its last unit and its own end, a job can no longer be cancelled; its next steps can.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_is_about_to_end_takes_its_chain_with_it() {
+async fn cancelling_a_job_about_to_end_cancels_its_next_steps() {
     let engine = counting_engine().await;
     let job = submit(&engine, count(1), &[count(501), count(601)]).await;
     until_its_end(&engine, job).await;
@@ -51,7 +51,7 @@ async fn a_job_that_is_about_to_end_takes_its_chain_with_it() {
     assert!(!cancel(&engine, job).await.cancelled, "only once");
     work(&engine).await;
     assert_eq!(states(&chain(&engine, job).await), [(1, JobState::Succeeded)], "nothing further is submitted");
-    // Without steps nothing is left to cancel.
+    // Without steps there is nothing left to cancel.
     let alone = submit(&engine, count(1001), &[]).await;
     until_its_end(&engine, alone).await;
     let response = cancel(&engine, alone).await;
@@ -94,7 +94,7 @@ async fn a_chain_is_cancelled_while_no_manifest_can_be_written() {
     assert_eq!(states(&chain(&engine, job).await), [(1, JobState::Succeeded)], "and nothing follows");
 }
 
-/// The state of a job is decided by its row under its lock, not by the one read before.
+/// The state of a job is decided by its row under lock, not by an earlier read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_is_committed_before_the_lock_is_seen_by_the_end_of_the_job() {
     let engine = counting_engine().await;

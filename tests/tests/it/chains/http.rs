@@ -14,7 +14,7 @@ use tests::sync::{LIMITS, client, day, engine, settings, simulator};
 
 use super::{chain, states, then, work};
 
-/// A sync of a few records, and what follows it.
+/// A sync of a few records with these next steps.
 fn chained(then: &[Value]) -> Value {
     let mut body = sync_of(1000..1003);
     body["then"] = json!(then);
@@ -54,7 +54,7 @@ async fn steps_run_one_after_another_and_refer_to_the_result_before() {
     let listed = server.get(&format!("/v1/jobs?chain_id={}", id(&first, "job_id"))).await.body;
     assert_eq!(listed["total"], 3, "{listed}");
 
-    // What a job that succeeded left is done again by itself: what follows was submitted.
+    // Failed records of a job that succeeded are retried as a job outside the chain: its next step was submitted.
     let alone = server.post(&format!("/v1/jobs/{}/retry", id(&first, "job_id")), &json!({})).await;
     let alone = server.ended(&id(&alone.body, "job_id")).await;
     assert_eq!((&alone["parent_job_id"], &alone["chain_id"]), (&first["job_id"], &Value::Null), "{alone}");
@@ -75,7 +75,7 @@ async fn a_chain_is_cancelled_and_retried_as_one() {
     let logs = server.get(&format!("{path}/logs")).await.body.to_string();
     assert!(logs.contains("the 2 steps after this one are not submitted"), "{logs}");
 
-    // Another one; its first job has ended, and is what the client knows.
+    // A second chain; its first job has ended, and is the one that the client knows.
     let first = server.submit(&body).await;
     let id: JobId = first.parse().expect("an id");
     Worker::new(server.engine.clone(), None).expect("a worker").run_job(id).await.expect("works");
@@ -102,7 +102,7 @@ async fn a_chain_is_cancelled_and_retried_as_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_left_records_is_retried_itself_whatever_stopped_its_chain() {
+async fn a_job_with_failed_records_is_retried_outside_its_stopped_chain() {
     let World { simulator, server } = plain().await;
     simulator.corpus().entry(1001).expect("there").is_served = false;
     let first = server.submit(&chained(&[then("pubmed.sync", &json!({ "pmids": { "$result": "/nothing" } }))])).await;
@@ -184,7 +184,7 @@ async fn every_step_is_checked_when_the_chain_is_submitted() {
         assert!(found["reason"].as_str().expect("text").contains(reason), "{found}");
         assert_eq!(refused.error(), (400, "VALIDATION_ERROR"));
     }
-    // All faults of all steps at once; in the job itself there is no result to refer to.
+    // All errors of all steps are reported at once; the job itself has no earlier result to refer to.
     let two = [then("pubmed.sync", &json!({ "limit": 0 })), then("pubmed.nothing", &json!({}))];
     let refused = server.post("/v1/jobs", &chained(&two)).await.body;
     assert_eq!(refused["details"].as_array().map(Vec::len), Some(2), "{refused}");
@@ -200,7 +200,7 @@ async fn every_step_is_checked_when_the_chain_is_submitted() {
     assert_eq!((all.len(), all.iter().all(|job| job.state == JobState::Succeeded)), (9, true), "equal steps are steps");
 }
 
-/// A server that knows a token of each role, by its name, with these limits on steps.
+/// A server with one token per role, named after it, and these limits on steps.
 async fn with_roles(limits: Limits) -> (Simulator, Server) {
     let ncbi = simulator(Corpus::generated(day("2026-03-10"), 1000, 30, 1, Spread::Even(30)), Options::default()).await;
     let client = client(settings(&ncbi));
@@ -234,7 +234,7 @@ async fn every_step_needs_its_role_when_it_is_named_and_when_it_is_submitted() {
     let other = ask(&server, "submit", "DELETE", &format!("/v1/jobs/{id}"), &json!({})).await;
     assert_eq!(other.error(), (403, "FORBIDDEN"), "a chain of another principal");
 
-    // A row that no check stood before.
+    // A row that was inserted without checks.
     let then = vec![Step { tool: "pubmed.ingest_files".into(), params: json!({ "files": ["pubmed26n0001.xml.gz"] }) }];
     let principal = Principal { name: "submit".into(), role: Role::Submit };
     let submission =
@@ -272,7 +272,7 @@ async fn a_step_beyond_a_limit_waits_and_is_then_a_job_that_can_be_retried() {
     let refused = chain(&server.engine, id).await.pop().expect("two");
     assert_eq!(refused.error.as_ref().expect("an error")["error_code"], "RATE_LIMIT_EXCEEDED");
     assert_eq!(bound().await, 0, "nor does one that is refused");
-    // The requests of this server have no limit.
+    // Requests to this server have no limit.
     let again = ask(&server, "submit", "POST", &format!("/v1/jobs/{id}/retry"), &json!({})).await;
     assert_eq!(again.status, 202, "{}", again.body);
     work(&server.engine).await;
@@ -282,7 +282,7 @@ async fn a_step_beyond_a_limit_waits_and_is_then_a_job_that_can_be_retried() {
     let expected = [JobState::Succeeded, JobState::Failed, JobState::Succeeded, JobState::Succeeded];
     assert_eq!(states(&all), [1, 2, 2, 3].into_iter().zip(expected).collect::<Vec<_>>());
     assert_eq!((all[2].attempt, all[2].query_key.as_deref()), (2, Some("kept")));
-    // An admin has no limit of its own.
+    // The limit does not apply to admins.
     let body = chained(&[then("pubmed.sync", &json!({ "pmids": [1012] }))]);
     let first = ask(&server, "admin", "POST", "/v1/jobs", &body);
     let id: JobId = first.await.body["job_id"].as_str().expect("an id").parse().expect("an id");
@@ -291,7 +291,7 @@ async fn a_step_beyond_a_limit_waits_and_is_then_a_job_that_can_be_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_follows_is_part_of_what_makes_two_requests_one() {
+async fn steps_are_part_of_the_identity_of_a_request() {
     let World { simulator: _ncbi, server } = plain().await;
     let one = chained(&[then("pubmed.sync", &json!({ "pmids": [1010] }))]);
     let other = chained(&[then("pubmed.sync", &json!({ "pmids": [1011] }))]);
@@ -307,7 +307,7 @@ async fn what_follows_is_part_of_what_makes_two_requests_one() {
     for different in [&other, &alone] {
         assert_eq!(keyed(different).await.error(), (422, "IDEMPOTENCY_CONFLICT"));
     }
-    // Without a key: equal chains are one, others are not.
+    // Without a key: equal chains are the same request, others are not.
     let mut ids = Vec::new();
     for body in [&one, &one, &other, &alone, &alone] {
         ids.push(server.post("/v1/jobs", body).await.body["job_id"].as_str().expect("an id").to_owned());
@@ -317,7 +317,7 @@ async fn what_follows_is_part_of_what_makes_two_requests_one() {
         "{ids:?}"
     );
 
-    // A run of a query excludes another one: with other steps after it, these would be lost.
+    // A running query excludes another run of it: its next steps would be lost.
     let run = json!({ "tool": "pubmed.sync.incremental", "params": { "query": "all" } });
     let running = server.submit(&run).await;
     assert_eq!(server.post("/v1/jobs", &run).await.body["job_id"], running);

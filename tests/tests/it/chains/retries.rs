@@ -1,4 +1,4 @@
-//! A chain is retried by retrying the job that stopped it, and gives the result of a run without a fault.
+//! A chain is retried by retrying the job that stopped it, and gives the result of a run without failures.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tests::counting::{Counting, PER_BATCH};
 
 use super::{cancel, chain, count, counting_engine, fail, get, retry, states, submit, until_its_end, work};
 
-/// The counting pipeline, of which a retry does the parameter `failed` alone.
+/// The counting pipeline; a retry repeats only the parameter `failed`.
 struct Partly;
 
 #[async_trait]

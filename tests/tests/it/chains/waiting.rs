@@ -1,4 +1,4 @@
-//! Steps that cannot be submitted when the job before them ends: they wait for a sweep, each once.
+//! Steps that cannot be submitted when the job before them ends: each waits for a sweep and is submitted once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ async fn execute(engine: &Engine, sql: &'static str, job: JobId) {
     sqlx::query(sql).bind(job.0).execute(&engine.db).await.expect("done");
 }
 
-/// After longer than a step may wait.
+/// Lets more time pass than a step may wait.
 async fn much_later(engine: &Engine, job: JobId) {
     execute(engine, "update jobs set completed_at = now() - interval '2 hours' where id = $1", job).await;
 }
@@ -30,7 +30,7 @@ async fn expire(engine: &Engine, job: JobId) {
     execute(engine, "update jobs set expires_at = now() - interval '1 second' where id = $1", job).await;
 }
 
-/// The parameters of a step that excludes other jobs with this key.
+/// The parameters of a step whose exclusive key is shared with other jobs.
 fn keyed(first: u32) -> Value {
     let mut params = count(first);
     params["key"] = json!("mine");
@@ -43,7 +43,7 @@ fn faulty(first: u32, fault: &str) -> Value {
     params
 }
 
-/// A job that has the key of [`keyed`].
+/// A job with the exclusive key of [`keyed`].
 async fn excluding(engine: &Engine) -> JobId {
     let exclusive_key = Some("mine".to_owned());
     let submission = Submission { exclusive_key, ..Submission::new(counting::TOOL, count(9001), "count") };
@@ -100,7 +100,7 @@ async fn a_step_that_has_waited_too_long_is_a_failed_job_that_can_be_retried() {
     work(&engine).await;
     let expected = [JobState::Succeeded, JobState::Failed, JobState::Succeeded, JobState::Succeeded];
     assert_eq!(states(&chain(&engine, first).await), [1, 2, 2, 3].into_iter().zip(expected).collect::<Vec<_>>());
-    // A wrong clock had written that it ended in a year.
+    // A wrong clock had stored an end time a year from now.
     let running = excluding(&engine).await;
     let job = submit(&engine, count(2001), &[keyed(2501)]).await;
     ended(&engine, job).await;
@@ -130,7 +130,7 @@ async fn a_chain_that_waits_is_cancelled_by_its_last_job_and_kept_until_then() {
     assert_eq!(states(&chain(&engine, first).await), [(1, JobState::Succeeded)], "the second has expired");
 }
 
-/// An expiry takes what it can lock, so the job of a step may go before the one that it follows.
+/// The deletion of expired jobs skips locked rows, so a step's job may be deleted before the job that it follows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_whose_job_has_expired_is_not_submitted_again() {
     let engine = counting_engine().await;
@@ -149,7 +149,7 @@ async fn a_step_whose_job_has_expired_is_not_submitted_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_program_from_before_chains_ended_goes_on_with_the_next_sweep() {
+async fn a_chain_whose_job_an_older_program_ended_continues_with_the_next_sweep() {
     let engine = counting_engine().await;
     let job = submit(&engine, count(1), &[count(501)]).await;
     ended_by_an_older_program(&engine, job).await;
@@ -160,10 +160,10 @@ async fn what_a_program_from_before_chains_ended_goes_on_with_the_next_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_cannot_be_submitted_keeps_neither_its_job_nor_the_sweep_from_ending() {
+async fn a_step_that_cannot_be_submitted_blocks_neither_its_job_nor_the_sweep() {
     let engine = counting_engine().await;
-    // Its connection is lost with each attempt: the job before it is not ended by this program, and the next sweep
-    // comes to the others all the same.
+    // Each attempt loses its connection: this program never ends the job before it, and the next sweep still processes
+    // the others.
     let lost = submit(&engine, count(1), &[faulty(501, "connection")]).await;
     ended_by_an_older_program(&engine, lost).await;
     let good = submit(&engine, count(1001), &[count(1501)]).await;
@@ -175,7 +175,7 @@ async fn a_step_that_cannot_be_submitted_keeps_neither_its_job_nor_the_sweep_fro
     assert_eq!((swept.continued, swept.expired), (1, 1), "those behind it");
     assert_eq!((chain(&engine, lost).await.len(), chain(&engine, good).await.len()), (1, 2));
 
-    // What may succeed later is tried again; what cannot is a failed job.
+    // A step that may succeed later is retried; one that cannot is stored as a failed job.
     for (first, fault, code) in [(3001, "transient", "DATABASE_TIMEOUT"), (4001, "unknown", "TOOL_NOT_FOUND")] {
         let job = submit(&engine, count(first), &[faulty(first + 500, fault)]).await;
         ended(&engine, job).await;
@@ -191,7 +191,7 @@ async fn a_step_that_cannot_be_submitted_keeps_neither_its_job_nor_the_sweep_fro
     }
     for (first, fault, code) in [(5001, "permanent", "INTERNAL"), (6001, "refused", "VALIDATION_ERROR")] {
         let job = submit(&engine, count(first), &[faulty(first + 500, fault)]).await;
-        // A worker that meets it goes on.
+        // A worker that encounters it continues.
         work(&engine).await;
         let refused = chain(&engine, job).await.pop().expect("two");
         assert_eq!(
@@ -201,7 +201,7 @@ async fn a_step_that_cannot_be_submitted_keeps_neither_its_job_nor_the_sweep_fro
     }
 }
 
-/// Work of a sweep that fails, or notes that it was called.
+/// A task of the sweep that fails, or records that it was called.
 struct Part {
     fails: bool,
     called: Arc<AtomicBool>,
@@ -227,7 +227,7 @@ async fn a_part_of_the_sweep_that_fails_does_not_keep_the_others_from_running() 
     assert!(called.load(Ordering::Relaxed));
 }
 
-/// One of a newer program, of which this one knows neither the role nor the shape of its steps.
+/// A chain of a newer program: this one knows neither the role nor the format of its steps.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_this_program_cannot_read_is_left_to_the_one_that_can() {
     let engine = counting_engine().await;
@@ -253,7 +253,7 @@ async fn a_chain_that_this_program_cannot_read_is_left_to_the_one_that_can() {
     work(&engine).await;
     assert_eq!(chain(&engine, other).await.len(), 2, "others are not disturbed");
 
-    // Such a program sees what it knows.
+    // The newer program can read it.
     sqlx::query("update jobs set chain = $2 where id = $1")
         .bind(job.0)
         .bind(known)
@@ -261,7 +261,7 @@ async fn a_chain_that_this_program_cannot_read_is_left_to_the_one_that_can() {
         .await
         .expect("done");
     assert_eq!(continued(&engine).await, 1);
-    // One that failed is retried there too.
+    // A failed job with an unknown chain cannot be retried here.
     let failed = submit(&engine, count(2001), &[count(2501)]).await;
     super::fail(&engine, failed).await;
     execute(&engine, "update jobs set chain = '{\"role\": \"owner\", \"then\": []}' where id = $1", failed).await;

@@ -1,4 +1,4 @@
-//! Recorded exchanges: what the client takes them for, and whether the simulator responds like them.
+//! Recorded exchanges: how the client classifies them, and whether the simulator responds alike.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use tests::sync::{day, simulator};
 
 use super::small;
 
-/// The real responses that were recorded are what the client takes them for.
+/// Real recorded responses are classified correctly.
 #[test]
 fn recorded_exchanges_are_understood() {
     let Some(data) = tests::real_data() else { return };
@@ -47,7 +47,7 @@ fn recorded_exchanges_are_understood() {
     assert!(sets > 10, "{sets} sets of records were looked at");
 }
 
-/// Element names of an XML text in order, each once.
+/// Distinct element names of an XML text in order.
 fn elements(xml: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in xml.split('<').skip(1) {
@@ -59,7 +59,7 @@ fn elements(xml: &str) -> Vec<String> {
     names
 }
 
-/// The simulator responds in the shapes of the recorded exchanges.
+/// The simulator's responses have the structure of the recorded exchanges.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_simulator_responds_in_recorded_shapes() {
     let Some(data) = tests::real_data() else { return };
@@ -107,7 +107,7 @@ async fn the_simulator_responds_in_recorded_shapes() {
     assert_eq!(status, 400);
 }
 
-/// What the simulator does silently, as NCBI does: clamps, and pages across the cap.
+/// Silent limits of NCBI that the simulator reproduces: clamped parameters, and pages across the cap.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_simulator_clamps_silently() {
     let corpus = Corpus::generated(day("2026-03-10"), 1000, 120, 1, Spread::Even(30));

@@ -1,5 +1,5 @@
-//! `sam deploy` of the template into an emulator of AWS, then a job through the gateway, the queue and the worker that
-//! came out of it. The emulator runs the built programs as functions; what it does not know (budgets) is left out.
+//! `sam deploy` of the template into an AWS emulator, then a job through the deployed gateway, queue and worker. The
+//! emulator runs the built programs as functions; what it does not support (budgets) is omitted.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{json_of, packages, python, said, template};
 const TOKEN: &str = "bio-mcp_deployed";
 const RECORDS: u32 = 30;
 
-/// An emulator of its own with every service; it ends with the test.
+/// A separate emulator with every service; it ends with the test.
 struct Emulator {
     process: Child,
     endpoint: String,
@@ -115,7 +115,7 @@ async fn a_deployed_stack_runs_a_job() {
 
     let api = output("Url").trim_start_matches("https://").split('.').next().expect("an id").to_owned();
     let host = format!("{api}.execute-api.localhost:{}", emulator.endpoint.rsplit(':').next().expect("a port"));
-    // Fails only when one is chosen already.
+    // Fails only if a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::new();
     let ask = async |request: reqwest::RequestBuilder| -> (u16, Value) {

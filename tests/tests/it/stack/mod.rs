@@ -1,5 +1,5 @@
-//! The stack as it is deployed: template.yaml (SAM) and terraform/, checked by the tools there are, against each other,
-//! against deploy/stack.json and against the program; and the template deployed into an emulator of AWS.
+//! The deployed stack: template.yaml (SAM) and terraform/, checked by the available tools, against each other, against
+//! deploy/stack.json and against the program; and the template deployed into an AWS emulator.
 
 mod deployed;
 mod numbers;
@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// Python with packages of `.tools`; nothing, and a word about it, where they were not fetched.
+/// Python with packages of `.tools`; `None`, with a message, if they were not fetched.
 fn python(packages: &str) -> Option<Command> {
     let packages = tests::root().join(".tools").join(packages);
     if !packages.join(".complete-1").exists() {
@@ -22,7 +22,7 @@ fn python(packages: &str) -> Option<Command> {
     }
     let mut python = Command::new("python3");
     python.env("PYTHONPATH", packages).env("SAM_CLI_TELEMETRY", "0").env("AWS_DEFAULT_REGION", "us-east-1");
-    // Nothing is written beside the sources.
+    // No bytecode is written beside the sources.
     python.env("PYTHONDONTWRITEBYTECODE", "1");
     Some(python)
 }
@@ -31,7 +31,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// What a program that must succeed writes, as JSON.
+/// The output of a program that must succeed, as JSON.
 fn json_of(command: &mut Command) -> Value {
     let output = command.output().expect("it runs");
     assert!(output.status.success(), "{}", said(&output));
@@ -44,12 +44,12 @@ fn stack() -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// The template of SAM.
+/// The SAM template.
 fn template() -> PathBuf {
     tests::root().join("template.yaml")
 }
 
-/// The built programs as `make functions` lays them out; nothing is copied.
+/// The built programs in the layout of `make functions`, without copying them.
 fn packages(dir: &Path) -> PathBuf {
     let packages = dir.join("packages");
     for function in ["api", "worker", "scheduler", "migrate"] {
@@ -60,12 +60,12 @@ fn packages(dir: &Path) -> PathBuf {
     packages
 }
 
-/// What CloudFormation would get of a template.
+/// The template after SAM's transformation, as CloudFormation would get it.
 fn translated(template: &Path) -> Option<Value> {
     Some(json_of(python("sam")?.arg(tests::root().join("tests/src/template.py")).arg(template)))
 }
 
-/// checkov finds nothing in files of this framework that is not mended, or has a reason in the file.
+/// Every finding of checkov in files of this framework is fixed or has a reason in the file.
 fn checkov_finds_nothing_unexplained(framework: &str, at_least: u64, arguments: &[&std::ffi::OsStr]) {
     let Some(mut python) = python("checkov") else { return };
     let checked = python

@@ -1,4 +1,4 @@
-//! What each description says, in the shape of deploy/stack.json.
+//! The numbers of each description, in the structure of deploy/stack.json.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{json_of, python, stack};
 
 pub const FUNCTIONS: [&str; 4] = ["api", "migrate", "scheduler", "worker"];
 
-/// What Terraform says, by kind and address, as far as it is known before anything is there.
+/// What Terraform plans, by kind and address, as far as it is known before anything exists.
 pub fn planned() -> Option<Value> {
     let mut python = python("terraform")?;
     Some(json_of(python.arg(tests::root().join("tests/src/terraform/facts.py")).arg(tests::root().join("terraform"))))
@@ -19,7 +19,7 @@ pub fn number(value: &Value) -> u64 {
     number.unwrap_or_else(|| panic!("no number: {value}"))
 }
 
-/// `api` as the template calls it.
+/// The template's name of a function: `Api` for `api`.
 pub fn logical(function: &str) -> String {
     let (first, rest) = function.split_at(1);
     first.to_uppercase() + rest
@@ -36,7 +36,7 @@ pub fn of_type<'t>(template: &'t Value, kind: &str) -> Vec<(&'t String, &'t Valu
     resources.iter().filter(|(_, r)| r["Type"] == kind).map(|(name, r)| (name, &r["Properties"])).collect()
 }
 
-/// The numbers that both descriptions must have, in the shape of deploy/stack.json.
+/// The numbers that both descriptions must have, in the structure of deploy/stack.json.
 pub fn of_stack() -> Value {
     let mut numbers = stack();
     let functions = numbers["functions"].as_object_mut().expect("functions");
@@ -130,7 +130,7 @@ pub fn of_template(template: &Value) -> Value {
     })
 }
 
-/// Alarms by what they say: their names are each description's own.
+/// Alarms by their description text: their names differ between template.yaml and terraform/.
 fn alarms(alarms: impl Iterator<Item = Value>) -> Value {
     let mut by_text = Map::new();
     for alarm in alarms {
@@ -140,13 +140,13 @@ fn alarms(alarms: impl Iterator<Item = Value>) -> Value {
     Value::Object(by_text)
 }
 
-/// A parameter of a group, as Terraform says it.
+/// A parameter of a group, as Terraform encodes it.
 fn setting(group: &Value, name: &str) -> Value {
     let parameters = group["parameter"].as_array().expect("parameters");
     parameters.iter().find(|one| one["name"] == name).expect("the parameter")["value"].clone()
 }
 
-/// The one number that all have.
+/// The only number in the set.
 fn only(numbers: BTreeSet<u64>) -> u64 {
     assert_eq!(numbers.len(), 1, "they differ: {numbers:?}");
     numbers.into_iter().next().expect("there is one")

@@ -1,4 +1,4 @@
-//! template.yaml, terraform/ and deploy/stack.json say the same, and what they say fits the program and itself.
+//! template.yaml, terraform/ and deploy/stack.json agree with each other, with the program, and in themselves.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::{stack, template, translated};
 fn both_descriptions_have_the_numbers_of_the_stack() {
     let (Some(template), Some(planned)) = (translated(&template()), planned()) else { return };
     let all = of_stack();
-    // These stand in Terraform beside what only the provider knows: terraform/tests looks at them.
+    // In Terraform these depend on values that only the provider knows: terraform/tests checks them.
     let mut known = all.clone();
     known["queue"].as_object_mut().expect("an object").remove("max_receives");
     for alarm in known["alarms"].as_object_mut().expect("alarms").values_mut() {
@@ -27,7 +27,7 @@ fn both_descriptions_have_the_numbers_of_the_stack() {
 }
 
 #[test]
-fn numbers_that_must_fit_do() {
+fn timeouts_and_limits_are_consistent() {
     let stack = stack();
     let (queue, functions) = (&stack["queue"], &stack["functions"]);
     let worker = &functions["worker"];
@@ -36,15 +36,15 @@ fn numbers_that_must_fit_do() {
     assert!(number(&queue["max_receives"]) >= 5);
     assert_eq!(number(&queue["retention_secs"]), 14 * 24 * 3600, "what was given up is kept for a fortnight");
     let concurrency = number(&queue["max_concurrency"]);
-    // What may keep a function of the api busy for long leaves some for what does not.
+    // Long-running requests cannot take all concurrency of the api.
     let slots = |name: &str| number(&stack["environment"][name]);
     let busy = slots("BIO_MCP_TOOL_LIMIT_PUBMED_SEARCH") + slots("BIO_MCP_WAIT_SLOTS");
     assert!(busy * 4 <= number(&functions["api"]["concurrency"]) * 3, "{busy} slots");
     assert!(concurrency >= 2 && concurrency <= number(&worker["concurrency"]), "none is throttled");
-    // A unit hands back before its function is ended; API Gateway gives up after thirty seconds.
+    // A unit is released before its function times out; API Gateway times out after thirty seconds.
     assert!(number(&stack["environment"]["BIO_MCP_UNIT_TIMEOUT_SECS"]) < timeout);
     assert!(number(&functions["api"]["timeout_secs"]) < 30);
-    // A tick ends before the next one of its kind.
+    // A scheduled run ends before the next one of its kind starts.
     assert!(number(&functions["scheduler"]["timeout_secs"]) < 60);
     let pool = number(&stack["environment"]["BIO_MCP_DATABASE_POOL"]);
     let all: u64 = functions.as_object().expect("functions").values().map(|one| number(&one["concurrency"])).sum();
@@ -55,14 +55,14 @@ fn numbers_that_must_fit_do() {
     assert_eq!(Some(number(&stack["schema"])), newest.max(), "another number runs the migrations");
 }
 
-/// The settings that a function is told.
+/// The environment variables of a function.
 fn told(template: &Value, function: &str) -> BTreeSet<String> {
     let variables = &resource(template, &logical(function))["Environment"]["Variables"];
     variables.as_object().expect("variables").keys().cloned().collect()
 }
 
 #[test]
-fn functions_are_told_the_same_and_only_what_they_read() {
+fn functions_have_the_same_settings_and_only_those_they_read() {
     let (Some(template), Some(planned)) = (translated(&template()), planned()) else { return };
     let known = std::fs::read_to_string(tests::root().join(".env.example")).expect("read");
     let names = |list: &Value| -> BTreeSet<String> {
@@ -73,7 +73,7 @@ fn functions_are_told_the_same_and_only_what_they_read() {
     let local = names(&stack["local_environment"]);
     for function in FUNCTIONS {
         let mut in_template = told(&template, function);
-        // What only a local run needs is declared and empty, so that `sam local` can set it.
+        // Variables of local runs only are declared and empty, so that `sam local` can set them.
         for name in &local {
             let declared = &resource(&template, &logical(function))["Environment"]["Variables"][name];
             let parameter = declared["Ref"].as_str().unwrap_or_default();
@@ -107,7 +107,7 @@ fn both_have_the_same_dashboard_of_metrics_that_are_there() {
     let file: Value = serde_json::from_str(&file).expect("JSON");
     let body = resource(&template, "Dashboard")["DashboardBody"]["Fn::Sub"][0].as_str().expect("text");
     assert_eq!(serde_json::from_str::<Value>(body).expect("JSON"), file);
-    // Every metric of ours that is shown, or that an alarm waits for, is one that the program writes.
+    // The program emits every metric of ours that is shown or has an alarm.
     let program = ["shared/core/src/metrics.rs", "shared/src/gauges.rs", "functions/scheduler/src/lib.rs"]
         .map(|path| std::fs::read_to_string(tests::root().join(path)).expect("read"))
         .join("\n");
@@ -136,7 +136,7 @@ fn both_have_the_same_dashboard_of_metrics_that_are_there() {
     }
 }
 
-/// `sam local` reaches only variables that the template declares.
+/// `sam local` sets only variables that the template declares.
 #[test]
 fn the_environment_of_a_local_run_is_declared_and_valid() {
     let Some(template) = translated(&template()) else { return };
@@ -152,7 +152,7 @@ fn the_environment_of_a_local_run_is_declared_and_valid() {
     let lookup = |name: &str| local.get(name).and_then(Value::as_str).map(str::to_owned);
     let config = shared::config::Config::read(&shared::tools::limits(), lookup).expect("valid settings");
     assert!(shared::db::options(&config.database).is_ok() && config.archive.is_some() && config.has_s3_endpoint);
-    // So does the event that submits a job: its token is the one whose hash is there.
+    // The event that submits a job has a token whose hash is configured.
     let event = std::fs::read_to_string(tests::root().join("events/api-submit.json")).expect("read");
     let event: Value = serde_json::from_str(&event).expect("JSON");
     let token =
@@ -161,7 +161,7 @@ fn the_environment_of_a_local_run_is_declared_and_valid() {
     assert!(local["BIO_MCP_AUTH_TOKENS"].as_str().is_some_and(|text| text.ends_with(&hash)), "{hash}");
 }
 
-/// Both let logs use the key as AWS asks for, and a worker send to the queue that wakes it.
+/// In both, logs may use the key as AWS requires, and a worker may send to the queue that invokes it.
 #[test]
 fn both_let_logs_use_the_key_and_workers_wake_each_other() {
     let (Some(template), Some(planned)) = (translated(&template()), planned()) else { return };

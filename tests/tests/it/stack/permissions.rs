@@ -1,4 +1,4 @@
-//! Who may do what: roles of the template against deploy/stack.json, which Terraform reads.
+//! Roles and permissions of the template, compared with deploy/stack.json, which Terraform reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::numbers::{FUNCTIONS, logical, of_type, resource};
 use super::{stack, template, translated};
 
-/// What a role may do, by what it may do it to; and the secrets that it reads.
+/// The permissions of a role by resource, and the secrets that it reads.
 fn permissions(template: &Value, function: &str) -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<&'static str>) {
     let role = resource(template, &format!("{}Role", logical(function)));
     assert_eq!(role["Policies"].as_array().map(Vec::len), Some(1), "{function}");
     let managed = role["ManagedPolicyArns"].to_string();
     assert_eq!(managed.matches(":policy/").count(), 2, "{function}: {managed}");
-    // The second only in a VPC.
+    // The second one only in a VPC.
     for policy in [":iam::aws:policy/AWSXRayDaemonWriteAccess", ":policy/service-role/AWSLambdaVPCAccessExecutionRole"]
     {
         assert!(managed.contains(policy), "{function}: {managed}");
@@ -77,12 +77,12 @@ fn every_function_has_a_role_of_its_own_that_may_do_what_the_stack_says() {
             assert!(set(actions).iter().all(|action| !action.contains('*')), "{function} may do {actions}");
         }
     }
-    // What a reader believes is written by the worker alone.
+    // Only the worker writes the objects that readers trust.
     for function in FUNCTIONS {
         let writes = |on: &str| set_of(&stack["functions"][function]["may"][on]).contains("s3:PutObject");
         assert_eq!(writes("objects"), function == "worker", "{function}");
         assert_eq!(writes("manifests"), ["api", "scheduler"].contains(&function), "{function}");
-        // A large object is stored in parts, which stay when the upload of the others fails and is not aborted.
+        // A large object is stored in parts, which remain if the upload fails and is not aborted.
         for on in ["objects", "manifests"].into_iter().filter(|on| writes(on)) {
             let may = set(&stack["functions"][function]["may"][on]);
             assert!(may.contains("s3:AbortMultipartUpload"), "{function}, {on}");
@@ -96,9 +96,9 @@ fn every_function_has_a_role_of_its_own_that_may_do_what_the_stack_says() {
     assert!(!all.contains("Delete") || all.matches("Delete").count() == all.matches("sqs:DeleteMessage").count());
 }
 
-/// Roles there are, and no function has another.
+/// The template has exactly these roles.
 #[test]
-fn the_clock_may_call_the_scheduler_and_nothing_else() {
+fn the_schedule_may_invoke_the_scheduler_and_nothing_else() {
     let Some(template) = translated(&template()) else { return };
     let roles: BTreeSet<&str> = of_type(&template, "AWS::IAM::Role").iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(roles, BTreeSet::from(["ApiRole", "ClockRole", "MigrateRole", "SchedulerRole", "WorkerRole"]));
@@ -118,7 +118,7 @@ fn set(list: &Value) -> BTreeSet<String> {
     list.as_array().expect("a list").iter().map(|one| one.as_str().expect("text").to_owned()).collect()
 }
 
-/// Nothing where there is no list.
+/// Empty if there is no list.
 fn set_of(list: &Value) -> BTreeSet<String> {
     if list.is_null() { BTreeSet::new() } else { set(list) }
 }

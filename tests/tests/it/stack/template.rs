@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{checkov_finds_nothing_unexplained, packages, python, said, template, translated};
 
-/// Whether SAM and cfn-lint, the latter before and after SAM's transformation, find a template valid.
+/// Whether SAM and cfn-lint (before and after SAM's transformation) accept a template.
 fn is_valid(template: &Path, dir: &Path) -> Option<Result<(), String>> {
     let sam = python("sam")?.args(["-m", "samcli", "validate", "--lint", "-t"]).arg(template).output();
     let sam = sam.expect("python3 runs");
@@ -53,11 +53,11 @@ fn the_template_is_valid_and_faults_in_it_are_found() {
 }
 
 #[test]
-fn every_finding_of_checkov_is_mended_or_has_a_reason() {
+fn every_finding_of_checkov_is_fixed_or_has_a_reason() {
     checkov_finds_nothing_unexplained("cloudformation", 60, &["-f".as_ref(), template().as_os_str()]);
 }
 
-/// `sam build` packs programs that are there; it compiles nothing.
+/// `sam build` packs existing programs; it compiles nothing.
 #[test]
 fn sam_packs_the_programs() {
     let Some(mut python) = python("sam") else { return };

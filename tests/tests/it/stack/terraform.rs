@@ -1,4 +1,4 @@
-//! terraform/ is valid as far as that can be told without the provider, and with it where it is.
+//! terraform/ is valid, checked without the provider, and with it where it is available.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ fn modules() -> PathBuf {
     tests::root().join("terraform")
 }
 
-/// A copy without what terraform itself leaves there, beside deploy/.
+/// A copy of the modules without terraform's working files, beside deploy/.
 fn copy_to(dir: &Path) -> PathBuf {
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).expect("made");
@@ -30,7 +30,7 @@ fn copy_to(dir: &Path) -> PathBuf {
     dir.join("terraform")
 }
 
-/// What our own checks say of each of these directories of modules; nothing where their packages were not fetched.
+/// The faults that this project's checks find in each directory of modules; `None` if their packages were not fetched.
 fn faults(of: &[PathBuf]) -> Option<Vec<Vec<String>>> {
     let mut python = python("terraform")?;
     python.arg(tests::root().join("tests/src/terraform/check.py"));
@@ -39,7 +39,7 @@ fn faults(of: &[PathBuf]) -> Option<Vec<Vec<String>>> {
     Some(serde_json::from_value(told["faults"].clone()).expect("lists of texts"))
 }
 
-/// A file, what is right in it, what is planted in its place, and what is said of that.
+/// A file, its correct text, the fault that replaces it, and part of the expected message.
 const PLANTED: [(&str, &str, &str, &str); 13] = [
     ("modules/queue/main.tf", "visibility_timeout_seconds", "visibilty_timeout_seconds", "no argument visibilty"),
     ("modules/archive/main.tf", "days_after_initiation", "days_after_start", "no argument days_after_start"),
@@ -75,17 +75,17 @@ fn arguments_and_references_are_right_and_faults_are_found() {
 }
 
 #[test]
-fn every_finding_of_checkov_is_mended_or_has_a_reason() {
-    // Its tests are no description of anything, and checkov cannot read them.
+fn every_finding_of_checkov_is_fixed_or_has_a_reason() {
+    // terraform/tests deploys nothing, and checkov cannot parse it.
     let all = modules();
     let but_tests = ["--skip-path".as_ref(), "terraform/tests".as_ref(), "-d".as_ref(), all.as_os_str()];
     checkov_finds_nothing_unexplained("terraform", 50, &but_tests);
 }
 
-/// With the program `terraform` and a provider that it can get, the real checks: layout, `validate` of the examples, and
-/// a plan of every option with a provider that stands in for AWS.
+/// If the program `terraform` is installed and can download the provider, its own checks: formatting, `validate` of the
+/// examples, and a plan of every option with a mock provider.
 #[test]
-fn terraform_itself_is_content_where_it_is() {
+fn terraform_accepts_the_modules_if_installed() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let copy = copy_to(dir.path());
     let terraform = |at: &Path, arguments: &[&str]| {

@@ -1,4 +1,4 @@
-//! Crates: those of Cargo.lock, all of the registry, and never others than the lock says.
+//! Crates: Cargo.lock names only those of the registry, and builds use exactly its versions.
 
 use super::{has_extension, is_hex, logical_lines, read, tracked, words};
 
@@ -59,7 +59,7 @@ fn the_audit_has_its_rules() {
     assert!(read(".ci/run").lines().any(|line| line == "make audit"), "it runs before anything lands");
 }
 
-/// A command that resolves packages says that the lock stands.
+/// Whether a line calls cargo with a command that resolves packages, and so needs `--locked`.
 fn resolves(line: &str) -> bool {
     let words = words(line);
     let after = |at: usize| words.get(at).copied().unwrap_or_default();
@@ -80,7 +80,7 @@ fn scripts_never_take_other_crates_than_the_lock_says() {
             continue;
         }
         for line in logical_lines(&text) {
-            // In sentences commands stand between these.
+            // In prose, commands are in backticks.
             let prose = has_extension(&name, "md") && line.contains('`');
             if prose || !resolves(&line) || line.trim_start().starts_with('#') {
                 continue;

@@ -1,8 +1,8 @@
-//! Bases of containers.
+//! Base images of containers.
 
 use super::{has_digest, logical_lines, tracked};
 
-/// What is wrong with a Dockerfile.
+/// Faults of a Dockerfile.
 fn faults(text: &str) -> Vec<String> {
     let (mut faults, mut stages) = (Vec::new(), vec!["scratch".to_owned()]);
     for line in logical_lines(text) {

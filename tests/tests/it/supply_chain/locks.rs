@@ -9,7 +9,7 @@ use super::{is_hex, logical_lines, read, words};
 
 const REGISTRY: &str = "https://registry.npmjs.org/";
 
-/// Name as the index compares it, and version, of `name[extra]==version`.
+/// The normalized name and the version of `name[extra]==version`.
 fn pinned(requirement: &str) -> Option<(String, String)> {
     let (name, version) = requirement.split_once("==")?;
     let name = name.split('[').next()?.to_lowercase().replace(['_', '.'], "-");
@@ -19,7 +19,7 @@ fn pinned(requirement: &str) -> Option<(String, String)> {
     (plain(&name, "-") && plain(version, ".+*!-")).then(|| (name, version.to_owned()))
 }
 
-/// What is wrong with a lock of pip; nothing else than packages with version and SHA-256 may stand there.
+/// Faults of a pip lock file; it may contain only packages with version and SHA-256.
 fn faults_of_pip(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for line in logical_lines(text) {
@@ -41,7 +41,7 @@ fn faults_of_pip(text: &str) -> Vec<String> {
     faults
 }
 
-/// What is wrong with a lock of npm.
+/// Faults of an npm lock file.
 fn faults_of_npm(manifest: &Value, lock: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     if manifest["dependencies"] != lock["packages"][""]["dependencies"] || lock["lockfileVersion"] != 3 {
@@ -113,7 +113,7 @@ fn every_package_is_named_by_version_and_hash() {
     assert!(pip >= 20 && npm >= 3, "the locks are read");
 }
 
-/// What is planted into a lock is found.
+/// Faults planted into a lock file are found.
 #[test]
 fn a_lock_that_pins_less_is_found() {
     let lock = read("scripts/locks/python.txt");
@@ -158,7 +158,7 @@ fn a_lock_that_pins_less_is_found() {
     }
 }
 
-/// Setup names locks, never packages; and no lock is left over.
+/// Setup names lock files, never packages; and every lock file is used.
 #[test]
 fn setup_fetches_locks_and_every_lock_is_used() {
     let setup = read("scripts/setup.sh");
@@ -168,7 +168,7 @@ fn setup_fetches_locks_and_every_lock_is_used() {
         let said: Vec<&str> = words(&line);
         let locks = match line.trim().split(' ').next().unwrap_or_default() {
             "fetch" | "install_tree" | "install_packages" => {
-                // After the directory.
+                // The part after the directory.
                 let rest = line.trim().split_once(' ').expect("a directory").1;
                 rest.split_once(' ').map_or_else(Vec::new, |(_, locks)| words(locks))
             }

@@ -1,5 +1,5 @@
-//! What the project fetches, and from where: every package by version and hash, every action and image by digest, in one
-//! place each; and what does not fit its hash is refused.
+//! The project's downloads and their sources: every package by version and hash, every action and image by digest, each
+//! in one file; whatever does not match its hash is refused.
 
 mod crates;
 mod images;
@@ -10,7 +10,7 @@ mod workflow;
 
 use std::process::Command;
 
-/// Every committed file that is text, by its path.
+/// Every committed text file by its path.
 fn tracked() -> Vec<(String, String)> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(tests::root()).output().expect("git runs");
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
@@ -21,17 +21,17 @@ fn tracked() -> Vec<(String, String)> {
     files
 }
 
-/// A file of the project.
+/// The text of a file of the project.
 fn read(name: &str) -> String {
     std::fs::read_to_string(tests::root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Lines as a shell sees them: one that ends with a backslash goes on in the next.
+/// Logical lines of a shell script: a trailing backslash joins a line with the next.
 fn logical_lines(text: &str) -> Vec<String> {
     text.replace("\\\n", " ").lines().map(str::to_owned).collect()
 }
 
-/// Words without what stands around them in scripts, tables and programs; of a path the last part.
+/// Words without surrounding punctuation of scripts, tables and code; of a path only the last part.
 fn words(line: &str) -> Vec<&str> {
     line.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.+@".contains(c)))
         .map(|word| word.trim_end_matches('.'))
@@ -47,7 +47,7 @@ fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// Whether an image is named by its digest.
+/// Whether an image is pinned by digest.
 fn has_digest(image: &str) -> bool {
     image.split_once("@sha256:").is_some_and(|(name, digest)| !name.is_empty() && is_hex(digest, 64))
 }

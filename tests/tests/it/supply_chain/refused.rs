@@ -1,10 +1,10 @@
-//! The attacks: what a registry hands out is not what the lock says, would run something, or is to be built. Without a
-//! network: the registry is a directory.
+//! The attacks: a registry serves something other than the lock says, a package runs scripts, or would have to be
+//! built. Without a network: the registry is a directory.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Writes a wheel and a source package of `planted`, an npm package of that name, and prints their hashes.
+/// Writes a wheel and a source package of `planted` and an npm package of that name, and prints their hashes.
 const MAKE: &str = r#"
 import base64, hashlib, io, json, sys, tarfile, zipfile
 directory, marker = sys.argv[1:]
@@ -38,7 +38,7 @@ struct World {
 }
 
 impl World {
-    /// Nothing where there is no Python that setup would take.
+    /// `None` if there is no Python that setup would accept.
     fn new() -> Option<Self> {
         let fit = "import sys, pip; sys.exit(sys.version_info < (3, 11))";
         if !Command::new("python3").args(["-c", fit]).output().is_ok_and(|ran| ran.status.success()) {
@@ -67,7 +67,7 @@ impl World {
         self.dir.path().join(name)
     }
 
-    /// Runs functions of scripts/fetch.sh over a lock of pip.
+    /// Runs functions of scripts/fetch.sh with a pip lock file.
     fn fetched(&self, lock: &str, commands: &str) -> Output {
         std::fs::write(self.path("scripts/locks/planted.txt"), lock).expect("written");
         self.run(commands)
@@ -111,7 +111,7 @@ fn a_wheel_that_is_not_what_the_lock_says_is_refused() {
     }
     let taken = world.fetched(&with(&world.wheel), "tree planted planted");
     assert!(taken.status.success() && is_there(&tree), "{}", said(&taken));
-    // It stays, and another lock makes it anew: what is there is never what an older lock said.
+    // The directory is kept, and another lock file replaces it: it never holds what an older lock file listed.
     let again = world.fetched(&with(&world.wheel), "tree planted planted");
     assert!(again.status.success() && said(&again).is_empty(), "{}", said(&again));
     let changed = world.fetched(&with(&other), "tree planted planted");

@@ -1,12 +1,12 @@
-//! The ways in which something can be fetched, and the few places where each may stand.
+//! All commands that can download something, and the few places where each is allowed.
 
 use super::{has_extension, logical_lines, read, tracked, words};
 
-/// Files in which rules about fetching are written down, or what once was true.
+/// Files that describe rules about downloads, or a past state.
 const NOT_READ: [&str; 6] =
     ["tests/tests/it/supply_chain/", "scripts/locks/", "tests/golden/", "tests/mutants/", "CHANGELOG.md", "Cargo.lock"];
 
-/// Programs that fetch with one of these verbs, wherever on the line.
+/// Programs that download with one of these verbs anywhere on the line.
 const FETCHERS: [(&str, &[&str]); 9] = [
     ("pip", &["install", "download", "wheel"]),
     ("npm", &["install", "i", "ci", "add", "exec", "x", "update", "init", "create"]),
@@ -19,7 +19,7 @@ const FETCHERS: [(&str, &[&str]); 9] = [
     ("rustup", &["install", "toolchain", "component", "target", "update", "default"]),
 ];
 
-/// The same where the verb is the next word: these are words of English, or common names.
+/// The same if the verb is the next word: these are English words or common names.
 const NEXT_TO: [(&str, &[&str]); 13] = [
     ("apt", &["install", "update", "download"]),
     ("apt-get", &["install", "update", "download", "source"]),
@@ -36,12 +36,12 @@ const NEXT_TO: [(&str, &[&str]); 13] = [
     ("poetry", &["install", "add"]),
 ];
 
-/// Programs that do nothing else.
+/// Programs that only download.
 const ALWAYS: [&str; 8] = ["npx", "pipx", "uvx", "bunx", "wget", "aria2c", "easy_install", "urlretrieve"];
 
 const INTERPRETERS: [&str; 10] = ["sh", "bash", "zsh", "dash", "python", "python3", "node", "perl", "ruby", "sudo"];
 
-/// The program that a word stands for: `pip3.11`, `npm-cli.js` and `-mpip` are programs too.
+/// The program that a word names: `pip3.11`, `npm-cli.js` and `-mpip` are programs too.
 fn program(word: &str) -> &str {
     let word = word.strip_prefix("-m").unwrap_or(word).trim_start_matches(['.', '-']);
     let word = word.split('@').next().unwrap_or_default();
@@ -51,7 +51,7 @@ fn program(word: &str) -> &str {
     }
 }
 
-/// What a line fetches, in words; nothing where it does not.
+/// What a line downloads, in words; `None` if it downloads nothing.
 fn fetches(line: &str) -> Option<String> {
     let words = words(line);
     for (at, word) in words.iter().enumerate() {
@@ -67,7 +67,7 @@ fn fetches(line: &str) -> Option<String> {
             return Some(program.to_owned());
         }
     }
-    // What a response says is run: `curl … | sh`, `sh -c "$(curl …)"`, `bash <(curl …)`.
+    // A response is executed: `curl … | sh`, `sh -c "$(curl …)"`, `bash <(curl …)`.
     let asks = |text: &str| super::words(text).iter().any(|word| ["curl", "fetch", "http"].contains(word));
     let mut parts = line.split('|');
     if asks(parts.next().unwrap_or_default()) {
@@ -84,22 +84,22 @@ fn fetches(line: &str) -> Option<String> {
     (substituted && executed.iter().any(|way| line.contains(way))).then(|| "an answer is run".to_owned())
 }
 
-/// Whether a line fetches in a way that compares hashes and builds nothing.
+/// Whether a line downloads with verified hashes and builds nothing.
 fn is_locked(line: &str) -> bool {
     let has = |flags: &[&str]| flags.iter().all(|flag| line.contains(flag));
     has(&["--require-hashes", "--only-binary :all:"]) || has(&["npm ci", "--ignore-scripts"])
 }
 
-/// `(file, what stands on the line)`: what may fetch in a way of its own.
+/// `(file, text on the line)`: the allowed downloads.
 const PLACES: [(&str, &str); 7] = [
     ("scripts/fetch.sh", "--require-hashes"),
     ("scripts/fetch.sh", "npm-cli.js\" ci"),
     ("scripts/lock.py", "--require-hashes"),
     ("scripts/lock.py", "uv, \"pip\", \"compile\""),
     ("scripts/lock.py", "--package-lock-only"),
-    // What apt downloads is checked against Debian's signed index.
+    // apt verifies downloads against Debian's signed index.
     ("scripts/sam_local.sh", "apt-get download -qq docker.io containerd runc"),
-    // What rustup downloads is checked against the manifest of the release that rust-toolchain.toml names.
+    // rustup verifies downloads against the manifest of the release that rust-toolchain.toml names.
     (".github/workflows/ci.yml", "rustup toolchain install --no-self-update --profile default"),
 ];
 
@@ -142,7 +142,7 @@ fn the_places_that_fetch_compare_hashes_and_build_nothing() {
     }
 }
 
-/// What comes from a fixed address is compared at once: it, or its line after next.
+/// A download from a fixed URL is verified on its line or within the two lines after it.
 #[test]
 fn what_is_downloaded_from_a_fixed_address_is_compared() {
     let mut found = 0;

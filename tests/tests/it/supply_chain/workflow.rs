@@ -1,15 +1,15 @@
-//! The workflow: what it uses is named by digest, and what may assume the role compiles nothing.
+//! The CI workflow: actions are pinned by digest, and the job that may assume the role compiles nothing.
 
 use std::collections::BTreeMap;
 
 use super::{has_digest, has_extension, is_hex, read, tracked, words};
 
-/// What a job with the role must not call.
+/// Commands that a job with the role must not call.
 const COMPILES: [&str; 14] = [
     "make", "cargo", "rustc", "rustup", "gcc", "cc", "node", "npm", "npx", "pip", "python3", "docker", "scripts", "sam",
 ];
 
-/// The jobs of a workflow by name: lines below `jobs:`, where names stand two columns in.
+/// The jobs of a workflow by name: the lines below `jobs:`, where names are indented by two.
 fn jobs(text: &str) -> BTreeMap<String, Vec<&str>> {
     let mut jobs: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut name = String::new();
@@ -24,7 +24,7 @@ fn jobs(text: &str) -> BTreeMap<String, Vec<&str>> {
     jobs
 }
 
-/// The value of a key, also as the first of a list's item, without its comment.
+/// The value of a key, also of a list item's first key, without its comment.
 fn value<'a>(line: &'a str, key: &str) -> Option<(&'a str, &'a str)> {
     let rest = line.trim_start().trim_start_matches("- ").trim_start();
     let rest = rest.strip_prefix(key)?.trim_start().strip_prefix(':')?;
@@ -69,7 +69,7 @@ fn faults_of_job(name: &str, lines: &[&str]) -> Vec<String> {
     faults
 }
 
-/// What is wrong with a workflow.
+/// Faults of a workflow.
 fn faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if !text.lines().any(|line| line == "permissions: {}") {
@@ -91,7 +91,7 @@ fn faults(text: &str) -> Vec<String> {
                 faults.push(format!("{image} has no digest"));
             }
         }
-        // An expression in a command is put into it as text.
+        // An expression in a command is inserted as text (script injection).
         if line.contains("${{") && (value(line, "run").is_some() || !line.contains(": ${{")) {
             faults.push(format!("{line}: an expression in a command"));
         }
