@@ -187,7 +187,7 @@ fn parse_chunk(chunk: &Chunk, deletions: bool, form: TextForm) -> Parsed {
 fn write_record(slice: &[u8], form: TextForm, json: &mut Vec<u8>) -> Result<(), String> {
     let xml = std::str::from_utf8(slice).map_err(|_| "not UTF-8")?;
     let article = Article::parse_as(xml, form).map_err(|error| error.to_string())?;
-    serde_json::to_writer(json, &article).map_err(|error| error.to_string())
+    article.write_json(json).map_err(|error| error.to_string())
 }
 
 fn write_deletion(slice: &[u8], json: &mut Vec<u8>) -> Result<(), String> {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shared::core::{Caller, ErrorCode};
+use shared::ingest::Engine;
 use shared::projections::{self, Lag, catch_up, changes, lag};
+use tokio::sync::watch;
 
 use super::interrupted;
 use crate::args::Projections;
@@ -16,6 +18,9 @@ use crate::session::Session;
 
 /// Minimum time for catching up at the end of a command.
 const LEAST: Duration = Duration::from_secs(10);
+
+/// How often the projections catch up while a command writes events.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 pub async fn run(session: &Session, action: Projections, json: bool) -> Result<Exit, CliError> {
     match action {
@@ -95,6 +100,26 @@ fn set_when_interrupted() -> Arc<AtomicBool> {
         set.store(true, Ordering::Relaxed);
     });
     flag
+}
+
+/// Catches up every [`INTERVAL`] while a command writes events, so that little is left for its end. A failure here is
+/// only noted: [`after`] tries again. Ends between batches once `is_done` is set.
+pub async fn alongside(engine: Engine, mut is_done: watch::Receiver<bool>) {
+    let projections = projections::all();
+    let may_continue = {
+        let is_done = is_done.clone();
+        move |_: i64| !*is_done.borrow()
+    };
+    loop {
+        tokio::select! {
+            _ = is_done.wait_for(|is_done| *is_done) => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        if let Err(error) = catch_up(&engine, &projections, &may_continue).await {
+            tracing::debug!(%error, "the projections could not catch up while the command runs");
+            return;
+        }
+    }
 }
 
 /// Catches up at the end of a command that wrote events, for a quarter of the command's duration, or [`LEAST`]: the

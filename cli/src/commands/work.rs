@@ -9,6 +9,7 @@ use shared::core::ErrorCode;
 use shared::ingest::{self, Worker};
 use shared::jobs::{self, Job, JobResult, JobState, SubmitOutcome};
 use shared::sources;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{interrupted, projections};
@@ -58,6 +59,8 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, C
         shutdowns.push(worker.shutdown_flag());
         working.spawn(async move { worker.run_job(id).await });
     }
+    let (is_done, done) = watch::channel(false);
+    let catching_up = tokio::spawn(projections::alongside(session.engine.clone(), done));
     let stop = || shutdowns.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
     let following = progress::follow(session.db(), id);
     tokio::pin!(following);
@@ -88,6 +91,9 @@ pub async fn work(session: &Session, job: &Job, workers: usize) -> Result<Job, C
     stop();
     // The workers end at their next batch and release their units.
     while working.join_next().await.is_some() {}
+    is_done.send_replace(true);
+    // It ends at its next batch too: no transaction is dropped halfway.
+    let _ = catching_up.await;
     if followed.is_ok() {
         projections::after(session, began.elapsed()).await;
     }

@@ -35,10 +35,7 @@ pub enum LockError {
     },
     /// The file system returned an error.
     #[error("cannot lock {}", path.display())]
-    Io {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 /// A process that holds a lock, as far as known.

@@ -57,10 +57,7 @@ pub enum ReadError {
     Store(StoreError),
     /// The object exists but is not a valid envelope.
     #[error("archive object {key} is damaged")]
-    Damaged {
-        key: String,
-        source: EnvelopeError,
-    },
+    Damaged { key: String, source: EnvelopeError },
     /// The object has a format that only a newer program can read: it is not damaged, and must not be replaced.
     #[error("archive object {key} was written by a newer program (envelope version {version}): update this program")]
     Newer {

@@ -58,10 +58,7 @@ pub enum Defect {
     Malformed(&'static str),
     /// It is larger than allowed; only its first bytes are returned.
     #[error("a record of {bytes} bytes, over the limit of {limit_bytes}")]
-    Oversized {
-        bytes: u64,
-        limit_bytes: usize,
-    },
+    Oversized { bytes: u64, limit_bytes: usize },
     /// It is nested deeper than any real record.
     #[error("elements nest deeper than {MAX_DEPTH}")]
     TooDeep,

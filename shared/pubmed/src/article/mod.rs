@@ -178,6 +178,12 @@ impl<'a> Article<'a> {
         Ok(article)
     }
 
+    /// Appends the article to a buffer as JSON, in one line. Compiled here, with this crate's optimisation; `serde_json`
+    /// called elsewhere is compiled with that of the caller's crate.
+    pub fn write_json(&self, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(buffer, self)
+    }
+
     /// Removes all abstracts, also from `unmapped`.
     pub fn withhold_abstracts(&mut self) {
         self.r#abstract.clear();
