@@ -75,9 +75,9 @@ fn run(args: args::Args) -> Result<Exit, CliError> {
     {
         level.to_owned()
     } else {
-        // The library's own crates: `shared` and those named `bio_mcp_…`.
+        // The library's own crates: `shared` and those whose names start with `bio_mcp_`.
         let library = if level == "info" { "error" } else { level };
-        format!("warn,shared={library},bio_mcp={library}")
+        format!("warn,shared={library},bio_mcp_={library}")
     };
     let metrics = match args.command {
         args::Command::Up(_) | args::Command::Serve(_) => observability::Metrics::Prometheus,

@@ -127,7 +127,7 @@ const PLACES: [(&str, &[&str]); 18] = [
     ("Utc::now", &["shared/core/src/clock.rs"]),
     ("tracing_subscriber", &["shared/src/observability/"]),
     ("set_global_recorder", &["shared/src/observability/"]),
-    ("opentelemetry", &["shared/src/observability/"]),
+    ("opentelemetry", &["shared/src/observability/", "tests/tests/it/toolchain.rs"]),
     ("unsafe ", &[]),
     ("aws_", &AWS),
     (
