@@ -8,7 +8,12 @@ cd "$(dirname "$0")/.."
 is_for_aws() {
     case ${BIO_MCP_ARCHIVE_BUCKET:-} in "" | file://*) ;; *) return 0 ;; esac
     [ -z "${BIO_MCP_JOBS_QUEUE_URL:-}${BIO_MCP_LIMITS_TABLE:-}" ] || return 0
-    env | grep '^BIO_MCP_[A-Z_]*_SECRET_ARN=.' >/dev/null
+    env | grep '^BIO_MCP_[A-Z_]*_SECRET_ARN=.' >/dev/null && return 0
+    # Settings may be one JSON object.
+    case ${BIO_MCP_SETTINGS:-} in
+        *'"BIO_MCP_ARCHIVE_BUCKET"'* | *'"BIO_MCP_JOBS_QUEUE_URL"'* | *'"BIO_MCP_LIMITS_TABLE"'* | *_SECRET_ARN'"'*) return 0 ;;
+    esac
+    return 1
 }
 features=${FEATURES:-}
 if [ -z "$features" ]; then
@@ -19,6 +24,6 @@ if [ ! -x target/release/bio-mcp ]; then
     echo "Building bio-mcp${features:+ with $features}: several minutes the first time, seconds afterwards."
 fi
 start=$(date +%s)
-cargo build --release --locked --package bio-mcp --no-default-features ${features:+--features "$features"} --quiet
+cargo build --release --locked --target-dir target --package bio-mcp --no-default-features ${features:+--features "$features"} --quiet
 took=$(($(date +%s) - start))
 if [ "$took" -gt 2 ]; then echo "Built in $took s."; fi

@@ -104,7 +104,8 @@ for patch in "${patches[@]}"; do
         tail -20 "$work/test.log"
         echo "$name: the tests did not run" && survived=$((survived + 1))
     fi
-    forget_databases
+    forget_databases || { echo "the servers of the tests are gone: nothing was proved" >&2 && exit 1; }
+    kill -0 "$EMULATOR_PID" || { echo "the AWS emulator is gone: nothing was proved" >&2 && exit 1; }
 done
 echo "$caught passed, $survived failed"
 [ "$survived" -eq 0 ]

@@ -107,7 +107,9 @@ pub async fn submit(
         first_unit: FirstUnit { required_hostname: Some(hostname.clone()), ..submission.first_unit },
         ..submission
     };
-    let limits = session.limits().times(pubmed_files::time_limits(params.files.len()));
+    let pipeline = session.engine.pipeline(&submission.tool);
+    let times = pipeline.map_or(1, |pipeline| pipeline.time_limits(&submission.params));
+    let limits = session.limits().times(times);
     let submitted = jobs::submit(session.db(), &submission, limits).await?;
     Ok(Registration { submitted, refused })
 }

@@ -116,8 +116,7 @@ pub async fn alongside(engine: Engine, mut is_done: watch::Receiver<bool>) {
             () = tokio::time::sleep(INTERVAL) => {}
         }
         if let Err(error) = catch_up(&engine, &projections, &may_continue).await {
-            tracing::debug!(%error, "the projections could not catch up while the command runs");
-            return;
+            tracing::debug!(%error, "the projections could not catch up while the command runs; retrying");
         }
     }
 }
@@ -139,6 +138,9 @@ pub async fn after(session: &Session, took: Duration) {
             return;
         }
     };
+    if left == 0 {
+        return;
+    }
     out::note(format_args!(
         "the change feed is {} behind: run `bio-mcp projections catch-up` or `bio-mcp up`",
         out::counted(left, "event")

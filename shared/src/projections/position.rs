@@ -31,6 +31,12 @@ impl Position {
         Self { rebuilt_seq: Some(seq).filter(|seq| *seq < self.seq), ..self }
     }
 
+    /// Position of the rebuild after this batch, if the batch is one of a rebuild.
+    fn rebuilt_by(self, to: Self) -> Option<i64> {
+        let is_rebuild = self.rebuilt_seq.is_some() && to.seq == self.seq;
+        is_rebuild.then(|| to.rebuilt_seq.unwrap_or(to.seq))
+    }
+
     /// Number of existing event numbers that are processed between this position and a later one.
     pub fn work_until(self, to: Self) -> i64 {
         let new = to.seq - self.seq.max(self.before_log);
@@ -59,8 +65,21 @@ async fn one(db: &PgPool, name: &str) -> Result<Option<Position>, DbError> {
 }
 
 /// Moves a position that is still `from`; returns false if another process has moved it, or a record was purged since.
+/// A batch of a rebuild only needs the rebuild's position: otherwise two processes would discard each other's batches as
+/// long as new events arrive.
 /// Locks it until the transaction ends.
 pub(super) async fn advance(tx: &mut PgConnection, name: &str, from: Position, to: Position) -> Result<bool, DbError> {
+    if let Some(rebuilt_seq) = from.rebuilt_by(to) {
+        let moved = sqlx::query(include_str!("advance_rebuild.sql"))
+            .bind(name)
+            .bind(from.rebuilt_seq)
+            .bind(rebuilt_seq)
+            .bind(from.rules)
+            .bind(from.purges)
+            .execute(tx)
+            .await?;
+        return Ok(moved.rows_affected() == 1);
+    }
     let moved = sqlx::query(include_str!("advance.sql"))
         .bind(name)
         .bind(from.seq)

@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -155,6 +156,64 @@ async fn events_that_come_during_a_rebuild_are_read_before_it_goes_on() {
     feed::catch_up(&engine).await;
     let (there, again) = with_a_new_one(&engine).await;
     assert_eq!(there, again);
+}
+
+/// The projection `numbers`; while it prepares a batch of a rebuild, another process handles a new event.
+struct Overtaken {
+    /// Last event before the rebuild.
+    last: i64,
+    /// Number of prepared batches of the rebuild.
+    prepared: Arc<AtomicI32>,
+}
+
+#[async_trait]
+impl Projection for Overtaken {
+    fn name(&self) -> &'static str {
+        "numbers"
+    }
+
+    fn rules(&self) -> i32 {
+        1
+    }
+
+    async fn prepare(
+        &self,
+        context: PrepareContext<'_>,
+        batch: &EventBatch,
+    ) -> Result<Arc<dyn ProjectionRows>, UnitError> {
+        if batch.upto <= self.last {
+            let file = 1000 + self.prepared.fetch_add(1, Ordering::Relaxed);
+            let xml = feed::record(1, 1, &format!("title {file}"), &[]);
+            feed::arrive(context.engine, file, 1, 1, Some(xml)).await;
+            let other = numbers(1, &context.engine.db).await;
+            catch_up(context.engine, &other, |_| false).await?;
+        }
+        Numbers { rules: 1 }.prepare(context, batch).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_progresses_while_another_process_handles_new_events() {
+    let engine = feed::engine().await;
+    feed::history(&engine, &mut Random(15), 0..40).await;
+    let all = numbers(1, &engine.db).await;
+    catch_up(&engine, &all, |_| true).await.expect("reads");
+    let last = events(&engine.db).await;
+    assert!(last > 10, "{last}: more than two batches");
+    rebuild(&engine.db, &all, "numbers").await.expect("started");
+    let prepared = Arc::new(AtomicI32::new(0));
+    let overtaken: Arc<[Arc<dyn Projection>]> =
+        Arc::new([Arc::new(Overtaken { last, prepared: prepared.clone() }) as Arc<dyn Projection>]);
+    let is_progressing = |_: i64| prepared.load(Ordering::Relaxed) < 50;
+    let done = catch_up(&engine, &overtaken, is_progressing).await.expect("reads");
+    assert!(done.is_current);
+    let batches = (last + 4) / 5;
+    assert_eq!(i64::from(prepared.load(Ordering::Relaxed)), batches, "no batch of the rebuild was discarded");
+    assert_eq!(
+        i64::try_from(rules_of_rows(&engine.db).await.len()),
+        Ok(events(&engine.db).await),
+        "every event has its row"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

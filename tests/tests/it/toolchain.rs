@@ -129,6 +129,7 @@ fn the_demo_is_built_with_features_only_where_they_are_asked_for_or_configured()
         ("BIO_MCP_ARCHIVE_BUCKET", "a-bucket"),
         ("BIO_MCP_JOBS_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/1/jobs"),
         ("BIO_MCP_LIMITS_TABLE", "limits"),
+        ("BIO_MCP_SETTINGS", r#"{"BIO_MCP_LIMITS_TABLE": "limits"}"#),
         ("BIO_MCP_SETTINGS_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:settings"),
     ] {
         let call = build_script(&[variable]);

@@ -57,6 +57,11 @@ pub trait Pipeline: Send + Sync {
         None
     }
 
+    /// Multiple of a job's time limit for a job with these parameters, also when it is retried.
+    fn time_limits(&self, _params: &Value) -> u32 {
+        1
+    }
+
     /// The parameters of a job that repeats only what failed in an ended one; none if nothing failed. If a tool cannot
     /// tell, it repeats everything: records that are already stored are skipped.
     async fn retry(&self, _db: &PgPool, job: &Job) -> Result<Option<Value>, UnitError> {

@@ -33,6 +33,10 @@ pub async fn retry(
         _ => job.following().map_err(StepError::from)?,
     };
     let then = then.map_or_else(Vec::new, |following| following.then);
+    let limits_of = |submission: &Submission| {
+        let pipeline = engine.pipeline(&submission.tool);
+        limits.times(pipeline.map_or(1, |pipeline| pipeline.time_limits(&submission.params)))
+    };
     let submitted = match job.chain_position() {
         Some(chain_position) if job.state == JobState::Succeeded && job.then_cancelled && job.next_job_id.is_none() => {
             let Some((step, then)) = then.split_first() else { return Ok(None) };
@@ -52,13 +56,13 @@ pub async fn retry(
             } else {
                 let Some(submission) = what_failed(engine, job, &then).await? else { return Ok(None) };
                 let submission = Submission { chain_position: Some(chain_position), ..of_child(submission) };
-                jobs::submit(&engine.db, &submission, limits).await?
+                jobs::submit(&engine.db, &submission, limits_of(&submission)).await?
             }
         }
         _ => {
             let Some(submission) = what_failed(engine, job, &[]).await? else { return Ok(None) };
             let submission = Submission { parent_job_id: Some(job.job_id()), ..of_caller(submission) };
-            jobs::submit(&engine.db, &submission, limits).await?
+            jobs::submit(&engine.db, &submission, limits_of(&submission)).await?
         }
     };
     if let SubmitOutcome::Created(details) = &submitted {

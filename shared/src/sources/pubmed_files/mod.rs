@@ -74,7 +74,7 @@ struct Cursor {
 
 /// Multiple of a job's time limit for this number of files: a job over local files has all of them, because it ingests
 /// them in the order of their numbers.
-pub fn time_limits(files: usize) -> u32 {
+fn time_limits(files: usize) -> u32 {
     u32::try_from(files.div_ceil(MAX_FILES)).unwrap_or(u32::MAX).max(1)
 }
 
@@ -133,6 +133,10 @@ impl Pipeline for PubmedFiles {
     fn records_at_most(&self, params: &Value) -> Option<i64> {
         let files = params["files"].as_array()?.len();
         i64::try_from(files).ok()?.checked_mul(MOST_RECORDS_IN_A_FILE)
+    }
+
+    fn time_limits(&self, params: &Value) -> u32 {
+        params["files"].as_array().map_or(1, |files| time_limits(files.len()))
     }
 
     async fn plan(&self, context: &UnitContext) -> Result<Plan, UnitError> {
@@ -214,8 +218,8 @@ impl Pipeline for PubmedFiles {
         drop(committed_sender);
         let preparer = preparer.await;
         let reader = reader.await;
-        // After a failure, intents stay until the unit is completed, as after a kill.
-        if let Err(UnitError::Released | UnitError::Cancelled | UnitError::LeaseLost) = &outcome
+        // Otherwise a unit that is blocked, and claimed again every few seconds, would add intents each time.
+        if outcome.is_err()
             && let Err(error) = ahead.take_back(&context.engine).await
         {
             tracing::debug!(%error, "intents of batches that were not stored stay");
