@@ -303,6 +303,13 @@ impl Drop for Program {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closes_the_input_before_its_first_message_ends_the_program_without_an_error() {
+    let archive = Archive::new().await;
+    let run = archive.run(&["mcp"]).expect(0);
+    assert_eq!(run.out, "", "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn garbage_on_standard_input_is_refused_and_the_next_message_read() {
     let world = plain().await;
     let mut program = Program::start(Archive::new().await, &world);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rmcp::model::ClientJsonRpcMessage;
-use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::service::{RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::{RoleServer, ServerHandler, ServiceExt};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -17,8 +17,12 @@ const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 /// Serves standard input and output until the input ends.
 pub async fn serve(handler: impl ServerHandler) -> std::io::Result<()> {
     let (input, output) = rmcp::transport::stdio_pipes();
-    let running = handler.serve(Lines::new(input, output)).await;
-    let running = running.map_err(|error| std::io::Error::other(error.to_string()))?;
+    let running = match handler.serve(Lines::new(input, output)).await {
+        Ok(running) => running,
+        // The client may close the input before its first message.
+        Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+        Err(error) => return Err(std::io::Error::other(error.to_string())),
+    };
     running.waiting().await.map_err(std::io::Error::other)?;
     Ok(())
 }

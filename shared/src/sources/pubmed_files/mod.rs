@@ -1,12 +1,13 @@
 //! `pubmed.ingest_files`: files of PubMed records into the archive, one work unit per file.
 //!
 //! Stages of a unit: `reader` (a thread: inflate, split, identify) → `stages` (threads: hash, decide, compress, commit
-//! intents; see `store_records`) → store → commit. The stages overlap.
+//! intents; see `store_records`) → `storing` (store; commit). All overlap: while a batch is committed, the next is stored.
 
 mod local_files;
 mod named;
 mod reader;
 mod stages;
+mod storing;
 
 use std::path::PathBuf;
 
@@ -28,8 +29,6 @@ use crate::ingest::{Ended, EndedUnit, NewUnit, Pipeline, Plan, UnitContext, Unit
 use crate::jobs::{self, Job};
 use crate::pubmed::bulk_file;
 use crate::pubmed::download::FilesServer;
-use reader::End;
-use stages::PreparedBatch;
 
 pub const TOOL: &str = "pubmed.ingest_files";
 
@@ -212,7 +211,14 @@ impl Pipeline for PubmedFiles {
             used: used_sender,
         };
         let preparer = tokio::spawn(preparing.run(raw, prepared_sender, committed));
-        let outcome = store_and_commit(context, &mut prepared, &committed_sender, &ahead, cursor, &name).await;
+        let storing = storing::Storing {
+            engine: context.engine.clone(),
+            lease: context.lease.clone(),
+            prepared: &mut prepared,
+            ahead: &ahead,
+            committed: &committed_sender,
+        };
+        let outcome = storing.run(context, cursor, &name).await;
         // Both tasks end when their channel is closed, so none continues after the unit.
         drop(prepared);
         drop(committed_sender);
@@ -299,44 +305,4 @@ fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, UnitError> 
     serde_json::from_value(value.clone()).map_err(|error| {
         UnitError::permanent(ErrorCode::ValidationError, format!("the job's parameters are not valid: {error}"))
     })
-}
-
-/// The last stage: stores objects, then commits the transaction that refers to them.
-async fn store_and_commit(
-    context: &mut UnitContext,
-    prepared: &mut mpsc::Receiver<PreparedBatch>,
-    committed: &watch::Sender<i64>,
-    ahead: &Ahead,
-    mut cursor: Cursor,
-    file_name: &str,
-) -> Result<(), UnitError> {
-    while let Some(batch) = prepared.recv().await {
-        context.check().await?;
-        if batch.items_done > cursor.items {
-            let reached = Cursor { items: batch.items_done, bytes: batch.bytes_done, md5: cursor.md5.clone() };
-            ahead.will_store(&batch.prepared);
-            let stored =
-                store_records::store(context, vec![batch.prepared]).await?.pop().expect("one batch, one result");
-            crate::core::crash::point("after_put");
-            let work = i64::try_from(reached.bytes.saturating_sub(cursor.bytes)).unwrap_or(0);
-            context.commit(stored.into_batch(json!(reached), work, None)).await?;
-            crate::core::crash::point("after_commit");
-            cursor = reached;
-        }
-        committed.send_replace(batch.number);
-        match batch.end {
-            End::More => {}
-            End::Finished(None) => return Ok(()),
-            End::Finished(Some(ignored)) => return warn(context, &format!("{file_name}: {ignored}")).await,
-            End::Failed(error) => {
-                return Err(UnitError::Failed {
-                    code: ErrorCode::ValidationError,
-                    message: format!("{file_name}: {}", crate::observability::chain(&error)),
-                    retry: error.is_transient(),
-                });
-            }
-        }
-    }
-    // The preparer ended early; its own error states why.
-    Ok(())
 }

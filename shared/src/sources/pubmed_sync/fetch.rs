@@ -114,7 +114,7 @@ pub async fn run(context: &mut UnitContext, sources: &Sources, query_key: Option
             reason: Some(Reason::Fault("not_returned".to_owned())),
         }));
     }
-    for stored in store_records::store(context, prepared).await? {
+    for stored in store_records::store(&context.engine, &context.lease, prepared).await? {
         batch.extend(stored);
     }
     debug_assert_eq!(batch.outcomes.len(), wanted.len(), "each PMID has one outcome");

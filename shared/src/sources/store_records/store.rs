@@ -9,14 +9,17 @@ use super::rows::{PubmedRows, StoredBatch};
 use super::versions;
 use crate::archive::{ObjectRegistry, ObjectStatus, PendingObject, PutOutcome, ReadError, VersionId};
 use crate::core::{Outcome, Pmid, Reason, Sha256, SkipReason, UnitId};
-use crate::ingest::{Engine, RecordOutcome, Rejected, UnitContext, UnitError};
+use crate::ingest::{Engine, Lease, RecordOutcome, Rejected, UnitError};
 use crate::pubmed::IntegrityNote;
 use crate::records::{self, Arrived, PointerStamp, PointerUpdate, Whole};
 
 /// Stores the objects of prepared batches (distinct PMIDs) together, and returns for each what to commit: together, or
 /// in this order.
-pub async fn store(context: &UnitContext, prepared: Vec<PreparedRecords>) -> Result<Vec<StoredBatch>, UnitError> {
-    let engine = &context.engine;
+pub async fn store(
+    engine: &Engine,
+    lease: &Lease,
+    prepared: Vec<PreparedRecords>,
+) -> Result<Vec<StoredBatch>, UnitError> {
     let mut batches = Vec::with_capacity(prepared.len());
     for mut one in prepared {
         for record in std::mem::take(&mut one.rejected) {
@@ -35,14 +38,14 @@ pub async fn store(context: &UnitContext, prepared: Vec<PreparedRecords>) -> Res
                 bytes: &record.bytes,
                 source_metadata: arrived.write(),
             };
-            let uri = context.lease.quarantine(engine, &rejected).await?;
+            let uri = lease.quarantine(engine, &rejected).await?;
             let (pmid, reason) = (&outcome.key.id, &record.reason);
             tracing::warn!(pmid, s3_uri = uri, status = "failed", reason, "a record was quarantined");
             outcome.uri = Some(uri);
         }
         batches.push(one);
     }
-    store_of(engine, Some(context.lease.unit), batches).await
+    store_of(engine, Some(lease.unit), batches).await
 }
 
 /// Stores the objects of prepared batches without rejected records, for no unit.
