@@ -264,6 +264,8 @@ proptest! {
         for n in &chosen {
             let text = decode_frame(stored(&pack, parts[*n]), MAX).expect("a frame");
             prop_assert!(matches!(text.line(parts[*n].line), Err(FrameError::Blank { .. })));
+            let decoded = codec::decode(stored(&pack, parts[*n]), MAX).expect("a frame and its padding");
+            prop_assert_eq!(&decoded[..], text.as_bytes());
             // Other records may be equal to this one.
             if kept.iter().all(|(_, line)| line != &lines[*n]) {
                 let secret = &lines[*n][60..100];
