@@ -128,6 +128,11 @@ impl Layout {
         Key::new(format!("{}/manifests/{job}/{unit}.ndjson.zst", self.prefix))
     }
 
+    /// The common start of the keys of all packs.
+    pub fn packs(&self) -> String {
+        format!("{}/packs/", self.prefix)
+    }
+
     /// The bytes of a record that could not be archived.
     pub fn quarantine(&self, job: JobId, unit: UnitId, n: i64) -> Key {
         Key::new(format!("{}/quarantine/{job}/{unit}/{n}.bin.zst", self.prefix))

@@ -14,6 +14,7 @@ pub mod layout;
 #[cfg(feature = "s3")]
 pub mod lazy_store;
 pub mod memory;
+pub mod pack;
 mod put;
 mod registry;
 #[cfg(feature = "s3")]
