@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::{Attribution, Text, append, attributed, split_statements, take_evidence, within, without_stop};
+use crate::text::{Attribution, Text, append, attributed, split_statements, within, without_stop};
 
 /// Names of a protein and of what it is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -83,8 +83,7 @@ pub(crate) fn protein<'a>(lines: &[&'a str]) -> Protein<'a> {
     let mut protein = Protein::default();
     let mut section = Section::Main;
     let mut category = None;
-    for statement in statements(lines) {
-        let (text, is_indented) = statement;
+    for (text, is_indented) in statements(lines) {
         match &*text {
             "Includes:" => {
                 (section, category) = (Section::Includes, None);
@@ -206,8 +205,8 @@ fn add<'a>(name: &mut ProteinName<'a>, statement: Text<'a>) {
 
 /// A description before 2008: `Name (Other name) (EC 1.2.3.4).`, kept as one name.
 fn add_old<'a>(protein: &mut Protein<'a>, text: &Text<'a>) {
-    let (text, _) = take_evidence(text);
     let name = protein.recommended.get_or_insert_default();
+    let text = attributed(text, &mut name.evidence);
     for (start, _) in text.match_indices("(EC ") {
         let number = &text[start + 4..];
         if let Some(end) = number.find(')') {

@@ -149,6 +149,13 @@ pub(crate) fn add_evidence<'a>(to: &mut Vec<Text<'a>>, more: Vec<Text<'a>>) {
     }
 }
 
+/// Adds a second value where there should be one, so that none is lost.
+pub(crate) fn add_item(text: &mut Text<'_>, more: &str) {
+    let text = text.to_mut();
+    text.push_str("; ");
+    text.push_str(more);
+}
+
 /// A value without its evidence, which is added to `evidence` under the value.
 pub(crate) fn attributed<'a>(text: &Text<'a>, evidence: &mut Vec<Attribution<'a>>) -> Text<'a> {
     let (value, found) = take_evidence(text);
