@@ -87,18 +87,19 @@ fn comment<'a>(lines: &[&'a str]) -> Option<Comment<'a>> {
     let mut own = Vec::with_capacity(lines.len());
     own.push(start);
     own.extend_from_slice(rest);
-    let joined = join(&own);
-    let (molecule, body) = split_molecule(&joined);
+    let (molecule, body) = split_molecule(join(&own));
     let content = content(topic, &body, rest);
     let (text, evidence) = take_evidence(&body);
     Some(Comment { topic: Cow::Borrowed(topic), molecule, text, evidence, content })
 }
 
 /// Splits off `[Isoform 2]: `.
-fn split_molecule<'a>(text: &Text<'a>) -> (Option<Text<'a>>, Text<'a>) {
-    match text.strip_prefix('[').and_then(|rest| rest.split_once("]: ")) {
-        Some((molecule, rest)) => (Some(within(text, molecule)), within(text, rest)),
-        None => (None, text.clone()),
+fn split_molecule(text: Text<'_>) -> (Option<Text<'_>>, Text<'_>) {
+    let split = text.strip_prefix('[').and_then(|rest| rest.split_once("]: "));
+    let parts = split.map(|(molecule, rest)| (within(&text, molecule), within(&text, rest)));
+    match parts {
+        Some((molecule, rest)) => (Some(molecule), rest),
+        None => (None, text),
     }
 }
 

@@ -46,8 +46,8 @@ pub struct Entry<'a> {
     pub comments: Vec<Comment<'a>>,
     /// Cross-references to other databases.
     pub cross_references: Vec<CrossReference<'a>>,
-    /// Evidence for the existence of the protein: 1 at protein level, 2 at transcript level, 3 by homology, 4 predicted,
-    /// 5 uncertain; absent before 2007.
+    /// Evidence for the existence of the protein: 1 at protein level, 2 at transcript level, 3 by homology,
+    /// 4 predicted, 5 uncertain; absent before 2007.
     pub existence: Option<u8>,
     /// Keywords.
     pub keywords: Vec<Text<'a>>,
@@ -263,7 +263,7 @@ SQ   SEQUENCE   13 AA;  1841 MW;  DEDFCEC4450E0580 CRC64;
 
     #[test]
     fn all_lines_are_read_and_unknown_ones_kept() {
-        let entry = Entry::parse(ENTRY.as_bytes()).unwrap();
+        let entry = Entry::parse(ENTRY.as_bytes()).expect("there");
         assert_eq!((entry.accession.as_str(), &*entry.name, entry.reviewed), ("P04439", "HLAA_HUMAN", true));
         assert_eq!(entry.secondary_accessions, ["B1PKZ3", "O02939"]);
         assert_eq!((entry.genes.len(), entry.existence), (2, Some(1)));
@@ -289,15 +289,15 @@ SQ   SEQUENCE   13 AA;  1841 MW;  DEDFCEC4450E0580 CRC64;
 
     #[test]
     fn json_gives_the_same_entry() {
-        let entry = Entry::parse(ENTRY.as_bytes()).unwrap();
-        let json = serde_json::to_string(&entry).unwrap();
-        assert_eq!(serde_json::from_str::<Entry<'_>>(&json).unwrap(), entry);
+        let entry = Entry::parse(ENTRY.as_bytes()).expect("there");
+        let json = serde_json::to_string(&entry).expect("there");
+        assert_eq!(serde_json::from_str::<Entry<'_>>(&json).expect("there"), entry);
     }
 
     #[test]
     fn the_schema_describes_every_field() {
         let schema = schemars::schema_for!(Entry<'static>);
-        let properties = schema.get("properties").and_then(serde_json::Value::as_object).unwrap();
+        let properties = schema.get("properties").and_then(serde_json::Value::as_object).expect("there");
         assert!(properties.contains_key("cross_references"));
         assert!(properties.values().all(|property| property.get("description").is_some()), "{properties:?}");
     }

@@ -178,13 +178,21 @@ fn old_description<'a>(feature: &mut Feature<'a>, description: &'a str, lines: &
 
 /// Removes what line breaks put into the sequences of `ABC DEF -> GHI JKL (in isoform 2)`.
 fn close_sequences(note: Text<'_>) -> Text<'_> {
-    let Some((before, after)) = note.split_once("->") else { return note };
+    match closed_sequences(&note) {
+        Some(closed) => Cow::Owned(closed),
+        None => note,
+    }
+}
+
+/// The note without those line breaks; none if it has none.
+fn closed_sequences(note: &str) -> Option<String> {
+    let (before, after) = note.split_once("->")?;
     let end = after.find(['(', ':', ';', '.', '{']).unwrap_or(after.len());
     let (sequence, rest) = after.split_at(end);
     let is_sequence = |text: &str| text.bytes().all(|b| b.is_ascii_uppercase() || b == b' ');
     let is_broken = |text: &str| text.trim_ascii().contains(' ');
     if !is_sequence(before) || !is_sequence(sequence) || !(is_broken(before) || is_broken(sequence)) {
-        return note;
+        return None;
     }
     let close = |text: &str| text.split_ascii_whitespace().collect::<String>();
     let mut closed = close(before);
@@ -197,7 +205,7 @@ fn close_sequences(note: Text<'_>) -> Text<'_> {
         closed.push(' ');
     }
     closed.push_str(rest);
-    Cow::Owned(closed)
+    Some(closed)
 }
 
 #[cfg(test)]

@@ -51,8 +51,9 @@ impl Format {
     /// ```
     /// use bio_mcp_uniprot::{Entry, Format};
     ///
-    /// let raw = b"ID   A_HUMAN   Reviewed;   3 AA.\nAC   P12345;\nDE   RecName: Full=Protein A;\nOS   Homo sapiens (Human).\n\
-    ///             OX   NCBI_TaxID=9606;\nPE   1: Evidence at protein level;\nSQ   SEQUENCE   3 AA;\n     MKV\n//\n";
+    /// let raw = b"ID   A_HUMAN   Reviewed;   3 AA.\nAC   P12345;\nDE   RecName: Full=Protein A;\n\
+    ///             OS   Homo sapiens (Human).\nOX   NCBI_TaxID=9606;\nPE   1: Evidence at protein level;\n\
+    ///             SQ   SEQUENCE   3 AA;\n     MKV\n//\n";
     /// let mut fasta = Vec::new();
     /// Format::Fasta.write(&Entry::parse(raw)?, raw, &mut fasta)?;
     /// assert_eq!(fasta, b">sp|P12345|A_HUMAN Protein A OS=Homo sapiens OX=9606 PE=1\nMKV\n");
@@ -106,8 +107,8 @@ fn write_fasta(entry: &Entry<'_>, out: &mut impl Write) -> io::Result<()> {
 /// The recommended name, else the first of those that there are.
 fn description<'e>(entry: &'e Entry<'_>) -> Option<&'e str> {
     let protein = &entry.protein;
-    let names = protein.recommended.iter().chain(&protein.submitted).chain(&protein.alternatives);
-    names.filter_map(|name| name.full.as_deref()).next()
+    let mut names = protein.recommended.iter().chain(&protein.submitted).chain(&protein.alternatives);
+    names.find_map(|name| name.full.as_deref())
 }
 
 #[cfg(test)]
@@ -116,8 +117,8 @@ mod tests {
 
     fn write(format: Format, raw: &str) -> String {
         let mut out = Vec::new();
-        format.write(&Entry::parse(raw.as_bytes()).unwrap(), raw.as_bytes(), &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        format.write(&Entry::parse(raw.as_bytes()).expect("there"), raw.as_bytes(), &mut out).expect("there");
+        String::from_utf8(out).expect("there")
     }
 
     fn entry(sequence_lines: &str, length: usize) -> String {
@@ -133,7 +134,8 @@ mod tests {
     fn fasta_has_the_header_of_uniprot_and_60_amino_acids_a_line() {
         let lines = format!("     {0} {0} {0} {0} {0} {0}\n     {0}\n", "MKVMKVMKVM");
         let found = write(Format::Fasta, &entry(&lines, 70));
-        let header = ">tr|A0A022YWF9|B_VIRUS ORF10 protein (Fragment) OS=A virus (strain X) OX=7 GN=At1g01360 PE=4 SV=3";
+        let names = "A0A022YWF9|B_VIRUS ORF10 protein (Fragment) OS=A virus (strain X)";
+        let header = format!(">tr|{names} OX=7 GN=At1g01360 PE=4 SV=3");
         assert_eq!(found, format!("{header}\n{}\nMKVMKVMKVM\n", "MKVMKVMKVM".repeat(6)));
     }
 
@@ -143,7 +145,7 @@ mod tests {
         assert_eq!(write(Format::Dat, &raw), raw);
         let json = write(Format::Json, &raw);
         assert_eq!(json.find('\n'), Some(json.len() - 1));
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&json).expect("there");
         assert_eq!(value["accession"], "A0A022YWF9");
         assert_eq!(value["dates"]["sequence"], "2020-01-01");
         assert_eq!(value["references"], serde_json::json!([]));

@@ -32,7 +32,7 @@ impl Identity {
     /// ```
     /// use bio_mcp_uniprot::Identity;
     ///
-    /// let entry = b"ID   A_HUMAN   Reviewed;   3 AA.\nAC   P12345; Q12345;\nDT   12-OCT-2022, entry version 208.\n//\n";
+    /// let entry = b"ID   A_HUMAN   Reviewed;   3 AA.\nAC   P12345;\nDT   12-OCT-2022, entry version 208.\n//\n";
     /// let identity = Identity::of(entry)?;
     /// assert_eq!((identity.accession.as_str(), identity.entry_version), ("P12345", Some(208)));
     /// # Ok::<(), bio_mcp_uniprot::IdentityError>(())
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn the_identity_is_that_of_the_bytes() {
         let entry = b"ID   A\r\nAC   P12345;\r\nAC   Q12345;\r\nDT   01-JAN-2020, entry version 7.\r\n//\r\n";
-        let identity = Identity::of(entry).unwrap();
+        let identity = Identity::of(entry).expect("there");
         assert_eq!(identity.accession.as_str(), "P12345");
         assert_eq!(identity.entry_version, Some(7));
         assert_eq!(identity.sha256, Sha256::of(entry));
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn an_entry_before_2006_has_no_version() {
-        let identity = Identity::of(b"ID   A\nAC   P12345;\nDT   01-JAN-1990 (Rel. 13, Created)\n//\n").unwrap();
+        let identity = Identity::of(b"ID   A\nAC   P12345;\nDT   01-JAN-1990 (Rel. 13, Created)\n//\n").expect("there");
         assert_eq!(identity.entry_version, None);
     }
 }

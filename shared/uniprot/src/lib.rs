@@ -1,9 +1,9 @@
-//! UniProt's flat file (`uniprot_sprot.dat`): the exact entries in it, the typed entry, and the formats it is written in.
+//! UniProt's flat file (`uniprot_sprot.dat`): the exact entries in it, the typed entry, and its formats.
 //!
 //! Independent of network, database, archive and jobs; reading is done through [`std::io::Read`].
 //!
-//! A file is read by [`splitter`] (byte-exact entries in bounded memory) → [`identity`] (accession, version, SHA-256),
-//! and for the content → [`Entry`], which [`formats`] writes as DAT, FASTA or JSON.
+//! A file is read by [`splitter`] (byte-exact entries in bounded memory) → [`identity`] (accession, version,
+//! SHA-256), and for the content → [`Entry`], which [`formats`] writes as DAT, FASTA or JSON.
 //!
 //! Codes that this crate does not know (line types, topics, databases, feature types) are data: they are kept and never
 //! make an entry fail.
@@ -11,7 +11,7 @@
 //! ```
 //! use bio_mcp_uniprot::{Entry, Splitter};
 //!
-//! let file = b"ID   A_HUMAN   Reviewed;   3 AA.\nAC   P12345;\nSQ   SEQUENCE   3 AA;  300 MW;  0 CRC64;\n     MKV\n//\n";
+//! let file = b"ID   A_HUMAN   Reviewed;   3 AA.\nAC   P12345;\nSQ   SEQUENCE   3 AA;\n     MKV\n//\n";
 //! let mut splitter = Splitter::new(&file[..], 64 << 20);
 //! while let Some(raw) = splitter.next()? {
 //!     let entry = Entry::parse(raw.bytes)?;

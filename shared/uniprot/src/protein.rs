@@ -251,11 +251,11 @@ mod tests {
             "  AltName: Full=Other;",
             "Flags: Precursor; Fragment {ECO:3};",
         ]);
-        let name = found.recommended.as_ref().unwrap();
+        let name = found.recommended.as_ref().expect("there");
         assert_eq!(name.full.as_deref(), Some("Bifunctional protein Aas"));
         assert_eq!((name.short.len(), name.evidence.len()), (1, 1));
         assert_eq!(found.alternatives[0].other[0].kind, "INN");
-        assert_eq!(found.includes[0].recommended.as_ref().unwrap().evidence[0].evidence, ["ECO:1", "ECO:2"]);
+        assert_eq!(found.includes[0].recommended.as_ref().expect("there").evidence[0].evidence, ["ECO:1", "ECO:2"]);
         assert_eq!(found.contains[0].alternatives[0].full.as_deref(), Some("Other"));
         assert_eq!((found.flags, found.ec), (vec!["Precursor".into(), "Fragment".into()], vec!["2.3.1.40".into()]));
         assert_eq!(found.evidence[0].evidence, ["ECO:3"]);
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn an_old_description_is_one_name() {
         let found = protein(&["Probable aconitate hydratase (EC 4.2.1.3)", "(Aconitase)."]);
-        let name = found.recommended.unwrap();
+        let name = found.recommended.expect("there");
         assert_eq!(name.full.as_deref(), Some("Probable aconitate hydratase (EC 4.2.1.3) (Aconitase)"));
         assert_eq!(found.ec, ["4.2.1.3"]);
     }

@@ -155,7 +155,7 @@ mod tests {
         for (code, block) in lines {
             assert!(read(code, block, &mut all));
         }
-        all.pop().unwrap()
+        all.pop().expect("there")
     }
 
     #[test]

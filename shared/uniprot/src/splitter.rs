@@ -124,7 +124,8 @@ impl<R: Read> Splitter<R> {
             match find_end(&self.buffer[self.at..self.filled], scanned - self.at, true, self.ended) {
                 Found::End(length) => {
                     let offset = self.position();
-                    let start = std::mem::replace(&mut self.at, self.at + length);
+                    let start = self.at;
+                    self.at += length;
                     if length > self.max_entry_bytes {
                         let limit_bytes = self.max_entry_bytes;
                         return Err(SplitError::Oversized { offset, bytes: length as u64, limit_bytes });
@@ -293,7 +294,7 @@ mod tests {
         loop {
             match splitter.next() {
                 Ok(Some(entry)) => {
-                    let start = usize::try_from(entry.offset).unwrap();
+                    let start = usize::try_from(entry.offset).expect("small");
                     assert_eq!(&file[start..start + entry.bytes.len()], entry.bytes);
                     all.push(Ok(entry.bytes.to_vec()));
                 }
@@ -311,7 +312,7 @@ mod tests {
     fn entries_are_the_same_for_every_chunk() {
         let file = b"ID   A\nCC   a // b\n//\n\nID   B\r\n//\r\nID   C\nCC   //x\n//";
         for chunk in 1..file.len() + 2 {
-            let found: Vec<_> = split(file, 1000, chunk).into_iter().map(Result::unwrap).collect();
+            let found: Vec<_> = split(file, 1000, chunk).into_iter().map(|entry| entry.expect("an entry")).collect();
             assert_eq!(
                 found,
                 [&b"ID   A\nCC   a // b\n//\n"[..], b"ID   B\r\n//\r\n", b"ID   C\nCC   //x\n//"],
@@ -323,7 +324,7 @@ mod tests {
     #[test]
     fn what_is_no_complete_file_is_an_error() {
         let check = |file: &[u8], expect: &str| {
-            let last = split(file, 1000, 3).pop().unwrap().unwrap_err();
+            let last = split(file, 1000, 3).pop().expect("one").expect_err("an error");
             assert!(last.contains(expect), "{last}");
         };
         check(b"", "empty");
@@ -353,7 +354,7 @@ mod tests {
             chunk in 1_usize..50,
         ) {
             let file: String = bodies.iter().map(|body| format!("ID   X\n{body}//\n")).collect();
-            let found: Vec<u8> = split(file.as_bytes(), 10_000, chunk).into_iter().flat_map(Result::unwrap).collect();
+            let found: Vec<u8> = split(file.as_bytes(), 10_000, chunk).into_iter().flat_map(|entry| entry.expect("an entry")).collect();
             prop_assert_eq!(found, file.as_bytes());
         }
     }

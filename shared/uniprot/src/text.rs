@@ -24,7 +24,7 @@ pub struct Attribution<'a> {
 
 /// The part of `whole` that `part`, a slice of it, covers: borrowed for as long as `whole` is.
 pub(crate) fn within<'a>(whole: &Text<'a>, part: &str) -> Text<'a> {
-    if let Cow::Borrowed(text) = whole {
+    if let Cow::Borrowed(text) = *whole {
         let from = part.as_ptr().addr().checked_sub(text.as_ptr().addr());
         if let Some(found) = from.and_then(|from| text.get(from..from.checked_add(part.len())?)) {
             return Cow::Borrowed(found);

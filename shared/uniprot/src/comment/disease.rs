@@ -55,8 +55,8 @@ mod tests {
 
     #[test]
     fn a_disease_is_read() {
-        let text = "Crouzon syndrome (CS) [MIM:123500]: An autosomal dominant syndrome. {ECO:1, ECO:2}. Note=The disease \
-                    is caused by mutations.";
+        let text = "Crouzon syndrome (CS) [MIM:123500]: An autosomal dominant syndrome. {ECO:1, ECO:2}. \
+                    Note=The disease is caused by mutations.";
         let found = read(&Cow::Borrowed(text));
         assert_eq!((found.name.as_deref(), found.abbreviation.as_deref()), (Some("Crouzon syndrome"), Some("CS")));
         assert_eq!(found.id.as_deref(), Some("MIM:123500"));

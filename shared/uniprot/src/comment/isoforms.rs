@@ -46,7 +46,7 @@ pub(super) fn read<'a>(body: &Text<'a>) -> Option<AlternativeProducts<'a>> {
     for statement in split_statements(body, starts_with_key) {
         let Some((key, value)) = statement.split_once('=') else { continue };
         let value = value.trim_end_matches(';');
-        let list = || split_list(value).map(|one| within(body, one));
+        let list = || split_list(value).map(move |one| within(body, one));
         match (key, products.isoforms.last_mut()) {
             ("Event", _) => products.events.extend(list()),
             ("Comment", _) => products.comment = Some(take_evidence(&within(body, value)).0),
@@ -87,7 +87,7 @@ mod tests {
         let text = "Event=Alternative promoter usage, Alternative splicing; Named isoforms=2; Comment=More exist.; \
                     Name=1; Synonyms=BEK {ECO:1}, FGFR2IIIc; IsoId=P21802-1, P21802-9; Sequence=Displayed; \
                     Name=Short {ECO:2}; IsoId=P21802-2; Sequence=VSP_002978, VSP_002979; Note=A; b. {ECO:3};";
-        let found = read(&Cow::Borrowed(text)).unwrap();
+        let found = read(&Cow::Borrowed(text)).expect("there");
         assert_eq!((found.events.len(), found.comment.as_deref()), (2, Some("More exist.")));
         assert_eq!(found.isoforms[0].synonyms, ["BEK", "FGFR2IIIc"]);
         assert_eq!(found.isoforms[0].ids, ["P21802-1", "P21802-9"]);

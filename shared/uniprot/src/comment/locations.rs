@@ -86,7 +86,8 @@ mod tests {
         assert_eq!(found.locations[0].location, "Mitochondrion inner membrane");
         assert_eq!(found.locations[0].orientation.as_deref(), Some("Matrix side"));
         assert_eq!(found.locations[0].evidence, ["ECO:1", "ECO:2"]);
-        assert_eq!((&*found.locations[1].location, found.note.as_deref()), ("Golgi apparatus", Some("Rapidly internalized.")));
+        assert_eq!(found.locations[1].location, "Golgi apparatus");
+        assert_eq!(found.note.as_deref(), Some("Rapidly internalized."));
         assert_eq!(read(&Cow::Borrowed("Secreted.")).locations[0].location, "Secreted");
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn groups(text: &str) -> Vec<PropertyGroup<'_>> {
-        read(&Cow::Borrowed(text)).unwrap()
+        read(&Cow::Borrowed(text)).expect("there")
     }
 
     #[test]
