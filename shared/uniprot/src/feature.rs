@@ -99,13 +99,16 @@ fn position(text: &str) -> Option<u32> {
 /// Reads qualifiers: `/note="text over lines"`, `/pseudo`.
 fn qualifiers<'a>(feature: &mut Feature<'a>, lines: &[&'a str]) {
     let mut open: Option<(&'a str, Text<'a>)> = None;
+    // Whether the open value has an odd number of quotes so far.
+    let mut is_odd = false;
     for line in lines {
         let line = line.trim_ascii();
-        let continues = open.as_ref().is_some_and(|(_, value)| is_unclosed(value, line));
+        let continues = is_odd && open.as_ref().is_some_and(|(_, value)| is_unclosed(value, line));
         let starts = line.strip_prefix('/').filter(|_| !continues);
         match (starts, &mut open) {
             (Some(qualifier), _) => {
                 close(feature, open.take());
+                is_odd = false;
                 match qualifier.split_once('=') {
                     Some((key, value)) => open = Some((key, Cow::Borrowed(value))),
                     None => {
@@ -116,16 +119,16 @@ fn qualifiers<'a>(feature: &mut Feature<'a>, lines: &[&'a str]) {
             (None, Some((_, value))) => append(value.to_mut(), line),
             (None, None) => open = Some(("note", Cow::Borrowed(line))),
         }
+        is_odd ^= memchr::memchr_iter(b'"', line.as_bytes()).count() % 2 == 1;
     }
     close(feature, open);
 }
 
-/// Whether a quoted value continues in the next line. Quotes inside of it are doubled; where one is not, the start of a
-/// qualifier after a closing quote decides.
+/// Whether a value with an odd number of quotes continues in the next line. Quotes inside of it are doubled; where one
+/// is not, the start of a qualifier after a closing quote decides.
 fn is_unclosed(value: &str, next: &str) -> bool {
-    let is_odd = memchr::memchr_iter(b'"', value.as_bytes()).count() % 2 == 1;
     let may_be_closed = value.len() > 1 && value.ends_with('"') && next.starts_with('/') && next.contains("=\"");
-    value.starts_with('"') && is_odd && !may_be_closed
+    value.starts_with('"') && !may_be_closed
 }
 
 fn close<'a>(feature: &mut Feature<'a>, qualifier: Option<(&'a str, Text<'a>)>) {

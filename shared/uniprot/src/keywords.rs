@@ -1,12 +1,11 @@
 //! Keywords (KW).
 
-use crate::text::{Attribution, Text, attributed, join, within, without_stop};
+use crate::text::{Attribution, Text, attributed, split_lines};
 
 /// Reads the KW lines; evidence is added to `evidence` under the keyword.
 pub(crate) fn keywords<'a>(lines: &[&'a str], all: &mut Vec<Text<'a>>, evidence: &mut Vec<Attribution<'a>>) {
-    let text = join(lines);
-    for keyword in without_stop(&text).split(';').map(str::trim_ascii).filter(|keyword| !keyword.is_empty()) {
-        all.push(attributed(&within(&text, keyword), evidence));
+    for keyword in split_lines(lines, ';', '.') {
+        all.push(attributed(&keyword, evidence));
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::{Text, add_evidence, join, take_evidence, within, without_stop};
+use crate::text::{Text, add_evidence, join, split_lines, take_evidence, within, without_stop};
 
 /// The label of an NCBI taxonomy number.
 const TAXON_LABEL: &str = "NCBI_TaxID=";
@@ -110,9 +110,7 @@ pub(crate) fn taxa<'a>(lines: &[&'a str], organism: &mut Organism<'a>) {
 
 /// Reads the OC lines.
 pub(crate) fn lineage<'a>(lines: &[&'a str], organism: &mut Organism<'a>) {
-    let text = join(lines);
-    let names = without_stop(&text).split(';').map(str::trim_ascii).filter(|name| !name.is_empty());
-    organism.lineage.extend(names.map(|name| within(&text, name)));
+    organism.lineage.extend(split_lines(lines, ';', '.'));
 }
 
 /// Reads the OH lines, one host each.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::{Attribution, Text, append, attributed, split_statements, within, without_stop};
+use crate::text::{Attribution, Text, append, attributed, push_once, split_statements, within, without_stop};
 
 /// Names of a protein and of what it is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -226,9 +226,7 @@ fn all_ec<'a>(protein: &Protein<'a>) -> Vec<Text<'a>> {
     let names = protein.recommended.iter().chain(&protein.alternatives).chain(&protein.submitted);
     let mut all: Vec<Text<'a>> = Vec::new();
     for ec in names.chain(part_names).flat_map(|name| &name.ec) {
-        if !all.contains(ec) {
-            all.push(ec.clone());
-        }
+        push_once(&mut all, ec.clone());
     }
     all
 }

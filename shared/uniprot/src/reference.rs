@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::text::{
-    Text, add_evidence, add_item, join, split_list, split_statements, starts_with_key, take_evidence, within,
+    Text, add_evidence, add_item, join, split_lines, split_statements, starts_with_key, take_evidence, within,
     without_stop,
 };
 
@@ -72,6 +72,10 @@ pub(crate) fn read<'a>(code: &str, lines: &[&'a str], all: &mut Vec<Reference<'a
     }
     let last = all.len() - 1;
     let reference = &mut all[last];
+    if code == "RA" {
+        reference.authors.extend(split_lines(lines, ',', ';'));
+        return true;
+    }
     let text = join(lines);
     match code {
         "RP" => {
@@ -91,10 +95,6 @@ pub(crate) fn read<'a>(code: &str, lines: &[&'a str], all: &mut Vec<Reference<'a
                 Some(before) => add_item(before, &group),
                 None => reference.group = Some(group),
             }
-        }
-        "RA" => {
-            let authors = text.trim_end_matches([';', ' ']);
-            reference.authors.extend(split_list(authors).map(|author| within(&text, author)));
         }
         "RT" => reference.title = title(&text),
         // RL, the last one.

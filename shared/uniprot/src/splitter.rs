@@ -354,7 +354,8 @@ mod tests {
             chunk in 1_usize..50,
         ) {
             let file: String = bodies.iter().map(|body| format!("ID   X\n{body}//\n")).collect();
-            let found: Vec<u8> = split(file.as_bytes(), 10_000, chunk).into_iter().flat_map(|entry| entry.expect("an entry")).collect();
+            let found = split(file.as_bytes(), 10_000, chunk).into_iter();
+            let found: Vec<u8> = found.flat_map(|entry| entry.expect("an entry")).collect();
             prop_assert_eq!(found, file.as_bytes());
         }
     }

@@ -85,11 +85,7 @@ pub(crate) fn take_evidence<'a>(text: &Text<'a>) -> (Text<'a>, Vec<Text<'a>>) {
     loop {
         let Some(length) = text[start..].find('}') else { break };
         let end = start + length + 1;
-        for one in evidence_list(text, &text[start + 1..end - 1]) {
-            if !found.contains(&one) {
-                found.push(one);
-            }
-        }
+        add_evidence(&mut found, evidence_list(text, &text[start + 1..end - 1]));
         let mut before = &text[at..start];
         let mut next = end;
         if let Some(shorter) = before.strip_suffix("Evidence=") {
@@ -143,9 +139,15 @@ pub(crate) fn evidence_list<'a>(whole: &Text<'a>, list: &str) -> Vec<Text<'a>> {
 /// Adds evidence that is not there yet.
 pub(crate) fn add_evidence<'a>(to: &mut Vec<Text<'a>>, more: Vec<Text<'a>>) {
     for one in more {
-        if !to.contains(&one) {
-            to.push(one);
-        }
+        push_once(to, one);
+    }
+}
+
+/// Adds a text unless it is among the last ones: a bound, so that the work stays linear in the size of the entry.
+pub(crate) fn push_once<'a>(to: &mut Vec<Text<'a>>, one: Text<'a>) {
+    const COMPARED: usize = 256;
+    if !to.iter().rev().take(COMPARED).any(|other| *other == one) {
+        to.push(one);
     }
 }
 
@@ -192,6 +194,29 @@ pub(crate) fn split_list(text: &str) -> impl Iterator<Item = &str> {
         Some(text.trim_ascii())
     })
     .filter(|part| !part.is_empty())
+}
+
+/// Splits a list over several lines at `separator`, where most lines end, so that items on one line are borrowed.
+/// What ends the list stays with its last item, from which one `end` is removed.
+pub(crate) fn split_lines<'a>(lines: &[&'a str], separator: char, end: char) -> Vec<Text<'a>> {
+    let mut all: Vec<Text<'a>> = Vec::new();
+    let mut is_open = false;
+    for line in lines {
+        let line = line.trim_ascii();
+        for (n, item) in line.split(separator).map(str::trim_ascii).enumerate() {
+            match all.last_mut() {
+                Some(last) if n == 0 && is_open => append(last.to_mut(), item),
+                _ if item.is_empty() => {}
+                _ => all.push(Cow::Borrowed(item)),
+            }
+        }
+        is_open = !line.ends_with(separator);
+    }
+    if let Some(last) = all.pop() {
+        let item = within(&last, last.strip_suffix(end).unwrap_or(&last));
+        all.extend((!item.is_empty()).then_some(item));
+    }
+    all
 }
 
 /// Splits `Key=value; Key=value;`.
@@ -267,6 +292,14 @@ mod tests {
         let parts: Vec<_> = split_statements("Name=PIP2;8 {ECO:1}; Synonyms=A, B;", starts_with_key).collect();
         assert_eq!(parts, ["Name=PIP2;8 {ECO:1}", "Synonyms=A, B"]);
         assert_eq!(split_statements(";", starts_with_key).count(), 0);
+    }
+
+    #[test]
+    fn a_list_over_lines_is_split() {
+        let found = split_lines(&["Zinc; Cell", "cycle; DNA-", "binding;", "Lyase."], ';', '.');
+        assert_eq!(found, ["Zinc", "Cell cycle", "DNA-binding", "Lyase"]);
+        assert!(matches!(found[3], Cow::Borrowed(_)));
+        assert_eq!(split_lines(&[";"], ',', ';').len(), 0);
     }
 
     #[test]
