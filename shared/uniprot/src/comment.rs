@@ -90,6 +90,9 @@ fn comment<'a>(lines: &[&'a str]) -> Option<Comment<'a>> {
     let (molecule, body) = split_molecule(join(&own));
     let content = content(topic, &body, rest);
     let (text, evidence) = take_evidence(&body);
+    if topic.is_empty() && text.is_empty() && evidence.is_empty() {
+        return None;
+    }
     Some(Comment { topic: Cow::Borrowed(topic), molecule, text, evidence, content })
 }
 
@@ -146,6 +149,7 @@ mod tests {
 
     #[test]
     fn a_comment_without_topic_is_kept() {
+        assert!(read(&["", "-!- "]).is_empty());
         let found = read(&["free text", "more"]);
         assert_eq!((&*found[0].topic, &*found[0].text), ("", "free text more"));
     }

@@ -101,8 +101,7 @@ fn qualifiers<'a>(feature: &mut Feature<'a>, lines: &[&'a str]) {
     let mut open: Option<(&'a str, Text<'a>)> = None;
     // Whether the open value has an odd number of quotes so far.
     let mut is_odd = false;
-    for line in lines {
-        let line = line.trim_ascii();
+    for line in lines.iter().map(|line| line.trim_ascii()).filter(|line| !line.is_empty()) {
         let continues = is_odd && open.as_ref().is_some_and(|(_, value)| is_unclosed(value, line));
         let starts = line.strip_prefix('/').filter(|_| !continues);
         match (starts, &mut open) {
