@@ -29,7 +29,7 @@ pub mod formats;
 pub mod genes;
 pub mod header;
 pub mod identity;
-pub mod keywords;
+mod keywords;
 mod lines;
 pub mod organism;
 pub mod protein;

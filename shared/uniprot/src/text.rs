@@ -82,8 +82,7 @@ pub(crate) fn take_evidence<'a>(text: &Text<'a>) -> (Text<'a>, Vec<Text<'a>>) {
     let mut kept = String::new();
     let mut at = 0;
     let mut start = first;
-    loop {
-        let Some(length) = text[start..].find('}') else { break };
+    while let Some(length) = text[start..].find('}') {
         let end = start + length + 1;
         add_evidence(&mut found, evidence_list(text, &text[start + 1..end - 1]));
         let mut before = &text[at..start];
