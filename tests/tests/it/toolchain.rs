@@ -170,16 +170,16 @@ fn what_ships_is_built_with_the_profile_dist() {
     assert!(read("scripts/bench.sh").contains("${BENCH_PROFILE:-dist}"), "what is measured is what ships");
 }
 
-/// The crates of PubMed's formats are meant for other projects too: their packages must be self-contained.
+/// The crates of PubMed's and UniProt's formats are meant for other projects too: their packages must be self-contained.
 #[test]
 fn the_crates_for_others_can_be_packaged() {
     let to = tempfile::tempdir().expect("a directory");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["package", "--locked", "--offline", "--no-verify", "--allow-dirty", "--target-dir"]).arg(to.path());
-    cargo.args(["--package", "bio-mcp-core", "--package", "bio-mcp-pubmed"]);
+    cargo.args(["--package", "bio-mcp-core", "--package", "bio-mcp-pubmed", "--package", "bio-mcp-uniprot"]);
     let output = cargo.current_dir(tests::root()).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for name in ["bio-mcp-core-0.1.0.crate", "bio-mcp-pubmed-0.1.0.crate"] {
+    for name in ["bio-mcp-core-0.1.0.crate", "bio-mcp-pubmed-0.1.0.crate", "bio-mcp-uniprot-0.1.0.crate"] {
         assert!(to.path().join("package").join(name).is_file(), "{name}");
     }
 }
