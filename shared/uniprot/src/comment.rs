@@ -112,8 +112,13 @@ fn content<'a>(topic: &str, body: &Text<'a>, lines: &[&'a str]) -> Option<Conten
         "SUBCELLULAR LOCATION" => Some(Content::Locations(locations::read(body))),
         "INTERACTION" => Some(Content::Interactions(interactions::read(lines))),
         "DISEASE" => Some(Content::Disease(disease::read(body))),
-        "COFACTOR" | "CATALYTIC ACTIVITY" | "BIOPHYSICOCHEMICAL PROPERTIES" | "MASS SPECTROMETRY" | "WEB RESOURCE"
-        | "SEQUENCE CAUTION" | "RNA EDITING" => properties::read(body).map(Content::Properties),
+        "COFACTOR"
+        | "CATALYTIC ACTIVITY"
+        | "BIOPHYSICOCHEMICAL PROPERTIES"
+        | "MASS SPECTROMETRY"
+        | "WEB RESOURCE"
+        | "SEQUENCE CAUTION"
+        | "RNA EDITING" => properties::read(body).map(Content::Properties),
         _ => None,
     }
 }

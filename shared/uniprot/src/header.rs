@@ -55,8 +55,7 @@ pub(crate) fn dates(lines: &[&str], dates: &mut Dates) {
 
 /// The date at the start of a line, such as `13-AUG-1987`.
 fn date(line: &str) -> Option<NaiveDate> {
-    const MONTHS: [&str; 12] =
-        ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+    const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
     let word = line.trim_ascii_start().split([',', ' ']).next()?;
     let mut parts = word.split('-');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);

@@ -12,8 +12,20 @@ const TAXON_LABEL: &str = "NCBI_TaxID=";
 
 /// Brackets that belong to the scientific name, by how they start.
 const STRAIN_WORDS: [&str; 14] = [
-    "strain", "isolate", "serotype", "serogroup", "serovar", "subtype", "biotype", "biovar", "bv.", "pv.", "clone",
-    "ecotype", "type ", "variant",
+    "strain",
+    "isolate",
+    "serotype",
+    "serogroup",
+    "serovar",
+    "subtype",
+    "biotype",
+    "biovar",
+    "bv.",
+    "pv.",
+    "clone",
+    "ecotype",
+    "type ",
+    "variant",
 ];
 
 /// The organism.
@@ -118,10 +130,9 @@ pub(crate) fn hosts<'a>(lines: &[&'a str], organism: &mut Organism<'a>) {
     for line in lines {
         let line = line.trim_ascii();
         match line.strip_prefix(TAXON_LABEL).and_then(|rest| rest.split_once(';')) {
-            Some((number, name)) => organism.hosts.push(Host {
-                taxon_id: number.trim_ascii().parse().ok(),
-                name: Cow::Borrowed(without_stop(name)),
-            }),
+            Some((number, name)) => organism
+                .hosts
+                .push(Host { taxon_id: number.trim_ascii().parse().ok(), name: Cow::Borrowed(without_stop(name)) }),
             None => match organism.hosts.last_mut() {
                 Some(last) => crate::text::append(last.name.to_mut(), without_stop(line)),
                 None => organism.hosts.push(Host { taxon_id: None, name: Cow::Borrowed(without_stop(line)) }),

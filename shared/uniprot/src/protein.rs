@@ -115,7 +115,7 @@ pub(crate) fn protein<'a>(lines: &[&'a str]) -> Protein<'a> {
         match category {
             Some(category) => {
                 let starts_name = found.is_some();
-                add(name_in(&mut protein, section, category, starts_name), value);
+                add(name_in(&mut protein, section, category, starts_name), &value);
             }
             None => add_old(&mut protein, &value),
         }
@@ -144,11 +144,9 @@ fn statements<'a>(lines: &[&'a str]) -> Vec<(Text<'a>, bool)> {
 }
 
 fn category_of(text: &str) -> (Option<Category>, &str) {
-    for (label, category) in [
-        ("RecName:", Category::Recommended),
-        ("AltName:", Category::Alternative),
-        ("SubName:", Category::Submitted),
-    ] {
+    for (label, category) in
+        [("RecName:", Category::Recommended), ("AltName:", Category::Alternative), ("SubName:", Category::Submitted)]
+    {
         if let Some(rest) = text.strip_prefix(label) {
             return (Some(category), rest);
         }
@@ -188,18 +186,18 @@ fn name_in<'p, 'a>(
     &mut list[last]
 }
 
-fn add<'a>(name: &mut ProteinName<'a>, statement: Text<'a>) {
+fn add<'a>(name: &mut ProteinName<'a>, statement: &Text<'a>) {
     let Some((key, value)) = statement.split_once('=') else {
-        let text = attributed(&statement, &mut name.evidence);
+        let text = attributed(statement, &mut name.evidence);
         name.other.push(NameOfKind { kind: Cow::Borrowed(""), name: text });
         return;
     };
-    let value = attributed(&within(&statement, value.trim_ascii()), &mut name.evidence);
+    let value = attributed(&within(statement, value.trim_ascii()), &mut name.evidence);
     match key {
         "Full" if name.full.is_none() => name.full = Some(value),
         "Short" => name.short.push(value),
         "EC" => name.ec.push(value),
-        kind => name.other.push(NameOfKind { kind: within(&statement, kind), name: value }),
+        kind => name.other.push(NameOfKind { kind: within(statement, kind), name: value }),
     }
 }
 

@@ -353,7 +353,8 @@ mod tests {
             bodies in prop::collection::vec("([A-Z]{2}   [a-z/ ]{0,20}\n){0,5}", 1..6),
             chunk in 1_usize..50,
         ) {
-            let file: String = bodies.iter().map(|body| format!("ID   X\n{body}//\n")).collect();
+            let entries: Vec<String> = bodies.iter().map(|body| format!("ID   X\n{body}//\n")).collect();
+            let file = entries.concat();
             let found = split(file.as_bytes(), 10_000, chunk).into_iter();
             let found: Vec<u8> = found.flat_map(|entry| entry.expect("an entry")).collect();
             prop_assert_eq!(found, file.as_bytes());

@@ -221,7 +221,7 @@ pub(crate) fn split_lines<'a>(lines: &[&'a str], separator: char, end: char) -> 
 /// Splits `Key=value; Key=value;`.
 ///
 /// A semicolon ends a value only at the end or before the next key: values have semicolons too (`Name=PIP2;8;`, DOIs).
-pub(crate) fn split_statements<'t>(text: &'t str, starts: fn(&str) -> bool) -> impl Iterator<Item = &'t str> {
+pub(crate) fn split_statements(text: &str, starts: fn(&str) -> bool) -> impl Iterator<Item = &str> {
     let mut rest = text.trim_ascii();
     std::iter::from_fn(move || {
         if rest.is_empty() {

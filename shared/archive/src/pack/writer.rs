@@ -264,11 +264,8 @@ mod tests {
         let mut writer = PackWriter::new(limits);
         let mut n = 0;
         let mut stored = 0;
-        loop {
-            match writer.append(&noise(400, n)).expect("a line") {
-                Append::Taken(frame) => stored += frame.map_or(0, |frame| frame.range.length()),
-                Append::Full => break,
-            }
+        while let Append::Taken(frame) = writer.append(&noise(400, n)).expect("a line") {
+            stored += frame.map_or(0, |frame| frame.range.length());
             n += 1;
         }
         assert_eq!(writer.append(&noise(400, n)), Ok(Append::Full), "it remains full");
@@ -284,13 +281,13 @@ mod tests {
         let mut writer = PackWriter::new(limits);
         assert_eq!(writer.append(&noise(20_000, 1)), Err(PackWriteError::TooLarge { max_pack_bytes: 5000 }));
         assert!(writer.is_empty(), "the part is unchanged");
-        assert_eq!(taken(writer.append(&[b'a'; 20_000])), None);
+        assert_eq!(taken(writer.append(&vec![b'a'; 20_000])), None);
         assert_eq!(writer.append(b"small"), Ok(Append::Full));
         assert!(writer.finish().pack_bytes <= 5000);
         // In a part that has records, such a record begins the next part.
         let mut writer = PackWriter::new(limits);
         assert_eq!(taken(writer.append(b"small")), None);
-        assert_eq!(writer.append(&[b'a'; 20_000]), Ok(Append::Full));
+        assert_eq!(writer.append(&vec![b'a'; 20_000]), Ok(Append::Full));
     }
 
     #[test]
